@@ -1,0 +1,197 @@
+// Package config is the file that an orderd pod is started with: data only. The operator writes it
+// into the OrderCluster's ConfigMap; secrets are named by the files they are mounted as.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Role is what a pod does: one a pool.
+type Role string
+
+const (
+	// RoleStandard serves orders, payments and queries.
+	RoleStandard Role = "standard"
+	// RoleFlash serves the flash lane. It has no database connection.
+	RoleFlash Role = "flash"
+	// RoleWorker runs the materializer, expiry, releases and the outbox relay.
+	RoleWorker Role = "worker"
+)
+
+// Roles are all roles, in the order the operator lists its pools.
+func Roles() []Role { return []Role{RoleStandard, RoleFlash, RoleWorker} }
+
+// Config is one OrderCluster's settings, the same file for all roles.
+type Config struct {
+	// Cluster is the OrderCluster's namespace and name, joined by a slash; a label on metrics.
+	Cluster   string    `json:"cluster"`
+	HTTP      HTTP      `json:"http"`
+	Database  Database  `json:"database"`
+	Messaging Messaging `json:"messaging"`
+	Orders    Orders    `json:"orders"`
+	Flash     Flash     `json:"flash"`
+	Worker    Worker    `json:"worker"`
+	Payments  []Payment `json:"payments,omitempty"`
+}
+
+// HTTP has the listeners and their limits.
+type HTTP struct {
+	// Address of the RPCs for apps, as host:port.
+	Address string `json:"address"`
+	// AdminAddress of /livez, /readyz and /metrics.
+	AdminAddress string `json:"adminAddress"`
+	// PeerAddress of the calls between orderd's pods; flash role only.
+	PeerAddress string `json:"peerAddress"`
+	// MaxBodyBytes is the largest request body, after decompression.
+	MaxBodyBytes int `json:"maxBodyBytes"`
+	// MaxInFlight is how many requests a pod works on at once; more are refused with UNAVAILABLE/OVERLOADED.
+	MaxInFlight int `json:"maxInFlight"`
+	// RequestTimeout bounds a request from its first byte to its answer.
+	RequestTimeout Duration `json:"requestTimeout"`
+	// DrainTimeout bounds what is still in flight after SIGTERM.
+	DrainTimeout Duration `json:"drainTimeout"`
+}
+
+// Database is the SQL database of the standard and worker roles.
+type Database struct {
+	// URLFile holds a postgres:// URL.
+	URLFile string `json:"urlFile"`
+	// MaxConnections a pod opens.
+	MaxConnections int32 `json:"maxConnections"`
+}
+
+// Messaging is the NATS system.
+type Messaging struct {
+	// URL, or several joined by commas.
+	URL string `json:"url"`
+	// CredentialsFile is a NATS .creds file; empty: none.
+	CredentialsFile string `json:"credentialsFile,omitempty"`
+	// Replicas of every stream and bucket: 1, 3 or 5.
+	Replicas int `json:"replicas"`
+}
+
+// Orders has the rules of the order life cycle.
+type Orders struct {
+	// PaymentTimeout of an order of the standard lane.
+	PaymentTimeout Duration `json:"paymentTimeout"`
+	// IDKeyFile holds the key, 16 bytes or more, that buyers are hashed with in order ids.
+	IDKeyFile string `json:"idKeyFile"`
+}
+
+// Flash is how the flash pool is reached.
+type Flash struct {
+	// PeerURL is the flash pool's PeerService, which workers release stock through.
+	PeerURL string `json:"peerURL"`
+}
+
+// Worker has the worker role's rates.
+type Worker struct {
+	// MaterializePerSecond is how many flash orders a pod writes to the database a second, at most.
+	MaterializePerSecond int `json:"materializePerSecond"`
+}
+
+// Payment is one configured payment provider.
+type Payment struct {
+	// Provider is its name: sandbox.
+	Provider string `json:"provider"`
+	// SecretFile holds the key its notifications are signed with.
+	SecretFile string `json:"secretFile"`
+	// PublicURL is this OrderCluster's base URL as a buyer's app sees it.
+	PublicURL string `json:"publicURL"`
+	// NotifyURL is this OrderCluster's base URL as the provider sees it.
+	NotifyURL string `json:"notifyURL"`
+}
+
+// Default has every setting that has a sensible value of its own.
+func Default() Config {
+	return Config{
+		HTTP: HTTP{
+			Address: ":8080", AdminAddress: ":8081", PeerAddress: ":8082",
+			MaxBodyBytes: 64 << 10, MaxInFlight: 4096,
+			RequestTimeout: Duration(10 * time.Second), DrainTimeout: Duration(20 * time.Second),
+		},
+		Database:  Database{MaxConnections: 16},
+		Messaging: Messaging{Replicas: 1},
+		Orders:    Orders{PaymentTimeout: Duration(30 * time.Minute)},
+		Worker:    Worker{MaterializePerSecond: 2000},
+	}
+}
+
+// Load reads a file over the defaults. Unknown fields are refused.
+func Load(path string) (Config, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("reading config: %w", err)
+	}
+	c := Default()
+	if err := yaml.UnmarshalStrict(raw, &c); err != nil {
+		return Config{}, fmt.Errorf("parsing config %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Validate names every setting that the role needs and that is missing or out of range.
+func (c Config) Validate(role Role) error {
+	var errs []error
+	need := func(ok bool, field, why string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: %s", field, why))
+		}
+	}
+	switch role {
+	case RoleStandard, RoleFlash, RoleWorker:
+	default:
+		return fmt.Errorf("role %q: must be standard, flash or worker", role)
+	}
+	need(c.Messaging.URL != "", "messaging.url", "must be set")
+	need(c.Messaging.Replicas == 1 || c.Messaging.Replicas == 3 || c.Messaging.Replicas == 5, "messaging.replicas", "must be 1, 3 or 5")
+	need(c.Orders.IDKeyFile != "", "orders.idKeyFile", "must be set")
+	need(c.HTTP.MaxBodyBytes > 0, "http.maxBodyBytes", "must be positive")
+	need(c.HTTP.MaxInFlight > 0, "http.maxInFlight", "must be positive")
+	need(c.HTTP.RequestTimeout > 0, "http.requestTimeout", "must be positive")
+	if role != RoleFlash {
+		need(c.Database.URLFile != "", "database.urlFile", "must be set")
+		need(c.Database.MaxConnections > 0, "database.maxConnections", "must be positive")
+		need(c.Orders.PaymentTimeout > 0, "orders.paymentTimeout", "must be positive")
+	}
+	if role == RoleWorker {
+		need(c.Flash.PeerURL != "", "flash.peerURL", "must be set")
+		need(c.Worker.MaterializePerSecond > 0, "worker.materializePerSecond", "must be positive")
+	}
+	return errors.Join(errs...)
+}
+
+// Duration is a time.Duration written as text, such as 30m.
+type Duration time.Duration
+
+// MarshalText writes the duration as time.Duration prints it.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads what time.ParseDuration takes.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return err
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// ReadSecret returns a mounted secret without surrounding white space.
+func ReadSecret(path string) (string, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading secret: %w", err)
+	}
+	secret := strings.TrimSpace(string(raw))
+	if secret == "" {
+		return "", fmt.Errorf("secret %s is empty", path)
+	}
+	return secret, nil
+}

@@ -1,0 +1,90 @@
+// Package rpcerr makes the errors that callers see: a Connect code, a message for people and a
+// google.rpc.ErrorInfo with a reason for programs. What a driver or library said stays inside, as the
+// error's cause.
+package rpcerr
+
+import (
+	"errors"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connectproto"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// Domain of every reason.
+const Domain = "orderd.dev"
+
+// New is an error with a reason in UPPER_SNAKE_CASE and metadata as key, value, key, value.
+func New(code connect.Code, reason, message string, metadata ...string) *connect.Error {
+	info := &errdetails.ErrorInfo{Reason: reason, Domain: Domain}
+	for i := 0; i+1 < len(metadata); i += 2 {
+		if info.Metadata == nil {
+			info.Metadata = make(map[string]string, len(metadata)/2)
+		}
+		info.Metadata[metadata[i]] = metadata[i+1]
+	}
+	return withDetail(connect.NewError(code, message), info)
+}
+
+// Retry is New with the time after which a retry helps.
+func Retry(code connect.Code, reason, message string, after time.Duration, metadata ...string) *connect.Error {
+	return withDetail(New(code, reason, message, metadata...), &errdetails.RetryInfo{RetryDelay: durationpb.New(after)})
+}
+
+// Internal hides what went wrong from the caller and keeps it as the cause.
+func Internal(cause error) *connect.Error {
+	return New(connect.CodeInternal, "INTERNAL", "internal error").WithCause(cause)
+}
+
+// Reason of an error made here, on either side of the wire; empty if it has none.
+func Reason(err error) string {
+	if info, ok := detail[*errdetails.ErrorInfo](err); ok {
+		return info.GetReason()
+	}
+	return ""
+}
+
+// Metadata of an error made here, on either side of the wire.
+func Metadata(err error) map[string]string {
+	if info, ok := detail[*errdetails.ErrorInfo](err); ok {
+		return info.GetMetadata()
+	}
+	return nil
+}
+
+// RetryAfter is the delay the error asks for, and whether it asks for one.
+func RetryAfter(err error) (time.Duration, bool) {
+	if info, ok := detail[*errdetails.RetryInfo](err); ok {
+		return info.GetRetryDelay().AsDuration(), true
+	}
+	return 0, false
+}
+
+func withDetail(err *connect.Error, msg proto.Message) *connect.Error {
+	d, derr := connectproto.NewErrorDetail(msg)
+	if derr != nil {
+		return err
+	}
+	return err.WithDetail(d)
+}
+
+func detail[M proto.Message](err error) (M, bool) {
+	var zero M
+	var cerr *connect.Error
+	if !errors.As(err, &cerr) {
+		return zero, false
+	}
+	for _, d := range cerr.Details() {
+		msg, uerr := connectproto.UnmarshalErrorDetail(d)
+		if uerr != nil {
+			continue
+		}
+		if m, ok := msg.(M); ok {
+			return m, true
+		}
+	}
+	return zero, false
+}

@@ -54,6 +54,8 @@ type HTTP struct {
 	MaxInFlight int `json:"maxInFlight"`
 	// RequestTimeout bounds a request from its first byte to its answer.
 	RequestTimeout Duration `json:"requestTimeout"`
+	// DrainDelay is how long a pod keeps answering after SIGTERM, until those who send to it know.
+	DrainDelay Duration `json:"drainDelay"`
 	// DrainTimeout bounds what is still in flight after SIGTERM.
 	DrainTimeout Duration `json:"drainTimeout"`
 }
@@ -114,7 +116,7 @@ func Default() Config {
 		HTTP: HTTP{
 			Address: ":8080", AdminAddress: ":8081", PeerAddress: ":8082",
 			MaxBodyBytes: 64 << 10, MaxInFlight: 4096,
-			RequestTimeout: Duration(10 * time.Second), DrainTimeout: Duration(20 * time.Second),
+			RequestTimeout: Duration(10 * time.Second), DrainDelay: Duration(3 * time.Second), DrainTimeout: Duration(20 * time.Second),
 		},
 		Database:  Database{MaxConnections: 16},
 		Messaging: Messaging{Replicas: 1},

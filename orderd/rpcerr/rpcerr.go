@@ -29,6 +29,11 @@ func New(code connect.Code, reason, message string, metadata ...string) *connect
 	return withDetail(connect.NewError(code, message), info)
 }
 
+// WithReason adds a reason to an error that was made elsewhere.
+func WithReason(err *connect.Error, reason string) *connect.Error {
+	return withDetail(err, &errdetails.ErrorInfo{Reason: reason, Domain: Domain})
+}
+
 // Retry is New with the time after which a retry helps.
 func Retry(code connect.Code, reason, message string, after time.Duration, metadata ...string) *connect.Error {
 	return withDetail(New(code, reason, message, metadata...), &errdetails.RetryInfo{RetryDelay: durationpb.New(after)})

@@ -1,0 +1,90 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/orderd-dev/orderd/orderd/config"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoad(t *testing.T) {
+	got, err := config.Load(write(t, "cluster: shop/shop\nmessaging: {url: 'nats://n:4222', replicas: 3}\norders: {paymentTimeout: 5m}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.Cluster = "shop/shop"
+	want.Messaging = config.Messaging{URL: "nats://n:4222", Replicas: 3}
+	want.Orders.PaymentTimeout = config.Duration(5 * time.Minute)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+	for name, text := range map[string]string{
+		"unknown field":    "paymentTimeuot: 5m",
+		"broken YAML":      "cluster: [",
+		"no duration":      "orders: {paymentTimeout: soon}",
+		"a bare number":    "orders: {paymentTimeout: 5}",
+		"a wrong type":     "http: {maxInFlight: many}",
+		"a list of wishes": "- cluster",
+	} {
+		if _, err := config.Load(write(t, text)); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	complete := func() config.Config {
+		c := config.Default()
+		c.Messaging.URL = "nats://n:4222"
+		c.Orders.IDKeyFile = "key"
+		c.Database.URLFile = "url"
+		c.Flash.PeerURL = "http://flash:8082"
+		return c
+	}
+	tests := []struct {
+		name   string
+		role   config.Role
+		breaks func(*config.Config)
+		want   string
+	}{
+		{name: "standard", role: config.RoleStandard},
+		{name: "flash needs no database", role: config.RoleFlash, breaks: func(c *config.Config) { c.Database = config.Database{} }},
+		{name: "worker", role: config.RoleWorker},
+		{name: "unknown role", role: "cashier", want: `role "cashier"`},
+		{name: "no database", role: config.RoleStandard, breaks: func(c *config.Config) { c.Database.URLFile = "" }, want: "database.urlFile"},
+		{name: "no messaging", role: config.RoleFlash, breaks: func(c *config.Config) { c.Messaging.URL = "" }, want: "messaging.url"},
+		{name: "two replicas", role: config.RoleFlash, breaks: func(c *config.Config) { c.Messaging.Replicas = 2 }, want: "messaging.replicas"},
+		{name: "no flash pool", role: config.RoleWorker, breaks: func(c *config.Config) { c.Flash.PeerURL = "" }, want: "flash.peerURL"},
+		{name: "no limit", role: config.RoleStandard, breaks: func(c *config.Config) { c.HTTP.MaxInFlight = 0 }, want: "http.maxInFlight"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := complete()
+			if tt.breaks != nil {
+				tt.breaks(&c)
+			}
+			err := c.Validate(tt.role)
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("Validate: %v", err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("Validate: %v, want one that names %s", err, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,15 @@
+-- +goose Up
+CREATE TABLE payments (
+    payment_id uuid PRIMARY KEY,
+    order_id uuid NOT NULL,
+    buyer_id text NOT NULL,
+    provider text NOT NULL,
+    state text NOT NULL,
+    version bigint NOT NULL,
+    amount bigint NOT NULL CHECK (amount >= 0),
+    currency text NOT NULL,
+    redirect_url text NOT NULL,
+    transaction_id text NOT NULL,
+    created_at timestamptz NOT NULL,
+    succeeded_at timestamptz
+);

@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE INDEX payments_order ON payments (order_id);

@@ -1,0 +1,63 @@
+package testdb
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/cockroachdb/cockroach-go/v2/testserver"
+)
+
+// watcher ends a server it did not start once its standard input closes: testserver starts
+// CockroachDB itself and only stops it when asked to.
+const watcher = `cat >/dev/null; kill -KILL $1; rm -rf "$2"`
+
+func startCockroach(binary string) (*url.URL, error) {
+	ts, err := testserver.NewTestServer(testserver.CockroachBinaryPathOpt(binary))
+	if err != nil {
+		return nil, fmt.Errorf("starting CockroachDB: %w", err)
+	}
+	pid, err := childWith(ts.BaseDir())
+	if err != nil {
+		ts.Stop()
+		return nil, err
+	}
+	if err := watch(pid, ts.BaseDir()); err != nil {
+		ts.Stop()
+		return nil, err
+	}
+	return ts.PGURL(), nil
+}
+
+// childWith finds this process's child whose command line names the folder.
+func childWith(dir string) (int, error) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
+	parent := []byte(strconv.Itoa(os.Getpid()))
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		// "pid (name) state ppid …"; the name may hold anything.
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(fields) < 2 || !bytes.Equal(fields[1], parent) {
+			continue
+		}
+		line, err := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		if err == nil && bytes.Contains(line, []byte(dir)) {
+			return strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return 0, fmt.Errorf("no child process for %s", dir)
+}
+
+func watch(pid int, dir string) error {
+	return pipeHeld(dir, &syscall.SysProcAttr{Setsid: true}, watcher, strconv.Itoa(pid), dir)
+}

@@ -1,0 +1,135 @@
+// Package testdb gives each test a database of its own on one server per test process. The server is
+// the first there is of: the one ORDERD_TEST_DATABASE_URL names, CockroachDB (COCKROACH_BINARY, or
+// cockroach on the PATH), PostgreSQL. A server that was started here ends with the test process,
+// however that ends.
+package testdb
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/orderd-dev/orderd/orderd/database"
+)
+
+const (
+	// URLVariable names a server that is already running: a postgres:// URL whose user may create databases.
+	URLVariable = "ORDERD_TEST_DATABASE_URL"
+	// BinaryVariable names a cockroach binary.
+	BinaryVariable = "COCKROACH_BINARY"
+
+	startTimeout = 60 * time.Second
+	// poolConnections is small, because many tests' pools share one server.
+	poolConnections = 16
+)
+
+// server is the process's one database server. It has to outlive every test that uses it, which is
+// why it is the package's.
+var server = sync.OnceValues(start)
+
+// New makes an empty database and returns its URL. The database is dropped when the test ends.
+func New(tb testing.TB) string {
+	tb.Helper()
+	base, err := server()
+	if err != nil {
+		tb.Fatalf("test database: %v", err)
+	}
+	name := "orderd_test_" + randomHex(tb)
+	if err := execute(base, "CREATE DATABASE "+name); err != nil {
+		tb.Fatalf("test database: creating %s: %v", name, err)
+	}
+	tb.Cleanup(func() {
+		if err := drop(base, name); err != nil {
+			tb.Logf("test database: dropping %s: %v", name, err)
+		}
+	})
+	u := *base
+	u.Path = "/" + name
+	return u.String()
+}
+
+// NewMigrated makes a database with all of orderd's tables and returns its URL.
+func NewMigrated(tb testing.TB) string {
+	tb.Helper()
+	dsn := New(tb)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := database.Migrate(ctx, dsn, slog.New(slog.DiscardHandler)); err != nil {
+		tb.Fatalf("test database: %v", err)
+	}
+	return dsn
+}
+
+// NewPool makes a migrated database and returns a pool of at most 16 connections to it, which is
+// closed when the test ends.
+func NewPool(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	pool, err := database.Open(context.Background(), NewMigrated(tb), poolConnections)
+	if err != nil {
+		tb.Fatalf("test database: %v", err)
+	}
+	tb.Cleanup(pool.Close)
+	return pool
+}
+
+// start takes the first server there is and says on standard error which one that was.
+func start() (*url.URL, error) {
+	if raw := os.Getenv(URLVariable); raw != "" {
+		fmt.Fprintf(os.Stderr, "testdb: using the server that %s names\n", URLVariable)
+		return url.Parse(raw)
+	}
+	binary := os.Getenv(BinaryVariable)
+	if binary == "" {
+		binary, _ = exec.LookPath("cockroach")
+	}
+	if binary != "" {
+		fmt.Fprintf(os.Stderr, "testdb: using CockroachDB %s\n", binary)
+		return startCockroach(binary)
+	}
+	bin, err := findPostgres()
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(os.Stderr, "testdb: using PostgreSQL in %s\n", bin)
+	return startPostgres(bin)
+}
+
+func execute(base *url.URL, sql string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, base.String())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+// drop ends what still uses the database, which only PostgreSQL asks for and has words for.
+func drop(base *url.URL, name string) error {
+	if err := execute(base, "DROP DATABASE "+name+" WITH (FORCE)"); err == nil {
+		return nil
+	}
+	return execute(base, "DROP DATABASE "+name+" CASCADE")
+}
+
+func randomHex(tb testing.TB) string {
+	tb.Helper()
+	var raw [8]byte
+	if _, err := rand.Read(raw[:]); err != nil {
+		tb.Fatalf("test database: %v", err)
+	}
+	return hex.EncodeToString(raw[:])
+}

@@ -1,0 +1,67 @@
+package v1alpha1
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// The pools' names, which are also the roles of their pods.
+const (
+	PoolStandard = "standard"
+	PoolFlash    = "flash"
+	PoolWorker   = "worker"
+)
+
+// GetConditions returns the status conditions, for code that works on either resource.
+func (c *OrderCluster) GetConditions() *[]metav1.Condition { return &c.Status.Conditions }
+
+// IsPaused reports whether the operator must not change anything.
+func (c *OrderCluster) IsPaused() bool { return c.Spec.Paused != nil && *c.Spec.Paused }
+
+// MessagingReplicas of every stream and bucket; 1 unless set.
+func (c *OrderCluster) MessagingReplicas() int {
+	if r := c.Spec.Messaging.Replicas; r != nil {
+		return int(*r)
+	}
+	return 1
+}
+
+// Pool returns the named pool's spec; the zero value for an unknown name.
+func (c *OrderCluster) Pool(name string) PoolSpec {
+	switch name {
+	case PoolStandard:
+		return c.Spec.Pools.Standard
+	case PoolFlash:
+		return c.Spec.Pools.Flash
+	case PoolWorker:
+		return c.Spec.Pools.Worker
+	}
+	return PoolSpec{}
+}
+
+// PoolStatusOf returns the named pool's status; the zero value if there is none.
+func (c *OrderCluster) PoolStatusOf(name string) PoolStatus {
+	for _, p := range c.Status.Pools {
+		if p.Name == name {
+			return p
+		}
+	}
+	return PoolStatus{}
+}
+
+// MinReplicas of the pool; 1 unless set.
+func (p PoolSpec) MinReplicas() int32 {
+	if p.Replicas.Min != nil {
+		return *p.Replicas.Min
+	}
+	return 1
+}
+
+// PaymentTimeoutOr returns the payment time-out, or the given one if unset.
+func (o OrdersSpec) PaymentTimeoutOr(unset time.Duration) time.Duration {
+	if o.PaymentTimeout != nil {
+		return o.PaymentTimeout.Duration
+	}
+	return unset
+}

@@ -1,0 +1,304 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// OrderCluster is one running order platform: the standard, flash and worker pools of orderd pods,
+// which share one database and one NATS account.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=oc,categories=orderd
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Standard",type=integer,JSONPath=`.status.pools[?(@.name=="standard")].available`
+// +kubebuilder:printcolumn:name="Flash",type=integer,JSONPath=`.status.pools[?(@.name=="flash")].available`
+// +kubebuilder:printcolumn:name="Worker",type=integer,JSONPath=`.status.pools[?(@.name=="worker")].available`
+// +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`,priority=1
+// +kubebuilder:printcolumn:name="Endpoint",type=string,JSONPath=`.status.endpoint`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",fieldPath=".metadata.name",message="metadata.name must be at most 40 lower-case letters, digits and '-', starting with a letter: Services are named after it"
+type OrderCluster struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what the platform should be.
+	// +required
+	Spec OrderClusterSpec `json:"spec,omitzero"`
+
+	// status is what the platform is. Written by the operator.
+	// +optional
+	Status OrderClusterStatus `json:"status,omitzero"`
+}
+
+// OrderClusterList is a list of OrderClusters.
+//
+// +kubebuilder:object:root=true
+type OrderClusterList struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard list's metadata.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitzero"`
+
+	// items are the OrderClusters.
+	Items []OrderCluster `json:"items"`
+}
+
+// OrderClusterSpec is what the platform should be.
+type OrderClusterSpec struct {
+	// image of orderd that every pool runs. A new image is rolled out only after its migration has finished.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image,omitempty"`
+
+	// database that orders, payments and stock are kept in: CockroachDB 22.1 or later, or PostgreSQL.
+	// +required
+	Database DatabaseSpec `json:"database,omitzero"`
+
+	// messaging is the NATS system with JetStream that promotions and order events go through.
+	// +required
+	Messaging MessagingSpec `json:"messaging,omitzero"`
+
+	// pools are the groups of pods, one a role.
+	// +optional
+	Pools PoolsSpec `json:"pools,omitzero"`
+
+	// payments are the payment providers that buyers can pay through.
+	// +optional
+	// +listType=map
+	// +listMapKey=provider
+	// +kubebuilder:validation:MaxItems=16
+	Payments []PaymentSpec `json:"payments,omitempty"`
+
+	// orders has the rules of the order life cycle.
+	// +optional
+	Orders OrdersSpec `json:"orders,omitzero"`
+
+	// paused stops the operator from changing anything that belongs to this OrderCluster. What runs goes on running.
+	// +optional
+	Paused *bool `json:"paused,omitempty"`
+}
+
+// SecretKeyReference names one key of a Secret in the same namespace.
+type SecretKeyReference struct {
+	// name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// key in the Secret's data.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	Key string `json:"key,omitempty"`
+}
+
+// DatabaseSpec is where the database is.
+type DatabaseSpec struct {
+	// urlSecretRef names the Secret's key that holds a postgres:// URL. A change of the Secret restarts the pods.
+	// +required
+	URLSecretRef SecretKeyReference `json:"urlSecretRef,omitzero"`
+
+	// maxConnectionsPerPod is the most connections a standard or worker pod opens. The flash pool opens none.
+	// +optional
+	// +default=16
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=1000
+	MaxConnectionsPerPod *int32 `json:"maxConnectionsPerPod,omitempty"`
+}
+
+// MessagingSpec is where NATS is.
+type MessagingSpec struct {
+	// url of the NATS system: nats:// or tls://, or several joined by commas.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.split(',').all(u, u.matches('^(nats|tls)://[^@/ ]+$'))",message="url must be nats://host:port or tls://host:port, or several joined by commas, without user or password (use credentialsSecretRef)"
+	URL string `json:"url,omitempty"`
+
+	// credentialsSecretRef names the Secret's key that holds a NATS .creds file. Each OrderCluster needs a NATS account of
+	// its own.
+	// +optional
+	CredentialsSecretRef *SecretKeyReference `json:"credentialsSecretRef,omitempty"`
+
+	// replicas of every stream and bucket in JetStream.
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:Enum=1;3;5
+	Replicas *int32 `json:"replicas,omitempty"`
+}
+
+// PoolsSpec has the three pools.
+type PoolsSpec struct {
+	// standard serves orders, payments and queries.
+	// +optional
+	Standard PoolSpec `json:"standard,omitzero"`
+
+	// flash serves promotions. It has no database connection.
+	// +optional
+	Flash PoolSpec `json:"flash,omitzero"`
+
+	// worker writes flash orders to the database, expires unpaid orders and relays order events.
+	// +optional
+	Worker PoolSpec `json:"worker,omitzero"`
+}
+
+// PoolSpec is one pool of pods.
+type PoolSpec struct {
+	// replicas bounds how many pods the pool has.
+	// +optional
+	Replicas PoolReplicas `json:"replicas,omitzero"`
+
+	// resources of each pod's container.
+	// +optional
+	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
+
+	// capacityRPS is how many requests a second one pod was measured to serve. The flash pool's replicas for a
+	// promotion are computed from it.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	CapacityRPS *int32 `json:"capacityRPS,omitempty"`
+}
+
+// PoolReplicas bounds how many pods a pool has.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.max) || !has(self.min) || self.max >= self.min",fieldPath=".max",message="max must not be less than min"
+type PoolReplicas struct {
+	// min is how many pods the pool has when nothing asks for more.
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Min *int32 `json:"min,omitempty"`
+
+	// max is the most pods the pool is ever scaled to. Unset: min for the standard and worker pools; for the flash pool,
+	// what its promotions need.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Max *int32 `json:"max,omitempty"`
+}
+
+// PaymentProvider is the name of a payment provider.
+//
+// +kubebuilder:validation:Enum=sandbox
+type PaymentProvider string
+
+// PaymentProviderSandbox is orderd's own provider for tests and demonstrations: no money moves.
+const PaymentProviderSandbox PaymentProvider = "sandbox"
+
+// PaymentSpec is one payment provider.
+type PaymentSpec struct {
+	// provider is its name.
+	// +required
+	Provider PaymentProvider `json:"provider,omitempty"`
+
+	// secretRef names the Secret's key that holds the key its notifications are signed with.
+	// +required
+	SecretRef SecretKeyReference `json:"secretRef,omitzero"`
+
+	// publicURL is the platform's base URL as buyers and the provider reach it. Unset: the standard pool's Service.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^ ]+[^/ ]$') && isURL(self)",message="publicURL must be an http:// or https:// URL without a trailing slash"
+	PublicURL string `json:"publicURL,omitempty"`
+}
+
+// OrdersSpec has the rules of the order life cycle.
+type OrdersSpec struct {
+	// paymentTimeout is how long an order of the standard lane waits for its payment before it expires and its stock is
+	// released.
+	// +optional
+	// +default="30m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="paymentTimeout must be between 10s and 168h"
+	PaymentTimeout *metav1.Duration `json:"paymentTimeout,omitempty"`
+}
+
+// OrderClusterStatus is what the platform is.
+type OrderClusterStatus struct {
+	// conditions are Ready, DatabaseReady, MessagingReady, Migrated and Progressing.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the metadata.generation that this status was computed from.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// endpoint is the base URL of the standard pool inside the cluster.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// flashEndpoint is the base URL of the flash pool inside the cluster.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	FlashEndpoint string `json:"flashEndpoint,omitempty"`
+
+	// migration is the last migration that finished.
+	// +optional
+	Migration MigrationStatus `json:"migration,omitzero"`
+
+	// pools has the pods of each pool.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Pools []PoolStatus `json:"pools,omitempty"`
+}
+
+// MigrationStatus is the last migration that finished.
+type MigrationStatus struct {
+	// revision names the image and the settings that were migrated to.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Revision string `json:"revision,omitempty"`
+
+	// image that ran the migration, which the pools may therefore run.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Image string `json:"image,omitempty"`
+
+	// completionTime is when it finished.
+	// +optional
+	CompletionTime metav1.Time `json:"completionTime,omitzero"`
+}
+
+// PoolStatus counts the pods of one pool.
+type PoolStatus struct {
+	// name of the pool: standard, flash or worker.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	Name string `json:"name,omitempty"`
+
+	// desired is how many pods the pool should have now, promotions included.
+	// +optional
+	Desired *int32 `json:"desired,omitempty"`
+
+	// updated is how many pods run the present image and settings.
+	// +optional
+	Updated *int32 `json:"updated,omitempty"`
+
+	// available is how many pods serve.
+	// +optional
+	Available *int32 `json:"available,omitempty"`
+}

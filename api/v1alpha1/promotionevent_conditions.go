@@ -1,0 +1,101 @@
+package v1alpha1
+
+// Conditions of a PromotionEvent, besides ConditionReady: all is as the present phase needs it. Before the start: stock
+// allocated, partitions open, flash pool scaled. False while draining. True again once settled.
+const (
+	// ConditionReconciling (kstatus): the operator is still working towards Ready.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled (kstatus): the promotion has failed, and a person has to act; the reason and message say on what.
+	ConditionStalled = "Stalled"
+	// ConditionClusterReady: the OrderCluster exists, is migrated and its database and messaging answer.
+	ConditionClusterReady = "ClusterReady"
+	// ConditionStockAllocated: the items' stock was taken from the SKUs' stock.
+	ConditionStockAllocated = "StockAllocated"
+	// ConditionPartitionsOpen: every partition has its stock shards, and the pods were told.
+	ConditionPartitionsOpen = "PartitionsOpen"
+	// ConditionFlashPoolReady: the flash pool serves with the pods that the expected peak needs.
+	ConditionFlashPoolReady = "FlashPoolReady"
+	// ConditionLate: the promotion was not ready by startTime - prewarm.
+	ConditionLate = "Late"
+	// ConditionPaused: spec.paused refuses new orders.
+	ConditionPaused = "Paused"
+	// ConditionSettled: the unsold stock is back and the result is in the status.
+	ConditionSettled = "Settled"
+	// ConditionInvariantViolated: allocated is not sold + unsold, or the database and the log disagree on what was sold.
+	ConditionInvariantViolated = "InvariantViolated"
+)
+
+// Reasons of a PromotionEvent's conditions.
+const (
+	// ReasonWaitingForCluster of Ready and Reconciling: see ClusterReady.
+	ReasonWaitingForCluster = "WaitingForCluster"
+	// ReasonProvisioning of Ready and Reconciling: see StockAllocated, PartitionsOpen and FlashPoolReady.
+	ReasonProvisioning = "Provisioning"
+	// ReasonReadyToStart of Ready: all is prepared.
+	ReasonReadyToStart = "ReadyToStart"
+	// ReasonSelling of Ready: the sale is live.
+	ReasonSelling = "Selling"
+	// ReasonDraining of Ready, Reconciling and Settled: the sale has ended and the partitions are being closed.
+	ReasonDraining = "Draining"
+	// ReasonMaterializing of Settled: accepted orders are still being written to the database.
+	ReasonMaterializing = "Materializing"
+	// ReasonReturningStock of Settled.
+	ReasonReturningStock = "ReturningStock"
+	// ReasonSettled of Ready and Settled.
+	ReasonSettled = "Settled"
+	// ReasonNotEnded of Settled.
+	ReasonNotEnded = "NotEnded"
+	// ReasonNeverOpened of Settled: the window passed, or the promotion was deleted, before any stock was allocated.
+	ReasonNeverOpened = "NeverOpened"
+	// ReasonAsExpected of conditions that are False because nothing is wrong.
+	ReasonAsExpected = "AsExpected"
+
+	// ReasonClusterNotFound of ClusterReady: no such OrderCluster in the namespace.
+	ReasonClusterNotFound = "NotFound"
+	// ReasonClusterNotMigrated of ClusterReady: the OrderCluster's database is not migrated yet.
+	ReasonClusterNotMigrated = "NotMigrated"
+	// ReasonClusterReady of ClusterReady.
+	ReasonClusterReady = "ClusterReady"
+
+	// ReasonAllocated of StockAllocated.
+	ReasonAllocated = "Allocated"
+	// ReasonInsufficientStock of StockAllocated and Stalled: the message says how much is missing of what. Nothing was taken.
+	ReasonInsufficientStock = "InsufficientStock"
+	// ReasonUnknownSKU of StockAllocated and Stalled: the catalog has no such SKU. Nothing was taken.
+	ReasonUnknownSKU = "UnknownSKU"
+	// ReasonDatabaseError of StockAllocated and Settled: the database did not answer as it should; it is tried again.
+	ReasonDatabaseError = "DatabaseError"
+	// ReasonMessagingError of PartitionsOpen and Settled: NATS did not answer as it should; it is tried again.
+	ReasonMessagingError = "MessagingError"
+
+	// ReasonOpened of PartitionsOpen.
+	ReasonOpened = "Opened"
+	// ReasonClosed of PartitionsOpen: the sale has ended.
+	ReasonClosed = "Closed"
+
+	// ReasonScheduled of FlashPoolReady: the pool is scaled closer to the start.
+	ReasonScheduled = "Scheduled"
+	// ReasonScaling of FlashPoolReady: pods are missing.
+	ReasonScaling = "Scaling"
+	// ReasonMaxReplicasReached of FlashPoolReady and Stalled: the OrderCluster's pools.flash.replicas.max is less than what
+	// the promotions need.
+	ReasonMaxReplicasReached = "MaxReplicasReached"
+	// ReasonAvailable of FlashPoolReady.
+	ReasonAvailable = "Available"
+	// ReasonEnded of FlashPoolReady and Late: the sale has ended.
+	ReasonEnded = "Ended"
+
+	// ReasonNotReadyInTime of Late.
+	ReasonNotReadyInTime = "NotReadyInTime"
+	// ReasonInTime of Late: ready before the deadline, or the deadline is ahead.
+	ReasonInTime = "InTime"
+	// ReasonPausedBySpec of Paused.
+	ReasonPausedBySpec = "PausedBySpec"
+
+	// ReasonLogMismatch of InvariantViolated and Stalled: in the log, allocated is not sold + unsold.
+	ReasonLogMismatch = "LogMismatch"
+	// ReasonDatabaseMismatch of InvariantViolated and Stalled: log and database disagree.
+	ReasonDatabaseMismatch = "DatabaseMismatch"
+	// ReasonProved of InvariantViolated: checked and found to hold.
+	ReasonProved = "Proved"
+)

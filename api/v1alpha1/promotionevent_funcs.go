@@ -1,0 +1,63 @@
+package v1alpha1
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	defaultPrewarm        = 5 * time.Minute
+	defaultPaymentTimeout = 15 * time.Minute
+)
+
+// GetConditions returns the status conditions, for code that works on either resource.
+func (p *PromotionEvent) GetConditions() *[]metav1.Condition { return &p.Status.Conditions }
+
+// IsPaused reports whether new orders are refused.
+func (p *PromotionEvent) IsPaused() bool { return p.Spec.Paused != nil && *p.Spec.Paused }
+
+// End is when the sale closes: spec.endTime, or the deletion if that came first.
+func (p *PromotionEvent) End() time.Time {
+	end := p.Spec.EndTime.Time
+	if d := p.DeletionTimestamp; d != nil && d.Time.Before(end) {
+		return d.Time
+	}
+	return end
+}
+
+// ReadyDeadline is when everything must be ready: startTime - prewarm.
+func (p *PromotionEvent) ReadyDeadline() time.Time {
+	prewarm := defaultPrewarm
+	if p.Spec.Prewarm != nil {
+		prewarm = p.Spec.Prewarm.Duration
+	}
+	return p.Spec.StartTime.Add(-prewarm)
+}
+
+// PaymentTimeout of the sale's orders; 15 minutes unless set.
+func (p *PromotionEvent) PaymentTimeout() time.Duration {
+	if p.Spec.PaymentTimeout != nil {
+		return p.Spec.PaymentTimeout.Duration
+	}
+	return defaultPaymentTimeout
+}
+
+// Limit is the most units a buyer may have of the item; 0: no limit.
+func (i PromotionItem) Limit() int64 {
+	if i.LimitPerBuyer == nil {
+		return 0
+	}
+	return int64(*i.LimitPerBuyer)
+}
+
+// UnitPrice in the currency's minor unit.
+func (i PromotionItem) UnitPrice() int64 {
+	if i.Price == nil {
+		return 0
+	}
+	return *i.Price
+}
+
+// IsOff reports whether new orders of the item are refused.
+func (i PromotionItem) IsOff() bool { return i.Off != nil && *i.Off }

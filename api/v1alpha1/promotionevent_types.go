@@ -1,0 +1,301 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// PromotionEvent is one sale: some SKUs at a promotion price, with stock set aside for them, sold by the flash pool
+// between a start and an end.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=promo,categories=orderd
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Start",type=string,JSONPath=`.spec.startTime`
+// +kubebuilder:printcolumn:name="End",type=string,JSONPath=`.spec.endTime`
+// +kubebuilder:printcolumn:name="Sold",type=integer,JSONPath=`.status.sold`
+// +kubebuilder:printcolumn:name="Left",type=integer,JSONPath=`.status.left`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Peak",type=integer,JSONPath=`.spec.traffic.expectedPeakRPS`,priority=1
+// +kubebuilder:printcolumn:name="Replicas",type=integer,JSONPath=`.status.replicas`,priority=1
+// +kubebuilder:printcolumn:name="Partitions",type=integer,JSONPath=`.status.partitions`,priority=1
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",fieldPath=".metadata.name",message="metadata.name must be at most 63 characters: buyers' apps name the promotion by it"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Live', 'Draining', 'Settled']) || self.spec.startTime == oldSelf.spec.startTime",fieldPath=".spec.startTime",message="startTime must not change once the promotion is live"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Draining', 'Settled']) || self.spec.endTime == oldSelf.spec.endTime",fieldPath=".spec.endTime",message="endTime must not change once the promotion has ended"
+type PromotionEvent struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what the sale should be.
+	// +required
+	Spec PromotionEventSpec `json:"spec,omitzero"`
+
+	// status is how the sale is going. Written by the operator.
+	// +optional
+	Status PromotionEventStatus `json:"status,omitzero"`
+}
+
+// PromotionEventList is a list of PromotionEvents.
+//
+// +kubebuilder:object:root=true
+type PromotionEventList struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard list's metadata.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitzero"`
+
+	// items are the PromotionEvents.
+	Items []PromotionEvent `json:"items"`
+}
+
+// PromotionEventSpec is what the sale should be.
+//
+// +kubebuilder:validation:XValidation:rule="self.endTime > self.startTime",fieldPath=".endTime",message="endTime must be after startTime"
+// +kubebuilder:validation:XValidation:rule="self.endTime - self.startTime <= duration('744h')",fieldPath=".endTime",message="endTime must be at most 744h (31 days) after startTime"
+// +kubebuilder:validation:XValidation:rule="has(self.partitions) == has(oldSelf.partitions) && (!has(self.partitions) || self.partitions == oldSelf.partitions)",fieldPath=".partitions",message="partitions must not change once the promotion is created"
+type PromotionEventSpec struct {
+	// orderClusterRef names the OrderCluster that runs the sale.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="orderClusterRef must not change once the promotion is created"
+	OrderClusterRef OrderClusterReference `json:"orderClusterRef,omitzero"`
+
+	// currency of all prices: ISO 4217, three upper-case letters.
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=3
+	// +kubebuilder:validation:Pattern=`^[A-Z]{3}$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="currency must not change once the promotion is created"
+	Currency string `json:"currency,omitempty"`
+
+	// startTime is when the sale opens. It may be moved until then.
+	// +required
+	StartTime metav1.Time `json:"startTime,omitzero"`
+
+	// endTime is when the sale closes. It may be moved until then, so that a running sale can be extended or ended early.
+	// +required
+	EndTime metav1.Time `json:"endTime,omitzero"`
+
+	// prewarm is how long before startTime everything must be ready: stock, partitions and pods. The operator scales the
+	// flash pool ahead of that; if it is not ready by then it says so and keeps trying.
+	// +optional
+	// +default="5m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="prewarm must be at most 24h"
+	Prewarm *metav1.Duration `json:"prewarm,omitempty"`
+
+	// paymentTimeout is how long an order of the sale waits for its payment before it expires and its stock goes back
+	// into the sale. A change holds for orders placed after it.
+	// +optional
+	// +default="15m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="paymentTimeout must be between 10s and 168h"
+	PaymentTimeout *metav1.Duration `json:"paymentTimeout,omitempty"`
+
+	// items are the SKUs on sale.
+	// +required
+	// +listType=map
+	// +listMapKey=sku
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:XValidation:rule="self.size() == oldSelf.size() && oldSelf.all(o, self.exists(i, i.sku == o.sku))",message="items: no sku may be added or removed once the promotion is created (switch an item off instead)"
+	Items []PromotionItem `json:"items,omitempty"`
+
+	// traffic is the rush that the flash pool is scaled for.
+	// +required
+	Traffic TrafficSpec `json:"traffic,omitzero"`
+
+	// partitions is how many logs the sale is split into by buyer; each holds a stock shard of every item. One or two a
+	// flash pod are fastest. Unset: two for each pod that the expected peak needs.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=64
+	Partitions *int32 `json:"partitions,omitempty"`
+
+	// paused refuses new orders while the window goes on.
+	// +optional
+	Paused *bool `json:"paused,omitempty"`
+
+	// settlement says what happens after the end.
+	// +optional
+	Settlement SettlementSpec `json:"settlement,omitzero"`
+}
+
+// OrderClusterReference names an OrderCluster in the same namespace.
+type OrderClusterReference struct {
+	// name of the OrderCluster.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	Name string `json:"name,omitempty"`
+}
+
+// PromotionItem is a SKU in the sale.
+type PromotionItem struct {
+	// sku is the shop's code of the goods, as the catalog has it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`
+	SKU string `json:"sku,omitempty"`
+
+	// price of one unit in the currency's minor unit (cents, fen).
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000000
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="price must not change once the promotion is created"
+	Price *int64 `json:"price,omitempty"`
+
+	// stock is how many units are taken from the SKU's stock for the sale. What is not sold comes back after the end.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000000
+	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="stock may only grow, never shrink"
+	// +kubebuilder:validation:XValidation:rule="self <= oldSelf",message="stock cannot grow once the promotion is created: adding stock to a sale is not supported yet"
+	Stock int64 `json:"stock,omitempty"`
+
+	// limitPerBuyer is the most units a buyer may have of it in this sale. Unset or 0: no limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=9999
+	LimitPerBuyer *int32 `json:"limitPerBuyer,omitempty"`
+
+	// off refuses new orders of this item, while the others stay on sale.
+	// +optional
+	Off *bool `json:"off,omitempty"`
+}
+
+// TrafficSpec is the rush that the flash pool is scaled for.
+type TrafficSpec struct {
+	// expectedPeakRPS is the most requests a second that are expected, over all items.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000000
+	ExpectedPeakRPS int32 `json:"expectedPeakRPS,omitempty"`
+}
+
+// SettlementSpec says what happens after the end.
+type SettlementSpec struct {
+	// keepLog is how long after settlement the promotion's log is kept, even if the PromotionEvent is deleted meanwhile.
+	// Unset: until the PromotionEvent is deleted.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('2160h')",message="keepLog must be at most 2160h (90 days)"
+	KeepLog *metav1.Duration `json:"keepLog,omitempty"`
+}
+
+// PromotionPhase is where the sale is on its way, for people and print columns; programs read the conditions.
+//
+// +kubebuilder:validation:Enum=Pending;Provisioning;Ready;Live;Draining;Settled
+type PromotionPhase string
+
+const (
+	// PhasePending: its OrderCluster cannot take it yet.
+	PhasePending PromotionPhase = "Pending"
+	// PhaseProvisioning: stock, partitions and pods are being prepared.
+	PhaseProvisioning PromotionPhase = "Provisioning"
+	// PhaseReady: all is prepared; the start is ahead.
+	PhaseReady PromotionPhase = "Ready"
+	// PhaseLive: between start and end, and selling unless paused.
+	PhaseLive PromotionPhase = "Live"
+	// PhaseDraining: ended; orders are being written and stock returned.
+	PhaseDraining PromotionPhase = "Draining"
+	// PhaseSettled: unsold stock is back and the result is in the status.
+	PhaseSettled PromotionPhase = "Settled"
+)
+
+// PromotionEventStatus is how the sale is going.
+type PromotionEventStatus struct {
+	// conditions are Ready, Reconciling, Stalled, ClusterReady, StockAllocated, PartitionsOpen, FlashPoolReady, Late, Paused,
+	// Settled and InvariantViolated.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the metadata.generation that this status was computed from.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// phase is where the sale is on its way.
+	// +optional
+	Phase PromotionPhase `json:"phase,omitempty"`
+
+	// partitions is how many logs the sale is split into. Fixed before the first of them is opened.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=64
+	Partitions int32 `json:"partitions,omitempty"`
+
+	// replicas is how many flash pods this sale needs for its expected peak.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// sold is how many units are in orders that were not released, over all items. Updated about every two seconds while
+	// the sale is live.
+	// +optional
+	Sold *int64 `json:"sold,omitempty"`
+
+	// left is how many units are still for sale, over all items; after settlement, how many were returned.
+	// +optional
+	Left *int64 `json:"left,omitempty"`
+
+	// items has the figures of each item.
+	// +optional
+	// +listType=map
+	// +listMapKey=sku
+	// +kubebuilder:validation:MaxItems=100
+	Items []PromotionItemStatus `json:"items,omitempty"`
+
+	// readyTime is when the sale was first ready.
+	// +optional
+	ReadyTime metav1.Time `json:"readyTime,omitzero"`
+
+	// closedTime is when every partition was closed: nothing can be sold after it.
+	// +optional
+	ClosedTime metav1.Time `json:"closedTime,omitzero"`
+
+	// settledTime is when the unsold stock was back.
+	// +optional
+	SettledTime metav1.Time `json:"settledTime,omitzero"`
+
+	// logRemovedTime is when the promotion's log was removed.
+	// +optional
+	LogRemovedTime metav1.Time `json:"logRemovedTime,omitzero"`
+}
+
+// PromotionItemStatus has the figures of one item. After settlement allocated = sold + returned.
+type PromotionItemStatus struct {
+	// sku of the item.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	SKU string `json:"sku,omitempty"`
+
+	// allocated is how many units were taken from the SKU's stock.
+	// +optional
+	Allocated *int64 `json:"allocated,omitempty"`
+
+	// sold is how many units are in orders that were not released.
+	// +optional
+	Sold *int64 `json:"sold,omitempty"`
+
+	// left is how many units are still for sale.
+	// +optional
+	Left *int64 `json:"left,omitempty"`
+
+	// returned is how many units went back to the SKU's stock at settlement.
+	// +optional
+	Returned *int64 `json:"returned,omitempty"`
+}

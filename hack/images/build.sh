@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Packs images and lists their references as shell variables in bin/images/tags.env.
+#
+#   hack/images/build.sh                          all: orderd orderd-operator orderd-demo node
+#   hack/images/build.sh orderd-demo              only these; the lines of the others stay
+#   REGISTRY=host/path hack/images/build.sh orderd orderd-operator orderd-demo
+#                                                 pushes in place of writing bin/images/NAME_TAG.tar
+#
+# tags.env: ORDERD_IMAGE, ORDERD_OPERATOR_IMAGE, ORDERD_DEMO_IMAGE, and of the local node ("node", never
+# pushed) PAUSE_IMAGE, COREDNS_IMAGE and NATS_IMAGE. The tag of an image of ours follows from its content.
+# TARGET_ARCH (as GOARCH; default: this machine's) is the architecture of the cluster's nodes.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+OUT=$ROOT/bin/images
+ARCH=${TARGET_ARCH:-$(go env GOARCH)}
+
+# compile NAME PACKAGE: a static binary that depends on nothing but the sources, so that the image's
+# tag changes only when they do.
+compile() {
+  mkdir -p "$OUT/bin/$1"
+  (cd "$ROOT" && CGO_ENABLED=0 GOOS=linux GOARCH=$ARCH go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$OUT/bin/$1/$3" "$2")
+  echo "$1=$OUT/bin/$1/$3"
+}
+
+# The version of NATS comes from this module, and with it the tag that config/eval names.
+nats_version() { sed -n 's/.*nats-server\/v2 v\([0-9.]*\).*/\1/p' "$ROOT/hack/images/go.mod"; }
+
+specs() {
+  local name
+  for name; do
+    case $name in
+    orderd) compile orderd ./orderd orderd ;;
+    orderd-operator) compile orderd-operator ./operator operator ;;
+    orderd-demo) compile orderd-demo ./hack/demo demo ;;
+    node)
+      [ -z "${REGISTRY:-}" ] || continue
+      printf '%s\n' "pause=$ROOT/bin/node/pause" "coredns=$ROOT/bin/node/coredns" "nats:$(nats_version)=$ROOT/bin/node/nats-server"
+      ;;
+    *)
+      echo "error: unknown image $name" >&2
+      return 1
+      ;;
+    esac
+  done
+}
+
+main() {
+  local wanted lines
+  [ $# -gt 0 ] || set -- orderd orderd-operator orderd-demo node
+  "$ROOT/hack/cluster/build.sh" tools
+  wanted=$(specs "$@")
+  # shellcheck disable=SC2086 # one word an image; the repository's path must not hold spaces
+  lines=$("$ROOT/bin/tools/images" -out "$OUT" -registry "${REGISTRY:-}" -arch "$ARCH" $wanted)
+  mkdir -p "$OUT"
+  touch "$OUT/tags.env"
+  { grep -vE "^($(cut -d= -f1 <<<"$lines" | paste -sd'|'))=" "$OUT/tags.env" || true; printf '%s\n' "$lines"; } >"$OUT/tags.env.part"
+  mv "$OUT/tags.env.part" "$OUT/tags.env"
+}
+
+main "$@"

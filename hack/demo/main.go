@@ -1,0 +1,60 @@
+// Command demo shows one sale end to end. On the developer's machine, `demo run` installs orderd on a
+// cluster and drives the sale; in pods, `demo seed`, `demo stock` and `demo buyers` play the shop's
+// staff and the crowd.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orderd-dev/orderd/hack/demo/buyers"
+	"github.com/orderd-dev/orderd/hack/demo/plan"
+	"github.com/orderd-dev/orderd/hack/demo/seed"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := &cobra.Command{Use: "demo", Short: "One sale, end to end", SilenceUsage: true}
+	root.AddCommand(
+		runCommand(),
+		podCommand("seed", "Create the SKUs and fill their stock", func(cmd *cobra.Command, p plan.Plan) error {
+			return seed.Fill(cmd.Context(), p, cmd.OutOrStdout())
+		}),
+		podCommand("stock", "Print the SKUs' stock", func(cmd *cobra.Command, p plan.Plan) error {
+			return seed.Print(cmd.Context(), p, cmd.OutOrStdout())
+		}),
+		podCommand("buyers", "Come to the sale, check every order and pay it", func(cmd *cobra.Command, p plan.Plan) error {
+			return buyers.Run(cmd.Context(), p, cmd.OutOrStdout())
+		}),
+	)
+	if err := root.ExecuteContext(ctx); err != nil {
+		stop()
+		os.Exit(1) //nolint:gocritic // stop has run.
+	}
+}
+
+// podCommand is a command that runs in a pod and takes a plan.
+func podCommand(use, short string, run func(*cobra.Command, plan.Plan) error) *cobra.Command {
+	var raw string
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := plan.Parse(raw)
+			if err != nil {
+				return err
+			}
+			return run(cmd, p)
+		},
+	}
+	cmd.Flags().StringVar(&raw, "plan", "", "the plan, as JSON")
+	if err := cmd.MarkFlagRequired("plan"); err != nil {
+		panic(fmt.Sprintf("flag plan: %v", err))
+	}
+	return cmd
+}

@@ -1,0 +1,92 @@
+// Package stock owns how many of each SKU are available, reserved and deducted, and the movements
+// that prove it: for every SKU the three are the sums of its movements, and together they are what was
+// ever added, net of what was taken out again.
+package stock
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Quantity is a number of units of a SKU.
+type Quantity struct {
+	SKU      string
+	Quantity int64
+}
+
+// Levels is a SKU's row of stock, in units.
+type Levels struct {
+	// Available is free to be ordered.
+	Available int64
+	// Reserved is held by unpaid orders and by promotions.
+	Reserved int64
+	// Deducted is sold: held by paid orders.
+	Deducted int64
+}
+
+// Movement is one change of a SKU's stock. Ref, kind and SKU are its key: it happens once.
+type Movement struct {
+	ref, kind, sku                string
+	available, reserved, deducted int64
+}
+
+const (
+	kindAdd      = "ADD"
+	kindReserve  = "RESERVE"
+	kindDeduct   = "DEDUCT"
+	kindRelease  = "RELEASE"
+	kindTake     = "TAKE"
+	kindAllocate = "PROMOTION_ALLOCATE"
+	kindReturn   = "PROMOTION_RETURN"
+)
+
+// Add puts units in stock, or takes available ones out if the quantity is negative; ref is the request's key.
+func Add(ref string, q Quantity) Movement {
+	return Movement{ref: ref, kind: kindAdd, sku: q.SKU, available: q.Quantity}
+}
+
+// Reserve holds available units for an order that was placed.
+func Reserve(orderID string, q Quantity) Movement {
+	return Movement{ref: orderID, kind: kindReserve, sku: q.SKU, available: -q.Quantity, reserved: q.Quantity}
+}
+
+// Deduct makes an order's reserved units sold.
+func Deduct(orderID string, q Quantity) Movement {
+	return Movement{ref: orderID, kind: kindDeduct, sku: q.SKU, reserved: -q.Quantity, deducted: q.Quantity}
+}
+
+// Release makes an order's reserved units available again.
+func Release(orderID string, q Quantity) Movement {
+	return Movement{ref: orderID, kind: kindRelease, sku: q.SKU, available: q.Quantity, reserved: -q.Quantity}
+}
+
+// Take makes available units sold at once: for an order that is paid after its units were released.
+func Take(orderID string, q Quantity) Movement {
+	return Movement{ref: orderID, kind: kindTake, sku: q.SKU, available: -q.Quantity, deducted: q.Quantity}
+}
+
+func allocate(promotionUID string, q Quantity) Movement {
+	return Movement{ref: promotionUID, kind: kindAllocate, sku: q.SKU, available: -q.Quantity, reserved: q.Quantity}
+}
+
+func giveBack(promotionUID string, q Quantity) Movement {
+	return Movement{ref: promotionUID, kind: kindReturn, sku: q.SKU, available: q.Quantity, reserved: -q.Quantity}
+}
+
+// InsufficientError says that there is too little stock, and for each SKU how much is missing.
+type InsufficientError struct{ Missing []Quantity }
+
+// Error lists what is missing.
+func (e *InsufficientError) Error() string {
+	parts := make([]string, len(e.Missing))
+	for i, m := range e.Missing {
+		parts[i] = fmt.Sprintf("%s: %d", m.SKU, m.Quantity)
+	}
+	return "insufficient stock, missing " + strings.Join(parts, ", ")
+}
+
+// UnknownSKUError says which SKUs there are none of, not even a row of zeros.
+type UnknownSKUError struct{ SKUs []string }
+
+// Error lists the SKUs.
+func (e *UnknownSKUError) Error() string { return "unknown SKU " + strings.Join(e.SKUs, ", ") }

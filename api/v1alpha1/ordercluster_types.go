@@ -19,7 +19,7 @@ import (
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`,priority=1
 // +kubebuilder:printcolumn:name="Endpoint",type=string,JSONPath=`.status.endpoint`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",fieldPath=".metadata.name",message="metadata.name must be at most 40 lower-case letters, digits and '-', starting with a letter: Services are named after it"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be at most 40 lower-case letters, digits and '-', starting with a letter: Services are named after it"
 type OrderCluster struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the standard object's metadata.
@@ -121,7 +121,7 @@ type MessagingSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="self.split(',').all(u, u.matches('^(nats|tls)://[^@/ ]+$'))",message="url must be nats://host:port or tls://host:port, or several joined by commas, without user or password (use credentialsSecretRef)"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(nats|tls)://[^@/ ,]+(,(nats|tls)://[^@/ ,]+)*$')",message="url must be nats://host:port or tls://host:port, or several joined by commas, without user or password (use credentialsSecretRef)"
 	URL string `json:"url,omitempty"`
 
 	// credentialsSecretRef names the Secret's key that holds a NATS .creds file. Each OrderCluster needs a NATS account of

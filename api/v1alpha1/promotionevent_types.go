@@ -20,7 +20,7 @@ import (
 // +kubebuilder:printcolumn:name="Peak",type=integer,JSONPath=`.spec.traffic.expectedPeakRPS`,priority=1
 // +kubebuilder:printcolumn:name="Replicas",type=integer,JSONPath=`.status.replicas`,priority=1
 // +kubebuilder:printcolumn:name="Partitions",type=integer,JSONPath=`.status.partitions`,priority=1
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",fieldPath=".metadata.name",message="metadata.name must be at most 63 characters: buyers' apps name the promotion by it"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="metadata.name must be at most 63 characters: buyers' apps name the promotion by it"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Live', 'Draining', 'Settled']) || self.spec.startTime == oldSelf.spec.startTime",fieldPath=".spec.startTime",message="startTime must not change once the promotion is live"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Draining', 'Settled']) || self.spec.endTime == oldSelf.spec.endTime",fieldPath=".spec.endTime",message="endTime must not change once the promotion has ended"
 type PromotionEvent struct {

@@ -1,0 +1,130 @@
+package operator_test
+
+import (
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+)
+
+// expectRefused asserts that the API server refuses the object and that the message has every part.
+func expectRefused(err error, parts ...string) {
+	GinkgoHelper()
+	Expect(err).To(HaveOccurred())
+	Expect(apierrors.IsInvalid(err)).To(BeTrue(), "%v", err)
+	for _, part := range parts {
+		Expect(err.Error()).To(ContainSubstring(part))
+	}
+}
+
+var _ = Describe("A PromotionEvent that is not valid", func() {
+	type promo = v1alpha1.PromotionEvent
+	DescribeTable("is refused with the field's name when it is created",
+		func(ctx SpecContext, change func(*promo), parts ...string) {
+			p := makePromotion("default").Obj()
+			change(p)
+			expectRefused(kube.Client.Create(ctx, p, client.DryRunAll), parts...)
+		},
+		Entry("end before start", func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.StartTime.Add(-time.Second)) },
+			"spec.endTime", "endTime must be after startTime"),
+		Entry("end at start", func(p *promo) { p.Spec.EndTime = p.Spec.StartTime }, "spec.endTime", "endTime must be after startTime"),
+		Entry("longer than a month", func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.StartTime.Add(745 * time.Hour)) },
+			"spec.endTime", "744h"),
+		Entry("no start", func(p *promo) { p.Spec.StartTime = metav1.Time{} }, "spec.startTime"),
+		Entry("no OrderCluster", func(p *promo) { p.Spec.OrderClusterRef.Name = "" }, "spec.orderClusterRef"),
+		Entry("currency in lower case", func(p *promo) { p.Spec.Currency = "cny" }, "spec.currency"),
+		Entry("no items", func(p *promo) { p.Spec.Items = nil }, "spec.items"),
+		Entry("the same SKU twice", func(p *promo) { p.Spec.Items[1].SKU = "phone" }, "spec.items", "Duplicate"),
+		Entry("too many items", func(p *promo) {
+			for len(p.Spec.Items) < 101 {
+				p.Spec.Items = append(p.Spec.Items, v1alpha1.PromotionItem{SKU: "sku-" + strings.Repeat("x", len(p.Spec.Items)%50+1) + string(rune('a'+len(p.Spec.Items)/50)), Price: ptr.To[int64](1), Stock: 1})
+			}
+		}, "spec.items", "100"),
+		Entry("a SKU with a space", func(p *promo) { p.Spec.Items[0].SKU = "a phone" }, "spec.items[0].sku"),
+		Entry("a negative price", func(p *promo) { p.Spec.Items[0].Price = ptr.To[int64](-1) }, "spec.items[0].price"),
+		Entry("no price", func(p *promo) { p.Spec.Items[0].Price = nil }, "spec.items[0].price"),
+		Entry("no stock", func(p *promo) { p.Spec.Items[0].Stock = 0 }, "spec.items[0].stock"),
+		Entry("negative stock", func(p *promo) { p.Spec.Items[0].Stock = -5 }, "spec.items[0].stock"),
+		Entry("too large a limit", func(p *promo) { p.Spec.Items[0].LimitPerBuyer = ptr.To[int32](10000) }, "spec.items[0].limitPerBuyer"),
+		Entry("no peak", func(p *promo) { p.Spec.Traffic.ExpectedPeakRPS = 0 }, "spec.traffic"),
+		Entry("no partitions", func(p *promo) { p.Spec.Partitions = ptr.To[int32](0) }, "spec.partitions"),
+		Entry("too many partitions", func(p *promo) { p.Spec.Partitions = ptr.To[int32](65) }, "spec.partitions"),
+		Entry("a prewarm of days", func(p *promo) { p.Spec.Prewarm.Duration = 25 * time.Hour }, "spec.prewarm", "at most 24h"),
+		Entry("a negative prewarm", func(p *promo) { p.Spec.Prewarm.Duration = -time.Minute }, "spec.prewarm"),
+		Entry("a payment time-out of a second", func(p *promo) { p.Spec.PaymentTimeout.Duration = time.Second }, "spec.paymentTimeout", "10s"),
+		Entry("a log kept for years", func(p *promo) { p.Spec.Settlement.KeepLog = &metav1.Duration{Duration: 9000 * time.Hour} }, "spec.settlement.keepLog"),
+		Entry("too long a name", func(p *promo) { p.Name = strings.Repeat("a", 64) }, "metadata.name", "at most 63"),
+	)
+
+	DescribeTable("is refused with the field's name when it is changed",
+		func(ctx SpecContext, phase v1alpha1.PromotionPhase, change func(*promo), parts ...string) {
+			p := makePromotion(newNamespace(ctx)).Obj()
+			Expect(kube.Client.Create(ctx, p)).To(Succeed())
+			if phase != "" {
+				p.Status.Phase = phase
+				Expect(kube.Client.Status().Update(ctx, p)).To(Succeed())
+			}
+			change(p)
+			err := kube.Client.Update(ctx, p, client.DryRunAll)
+			if len(parts) == 0 {
+				Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			expectRefused(err, parts...)
+		},
+		Entry("another SKU", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].SKU = "tablet" }, "spec.items", "no sku may be added or removed"),
+		Entry("an item less", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items = p.Spec.Items[:1] }, "spec.items", "no sku may be added or removed"),
+		Entry("another price", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].Price = ptr.To[int64](1) }, "spec.items[0].price", "must not change"),
+		Entry("less stock", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].Stock-- }, "spec.items[0].stock", "never shrink"),
+		Entry("more stock", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].Stock++ }, "spec.items[0].stock", "not supported yet"),
+		Entry("another currency", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Currency = "USD" }, "spec.currency", "must not change"),
+		Entry("another OrderCluster", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.OrderClusterRef.Name = "other" }, "spec.orderClusterRef", "must not change"),
+		Entry("other partitions", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Partitions = ptr.To[int32](5) }, "spec.partitions", "must not change"),
+		Entry("partitions unset", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Partitions = nil }, "spec.partitions", "must not change"),
+		Entry("another start when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.StartTime = metav1.NewTime(p.Spec.StartTime.Add(time.Minute)) },
+			"spec.startTime", "must not change once the promotion is live"),
+		Entry("another end when ended", v1alpha1.PhaseDraining, func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.EndTime.Add(time.Minute)) },
+			"spec.endTime", "must not change once the promotion has ended"),
+		Entry("but not: another start when ready", v1alpha1.PhaseReady, func(p *promo) { p.Spec.StartTime = metav1.NewTime(p.Spec.StartTime.Add(time.Minute)) }),
+		Entry("but not: extended when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.EndTime.Add(time.Minute)) }),
+		Entry("but not: paused when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.Paused = ptr.To(true) }),
+		Entry("but not: an item off and another limit when live", v1alpha1.PhaseLive, func(p *promo) {
+			p.Spec.Items[0].Off, p.Spec.Items[1].LimitPerBuyer = ptr.To(true), ptr.To[int32](3)
+		}),
+	)
+})
+
+var _ = Describe("An OrderCluster that is not valid", func() {
+	type cluster = v1alpha1.OrderCluster
+	DescribeTable("is refused with the field's name",
+		func(ctx SpecContext, change func(*cluster), parts ...string) {
+			c := makeCluster("default", "nats://nats:4222").Obj()
+			change(c)
+			expectRefused(kube.Client.Create(ctx, c, client.DryRunAll), parts...)
+		},
+		Entry("no image", func(c *cluster) { c.Spec.Image = "" }, "spec.image"),
+		Entry("no database secret", func(c *cluster) { c.Spec.Database = v1alpha1.DatabaseSpec{} }, "spec.database"),
+		Entry("a secret's name in capitals", func(c *cluster) { c.Spec.Database.URLSecretRef.Name = "DB" }, "spec.database.urlSecretRef.name"),
+		Entry("one connection", func(c *cluster) { c.Spec.Database.MaxConnectionsPerPod = ptr.To[int32](1) }, "spec.database.maxConnectionsPerPod"),
+		Entry("messaging over HTTP", func(c *cluster) { c.Spec.Messaging.URL = "http://nats:4222" }, "spec.messaging.url", "nats://"),
+		Entry("a password in the messaging URL", func(c *cluster) { c.Spec.Messaging.URL = "nats://user:secret@nats:4222" }, "spec.messaging.url", "credentialsSecretRef"),
+		Entry("two replicas of streams", func(c *cluster) { c.Spec.Messaging.Replicas = ptr.To[int32](2) }, "spec.messaging.replicas"),
+		Entry("max below min", func(c *cluster) { c.Spec.Pools.Flash.Replicas = v1alpha1.PoolReplicas{Min: ptr.To[int32](3), Max: ptr.To[int32](2)} },
+			"spec.pools.flash.replicas.max", "max must not be less than min"),
+		Entry("no pods", func(c *cluster) { c.Spec.Pools.Worker.Replicas.Min = ptr.To[int32](0) }, "spec.pools.worker.replicas.min"),
+		Entry("no capacity", func(c *cluster) { c.Spec.Pools.Flash.CapacityRPS = ptr.To[int32](0) }, "spec.pools.flash.capacityRPS"),
+		Entry("an unknown payment provider", func(c *cluster) { c.Spec.Payments[0].Provider = "barter" }, "spec.payments[0].provider"),
+		Entry("the same payment provider twice", func(c *cluster) { c.Spec.Payments = append(c.Spec.Payments, c.Spec.Payments[0]) }, "spec.payments", "Duplicate"),
+		Entry("a public URL without a scheme", func(c *cluster) { c.Spec.Payments[0].PublicURL = "shop.example" }, "spec.payments[0].publicURL"),
+		Entry("a payment time-out of a month", func(c *cluster) { c.Spec.Orders.PaymentTimeout = &metav1.Duration{Duration: 720 * time.Hour} }, "spec.orders.paymentTimeout"),
+		Entry("too long a name", func(c *cluster) { c.Name = strings.Repeat("a", 41) }, "metadata.name", "at most 40"),
+		Entry("a name that is no DNS label", func(c *cluster) { c.Name = "1.shop" }, "metadata.name"),
+	)
+})

@@ -67,12 +67,13 @@ pid_of() {
 start() {
   local name=$1 print pid
   shift
-  print=$({ printf '%s\n' "$@"; stat -Lc '%Y %s' "$1"; cat "${CONFIG_OF:-/dev/null}"; } | sha256sum | cut -c1-16)
+  print=$({ printf '%s\n' "$@"; stat -Lc '%Y %s' "$(command -v "$1")"; cat "${CONFIG_OF:-/dev/null}"; } | sha256sum | cut -c1-16)
   if pid=$(pid_of "$name"); then
     [ "$(cut -d' ' -f3 "$RUN/pids/$name")" != "$print" ] || return 0
     stop "$name"
   fi
   mkdir -p "$RUN/pids" "$STATE/logs"
+  [ ! -e "$STATE/logs/$name.log" ] || mv "$STATE/logs/$name.log" "$STATE/logs/$name.log.1"
   setsid "$@" >>"$STATE/logs/$name.log" 2>&1 </dev/null 9>&- &
   pid=$!
   printf '%s %s %s\n' "$pid" "$(start_ticks "$pid")" "$print" >"$RUN/pids/$name"

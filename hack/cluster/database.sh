@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# The database beside the local node, for machines that cannot pull CockroachDB's image. It listens on
+# the node's own address only; pods reach it through Service `database` (config/eval/node-database).
+# It is CockroachDB where its program is at hand (COCKROACH_BINARY, or cockroach on the PATH), or else
+# PostgreSQL, which apt-get installs if missing. Every commit is synced to disk.
+#
+#   hack/cluster/database.sh up         starts it, with the data it had; prints what it is
+#   hack/cluster/database.sh url        the URL for pods, through the Service
+#   hack/cluster/database.sh node-url   the URL for programs on this machine
+#   hack/cluster/database.sh kill       kills it without a warning (SIGKILL), to see what others do; `up` starts it again
+#   hack/cluster/database.sh reset      empties it
+#   hack/cluster/database.sh down [--keep]   stops it and deletes its data, or keeps it
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# Not below the clone, although it is the clone's: PostgreSQL runs as a user of its own, who may not
+# enter every folder.
+HOME_OF_DATA=/var/lib/orderd-cluster
+of_clone=$(owner)
+DATA=$HOME_OF_DATA/$(printf '%s' "${of_clone:-$ROOT}" | sha256sum | cut -c1-12)
+PORT=5432
+SERVICE=database.orderd-eval.svc.cluster.local:26257
+
+cockroach_binary() { echo "${COCKROACH_BINARY:-$(command -v cockroach || true)}"; }
+
+kind() { if [ -n "$(cockroach_binary)" ]; then echo cockroach; else echo postgres; fi; }
+
+url() {
+  local password
+  if [ "$(kind)" = cockroach ]; then
+    echo "postgres://root@$1/orderd?sslmode=disable"
+  else
+    password=$(cat "$DATA/password" 2>/dev/null) || die "the database was never started: hack/cluster/database.sh up"
+    echo "postgres://orderd:$password@$1/orderd?sslmode=disable"
+  fi
+}
+
+postgres_bin() { find /usr/lib/postgresql/*/bin -maxdepth 0 2>/dev/null | sort -V | tail -1; }
+
+install_postgres() {
+  [ -z "$(postgres_bin)" ] || return 0
+  command -v apt-get >/dev/null || die "install PostgreSQL, or set COCKROACH_BINARY"
+  say "installing PostgreSQL…"
+  mkdir -p "$BIN/logs"
+  # Debian would start a server of its own on the way.
+  if [ ! -e /etc/postgresql-common ]; then
+    mkdir -p /etc/postgresql-common/createcluster.d
+    echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/orderd.conf
+  fi
+  (apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends postgresql) \
+    >"$BIN/logs/apt-postgresql.log" 2>&1 || die "apt-get install postgresql failed; its output is in $BIN/logs/apt-postgresql.log"
+}
+
+# PostgreSQL refuses to run as root.
+postgres_user() { if id postgres >/dev/null 2>&1; then echo postgres; else echo nobody; fi; }
+as_user() { setpriv --reuid="$(postgres_user)" --regid="$(id -g "$(postgres_user)")" --clear-groups -- "$@"; }
+
+init_postgres() {
+  local bin=$1 password
+  [ ! -e "$DATA/postgres/orderd-ready" ] || return 0
+  rm -rf "$DATA/postgres"
+  install -d -m 0755 "$HOME_OF_DATA" "$DATA"
+  install -d -m 0700 -o "$(postgres_user)" "$DATA/postgres"
+  password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+  (umask 077 && printf '%s\n' "$password" >"$DATA/password")
+  install -m 0600 -o "$(postgres_user)" "$DATA/password" "$DATA/password.init"
+  (cd / && as_user "$bin/initdb" --pgdata="$DATA/postgres" --username=orderd --encoding=UTF8 --locale=C --data-checksums \
+    --auth-local=reject --auth-host=scram-sha-256 --pwfile="$DATA/password.init") >>"$STATE/logs/database-init.log" 2>&1 ||
+    die "initdb failed; see $STATE/logs/database-init.log"
+  rm -f "$DATA/password.init"
+  cat >"$DATA/postgres/pg_hba.conf" <<END
+host all all $NODE_IP/32 scram-sha-256
+host all all $POD_CIDR scram-sha-256
+END
+  cat >>"$DATA/postgres/postgresql.conf" <<END
+listen_addresses = '$NODE_IP'
+port = $PORT
+unix_socket_directories = ''
+max_connections = 200
+shared_buffers = 256MB
+max_wal_size = 1GB
+log_destination = stderr
+END
+  touch "$DATA/postgres/orderd-ready"
+}
+
+postgres_answers() {
+  PGPASSWORD=$(cat "$DATA/password") "$1/psql" -qtAX -h "$NODE_IP" -p "$PORT" -U orderd -d "$2" -c 'SELECT 1'
+}
+
+up_postgres() {
+  local bin
+  install_postgres
+  bin=$(postgres_bin)
+  init_postgres "$bin"
+  # After a kill, its last processes may hold the data for a moment longer: then it ends, and is started again.
+  CONFIG_OF=$DATA/postgres/postgresql.conf
+  start_again() {
+    (cd / && start database "$(command -v setpriv)" --reuid="$(postgres_user)" --regid="$(id -g "$(postgres_user)")" --clear-groups -- "$bin/postgres" -D "$DATA/postgres")
+    postgres_answers "$bin" postgres
+  }
+  wait_for 60 "the database" start_again
+  postgres_answers "$bin" orderd >/dev/null 2>&1 ||
+    PGPASSWORD=$(cat "$DATA/password") "$bin/psql" -qX -h "$NODE_IP" -p "$PORT" -U orderd -d postgres -c 'CREATE DATABASE orderd'
+  say "database: PostgreSQL $("$bin/postgres" --version | awk '{print $3}') at $NODE_IP:$PORT"
+}
+
+up_cockroach() {
+  local cockroach
+  cockroach=$(cockroach_binary)
+  mkdir -p "$DATA/cockroach"
+  start database "$cockroach" start-single-node --insecure --store="$DATA/cockroach" --cache=256MiB --max-sql-memory=256MiB \
+    --listen-addr="$NODE_IP:$PORT" --http-addr="$NODE_IP:5433"
+  wait_for 60 "the database" "$cockroach" sql --insecure --host="$NODE_IP:$PORT" -e 'CREATE DATABASE IF NOT EXISTS orderd'
+  say "database: $("$cockroach" version | awk '/Build Tag/ {print "CockroachDB " $3}') at $NODE_IP:$PORT"
+}
+
+up() {
+  need_root_on_linux
+  [ "$(owner)" = "$ROOT" ] || die "this clone's cluster does not run; hack/cluster/up.sh starts it"
+  mkdir -p "$STATE/logs"
+  "up_$(kind)"
+}
+
+kill_now() {
+  local pid
+  pid=$(pid_of database) || die "the database does not run"
+  # The server's own processes notice that their parent is gone and end; CockroachDB has only the one.
+  kill -KILL "$pid"
+  rm -f "$RUN/pids/database"
+  say "database: killed"
+}
+
+down() {
+  # SIGINT is PostgreSQL's fast stop; SIGTERM would wait for every client to go.
+  local pid
+  if pid=$(pid_of database); then kill -INT "$pid" 2>/dev/null || true; fi
+  stop database
+  [ "${1:-}" = --keep ] || rm -rf "$DATA"
+  rmdir "$HOME_OF_DATA" 2>/dev/null || true
+}
+
+case ${1:-} in
+up) up ;;
+url) url "$SERVICE" ;;
+node-url) url "$NODE_IP:$PORT" ;;
+kill) kill_now ;;
+reset) down && up ;;
+down) down "${2:-}" ;;
+*) die "usage: hack/cluster/database.sh up|url|node-url|kill|reset|down [--keep]" ;;
+esac

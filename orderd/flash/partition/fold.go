@@ -1,0 +1,171 @@
+package partition
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+)
+
+// Fold applies the record at a stream sequence. ErrCorrupt means that the record cannot stand there,
+// and that the state must not be used any more.
+func (s *State) Fold(sequence uint64, record *flashv1.Record) error {
+	if sequence <= s.sequence {
+		return fmt.Errorf("%w: sequence %d after %d", ErrCorrupt, sequence, s.sequence)
+	}
+	if s.closed {
+		return fmt.Errorf("%w: a record at %d after Closed", ErrCorrupt, sequence)
+	}
+	if err := s.apply(record); err != nil {
+		return fmt.Errorf("sequence %d: %w", sequence, err)
+	}
+	s.sequence = sequence
+	return nil
+}
+
+func (s *State) apply(record *flashv1.Record) error {
+	switch kind := record.GetKind().(type) {
+	case *flashv1.Record_Opened:
+		return s.open(kind.Opened)
+	case *flashv1.Record_Reserved:
+		for _, r := range kind.Reserved.GetReservations() {
+			if err := s.Hold(r); err != nil {
+				return err
+			}
+		}
+	case *flashv1.Record_Released:
+		for _, r := range kind.Released.GetOrders() {
+			if err := s.release(r.GetOrderId()); err != nil {
+				return err
+			}
+		}
+	case *flashv1.Record_ToppedUp:
+		s.topUp(kind.ToppedUp)
+	case *flashv1.Record_TransferredOut:
+		return s.transferOut(kind.TransferredOut)
+	case *flashv1.Record_TransferredIn:
+		in := kind.TransferredIn
+		shard := s.shard(in.GetSku())
+		shard.In += in.GetQuantity()
+		shard.Available += in.GetQuantity()
+		shard.Inflows++
+	case *flashv1.Record_Fenced:
+		s.owner = kind.Fenced.GetOwner()
+	case *flashv1.Record_Closed:
+		s.closed = true
+	default:
+		return fmt.Errorf("%w: unknown kind of record", ErrCorrupt)
+	}
+	return nil
+}
+
+func (s *State) open(opened *flashv1.Opened) error {
+	if s.opened {
+		return fmt.Errorf("%w: opened twice", ErrCorrupt)
+	}
+	s.opened = true
+	for _, item := range opened.GetItems() {
+		shard := s.shard(item.GetSku())
+		shard.Allocated += item.GetQuantity()
+		shard.Available += item.GetQuantity()
+	}
+	return nil
+}
+
+// Hold takes a reservation into the state before its record is durable; Drop takes it out again if
+// the record does not land, and Landed settles those that did.
+func (s *State) Hold(r *flashv1.Reservation) error {
+	id, err := uuid.FromBytes(r.GetOrderId())
+	if err != nil {
+		return fmt.Errorf("%w: order id: %w", ErrCorrupt, err)
+	}
+	key := requestKey{r.GetBuyerId(), r.GetRequestId()}
+	if s.orders[key] != nil || s.byID[id] != nil {
+		return fmt.Errorf("%w: order %s reserved twice", ErrCorrupt, id)
+	}
+	items := make([]Item, len(r.GetItems()))
+	for i, item := range r.GetItems() {
+		items[i] = Item{SKU: item.GetSku(), Quantity: item.GetQuantity(), UnitPrice: item.GetUnitPrice()}
+		if s.Shard(items[i].SKU).Available < items[i].Quantity {
+			return fmt.Errorf("%w: order %s reserves %d of item %s, more than is available", ErrCorrupt, id, items[i].Quantity, items[i].SKU)
+		}
+	}
+	order := &Order{ID: id, BuyerID: key.buyer, RequestID: key.request, Items: items, AcceptedMs: r.GetAcceptedAtUnixMs()}
+	s.orders[key], s.byID[id] = order, order
+	s.move(order, 1)
+	return nil
+}
+
+// Drop undoes a Hold whose record did not land.
+func (s *State) Drop(r *flashv1.Reservation) {
+	order := s.orders[requestKey{r.GetBuyerId(), r.GetRequestId()}]
+	if order == nil {
+		return
+	}
+	s.move(order, -1)
+	delete(s.orders, requestKey{order.BuyerID, order.RequestID})
+	delete(s.byID, order.ID)
+}
+
+// Landed says that the record of what is held landed at a sequence.
+func (s *State) Landed(sequence uint64) { s.sequence = sequence }
+
+// move shifts the order's items from available to reserved (direction 1) or back (-1).
+func (s *State) move(order *Order, direction int64) {
+	for _, item := range order.Items {
+		q := direction * item.Quantity
+		shard := s.shard(item.SKU)
+		shard.Available -= q
+		shard.Reserved += q
+		key := buyerKey{order.BuyerID, item.SKU}
+		if left := s.bought[key] + q; left == 0 {
+			delete(s.bought, key)
+		} else {
+			s.bought[key] = left
+		}
+	}
+}
+
+func (s *State) release(raw []byte) error {
+	id, err := uuid.FromBytes(raw)
+	if err != nil {
+		return fmt.Errorf("%w: released order id: %w", ErrCorrupt, err)
+	}
+	order := s.byID[id]
+	if order == nil {
+		return fmt.Errorf("%w: released order %s was never reserved", ErrCorrupt, id)
+	}
+	if order.Released {
+		return nil
+	}
+	order.Released = true
+	s.move(order, -1)
+	for _, item := range order.Items {
+		s.shard(item.SKU).Inflows++
+	}
+	return nil
+}
+
+func (s *State) topUp(topUp *flashv1.ToppedUp) {
+	if _, seen := s.topUps[topUp.GetTopUpId()]; seen {
+		return
+	}
+	s.topUps[topUp.GetTopUpId()] = struct{}{}
+	for _, item := range topUp.GetItems() {
+		shard := s.shard(item.GetSku())
+		shard.ToppedUp += item.GetQuantity()
+		shard.Available += item.GetQuantity()
+		shard.Inflows++
+	}
+}
+
+func (s *State) transferOut(out *flashv1.TransferredOut) error {
+	shard := s.shard(out.GetSku())
+	if shard.Available < out.GetQuantity() {
+		return fmt.Errorf("%w: %d of item %s transferred out, %d available", ErrCorrupt, out.GetQuantity(), out.GetSku(), shard.Available)
+	}
+	shard.Out += out.GetQuantity()
+	shard.Available -= out.GetQuantity()
+	return nil
+}

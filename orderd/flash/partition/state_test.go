@@ -1,0 +1,239 @@
+package partition_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/partition"
+)
+
+func opened(items ...*flashv1.ItemQuantity) *flashv1.Record {
+	return &flashv1.Record{Kind: &flashv1.Record_Opened{Opened: &flashv1.Opened{Items: items}}}
+}
+
+func quantity(sku string, q int64) *flashv1.ItemQuantity {
+	return &flashv1.ItemQuantity{Sku: sku, Quantity: q}
+}
+
+func orderID(n uint64) uuid.UUID {
+	var id uuid.UUID
+	binary.BigEndian.PutUint64(id[8:], n)
+	return id
+}
+
+func reservation(n uint64, buyer, request string, items ...partition.RequestItem) *flashv1.Reservation {
+	id := orderID(n)
+	r := &flashv1.Reservation{OrderId: id[:], BuyerId: buyer, RequestId: request, AcceptedAtUnixMs: int64(n)}
+	for _, item := range items {
+		r.Items = append(r.Items, &flashv1.ReservedItem{Sku: item.SKU, Quantity: item.Quantity})
+	}
+	return r
+}
+
+func reserved(rs ...*flashv1.Reservation) *flashv1.Record {
+	return &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: &flashv1.Reserved{Reservations: rs}}}
+}
+
+func released(n uint64) *flashv1.Record {
+	id := orderID(n)
+	return &flashv1.Record{Kind: &flashv1.Record_Released{Released: &flashv1.Released{Orders: []*flashv1.ReleasedOrder{{OrderId: id[:]}}}}}
+}
+
+func TestDecisions(t *testing.T) {
+	a := func(q int64) partition.RequestItem {
+		return partition.RequestItem{SKU: "a", Quantity: q, LimitPerBuyer: 2}
+	}
+	b := func(q int64) partition.RequestItem { return partition.RequestItem{SKU: "b", Quantity: q} }
+	open := opened(quantity("a", 5), quantity("b", 1))
+	first := reserved(reservation(1, "ann", "r1", a(1), b(1)))
+	tests := []struct {
+		name        string
+		log         []*flashv1.Record
+		request     partition.Request
+		want        partition.Verdict
+		wantMissing []partition.Quantity
+	}{
+		{"stock", []*flashv1.Record{open}, partition.Request{BuyerID: "ann", RequestID: "r1", Items: []partition.RequestItem{a(2)}}, partition.Accept, nil},
+		{"retry", []*flashv1.Record{open, first}, partition.Request{BuyerID: "ann", RequestID: "r1", Items: []partition.RequestItem{b(1), a(1)}}, partition.Existing, nil},
+		{"retry after release", []*flashv1.Record{open, first, released(1)}, partition.Request{BuyerID: "ann", RequestID: "r1", Items: []partition.RequestItem{a(1), b(1)}}, partition.Existing, nil},
+		{"reused", []*flashv1.Record{open, first}, partition.Request{BuyerID: "ann", RequestID: "r1", Items: []partition.RequestItem{a(1)}}, partition.Reused, nil},
+		{"limit", []*flashv1.Record{open, first}, partition.Request{BuyerID: "ann", RequestID: "r2", Items: []partition.RequestItem{a(2)}}, partition.OverLimit, nil},
+		{"limit comes back", []*flashv1.Record{open, first, released(1)}, partition.Request{BuyerID: "ann", RequestID: "r2", Items: []partition.RequestItem{a(2)}}, partition.Accept, nil},
+		{"other buyer", []*flashv1.Record{open, first}, partition.Request{BuyerID: "bob", RequestID: "r1", Items: []partition.RequestItem{a(2)}}, partition.Accept, nil},
+		{"all or nothing", []*flashv1.Record{open, first}, partition.Request{BuyerID: "bob", RequestID: "r1", Items: []partition.RequestItem{a(1), b(1)}}, partition.NeedsStock, []partition.Quantity{{SKU: "b", Quantity: 1}}},
+		{"closed", []*flashv1.Record{open, {Kind: &flashv1.Record_Closed{Closed: &flashv1.Closed{}}}}, partition.Request{BuyerID: "bob", RequestID: "r1", Items: []partition.RequestItem{a(1)}}, partition.Ended, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			state := partition.New()
+			for i, record := range test.log {
+				if err := state.Fold(uint64(i+1), record); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := state.Reserve(test.request)
+			if got.Verdict != test.want {
+				t.Errorf("verdict %d, want %d", got.Verdict, test.want)
+			}
+			if diff := cmp.Diff(test.wantMissing, got.Missing); diff != "" {
+				t.Errorf("missing (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCorruptLogsAreRefused(t *testing.T) {
+	item := partition.RequestItem{SKU: "a", Quantity: 2}
+	tests := map[string][]*flashv1.Record{
+		"oversold":         {opened(quantity("a", 1)), reserved(reservation(1, "ann", "r", item))},
+		"opened twice":     {opened(), opened()},
+		"reserved twice":   {opened(quantity("a", 9)), reserved(reservation(1, "ann", "r", item), reservation(2, "ann", "r", item))},
+		"unknown release":  {opened(), released(7)},
+		"after closed":     {opened(), partition.New().ClosedRecord(), opened()},
+		"no kind":          {{}},
+		"transferred more": {opened(quantity("a", 1)), {Kind: &flashv1.Record_TransferredOut{TransferredOut: &flashv1.TransferredOut{Sku: "a", Quantity: 2}}}},
+	}
+	for name, records := range tests {
+		t.Run(name, func(t *testing.T) {
+			state := partition.New()
+			var err error
+			for i, record := range records {
+				err = errors.Join(err, state.Fold(uint64(i+1), record))
+			}
+			if !errors.Is(err, partition.ErrCorrupt) {
+				t.Errorf("Fold: %v, want ErrCorrupt", err)
+			}
+		})
+	}
+}
+
+// Whatever is decided and folded, the invariant holds; and a second state that folds the same records
+// ends up the same, although the first one held and dropped reservations on the way.
+func TestFoldingGivesTheDecidedState(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		skus := []string{"a", "b", "c"}
+		buyers := []string{"ann", "bob", "eve"}
+		live, folded := partition.New(), partition.New()
+		var sequence, orders uint64
+		land := func(record *flashv1.Record, held bool) {
+			sequence++
+			if held {
+				live.Landed(sequence)
+			} else if err := live.Fold(sequence, record); err != nil {
+				t.Fatalf("live: %v", err)
+			}
+			if err := folded.Fold(sequence, record); err != nil {
+				t.Fatalf("folded: %v", err)
+			}
+		}
+		land(opened(quantity("a", rapid.Int64Range(0, 20).Draw(t, "a")), quantity("b", rapid.Int64Range(0, 5).Draw(t, "b"))), false)
+		t.Repeat(map[string]func(*rapid.T){
+			"": func(t *rapid.T) {
+				if err := live.Check(); err != nil {
+					t.Fatal(err)
+				}
+				compare(t, live, folded, skus, buyers)
+			},
+			"reserve": func(t *rapid.T) {
+				request := partition.Request{
+					BuyerID:   rapid.SampledFrom(buyers).Draw(t, "buyer"),
+					RequestID: fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "request")),
+				}
+				for _, sku := range rapid.SliceOfNDistinct(rapid.SampledFrom(skus), 1, 3, rapid.ID[string]).Draw(t, "skus") {
+					request.Items = append(request.Items, partition.RequestItem{SKU: sku, Quantity: rapid.Int64Range(1, 3).Draw(t, "quantity"), LimitPerBuyer: 6})
+				}
+				if live.Reserve(request).Verdict != partition.Accept {
+					return
+				}
+				orders++
+				r := reservation(orders, request.BuyerID, request.RequestID, request.Items...)
+				if err := live.Hold(r); err != nil {
+					t.Fatal(err)
+				}
+				if rapid.Bool().Draw(t, "lands") {
+					land(reserved(r), true)
+				} else {
+					live.Drop(r)
+				}
+				for _, item := range request.Items {
+					if got := live.Bought(request.BuyerID, item.SKU); got > 6 {
+						t.Fatalf("%s has %d of %s, over the limit", request.BuyerID, got, item.SKU)
+					}
+				}
+			},
+			"release": func(t *rapid.T) {
+				n := rapid.Uint64Range(0, orders).Draw(t, "order")
+				switch live.Release(orderID(n)) {
+				case partition.MayRelease, partition.AlreadyReleased:
+					land(released(n), false)
+				}
+			},
+			"top up": func(t *rapid.T) {
+				id := fmt.Sprint(rapid.IntRange(0, 3).Draw(t, "id"))
+				land(&flashv1.Record{Kind: &flashv1.Record_ToppedUp{ToppedUp: &flashv1.ToppedUp{TopUpId: id, Items: []*flashv1.ItemQuantity{quantity("c", 4)}}}}, false)
+			},
+			"transfer in": func(t *rapid.T) {
+				land(&flashv1.Record{Kind: &flashv1.Record_TransferredIn{TransferredIn: &flashv1.TransferredIn{Sku: rapid.SampledFrom(skus).Draw(t, "sku"), Quantity: 3}}}, false)
+			},
+			"transfer out": func(t *rapid.T) {
+				sku := rapid.SampledFrom(skus).Draw(t, "sku")
+				if q := live.Donation(sku, rapid.Int64Range(0, 4).Draw(t, "need")); q > 0 {
+					land(&flashv1.Record{Kind: &flashv1.Record_TransferredOut{TransferredOut: &flashv1.TransferredOut{Sku: sku, Quantity: q}}}, false)
+				}
+			},
+			"fence": func(t *rapid.T) {
+				land(&flashv1.Record{Kind: &flashv1.Record_Fenced{Fenced: &flashv1.Fenced{Owner: "pod"}}}, false)
+			},
+		})
+	})
+}
+
+func compare(t *rapid.T, live, folded *partition.State, skus, buyers []string) {
+	if live.Sequence() != folded.Sequence() {
+		t.Fatalf("sequence %d, folded %d", live.Sequence(), folded.Sequence())
+	}
+	for _, sku := range skus {
+		if diff := cmp.Diff(folded.Shard(sku), live.Shard(sku)); diff != "" {
+			t.Fatalf("shard %s (-folded +live):\n%s", sku, diff)
+		}
+		for _, buyer := range buyers {
+			if live.Bought(buyer, sku) != folded.Bought(buyer, sku) {
+				t.Fatalf("%s has %d of %s, folded %d", buyer, live.Bought(buyer, sku), sku, folded.Bought(buyer, sku))
+			}
+		}
+	}
+	for _, buyer := range buyers {
+		for r := range 10 {
+			a, okA := live.Lookup(buyer, fmt.Sprint(r))
+			b, okB := folded.Lookup(buyer, fmt.Sprint(r))
+			if diff := cmp.Diff(b, a); diff != "" || okA != okB {
+				t.Fatalf("order of %s (-folded +live):\n%s", buyer, diff)
+			}
+		}
+	}
+}
+
+func TestBuyersSpreadOverPartitions(t *testing.T) {
+	var counts [8]int
+	for i := range 8000 {
+		counts[partition.ForBuyer(fmt.Sprintf("buyer-%d", i), 8)]++
+	}
+	for n, count := range counts {
+		if count < 850 || count > 1150 {
+			t.Errorf("partition %d has %d of 8000 buyers", n, count)
+		}
+	}
+	// The layout of running sales: these must never change.
+	for buyer, want := range map[string]int32{"ann": 51, "buyer-1": 56, "": 59} {
+		if got := partition.ForBuyer(buyer, 64); got != want {
+			t.Errorf("%s is in partition %d, want %d", buyer, got, want)
+		}
+	}
+}

@@ -1,0 +1,216 @@
+// Package plog keeps the partitions' logs of one promotion in its JetStream stream: partition n is the
+// subject promo.<uid>.<n>. Every append names the sequence that its writer believes to be the
+// subject's last, and the server refuses a writer who is behind.
+package plog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+	"google.golang.org/protobuf/proto"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/partition"
+)
+
+// ErrRefused says that another record is the subject's last: nothing of the append landed, or ever will.
+// After any other error of an append its outcome is unknown, and it may still land.
+var ErrRefused = errors.New("append refused: the log has moved on")
+
+// MaxBatch is how many records one atomic batch may have: the NATS server's default limit.
+const MaxBatch = 1000
+
+// readTimeout bounds the wait for the next record while reading.
+const readTimeout = 5 * time.Second
+
+// Entry is a record to append.
+type Entry struct {
+	Partition int32
+	// Expected is the sequence of the partition's last record; 0: it has none.
+	Expected uint64
+	Record   *flashv1.Record
+}
+
+// Log is the partitions' logs of one promotion. Safe for concurrent use.
+type Log interface {
+	// Append returns the record's sequence once it is durable; ErrRefused; or an error that leaves the
+	// outcome unknown.
+	Append(ctx context.Context, entry Entry) (uint64, error)
+	// AppendBatch appends all entries, at most MaxBatch with a partition in one only, or none. It returns
+	// the sequence of the last; the ones before it have the sequences just below, in order.
+	AppendBatch(ctx context.Context, entries []Entry) (uint64, error)
+	// Last is the sequence of the partition's last record, as the stream's leader has it; 0 if it has none.
+	Last(ctx context.Context, partition int32) (uint64, error)
+	// Read calls each with the partition's records after a sequence and up to another, in order.
+	Read(ctx context.Context, partition int32, after, upTo uint64, each func(uint64, *flashv1.Record) error) error
+}
+
+// StreamName is the stream of a promotion.
+func StreamName(uid string) string { return "PROMO_" + uid }
+
+// Subject of a partition.
+func Subject(uid string, n int32) string { return "promo." + uid + "." + strconv.Itoa(int(n)) }
+
+// Subjects of all partitions of a promotion.
+func Subjects(uid string) string { return "promo." + uid + ".*" }
+
+// JetStream is the Log on a real stream.
+type JetStream struct {
+	js          jetstream.JetStream
+	uid, stream string
+}
+
+// New takes the promotion's uid and stream. It does no I/O.
+func New(js jetstream.JetStream, uid, stream string) *JetStream {
+	return &JetStream{js: js, uid: uid, stream: stream}
+}
+
+// Append implements Log.
+func (l *JetStream) Append(ctx context.Context, entry Entry) (uint64, error) {
+	msg, err := l.message(entry)
+	if err != nil {
+		return 0, err
+	}
+	// No retry here: a refusal of the second try would not say whether the first one landed.
+	ack, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0),
+		jetstream.WithExpectStream(l.stream), jetstream.WithExpectLastSequencePerSubject(entry.Expected))
+	if err != nil {
+		return 0, l.failed(entry, err)
+	}
+	return ack.Sequence, nil
+}
+
+// AppendBatch implements Log.
+func (l *JetStream) AppendBatch(ctx context.Context, entries []Entry) (uint64, error) {
+	if len(entries) == 0 || len(entries) > MaxBatch {
+		return 0, fmt.Errorf("batch of %d records, want 1 to %d", len(entries), MaxBatch)
+	}
+	batch, err := jetstreamext.NewBatchPublisher(l.js, jetstreamext.BatchFlowControl{})
+	if err != nil {
+		return 0, fmt.Errorf("starting a batch: %w", err)
+	}
+	last := len(entries) - 1
+	for i, entry := range entries {
+		msg, err := l.message(entry)
+		if err != nil {
+			return 0, err
+		}
+		options := []jetstreamext.BatchMsgOpt{
+			jetstreamext.WithBatchExpectStream(l.stream), jetstreamext.WithBatchExpectLastSequencePerSubject(entry.Expected),
+		}
+		if i < last {
+			if err := batch.AddMsg(msg, options...); err != nil {
+				return 0, l.failed(entry, err)
+			}
+			continue
+		}
+		ack, err := batch.CommitMsg(ctx, msg, options...)
+		if err != nil {
+			return 0, l.failed(entry, err)
+		}
+		return ack.Sequence, nil
+	}
+	return 0, nil
+}
+
+func (l *JetStream) message(entry Entry) (*nats.Msg, error) {
+	data, err := proto.Marshal(entry.Record)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a record of partition %d: %w", entry.Partition, err)
+	}
+	return &nats.Msg{Subject: Subject(l.uid, entry.Partition), Data: data, Header: nats.Header{}}, nil
+}
+
+// The server's two ways to say that the expected sequence is not the last: the second one hides which is.
+const (
+	wrongLastSequence         jetstream.ErrorCode = 10071
+	wrongLastSequenceConstant jetstream.ErrorCode = 10164
+)
+
+func (l *JetStream) failed(entry Entry, err error) error {
+	var api jetstream.JetStreamError
+	if errors.As(err, &api) && api.APIError() != nil {
+		switch api.APIError().ErrorCode {
+		case wrongLastSequence, wrongLastSequenceConstant:
+			return fmt.Errorf("partition %d after %d: %w", entry.Partition, entry.Expected, ErrRefused)
+		}
+	}
+	return fmt.Errorf("appending to partition %d after %d: %w", entry.Partition, entry.Expected, err)
+}
+
+// Last implements Log. The stream has no direct get, so that its leader answers.
+func (l *JetStream) Last(ctx context.Context, n int32) (uint64, error) {
+	stream, err := l.js.Stream(ctx, l.stream)
+	if err != nil {
+		return 0, fmt.Errorf("finding stream %s: %w", l.stream, err)
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, Subject(l.uid, n))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading the last record of partition %d: %w", n, err)
+	}
+	return msg.Sequence, nil
+}
+
+// Read implements Log.
+func (l *JetStream) Read(ctx context.Context, n int32, after, upTo uint64, each func(uint64, *flashv1.Record) error) error {
+	if upTo <= after {
+		return nil
+	}
+	consumer, err := l.js.OrderedConsumer(ctx, l.stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{Subject(l.uid, n)}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq: after + 1, MaxResetAttempts: 3,
+	})
+	if err != nil {
+		return fmt.Errorf("reading partition %d: %w", n, err)
+	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		return fmt.Errorf("reading partition %d: %w", n, err)
+	}
+	defer messages.Stop()
+	for at := after; at < upTo; {
+		if at, err = l.next(ctx, messages, each); err != nil {
+			return fmt.Errorf("reading partition %d after %d: %w", n, at, err)
+		}
+	}
+	return nil
+}
+
+func (l *JetStream) next(ctx context.Context, messages jetstream.MessagesContext, each func(uint64, *flashv1.Record) error) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	msg, err := messages.Next(jetstream.NextContext(ctx))
+	if err != nil {
+		return 0, err
+	}
+	meta, err := msg.Metadata()
+	if err != nil {
+		return 0, err
+	}
+	var record flashv1.Record
+	if err := proto.Unmarshal(msg.Data(), &record); err != nil {
+		return 0, fmt.Errorf("%w: sequence %d: %w", partition.ErrCorrupt, meta.Sequence.Stream, err)
+	}
+	return meta.Sequence.Stream, each(meta.Sequence.Stream, &record)
+}
+
+// Catch folds into the state what its partition's log has beyond it, as the leader has it now.
+func Catch(ctx context.Context, log Log, n int32, state *partition.State) error {
+	last, err := log.Last(ctx, n)
+	if err != nil {
+		return err
+	}
+	if last < state.Sequence() {
+		return fmt.Errorf("partition %d: the leader's last record is %d, %d was seen before", n, last, state.Sequence())
+	}
+	return log.Read(ctx, n, state.Sequence(), last, state.Fold)
+}

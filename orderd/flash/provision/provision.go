@@ -1,0 +1,134 @@
+// Package provision prepares a promotion's stream and stock shards, ends them, and tells what they hold.
+// Every function may be repeated, and interrupted, at any point. It needs JetStream only.
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
+)
+
+const (
+	// PromotionsBucket has a flashv1.Promotion for each promotion uid.
+	PromotionsBucket = "orderd_promotions"
+	// MembersBucket has a flashv1.Member for each live pod of the flash pool.
+	MembersBucket = "orderd_members"
+	// MemberTTL is how long a pod that does not renew its entry counts as live.
+	MemberTTL = 3 * time.Second
+	// MaterializerConsumer is the durable consumer of every promotion's stream that writes its orders to
+	// the database.
+	MaterializerConsumer = "materializer"
+
+	// materializeAckWait is how long a worker may hold a record without a sign of life.
+	materializeAckWait = 30 * time.Second
+	// maxUnacked records are with the workers at once, at most.
+	maxUnacked = 256
+)
+
+// EnsureBuckets creates both key-value buckets unless they are there.
+func EnsureBuckets(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	buckets := []jetstream.KeyValueConfig{
+		{Bucket: PromotionsBucket, Description: "Promotions as flash pods and workers see them", Storage: jetstream.FileStorage, Replicas: replicas, History: 1},
+		// The markers let watchers see that an entry was not renewed.
+		{Bucket: MembersBucket, Description: "Live flash pods", Storage: jetstream.MemoryStorage, Replicas: replicas, History: 1, TTL: MemberTTL, LimitMarkerTTL: MemberTTL},
+	}
+	for _, bucket := range buckets {
+		if _, err := js.CreateOrUpdateKeyValue(ctx, bucket); err != nil {
+			return fmt.Errorf("creating bucket %s: %w", bucket.Bucket, err)
+		}
+	}
+	return nil
+}
+
+// EnsureStream creates the promotion's stream, and the consumer that materializes it, unless they are
+// there. Nothing in the stream can be changed or removed, other than with the stream itself.
+func EnsureStream(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, replicas int) error {
+	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: promo.GetStream(), Description: "Partitions of promotion " + promo.GetName(),
+		Subjects: []string{plog.Subjects(promo.GetUid())},
+		Storage:  jetstream.FileStorage, Replicas: replicas,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgs: -1, MaxBytes: -1,
+		DenyDelete: true, DenyPurge: true, AllowAtomicPublish: true, AllowDirect: false,
+	})
+	if err != nil {
+		return fmt.Errorf("creating stream %s: %w", promo.GetStream(), err)
+	}
+	_, err = stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable: MaterializerConsumer, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckWait: materializeAckWait, MaxAckPending: maxUnacked, MaxDeliver: -1,
+	})
+	if err != nil {
+		return fmt.Errorf("creating consumer %s of stream %s: %w", MaterializerConsumer, promo.GetStream(), err)
+	}
+	return nil
+}
+
+// Drained says whether every record of the stream went through the materializer.
+func Drained(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) (bool, error) {
+	stream, err := js.Stream(ctx, promo.GetStream())
+	if err != nil {
+		return false, fmt.Errorf("finding stream %s: %w", promo.GetStream(), err)
+	}
+	consumer, err := stream.Consumer(ctx, MaterializerConsumer)
+	if err != nil {
+		return false, fmt.Errorf("finding consumer %s of stream %s: %w", MaterializerConsumer, promo.GetStream(), err)
+	}
+	info := consumer.CachedInfo()
+	return info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= stream.CachedInfo().State.LastSeq, nil
+}
+
+// PutPromotion writes the promotion's key unless it has that value.
+func PutPromotion(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) error {
+	bucket, err := js.KeyValue(ctx, PromotionsBucket)
+	if err != nil {
+		return fmt.Errorf("finding bucket %s: %w", PromotionsBucket, err)
+	}
+	entry, err := bucket.Get(ctx, promo.GetUid())
+	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return fmt.Errorf("reading promotion %s: %w", promo.GetUid(), err)
+	}
+	if err == nil {
+		var have flashv1.Promotion
+		if proto.Unmarshal(entry.Value(), &have) == nil && proto.Equal(&have, promo) {
+			return nil
+		}
+	}
+	value, err := proto.Marshal(promo)
+	if err != nil {
+		return fmt.Errorf("encoding promotion %s: %w", promo.GetUid(), err)
+	}
+	if _, err := bucket.Put(ctx, promo.GetUid(), value); err != nil {
+		return fmt.Errorf("writing promotion %s: %w", promo.GetUid(), err)
+	}
+	return nil
+}
+
+// DeletePromotion removes the promotion's key; nil if there is none.
+func DeletePromotion(ctx context.Context, js jetstream.JetStream, uid string) error {
+	bucket, err := js.KeyValue(ctx, PromotionsBucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("finding bucket %s: %w", PromotionsBucket, err)
+	}
+	if err := bucket.Purge(ctx, uid); err != nil {
+		return fmt.Errorf("deleting promotion %s: %w", uid, err)
+	}
+	return nil
+}
+
+// DeleteStream removes the promotion's stream with all that is in it; nil if there is none.
+func DeleteStream(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) error {
+	if err := js.DeleteStream(ctx, promo.GetStream()); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("deleting stream %s: %w", promo.GetStream(), err)
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+// Package flash_test runs the flash lane on a real NATS server.
+package flash_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+)
+
+func TestFlash(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyPollingInterval(5 * time.Millisecond)
+	RunSpecs(t, "Flash lane on NATS")
+}
+
+var promotions atomic.Int64
+
+// newPromotion is one that has started and ends in an hour, with the items at a price of 100.
+func newPromotion(partitions int32, limit int64, items ...provision.Item) *flashv1.Promotion {
+	n := promotions.Add(1)
+	uid := fmt.Sprintf("00000000-0000-4000-8000-%012d", n)
+	p := &flashv1.Promotion{
+		Uid: uid, Name: fmt.Sprintf("sale-%d", n), Stream: plog.StreamName(uid), Partitions: partitions,
+		StartUnixMs: time.Now().Add(-time.Minute).UnixMilli(), EndUnixMs: time.Now().Add(time.Hour).UnixMilli(),
+		Currency: "EUR", PaymentTimeoutMs: (15 * time.Minute).Milliseconds(), Open: true,
+	}
+	for _, item := range items {
+		p.Items = append(p.Items, &flashv1.PromotedItem{Sku: item.SKU, UnitPrice: 100, LimitPerBuyer: limit})
+	}
+	return p
+}
+
+// open provisions a promotion as the operator does.
+func open(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, items ...provision.Item) {
+	GinkgoHelper()
+	Expect(provision.EnsureBuckets(ctx, js, 1)).To(Succeed())
+	Expect(provision.EnsureStream(ctx, js, p, 1)).To(Succeed())
+	Expect(provision.OpenPartitions(ctx, js, p, "allocation", items)).To(Succeed())
+	Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+}

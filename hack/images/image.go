@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/compression"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -95,7 +94,7 @@ func write(image spec, content []byte, reference, file string) error {
 	if err != nil {
 		return err
 	}
-	img, err := build(image, content, tarball.WithCompression(compression.None))
+	img, err := build(image, content, tarball.WithCompressionLevel(gzip.NoCompression))
 	if err != nil {
 		return err
 	}

@@ -97,13 +97,12 @@ func (l *ledger) askChanged(ctx context.Context, app flashv1connect.FlashService
 	}
 	items := []*flashv1.FlashOrderItem{{Sku: o.items[0].GetSku(), Quantity: o.items[0].GetQuantity() + 1}}
 	_, err := l.send(ctx, app, o, items)
-	switch {
-	case err == nil:
+	if err == nil {
 		l.broken("request %s was accepted again with another body", o.requestID)
-	default:
-		reason, _, final := l.judge(err, 0)
-		l.refuse(order{buyerID: o.buyerID, requestID: o.requestID, items: items}, reason, final)
+		return
 	}
+	reason, _, final := l.judge(err, 0)
+	l.refuse(order{buyerID: o.buyerID, requestID: o.requestID, items: items}, reason, final)
 }
 
 func (l *ledger) send(ctx context.Context, app flashv1connect.FlashServiceClient, o order, items []*flashv1.FlashOrderItem) (*flashv1.PlaceFlashOrderResponse, error) {

@@ -20,7 +20,8 @@ type Kube struct {
 	Kubectl, Helm string
 	// Kubeconfig file; empty: kubectl's default.
 	Kubeconfig string
-	Namespace  string
+	// Namespace; empty: the kubeconfig's.
+	Namespace string
 }
 
 // commandTimeout bounds every command that does not bring its own time limit.
@@ -117,7 +118,10 @@ func (k Kube) run(ctx context.Context, stdin io.Reader, program string, args []s
 }
 
 func (k Kube) command(ctx context.Context, program string, args []string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, program, append([]string{"--namespace", k.Namespace}, args...)...)
+	if k.Namespace != "" {
+		args = append([]string{"--namespace", k.Namespace}, args...)
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = os.Environ()
 	if k.Kubeconfig != "" {
 		cmd.Env = append(cmd.Env, "KUBECONFIG="+k.Kubeconfig)

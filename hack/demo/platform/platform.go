@@ -15,32 +15,30 @@ import (
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/hack/demo/kube"
+	"github.com/orderd-dev/orderd/hack/demo/target"
 )
 
 // readyWithin is how long the OrderCluster may take, image pulls on a real cluster included.
 const readyWithin = 8 * time.Minute
 
-// Options say what to install and where.
-type Options struct {
-	Kube kube.Kube
-	// Eval are kustomize folders with NATS and, where it runs in the cluster, the database.
-	Eval []string
-	// Chart folder and the namespace it is installed to.
-	Chart           string
-	SystemNamespace string
-	// Samples folder with the OrderCluster and what it needs.
-	Samples string
-	// OrderdImage and OperatorImage replace the ones in the sample and the chart's values.
-	OrderdImage   string
-	OperatorImage string
-	// DatabaseURL goes into the Secret that the OrderCluster names.
-	DatabaseURL string
-	Log         *slog.Logger
+// systemNamespace is where the operator runs, and release its Helm release.
+const (
+	systemNamespace = "orderd-system"
+	release         = "orderd"
+)
+
+// Platform is what runs once Up has returned.
+type Platform struct {
+	// Kube is the namespace of the OrderCluster; System the operator's.
+	Kube, System kube.Kube
+	Cluster      *v1alpha1.OrderCluster
+	// Promotion is the sample PromotionEvent, not applied yet.
+	Promotion *unstructured.Unstructured
 }
 
-// Up installs or upgrades everything and returns the OrderCluster once it is Ready.
-func Up(ctx context.Context, o Options) (*v1alpha1.OrderCluster, error) {
-	samples, err := kube.ReadObjects(o.Samples)
+// Up installs or upgrades everything and returns once the OrderCluster is Ready.
+func Up(ctx context.Context, t target.Target, log *slog.Logger) (*Platform, error) {
+	samples, err := kube.ReadObjects(t.Samples)
 	if err != nil {
 		return nil, err
 	}
@@ -48,76 +46,80 @@ func Up(ctx context.Context, o Options) (*v1alpha1.OrderCluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range o.Eval {
-		o.Log.Info("kubectl apply", "folder", dir)
-		if _, err := o.Kube.Run(ctx, "apply", "--server-side", "--force-conflicts", "-k", dir); err != nil {
-			return nil, err
-		}
-	}
-	if err := o.installChart(ctx); err != nil {
+	p := &Platform{Kube: t.Kube(cluster.GetNamespace()), System: t.Kube(systemNamespace), Cluster: &v1alpha1.OrderCluster{}}
+	if p.Promotion, err = kube.ByKind(samples, "PromotionEvent"); err != nil {
 		return nil, err
 	}
-	if err := o.applySamples(ctx, samples, cluster); err != nil {
+	log.Info("kubectl apply", "folder", t.Eval)
+	if _, err := p.System.Run(ctx, "apply", "--server-side", "--force-conflicts", "-k", t.Eval); err != nil {
 		return nil, err
 	}
-	o.Log.Info("waiting for the OrderCluster to be Ready", "name", cluster.GetName())
-	if err := o.Kube.Wait(ctx, "ordercluster/"+cluster.GetName(), "condition=Ready", readyWithin); err != nil {
-		return nil, o.describe(ctx, cluster.GetName(), err)
-	}
-	ready := &v1alpha1.OrderCluster{}
-	if err := o.Kube.Get(ctx, "ordercluster/"+cluster.GetName(), ready); err != nil {
+	if err := p.installChart(ctx, t, log); err != nil {
 		return nil, err
 	}
-	return ready, nil
+	if err := p.applySamples(ctx, t, samples, cluster, log); err != nil {
+		return nil, err
+	}
+	name := "ordercluster/" + cluster.GetName()
+	log.Info("waiting for the OrderCluster to be Ready", "name", cluster.GetName())
+	werr := p.Kube.Wait(ctx, name, "condition=Ready", readyWithin)
+	if err := p.Kube.Get(ctx, name, p.Cluster); err != nil {
+		return nil, err
+	}
+	if werr != nil {
+		return nil, fmt.Errorf("OrderCluster %s is not Ready: %s: %w", cluster.GetName(), kube.Conditions(p.Cluster.Status.Conditions), werr)
+	}
+	return p, nil
 }
 
-func (o Options) installChart(ctx context.Context) error {
-	o.Log.Info("helm upgrade --install", "chart", o.Chart, "namespace", o.SystemNamespace)
-	_, err := o.Kube.HelmRun(ctx, "upgrade", "--install", "orderd", o.Chart,
-		"--namespace", o.SystemNamespace, "--create-namespace",
-		"--set", "image="+o.OperatorImage, "--wait", "--timeout", "5m")
+func (p *Platform) installChart(ctx context.Context, t target.Target, log *slog.Logger) error {
+	log.Info("helm upgrade --install", "chart", t.Chart, "namespace", systemNamespace)
+	_, err := p.System.HelmRun(ctx, "upgrade", "--install", release, t.Chart, "--create-namespace",
+		"--set", "image="+t.Images.Operator, "--wait", "--timeout", "5m")
 	return err
 }
 
-// applySamples applies the database's Secret and everything but the promotions.
-func (o Options) applySamples(ctx context.Context, samples []*unstructured.Unstructured, cluster *unstructured.Unstructured) error {
-	if err := unstructured.SetNestedField(cluster.Object, o.OrderdImage, "spec", "image"); err != nil {
+// applySamples applies everything but the promotions, with the image and the database's URL of here.
+func (p *Platform) applySamples(ctx context.Context, t target.Target, samples []*unstructured.Unstructured, cluster *unstructured.Unstructured, log *slog.Logger) error {
+	if err := unstructured.SetNestedField(cluster.Object, t.Images.Orderd, "spec", "image"); err != nil {
 		return fmt.Errorf("setting the OrderCluster's image: %w", err)
 	}
 	typed := &v1alpha1.OrderCluster{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(cluster.Object, typed); err != nil {
 		return fmt.Errorf("reading the OrderCluster: %w", err)
 	}
-	ref := typed.Spec.Database.URLSecretRef
-	objects := []any{}
-	for _, s := range samples {
-		isDatabase := s.GetKind() == "Secret" && s.GetName() == ref.Name
-		if s.GetKind() != "PromotionEvent" && !isDatabase {
-			objects = append(objects, s.Object)
-		}
+	url, err := t.DatabaseURL()
+	if err != nil {
+		return err
 	}
-	objects = append([]any{&corev1.Secret{
+	ref := typed.Spec.Database.URLSecretRef
+	secret := &corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Name: ref.Name},
-		StringData: map[string]string{ref.Key: o.DatabaseURL},
-	}}, objects...)
+		ObjectMeta: metav1.ObjectMeta{Name: ref.Name, Namespace: cluster.GetNamespace()},
+		StringData: map[string]string{ref.Key: url},
+	}
 	var all []byte
-	for _, object := range objects {
+	for _, s := range samples {
+		object := any(s.Object)
+		switch {
+		case s.GetKind() == "PromotionEvent":
+			continue
+		case s.GetKind() == "Secret" && s.GetName() == ref.Name:
+			continue
+		case s == cluster:
+			// The Secret goes before the one who wants it, and after its namespace.
+			raw, err := kube.Manifest(secret)
+			if err != nil {
+				return err
+			}
+			all = append(all, raw...)
+		}
 		raw, err := kube.Manifest(object)
 		if err != nil {
 			return err
 		}
 		all = append(all, raw...)
 	}
-	o.Log.Info("kubectl apply", "folder", o.Samples, "image", o.OrderdImage)
-	return o.Kube.Apply(ctx, all)
-}
-
-// describe adds the conditions to an error, so that one sees why.
-func (o Options) describe(ctx context.Context, name string, cause error) error {
-	oc := &v1alpha1.OrderCluster{}
-	if err := o.Kube.Get(ctx, "ordercluster/"+name, oc); err != nil {
-		return fmt.Errorf("OrderCluster %s is not Ready: %w", name, cause)
-	}
-	return fmt.Errorf("OrderCluster %s is not Ready: %s: %w", name, kube.Conditions(oc.Status.Conditions), cause)
+	log.Info("kubectl apply", "folder", t.Samples, "image", t.Images.Orderd)
+	return p.Kube.Apply(ctx, all)
 }

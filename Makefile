@@ -1,0 +1,63 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+TOOLS := bin/tools
+# Given to the scripts only if set on the command line or in the environment.
+export KUBECONFIG REGISTRY
+
+.PHONY: help demo demo-down test e2e build images generate lint clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## hold one sale on a local cluster, or on another: KUBECONFIG=… REGISTRY=host/path
+	@hack/demo/prepare.sh
+	@go run ./hack/demo run
+
+demo-down: ## stop the local cluster and delete its data (KUBECONFIG=…: take orderd off that cluster)
+	@hack/demo/down.sh
+
+test: ## unit and integration tests with the race detector
+	@hack/cluster/build.sh envtest
+	KUBEBUILDER_ASSETS=$(CURDIR)/bin/kube KUBEBUILDER_CONTROLPLANE_START_TIMEOUT=60s XDG_CACHE_HOME=$(CURDIR)/bin/cache \
+	  go test -race -timeout 20m ./...
+
+e2e: ## the demo's path as a test, with pods and the operator killed during the sale
+	@hack/demo/prepare.sh
+	ORDERD_E2E_TARGET=$(CURDIR)/bin/demo/target.yaml go test -tags e2e -count 1 -timeout 40m -v ./test/e2e
+
+build: ## compile orderd, the operator and the demo into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/orderd ./orderd
+	CGO_ENABLED=0 go build -trimpath -o bin/operator ./operator
+	CGO_ENABLED=0 go build -trimpath -o bin/demo/demo ./hack/demo
+
+images: ## pack the container images into bin/images, or push them: REGISTRY=host/path
+	@hack/images/build.sh orderd orderd-operator orderd-demo
+	@grep '^ORDERD' bin/images/tags.env
+
+generate: ## generate code, CRDs and RBAC from the protos and Go types
+	@hack/tools/gen/generate.sh
+
+lint: $(TOOLS)/golangci-lint $(TOOLS)/buf ## check Go code, custom resources, protos and the chart
+	$(TOOLS)/golangci-lint run ./...
+	cd hack/images && ../../$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/buf lint api
+	@hack/tools/lint/breaking.sh
+	@hack/cluster/build.sh tools
+	$(TOOLS)/helm lint --strict --quiet charts/orderd
+	@$(TOOLS)/helm template charts/orderd >/dev/null
+
+clean: ## stop this clone's cluster and delete everything that was built
+	@if [ "$$(cat /run/orderd-cluster/owner 2>/dev/null)" = "$(CURDIR)" ]; then hack/cluster/down.sh; fi
+	rm -rf bin
+
+$(TOOLS)/golangci-lint: hack/tools/lint/go.mod hack/tools/lint/go.sum
+	@echo "building golangci-lint; the first time this takes about three minutes on two cores"
+	cd hack/tools/lint && go build -trimpath -o $(CURDIR)/$@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
+	@touch $@
+
+$(TOOLS)/buf: hack/tools/buf/go.mod hack/tools/buf/go.sum
+	@echo "building buf; the first time this takes about two minutes on two cores"
+	cd hack/tools/buf && go build -trimpath -o $(CURDIR)/$@ github.com/bufbuild/buf/cmd/buf
+	@touch $@

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Ends what `make demo` started: the local cluster and its database with all their data, or, on another
+# cluster (KUBECONFIG), the samples, the chart, NATS and the database.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+if [ -z "${KUBECONFIG:-}" ] || [ "$KUBECONFIG" = "$PWD/bin/cluster/kubeconfig" ]; then exec hack/cluster/down.sh; fi
+hack/cluster/build.sh tools
+export KUBECONFIG
+kubectl=bin/kube/kubectl
+# The promotions first: they give their stock back while everything still runs.
+$kubectl delete promotionevents --all --all-namespaces --ignore-not-found --timeout=5m
+$kubectl delete -f config/samples --ignore-not-found --timeout=5m
+bin/tools/helm uninstall orderd --namespace orderd-system --ignore-not-found --wait
+$kubectl delete -k config/eval/cluster --ignore-not-found --timeout=5m

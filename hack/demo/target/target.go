@@ -1,0 +1,63 @@
+// Package target says which cluster the demo and the end-to-end tests run on; hack/demo/prepare.sh
+// writes it.
+package target
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/orderd-dev/orderd/hack/demo/kube"
+)
+
+// Target is a cluster that has the images.
+type Target struct {
+	// Kubectl and Helm are the programs.
+	Kubectl    string `json:"kubectl"`
+	Helm       string `json:"helm"`
+	Kubeconfig string `json:"kubeconfig"`
+	// Eval is the kustomize folder with NATS and the database.
+	Eval string `json:"eval"`
+	// Chart and Samples are folders.
+	Chart   string `json:"chart"`
+	Samples string `json:"samples"`
+	// DatabaseURLFile holds the database's URL as pods reach it.
+	DatabaseURLFile string `json:"databaseURLFile"`
+	Images          Images `json:"images"`
+}
+
+// Images are references that the cluster can run.
+type Images struct {
+	Orderd   string `json:"orderd"`
+	Operator string `json:"operator"`
+	Demo     string `json:"demo"`
+}
+
+// Read reads the file.
+func Read(path string) (Target, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return Target{}, fmt.Errorf("reading the target (hack/demo/prepare.sh makes it): %w", err)
+	}
+	var t Target
+	if err := yaml.UnmarshalStrict(raw, &t); err != nil {
+		return Target{}, fmt.Errorf("parsing %s: %w", path, err)
+	}
+	return t, nil
+}
+
+// Kube is a namespace of the target.
+func (t Target) Kube(namespace string) kube.Kube {
+	return kube.Kube{Kubectl: t.Kubectl, Helm: t.Helm, Kubeconfig: t.Kubeconfig, Namespace: namespace}
+}
+
+// DatabaseURL reads the database's URL.
+func (t Target) DatabaseURL() (string, error) {
+	raw, err := os.ReadFile(t.DatabaseURLFile)
+	if err != nil {
+		return "", fmt.Errorf("reading the database's URL: %w", err)
+	}
+	return strings.TrimSpace(string(raw)), nil
+}

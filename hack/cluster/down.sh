@@ -23,9 +23,10 @@ leftovers() {
 
 stop_processes() {
   local name
-  # The kubelet first, or it starts again what is being stopped; the store last.
+  # The kubelet first, or it starts again what is being stopped; the store last. The API server would
+  # wait for its clients' watches to end.
   for name in kubelet kube-proxy kube-scheduler kube-controller-manager containerd kube-apiserver etcd; do
-    stop "$name"
+    stop "$name" 2
   done
 }
 

@@ -80,12 +80,12 @@ start() {
   disown "$pid"
 }
 
-# stop NAME: asks it to end and after ten seconds no longer asks.
+# stop NAME [SECONDS]: asks it to end and, after ten seconds or those given, no longer asks.
 stop() {
   local pid n
   if pid=$(pid_of "$1"); then
     kill "$pid" 2>/dev/null || true
-    for ((n = 0; n < 100; n++)); do
+    for ((n = 0; n < ${2:-10} * 10; n++)); do
       pid_of "$1" >/dev/null || break
       sleep 0.1
     done

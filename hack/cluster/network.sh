@@ -46,13 +46,14 @@ END
 }
 
 network_down() {
-  local tool table
+  local tool table rules
   ip link delete "$LINK" 2>/dev/null || true
   # The chains are ours, kube-proxy's, the kubelet's and the port mapper's; other rules stay as they are.
   for tool in iptables ip6tables; do
     for table in filter nat mangle; do
-      "$tool-save" -t "$table" 2>/dev/null | grep -qE 'ORDERD-|KUBE-|CNI-' || continue
-      "$tool-save" -t "$table" | grep -vE 'ORDERD-|KUBE-|CNI-' | "$tool-restore" -w -T "$table" ||
+      rules=$("$tool-save" -t "$table" 2>/dev/null) || continue
+      grep -qE 'ORDERD-|KUBE-|CNI-' <<<"$rules" || continue
+      grep -vE 'ORDERD-|KUBE-|CNI-' <<<"$rules" | "$tool-restore" -w -T "$table" ||
         say "warning: $tool rules of the table $table were left"
     done
   done

@@ -29,11 +29,16 @@ packages() {
     >"$BIN/logs/apt.log" 2>&1 || die "apt-get install ${missing[*]} failed; its output is in $BIN/logs/apt.log"
 }
 
+# take_over makes this machine's cluster this clone's. It also clears away what is left of one whose
+# records in /run or whose folder somebody removed.
 take_over() {
   local other
   other=$(owner)
   if [ -n "$other" ] && [ "$other" != "$ROOT" ]; then
     say "stopping the cluster of $other…"
+    "$ROOT/hack/cluster/down.sh" --keep --locked
+  elif ip link show "$LINK" >/dev/null 2>&1 && { [ -z "$other" ] || [ ! -e "$STATE/pki/ca.crt" ]; }; then
+    say "clearing away what is left of an earlier cluster…"
     "$ROOT/hack/cluster/down.sh" --keep --locked
   fi
   mkdir -p "$RUN" "$STATE/logs"
@@ -86,6 +91,8 @@ main() {
   apply_addons
   wait_for 60 "the node's registration" "${KUBECTL[@]}" get node "$NODE_NAME"
   "${KUBECTL[@]}" wait --for=condition=Ready "node/$NODE_NAME" --timeout=120s >/dev/null
+  # The path from the node through a service to a pod, whatever older status the objects may still show.
+  wait_for 120 "the cluster's DNS" timeout 1 bash -c "</dev/tcp/$DNS_IP/53"
   "${KUBECTL[@]}" -n kube-system wait --for=condition=Available deployment/coredns --timeout=120s >/dev/null
   say "the local cluster is up ($((SECONDS - began))s): export KUBECONFIG=$KUBECONFIG_ADMIN"
 }

@@ -83,6 +83,22 @@ END
   touch "$DATA/postgres/orderd-ready"
 }
 
+# database_pid finds the server also when its record is lost. Only the first process names its folder.
+database_pid() {
+  local dir line
+  pid_of database && return 0
+  for dir in /proc/[0-9]*; do
+    line=$(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null) || continue
+    case $line in
+    *"postgres -D $DATA/postgres "* | *"--store=$DATA/cockroach "*)
+      echo "${dir#/proc/}"
+      return 0
+      ;;
+    esac
+  done
+  return 1
+}
+
 postgres_answers() {
   PGPASSWORD=$(cat "$DATA/password") "$1/psql" -qtAX -h "$NODE_IP" -p "$PORT" -U orderd -d "$2" -c 'SELECT 1'
 }
@@ -91,6 +107,7 @@ up_postgres() {
   local bin
   install_postgres
   bin=$(postgres_bin)
+  pid_of database >/dev/null || stop_database
   init_postgres "$bin"
   # After a kill, its last processes may hold the data for a moment longer: then it ends, and is started again.
   CONFIG_OF=$DATA/postgres/postgresql.conf
@@ -107,6 +124,7 @@ up_postgres() {
 up_cockroach() {
   local cockroach
   cockroach=$(cockroach_binary)
+  pid_of database >/dev/null || stop_database
   mkdir -p "$DATA/cockroach"
   start database "$cockroach" start-single-node --insecure --store="$DATA/cockroach" --cache=256MiB --max-sql-memory=256MiB \
     --listen-addr="$NODE_IP:$PORT" --http-addr="$NODE_IP:5433"
@@ -123,18 +141,26 @@ up() {
 
 kill_now() {
   local pid
-  pid=$(pid_of database) || die "the database does not run"
+  pid=$(database_pid) || die "the database does not run"
   # The server's own processes notice that their parent is gone and end; CockroachDB has only the one.
   kill -KILL "$pid"
   rm -f "$RUN/pids/database"
   say "database: killed"
 }
 
-down() {
-  # SIGINT is PostgreSQL's fast stop; SIGTERM would wait for every client to go.
+stop_database() {
   local pid
-  if pid=$(pid_of database); then kill -INT "$pid" 2>/dev/null || true; fi
-  stop database
+  if pid=$(database_pid); then
+    # SIGINT is PostgreSQL's fast stop; SIGTERM would wait for every client to go.
+    kill -INT "$pid" 2>/dev/null || true
+    wait_for 30 "the database's end" ended "$pid"
+  fi
+  rm -f "$RUN/pids/database"
+}
+ended() { ! start_ticks "$1"; }
+
+down() {
+  stop_database
   [ "${1:-}" = --keep ] || rm -rf "$DATA"
   rmdir "$HOME_OF_DATA" 2>/dev/null || true
 }

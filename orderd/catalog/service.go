@@ -1,0 +1,113 @@
+// Package catalog has the goods of the shop: their titles, prices and whether they are on sale.
+package catalog
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
+	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/idempotency"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/stock"
+)
+
+// Service is the handler of CatalogService. Requests reach it validated.
+type Service struct {
+	pool *pgxpool.Pool
+	now  func() time.Time
+}
+
+// NewService takes the database and a clock.
+func NewService(pool *pgxpool.Pool, now func() time.Time) *Service {
+	return &Service{pool: pool, now: now}
+}
+
+// UpsertSku creates or replaces a SKU; a new one has no stock.
+func (s *Service) UpsertSku(ctx context.Context, req *catalogv1.UpsertSkuRequest) (*catalogv1.UpsertSkuResponse, error) {
+	in := req.GetSku()
+	sku := SKU{SKU: in.GetSku(), Title: in.GetTitle(), UnitPrice: in.GetPrice().GetAmount(), Currency: in.GetPrice().GetCurrency(), OnSale: in.GetOnSale()}
+	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := upsert(ctx, tx, sku, s.now()); err != nil {
+			return err
+		}
+		return stock.Create(ctx, tx, sku.SKU)
+	})
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	return &catalogv1.UpsertSkuResponse{Sku: sku.proto()}, nil
+}
+
+// GetSku returns a SKU and its stock.
+func (s *Service) GetSku(ctx context.Context, req *catalogv1.GetSkuRequest) (*catalogv1.GetSkuResponse, error) {
+	found, err := Find(ctx, s.pool, []string{req.GetSku()})
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	sku, ok := found[req.GetSku()]
+	if !ok {
+		return nil, NotFound(req.GetSku())
+	}
+	levels, err := stock.Get(ctx, s.pool, req.GetSku())
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	return &catalogv1.GetSkuResponse{Sku: sku.proto(), Stock: stockProto(levels)}, nil
+}
+
+// AdjustStock adds to the available stock or takes from it, once a request id.
+func (s *Service) AdjustStock(ctx context.Context, req *catalogv1.AdjustStockRequest) (*catalogv1.AdjustStockResponse, error) {
+	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
+	if err != nil {
+		return nil, rpcerr.Internal(err)
+	}
+	answer := &catalogv1.AdjustStockResponse{}
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+		levels, err := stock.Lock(ctx, tx, []string{req.GetSku()})
+		if err != nil {
+			return err
+		}
+		after, ok := levels[req.GetSku()]
+		if !ok {
+			return NotFound(req.GetSku())
+		}
+		after.Available += req.GetDelta()
+		answer.Stock = stockProto(after)
+		var b pgx.Batch
+		if err := request.Claim(&b, s.now(), answer); err != nil {
+			return err
+		}
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+			return err
+		}
+		return stock.Apply(ctx, tx, []stock.Movement{stock.Add("request:"+req.GetRequestId(), stock.Quantity{SKU: req.GetSku(), Quantity: req.GetDelta()})})
+	})
+	var short *stock.InsufficientError
+	if errors.As(err, &short) {
+		return nil, rpcerr.New(connect.CodeFailedPrecondition, "INSUFFICIENT_STOCK", "more would be taken than is available", "sku", req.GetSku())
+	}
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	return answer, nil
+}
+
+// NotFound is the error for a SKU that there is not.
+func NotFound(sku string) error {
+	return rpcerr.New(connect.CodeNotFound, "SKU_NOT_FOUND", "there is no such SKU", "sku", sku)
+}
+
+func (s SKU) proto() *catalogv1.Sku {
+	return &catalogv1.Sku{Sku: s.SKU, Title: s.Title, Price: &moneyv1.Money{Amount: s.UnitPrice, Currency: s.Currency}, OnSale: s.OnSale}
+}
+
+func stockProto(l stock.Levels) *catalogv1.Stock {
+	return &catalogv1.Stock{Available: l.Available, Reserved: l.Reserved, Deducted: l.Deducted}
+}

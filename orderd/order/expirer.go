@@ -1,0 +1,69 @@
+package order
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orderd-dev/orderd/orderd/lease"
+)
+
+// expireBatch is how many orders one transaction expires.
+const expireBatch = 200
+
+// WorkerOptions are what the order package's background work takes. Store, Worker and Logger have to be set.
+type WorkerOptions struct {
+	Store *Store
+	// Worker names this process among the live workers: the pod's name.
+	Worker string
+	// Interval between looks for new work, and TTL of a lease; the lease package's defaults if zero.
+	Interval, TTL time.Duration
+	Logger        *slog.Logger
+	Registerer    prometheus.Registerer
+}
+
+func (o WorkerOptions) loop(kind string, work lease.Work) (*lease.Loop, error) {
+	return lease.NewLoop(lease.Options{
+		Pool: o.Store.pool, Kind: kind, Worker: o.Worker, Work: work, Interval: o.Interval, TTL: o.TTL,
+		Clock: o.Store.now, Logger: o.Logger, Registerer: o.Registerer,
+	})
+}
+
+// Expirer cancels unpaid orders whose time to pay is over.
+type Expirer struct {
+	store *Store
+	loop  *lease.Loop
+}
+
+// NewExpirer makes an expirer; Run starts it.
+func NewExpirer(o WorkerOptions) (*Expirer, error) {
+	e := &Expirer{store: o.Store}
+	var err error
+	e.loop, err = o.loop("expiry", e.work)
+	return e, err
+}
+
+// Run expires orders until ctx ends and returns nil.
+func (e *Expirer) Run(ctx context.Context) error { return e.loop.Run(ctx) }
+
+func (e *Expirer) work(ctx context.Context, bucket int64) (bool, error) {
+	now := e.store.now()
+	rows, err := e.store.pool.Query(ctx, `SELECT order_id FROM orders WHERE bucket = $1 AND state = 'PENDING_PAYMENT' AND expires_at <= $2
+		ORDER BY expires_at, order_id LIMIT $3`, bucket, now, expireBatch)
+	if err != nil {
+		return false, fmt.Errorf("looking for expired orders: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return false, fmt.Errorf("looking for expired orders: %w", err)
+	}
+	if len(ids) == 0 {
+		return false, nil
+	}
+	return len(ids) == expireBatch, e.store.expire(ctx, ids, now)
+}

@@ -1,0 +1,56 @@
+package order
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	changes  *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+	late     *prometheus.CounterVec
+	releases *prometheus.CounterVec
+	expiry   prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderd_order_changes_total", Help: "Changes of orders' states, by event and lane (standard, flash).",
+		}, []string{"event", "lane"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderd_order_refused_total", Help: "Orders of the standard lane that were refused, by reason.",
+		}, []string{"reason"}),
+		late: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderd_order_surplus_payments_total", Help: "Payments for orders that were not waiting for one, by what became of them.",
+		}, []string{"outcome"}),
+		releases: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderd_order_releases_total", Help: "Flash orders whose stock went back, by outcome (RELEASED into the sale, CREDITED to stock, failed).",
+		}, []string{"outcome"}),
+		expiry: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "orderd_order_expiry_delay_seconds", Help: "How long after their time unpaid orders were cancelled.",
+			Buckets: []float64{0.5, 1, 2, 5, 10, 30, 60, 300, 1800},
+		}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.changes, m.refused, m.late, m.releases, m.expiry} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("registering the metrics of orders: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// count is called after the commit.
+func (m *metrics) count(changes []change) {
+	for _, c := range changes {
+		lane := "standard"
+		if c.order.flash() {
+			lane = "flash"
+		}
+		m.changes.WithLabelValues(string(c.event), lane).Inc()
+	}
+}

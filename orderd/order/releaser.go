@@ -1,0 +1,183 @@
+package order
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/lease"
+	"github.com/orderd-dev/orderd/orderd/stock"
+)
+
+const (
+	releaseBatch    = 64
+	releaseParallel = 16
+	// releaseTimeout bounds one call to a partition's owner.
+	releaseTimeout    = 5 * time.Second
+	firstReleaseDelay = 200 * time.Millisecond
+	maxReleaseDelay   = 30 * time.Second
+)
+
+// The outcomes of a release, as they are stored.
+const (
+	outcomeReleased = "RELEASED"
+	outcomeCredited = "CREDITED"
+)
+
+// FlashReleaser gives a flash order's stock back to its sale, once an order id however often it is
+// called. CLOSED means that the sale's partition is closed and the stock is the caller's to credit.
+type FlashReleaser interface {
+	Release(ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason) (flashv1.ReleaseOutcome, error)
+}
+
+// Releaser gives the stock of cancelled and expired flash orders back: into the sale while it is open, to
+// the SKUs after.
+type Releaser struct {
+	store *Store
+	flash FlashReleaser
+	loop  *lease.Loop
+	log   *slog.Logger
+}
+
+// NewReleaser makes a releaser; Run starts it.
+func NewReleaser(o WorkerOptions, flash FlashReleaser) (*Releaser, error) {
+	r := &Releaser{store: o.Store, flash: flash, log: o.Logger}
+	var err error
+	r.loop, err = o.loop("release", r.work)
+	return r, err
+}
+
+// Run releases until ctx ends and returns nil.
+func (r *Releaser) Run(ctx context.Context) error { return r.loop.Run(ctx) }
+
+// release is a row of flash_releases that waits for its turn.
+type release struct {
+	OrderID               uuid.UUID
+	PromotionUID, BuyerID string
+	Reason                string
+	Attempts              int64
+}
+
+func (r *Releaser) work(ctx context.Context, bucket int64) (bool, error) {
+	rows, err := r.store.pool.Query(ctx, `SELECT order_id, promotion_uid, buyer_id, reason, attempts FROM flash_releases
+		WHERE bucket = $1 AND outcome = 'PENDING' AND next_attempt_at <= $2 ORDER BY next_attempt_at, order_id LIMIT $3`, bucket, r.store.now(), releaseBatch)
+	if err != nil {
+		return false, fmt.Errorf("looking for releases: %w", err)
+	}
+	waiting, err := pgx.CollectRows(rows, pgx.RowToStructByPos[release])
+	if err != nil {
+		return false, fmt.Errorf("looking for releases: %w", err)
+	}
+	if len(waiting) == 0 {
+		return false, nil
+	}
+	outcomes := r.ask(ctx, waiting)
+	byOutcome := map[flashv1.ReleaseOutcome][]release{}
+	for i, o := range outcomes {
+		byOutcome[o] = append(byOutcome[o], waiting[i])
+	}
+	if err := r.store.settleReleases(ctx, byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED], byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED]); err != nil {
+		return false, err
+	}
+	failed := byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_UNSPECIFIED]
+	r.store.metrics.releases.WithLabelValues("failed").Add(float64(len(failed)))
+	return len(waiting) == releaseBatch, r.store.postpone(ctx, failed)
+}
+
+// ask calls the flash pool for every release, some at a time. No transaction is open meanwhile.
+func (r *Releaser) ask(ctx context.Context, waiting []release) []flashv1.ReleaseOutcome {
+	outcomes := make([]flashv1.ReleaseOutcome, len(waiting))
+	var g errgroup.Group
+	g.SetLimit(releaseParallel)
+	for i, w := range waiting {
+		g.Go(func() error {
+			call, cancel := context.WithTimeout(ctx, releaseTimeout)
+			defer cancel()
+			outcome, err := r.flash.Release(call, w.PromotionUID, w.BuyerID, w.OrderID, w.reason())
+			if err != nil {
+				r.log.Warn("release failed and is tried again", "order", w.OrderID, "promotion", w.PromotionUID, "attempts", w.Attempts+1, "error", err)
+				return nil
+			}
+			outcomes[i] = outcome
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return outcomes
+}
+
+func (w release) reason() flashv1.ReleaseReason {
+	if w.Reason == reasonExpired {
+		return flashv1.ReleaseReason_RELEASE_REASON_EXPIRED
+	}
+	return flashv1.ReleaseReason_RELEASE_REASON_CANCELLED
+}
+
+// settleReleases writes what became of releases. Those of closed partitions credit the stock in the same
+// transaction, once: the movement's key is the order's.
+func (s *Store) settleReleases(ctx context.Context, released, closed []release) error {
+	if len(released)+len(closed) == 0 {
+		return nil
+	}
+	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := setOutcome(ctx, tx, released, outcomeReleased); err != nil {
+			return err
+		}
+		if err := setOutcome(ctx, tx, closed, outcomeCredited); err != nil || len(closed) == 0 {
+			return err
+		}
+		orders, err := load(ctx, tx, "WHERE order_id = ANY ($1) ORDER BY order_id", orderIDs(closed))
+		if err != nil {
+			return err
+		}
+		return stock.Apply(ctx, tx, movements(orders, stock.Release))
+	})
+	if err != nil {
+		return fmt.Errorf("writing what became of releases: %w", err)
+	}
+	s.metrics.releases.WithLabelValues(outcomeReleased).Add(float64(len(released)))
+	s.metrics.releases.WithLabelValues(outcomeCredited).Add(float64(len(closed)))
+	return nil
+}
+
+func setOutcome(ctx context.Context, tx pgx.Tx, releases []release, outcome string) error {
+	if len(releases) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, "UPDATE flash_releases SET outcome = $2 WHERE order_id = ANY ($1) AND outcome = 'PENDING'", orderIDs(releases), outcome)
+	return err
+}
+
+// postpone puts failed releases off, longer each time.
+func (s *Store) postpone(ctx context.Context, failed []release) error {
+	if len(failed) == 0 {
+		return nil
+	}
+	next := make([]time.Time, len(failed))
+	for i, f := range failed {
+		delay := min(firstReleaseDelay<<min(f.Attempts, 10), maxReleaseDelay)
+		next[i] = s.now().Add(delay)
+	}
+	_, err := s.pool.Exec(ctx, `UPDATE flash_releases SET attempts = flash_releases.attempts + 1, next_attempt_at = v.next_attempt_at
+		FROM unnest($1::uuid[], $2::timestamptz[]) AS v (order_id, next_attempt_at)
+		WHERE flash_releases.order_id = v.order_id AND flash_releases.outcome = 'PENDING'`, orderIDs(failed), next)
+	if err != nil {
+		return fmt.Errorf("putting releases off: %w", err)
+	}
+	return nil
+}
+
+func orderIDs(releases []release) []uuid.UUID {
+	ids := make([]uuid.UUID, len(releases))
+	for i, r := range releases {
+		ids[i] = r.OrderID
+	}
+	return ids
+}

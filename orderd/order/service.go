@@ -1,0 +1,121 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"github.com/google/uuid"
+
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/orderid"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+// Service is the handler of OrderService. Requests reach it validated.
+type Service struct {
+	store   *Store
+	ids     *orderid.Generator
+	timeout time.Duration
+}
+
+// NewService takes the store, the generator of order ids and how long a placed order may wait for its payment.
+func NewService(store *Store, ids *orderid.Generator, paymentTimeout time.Duration) *Service {
+	return &Service{store: store, ids: ids, timeout: paymentTimeout}
+}
+
+// PlaceOrder places an order once a request id.
+func (s *Service) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest) (*orderv1.PlaceOrderResponse, error) {
+	id, err := s.ids.New(req.GetBuyerId())
+	if err != nil {
+		return nil, rpcerr.Internal(err)
+	}
+	answer, err := s.store.place(ctx, id, s.timeout, req)
+	if err != nil {
+		refused := rpcError(err)
+		if reason := rpcerr.Reason(refused); reason != "" {
+			s.store.metrics.refused.WithLabelValues(reason).Inc()
+		}
+		return nil, refused
+	}
+	return answer, nil
+}
+
+// GetOrder returns a buyer's order.
+func (s *Service) GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
+	id, err := uuid.Parse(req.GetOrderId())
+	if err != nil {
+		return nil, rpcError(ErrNotFound)
+	}
+	o, err := s.store.Get(ctx, req.GetBuyerId(), id)
+	if err != nil {
+		return nil, rpcError(err)
+	}
+	return &orderv1.GetOrderResponse{Order: o.proto()}, nil
+}
+
+// ListOrders returns a page of a buyer's orders, newest first.
+func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error) {
+	first, last := s.ids.Range(req.GetBuyerId())
+	below := last
+	if token := req.GetPageToken(); token != "" {
+		var err error
+		if below, err = parsePageToken(token, first, last); err != nil {
+			return nil, err
+		}
+	}
+	size := int(req.GetPageSize())
+	if size == 0 {
+		size = defaultPageSize
+	}
+	// One more than asked for tells whether there is a next page.
+	orders, err := s.store.list(ctx, req.GetBuyerId(), first, below, size+1)
+	if err != nil {
+		return nil, rpcError(err)
+	}
+	answer := &orderv1.ListOrdersResponse{}
+	if len(orders) > size {
+		orders = orders[:size]
+		answer.NextPageToken = pageToken(orders[size-1].ID)
+	}
+	for _, o := range orders {
+		answer.Orders = append(answer.Orders, o.proto())
+	}
+	return answer, nil
+}
+
+// CancelOrder cancels an unpaid order.
+func (s *Service) CancelOrder(ctx context.Context, req *orderv1.CancelOrderRequest) (*orderv1.CancelOrderResponse, error) {
+	id, err := uuid.Parse(req.GetOrderId())
+	if err != nil {
+		return nil, rpcError(ErrNotFound)
+	}
+	answer, err := s.store.cancel(ctx, id, req)
+	if err != nil {
+		return nil, rpcError(err)
+	}
+	return answer, nil
+}
+
+func rpcError(err error) error {
+	var refused *TransitionError
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return NotFound()
+	case errors.As(err, &refused):
+		return Conflict(refused.From)
+	}
+	return database.RPCError(err)
+}
+
+// NotFound is the error for an order that the buyer does not have.
+func NotFound() error {
+	return rpcerr.New(connect.CodeNotFound, "ORDER_NOT_FOUND", "the buyer has no such order")
+}
+
+// Conflict is the error for what the order's state does not allow.
+func Conflict(state State) error {
+	return rpcerr.New(connect.CodeFailedPrecondition, "ORDER_STATE_CONFLICT", "the order's state does not allow this", "state", string(state))
+}

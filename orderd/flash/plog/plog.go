@@ -23,6 +23,9 @@ import (
 // After any other error of an append its outcome is unknown, and it may still land.
 var ErrRefused = errors.New("append refused: the log has moved on")
 
+// ErrRewound says that the log ends before a record that was seen in it.
+var ErrRewound = errors.New("log has lost records")
+
 // MaxBatch is how many records one atomic batch may have: the NATS server's default limit.
 const MaxBatch = 1000
 
@@ -210,7 +213,7 @@ func Catch(ctx context.Context, log Log, n int32, state *partition.State) error 
 		return err
 	}
 	if last < state.Sequence() {
-		return fmt.Errorf("partition %d: the leader's last record is %d, %d was seen before", n, last, state.Sequence())
+		return fmt.Errorf("%w: partition %d ends at %d, %d was seen before", ErrRewound, n, last, state.Sequence())
 	}
 	return log.Read(ctx, n, state.Sequence(), last, state.Fold)
 }

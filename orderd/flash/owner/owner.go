@@ -1,0 +1,248 @@
+// Package owner runs a partition: one goroutine that decides from the partition's state, appends what
+// it decided to the log and answers once the append is durable. Any number of owners of a partition
+// may run at once, in any process: the log refuses all but one.
+package owner
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/partition"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
+)
+
+// Limits of an owner.
+const (
+	// queueLength is how many calls wait for the goroutine at most; more are refused.
+	queueLength = 8192
+	// gatherMax is how many calls one turn takes from the queue.
+	gatherMax = 4096
+	// parkedMax is how many reservations wait for stock from other shards at most.
+	parkedMax = 8192
+	// recordOrders and recordBytes bound one Reserved record, well below NATS' default payload of 1 MiB.
+	recordOrders = 1024
+	recordBytes  = 512 << 10
+	// appendTimeout is when an append's outcome counts as unknown.
+	appendTimeout = 2 * time.Second
+	// retryDelay is what callers are told to wait, before jitter.
+	retryDelay = 200 * time.Millisecond
+	// soldOutTTL is how long an item found sold out is not looked for again: releases may bring stock back.
+	soldOutTTL = time.Second
+)
+
+// Peers reaches the owners of the promotion's other partitions.
+type Peers interface {
+	// Transfer asks the owner of request.FromPartition. sale.ReasonNotOwner or ReasonOverloaded in the error:
+	// nothing was or will be moved. Any other error: the outcome is unknown.
+	Transfer(ctx context.Context, request *flashv1.TransferRequest) (*flashv1.TransferResponse, error)
+}
+
+// OrderIDs makes the ids of accepted orders.
+type OrderIDs interface {
+	New(buyer string) (uuid.UUID, error)
+}
+
+// Options of an owner; all are needed.
+type Options struct {
+	// Name of the pod, for the log's Fenced records.
+	Name      string
+	Partition int32
+	// Sale is the promotion as the pod knows it now.
+	Sale func() *sale.Sale
+	Log  plog.Log
+	// Owned says whether the pod still believes that the partition is its own.
+	Owned func() bool
+	// Lease says whether the pod is known to be a live member: without it, what the owner remembers may be
+	// behind the log, and only what it appends counts.
+	Lease    func() bool
+	Peers    Peers
+	OrderIDs OrderIDs
+	Clock    func() time.Time
+	// Jitter spreads a delay at random around itself; safe for concurrent use.
+	Jitter  func(time.Duration) time.Duration
+	Logger  *slog.Logger
+	Metrics *Metrics
+}
+
+// Owner of one partition.
+type Owner struct {
+	Options
+	log   *slog.Logger
+	queue chan *call
+	stop  chan struct{}
+	done  chan struct{}
+
+	stopping atomic.Bool
+	serving  atomic.Bool
+	// asking is set while stock is asked for: a donation asked of this owner then must not wait for it.
+	asking atomic.Bool
+	// used is when the last call came, in Unix nanoseconds.
+	used atomic.Int64
+
+	// What follows belongs to the goroutine.
+	state *partition.State
+	// pending are reservations to decide on, parked those that wait for stock.
+	pending, parked []*call
+	lookups         []*call
+	releases        []*call
+	donations       []*call
+	// stockCame says that parked reservations may find stock now.
+	stockCame bool
+	search    *search
+	soldOut   map[string]soldOut
+}
+
+// New makes an owner that does nothing until Run.
+func New(options Options) *Owner {
+	o := &Owner{
+		Options: options,
+		log:     options.Logger.With("promotion", options.Sale().GetUid(), "partition", options.Partition),
+		queue:   make(chan *call, queueLength), stop: make(chan struct{}), done: make(chan struct{}),
+		state: partition.New(), soldOut: map[string]soldOut{},
+	}
+	o.used.Store(options.Clock().UnixNano())
+	return o
+}
+
+// Serving says whether the owner took its partition over and still serves it.
+func (o *Owner) Serving() bool { return o.serving.Load() }
+
+// Used is when the owner was last called.
+func (o *Owner) Used() time.Time { return time.Unix(0, o.used.Load()) }
+
+// Done is closed once the owner has ended, and will answer nothing any more.
+func (o *Owner) Done() <-chan struct{} { return o.done }
+
+// Stop lets the owner finish what it has and end. It does not wait.
+func (o *Owner) Stop() {
+	if o.stopping.CompareAndSwap(false, true) {
+		close(o.stop)
+	}
+}
+
+// Run takes the partition over and serves it until Stop, until ctx ends, or until the partition belongs to
+// another pod.
+func (o *Owner) Run(ctx context.Context) {
+	defer o.finish()
+	o.Metrics.owned.Inc()
+	defer o.Metrics.owned.Dec()
+	if err := o.resync(ctx); err != nil {
+		o.stepDown(ctx, err)
+		return
+	}
+	o.serving.Store(true)
+	o.log.Info("partition taken over", "sequence", o.state.Sequence(), "closed", o.state.Closed())
+	for o.gather(ctx) {
+		if err := o.turn(ctx); err != nil {
+			o.stepDown(ctx, err)
+			return
+		}
+	}
+}
+
+func (o *Owner) stepDown(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		o.log.Warn("partition given up", "error", err)
+	}
+}
+
+// finish answers everybody who still waits: what became of their requests, another owner knows.
+func (o *Owner) finish() {
+	o.stopping.Store(true)
+	o.serving.Store(false)
+	o.refuseWaiting()
+	close(o.done)
+	// A call that was queued between the two sees done itself.
+}
+
+// gather waits for something to do and takes it from the queue; false when the owner is to end.
+func (o *Owner) gather(ctx context.Context) bool {
+	if !o.mayWork() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-o.stop:
+			return len(o.queue) > 0
+		case c := <-o.queue:
+			o.sort(c)
+		case <-o.search.retry():
+			o.search.due = true
+		}
+	}
+	for range gatherMax {
+		select {
+		case c := <-o.queue:
+			o.sort(c)
+		default:
+			return ctx.Err() == nil
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// mayWork says whether there is something to do without another call or time passing.
+func (o *Owner) mayWork() bool {
+	return o.stockCame && len(o.parked) > 0 || len(o.parked) > 0 && (o.search == nil || o.search.due)
+}
+
+func (o *Owner) sort(c *call) {
+	switch {
+	case c.ctx.Err() != nil:
+		// Nobody waits for an answer.
+	case c.place != nil:
+		o.pending = append(o.pending, c)
+	case c.get != nil:
+		o.lookups = append(o.lookups, c)
+	case c.transfer != nil:
+		o.donations = append(o.donations, c)
+	default:
+		o.releases = append(o.releases, c)
+	}
+}
+
+// turn works off what was gathered. Reservations that found no stock stay parked. An error means that
+// the partition must be given up.
+func (o *Owner) turn(ctx context.Context) error {
+	if err := o.release(ctx); err != nil {
+		return err
+	}
+	if o.stockCame {
+		// Those who wait for stock come before those who just arrived, and before other shards.
+		o.pending = append(o.parked, o.pending...)
+		o.parked, o.stockCame, o.search = nil, false, nil
+	}
+	if err := o.reserve(ctx); err != nil {
+		return err
+	}
+	o.lookup()
+	if err := o.donate(ctx); err != nil {
+		return err
+	}
+	return o.seek(ctx)
+}
+
+// refuseWaiting answers every call that the owner holds or finds in its queue.
+func (o *Owner) refuseWaiting() {
+	for {
+		for _, calls := range []*[]*call{&o.pending, &o.parked, &o.lookups, &o.releases, &o.donations} {
+			for _, c := range *calls {
+				c.refuse(o.moving())
+			}
+			*calls = nil
+		}
+		select {
+		case c := <-o.queue:
+			o.sort(c)
+		default:
+			return
+		}
+	}
+}
+
+func (o *Owner) moving() error { return sale.PartitionMoving(o.Jitter(retryDelay)) }

@@ -1,0 +1,260 @@
+package owner
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/partition"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+// batch is the decisions that one append makes durable. Refusals are in it as well: they may rest on
+// reservations that are not durable yet.
+type batch struct {
+	calls        []*call
+	replies      []reply
+	reservations []*flashv1.Reservation
+	bytes        int
+}
+
+func (b *batch) add(c *call, r reply) {
+	b.calls, b.replies = append(b.calls, c), append(b.replies, r)
+}
+
+func (b *batch) full() bool {
+	return len(b.reservations) >= recordOrders || b.bytes >= recordBytes
+}
+
+// reserve decides on all pending reservations, a batch an append.
+func (o *Owner) reserve(ctx context.Context) error {
+	for len(o.pending) > 0 {
+		b := o.decide()
+		if len(b.reservations) == 0 {
+			o.answer(b, o.Lease())
+			continue
+		}
+		record := &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: &flashv1.Reserved{Reservations: b.reservations}}}
+		sequence, err := o.append(ctx, record)
+		if err == nil {
+			o.state.Landed(sequence)
+			o.Metrics.batchSize.Observe(float64(len(b.reservations)))
+			o.answer(b, true)
+			continue
+		}
+		for i := len(b.reservations) - 1; i >= 0; i-- {
+			o.state.Drop(b.reservations[i])
+		}
+		// Decided again from the state that the log tells: those that landed after all are found in it.
+		o.pending = append(b.calls, o.pending...)
+		if err := o.recover(ctx, err); err != nil {
+			return err
+		}
+	}
+	o.pending = nil
+	return nil
+}
+
+// answer sends a batch's replies. Refusals from a memory that may be behind the log are not given.
+func (o *Owner) answer(b *batch, proved bool) {
+	for i, c := range b.calls {
+		if !proved && b.replies[i].err != nil {
+			c.refuse(o.moving())
+			continue
+		}
+		c.answer(b.replies[i])
+	}
+}
+
+// decide takes pending reservations into a batch until it is full, and holds them in the state.
+func (o *Owner) decide() *batch {
+	b := &batch{}
+	current, now := o.Sale(), o.Clock()
+	taken := 0
+	for _, c := range o.pending {
+		if b.full() {
+			break
+		}
+		taken++
+		if c.ctx.Err() == nil {
+			o.decideOn(b, c, current, now)
+		}
+	}
+	o.pending = o.pending[taken:]
+	return b
+}
+
+func (o *Owner) decideOn(b *batch, c *call, current *sale.Sale, now time.Time) {
+	request, err := wanted(current, c.place)
+	if err != nil {
+		b.add(c, reply{err: err})
+		return
+	}
+	switch decision := o.state.Reserve(request); decision.Verdict {
+	case partition.Existing:
+		b.add(c, reply{placed: placed(decision.Order)})
+	case partition.Reused:
+		b.add(c, reply{err: sale.RequestIDReused()})
+	case partition.Ended:
+		b.add(c, reply{err: sale.Ended()})
+	case partition.OverLimit:
+		b.add(c, reply{err: sale.LimitPerBuyer(decision.SKU)})
+	case partition.NeedsStock:
+		if err := o.knownSoldOut(request, decision.Missing, now); err != nil {
+			b.add(c, reply{err: err})
+			return
+		}
+		if len(o.parked) == parkedMax {
+			b.add(c, reply{err: sale.Overloaded(o.Jitter(retryDelay))})
+			return
+		}
+		o.parked = append(o.parked, c)
+	case partition.Accept:
+		o.hold(b, c, current, now)
+	}
+}
+
+// hold reserves in the state and in the batch.
+func (o *Owner) hold(b *batch, c *call, current *sale.Sale, now time.Time) {
+	id, err := o.OrderIDs.New(c.place.GetBuyerId())
+	if err != nil {
+		b.add(c, reply{err: rpcerr.Internal(err)})
+		return
+	}
+	r := &flashv1.Reservation{
+		OrderId: id[:], BuyerId: c.place.GetBuyerId(), RequestId: c.place.GetRequestId(), Currency: current.GetCurrency(),
+		AcceptedAtUnixMs: now.UnixMilli(), ExpiresAtUnixMs: now.UnixMilli() + current.GetPaymentTimeoutMs(),
+		Items: make([]*flashv1.ReservedItem, len(c.place.GetItems())),
+	}
+	for i, item := range c.place.GetItems() {
+		r.Items[i] = &flashv1.ReservedItem{Sku: item.GetSku(), Quantity: item.GetQuantity(), UnitPrice: current.Item(item.GetSku()).GetUnitPrice()}
+	}
+	if err := o.state.Hold(r); err != nil {
+		b.add(c, reply{err: rpcerr.Internal(err)})
+		return
+	}
+	b.reservations = append(b.reservations, r)
+	b.bytes += proto.Size(r)
+	b.add(c, reply{placed: &flashv1.PlaceFlashOrderResponse{
+		OrderId: id.String(), State: flashv1.FlashOrderState_FLASH_ORDER_STATE_ACCEPTED,
+		AcceptedAt: timestamppb.New(time.UnixMilli(r.AcceptedAtUnixMs)),
+	}})
+}
+
+// append writes one record after the state's last.
+func (o *Owner) append(ctx context.Context, record *flashv1.Record) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	started := time.Now()
+	sequence, err := o.Log.Append(ctx, plog.Entry{Partition: o.Partition, Expected: o.state.Sequence(), Record: record})
+	o.Metrics.appendSeconds.Observe(time.Since(started).Seconds())
+	return sequence, err
+}
+
+func (o *Owner) lookup() {
+	for _, c := range o.lookups {
+		order, ok := o.state.Lookup(c.get.GetBuyerId(), c.get.GetRequestId())
+		switch {
+		case ok:
+			c.answer(reply{got: &flashv1.GetFlashOrderResponse{OrderId: order.ID.String(), State: stateOf(order), AcceptedAt: acceptedAt(order)}})
+		case !o.Lease():
+			c.refuse(o.moving())
+		default:
+			c.refuse(sale.OrderNotFound())
+		}
+	}
+	o.lookups = o.lookups[:0]
+}
+
+// release appends the releases that were asked for, in one record.
+func (o *Owner) release(ctx context.Context) error {
+	for len(o.releases) > 0 {
+		if released := o.toRelease(); len(released.GetOrders()) > 0 {
+			record := &flashv1.Record{Kind: &flashv1.Record_Released{Released: released}}
+			sequence, err := o.append(ctx, record)
+			if err == nil {
+				err = o.state.Fold(sequence, record)
+				o.stockCame = true
+			}
+			if err != nil {
+				if err := o.recover(ctx, err); err != nil {
+					return err
+				}
+			}
+			// Decided again: now the state says that they are released.
+			continue
+		}
+		for _, c := range o.releases {
+			o.answerRelease(c)
+		}
+		o.releases = nil
+	}
+	return nil
+}
+
+// toRelease has the orders that are not released yet, each once.
+func (o *Owner) toRelease() *flashv1.Released {
+	released := &flashv1.Released{}
+	seen := make(map[[16]byte]struct{}, len(o.releases))
+	for _, c := range o.releases {
+		if _, twice := seen[c.order]; twice || o.state.Release(c.order) != partition.MayRelease {
+			continue
+		}
+		if len(released.GetOrders()) == recordOrders {
+			break
+		}
+		seen[c.order] = struct{}{}
+		released.Orders = append(released.Orders, &flashv1.ReleasedOrder{OrderId: c.order[:], Reason: c.reason})
+	}
+	return released
+}
+
+func (o *Owner) answerRelease(c *call) {
+	switch o.state.Release(c.order) {
+	case partition.AlreadyReleased:
+		c.answer(reply{released: flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED})
+	case partition.ClosedUnreleased:
+		c.answer(reply{released: flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED})
+	case partition.UnknownOrder:
+		if o.Lease() {
+			c.refuse(sale.OrderNotFound())
+			return
+		}
+		c.refuse(o.moving())
+	case partition.MayRelease:
+		c.refuse(o.moving())
+	}
+}
+
+// wanted is what the state decides on, with the limits of now.
+func wanted(current *sale.Sale, place *flashv1.PlaceFlashOrderRequest) (partition.Request, error) {
+	request := partition.Request{BuyerID: place.GetBuyerId(), RequestID: place.GetRequestId(), Items: make([]partition.RequestItem, len(place.GetItems()))}
+	for i, item := range place.GetItems() {
+		promoted := current.Item(item.GetSku())
+		if promoted == nil {
+			return request, sale.ItemNotFound(item.GetSku())
+		}
+		request.Items[i] = partition.RequestItem{SKU: item.GetSku(), Quantity: item.GetQuantity(), LimitPerBuyer: promoted.GetLimitPerBuyer()}
+	}
+	return request, nil
+}
+
+func placed(order partition.Order) *flashv1.PlaceFlashOrderResponse {
+	return &flashv1.PlaceFlashOrderResponse{OrderId: order.ID.String(), State: stateOf(order), AcceptedAt: acceptedAt(order)}
+}
+
+func acceptedAt(order partition.Order) *timestamppb.Timestamp {
+	return timestamppb.New(time.UnixMilli(order.AcceptedMs))
+}
+
+func stateOf(order partition.Order) flashv1.FlashOrderState {
+	if order.Released {
+		return flashv1.FlashOrderState_FLASH_ORDER_STATE_RELEASED
+	}
+	return flashv1.FlashOrderState_FLASH_ORDER_STATE_ACCEPTED
+}

@@ -1,0 +1,340 @@
+package owner
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/partition"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+const (
+	// transferTimeout bounds one question to another shard. It is longer than the giver's append.
+	transferTimeout = appendTimeout + time.Second
+	// searchDelay is the wait before busy or unreachable shards are asked again, before jitter.
+	searchDelay = 5 * time.Millisecond
+	// searchDelayMax is what it grows to.
+	searchDelayMax = 200 * time.Millisecond
+	// searchPasses is how often they are asked before the callers are told to come back later.
+	searchPasses = 16
+)
+
+// soldOut is what a search that found nothing is remembered as: until a time, no more than left units of
+// the item could be had.
+type soldOut struct {
+	left  int64
+	until time.Time
+}
+
+// search asks the other shards of an item in turn. "Sold out" needs two rounds in which each of them
+// was empty and none had stock come in between: then there was a moment between the rounds, the same for
+// all of them, at which all were empty.
+type search struct {
+	sku string
+	// own is the inflows of the asker's shard when the search began.
+	own uint64
+	// seen is the inflows of each shard in the first round; nil entries are not known yet.
+	seen map[int32]uint64
+	// second round; left are the partitions still to ask in this pass, again those to ask in the next.
+	second      bool
+	left, again []int32
+	passes      int
+	// due once the timer of a pass that met busy shards has fired.
+	due   bool
+	timer *time.Timer
+}
+
+// retry fires when busy shards may be asked again.
+func (s *search) retry() <-chan time.Time {
+	if s == nil || s.timer == nil {
+		return nil
+	}
+	return s.timer.C
+}
+
+// knownSoldOut is the refusal of a request for more of an item than a recent search left; nil if none did.
+func (o *Owner) knownSoldOut(request partition.Request, missing []partition.Quantity, now time.Time) error {
+	for _, m := range missing {
+		known, ok := o.soldOut[m.SKU]
+		if !ok || !now.Before(known.until) {
+			continue
+		}
+		for _, item := range request.Items {
+			if item.SKU == m.SKU && item.Quantity > known.left {
+				return sale.SoldOut(m.SKU, known.left)
+			}
+		}
+	}
+	return nil
+}
+
+// seek looks for stock for the parked reservations: one pass over the shards that are still to ask.
+func (o *Owner) seek(ctx context.Context) error {
+	sku, need := o.shortage()
+	if sku == "" {
+		o.search = nil
+		return nil
+	}
+	if o.search == nil || o.search.sku != sku {
+		o.search = o.newSearch(sku)
+	}
+	s := o.search
+	if !s.due {
+		return nil
+	}
+	o.asking.Store(true)
+	defer o.asking.Store(false)
+	for {
+		for len(s.left) > 0 {
+			from := s.left[0]
+			s.left = s.left[1:]
+			if more, err := o.ask(ctx, s, from, need); err != nil || !more {
+				return err
+			}
+		}
+		switch {
+		case len(s.again) > 0:
+			o.askAgain(s)
+			return nil
+		case !s.second:
+			s.second, s.left = true, o.others()
+		default:
+			o.nothingLeft(s)
+			return nil
+		}
+	}
+}
+
+// shortage is the item that the first parked reservation lacks, and how much all of them together lack.
+func (o *Owner) shortage() (sku string, need int64) {
+	waiting := o.parked[:0]
+	current := o.Sale()
+	for _, c := range o.parked {
+		if c.ctx.Err() != nil {
+			continue
+		}
+		waiting = append(waiting, c)
+		request, err := wanted(current, c.place)
+		if err != nil {
+			continue
+		}
+		for _, m := range o.state.Reserve(request).Missing {
+			if sku == "" {
+				sku = m.SKU
+			}
+			if m.SKU == sku {
+				need += m.Quantity
+			}
+		}
+	}
+	clear(o.parked[len(waiting):])
+	o.parked = waiting
+	if sku == "" && len(waiting) > 0 {
+		// What they lacked has come, or the sale changed: they are decided on again.
+		o.stockCame = true
+	}
+	return sku, need
+}
+
+func (o *Owner) newSearch(sku string) *search {
+	return &search{sku: sku, own: o.state.Shard(sku).Inflows, seen: map[int32]uint64{}, left: o.others(), due: true}
+}
+
+// others are the promotion's other partitions, beginning after the own one, so that askers spread.
+func (o *Owner) others() []int32 {
+	n := o.Sale().GetPartitions()
+	others := make([]int32, 0, n)
+	for i := int32(1); i < n; i++ {
+		others = append(others, (o.Partition+i)%n)
+	}
+	return others
+}
+
+// ask puts one question. more says whether the pass may go on; an error, that the partition must be
+// given up.
+func (o *Owner) ask(ctx context.Context, s *search, from int32, need int64) (more bool, err error) {
+	asked, cancel := context.WithTimeout(ctx, transferTimeout)
+	response, err := o.Peers.Transfer(asked, &flashv1.TransferRequest{
+		PromotionUid: o.Sale().GetUid(), FromPartition: from, ToPartition: o.Partition,
+		Sku: s.sku, Need: need, ToSequence: o.state.Sequence(),
+	})
+	cancel()
+	switch reason := rpcerr.Reason(err); {
+	case err == nil:
+	case reason == sale.ReasonNotOwner || reason == sale.ReasonOverloaded:
+		s.again = append(s.again, from)
+		return true, nil
+	default:
+		// The batch may still land in this partition's log: nothing may be decided before that is settled.
+		o.Metrics.transfers.WithLabelValues("unknown").Inc()
+		s.again = append(s.again, from)
+		o.askAgain(s)
+		return false, o.recover(ctx, err)
+	}
+	o.Metrics.transfers.WithLabelValues(outcomeLabel(response.GetOutcome())).Inc()
+	switch response.GetOutcome() {
+	case flashv1.TransferOutcome_TRANSFER_OUTCOME_MOVED:
+		record := transferredIn(from, s.sku, response.GetQuantity())
+		if err := o.state.Fold(response.GetToSequence(), record); err != nil {
+			return false, err
+		}
+		o.stockCame = true
+		return false, nil
+	case flashv1.TransferOutcome_TRANSFER_OUTCOME_EMPTY:
+		if first, known := s.seen[from]; s.second && known && first != response.GetInflows() {
+			// Stock came and went between the rounds, and may be in a shard that was asked before.
+			passes := s.passes
+			*s = *o.newSearch(s.sku)
+			s.passes = passes
+			o.askAgain(s)
+			return false, nil
+		}
+		s.seen[from] = response.GetInflows()
+		return true, nil
+	case flashv1.TransferOutcome_TRANSFER_OUTCOME_STALE:
+		s.again = append(s.again, from)
+		o.askAgain(s)
+		return false, o.recover(ctx, plog.ErrRefused)
+	default:
+		s.again = append(s.again, from)
+		return true, nil
+	}
+}
+
+// askAgain ends a pass that met busy shards. Their owners may be waiting for this one.
+func (o *Owner) askAgain(s *search) {
+	s.passes++
+	s.due = false
+	s.left, s.again = append(s.left, s.again...), nil
+	if s.passes > searchPasses {
+		for _, c := range o.takeParked(s.sku, 0) {
+			c.refuse(o.moving())
+		}
+		o.search = nil
+		return
+	}
+	delay := min(searchDelay<<min(s.passes, 10), searchDelayMax)
+	s.timer = time.NewTimer(o.Jitter(delay))
+}
+
+// nothingLeft ends a search that found every other shard empty.
+func (o *Owner) nothingLeft(s *search) {
+	o.search = nil
+	shard := o.state.Shard(s.sku)
+	if shard.Inflows != s.own {
+		o.stockCame = true
+		return
+	}
+	if !o.Lease() {
+		for _, c := range o.takeParked(s.sku, 0) {
+			c.refuse(o.moving())
+		}
+		return
+	}
+	o.soldOut[s.sku] = soldOut{left: shard.Available, until: o.Clock().Add(soldOutTTL)}
+	for _, c := range o.takeParked(s.sku, shard.Available) {
+		c.refuse(sale.SoldOut(s.sku, shard.Available))
+	}
+}
+
+// takeParked removes the parked reservations that want more than left of the item.
+func (o *Owner) takeParked(sku string, left int64) []*call {
+	var taken []*call
+	rest := o.parked[:0]
+	for _, c := range o.parked {
+		wants := false
+		for _, item := range c.place.GetItems() {
+			wants = wants || item.GetSku() == sku && item.GetQuantity() > left
+		}
+		if wants {
+			taken = append(taken, c)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	clear(o.parked[len(rest):])
+	o.parked = rest
+	return taken
+}
+
+// donate gives stock to the shards that asked for it.
+func (o *Owner) donate(ctx context.Context) error {
+	for len(o.donations) > 0 {
+		c := o.donations[0]
+		o.donations = o.donations[1:]
+		if c.ctx.Err() != nil {
+			continue
+		}
+		if err := o.donateTo(ctx, c); err != nil {
+			c.refuse(o.moving())
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Owner) donateTo(ctx context.Context, c *call) error {
+	sku, to := c.transfer.GetSku(), c.transfer.GetToPartition()
+	quantity := o.state.Donation(sku, c.transfer.GetNeed())
+	if quantity == 0 {
+		if !o.Lease() {
+			c.refuse(sale.NotOwner())
+			return nil
+		}
+		c.answer(reply{moved: &flashv1.TransferResponse{
+			Outcome: flashv1.TransferOutcome_TRANSFER_OUTCOME_EMPTY, Inflows: o.state.Shard(sku).Inflows,
+		}})
+		return nil
+	}
+	if o.search != nil && o.search.sku == sku && o.Partition < to {
+		// Two shards that gather for orders larger than what either has would take from each other for ever:
+		// the lower one keeps what it has until its own search is over.
+		c.answer(reply{moved: &flashv1.TransferResponse{Outcome: flashv1.TransferOutcome_TRANSFER_OUTCOME_BUSY}})
+		return nil
+	}
+	out := &flashv1.Record{Kind: &flashv1.Record_TransferredOut{TransferredOut: &flashv1.TransferredOut{ToPartition: to, Sku: sku, Quantity: quantity}}}
+	bounded, cancel := context.WithTimeout(ctx, appendTimeout)
+	last, err := o.Log.AppendBatch(bounded, []plog.Entry{
+		{Partition: o.Partition, Expected: o.state.Sequence(), Record: out},
+		{Partition: to, Expected: c.transfer.GetToSequence(), Record: transferredIn(o.Partition, sku, quantity)},
+	})
+	cancel()
+	if err != nil {
+		if errors.Is(err, plog.ErrRefused) {
+			c.answer(reply{moved: &flashv1.TransferResponse{Outcome: flashv1.TransferOutcome_TRANSFER_OUTCOME_STALE}})
+		} else {
+			c.refuse(o.moving())
+		}
+		return o.recover(ctx, err)
+	}
+	if err := o.state.Fold(last-1, out); err != nil {
+		return err
+	}
+	c.answer(reply{moved: &flashv1.TransferResponse{
+		Outcome: flashv1.TransferOutcome_TRANSFER_OUTCOME_MOVED, Quantity: quantity, ToSequence: last, Inflows: o.state.Shard(sku).Inflows,
+	}})
+	return nil
+}
+
+func transferredIn(from int32, sku string, quantity int64) *flashv1.Record {
+	return &flashv1.Record{Kind: &flashv1.Record_TransferredIn{TransferredIn: &flashv1.TransferredIn{FromPartition: from, Sku: sku, Quantity: quantity}}}
+}
+
+func outcomeLabel(outcome flashv1.TransferOutcome) string {
+	switch outcome {
+	case flashv1.TransferOutcome_TRANSFER_OUTCOME_MOVED:
+		return "moved"
+	case flashv1.TransferOutcome_TRANSFER_OUTCOME_EMPTY:
+		return "empty"
+	case flashv1.TransferOutcome_TRANSFER_OUTCOME_BUSY:
+		return "busy"
+	case flashv1.TransferOutcome_TRANSFER_OUTCOME_STALE:
+		return "stale"
+	default:
+		return "unknown"
+	}
+}

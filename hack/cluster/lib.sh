@@ -2,7 +2,8 @@
 # how its processes are started, found again and stopped. Source it; it does nothing by itself.
 # shellcheck shell=bash disable=SC2034
 set -euo pipefail
-# Files that others must not read are made with `private`; the rest must be readable by pods' users.
+shopt -s inherit_errexit
+# Pods' users must be able to read what is not explicitly closed to them.
 umask 022
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)

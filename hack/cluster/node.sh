@@ -54,7 +54,8 @@ write_cni_config() {
 END
 }
 
-# The disk's fill level removes no image and evicts no pod here: images cannot be pulled again.
+# The disk's fill level removes no image and evicts no pod here: images cannot be pulled again. A container
+# that is killed comes back within seconds however often: whoever tries orderd here kills many.
 write_kubelet_config() {
   printf 'nameserver %s\n' "$DNS_IP" >"$STATE/resolv.conf"
   cat >"$STATE/kubelet.yaml" <<END
@@ -79,6 +80,7 @@ resolvConf: $STATE/resolv.conf
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 evictionHard: {memory.available: 100Mi}
+crashLoopBackOff: {maxContainerRestartPeriod: 5s}
 END
 }
 

@@ -10,11 +10,12 @@
 # pushed) PAUSE_IMAGE, COREDNS_IMAGE and NATS_IMAGE. The tag of an image of ours follows from its content.
 # TARGET_ARCH (as GOARCH; default: this machine's) is the architecture of the cluster's nodes.
 set -euo pipefail
+shopt -s inherit_errexit
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 OUT=$ROOT/bin/images
 ARCH=${TARGET_ARCH:-$(go env GOARCH)}
 
-# compile NAME PACKAGE: a static binary that depends on nothing but the sources, so that the image's
+# compile NAME PACKAGE PROGRAM: a static binary that depends on nothing but the sources, so that the image's
 # tag changes only when they do.
 compile() {
   mkdir -p "$OUT/bin/$1"

@@ -104,6 +104,31 @@ func (s *Store) Get(ctx context.Context, buyerID string, id uuid.UUID) (*Order, 
 	return orders[0], nil
 }
 
+// Due is what there is to pay for an order.
+type Due struct {
+	State State
+	// Amount in the currency's minor unit.
+	Amount    int64
+	Currency  string
+	ExpiresAt time.Time
+}
+
+// GetDue reads what a buyer's order costs, without its lines, or ErrNotFound; q is a pool or a transaction.
+func GetDue(ctx context.Context, q querier, buyerID string, id uuid.UUID) (Due, error) {
+	rows, err := q.Query(ctx, "SELECT state, total, currency, expires_at FROM orders WHERE order_id = $1 AND buyer_id = $2", id, buyerID)
+	if err != nil {
+		return Due{}, fmt.Errorf("reading an order: %w", err)
+	}
+	due, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Due])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Due{}, ErrNotFound
+	}
+	if err != nil {
+		return Due{}, fmt.Errorf("reading an order: %w", err)
+	}
+	return due, nil
+}
+
 // insertSQL returns the orders that were not there before.
 const insertSQL = `INSERT INTO orders (order_id, buyer_id, state, version, currency, total, promotion_uid, promotion, bucket, created_at, expires_at)
 	SELECT order_id, buyer_id, state, version, currency, total, promotion_uid, promotion, bucket, created_at, expires_at

@@ -164,14 +164,16 @@ var forwarding = regexp.MustCompile(`Forwarding from (127\.0\.0\.1:\d+)`)
 // forward makes a service reachable from here until the tests end and returns its base URL.
 func forward(service string) string {
 	GinkgoHelper()
-	cmd := exec.Command(cluster.Kubectl, "--kubeconfig", cluster.Kubeconfig, "--namespace", up.Cluster.Namespace,
-		"port-forward", "--address", "127.0.0.1", service, ":8080") //nolint:noctx // It ends with the tests, below.
+	// It ends with the tests, not with the node that starts it.
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, cluster.Kubectl, "--kubeconfig", cluster.Kubeconfig, "--namespace", up.Cluster.Namespace,
+		"port-forward", "--address", "127.0.0.1", service, ":8080")
 	out, err := cmd.StdoutPipe()
 	Expect(err).NotTo(HaveOccurred())
 	cmd.Stderr = GinkgoWriter
 	Expect(cmd.Start()).To(Succeed())
 	DeferCleanup(func() {
-		Expect(cmd.Process.Kill()).To(Succeed())
+		cancel()
 		_ = cmd.Wait() // It was killed.
 	})
 	lines := bufio.NewScanner(out)
@@ -179,8 +181,8 @@ func forward(service string) string {
 	match := forwarding.FindStringSubmatch(lines.Text())
 	Expect(match).NotTo(BeNil(), lines.Text())
 	go func() {
-		for lines.Scan() { //nolint:revive // Reads what it writes later, so that it is never blocked.
-		}
+		// What it writes later is read, so that it is never blocked.
+		_, _ = io.Copy(io.Discard, out)
 	}()
 	return "http://" + match[1]
 }

@@ -56,11 +56,29 @@ func (k Kube) ReadPod(ctx context.Context, name string, limit time.Duration, eac
 	if err != nil {
 		return fmt.Errorf("following pod %s: %w", name, err)
 	}
-	if err := k.Wait(ctx, "job/"+name, "condition=Complete", 30*time.Second); err != nil {
-		tail, lerr := k.Run(ctx, "logs", "--tail=5", "job/"+name)
-		return errors.Join(fmt.Errorf("pod %s did not succeed: %s: %w", name, tail, err), lerr)
+	return k.succeeded(ctx, name)
+}
+
+// succeeded waits until the Job knows how its pod ended, which is soon after the log did.
+func (k Kube) succeeded(ctx context.Context, name string) error {
+	for {
+		job := &batchv1.Job{}
+		if err := k.Get(ctx, "job/"+name, job); err != nil {
+			return err
+		}
+		switch {
+		case job.Status.Succeeded > 0:
+			return nil
+		case job.Status.Failed > 0:
+			tail, err := k.Run(ctx, "logs", "--tail=3", "job/"+name)
+			return errors.Join(fmt.Errorf("pod %s failed: %s", name, tail), err)
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for pod %s to end: %w", name, ctx.Err())
+		}
 	}
-	return nil
 }
 
 // readLines passes on what is one of the demo's lines and leaves out the rest.

@@ -3,7 +3,7 @@
 # cluster (KUBECONFIG), the samples, the chart, NATS and the database.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-if [ -z "${KUBECONFIG:-}" ] || [ "$KUBECONFIG" = "$PWD/bin/cluster/kubeconfig" ]; then exec hack/cluster/down.sh; fi
+if [ -z "${KUBECONFIG:-}" ] || [ "$(realpath -m "$KUBECONFIG")" = "$(pwd -P)/bin/cluster/kubeconfig" ]; then exec hack/cluster/down.sh; fi
 hack/cluster/build.sh tools
 export KUBECONFIG
 kubectl=bin/kube/kubectl

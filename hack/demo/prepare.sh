@@ -58,4 +58,4 @@ END
 mkdir -p bin/demo
 # The database's URL holds its password.
 install -m 0600 /dev/null bin/demo/database-url
-if [ -z "${KUBECONFIG:-}" ] || [ "$KUBECONFIG" = "$LOCAL" ]; then local_cluster; else other_cluster; fi
+if [ -z "${KUBECONFIG:-}" ] || [ "$(realpath -m "$KUBECONFIG")" = "$LOCAL" ]; then local_cluster; else other_cluster; fi

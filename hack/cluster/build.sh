@@ -117,7 +117,7 @@ main() {
     if stale "$name" "$dir" "$to" "$packages"; then todo+=("$name|$dir|$to|$packages"); fi
   done < <(steps "$1")
   [ ${#todo[@]} -gt 0 ] || return 0
-  [ ${#todo[@]} -lt 8 ] || say "building ${#todo[@]} programs from their modules: the first time ten to twenty minutes on two cores"
+  [ ${#todo[@]} -lt 8 ] || say "building ${#todo[@]} programs from their modules: the first time about ten minutes on two quiet cores"
   for step in "${todo[@]}"; do
     IFS='|' read -r name dir to packages <<<"$step"
     n=$((n + 1))

@@ -25,13 +25,11 @@ cockroach_binary() { echo "${COCKROACH_BINARY:-$(command -v cockroach || true)}"
 kind() { if [ -n "$(cockroach_binary)" ]; then echo cockroach; else echo postgres; fi; }
 
 url() {
-  local password
-  if [ "$(kind)" = cockroach ]; then
-    echo "postgres://root@$1/orderd?sslmode=disable"
-  else
-    password=$(cat "$DATA/password" 2>/dev/null) || die "the database was never started: hack/cluster/database.sh up"
-    echo "postgres://orderd:$password@$1/orderd?sslmode=disable"
-  fi
+  case $(cat "$DATA/kind" 2>/dev/null) in
+  cockroach) echo "postgres://root@$1/orderd?sslmode=disable" ;;
+  postgres) echo "postgres://orderd:$(cat "$DATA/password")@$1/orderd?sslmode=disable" ;;
+  *) die "the database was never started: hack/cluster/database.sh up" ;;
+  esac
 }
 
 postgres_bin() { find /usr/lib/postgresql/*/bin -maxdepth 0 2>/dev/null | sort -V | tail -1; }
@@ -58,7 +56,6 @@ init_postgres() {
   local bin=$1 password
   [ ! -e "$DATA/postgres/orderd-ready" ] || return 0
   rm -rf "$DATA/postgres"
-  install -d -m 0755 "$HOME_OF_DATA" "$DATA"
   install -d -m 0700 -o "$(postgres_user)" "$DATA/postgres"
   password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
   (umask 077 && printf '%s\n' "$password" >"$DATA/password")
@@ -103,19 +100,23 @@ postgres_answers() {
   PGPASSWORD=$(cat "$DATA/password") "$1/psql" -qtAX -h "$NODE_IP" -p "$PORT" -U orderd -d "$2" -c 'SELECT 1'
 }
 
+# After a kill, the last processes may hold the data for a moment longer: then the new server ends, and
+# is started again.
+start_postgres() {
+  local user
+  user=$(postgres_user)
+  (cd / && CONFIG_OF=$DATA/postgres/postgresql.conf start database \
+    "$(command -v setpriv)" --reuid="$user" --regid="$(id -g "$user")" --clear-groups -- "$1/postgres" -D "$DATA/postgres")
+  postgres_answers "$1" postgres
+}
+
 up_postgres() {
   local bin
   install_postgres
   bin=$(postgres_bin)
   pid_of database >/dev/null || stop_database
   init_postgres "$bin"
-  # After a kill, its last processes may hold the data for a moment longer: then it ends, and is started again.
-  CONFIG_OF=$DATA/postgres/postgresql.conf
-  start_again() {
-    (cd / && start database "$(command -v setpriv)" --reuid="$(postgres_user)" --regid="$(id -g "$(postgres_user)")" --clear-groups -- "$bin/postgres" -D "$DATA/postgres")
-    postgres_answers "$bin" postgres
-  }
-  wait_for 60 "the database" start_again
+  wait_for 60 "the database" start_postgres "$bin"
   postgres_answers "$bin" orderd >/dev/null 2>&1 ||
     PGPASSWORD=$(cat "$DATA/password") "$bin/psql" -qX -h "$NODE_IP" -p "$PORT" -U orderd -d postgres -c 'CREATE DATABASE orderd'
   say "database: PostgreSQL $("$bin/postgres" --version | awk '{print $3}') at $NODE_IP:$PORT"
@@ -136,7 +137,9 @@ up() {
   need_root_on_linux
   [ "$(owner)" = "$ROOT" ] || die "this clone's cluster does not run; hack/cluster/up.sh starts it"
   mkdir -p "$STATE/logs"
+  install -d -m 0755 "$HOME_OF_DATA" "$DATA"
   "up_$(kind)"
+  kind >"$DATA/kind"
 }
 
 kill_now() {
@@ -149,15 +152,18 @@ kill_now() {
 }
 
 stop_database() {
-  local pid
+  local pid n
   if pid=$(database_pid); then
     # SIGINT is PostgreSQL's fast stop; SIGTERM would wait for every client to go.
     kill -INT "$pid" 2>/dev/null || true
-    wait_for 30 "the database's end" ended "$pid"
+    for ((n = 0; n < 300; n++)); do
+      start_ticks "$pid" >/dev/null || break
+      sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
   fi
   rm -f "$RUN/pids/database"
 }
-ended() { ! start_ticks "$1"; }
 
 down() {
   stop_database

@@ -46,14 +46,13 @@ owner() { cat "$RUN/owner" 2>/dev/null || true; }
 
 # A process is known by its id and its start time in clock ticks, so that a reused id is not taken for it.
 start_ticks() {
-  local stat
+  local stat fields
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
   # The second field is the name in brackets and may hold spaces: count from behind it.
-  stat=${stat##*) }
-  set -- $stat
+  read -ra fields <<<"${stat##*) }"
   # A zombie has ended.
-  [ "$1" != Z ] || return 1
-  printf '%s\n' "${20}"
+  [ "${fields[0]}" != Z ] || return 1
+  printf '%s\n' "${fields[19]}"
 }
 
 pid_of() {

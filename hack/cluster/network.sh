@@ -9,7 +9,7 @@ network_up() {
   local range
   if ! ip link show "$LINK" >/dev/null 2>&1; then
     for range in "$NODE_IP/32" "$POD_CIDR" "$SERVICE_CIDR"; do
-      [ -z "$(ip -4 route show root "$range" 2>/dev/null; ip -4 route show exact "$range")" ] ||
+      [ -z "$(ip -4 route show root "$range")" ] ||
         die "the range $range is in use on this machine: $(ip -4 route show root "$range" | head -1)"
     done
     ip link add "$LINK" type veth peer name "$PEER"

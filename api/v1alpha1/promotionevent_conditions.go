@@ -7,7 +7,7 @@ const (
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled (kstatus): the promotion has failed, and a person has to act; the reason and message say on what.
 	ConditionStalled = "Stalled"
-	// ConditionClusterReady: the OrderCluster exists, is migrated and its database and messaging answer.
+	// ConditionClusterReady: the OrderCluster exists and its database is migrated.
 	ConditionClusterReady = "ClusterReady"
 	// ConditionStockAllocated: the items' stock was taken from the SKUs' stock.
 	ConditionStockAllocated = "StockAllocated"
@@ -87,6 +87,8 @@ const (
 
 	// ReasonNotReadyInTime of Late.
 	ReasonNotReadyInTime = "NotReadyInTime"
+	// ReasonNotReadyAtStart of Late.
+	ReasonNotReadyAtStart = "NotReadyAtStart"
 	// ReasonInTime of Late: ready before the deadline, or the deadline is ahead.
 	ReasonInTime = "InTime"
 	// ReasonPausedBySpec of Paused.

@@ -116,7 +116,9 @@ var _ = Describe("An OrderCluster that is not valid", func() {
 		Entry("messaging over HTTP", func(c *cluster) { c.Spec.Messaging.URL = "http://nats:4222" }, "spec.messaging.url", "nats://"),
 		Entry("a password in the messaging URL", func(c *cluster) { c.Spec.Messaging.URL = "nats://user:secret@nats:4222" }, "spec.messaging.url", "credentialsSecretRef"),
 		Entry("two replicas of streams", func(c *cluster) { c.Spec.Messaging.Replicas = ptr.To[int32](2) }, "spec.messaging.replicas"),
-		Entry("max below min", func(c *cluster) { c.Spec.Pools.Flash.Replicas = v1alpha1.PoolReplicas{Min: ptr.To[int32](3), Max: ptr.To[int32](2)} },
+		Entry("max below min", func(c *cluster) {
+			c.Spec.Pools.Flash.Replicas = v1alpha1.PoolReplicas{Min: ptr.To[int32](3), Max: ptr.To[int32](2)}
+		},
 			"spec.pools.flash.replicas.max", "max must not be less than min"),
 		Entry("no pods", func(c *cluster) { c.Spec.Pools.Worker.Replicas.Min = ptr.To[int32](0) }, "spec.pools.worker.replicas.min"),
 		Entry("no capacity", func(c *cluster) { c.Spec.Pools.Flash.CapacityRPS = ptr.To[int32](0) }, "spec.pools.flash.capacityRPS"),

@@ -1,0 +1,137 @@
+package promotionevent
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go/jetstream"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/operator/backends"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/stock"
+)
+
+// closer names the operator in the logs that it closes.
+const closer = "orderd-operator"
+
+// Backends opens what a promotion is provisioned in, by its OrderCluster.
+type Backends interface {
+	// Stock is the promotion's stock in the database.
+	Stock(ctx context.Context, c *v1alpha1.OrderCluster) (Stock, error)
+	// Log is the promotion's stream and its key in the promotions bucket.
+	Log(ctx context.Context, c *v1alpha1.OrderCluster) (Log, error)
+}
+
+// Stock is a promotion's stock in the database. Every call may be repeated; see package stock.
+type Stock interface {
+	Allocate(ctx context.Context, uid string, items []stock.Quantity) error
+	Allocated(ctx context.Context, uid string) ([]stock.Quantity, error)
+	Sold(ctx context.Context, uid string) ([]stock.Quantity, error)
+	ReturnUnsold(ctx context.Context, uid string, items []stock.Quantity) error
+	Returned(ctx context.Context, uid string) ([]stock.Quantity, error)
+}
+
+// Log is a promotion's stream and its key in the promotions bucket. Every call may be repeated; see
+// package provision.
+type Log interface {
+	// Ensure makes the stream.
+	Ensure(ctx context.Context, promo *flashv1.Promotion) error
+	// Open gives every partition its stock shards.
+	Open(ctx context.Context, promo *flashv1.Promotion, items []provision.Item) error
+	// Publish tells the pods.
+	Publish(ctx context.Context, promo *flashv1.Promotion) error
+	// Totals reads what the partitions hold.
+	Totals(ctx context.Context, promo *flashv1.Promotion) ([]provision.Total, error)
+	// Close ends every partition and returns what they held.
+	Close(ctx context.Context, promo *flashv1.Promotion) ([]provision.Total, error)
+	// Drained reports whether every accepted order is in the database.
+	Drained(ctx context.Context, promo *flashv1.Promotion) (bool, error)
+	// Remove deletes key and stream.
+	Remove(ctx context.Context, promo *flashv1.Promotion) error
+}
+
+// Connections are the Backends over a Registry's connections.
+type Connections struct{ Registry *backends.Registry }
+
+// Stock implements Backends.
+func (b Connections) Stock(ctx context.Context, c *v1alpha1.OrderCluster) (Stock, error) {
+	pool, err := b.Registry.Database(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return databaseStock{pool}, nil
+}
+
+// Log implements Backends.
+func (b Connections) Log(ctx context.Context, c *v1alpha1.OrderCluster) (Log, error) {
+	js, err := b.Registry.JetStream(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return streamLog{js, c.MessagingReplicas()}, nil
+}
+
+type databaseStock struct{ db *pgxpool.Pool }
+
+func (s databaseStock) Allocate(ctx context.Context, uid string, items []stock.Quantity) error {
+	return stock.Allocate(ctx, s.db, uid, items)
+}
+
+func (s databaseStock) Allocated(ctx context.Context, uid string) ([]stock.Quantity, error) {
+	return stock.Allocated(ctx, s.db, uid)
+}
+
+func (s databaseStock) Sold(ctx context.Context, uid string) ([]stock.Quantity, error) {
+	return order.SoldInPromotion(ctx, s.db, uid)
+}
+
+func (s databaseStock) ReturnUnsold(ctx context.Context, uid string, items []stock.Quantity) error {
+	return stock.ReturnUnsold(ctx, s.db, uid, items)
+}
+
+func (s databaseStock) Returned(ctx context.Context, uid string) ([]stock.Quantity, error) {
+	return stock.Returned(ctx, s.db, uid)
+}
+
+type streamLog struct {
+	js       jetstream.JetStream
+	replicas int
+}
+
+func (l streamLog) Ensure(ctx context.Context, promo *flashv1.Promotion) error {
+	if err := provision.EnsureBuckets(ctx, l.js, l.replicas); err != nil {
+		return err
+	}
+	return provision.EnsureStream(ctx, l.js, promo, l.replicas)
+}
+
+func (l streamLog) Open(ctx context.Context, promo *flashv1.Promotion, items []provision.Item) error {
+	return provision.OpenPartitions(ctx, l.js, promo, promo.GetUid(), items)
+}
+
+func (l streamLog) Publish(ctx context.Context, promo *flashv1.Promotion) error {
+	return provision.PutPromotion(ctx, l.js, promo)
+}
+
+func (l streamLog) Totals(ctx context.Context, promo *flashv1.Promotion) ([]provision.Total, error) {
+	return provision.Totals(ctx, l.js, promo)
+}
+
+func (l streamLog) Close(ctx context.Context, promo *flashv1.Promotion) ([]provision.Total, error) {
+	return provision.ClosePartitions(ctx, l.js, promo, closer)
+}
+
+func (l streamLog) Drained(ctx context.Context, promo *flashv1.Promotion) (bool, error) {
+	return provision.Drained(ctx, l.js, promo)
+}
+
+func (l streamLog) Remove(ctx context.Context, promo *flashv1.Promotion) error {
+	// The pods let go of the promotion before its stream goes.
+	if err := provision.DeletePromotion(ctx, l.js, promo.GetUid()); err != nil {
+		return err
+	}
+	return provision.DeleteStream(ctx, l.js, promo)
+}

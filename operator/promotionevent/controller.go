@@ -1,0 +1,159 @@
+// Package promotionevent reconciles PromotionEvents: it prepares a sale's stock, partitions and pods
+// ahead of the start, follows it while it is live, and settles it after the end. Every step may be
+// repeated, so that killing the operator between any two of them and starting it again ends the same.
+package promotionevent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/operator/report"
+)
+
+const (
+	// Finalizer keeps a deleted PromotionEvent until its unsold stock is back and its log is removed.
+	Finalizer = "orderd.dev/settle"
+
+	kind = "PromotionEvent"
+	// clusterIndex finds PromotionEvents by their OrderCluster.
+	clusterIndex = "spec.orderClusterRef.name"
+
+	// retryInterval is how soon a step that failed is tried again. It does not grow: a sale may be about to start.
+	retryInterval = 2 * time.Second
+	// conflictDelay lets the cache catch up after somebody else changed the object.
+	conflictDelay = 100 * time.Millisecond
+)
+
+// Reconciler reconciles PromotionEvents.
+type Reconciler struct {
+	Client   client.Client
+	Recorder events.EventRecorder
+	Backends Backends
+	Clock    func() time.Time
+	Log      *slog.Logger
+}
+
+// +kubebuilder:rbac:groups=orderd.dev,resources=orderclusters,verbs=get;list;watch
+// +kubebuilder:rbac:groups=orderd.dev,resources=promotionevents,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=orderd.dev,resources=promotionevents/status,verbs=get;patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// SetupWithManager registers the reconciler and what wakes it up.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.PromotionEvent{}, clusterIndex, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.PromotionEvent).Spec.OrderClusterRef.Name}
+	})
+	if err != nil {
+		return fmt.Errorf("indexing PromotionEvents by OrderCluster: %w", err)
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.PromotionEvent{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.OrderCluster{}, handler.EnqueueRequestsFromMapFunc(r.promotionsOfCluster)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 8}).
+		Complete(r)
+}
+
+func (r *Reconciler) promotionsOfCluster(ctx context.Context, cluster client.Object) []reconcile.Request {
+	promotions, err := r.promotions(ctx, cluster.GetNamespace(), cluster.GetName())
+	if err != nil {
+		r.Log.Error("listing the promotions of an OrderCluster", "namespace", cluster.GetNamespace(), "ordercluster", cluster.GetName(), "error", err)
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range promotions {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&promotions[i])})
+	}
+	return requests
+}
+
+func (r *Reconciler) promotions(ctx context.Context, namespace, cluster string) ([]v1alpha1.PromotionEvent, error) {
+	var list v1alpha1.PromotionEventList
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{clusterIndex: cluster}); err != nil {
+		return nil, fmt.Errorf("listing the promotions of OrderCluster %s: %w", cluster, err)
+	}
+	return list.Items, nil
+}
+
+// phase is one step of a reconcile; stop ends the reconcile, with the status as it is then.
+type phase func(context.Context, *scope) (stop bool, err error)
+
+// Reconcile brings one PromotionEvent as far as the clock and the facts allow.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ctrl.Result, err error) {
+	p := &v1alpha1.PromotionEvent{}
+	if err := r.Client.Get(ctx, req.NamespacedName, p); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if p.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(p, Finalizer) {
+		before := p.DeepCopy()
+		controllerutil.AddFinalizer(p, Finalizer)
+		if err := r.patch(ctx, p, before); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	if !controllerutil.ContainsFinalizer(p, Finalizer) {
+		return ctrl.Result{}, nil
+	}
+	s := newScope(p, r.Clock())
+	if err := r.run(ctx, s); err != nil {
+		return ctrl.Result{}, r.applyStatus(ctx, s, err)
+	}
+	if s.finished {
+		before := p.DeepCopy()
+		controllerutil.RemoveFinalizer(p, Finalizer)
+		return ctrl.Result{}, client.IgnoreNotFound(r.patch(ctx, p, before))
+	}
+	err = r.applyStatus(ctx, s, nil)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: conflictDelay}, nil
+	}
+	return ctrl.Result{RequeueAfter: s.next}, client.IgnoreNotFound(err)
+}
+
+func (r *Reconciler) run(ctx context.Context, s *scope) error {
+	for _, phase := range []phase{r.findCluster, r.retain, r.plan, r.allocate, r.open, r.publish, r.checkCapacity, r.count, r.settle} {
+		stop, err := phase(ctx, s)
+		if err != nil {
+			return err
+		}
+		if stop {
+			break
+		}
+	}
+	s.summarize()
+	return nil
+}
+
+// applyStatus writes what was found, also when a phase failed; the phase's error goes first.
+func (r *Reconciler) applyStatus(ctx context.Context, s *scope, failed error) error {
+	err := s.report.Apply(ctx, r.Client, r.Recorder, &s.before, &s.promotion.Status)
+	if failed != nil {
+		if err != nil {
+			r.Log.Warn("applying the status of a PromotionEvent", "namespace", s.promotion.Namespace, "promotionevent", s.promotion.Name, "error", err)
+		}
+		return failed
+	}
+	return err
+}
+
+func (r *Reconciler) patch(ctx context.Context, p, before *v1alpha1.PromotionEvent) error {
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Patch(ctx, p, patch, report.FieldOwner); err != nil {
+		return fmt.Errorf("changing the finalizers of PromotionEvent %s: %w", p.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,243 @@
+package promotionevent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/operator/capacity"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/stock"
+)
+
+// findCluster waits for the OrderCluster and its migration.
+func (r *Reconciler) findCluster(ctx context.Context, s *scope) (bool, error) {
+	name := s.promotion.Spec.OrderClusterRef.Name
+	c := &v1alpha1.OrderCluster{}
+	err := r.Client.Get(ctx, types.NamespacedName{Namespace: s.promotion.Namespace, Name: name}, c)
+	switch {
+	case apierrors.IsNotFound(err):
+		s.report.False(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterNotFound, "OrderCluster %s does not exist", name)
+	case err != nil:
+		return false, fmt.Errorf("reading OrderCluster %s: %w", name, err)
+	case c.Status.Migration.Revision == "":
+		s.report.False(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterNotMigrated, "OrderCluster %s is not migrated yet", name)
+	default:
+		s.cluster = c
+		s.report.True(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterReady, "OrderCluster %s is migrated", name)
+		return false, nil
+	}
+	if s.report.Is(v1alpha1.ConditionStockAllocated) && !s.settled() {
+		// The OrderCluster's own finalizer waits for its promotions, so somebody took it away by force.
+		s.stall(v1alpha1.ReasonClusterNotFound, "OrderCluster "+name+" is gone, and with it the way to return the unsold stock")
+	} else if s.deleted() {
+		s.finished = true
+	}
+	return true, nil
+}
+
+// plan fixes the number of partitions. It is in the status before the first of them is opened: what it
+// is computed from may change later, and the number must not.
+func (r *Reconciler) plan(_ context.Context, s *scope) (bool, error) {
+	st := &s.promotion.Status
+	st.Replicas = capacity.Replicas(s.cluster, s.promotion)
+	if st.Partitions != 0 {
+		return false, nil
+	}
+	st.Partitions = capacity.Partitions(s.cluster, s.promotion)
+	s.within(time.Millisecond)
+	return true, nil
+}
+
+// allocate takes the items' stock from the SKUs' stock in one transaction.
+func (r *Reconciler) allocate(ctx context.Context, s *scope) (bool, error) {
+	if s.report.Is(v1alpha1.ConditionStockAllocated) {
+		return false, nil
+	}
+	db, err := r.stock(ctx, s)
+	if err == nil && s.ended() {
+		// It may have been allocated just before the operator died.
+		var have []stock.Quantity
+		if have, err = db.Allocated(ctx, s.uid()); err == nil && len(have) == 0 {
+			s.neverOpened()
+			return true, nil
+		}
+	}
+	var items []stock.Quantity
+	for _, item := range s.promotion.Spec.Items {
+		items = append(items, stock.Quantity{SKU: item.SKU, Quantity: item.Stock})
+	}
+	if err == nil {
+		err = db.Allocate(ctx, s.uid(), items)
+	}
+	var insufficient *stock.InsufficientError
+	var unknown *stock.UnknownSKUError
+	switch {
+	case err == nil:
+		s.allocated()
+		return false, nil
+	case errors.As(err, &insufficient):
+		var missing []string
+		for _, m := range insufficient.Missing {
+			missing = append(missing, fmt.Sprintf("%d of %s", m.Quantity, m.SKU))
+		}
+		s.notAllocated(v1alpha1.ReasonInsufficientStock, "missing "+strings.Join(missing, ", ")+"; nothing was taken")
+	case errors.As(err, &unknown):
+		s.notAllocated(v1alpha1.ReasonUnknownSKU, "the catalog does not have "+strings.Join(unknown.SKUs, ", ")+"; nothing was taken")
+	default:
+		r.Log.Warn("allocating stock", "namespace", s.promotion.Namespace, "promotionevent", s.promotion.Name, "error", err)
+		s.report.False(v1alpha1.ConditionStockAllocated, v1alpha1.ReasonDatabaseError, "%s", databaseProblem(err))
+		s.within(retryInterval)
+	}
+	return true, nil
+}
+
+func (s *scope) allocated() {
+	st := &s.promotion.Status
+	st.Items = nil
+	var sum int64
+	for _, item := range s.promotion.Spec.Items {
+		sum += item.Stock
+		st.Items = append(st.Items, v1alpha1.PromotionItemStatus{
+			SKU: item.SKU, Allocated: ptr.To(item.Stock), Sold: ptr.To[int64](0), Left: ptr.To(item.Stock),
+		})
+	}
+	st.Sold, st.Left = ptr.To[int64](0), ptr.To(sum)
+	s.report.True(v1alpha1.ConditionStockAllocated, v1alpha1.ReasonAllocated, "%d units of %d items", sum, len(st.Items))
+	s.report.Normal("StockAllocated", "Provision", "%d units of %d items were taken from stock", sum, len(st.Items))
+}
+
+// notAllocated waits for a person to put more into stock, which nothing tells the operator about.
+func (s *scope) notAllocated(reason, message string) {
+	before := s.report.Get(v1alpha1.ConditionStockAllocated)
+	if before == nil || before.Reason != reason {
+		s.report.Warning(reason, "Provision", "%s", message)
+	}
+	s.report.False(v1alpha1.ConditionStockAllocated, reason, "%s", message)
+	s.stall(reason, message)
+	s.within(retryInterval)
+}
+
+// neverOpened ends a promotion whose window passed before any stock was allocated.
+func (s *scope) neverOpened() {
+	st := &s.promotion.Status
+	st.Sold, st.Left, st.Items = ptr.To[int64](0), ptr.To[int64](0), nil
+	st.SettledTime = metav1.NewTime(s.now)
+	const message = "the window passed before any stock was allocated: there is nothing to settle"
+	s.report.False(v1alpha1.ConditionStockAllocated, v1alpha1.ReasonNeverOpened, message)
+	s.report.True(v1alpha1.ConditionSettled, v1alpha1.ReasonNeverOpened, message)
+	s.report.Warning(v1alpha1.ReasonNeverOpened, "Settle", message)
+	s.finished = s.deleted()
+}
+
+// open makes the stream and gives every partition its stock shards, once.
+func (r *Reconciler) open(ctx context.Context, s *scope) (bool, error) {
+	if s.report.Is(v1alpha1.ConditionPartitionsOpen) || !s.promotion.Status.ClosedTime.IsZero() {
+		return false, nil
+	}
+	var items []provision.Item
+	for _, item := range s.promotion.Spec.Items {
+		items = append(items, provision.Item{SKU: item.SKU, Quantity: item.Stock})
+	}
+	log, err := r.log(ctx, s)
+	if err == nil {
+		err = log.Ensure(ctx, s.definition(false))
+	}
+	if err == nil {
+		err = log.Open(ctx, s.definition(false), items)
+	}
+	if err != nil {
+		r.messagingFailed(s, v1alpha1.ConditionPartitionsOpen, "opening the partitions", err)
+		return true, nil
+	}
+	return false, nil
+}
+
+// publish tells the pods what the promotion is now. They see a change within a moment.
+func (r *Reconciler) publish(ctx context.Context, s *scope) (bool, error) {
+	if !s.promotion.Status.ClosedTime.IsZero() {
+		return false, nil
+	}
+	log, err := r.log(ctx, s)
+	if err == nil {
+		err = log.Publish(ctx, s.definition(false))
+	}
+	if err != nil {
+		if s.report.Is(v1alpha1.ConditionPartitionsOpen) {
+			// The pods have the promotion, only not its latest change: it is as open as before.
+			r.warn(s, "publishing the promotion", err)
+			s.within(retryInterval)
+			return false, nil
+		}
+		r.messagingFailed(s, v1alpha1.ConditionPartitionsOpen, "publishing the promotion", err)
+		return true, nil
+	}
+	if s.report.True(v1alpha1.ConditionPartitionsOpen, v1alpha1.ReasonOpened, "%d partitions have their stock shards", s.promotion.Status.Partitions) {
+		s.report.Normal("PartitionsOpen", "Provision", "%d partitions have their stock shards", s.promotion.Status.Partitions)
+	}
+	return false, nil
+}
+
+// checkCapacity waits for the pods that the OrderCluster's controller scales for this sale.
+func (r *Reconciler) checkCapacity(ctx context.Context, s *scope) (bool, error) {
+	const condition = v1alpha1.ConditionFlashPoolReady
+	if s.ended() {
+		s.report.False(condition, v1alpha1.ReasonEnded, "the sale has ended")
+		return false, nil
+	}
+	from, _ := capacity.Window(s.promotion)
+	if s.now.Before(from) {
+		s.report.False(condition, v1alpha1.ReasonScheduled, "the flash pool is scaled for %d pods at %s", s.promotion.Status.Replicas, from.UTC().Format(time.RFC3339))
+		s.at(from)
+		return false, nil
+	}
+	promotions, err := r.promotions(ctx, s.promotion.Namespace, s.cluster.Name)
+	if err != nil {
+		return false, err
+	}
+	needed, _ := capacity.Needed(s.cluster, promotions, s.now)
+	desired, capped := capacity.Desired(s.cluster, needed)
+	available := ptr.Deref(s.cluster.PoolStatusOf(v1alpha1.PoolFlash).Available, 0)
+	switch {
+	case capped:
+		message := fmt.Sprintf("the promotions need %d flash pods, and OrderCluster %s allows %d (pools.flash.replicas.max)", needed, s.cluster.Name, desired)
+		before := s.report.Get(condition)
+		if before == nil || before.Reason != v1alpha1.ReasonMaxReplicasReached {
+			s.report.Warning(v1alpha1.ReasonMaxReplicasReached, "Scale", "%s", message)
+		}
+		s.report.False(condition, v1alpha1.ReasonMaxReplicasReached, "%s", message)
+		s.stall(v1alpha1.ReasonMaxReplicasReached, message)
+	case available < desired:
+		s.report.False(condition, v1alpha1.ReasonScaling, "%d of %d flash pods are available", available, desired)
+	default:
+		s.report.True(condition, v1alpha1.ReasonAvailable, "%d flash pods are available", available)
+	}
+	return false, nil
+}
+
+func (r *Reconciler) messagingFailed(s *scope, condition, doing string, err error) {
+	r.warn(s, doing, err)
+	s.report.False(condition, v1alpha1.ReasonMessagingError, "%s: %s", doing, err)
+	s.within(retryInterval)
+}
+
+func (r *Reconciler) warn(s *scope, doing string, err error) {
+	r.Log.Warn(doing, "namespace", s.promotion.Namespace, "promotionevent", s.promotion.Name, "error", err)
+}
+
+// databaseProblem is a condition's message for an error of the database.
+func databaseProblem(err error) string {
+	if database.ClassOf(err) == database.Reset {
+		return "the database does not answer; it is tried again"
+	}
+	return err.Error()
+}

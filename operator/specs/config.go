@@ -1,0 +1,88 @@
+package specs
+
+import (
+	"fmt"
+	"time"
+
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/orderd/config"
+)
+
+const (
+	configDir  = "/etc/orderd"
+	configPath = configDir + "/" + configKey
+	secretsDir = configDir + "/secrets"
+
+	rpcPort   = 8080
+	adminPort = 8081
+	peerPort  = 8082
+)
+
+// Config renders the file that every pod of the OrderCluster is started with. Secrets are in it only
+// by the files they are mounted as.
+func Config(c *v1alpha1.OrderCluster) (string, error) {
+	cfg := config.Default()
+	cfg.Cluster = c.Namespace + "/" + c.Name
+	cfg.Database.URLFile = secretsDir + "/database/url"
+	if n := c.Spec.Database.MaxConnectionsPerPod; n != nil {
+		cfg.Database.MaxConnections = *n
+	}
+	cfg.Messaging = config.Messaging{URL: c.Spec.Messaging.URL, Replicas: c.MessagingReplicas()}
+	if c.Spec.Messaging.CredentialsSecretRef != nil {
+		cfg.Messaging.CredentialsFile = secretsDir + "/messaging/creds"
+	}
+	cfg.Orders.PaymentTimeout = config.Duration(c.Spec.Orders.PaymentTimeoutOr(time.Duration(cfg.Orders.PaymentTimeout)))
+	cfg.Orders.IDKeyFile = secretsDir + "/keys/" + OrderIDKey
+	cfg.Flash.PeerURL = fmt.Sprintf("http://%s:%d", serviceHost(c, v1alpha1.PoolFlash), peerPort)
+	for _, p := range c.Spec.Payments {
+		standard := Endpoint(c, v1alpha1.PoolStandard)
+		public := p.PublicURL
+		if public == "" {
+			public = standard
+		}
+		notify := public
+		if p.Provider == v1alpha1.PaymentProviderSandbox {
+			// The sandbox is a part of the standard pool, so it is inside the cluster.
+			notify = standard
+		}
+		cfg.Payments = append(cfg.Payments, config.Payment{
+			Provider: string(p.Provider), SecretFile: secretsDir + "/" + paymentVolume(p) + "/key", PublicURL: public, NotifyURL: notify,
+		})
+	}
+	raw, err := yaml.Marshal(cfg)
+	if err != nil {
+		return "", fmt.Errorf("rendering the configuration of OrderCluster %s: %w", c.Name, err)
+	}
+	return string(raw), nil
+}
+
+// Revision names what a migration migrates to: it changes with the image, the configuration and the
+// version of the database's Secret.
+func Revision(c *v1alpha1.OrderCluster, config, databaseSecretVersion string) string {
+	return hash(c.Spec.Image, config, databaseSecretVersion)[:10]
+}
+
+// ConfigHash of what a pod reads only once, when it starts.
+func ConfigHash(config string, secretVersions []string) string {
+	return hash(append([]string{config}, secretVersions...)...)
+}
+
+// ConfigMap of the pools.
+func ConfigMap(c *v1alpha1.OrderCluster, config string) *corev1ac.ConfigMapApplyConfiguration {
+	return corev1ac.ConfigMap(ConfigName(c.Name), c.Namespace).
+		WithLabels(InstanceLabels(c.Name)).
+		WithOwnerReferences(owner(c)).
+		WithData(map[string]string{configKey: config})
+}
+
+// Keys is the Secret with the order id key. It is immutable: another key would lose every order.
+func Keys(c *v1alpha1.OrderCluster, orderIDKey string) *corev1ac.SecretApplyConfiguration {
+	return corev1ac.Secret(KeysName(c.Name), c.Namespace).
+		WithLabels(InstanceLabels(c.Name)).
+		WithOwnerReferences(owner(c)).
+		WithImmutable(true).
+		WithData(map[string][]byte{OrderIDKey: []byte(orderIDKey)})
+}

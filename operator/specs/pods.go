@@ -1,0 +1,156 @@
+package specs
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+)
+
+const (
+	// user of the image, which has no shell and no other.
+	user = 65532
+	// secretMode lets the user's group read a mounted secret, and nobody write it.
+	secretMode = 0o440
+
+	// terminationGraceSeconds is more than a pod takes to drain: its drain delay and time-out are less than half of it.
+	terminationGraceSeconds = 45
+)
+
+func podSecurity() *corev1ac.PodSecurityContextApplyConfiguration {
+	return corev1ac.PodSecurityContext().
+		WithRunAsNonRoot(true).WithRunAsUser(user).WithRunAsGroup(user).WithFSGroup(user).
+		WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))
+}
+
+func containerSecurity() *corev1ac.SecurityContextApplyConfiguration {
+	return corev1ac.SecurityContext().
+		WithAllowPrivilegeEscalation(false).WithReadOnlyRootFilesystem(true).
+		WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))
+}
+
+// mount is a volume and where the container sees it.
+type mount struct {
+	volume *corev1ac.VolumeApplyConfiguration
+	path   *corev1ac.VolumeMountApplyConfiguration
+}
+
+func configMount(configMap string) mount {
+	return mount{
+		volume: corev1ac.Volume().WithName("config").WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(configMap)),
+		path:   corev1ac.VolumeMount().WithName("config").WithMountPath(configPath).WithSubPath(configKey).WithReadOnly(true),
+	}
+}
+
+func secretMount(name, file string, ref v1alpha1.SecretKeyReference) mount {
+	return mount{
+		volume: corev1ac.Volume().WithName(name).WithSecret(corev1ac.SecretVolumeSource().
+			WithSecretName(ref.Name).WithDefaultMode(secretMode).
+			WithItems(corev1ac.KeyToPath().WithKey(ref.Key).WithPath(file))),
+		path: corev1ac.VolumeMount().WithName(name).WithMountPath(secretsDir + "/" + name).WithReadOnly(true),
+	}
+}
+
+func paymentVolume(p v1alpha1.PaymentSpec) string { return "payments-" + string(p.Provider) }
+
+// mounts of a pool's pods: each gets only the secrets its role needs.
+func mounts(c *v1alpha1.OrderCluster, pool string) []mount {
+	m := []mount{
+		configMount(ConfigName(c.Name)),
+		secretMount("keys", OrderIDKey, v1alpha1.SecretKeyReference{Name: KeysName(c.Name), Key: OrderIDKey}),
+	}
+	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil {
+		m = append(m, secretMount("messaging", "creds", *ref))
+	}
+	if pool != v1alpha1.PoolFlash {
+		m = append(m, secretMount("database", "url", c.Spec.Database.URLSecretRef))
+	}
+	if pool == v1alpha1.PoolStandard {
+		for _, p := range c.Spec.Payments {
+			m = append(m, secretMount(paymentVolume(p), "key", p.SecretRef))
+		}
+	}
+	return m
+}
+
+// SecretRefs are the Secrets that an OrderCluster's spec names.
+func SecretRefs(c *v1alpha1.OrderCluster) []v1alpha1.SecretKeyReference {
+	refs := []v1alpha1.SecretKeyReference{c.Spec.Database.URLSecretRef}
+	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil {
+		refs = append(refs, *ref)
+	}
+	for _, p := range c.Spec.Payments {
+		refs = append(refs, p.SecretRef)
+	}
+	return refs
+}
+
+func fieldEnv(name, path string) *corev1ac.EnvVarApplyConfiguration {
+	return corev1ac.EnvVar().WithName(name).
+		WithValueFrom(corev1ac.EnvVarSource().WithFieldRef(corev1ac.ObjectFieldSelector().WithFieldPath(path)))
+}
+
+func probe(path string, periodSeconds, failures int32) *corev1ac.ProbeApplyConfiguration {
+	return corev1ac.Probe().
+		WithHTTPGet(corev1ac.HTTPGetAction().WithPath(path).WithPort(intstr.FromString("admin")).WithScheme(corev1.URISchemeHTTP)).
+		WithPeriodSeconds(periodSeconds).WithTimeoutSeconds(3).WithFailureThreshold(failures)
+}
+
+func container(c *v1alpha1.OrderCluster, pool string) *corev1ac.ContainerApplyConfiguration {
+	args := []string{"serve", "--role=" + pool, "--config=" + configPath, "--name=$(POD_NAME)"}
+	ports := []*corev1ac.ContainerPortApplyConfiguration{containerPort("admin", adminPort)}
+	if pool != v1alpha1.PoolWorker {
+		ports = append(ports, containerPort("rpc", rpcPort))
+	}
+	if pool == v1alpha1.PoolFlash {
+		args = append(args, "--advertise=$(POD_IP):8082")
+		ports = append(ports, containerPort("peer", peerPort))
+	}
+	con := corev1ac.Container().WithName(appName).WithImage(c.Spec.Image).WithArgs(args...).WithPorts(ports...).
+		WithEnv(fieldEnv("POD_NAME", "metadata.name"), fieldEnv("POD_IP", "status.podIP")).
+		// A minute to start: while its messaging or database is away a pod is alive, but not ready.
+		WithStartupProbe(probe("/livez", 1, 60)).
+		WithLivenessProbe(probe("/livez", 10, 6)).
+		WithReadinessProbe(probe("/readyz", 1, 3)).
+		WithSecurityContext(containerSecurity())
+	if r := c.Pool(pool).Resources; len(r.Limits)+len(r.Requests) > 0 {
+		res := corev1ac.ResourceRequirements()
+		if len(r.Limits) > 0 {
+			res = res.WithLimits(r.Limits)
+		}
+		if len(r.Requests) > 0 {
+			res = res.WithRequests(r.Requests)
+		}
+		con = con.WithResources(res)
+	}
+	return con
+}
+
+func containerPort(name string, port int32) *corev1ac.ContainerPortApplyConfiguration {
+	return corev1ac.ContainerPort().WithName(name).WithContainerPort(port).WithProtocol(corev1.ProtocolTCP)
+}
+
+func podTemplate(c *v1alpha1.OrderCluster, pool, configHash string) *corev1ac.PodTemplateSpecApplyConfiguration {
+	con := container(c, pool)
+	spec := corev1ac.PodSpec().
+		WithServiceAccountName(PoolName(c.Name, pool)).
+		WithAutomountServiceAccountToken(false).
+		WithEnableServiceLinks(false).
+		WithTerminationGracePeriodSeconds(terminationGraceSeconds).
+		WithSecurityContext(podSecurity())
+	for _, key := range []string{corev1.LabelHostname, corev1.LabelTopologyZone} {
+		spec = spec.WithTopologySpreadConstraints(corev1ac.TopologySpreadConstraint().
+			WithMaxSkew(1).WithTopologyKey(key).WithWhenUnsatisfiable(corev1.ScheduleAnyway).
+			WithLabelSelector(metav1ac.LabelSelector().WithMatchLabels(selector(c.Name, pool))))
+	}
+	for _, m := range mounts(c, pool) {
+		spec = spec.WithVolumes(m.volume)
+		con = con.WithVolumeMounts(m.path)
+	}
+	return corev1ac.PodTemplateSpec().
+		WithLabels(labels(c.Name, pool)).
+		WithAnnotations(map[string]string{ConfigHashAnnotation: configHash}).
+		WithSpec(spec.WithContainers(con))
+}

@@ -1,0 +1,53 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// Stream is the JetStream stream of all orders' events.
+	Stream = "ORDER_EVENTS"
+	// subjects are order.events.<event>.<order id>.
+	subjectPrefix = "order.events."
+
+	// duplicateWindow is how long JetStream drops an event that it has already: longer than a relay
+	// can take between publishing and deleting. After it, consumers still know a duplicate by its id.
+	duplicateWindow = 10 * time.Minute
+	// retention is how long a consumer may be away without missing an event.
+	retention = 7 * 24 * time.Hour
+	// maxEventBytes is far above an order of 100 lines.
+	maxEventBytes = 1 << 20
+
+	contentType = "application/protobuf"
+)
+
+// EnsureStream makes the stream, or changes it to this version's settings; replicas are 1, 3 or 5.
+func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: Stream, Description: "What happened to orders, as CloudEvents.", Subjects: []string{subjectPrefix + ">"},
+		Storage: jetstream.FileStorage, Replicas: replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxAge: retention, Duplicates: duplicateWindow, MaxMsgSize: maxEventBytes,
+	})
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", Stream, err)
+	}
+	return nil
+}
+
+// message is the row as a CloudEvent in binary mode: attributes in headers, the protobuf event as data.
+func (r *row) message(source string) *nats.Msg {
+	msg := nats.NewMsg(subjectPrefix + r.Event + "." + r.OrderID.String())
+	msg.Data = r.Payload
+	for name, value := range map[string]string{
+		"ce-specversion": "1.0", "ce-id": r.id(), "ce-source": source, "ce-type": r.Type, "ce-subject": r.OrderID.String(),
+		"ce-time": r.CreatedAt.UTC().Format(time.RFC3339Nano), "ce-datacontenttype": contentType,
+	} {
+		msg.Header.Set(name, value)
+	}
+	return msg
+}

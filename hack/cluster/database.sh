@@ -7,7 +7,8 @@
 #   hack/cluster/database.sh up         starts it, with the data it had; prints what it is
 #   hack/cluster/database.sh url        the URL for pods, through the Service
 #   hack/cluster/database.sh node-url   the URL for programs on this machine
-#   hack/cluster/database.sh kill       kills it without a warning (SIGKILL), to see what others do; `up` starts it again
+#   hack/cluster/database.sh kill       kills it without a warning (SIGKILL), to see what others do; it comes back by
+#                                       itself after five seconds, as a pod would, or at once with `up`
 #   hack/cluster/database.sh reset      empties it
 #   hack/cluster/database.sh down [--keep]   stops it and deletes its data, or keeps it
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -80,14 +81,14 @@ END
   touch "$DATA/postgres/orderd-ready"
 }
 
-# database_pid finds the server also when its record is lost. Only the first process names its folder.
+# database_pid is the server itself; the recorded process is the one that watches it. Of PostgreSQL's
+# processes only the first names its folder.
 database_pid() {
-  local dir line
-  pid_of database && return 0
+  local dir program line
   for dir in /proc/[0-9]*; do
-    line=$(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null) || continue
-    case $line in
-    *"postgres -D $DATA/postgres "* | *"--store=$DATA/cockroach "*)
+    { IFS= read -r -d '' program && line=$(tr '\0' ' '); } <"$dir/cmdline" 2>/dev/null || continue
+    case "${program##*/} $line" in
+    "postgres -D $DATA/postgres "* | "cockroach "*"--store=$DATA/cockroach "*)
       echo "${dir#/proc/}"
       return 0
       ;;
@@ -100,23 +101,22 @@ postgres_answers() {
   PGPASSWORD=$(cat "$DATA/password") "$1/psql" -qtAX -h "$NODE_IP" -p "$PORT" -U orderd -d "$2" -c 'SELECT 1'
 }
 
-# After a kill, the last processes may hold the data for a moment longer: then the new server ends, and
-# is started again.
-start_postgres() {
-  local user
-  user=$(postgres_user)
-  (cd / && CONFIG_OF=$DATA/postgres/postgresql.conf start database \
-    "$(command -v setpriv)" --reuid="$user" --regid="$(id -g "$user")" --clear-groups -- "$1/postgres" -D "$DATA/postgres")
-  postgres_answers "$1" postgres
+# watch COMMAND…: runs the database. After a kill, its last processes may hold the data for a moment
+# longer; then it ends, and the next attempt succeeds.
+RESTART_SECONDS=5
+watch() {
+  (cd / && start database "$ROOT/hack/cluster/supervise.sh" "$RESTART_SECONDS" "$@")
 }
 
 up_postgres() {
-  local bin
+  local bin user
   install_postgres
   bin=$(postgres_bin)
-  pid_of database >/dev/null || stop_database
+  user=$(postgres_user)
+  { pid_of database && database_pid; } >/dev/null || stop_database
   init_postgres "$bin"
-  wait_for 60 "the database" start_postgres "$bin"
+  CONFIG_OF=$DATA/postgres/postgresql.conf watch setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups -- "$bin/postgres" -D "$DATA/postgres"
+  wait_for 60 "the database" postgres_answers "$bin" postgres
   postgres_answers "$bin" orderd >/dev/null 2>&1 ||
     PGPASSWORD=$(cat "$DATA/password") "$bin/psql" -qX -h "$NODE_IP" -p "$PORT" -U orderd -d postgres -c 'CREATE DATABASE orderd'
   say "database: PostgreSQL $("$bin/postgres" --version | awk '{print $3}') at $NODE_IP:$PORT"
@@ -125,9 +125,9 @@ up_postgres() {
 up_cockroach() {
   local cockroach
   cockroach=$(cockroach_binary)
-  pid_of database >/dev/null || stop_database
+  { pid_of database && database_pid; } >/dev/null || stop_database
   mkdir -p "$DATA/cockroach"
-  start database "$cockroach" start-single-node --insecure --store="$DATA/cockroach" --cache=256MiB --max-sql-memory=256MiB \
+  watch "$cockroach" start-single-node --insecure --store="$DATA/cockroach" --cache=256MiB --max-sql-memory=256MiB \
     --listen-addr="$NODE_IP:$PORT" --http-addr="$NODE_IP:5433"
   wait_for 60 "the database" "$cockroach" sql --insecure --host="$NODE_IP:$PORT" -e 'CREATE DATABASE IF NOT EXISTS orderd'
   say "database: $("$cockroach" version | awk '/Build Tag/ {print "CockroachDB " $3}') at $NODE_IP:$PORT"
@@ -147,22 +147,17 @@ kill_now() {
   pid=$(database_pid) || die "the database does not run"
   # The server's own processes notice that their parent is gone and end; CockroachDB has only the one.
   kill -KILL "$pid"
-  rm -f "$RUN/pids/database"
   say "database: killed"
 }
 
 stop_database() {
-  local pid n
-  if pid=$(database_pid); then
-    # SIGINT is PostgreSQL's fast stop; SIGTERM would wait for every client to go.
-    kill -INT "$pid" 2>/dev/null || true
-    for ((n = 0; n < 300; n++)); do
-      start_ticks "$pid" >/dev/null || break
-      sleep 0.1
-    done
+  local pid
+  stop database 30
+  # A server whose watcher was killed has to be stopped by itself.
+  while pid=$(database_pid); do
     kill -KILL "$pid" 2>/dev/null || true
-  fi
-  rm -f "$RUN/pids/database"
+    sleep 0.1
+  done
 }
 
 down() {

@@ -13,8 +13,10 @@ import (
 	. "github.com/onsi/gomega"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/test/testnats"
 )
 
 func TestFlash(t *testing.T) {
@@ -48,4 +50,18 @@ func open(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, ite
 	Expect(provision.EnsureStream(ctx, js, p, 1)).To(Succeed())
 	Expect(provision.OpenPartitions(ctx, js, p, "allocation", items)).To(Succeed())
 	Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+}
+
+// newJetStream is on a NATS server of the test's own.
+func newJetStream() jetstream.JetStream {
+	return testnats.Run(GinkgoTB()).JetStream(GinkgoTB())
+}
+
+// buyerOf is the i-th of a partition's buyers.
+func buyerOf(n, partitions int32, i int) string {
+	for salt := 0; ; salt++ {
+		if buyer := fmt.Sprintf("buyer-%d-%d", i, salt); partition.ForBuyer(buyer, partitions) == n {
+			return buyer
+		}
+	}
 }

@@ -1,0 +1,189 @@
+package flash
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/watch"
+)
+
+// renewEvery is a third of the entries' time to live.
+const renewEvery = provision.MemberTTL / 3
+
+// membership keeps the pod's own entry alive and follows those of the others.
+type membership struct {
+	pool *Pool
+	// renewed is when the last renewal that succeeded was sent, in Unix nanoseconds.
+	renewed atomic.Int64
+
+	mu     sync.Mutex
+	bucket jetstream.KeyValue
+	left   bool
+
+	// What follows belongs to the watch's goroutine.
+	known map[string]seen
+}
+
+type seen struct {
+	member
+	// stored is the server's time.
+	stored time.Time
+}
+
+func newMembership(p *Pool) *membership { return &membership{pool: p, known: map[string]seen{}} }
+
+// lease says that no other pod can have taken this one's partitions for want of a sign of life.
+func (m *membership) lease() bool {
+	return m.pool.Clock().Sub(time.Unix(0, m.renewed.Load())) < provision.MemberTTL
+}
+
+// heartbeat renews the own entry until ctx ends.
+func (m *membership) heartbeat(ctx context.Context) {
+	ticker := time.NewTicker(renewEvery)
+	defer ticker.Stop()
+	for {
+		if err := m.renew(ctx); err != nil && ctx.Err() == nil {
+			m.pool.Logger.Warn("membership was not renewed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (m *membership) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, provision.MemberTTL)
+	defer cancel()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.left {
+		return nil
+	}
+	if m.bucket == nil {
+		// The bucket is in memory: it may be gone together with the server that held it.
+		if err := provision.EnsureBuckets(ctx, m.pool.JetStream, m.pool.Replicas); err != nil {
+			return err
+		}
+		bucket, err := m.pool.JetStream.KeyValue(ctx, provision.MembersBucket)
+		if err != nil {
+			return fmt.Errorf("opening bucket %s: %w", provision.MembersBucket, err)
+		}
+		m.bucket = bucket
+	}
+	value, err := proto.Marshal(&flashv1.Member{Name: m.pool.Name, Address: m.pool.Advertise})
+	if err != nil {
+		return fmt.Errorf("encoding the own membership: %w", err)
+	}
+	sent := m.pool.Clock()
+	if _, err := m.bucket.Put(ctx, m.pool.Name, value); err != nil {
+		m.bucket = nil
+		return fmt.Errorf("writing the own membership: %w", err)
+	}
+	m.renewed.Store(sent.UnixNano())
+	return nil
+}
+
+// leave removes the own entry; the pod does not come back.
+func (m *membership) leave(ctx context.Context) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left = true
+	if m.bucket != nil {
+		if err := m.bucket.Delete(ctx, m.pool.Name); err != nil {
+			m.pool.Logger.Warn("membership was not removed; it expires", "error", err)
+		}
+	}
+	m.pool.update(func(v *view) {
+		v.members = without(v.members, m.pool.Name)
+		v.setSales(v.sales())
+	})
+}
+
+func without(members []member, name string) []member {
+	rest := make([]member, 0, len(members))
+	for _, m := range members {
+		if m.Name != name {
+			rest = append(rest, m)
+		}
+	}
+	return rest
+}
+
+func (m *membership) handler() watch.Handler {
+	return watch.Handler{
+		Put: func(name string, value []byte, stored time.Time) {
+			var entry flashv1.Member
+			if err := proto.Unmarshal(value, &entry); err != nil || entry.GetName() != name {
+				m.pool.Logger.Error("member cannot be read", "member", name, "error", err)
+				return
+			}
+			m.known[name] = seen{member{name, entry.GetAddress()}, stored}
+			// The server says when entries expire. Should its word get lost, with the bucket or on the way, the
+			// others' renewals tell how old an entry is.
+			for other, s := range m.known {
+				if stored.Sub(s.stored) > 2*provision.MemberTTL {
+					delete(m.known, other)
+				}
+			}
+			m.publish()
+		},
+		Delete: func(name string) {
+			delete(m.known, name)
+			m.publish()
+		},
+		// Keys that are gone were deleted, or with a bucket that its members now fill again.
+		Synced: func(map[string]struct{}) { m.publish() },
+	}
+}
+
+// publish puts the members into the view. While the pod itself is not among them it has been away, and
+// what it knows of the others is not better than what it knew before.
+func (m *membership) publish() {
+	draining := m.pool.draining.Load()
+	if _, there := m.known[m.pool.Name]; !there && !draining {
+		return
+	}
+	members := make([]member, 0, len(m.known))
+	for name, s := range m.known {
+		if name != m.pool.Name || !draining {
+			members = append(members, s.member)
+		}
+	}
+	sort.Slice(members, func(i, j int) bool { return members[i].Name < members[j].Name })
+	if equal(members, m.pool.view.Load().members) {
+		return
+	}
+	m.pool.update(func(v *view) {
+		v.members = members
+		v.setSales(v.sales())
+		v.synced = m.pool.salesSeen && len(members) > 0
+	})
+	names := make([]string, len(members))
+	for i, member := range members {
+		names[i] = member.Name
+	}
+	m.pool.Logger.Info("members changed", "members", names)
+}
+
+func equal(a, b []member) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,279 @@
+// Package flash is a flash pod's engine: it knows the promotions and the pool's live pods, owns
+// partitions, takes buyers' requests and forwards those whose partition another pod owns.
+package flash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orderd-dev/orderd/orderd/flash/owner"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/watch"
+)
+
+const (
+	// reconcileEvery is how often owners are compared with what they should be, without any change.
+	reconcileEvery = time.Second
+	// idleAfter is how long the owner of a closed partition stays after its last call.
+	idleAfter = 10 * time.Minute
+	// retryDelay is what callers are told to wait, before jitter.
+	retryDelay = 200 * time.Millisecond
+)
+
+// Options of a pool. All but WrapLog are needed.
+type Options struct {
+	JetStream jetstream.JetStream
+	// Replicas of the members' bucket, should it have to be made.
+	Replicas int
+	// Name of the pod, unique in the pool: letters, digits, dashes and dots.
+	Name string
+	// Advertise is the host:port of this pod's PeerService.
+	Advertise string
+	// Clock decides when a sale starts and ends.
+	Clock func() time.Time
+	// Random spreads retries.
+	Random     *rand.Rand
+	OrderIDs   owner.OrderIDs
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	// WrapLog, if set, stands between the owners and their logs.
+	WrapLog func(plog.Log) plog.Log
+}
+
+type ownerKey struct {
+	uid string
+	n   int32
+}
+
+// Pool is one pod's part of the flash pool. Make it with NewPool, then Run it.
+type Pool struct {
+	Options
+	ownerMetrics *owner.Metrics
+	metrics      *metrics
+	peers        *peers
+	membership   *membership
+
+	draining  atomic.Bool
+	view      atomic.Pointer[view]
+	soldOut   sync.Map // of soldOutKey to time.Time
+	changed   chan struct{}
+	randomMu  sync.Mutex
+	runCtx    context.Context
+	running   sync.WaitGroup
+	viewMu    sync.Mutex
+	salesSeen bool
+
+	ownersMu sync.RWMutex
+	owners   map[ownerKey]*owner.Owner
+}
+
+// NewPool does no I/O; it panics if the registerer has a pool's metrics already.
+func NewPool(options Options) *Pool {
+	p := &Pool{
+		Options: options, ownerMetrics: owner.NewMetrics(options.Registerer), metrics: newMetrics(options.Registerer),
+		peers: newPeers(), changed: make(chan struct{}, 1), owners: map[ownerKey]*owner.Owner{},
+	}
+	p.membership = newMembership(p)
+	p.view.Store(&view{})
+	return p
+}
+
+// Run joins the pool and serves until ctx ends; then it stops at once. Drain before for a graceful end.
+func (p *Pool) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.ownersMu.Lock()
+	p.runCtx = ctx
+	p.ownersMu.Unlock()
+	var group sync.WaitGroup
+	group.Go(func() { p.membership.heartbeat(ctx) })
+	group.Go(func() {
+		watch.Bucket(ctx, p.JetStream, provision.MembersBucket, p.jitter, p.Logger, p.membership.handler())
+	})
+	group.Go(func() {
+		watch.Bucket(ctx, p.JetStream, provision.PromotionsBucket, p.jitter, p.Logger, p.promotionsHandler())
+	})
+	ticker := time.NewTicker(reconcileEvery)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-p.changed:
+			p.reconcile()
+		case <-ticker.C:
+			p.reconcile()
+		}
+	}
+	group.Wait()
+	p.running.Wait()
+	p.peers.close()
+	return nil
+}
+
+// Errors of Ready.
+var (
+	ErrDraining  = errors.New("the pod is draining")
+	ErrNotSynced = errors.New("promotions or members are not known yet")
+)
+
+// Ready is nil once the pod knows promotions and members, is one of them, and serves every partition of
+// an open promotion that is its own.
+func (p *Pool) Ready() error {
+	if p.draining.Load() {
+		return ErrDraining
+	}
+	v := p.view.Load()
+	if !v.synced {
+		return ErrNotSynced
+	}
+	for uid, s := range v.byUID {
+		if !s.sale.GetOpen() || s.sale.GetClosed() {
+			continue
+		}
+		for n := range s.sale.GetPartitions() {
+			if s.owners[n].Name != p.Name {
+				continue
+			}
+			if o := p.owner(ownerKey{uid, n}); o == nil || !o.Serving() {
+				return fmt.Errorf("partition %d of promotion %s is not served yet", n, s.sale.GetName())
+			}
+		}
+	}
+	return nil
+}
+
+// Drain leaves the pool, finishes what is in flight and hands the partitions over. It returns when that
+// is done or ctx ends. Requests that come meanwhile go to the other pods.
+func (p *Pool) Drain(ctx context.Context) {
+	p.draining.Store(true)
+	p.membership.leave(ctx)
+	p.ownersMu.Lock()
+	owners := make([]*owner.Owner, 0, len(p.owners))
+	for _, o := range p.owners {
+		o.Stop()
+		owners = append(owners, o)
+	}
+	p.ownersMu.Unlock()
+	for _, o := range owners {
+		select {
+		case <-o.Done():
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *Pool) owner(key ownerKey) *owner.Owner {
+	p.ownersMu.RLock()
+	defer p.ownersMu.RUnlock()
+	return p.owners[key]
+}
+
+// local is the running owner of a partition that is this pod's; nil if it has none. The owner of a closed
+// partition is started when it is needed.
+func (p *Pool) local(s *promotion, n int32) *owner.Owner {
+	key := ownerKey{s.sale.GetUid(), n}
+	if o := p.owner(key); o != nil {
+		return o
+	}
+	if s.sale.GetClosed() && s.owners[n].Name == p.Name {
+		p.start(key, s.sale)
+		return p.owner(key)
+	}
+	return nil
+}
+
+// reconcile starts and stops owners so that they are those of the view.
+func (p *Pool) reconcile() {
+	v := p.view.Load()
+	now := p.Clock()
+	p.soldOut.Range(func(key, until any) bool {
+		if !now.Before(until.(time.Time)) {
+			p.soldOut.Delete(key)
+		}
+		return true
+	})
+	p.ownersMu.Lock()
+	for key, o := range p.owners {
+		select {
+		case <-o.Done():
+			delete(p.owners, key)
+			continue
+		default:
+		}
+		s := v.byUID[key.uid]
+		idle := s != nil && s.sale.GetClosed() && now.Sub(o.Used()) > idleAfter
+		if s == nil || idle || !s.ownedBy(key.n, p.Name) {
+			o.Stop()
+		}
+	}
+	p.ownersMu.Unlock()
+	for uid, s := range v.byUID {
+		if !s.sale.GetOpen() || s.sale.GetClosed() {
+			continue
+		}
+		for n := range s.sale.GetPartitions() {
+			if s.ownedBy(n, p.Name) {
+				p.start(ownerKey{uid, n}, s.sale)
+			}
+		}
+	}
+}
+
+// start runs an owner unless there is one, or the pod leaves.
+func (p *Pool) start(key ownerKey, first *sale.Sale) {
+	p.ownersMu.Lock()
+	defer p.ownersMu.Unlock()
+	if p.owners[key] != nil || p.draining.Load() || p.runCtx == nil || p.runCtx.Err() != nil {
+		return
+	}
+	var log plog.Log = plog.New(p.JetStream, key.uid, first.GetStream())
+	if p.WrapLog != nil {
+		log = p.WrapLog(log)
+	}
+	o := owner.New(owner.Options{
+		Name: p.Name, Partition: key.n, Log: log, OrderIDs: p.OrderIDs, Clock: p.Clock,
+		Jitter: p.jitter, Logger: p.Logger, Metrics: p.ownerMetrics, Peers: p,
+		Lease: p.membership.lease,
+		Sale: func() *sale.Sale {
+			if s := p.view.Load().byUID[key.uid]; s != nil {
+				return s.sale
+			}
+			return first
+		},
+		Owned: func() bool {
+			s := p.view.Load().byUID[key.uid]
+			return !p.draining.Load() && s != nil && s.ownedBy(key.n, p.Name)
+		},
+	})
+	p.owners[key] = o
+	ctx := p.runCtx
+	// One that ends by itself is started again by the next regular comparison, not at once.
+	p.running.Go(func() { o.Run(ctx) })
+}
+
+// notify has the owners compared with the view soon.
+func (p *Pool) notify() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// jitter is between half of a delay and one and a half.
+func (p *Pool) jitter(delay time.Duration) time.Duration {
+	p.randomMu.Lock()
+	defer p.randomMu.Unlock()
+	return delay/2 + time.Duration(p.Random.Int64N(int64(delay)+1))
+}

@@ -1,0 +1,102 @@
+// Package watch follows a NATS key-value bucket through outages: of the connection, of the server and
+// of the bucket itself.
+package watch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// session is how long one watch is trusted; then the bucket is read anew, so that nothing stays missed.
+	session = 10 * time.Second
+	// syncTimeout bounds the reading of all keys.
+	syncTimeout = 5 * time.Second
+	// retryDelay is the wait after a watch could not be opened, before jitter.
+	retryDelay = 250 * time.Millisecond
+)
+
+// Handler gets what a bucket holds. It is called by one goroutine.
+type Handler struct {
+	// Put is a key's value, new or seen before, and when the server stored it.
+	Put func(key string, value []byte, stored time.Time)
+	// Delete is a key that was removed or has expired.
+	Delete func(key string)
+	// Synced has all keys of the bucket, each time they were all read.
+	Synced func(keys map[string]struct{})
+}
+
+// Bucket follows a bucket until ctx ends. Keys that are there are put again from time to time.
+func Bucket(ctx context.Context, js jetstream.JetStream, bucket string, jitter func(time.Duration) time.Duration, log *slog.Logger, handler Handler) {
+	reconnected := js.Conn().StatusChanged(nats.CONNECTED)
+	defer js.Conn().RemoveStatusListener(reconnected)
+	for ctx.Err() == nil {
+		err := follow(ctx, js, bucket, jitter(session), reconnected, handler)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		log.Warn("bucket cannot be watched", "bucket", bucket, "error", err)
+		timer := time.NewTimer(jitter(retryDelay))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+var errSlow = errors.New("the bucket's keys did not all come in time")
+
+func follow(ctx context.Context, js jetstream.JetStream, bucket string, length time.Duration, reconnected <-chan nats.Status, handler Handler) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	opening, opened := context.WithTimeout(ctx, syncTimeout)
+	defer opened()
+	kv, err := js.KeyValue(opening, bucket)
+	if err != nil {
+		return err
+	}
+	watcher, err := kv.WatchAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = watcher.Stop() }()
+	end := time.NewTimer(length)
+	defer end.Stop()
+	keys := map[string]struct{}{}
+	synced := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-opening.Done():
+			if !synced {
+				return errSlow
+			}
+			opening = ctx
+		case <-reconnected:
+			return nil
+		case <-end.C:
+			return nil
+		case entry, ok := <-watcher.Updates():
+			switch {
+			case !ok:
+				return nil
+			case entry == nil:
+				synced = true
+				handler.Synced(keys)
+			case entry.Operation() == jetstream.KeyValuePut:
+				keys[entry.Key()] = struct{}{}
+				handler.Put(entry.Key(), entry.Value(), entry.Created())
+			default:
+				delete(keys, entry.Key())
+				handler.Delete(entry.Key())
+			}
+		}
+	}
+}

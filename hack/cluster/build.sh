@@ -3,6 +3,7 @@
 # pin, into bin/. What is built already, from the same versions, is kept.
 #
 #   hack/cluster/build.sh envtest   kube-apiserver, etcd and kubectl, into bin/kube: what `make test` needs
+#   hack/cluster/build.sh images    only the image packer, into bin/tools
 #   hack/cluster/build.sh tools     helm and the image packer, into bin/tools: what any cluster needs, and kubectl
 #   hack/cluster/build.sh all       these and the node's: containerd, kubelet, CoreDNS, NATS and so on (the default)
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -30,10 +31,12 @@ steps() {
   local envtest="etcd|hack/etcd|kube/etcd|go.etcd.io/etcd/server/v3
 kube-apiserver|hack/kube|kube/kube-apiserver|$kube/kube-apiserver"
   local kubectl="kubectl|hack/kube|kube/kubectl|$kube/kubectl"
+  local images="images|hack/images|tools/images|."
   local tools="helm|hack/helm|tools/helm|helm.sh/helm/v4/cmd/helm
-images|hack/images|tools/images|."
+$images"
   case $1 in
   envtest) printf '%s\n' "$envtest" "$kubectl" ;;
+  images) printf '%s\n' "$images" ;;
   tools) printf '%s\n' "$kubectl" "$tools" ;;
   all)
     printf '%s\n' "$envtest" "$kubectl"
@@ -50,7 +53,7 @@ nats-server|hack/images|node/nats-server|github.com/nats-io/nats-server/v2
 END
     printf '%s\n' "$tools"
     ;;
-  *) die "unknown group '$1': envtest, tools or all" ;;
+  *) die "unknown group '$1': envtest, images, tools or all" ;;
   esac
 }
 

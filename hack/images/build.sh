@@ -48,7 +48,7 @@ specs() {
 main() {
   local wanted lines
   [ $# -gt 0 ] || set -- orderd orderd-operator orderd-demo node
-  "$ROOT/hack/cluster/build.sh" tools
+  "$ROOT/hack/cluster/build.sh" images
   wanted=$(specs "$@")
   # shellcheck disable=SC2086 # one word an image; the repository's path must not hold spaces
   lines=$("$ROOT/bin/tools/images" -out "$OUT" -registry "${REGISTRY:-}" -arch "$ARCH" $wanted)

@@ -29,8 +29,9 @@ func main() {
 	}
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *out, *registry, *arch, flag.Args()); err != nil {
+	err := run(ctx, *out, *registry, *arch, flag.Args())
+	stop()
+	if err != nil {
 		log.Fatalf("error: %v", err)
 	}
 }

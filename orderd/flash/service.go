@@ -15,7 +15,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
-// soldOutTTL is how long a pod answers "sold out" by itself before it asks a partition again: releases may
+// soldOutTTL is how long GetPromotion shows an item that a partition found sold out as such: releases may
 // bring stock back.
 const soldOutTTL = time.Second
 
@@ -52,22 +52,23 @@ func (s Service) PlaceFlashOrder(ctx context.Context, request *flashv1.PlaceFlas
 	return response, err
 }
 
-// refuseEarly is what needs no partition: the window, the items, and what is known to be sold out.
+// refuseEarly is what can be said without the buyer's partition. Once the sale has started only the
+// partition knows whether a request is the retry of one that was accepted, which gets its order whatever
+// the sale has come to since.
 func (p *Pool) refuseEarly(promo *promotion, request *flashv1.PlaceFlashOrderRequest) error {
 	if promo == nil {
 		return sale.PromotionNotFound()
 	}
-	now := p.Clock()
-	if err := promo.sale.Admit(now, request); err != nil {
-		return err
+	for _, item := range request.GetItems() {
+		if promo.sale.Item(item.GetSku()) == nil {
+			return sale.ItemNotFound(item.GetSku())
+		}
+	}
+	if p.Clock().Before(promo.sale.Start()) {
+		return sale.NotStarted(promo.sale.Start())
 	}
 	if !promo.sale.GetOpen() {
 		return sale.PartitionMoving(p.jitter(retryDelay))
-	}
-	for _, item := range request.GetItems() {
-		if p.knownSoldOut(promo.sale.GetUid(), item.GetSku(), now) {
-			return sale.SoldOut(item.GetSku(), 0)
-		}
 	}
 	return nil
 }

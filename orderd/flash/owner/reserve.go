@@ -95,11 +95,21 @@ func (o *Owner) decideOn(b *batch, c *call, current *sale.Sale, now time.Time) {
 		b.add(c, reply{err: err})
 		return
 	}
-	switch decision := o.state.Reserve(request); decision.Verdict {
+	decision := o.state.Reserve(request)
+	switch decision.Verdict {
 	case partition.Existing:
 		b.add(c, reply{placed: placed(decision.Order)})
+		return
 	case partition.Reused:
 		b.add(c, reply{err: sale.RequestIDReused()})
+		return
+	}
+	// The window and the levers are for what is new: it may have waited here until after the end.
+	if refusal := current.Admit(now, c.place); refusal != nil {
+		b.add(c, reply{err: refusal})
+		return
+	}
+	switch decision.Verdict {
 	case partition.Ended:
 		b.add(c, reply{err: sale.Ended()})
 	case partition.OverLimit:

@@ -41,7 +41,7 @@ install_postgres() {
   say "installing PostgreSQL…"
   mkdir -p "$BIN/logs"
   # Debian would start a server of its own on the way.
-  if [ ! -e /etc/postgresql-common ]; then
+  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
     mkdir -p /etc/postgresql-common/createcluster.d
     echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/orderd.conf
   fi

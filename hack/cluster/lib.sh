@@ -5,6 +5,8 @@ set -euo pipefail
 shopt -s inherit_errexit
 # Pods' users must be able to read what is not explicitly closed to them.
 umask 022
+# Where Debian keeps runc, ip and iptables; not every root shell looks there.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 BIN=$ROOT/bin

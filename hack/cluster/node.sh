@@ -115,8 +115,9 @@ start_controllers() {
 }
 
 start_containerd() {
-  # It finds its shim beside itself through the PATH.
-  CONFIG_OF=$STATE/containerd.toml start containerd env PATH="$BIN/node:$PATH" "$BIN/node/containerd" --config "$STATE/containerd.toml" --log-level warn
+  # It finds its shim, which lies beside it, and runc through the PATH.
+  PATH=$BIN/node:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin CONFIG_OF=$STATE/containerd.toml \
+    start containerd "$BIN/node/containerd" --config "$STATE/containerd.toml" --log-level warn
 }
 
 start_node() {

@@ -39,6 +39,8 @@ const (
 	ReasonDraining = "Draining"
 	// ReasonMaterializing of Settled: accepted orders are still being written to the database.
 	ReasonMaterializing = "Materializing"
+	// ReasonReleasing of Settled: cancelled or expired orders are still giving their stock back.
+	ReasonReleasing = "Releasing"
 	// ReasonReturningStock of Settled.
 	ReasonReturningStock = "ReturningStock"
 	// ReasonSettled of Ready and Settled.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -202,11 +203,5 @@ func (r *Reconciler) promotions(ctx context.Context, c *v1alpha1.OrderCluster) (
 	if err := r.Client.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
 		return nil, fmt.Errorf("listing the promotions of OrderCluster %s: %w", c.Name, err)
 	}
-	var own []v1alpha1.PromotionEvent
-	for _, p := range list.Items {
-		if p.Spec.OrderClusterRef.Name == c.Name {
-			own = append(own, p)
-		}
-	}
-	return own, nil
+	return slices.DeleteFunc(list.Items, func(p v1alpha1.PromotionEvent) bool { return p.Spec.OrderClusterRef.Name != c.Name }), nil
 }

@@ -29,7 +29,10 @@ type Backends interface {
 type Stock interface {
 	Allocate(ctx context.Context, uid string, items []stock.Quantity) error
 	Allocated(ctx context.Context, uid string) ([]stock.Quantity, error)
+	// Sold is what orders in the database hold; see order.SoldInPromotion.
 	Sold(ctx context.Context, uid string) ([]stock.Quantity, error)
+	// Releasing is how many cancelled or expired orders still have to give their stock back.
+	Releasing(ctx context.Context, uid string) (int64, error)
 	ReturnUnsold(ctx context.Context, uid string, items []stock.Quantity) error
 	Returned(ctx context.Context, uid string) ([]stock.Quantity, error)
 }
@@ -86,6 +89,10 @@ func (s databaseStock) Allocated(ctx context.Context, uid string) ([]stock.Quant
 
 func (s databaseStock) Sold(ctx context.Context, uid string) ([]stock.Quantity, error) {
 	return order.SoldInPromotion(ctx, s.db, uid)
+}
+
+func (s databaseStock) Releasing(ctx context.Context, uid string) (int64, error) {
+	return order.PendingReleases(ctx, s.db, uid)
 }
 
 func (s databaseStock) ReturnUnsold(ctx context.Context, uid string, items []stock.Quantity) error {

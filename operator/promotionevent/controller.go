@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,8 +30,6 @@ const (
 	Finalizer = "orderd.dev/settle"
 
 	kind = "PromotionEvent"
-	// clusterIndex finds PromotionEvents by their OrderCluster.
-	clusterIndex = "spec.orderClusterRef.name"
 
 	// retryInterval is how soon a step that failed is tried again. It does not grow: a sale may be about to start.
 	retryInterval = 2 * time.Second
@@ -55,12 +54,6 @@ type Reconciler struct {
 
 // SetupWithManager registers the reconciler and what wakes it up.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.PromotionEvent{}, clusterIndex, func(o client.Object) []string {
-		return []string{o.(*v1alpha1.PromotionEvent).Spec.OrderClusterRef.Name}
-	})
-	if err != nil {
-		return fmt.Errorf("indexing PromotionEvents by OrderCluster: %w", err)
-	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.PromotionEvent{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.OrderCluster{}, handler.EnqueueRequestsFromMapFunc(r.promotionsOfCluster)).
@@ -83,10 +76,10 @@ func (r *Reconciler) promotionsOfCluster(ctx context.Context, cluster client.Obj
 
 func (r *Reconciler) promotions(ctx context.Context, namespace, cluster string) ([]v1alpha1.PromotionEvent, error) {
 	var list v1alpha1.PromotionEventList
-	if err := r.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{clusterIndex: cluster}); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return nil, fmt.Errorf("listing the promotions of OrderCluster %s: %w", cluster, err)
 	}
-	return list.Items, nil
+	return slices.DeleteFunc(list.Items, func(p v1alpha1.PromotionEvent) bool { return p.Spec.OrderClusterRef.Name != cluster }), nil
 }
 
 // phase is one step of a reconcile; stop ends the reconcile, with the status as it is then.

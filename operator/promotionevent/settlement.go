@@ -23,9 +23,6 @@ const (
 	drainGrace = 2 * time.Second
 	// settleInterval is how often the materializer is asked whether it has written everything.
 	settleInterval = 500 * time.Millisecond
-	// releaseGrace is how long after closing the database may differ from the log: a release may be in the log
-	// while the transaction that sent it has not noted that yet.
-	releaseGrace = 30 * time.Second
 	// violatedInterval is how often a violated invariant is looked at again.
 	violatedInterval = 30 * time.Second
 )
@@ -128,8 +125,13 @@ func (r *Reconciler) returnStock(ctx context.Context, s *scope, totals []provisi
 	s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonReturningStock, "unsold stock is being returned")
 	db, err := r.stock(ctx, s)
 	var allocated, sold []stock.Quantity
+	var releasing int64
 	if err == nil {
 		allocated, err = db.Allocated(ctx, s.uid())
+	}
+	if err == nil {
+		// Read before sold: a release that begins after this comes too late for the log, and stays sold in both.
+		releasing, err = db.Releasing(ctx, s.uid())
 	}
 	if err == nil {
 		sold, err = db.Sold(ctx, s.uid())
@@ -139,8 +141,9 @@ func (r *Reconciler) returnStock(ctx context.Context, s *scope, totals []provisi
 		return
 	}
 	if violation := prove(allocated, sold, totals); violation != nil {
-		if violation.reason == v1alpha1.ReasonDatabaseMismatch && s.now.Before(s.promotion.Status.ClosedTime.Add(releaseGrace)) {
-			s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonMaterializing, "waiting for releases that are on their way: %s", violation.message)
+		if violation.reason == v1alpha1.ReasonDatabaseMismatch && releasing > 0 {
+			// A release may be in the log while the database does not know it yet.
+			s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonReleasing, "%d cancelled or expired orders are being released", releasing)
 			s.within(settleInterval)
 			return
 		}

@@ -1,0 +1,53 @@
+// Command operator runs OrderClusters and PromotionEvents.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/orderd-dev/orderd/operator/run"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	if err := command(slog.New(slog.NewJSONHandler(os.Stdout, nil))).ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "operator:", err)
+		os.Exit(1)
+	}
+}
+
+func command(log *slog.Logger) *cobra.Command {
+	o := run.Options{Clock: time.Now, Log: log}
+	c := &cobra.Command{
+		Use: "operator", Short: "Run OrderClusters and PromotionEvents", Args: cobra.NoArgs, Version: version,
+		SilenceUsage: true, SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			config, err := ctrl.GetConfig()
+			if err != nil {
+				return fmt.Errorf("finding the API server: %w", err)
+			}
+			o.Config = config
+			log.Info("starting", "version", version)
+			return run.Run(c.Context(), o)
+		},
+	}
+	c.Flags().StringVar(&o.MetricsAddress, "metrics-address", ":8080", "host:port of /metrics; 0 for none")
+	c.Flags().StringVar(&o.HealthAddress, "health-address", ":8081", "host:port of /healthz and /readyz; 0 for none")
+	c.Flags().BoolVar(&o.LeaderElection, "leader-elect", true, "let one of several operators work")
+	c.Flags().StringVar(&o.Namespace, "namespace", "", "the namespace of the leader's Lease; empty: the pod's own")
+	c.Flags().StringVar(&o.Watched, "watch-namespace", "", "the only namespace to work in; empty: all")
+	return c
+}

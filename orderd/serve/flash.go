@@ -1,0 +1,45 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"connectrpc.com/connect/v2"
+
+	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
+	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/messaging"
+)
+
+// flash serves the flash lane. It has no database connection, so that a sale goes on without one.
+func (p *pod) flash() (*role, error) {
+	if p.Advertise == "" {
+		return nil, errors.New("--advertise: must be set for role flash")
+	}
+	ids, err := p.orderIDs()
+	if err != nil {
+		return nil, err
+	}
+	conn, js, err := messaging.Connect(p.Config.Messaging, p.Name, p.Log)
+	if err != nil {
+		return nil, err
+	}
+	pool := flash.NewPool(flash.Options{
+		JetStream: js, Replicas: p.Config.Messaging.Replicas, Name: p.Name, Advertise: p.Advertise,
+		Clock: time.Now, Random: random(), OrderIDs: ids,
+		Logger: p.Log, Registerer: p.registerer,
+	})
+	return &role{
+		services: func(s *connect.Server) { flashv1connect.RegisterFlashServiceHandler(s, pool.FlashService()) },
+		peers:    func(s *connect.Server) { flashv1connect.RegisterPeerServiceHandler(s, pool.PeerService()) },
+		loops:    []func(context.Context) error{pool.Run},
+		ready:    pool.Ready,
+		drain:    pool.Drain,
+		close:    conn.Close,
+	}, nil
+}
+
+// random spreads retries; nothing secret comes from it.
+func random() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }

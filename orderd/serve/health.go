@@ -1,0 +1,66 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/orderd-dev/orderd/orderd/database"
+)
+
+// health answers the kubelet. A pod is live while its process answers; it is ready when its role says
+// so and it is not draining.
+type health struct {
+	draining atomic.Bool
+	ready    func() error
+}
+
+func (h *health) mux(gatherer prometheus.Gatherer) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if h.draining.Load() {
+			http.Error(w, "draining", http.StatusServiceUnavailable)
+			return
+		}
+		if err := h.ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ok")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// migratedTimeout bounds one look at the database for readiness.
+const migratedTimeout = time.Second
+
+// untilMigrated is ready from the first time that the database answers and has this version's tables.
+// A later outage does not change it: every pod would be taken out at once, and callers told nothing.
+func untilMigrated(pool *pgxpool.Pool) func() error {
+	var seen atomic.Bool
+	return func() error {
+		if seen.Load() {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), migratedTimeout)
+		defer cancel()
+		migrated, err := database.Migrated(ctx, pool)
+		if err != nil {
+			return fmt.Errorf("the database does not answer: %w", err)
+		}
+		if !migrated {
+			return errors.New("the database is not migrated to this version")
+		}
+		seen.Store(true)
+		return nil
+	}
+}

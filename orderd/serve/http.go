@@ -1,0 +1,81 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/orderd-dev/orderd/orderd/config"
+)
+
+const (
+	maxHeaderBytes    = 16 << 10
+	readHeaderTimeout = 5 * time.Second
+	idleTimeout       = 2 * time.Minute
+	// Many callers share a connection of a gateway's, so a connection may carry many requests.
+	maxStreamsPerConnection = 1024
+)
+
+// listener is a server that is up from the start of its role and drained at its end.
+type listener struct {
+	name   string
+	server *http.Server
+	socket net.Listener
+}
+
+func listen(ctx context.Context, name, address string, handler http.Handler, c config.HTTP) (*listener, error) {
+	var lc net.ListenConfig
+	socket, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening for %s: %w", name, err)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	timeout := time.Duration(c.RequestTimeout)
+	return &listener{name: name, socket: socket, server: &http.Server{
+		Handler:           http.MaxBytesHandler(handler, int64(c.MaxBodyBytes)),
+		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreamsPerConnection},
+		MaxHeaderBytes:    maxHeaderBytes,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       timeout + readHeaderTimeout,
+		WriteTimeout:      timeout + 2*readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+	}}, nil
+}
+
+func (l *listener) serve() error {
+	if err := l.server.Serve(l.socket); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// shutdown stops accepting on every listener and waits for what is in flight, until ctx ends.
+func shutdown(ctx context.Context, listeners []*listener) error {
+	group := new(errgroup.Group)
+	for _, l := range listeners {
+		group.Go(func() error {
+			if err := l.server.Shutdown(ctx); err != nil {
+				return errors.Join(fmt.Errorf("draining %s: %w", l.name, err), l.server.Close())
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// rpcMux mounts a server's RPCs with the limits of the configuration.
+func rpcMux(server *connect.Server, c config.HTTP) *http.ServeMux {
+	mux := http.NewServeMux()
+	connecthttp.Mount(mux, server, connecthttp.WithReadMaxBytes(c.MaxBodyBytes))
+	return mux
+}

@@ -1,0 +1,120 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+// Callers that were refused because the pod is full come back spread over this time.
+const overloadRetrySpread = time.Second
+
+// observe counts and times every RPC by procedure and code.
+func observe(reg prometheus.Registerer) connect.ServerInterceptor {
+	seconds := promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
+		Name: "orderd_rpc_duration_seconds", Help: "Time to answer an RPC, by procedure and Connect code.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
+	}, []string{"procedure", "code"})
+	return func(next connect.ServerFunc) connect.ServerFunc {
+		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			begin := time.Now()
+			err := next(ctx, spec, stream)
+			code := "ok"
+			if err != nil {
+				code = connect.CodeOf(err).String()
+			}
+			seconds.WithLabelValues(spec.Procedure, code).Observe(time.Since(begin).Seconds())
+			return err
+		}
+	}
+}
+
+// admit works on at most limit requests at once and refuses the rest before their body is decoded.
+func admit(limit int) connect.ServerInterceptor {
+	slots := make(chan struct{}, limit)
+	return func(next connect.ServerFunc) connect.ServerFunc {
+		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+				return next(ctx, spec, stream)
+			default:
+				after := overloadRetrySpread/10 + rand.N(overloadRetrySpread)
+				return rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", "too many requests in flight", after)
+			}
+		}
+	}
+}
+
+// bound ends a request that takes longer than timeout.
+func bound(timeout time.Duration) connect.ServerInterceptor {
+	return func(next connect.ServerFunc) connect.ServerFunc {
+		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			ctx, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			return next(ctx, spec, stream)
+		}
+	}
+}
+
+// explain makes every error one that a program can act on: a code and a reason. What the caller must
+// not see is logged with the procedure and hidden.
+func explain(log *slog.Logger) connect.ServerInterceptor {
+	return func(next connect.ServerFunc) connect.ServerFunc {
+		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			err := next(ctx, spec, stream)
+			if err == nil {
+				return nil
+			}
+			out := classify(ctx, err)
+			if code := out.Code(); code == connect.CodeInternal || code == connect.CodeUnknown || code == connect.CodeDataLoss {
+				log.Error("request failed", "procedure", spec.Procedure, "code", code.String(), "cause", errors.Unwrap(out))
+			}
+			return out
+		}
+	}
+}
+
+func classify(ctx context.Context, err error) *connect.Error {
+	var cerr *connect.Error
+	switch {
+	case errors.As(err, &cerr) && !cerr.IsRemote():
+		if rpcerr.Reason(cerr) != "" {
+			return cerr
+		}
+		return rpcerr.WithReason(cerr, reasonOf(cerr.Code()))
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return rpcerr.New(connect.CodeDeadlineExceeded, "DEADLINE_EXCEEDED", "the request took too long; whether it had an effect is unknown").WithCause(err)
+	case errors.Is(err, context.Canceled):
+		return rpcerr.New(connect.CodeCanceled, "CANCELED", "the caller went away").WithCause(err)
+	default:
+		return rpcerr.Internal(err)
+	}
+}
+
+// reasonOf an error that connect itself made: its body could not be decoded, is too large, or broke a
+// rule of the proto (the violated field is in the message and the details).
+func reasonOf(code connect.Code) string {
+	switch code {
+	case connect.CodeInvalidArgument:
+		return "INVALID_REQUEST"
+	case connect.CodeResourceExhausted:
+		return "REQUEST_TOO_LARGE"
+	case connect.CodeUnimplemented:
+		return "UNIMPLEMENTED"
+	case connect.CodeCanceled:
+		return "CANCELED"
+	case connect.CodeDeadlineExceeded:
+		return "DEADLINE_EXCEEDED"
+	default:
+		return "INTERNAL"
+	}
+}

@@ -1,0 +1,180 @@
+// Package serve runs a pod: it puts the domains together for a role, listens, and drains.
+package serve
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/validate"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/orderd-dev/orderd/orderd/config"
+)
+
+// Options of a pod.
+type Options struct {
+	Role   config.Role
+	Config config.Config
+	// Name of the pod, unique in its pool.
+	Name string
+	// Advertise is the host:port at which other pods reach this one's PeerService; flash role only.
+	Advertise string
+	Version   string
+	Log       *slog.Logger
+}
+
+// role is what a pool's pods add to what every pod has.
+type role struct {
+	// services registers the RPCs for apps; nil if the role has none.
+	services func(*connect.Server)
+	// peers registers the RPCs between pods; nil if the role has none.
+	peers func(*connect.Server)
+	// handlers adds plain HTTP handlers beside the RPCs; nil if the role has none.
+	handlers func(*http.ServeMux)
+	// loops run until their context ends. One that returns before ends the pod.
+	loops []func(context.Context) error
+	// ready is nil while the role can do its work.
+	ready func() error
+	// drain hands over what the pod owns, before its listeners close.
+	drain func(context.Context)
+	// close frees what the role holds, at the very end.
+	close func()
+}
+
+// Run serves until ctx ends, then drains: not ready any more, partitions handed over, listeners closed
+// once the pool's other pods have taken its place, what is in flight answered. It returns nil after a
+// clean drain.
+func Run(ctx context.Context, o Options) error {
+	if err := o.Config.Validate(o.Role); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	reg := prometheus.NewRegistry()
+	labels := prometheus.Labels{"cluster": o.Config.Cluster, "role": string(o.Role)}
+	pod := &pod{Options: o, registry: reg, registerer: prometheus.WrapRegistererWith(labels, reg)}
+	pod.registerer.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "orderd_info", Help: "1, labelled with the pod's version.", ConstLabels: prometheus.Labels{"version": o.Version},
+		}, func() float64 { return 1 }),
+	)
+	r, err := pod.role(ctx)
+	if err != nil {
+		return fmt.Errorf("starting %s: %w", o.Role, err)
+	}
+	defer r.close()
+	return pod.run(ctx, r)
+}
+
+// pod carries what the roles are built from.
+type pod struct {
+	Options
+	registry   *prometheus.Registry
+	registerer prometheus.Registerer
+}
+
+func (p *pod) role(ctx context.Context) (*role, error) {
+	switch p.Role {
+	case config.RoleStandard:
+		return p.standard(ctx)
+	case config.RoleFlash:
+		return p.flash()
+	default:
+		return p.worker(ctx)
+	}
+}
+
+func (p *pod) run(ctx context.Context, r *role) error {
+	health := &health{ready: r.ready}
+	listeners, err := p.listeners(ctx, r, health)
+	if err != nil {
+		return err
+	}
+	// Loops and listeners outlive ctx: they end as steps of the drain.
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, failed := errgroup.WithContext(working)
+	for _, l := range listeners {
+		group.Go(l.serve)
+	}
+	for _, loop := range r.loops {
+		group.Go(func() error {
+			if err := loop(failed); err != nil {
+				return err
+			}
+			if failed.Err() == nil {
+				return fmt.Errorf("a loop of role %s ended by itself", p.Role)
+			}
+			return nil
+		})
+	}
+	p.Log.Info("serving", "role", p.Role, "version", p.Version, "address", p.Config.HTTP.Address)
+	select {
+	case <-ctx.Done():
+	case <-failed.Done():
+	}
+	drainErr := p.drain(failed, r, health, listeners)
+	stop()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return drainErr
+}
+
+// drain keeps answering for a moment after the pod is not ready any more, because those who send to it
+// learn that a little later than the pod does.
+func (p *pod) drain(failed context.Context, r *role, health *health, listeners []*listener) error {
+	p.Log.Info("draining", "role", p.Role)
+	health.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(failed), time.Duration(p.Config.HTTP.DrainTimeout))
+	defer cancel()
+	r.drain(ctx)
+	moment := time.NewTimer(time.Duration(p.Config.HTTP.DrainDelay))
+	defer moment.Stop()
+	select {
+	case <-moment.C:
+	case <-failed.Done():
+	}
+	return shutdown(ctx, listeners)
+}
+
+func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listener, error) {
+	c := p.Config.HTTP
+	admin, err := listen(ctx, "admin", c.AdminAddress, health.mux(p.registry), c)
+	if err != nil {
+		return nil, err
+	}
+	all := []*listener{admin}
+	observed := observe(p.registerer)
+	add := func(name, address string, register func(*connect.Server), handlers func(*http.ServeMux), more ...connect.ServerInterceptor) error {
+		if register == nil {
+			return nil
+		}
+		interceptors := append([]connect.ServerInterceptor{observed, explain(p.Log)}, more...)
+		server := connect.NewServer(append(interceptors, bound(time.Duration(c.RequestTimeout)), validate.NewServerInterceptor())...)
+		register(server)
+		mux := rpcMux(server, c)
+		if handlers != nil {
+			handlers(mux)
+		}
+		l, err := listen(ctx, name, address, mux, c)
+		if err == nil {
+			all = append(all, l)
+		}
+		return err
+	}
+	// Peers are not refused for load: what they forward has been admitted already.
+	if err := add("peers", c.PeerAddress, r.peers, nil); err != nil {
+		return nil, err
+	}
+	if err := add("apps", c.Address, r.services, r.handlers, admit(c.MaxInFlight)); err != nil {
+		return nil, err
+	}
+	return all, nil
+}

@@ -129,7 +129,7 @@ func queueReleases(b *pgx.Batch, orders []*Order, at time.Time) {
 		ids[i], buckets[i], uids[i], buyers[i], reasons[i] = o.ID, lease.Bucket(o.ID), o.PromotionUID, o.BuyerID, o.CancelReason
 	}
 	b.Queue(`INSERT INTO flash_releases (order_id, promotion_uid, buyer_id, reason, bucket, outcome, attempts, next_attempt_at, created_at)
-		SELECT order_id, promotion_uid, buyer_id, reason, bucket, 'PENDING', 0, $6, $6
+		SELECT order_id, promotion_uid, buyer_id, reason, bucket, 'PENDING', 0, $6::timestamptz, $6::timestamptz
 		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS r (order_id, promotion_uid, buyer_id, reason, bucket)
 		ON CONFLICT (order_id) DO NOTHING`, ids, uids, buyers, reasons, buckets, at)
 }

@@ -141,7 +141,7 @@ func (r *Relay) read(ctx context.Context, bucket int64) ([]*row, error) {
 	after := r.after[bucket]
 	r.mu.Unlock()
 	found, err := r.pool.Query(ctx, `SELECT order_id, version, event, type, payload, created_at FROM outbox
-		WHERE bucket = $1 AND (order_id, version) > ($2, $3) ORDER BY order_id, version LIMIT $4`, bucket, after.orderID, after.version, relayBatch)
+		WHERE bucket = $1 AND (order_id, version) > ($2::uuid, $3::bigint) ORDER BY order_id, version LIMIT $4`, bucket, after.orderID, after.version, relayBatch)
 	if err != nil {
 		return nil, fmt.Errorf("reading the outbox: %w", err)
 	}

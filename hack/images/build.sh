@@ -15,44 +15,39 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 OUT=$ROOT/bin/images
 ARCH=${TARGET_ARCH:-$(go env GOARCH)}
 
-# compile NAME PACKAGE PROGRAM: a static binary that depends on nothing but the sources, so that the image's
-# tag changes only when they do.
+# compile PACKAGE…: static binaries that depend on nothing but the sources, so that the images' tags change
+# only when they do.
 compile() {
-  mkdir -p "$OUT/bin/$1"
-  (cd "$ROOT" && CGO_ENABLED=0 GOOS=linux GOARCH=$ARCH go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$OUT/bin/$1/$3" "$2")
-  echo "$1=$OUT/bin/$1/$3"
+  [ $# -gt 0 ] || return 0
+  mkdir -p "$OUT/bin"
+  (cd "$ROOT" && CGO_ENABLED=0 GOOS=linux GOARCH=$ARCH go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$OUT/bin/" "$@")
 }
 
 # The version of NATS comes from this module, and with it the tag that config/eval names.
 nats_version() { sed -n 's/.*nats-server\/v2 v\([0-9.]*\).*/\1/p' "$ROOT/hack/images/go.mod"; }
 
-specs() {
-  local name
+main() {
+  local name packages=() wanted=() lines
+  mkdir -p "$OUT"
+  [ $# -gt 0 ] || set -- orderd orderd-operator orderd-demo node
   for name; do
     case $name in
-    orderd) compile orderd ./orderd orderd ;;
-    orderd-operator) compile orderd-operator ./operator operator ;;
-    orderd-demo) compile orderd-demo ./hack/demo demo ;;
+    orderd) packages+=(./orderd) wanted+=("$name=$OUT/bin/orderd") ;;
+    orderd-operator) packages+=(./operator) wanted+=("$name=$OUT/bin/operator") ;;
+    orderd-demo) packages+=(./hack/demo) wanted+=("$name=$OUT/bin/demo") ;;
     node)
       [ -z "${REGISTRY:-}" ] || continue
-      printf '%s\n' "pause=$ROOT/bin/node/pause" "coredns=$ROOT/bin/node/coredns" "nats:$(nats_version)=$ROOT/bin/node/nats-server"
+      wanted+=("pause=$ROOT/bin/node/pause" "coredns=$ROOT/bin/node/coredns" "nats:$(nats_version)=$ROOT/bin/node/nats-server")
       ;;
     *)
       echo "error: unknown image $name" >&2
-      return 1
+      exit 1
       ;;
     esac
   done
-}
-
-main() {
-  local wanted lines
-  [ $# -gt 0 ] || set -- orderd orderd-operator orderd-demo node
   "$ROOT/hack/cluster/build.sh" images
-  wanted=$(specs "$@")
-  # shellcheck disable=SC2086 # one word an image; the repository's path must not hold spaces
-  lines=$("$ROOT/bin/tools/images" -out "$OUT" -registry "${REGISTRY:-}" -arch "$ARCH" $wanted)
-  mkdir -p "$OUT"
+  compile "${packages[@]}"
+  lines=$("$ROOT/bin/tools/images" -out "$OUT" -registry "${REGISTRY:-}" -arch "$ARCH" "${wanted[@]}")
   touch "$OUT/tags.env"
   { grep -vE "^($(cut -d= -f1 <<<"$lines" | paste -sd'|'))=" "$OUT/tags.env" || true; printf '%s\n' "$lines"; } >"$OUT/tags.env.part"
   mv "$OUT/tags.env.part" "$OUT/tags.env"

@@ -85,7 +85,7 @@ func (s Service) GetFlashOrder(ctx context.Context, request *flashv1.GetFlashOrd
 	if promo == nil {
 		return nil, sale.PromotionNotFound()
 	}
-	if !promo.sale.GetOpen() {
+	if !promo.sale.GetOpen() && !promo.sale.GetClosed() {
 		return nil, sale.OrderNotFound()
 	}
 	n := partition.ForBuyer(request.GetBuyerId(), promo.sale.GetPartitions())

@@ -36,7 +36,7 @@ const (
 	writeTimeout = 10 * time.Second
 	// retryDelay and retryDelayMax bound the wait after a failure, before jitter.
 	retryDelay    = 100 * time.Millisecond
-	retryDelayMax = 5 * time.Second
+	retryDelayMax = 4 * time.Second
 	// redeliverAfter is when a record that cannot be read is looked at again.
 	redeliverAfter = time.Minute
 )
@@ -154,6 +154,10 @@ func (m *Materializer) step(ctx context.Context, promo *flashv1.Promotion) error
 			return err
 		}
 		if err := m.write(ctx, promo, records); err != nil {
+			for _, msg := range records {
+				// Another worker may have it at once; where this fails it was acknowledged, or its time runs out.
+				_ = msg.Nak()
+			}
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ const (
 	MaterializerConsumer = "materializer"
 
 	// materializeAckWait is how long a worker may hold a record without a sign of life.
-	materializeAckWait = 30 * time.Second
+	materializeAckWait = 20 * time.Second
 	// maxUnacked records are with the workers at once, at most.
 	maxUnacked = 256
 )

@@ -52,10 +52,11 @@ func open(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, ite
 	Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
 }
 
+// newServer is a NATS server of the test's own.
+func newServer() *testnats.Server { return testnats.Run(GinkgoTB()) }
+
 // newJetStream is on a NATS server of the test's own.
-func newJetStream() jetstream.JetStream {
-	return testnats.Run(GinkgoTB()).JetStream(GinkgoTB())
-}
+func newJetStream() jetstream.JetStream { return newServer().JetStream(GinkgoTB()) }
 
 // buyerOf is the i-th of a partition's buyers.
 func buyerOf(n, partitions int32, i int) string {

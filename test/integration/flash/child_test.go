@@ -1,0 +1,201 @@
+package flash_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/flash/materializer"
+	"github.com/orderd-dev/orderd/orderd/flash/owner"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/orderid"
+)
+
+// What a child process is told.
+const (
+	childVariable     = "ORDERD_FLASH_TEST_CHILD"
+	natsVariable      = "ORDERD_FLASH_TEST_NATS"
+	promotionVariable = "ORDERD_FLASH_TEST_PROMOTION"
+	databaseVariable  = "ORDERD_FLASH_TEST_DATABASE"
+
+	childOwner        = "owner"
+	childMaterializer = "materializer"
+	// childRequests is how many buyers the owner that dies serves at once.
+	childRequests = 20
+)
+
+// TestMain runs a child's part when the test binary has started itself again, to be killed.
+func TestMain(m *testing.M) {
+	switch part := os.Getenv(childVariable); part {
+	case "":
+		os.Exit(m.Run())
+	case childOwner, childMaterializer:
+		if err := child(part); err != nil {
+			fmt.Fprintln(os.Stderr, "child:", err)
+			os.Exit(1)
+		}
+	default:
+		fmt.Fprintln(os.Stderr, "unknown part", part)
+		os.Exit(2)
+	}
+}
+
+// die is a kill -9 of the own process.
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+}
+
+// runChild runs a part in a process of its own and expects that it kills itself.
+func runChild(ctx context.Context, part, natsURL string, p *flashv1.Promotion, databaseURL string) {
+	GinkgoHelper()
+	binary, err := os.Executable()
+	Expect(err).NotTo(HaveOccurred())
+	raw, err := proto.Marshal(p)
+	Expect(err).NotTo(HaveOccurred())
+	cmd := exec.CommandContext(ctx, binary)
+	cmd.Env = append(os.Environ(), childVariable+"="+part, natsVariable+"="+natsURL,
+		promotionVariable+"="+base64.StdEncoding.EncodeToString(raw), databaseVariable+"="+databaseURL)
+	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
+	err = cmd.Run()
+	Expect(err).To(HaveOccurred(), "the child ended without being killed")
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	Expect(ok).To(BeTrue())
+	Expect(status.Signal()).To(Equal(syscall.SIGKILL), "the child ended with %v", err)
+}
+
+func child(part string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	raw, err := base64.StdEncoding.DecodeString(os.Getenv(promotionVariable))
+	if err != nil {
+		return err
+	}
+	p := &flashv1.Promotion{}
+	if err := proto.Unmarshal(raw, p); err != nil {
+		return err
+	}
+	conn, err := nats.Connect(os.Getenv(natsVariable))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if part == childOwner {
+		return ownThenDie(ctx, js, p, log)
+	}
+	return materializeThenDie(ctx, js, log)
+}
+
+// ownThenDie serves buyers until the first append of reservations has landed.
+func ownThenDie(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, log *slog.Logger) error {
+	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), time.Now, rand.Reader)
+	if err != nil {
+		return err
+	}
+	current := sale.New(p)
+	o := owner.New(owner.Options{
+		Name: "child", Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes, Peers: alone{}, OrderIDs: ids,
+		Log: &wrappedLog{plog.New(js, p.Uid, p.Stream), func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
+			sequence, err := log.Append(ctx, entry)
+			if err == nil && entry.Record.GetReserved() != nil {
+				die()
+			}
+			return sequence, err
+		}},
+		Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d }, Logger: log, Metrics: owner.NewMetrics(prometheus.NewRegistry()),
+	})
+	go o.Run(ctx)
+	var group sync.WaitGroup
+	for i := range childRequests {
+		group.Go(func() { _, _ = o.Reserve(ctx, childRequest(p, i)) })
+	}
+	group.Wait()
+	return ctx.Err()
+}
+
+func childRequest(p *flashv1.Promotion, i int) *flashv1.PlaceFlashOrderRequest {
+	return request(p, fmt.Sprint("buyer-", i), "r", "a", 1)
+}
+
+// dyingWriter dies as soon as a transaction is committed.
+type dyingWriter struct{ store *order.Store }
+
+func (w dyingWriter) Materialize(ctx context.Context, accepted []order.Accepted) error {
+	err := w.store.Materialize(ctx, accepted)
+	if err == nil {
+		die()
+	}
+	return err
+}
+
+func materializeThenDie(ctx context.Context, js jetstream.JetStream, log *slog.Logger) error {
+	pool, err := database.Open(ctx, os.Getenv(databaseVariable), 2)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	store, err := order.NewStore(pool, time.Now, log, prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	return newMaterializer(js, dyingWriter{store}, log).Run(ctx)
+}
+
+func newMaterializer(js jetstream.JetStream, writer materializer.Writer, log *slog.Logger) *materializer.Materializer {
+	return materializer.New(materializer.Options{
+		JetStream: js, Writer: writer, RatePerSecond: 5000, Clock: time.Now,
+		Random: mathrand.New(mathrand.NewPCG(1, 2)), Logger: log, Registerer: prometheus.NewRegistry(),
+	})
+}
+
+var _ = Describe("An owner that is killed after its append and before its answers", func() {
+	It("leaves orders that its successor answers with, sold once", func(ctx SpecContext) {
+		server := newServer()
+		js := server.JetStream(GinkgoTB())
+		p, items := promotionOf(1, 100)
+		open(ctx, js, p, items...)
+
+		runChild(ctx, childOwner, server.URL(), p, "")
+
+		landed := orders(ctx, js, p)
+		Expect(landed).NotTo(BeEmpty())
+		o := run(newOwner(js, p, "successor", nil))
+		for range 2 {
+			for i := range childRequests {
+				r := childRequest(p, i)
+				got := insistOn(ctx, []*owner.Owner{o}, 0, r)
+				Expect(got.order).NotTo(BeEmpty())
+				if before := landed[r.BuyerId+"/r"]; before != nil {
+					Expect(got.order).To(Equal(orderIDOf(before)))
+				}
+			}
+		}
+		Expect(orders(ctx, js, p)).To(HaveLen(childRequests))
+		Expect(sales(ctx, js, p)["a"].Sold).To(BeEquivalentTo(childRequests))
+	})
+})

@@ -9,6 +9,6 @@ export KUBECONFIG
 kubectl=bin/kube/kubectl
 # The promotions first: they give their stock back while everything still runs.
 $kubectl delete promotionevents --all --all-namespaces --ignore-not-found --timeout=5m
-$kubectl delete -f config/samples --ignore-not-found --timeout=5m
+$kubectl delete -k config/samples --ignore-not-found --timeout=5m
 bin/tools/helm uninstall orderd --namespace orderd-system --ignore-not-found --wait
 $kubectl delete -k config/eval/cluster --ignore-not-found --timeout=5m

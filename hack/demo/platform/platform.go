@@ -51,7 +51,7 @@ func Up(ctx context.Context, t target.Target, log *slog.Logger) (*Platform, erro
 		return nil, err
 	}
 	log.Info("kubectl apply", "folder", t.Eval)
-	if _, err := p.System.Run(ctx, "apply", "--server-side", "--force-conflicts", "-k", t.Eval); err != nil {
+	if _, err := t.Kube("").Run(ctx, "apply", "--server-side", "--force-conflicts", "-k", t.Eval); err != nil {
 		return nil, err
 	}
 	if err := p.installChart(ctx, t, log); err != nil {
@@ -121,5 +121,5 @@ func (p *Platform) applySamples(ctx context.Context, t target.Target, samples []
 		all = append(all, raw...)
 	}
 	log.Info("kubectl apply", "folder", t.Samples, "image", t.Images.Orderd)
-	return p.Kube.Apply(ctx, all)
+	return t.Kube("").Apply(ctx, all)
 }

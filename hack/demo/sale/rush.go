@@ -52,6 +52,10 @@ func (o Options) rush(ctx context.Context, p plan.Plan, w *watcher) (plan.Result
 // show prints what buyers did beside what `kubectl get promo` says.
 func (o Options) show(p plan.Plan, pr plan.Progress, promo *v1alpha1.PromotionEvent) {
 	at := time.Since(p.Start).Round(time.Second)
+	// The wait for the start is shown every ten seconds, what follows every second.
+	if at < -5*time.Second && at%(10*time.Second) != 0 {
+		return
+	}
 	phase, sold, left := promo.Status.Phase, number(promo.Status.Sold), number(promo.Status.Left)
 	line := fmt.Sprintf("%4s  %-6s requests %6d  accepted %5d  refused %6d", at, pr.Stage, pr.Requests, pr.Accepted, pr.Refused)
 	if pr.Stage != "rush" {

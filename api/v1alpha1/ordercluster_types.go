@@ -243,11 +243,13 @@ type OrderClusterStatus struct {
 
 	// endpoint is the base URL of the standard pool inside the cluster.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	Endpoint string `json:"endpoint,omitempty"`
 
 	// flashEndpoint is the base URL of the flash pool inside the cluster.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	FlashEndpoint string `json:"flashEndpoint,omitempty"`
 

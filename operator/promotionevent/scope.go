@@ -7,6 +7,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/report"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
 )
 
 // scope is what one reconcile knows of one PromotionEvent.
@@ -66,7 +67,7 @@ func (s *scope) definition(closed bool) *flashv1.Promotion {
 		EndUnixMs:        p.End().UnixMilli(),
 		Paused:           p.IsPaused(),
 		Partitions:       p.Status.Partitions,
-		Stream:           "PROMO_" + s.uid(),
+		Stream:           plog.StreamName(s.uid()),
 		Currency:         p.Spec.Currency,
 		PaymentTimeoutMs: p.PaymentTimeout().Milliseconds(),
 		Open:             true,

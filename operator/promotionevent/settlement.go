@@ -2,6 +2,7 @@ package promotionevent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
@@ -92,6 +94,10 @@ func (r *Reconciler) close(ctx context.Context, s *scope) ([]provision.Total, bo
 		return nil, false
 	}
 	totals, err := log.Close(ctx, s.definition(false))
+	if errors.Is(err, partition.ErrCorrupt) {
+		s.violated(&violation{v1alpha1.ReasonLogMismatch, err.Error()})
+		return nil, false
+	}
 	if err != nil {
 		r.messagingFailed(s, v1alpha1.ConditionSettled, "closing the partitions", err)
 		return nil, false

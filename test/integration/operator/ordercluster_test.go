@@ -1,0 +1,250 @@
+package operator_test
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/test/testdb"
+)
+
+const password = "hunter2-do-not-tell"
+
+// withPassword makes a URL that a server may or may not check the password of, and that must not be told.
+func withPassword(raw string, change func(*url.URL)) string {
+	GinkgoHelper()
+	u, err := url.Parse(raw)
+	Expect(err).NotTo(HaveOccurred())
+	if _, has := u.User.Password(); !has {
+		u.User = url.UserPassword(u.User.Username(), password)
+	}
+	change(u)
+	return u.String()
+}
+
+func (w *world) deployment(ctx context.Context, pool string) (*appsv1.Deployment, error) {
+	d := &appsv1.Deployment{}
+	err := kube.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: "shop-" + pool}, d)
+	return d, err
+}
+
+func (w *world) replicas(ctx context.Context, pool string) func() int32 {
+	return func() int32 {
+		d, err := w.deployment(ctx, pool)
+		if err != nil {
+			return -1
+		}
+		return *d.Spec.Replicas
+	}
+}
+
+func (w *world) events(ctx context.Context) []string {
+	GinkgoHelper()
+	var list eventsv1.EventList
+	Expect(kube.Client.List(ctx, &list, client.InNamespace(w.namespace))).To(Succeed())
+	var reasons []string
+	for _, e := range list.Items {
+		reasons = append(reasons, e.Type+"/"+e.Reason)
+	}
+	return reasons
+}
+
+var _ = Describe("An OrderCluster", func() {
+	It("becomes ready: migrated first, then every pool", func(ctx SpecContext) {
+		w := newWorld(ctx, testdb.New(GinkgoTB()), time.Now)
+		w.secret(ctx, "database", "url", w.databaseURL)
+		w.secret(ctx, "sandbox", "key", "not a secret")
+		k := w.play()
+		k.failJobs.Store(true)
+		w.operate()
+		Expect(kube.Client.Create(ctx, makeCluster(w.namespace, w.nats.URL()).Obj())).To(Succeed())
+
+		By("telling that a migration failed, and trying again")
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionMigrated)).Should(Equal("False/MigrationFailed"))
+		Expect(message(w.getCluster(ctx).Status.Conditions, v1alpha1.ConditionMigrated)).To(ContainSubstring("attempt 1"))
+		_, err := w.deployment(ctx, "standard")
+		Expect(apierrors.IsNotFound(err)).To(BeTrue(), "a pool was made before the migration had finished")
+		k.failJobs.Store(false)
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionMigrated)).Should(Equal("True/Migrated"))
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("True/AllReady"))
+
+		By("making what each pool consists of, owned by the OrderCluster")
+		c := w.getCluster(ctx)
+		for _, pool := range []string{"standard", "flash", "worker"} {
+			key := types.NamespacedName{Namespace: w.namespace, Name: "shop-" + pool}
+			for _, o := range []client.Object{&appsv1.Deployment{}, &corev1.Service{}, &corev1.ServiceAccount{}, &policyv1.PodDisruptionBudget{}} {
+				Expect(kube.Client.Get(ctx, key, o)).To(Succeed())
+				Expect(metav1.IsControlledBy(o, c)).To(BeTrue(), "%T", o)
+			}
+		}
+		key, err := database.OrderIDKey(ctx, w.pool(ctx))
+		Expect(err).NotTo(HaveOccurred())
+		keys := &corev1.Secret{}
+		Expect(kube.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: "shop-keys"}, keys)).To(Succeed())
+		Expect(string(keys.Data["order-id-key"])).To(Equal(key))
+		Expect(c.Status.Endpoint).To(Equal("http://shop-standard." + w.namespace + ".svc:8080"))
+		Expect(condition(c.Status.Conditions, v1alpha1.ConditionProgressing)).To(Equal("False/Complete"))
+
+		By("migrating for a new image before any pod runs it")
+		jobs := k.jobs.Load()
+		k.failJobs.Store(true)
+		c.Spec.Image = "orderd:next"
+		Expect(kube.Client.Update(ctx, c)).To(Succeed())
+		Eventually(k.jobs.Load).Should(BeNumerically(">", jobs))
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionMigrated)).Should(Equal("False/MigrationFailed"))
+		d, err := w.deployment(ctx, "standard")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(d.Spec.Template.Spec.Containers[0].Image).To(Equal("orderd:test"))
+		k.failJobs.Store(false)
+		Eventually(func() string {
+			d, err := w.deployment(ctx, "standard")
+			Expect(err).NotTo(HaveOccurred())
+			return d.Spec.Template.Spec.Containers[0].Image
+		}).Should(Equal("orderd:next"))
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("True/AllReady"))
+		Eventually(func() []batchv1.Job {
+			var list batchv1.JobList
+			Expect(kube.Client.List(ctx, &list, client.InNamespace(w.namespace))).To(Succeed())
+			return list.Items
+		}).Should(HaveLen(2), "Jobs of the earlier image stay")
+		Eventually(func() []string { return w.events(ctx) }).Should(ContainElements("Warning/MigrationFailed", "Normal/Migrated", "Normal/Ready"))
+	}, SpecTimeout(2*time.Minute))
+
+	It("tells what is wrong with its database, without telling the secret, and recovers", func(ctx SpecContext) {
+		w := newWorld(ctx, testdb.New(GinkgoTB()), time.Now)
+		w.secret(ctx, "sandbox", "key", "not a secret")
+		w.play()
+		w.operate()
+		Expect(kube.Client.Create(ctx, makeCluster(w.namespace, w.nats.URL()).Obj())).To(Succeed())
+		ready := w.clusterCondition(ctx, v1alpha1.ConditionDatabaseReady)
+		Eventually(ready).Should(Equal("False/SecretNotFound"))
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("False/SecretNotFound"))
+
+		w.secret(ctx, "database", "other", "x")
+		Eventually(ready).Should(Equal("False/SecretKeyMissing"))
+		w.secret(ctx, "database", "url", "postgres://user:"+password+"@host:port/%zz")
+		Eventually(ready).Should(Equal("False/InvalidURL"))
+		w.secret(ctx, "database", "url", withPassword(w.databaseURL, func(u *url.URL) { u.Host = "127.0.0.1:1" }))
+		Eventually(ready).Should(Equal("False/Unreachable"))
+		w.secret(ctx, "database", "url", withPassword(w.databaseURL, func(u *url.URL) { u.Path = "/nowhere" }))
+		Eventually(ready).Should(Equal("False/AccessDenied"))
+		Expect(message(w.getCluster(ctx).Status.Conditions, v1alpha1.ConditionDatabaseReady)).To(ContainSubstring("nowhere"))
+		Expect(condition(w.getCluster(ctx).Status.Conditions, v1alpha1.ConditionMigrated)).To(Equal("False/WaitingForDatabase"))
+
+		w.secret(ctx, "database", "url", w.databaseURL)
+		Eventually(ready).Should(Equal("True/Connected"))
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("True/AllReady"))
+
+		By("keeping the pools while the Secret is wrong again")
+		w.secret(ctx, "database", "url", withPassword(w.databaseURL, func(u *url.URL) { u.Path = "/nowhere" }))
+		Eventually(ready).Should(Equal("False/AccessDenied"))
+		Expect(w.replicas(ctx, "standard")()).To(Equal(int32(1)))
+		w.secret(ctx, "database", "url", w.databaseURL)
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("True/AllReady"))
+
+		var events eventsv1.EventList
+		Expect(kube.Client.List(ctx, &events, client.InNamespace(w.namespace))).To(Succeed())
+		for _, e := range events.Items {
+			Expect(e.Note).NotTo(ContainSubstring(password))
+		}
+		Expect(strings.Contains(string(GinkgoWriter.(interface{ Bytes() []byte }).Bytes()), password)).To(BeFalse(), "the password was logged")
+	}, SpecTimeout(2*time.Minute))
+
+	It("tells what is wrong with its messaging, and recovers", func(ctx SpecContext) {
+		w := newWorld(ctx, testdb.New(GinkgoTB()), time.Now)
+		w.secret(ctx, "database", "url", w.databaseURL)
+		w.secret(ctx, "sandbox", "key", "not a secret")
+		w.play()
+		w.operate()
+		c := makeCluster(w.namespace, "nats://127.0.0.1:1").Obj()
+		c.Spec.Messaging.CredentialsSecretRef = &v1alpha1.SecretKeyReference{Name: "creds", Key: "creds"}
+		Expect(kube.Client.Create(ctx, c)).To(Succeed())
+		ready := w.clusterCondition(ctx, v1alpha1.ConditionMessagingReady)
+		Eventually(ready).Should(Equal("False/SecretNotFound"))
+		w.secret(ctx, "creds", "creds", password)
+		Eventually(ready).Should(Equal("False/InvalidCredentials"))
+		change := func(f func(*v1alpha1.MessagingSpec)) {
+			Eventually(func() error {
+				c := w.getCluster(ctx)
+				f(&c.Spec.Messaging)
+				return kube.Client.Update(ctx, c)
+			}).Should(Succeed())
+		}
+		change(func(m *v1alpha1.MessagingSpec) { m.CredentialsSecretRef = nil })
+		Eventually(ready).Should(Equal("False/Unreachable"))
+		change(func(m *v1alpha1.MessagingSpec) { m.URL = w.nats.URL() })
+		Eventually(ready).Should(Equal("True/Connected"))
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("True/AllReady"))
+	}, SpecTimeout(2*time.Minute))
+
+	It("scales the flash pool ahead of a promotion, holds still while paused, and goes only after its promotions", func(ctx SpecContext) {
+		w, _ := migratedWorld(ctx, time.Now)
+		w.play()
+		w.operate()
+		Expect(kube.Client.Create(ctx, makeCluster(w.namespace, w.nats.URL()).Obj())).To(Succeed())
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("True/AllReady"))
+		Expect(w.replicas(ctx, "flash")()).To(Equal(int32(1)))
+		start := time.Now().Add(2 * time.Minute).Truncate(time.Second)
+		Expect(kube.Client.Create(ctx, makePromotion(w.namespace).Window(start, start.Add(time.Hour)).Obj())).To(Succeed())
+		Eventually(w.replicas(ctx, "flash")).Should(Equal(int32(3)), "2,000 requests a second and a quarter more, over 1,000 a pod")
+
+		c := w.getCluster(ctx)
+		c.Spec.Paused = ptr.To(true)
+		Eventually(func() error { return client.IgnoreNotFound(kube.Client.Update(ctx, c)) }).Should(Succeed())
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionProgressing)).Should(Equal("False/Paused"))
+		c = w.getCluster(ctx)
+		c.Spec.Paused = nil
+		Expect(kube.Client.Update(ctx, c)).To(Succeed())
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionProgressing)).Should(Equal("False/Complete"))
+
+		Expect(kube.Client.Delete(ctx, w.getCluster(ctx))).To(Succeed())
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("False/Deleting"))
+		Expect(kube.Client.Delete(ctx, w.getPromotion(ctx))).To(Succeed())
+		Eventually(func() bool {
+			return apierrors.IsNotFound(kube.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: "shop"}, &v1alpha1.OrderCluster{}))
+		}).Should(BeTrue())
+	}, SpecTimeout(2*time.Minute))
+
+	It("gives each pod the secrets that its role needs, and no rights", func(ctx SpecContext) {
+		w, _ := migratedWorld(ctx, time.Now)
+		w.play()
+		w.operate()
+		Expect(kube.Client.Create(ctx, makeCluster(w.namespace, w.nats.URL()).Obj())).To(Succeed())
+		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("True/AllReady"))
+		want := map[string][]string{
+			"standard": {"config", "keys", "database", "payments-sandbox"},
+			"flash":    {"config", "keys"},
+			"worker":   {"config", "keys", "database"},
+		}
+		for pool, volumes := range want {
+			d, err := w.deployment(ctx, pool)
+			Expect(err).NotTo(HaveOccurred())
+			var names []string
+			for _, v := range d.Spec.Template.Spec.Volumes {
+				names = append(names, v.Name)
+			}
+			Expect(names).To(ConsistOf(volumes), pool)
+			pod := d.Spec.Template.Spec
+			Expect(*pod.SecurityContext.RunAsNonRoot).To(BeTrue())
+			Expect(*pod.AutomountServiceAccountToken).To(BeFalse())
+			Expect(*pod.Containers[0].SecurityContext.ReadOnlyRootFilesystem).To(BeTrue())
+			Expect(pod.Containers[0].SecurityContext.Capabilities.Drop).To(ConsistOf(corev1.Capability("ALL")))
+		}
+	}, SpecTimeout(time.Minute))
+})

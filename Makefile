@@ -25,7 +25,7 @@ test: ## unit and integration tests with the race detector
 
 e2e: ## the demo's path as a test, with pods and the operator killed during the sale
 	@hack/demo/prepare.sh
-	ORDERD_E2E_TARGET=$(CURDIR)/bin/demo/target.yaml go test -tags e2e -count 1 -timeout 40m -v ./test/e2e
+	ORDERD_E2E_TARGET=$(CURDIR)/bin/demo/target.yaml go test -tags e2e -count 1 -timeout 40m -v ./test/e2e -ginkgo.v -ginkgo.no-color
 
 build: ## compile orderd, the operator and the demo into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/orderd ./orderd

@@ -100,7 +100,7 @@ func killFlashPodAndOperator(ctx context.Context, p plan.Plan) error {
 		selector string
 	}{
 		{up.Kube, "app.kubernetes.io/component=flash"},
-		{up.System, "app.kubernetes.io/name=orderd"},
+		{up.System, "app.kubernetes.io/name=orderd-operator"},
 	} {
 		pods, err := victim.kube.Run(ctx, "get", "pods", "-l", victim.selector, "--field-selector=status.phase=Running", "-o", "name")
 		if err != nil {

@@ -62,8 +62,8 @@ func (s *Store) cancel(ctx context.Context, id uuid.UUID, req *orderv1.CancelOrd
 	return answer, nil
 }
 
-// expire cancels those of the orders that are still unpaid at the given time, which is past their expiry.
-func (s *Store) expire(ctx context.Context, ids []uuid.UUID, at time.Time) error {
+// Expire cancels those of the orders that are still unpaid at the given time, which is past their expiry.
+func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error {
 	var expired []change
 	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
 		expired = nil

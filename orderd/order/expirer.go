@@ -65,5 +65,5 @@ func (e *Expirer) work(ctx context.Context, bucket int64) (bool, error) {
 	if len(ids) == 0 {
 		return false, nil
 	}
-	return len(ids) == expireBatch, e.store.expire(ctx, ids, now)
+	return len(ids) == expireBatch, e.store.Expire(ctx, ids, now)
 }

@@ -1,0 +1,115 @@
+package payment_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/payment"
+	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
+	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/test/testdb"
+)
+
+const benchOrders = 2048
+
+// BenchmarkFlashOrders measures what follows a sale, in orders a second: writing accepted orders to the database,
+// creating their payments, and taking their notifications, all for one SKU.
+func BenchmarkFlashOrders(b *testing.B) {
+	for b.Loop() {
+		pool := testdb.NewPool(b)
+		ctx := context.Background()
+		log := slog.New(slog.DiscardHandler)
+		must := func(err error) {
+			b.Helper()
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		must(database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('tea', 'Tea', 100, 'CNY', true, now())"); err != nil {
+				return err
+			}
+			if err := stock.Create(ctx, tx, "tea"); err != nil {
+				return err
+			}
+			return stock.Apply(ctx, tx, []stock.Movement{stock.Add("stocked", stock.Quantity{SKU: "tea", Quantity: benchOrders})})
+		}))
+		must(stock.Allocate(ctx, pool, "sale", []stock.Quantity{{SKU: "tea", Quantity: benchOrders}}))
+		store, err := order.NewStore(pool, time.Now, log, nil)
+		must(err)
+		sb, err := sandbox.New(sandbox.Options{Key: []byte("0123456789abcdef"), Merchant: "m", PublicURL: "http://shop", Clock: time.Now})
+		must(err)
+		service, err := payment.NewService(payment.Options{Pool: pool, Orders: store, Providers: []payment.Provider{sb}, Clock: time.Now, Random: rand.Reader, Logger: log})
+		must(err)
+		accepted := make([]order.Accepted, benchOrders)
+		for i := range accepted {
+			accepted[i] = order.Accepted{
+				OrderID: uuid.New(), BuyerID: fmt.Sprintf("b%d", i), RequestID: "r", PromotionUID: "sale", Promotion: "sale", Currency: "CNY",
+				Items: []order.AcceptedItem{{SKU: "tea", Quantity: 1, UnitPrice: 99}}, AcceptedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+			}
+		}
+		start := time.Now()
+		for i := 0; i < benchOrders; i += 256 {
+			must(store.Materialize(ctx, accepted[i:i+256]))
+		}
+		b.ReportMetric(benchOrders/time.Since(start).Seconds(), "materialized/s")
+
+		start = time.Now()
+		bodies := make([]string, benchOrders)
+		inParallel(func(i int) {
+			answer, err := service.CreatePayment(ctx, &paymentv1.CreatePaymentRequest{RequestId: "p", BuyerId: accepted[i].BuyerID, OrderId: accepted[i].OrderID.String(), Provider: "sandbox"})
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			bodies[i] = fmt.Sprintf(`{"transaction_id":"t%d","payment_id":%q,"merchant":"m","amount":99,"currency":"CNY","status":"SUCCESS"}`, i, answer.GetPayment().GetPaymentId())
+		})
+		b.ReportMetric(benchOrders/time.Since(start).Seconds(), "created/s")
+
+		start = time.Now()
+		handler := payment.NotificationHandler(service)
+		inParallel(func(i int) {
+			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(bodies[i]))
+			r.SetPathValue("provider", "sandbox")
+			r.Header.Set(sandbox.SignatureHeader, sb.Sign([]byte(bodies[i]), time.Now()))
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			if w.Code != http.StatusNoContent {
+				b.Errorf("notification %d: %d", i, w.Code)
+			}
+		})
+		b.ReportMetric(benchOrders/time.Since(start).Seconds(), "paid/s")
+	}
+}
+
+// inParallel is 64 buyers at once, one after the other until all have had their turn.
+func inParallel(do func(i int)) {
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range benchOrders {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+}

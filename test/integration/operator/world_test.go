@@ -154,7 +154,7 @@ func buy(ctx context.Context, p *flash.Pool, buyer, sku string) string {
 func buyMany(ctx context.Context, p *flash.Pool, sku string, n int) {
 	GinkgoHelper()
 	for i := range n {
-		Eventually(func() string { return buy(ctx, p, fmt.Sprintf("buyer-%d", i), sku) }).Should(BeEmpty())
+		Eventually(func() string { return buy(ctx, p, fmt.Sprintf("%s-buyer-%d", sku, i), sku) }).Should(BeEmpty())
 	}
 }
 

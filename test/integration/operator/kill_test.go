@@ -1,0 +1,213 @@
+package operator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/ptr"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/operator/promotionevent"
+	"github.com/orderd-dev/orderd/operator/run"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/stock"
+)
+
+// The child process is this test's binary, running nothing but an operator.
+const (
+	killAfterVariable  = "ORDERD_TEST_KILL_AFTER"
+	kubeconfigVariable = "ORDERD_TEST_KUBECONFIG"
+	namespaceVariable  = "ORDERD_TEST_NAMESPACE"
+)
+
+func TestMain(m *testing.M) {
+	if point := os.Getenv(killAfterVariable); point != "" {
+		if err := child(point); err != nil {
+			fmt.Fprintln(os.Stderr, "operator:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// child runs an operator that kills its own process right after the call named by point has succeeded.
+func child(point string) error {
+	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv(kubeconfigVariable))
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	return run.Run(ctx, run.Options{
+		Config: config, MetricsAddress: "0", HealthAddress: "0", Watched: os.Getenv(namespaceVariable), Clock: time.Now,
+		Log:  slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Wrap: func(b promotionevent.Backends) promotionevent.Backends { return deadly{b, point} },
+	})
+}
+
+// deadly are Backends that end the process after one of their calls.
+type deadly struct {
+	promotionevent.Backends
+	point string
+}
+
+func (d deadly) Stock(ctx context.Context, c *v1alpha1.OrderCluster) (promotionevent.Stock, error) {
+	s, err := d.Backends.Stock(ctx, c)
+	return deadlyStock{s, d}, err
+}
+
+func (d deadly) Log(ctx context.Context, c *v1alpha1.OrderCluster) (promotionevent.Log, error) {
+	l, err := d.Backends.Log(ctx, c)
+	return deadlyLog{l, d}, err
+}
+
+func (d deadly) after(point string, err error) error {
+	if err == nil && point == d.point {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // The signal is on its way: nothing may happen after the call.
+	}
+	return err
+}
+
+type deadlyStock struct {
+	promotionevent.Stock
+	deadly deadly
+}
+
+func (s deadlyStock) Allocate(ctx context.Context, uid string, items []stock.Quantity) error {
+	return s.deadly.after("allocate", s.Stock.Allocate(ctx, uid, items))
+}
+
+func (s deadlyStock) ReturnUnsold(ctx context.Context, uid string, items []stock.Quantity) error {
+	return s.deadly.after("return", s.Stock.ReturnUnsold(ctx, uid, items))
+}
+
+type deadlyLog struct {
+	promotionevent.Log
+	deadly deadly
+}
+
+func (l deadlyLog) Ensure(ctx context.Context, p *flashv1.Promotion) error {
+	return l.deadly.after("ensure", l.Log.Ensure(ctx, p))
+}
+
+func (l deadlyLog) Open(ctx context.Context, p *flashv1.Promotion, items []provision.Item) error {
+	return l.deadly.after("open", l.Log.Open(ctx, p, items))
+}
+
+func (l deadlyLog) Publish(ctx context.Context, p *flashv1.Promotion) error {
+	point := "publish"
+	if p.GetClosed() {
+		point = "publish closed"
+	}
+	return l.deadly.after(point, l.Log.Publish(ctx, p))
+}
+
+func (l deadlyLog) Close(ctx context.Context, p *flashv1.Promotion) ([]provision.Total, error) {
+	totals, err := l.Log.Close(ctx, p)
+	return totals, l.deadly.after("close", err)
+}
+
+// operateUntilKilled starts the child. The channel is closed once it was killed by its own signal.
+func (w *world) operateUntilKilled(point string) <-chan struct{} {
+	GinkgoHelper()
+	kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
+	Expect(os.WriteFile(kubeconfig, kube.Kubeconfig, 0o600)).To(Succeed())
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), killAfterVariable+"="+point, kubeconfigVariable+"="+kubeconfig, namespaceVariable+"="+w.namespace)
+	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
+	// If this process goes, the child does, too.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	Expect(cmd.Start()).To(Succeed())
+	killed, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		var exit *exec.ExitError
+		if errors.As(cmd.Wait(), &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
+			close(killed)
+		}
+	}()
+	DeferCleanup(func() {
+		_ = cmd.Process.Kill()
+		Eventually(ended).Should(BeClosed())
+	})
+	return killed
+}
+
+var _ = Describe("An operator that is killed", func() {
+	const sold = 20
+	// checkKilled asserts what the dead operator left behind.
+	type checkKilled func(ctx context.Context, w *world, uid string)
+	streamless := func(ctx context.Context, w *world, uid string) {
+		_, err := w.js.Stream(ctx, plog.StreamName(uid))
+		Expect(err).To(MatchError(jetstream.ErrStreamNotFound))
+	}
+	returned := func(want int) checkKilled {
+		return func(ctx context.Context, w *world, uid string) {
+			quantities, err := stock.Returned(ctx, w.pool(ctx), uid)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(quantities).To(HaveLen(want))
+		}
+	}
+	DescribeTable("ends, started again, as if it had not been",
+		func(ctx SpecContext, point string, selling bool, check checkKilled) {
+			w, pool := migratedWorld(ctx, time.Now)
+			w.play()
+			addSKU(ctx, pool, "phone", 1000)
+			addSKU(ctx, pool, "case", 1000)
+			Expect(kube.Client.Create(ctx, makeCluster(w.namespace, w.nats.URL()).Obj())).To(Succeed())
+			start := time.Now().Truncate(time.Second)
+			p := makePromotion(w.namespace).Window(start, start.Add(time.Hour)).Obj()
+			p.Spec.Settlement.KeepLog = &metav1.Duration{Duration: time.Hour}
+			Expect(kube.Client.Create(ctx, p)).To(Succeed())
+			flash := w.sell()
+			killed := w.operateUntilKilled(point)
+			sell := func() {
+				Eventually(func() v1alpha1.PromotionPhase { return w.getPromotion(ctx).Status.Phase }).Should(Equal(v1alpha1.PhaseLive))
+				buyMany(ctx, flash, "phone", sold)
+				w.materialize(pool)
+				Expect(kube.Client.Delete(ctx, w.getPromotion(ctx))).To(Succeed())
+			}
+			if selling {
+				sell()
+			}
+			Eventually(killed).Should(BeClosed(), "the operator did not come to the point")
+			check(ctx, w, string(p.UID))
+			w.operate()
+			if !selling {
+				sell()
+			}
+			Eventually(w.promotionCondition(ctx, v1alpha1.ConditionSettled)).Should(Equal("True/Settled"))
+			p = w.getPromotion(ctx)
+			Expect(condition(p.Status.Conditions, v1alpha1.ConditionInvariantViolated)).To(Equal("False/Proved"))
+			Expect(p.Status.Items).To(ConsistOf(
+				itemStatus("phone", 100, sold, 100-sold, ptr.To[int64](100-sold)), itemStatus("case", 50, 0, 50, ptr.To[int64](50))))
+			Expect(levels(ctx, pool, "phone")).To(Equal(stock.Levels{Available: 1000 - sold, Reserved: sold}))
+			Expect(levels(ctx, pool, "case")).To(Equal(stock.Levels{Available: 1000}))
+		},
+		Entry("between allocating stock and making the stream", SpecTimeout(2*time.Minute), "allocate", false, checkKilled(streamless)),
+		Entry("between making the stream and opening partitions", SpecTimeout(2*time.Minute), "ensure", false, returned(0)),
+		Entry("between opening partitions and telling the pods", SpecTimeout(2*time.Minute), "open", false, returned(0)),
+		Entry("between telling the pods and noting it", SpecTimeout(2*time.Minute), "publish", false, returned(0)),
+		Entry("between closing partitions and returning stock", SpecTimeout(2*time.Minute), "close", true, returned(0)),
+		Entry("between telling the pods of the end and returning stock", SpecTimeout(2*time.Minute), "publish closed", true, returned(0)),
+		Entry("between returning stock and noting it", SpecTimeout(2*time.Minute), "return", true, returned(2)),
+	)
+})

@@ -1,0 +1,345 @@
+package operator_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go/jetstream"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/operator/backends"
+	"github.com/orderd-dev/orderd/operator/promotionevent"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/stock"
+)
+
+// hands is a clock that the test sets.
+type hands struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (h *hands) Now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+func (h *hands) Set(t time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = t
+}
+
+// stage is a promotion whose reconciler is called by the test, at the time that the test sets.
+type stage struct {
+	*world
+	clock      *hands
+	pool       *pgxpool.Pool
+	reconciler *promotionevent.Reconciler
+	recorder   *events.FakeRecorder
+	start, end time.Time
+}
+
+// newStage has an OrderCluster that is migrated and has one flash pod; the hands stand two hours before the start.
+func newStage(ctx context.Context) *stage {
+	GinkgoHelper()
+	start := time.Now().Add(2 * time.Hour).Truncate(time.Second)
+	clock := &hands{now: start.Add(-2 * time.Hour)}
+	w, pool := migratedWorld(ctx, clock.Now)
+	s := &stage{world: w, clock: clock, pool: pool, recorder: events.NewFakeRecorder(10_000), start: start, end: start.Add(time.Hour)}
+	registry := backends.NewRegistry(kube.Client, w.log)
+	DeferCleanup(registry.Close)
+	s.reconciler = &promotionevent.Reconciler{
+		Client: kube.Client, Recorder: s.recorder, Backends: promotionevent.Connections{Registry: registry}, Clock: clock.Now, Log: w.log,
+	}
+	return s
+}
+
+// cluster makes the OrderCluster, as its own controller would leave it.
+func (s *stage) cluster(ctx context.Context) {
+	GinkgoHelper()
+	c := makeCluster(s.namespace, s.nats.URL()).Obj()
+	Expect(kube.Client.Create(ctx, c)).To(Succeed())
+	c.Status.Migration.Revision = "test"
+	Expect(kube.Client.Status().Update(ctx, c)).To(Succeed())
+	s.flashPods(ctx, 1)
+}
+
+func (s *stage) flashPods(ctx context.Context, available int32) {
+	GinkgoHelper()
+	c := s.getCluster(ctx)
+	c.Status.Pools = []v1alpha1.PoolStatus{{Name: v1alpha1.PoolFlash, Available: ptr.To(available)}}
+	Expect(kube.Client.Status().Update(ctx, c)).To(Succeed())
+}
+
+// reconcile calls the reconciler until it no longer asks to be called at once, and returns when it
+// wants to be called next.
+func (s *stage) reconcile(ctx context.Context) time.Duration {
+	GinkgoHelper()
+	var result ctrl.Result
+	Eventually(func(g Gomega) {
+		var err error
+		result, err = s.reconciler.Reconcile(ctx, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(result.RequeueAfter == 0 || result.RequeueAfter > time.Second).To(BeTrue(), "still wants to be called in %s", result.RequeueAfter)
+	}).Should(Succeed())
+	return result.RequeueAfter
+}
+
+func (s *stage) events() string {
+	var all []string
+	for {
+		select {
+		case e := <-s.recorder.Events:
+			all = append(all, e)
+		default:
+			return strings.Join(all, "\n")
+		}
+	}
+}
+
+func (s *stage) conditions(ctx context.Context) []metav1.Condition {
+	return s.getPromotion(ctx).Status.Conditions
+}
+
+// live brings a promotion with enough stock to its start.
+func (s *stage) live(ctx context.Context, p *v1alpha1.PromotionEvent) {
+	GinkgoHelper()
+	s.cluster(ctx)
+	addSKU(ctx, s.pool, "phone", 1000)
+	addSKU(ctx, s.pool, "case", 1000)
+	Expect(kube.Client.Create(ctx, p)).To(Succeed())
+	s.flashPods(ctx, 3)
+	s.clock.Set(s.start)
+	s.reconcile(ctx)
+	Expect(s.getPromotion(ctx).Status.Phase).To(Equal(v1alpha1.PhaseLive))
+}
+
+func (s *stage) promotion() *promotionWrapper {
+	return makePromotion(s.namespace).Window(s.start, s.end)
+}
+
+func gone(ctx context.Context, namespace string) bool {
+	return apierrors.IsNotFound(kube.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: "singles-day"}, &v1alpha1.PromotionEvent{}))
+}
+
+var _ = Describe("A PromotionEvent", func() {
+	It("is prepared, opens on time, follows the shop's wishes, and is settled", func(ctx SpecContext) {
+		s := newStage(ctx)
+		Expect(kube.Client.Create(ctx, s.promotion().Obj())).To(Succeed())
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "ClusterReady")).To(Equal("False/NotFound"))
+		Expect(s.getPromotion(ctx).Status.Phase).To(Equal(v1alpha1.PhasePending))
+
+		By("saying what is missing, and taking nothing until all is there")
+		s.cluster(ctx)
+		addSKU(ctx, s.pool, "phone", 80)
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "StockAllocated")).To(Equal("False/UnknownSKU"))
+		addSKU(ctx, s.pool, "case", 200)
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "StockAllocated")).To(Equal("False/InsufficientStock"))
+		Expect(message(s.conditions(ctx), "StockAllocated")).To(ContainSubstring("20 of phone"))
+		Expect(condition(s.conditions(ctx), "Stalled")).To(Equal("True/InsufficientStock"))
+		Expect(levels(ctx, s.pool, "case")).To(Equal(stock.Levels{Available: 200}))
+		addSKU(ctx, s.pool, "phone", 120)
+
+		By("opening the partitions, and scaling close to the start only")
+		Expect(s.reconcile(ctx)).To(Equal(s.start.Add(-3*time.Minute).Sub(s.clock.Now())), "waiting is computed, not polling")
+		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 100, Reserved: 100}))
+		p := s.getPromotion(ctx)
+		Expect(condition(p.Status.Conditions, "PartitionsOpen")).To(Equal("True/Opened"))
+		Expect(condition(p.Status.Conditions, "FlashPoolReady")).To(Equal("False/Scheduled"))
+		Expect(condition(p.Status.Conditions, "Stalled")).To(Equal("False/AsExpected"))
+		Expect(p.Status.Replicas).To(Equal(int32(3)))
+		Expect(p.Status.Partitions).To(Equal(int32(4)))
+		s.clock.Set(s.start.Add(-2 * time.Minute))
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "FlashPoolReady")).To(Equal("False/Scaling"))
+		Expect(s.events()).NotTo(ContainSubstring("NotReadyInTime"))
+		s.clock.Set(s.start.Add(-time.Minute))
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "Late")).To(Equal("True/NotReadyInTime"))
+		Expect(s.events()).To(ContainSubstring("Warning NotReadyInTime"))
+
+		By("being ready once the pods are there")
+		s.flashPods(ctx, 3)
+		s.clock.Set(s.start.Add(-30 * time.Second))
+		Expect(s.reconcile(ctx)).To(Equal(30 * time.Second))
+		p = s.getPromotion(ctx)
+		Expect(p.Status.Phase).To(Equal(v1alpha1.PhaseReady))
+		Expect(condition(p.Status.Conditions, "Ready")).To(Equal("True/ReadyToStart"))
+		Expect(condition(p.Status.Conditions, "Late")).To(Equal("False/InTime"))
+		Expect(p.Status.ReadyTime.Time.Equal(s.start.Add(-30 * time.Second))).To(BeTrue())
+		flash := s.sell()
+		Eventually(func() string { return buy(ctx, flash, "early", "phone") }).Should(Equal("NOT_STARTED"))
+
+		By("selling from the start on")
+		s.clock.Set(s.start)
+		s.reconcile(ctx)
+		Expect(s.getPromotion(ctx).Status.Phase).To(Equal(v1alpha1.PhaseLive))
+		buyMany(ctx, flash, "phone", 30)
+		Expect(s.reconcile(ctx)).To(Equal(2 * time.Second))
+		p = s.getPromotion(ctx)
+		Expect(*p.Status.Sold).To(Equal(int64(30)))
+		Expect(*p.Status.Left).To(Equal(int64(120)))
+		Expect(p.Status.Items).To(ConsistOf(itemStatus("phone", 100, 30, 70, nil), itemStatus("case", 50, 0, 50, nil)))
+
+		By("pausing, switching an item off, and extending")
+		change := func(f func(*v1alpha1.PromotionEventSpec)) {
+			p := s.getPromotion(ctx)
+			f(&p.Spec)
+			Expect(kube.Client.Update(ctx, p)).To(Succeed())
+			s.reconcile(ctx)
+		}
+		change(func(spec *v1alpha1.PromotionEventSpec) { spec.Paused = ptr.To(true) })
+		Eventually(func() string { return buy(ctx, flash, "paused", "case") }).Should(Equal("PAUSED"))
+		Expect(condition(s.conditions(ctx), "Paused")).To(Equal("True/PausedBySpec"))
+		change(func(spec *v1alpha1.PromotionEventSpec) { spec.Paused, spec.Items[1].Off = nil, ptr.To(true) })
+		Eventually(func() string { return buy(ctx, flash, "off", "case") }).Should(Equal("ITEM_OFF"))
+		extended := s.end.Add(time.Hour)
+		change(func(spec *v1alpha1.PromotionEventSpec) {
+			spec.EndTime, spec.Items[1].Off = metav1.NewTime(extended), nil
+		})
+		s.clock.Set(s.end.Add(time.Minute))
+		buyMany(ctx, flash, "case", 5)
+
+		By("settling after the end")
+		s.clock.Set(extended)
+		s.materialize(s.pool)
+		Expect(s.reconcile(ctx)).To(Equal(2*time.Second), "the end passes on every pod's clock first")
+		Expect(s.getPromotion(ctx).Status.Phase).To(Equal(v1alpha1.PhaseDraining))
+		Eventually(func() string { return buy(ctx, flash, "late", "phone") }).Should(Equal("ENDED"))
+		s.clock.Set(extended.Add(2 * time.Second))
+		s.reconcile(ctx)
+		p = s.getPromotion(ctx)
+		Expect(p.Status.Phase).To(Equal(v1alpha1.PhaseSettled))
+		Expect(condition(p.Status.Conditions, "Settled")).To(Equal("True/Settled"))
+		Expect(condition(p.Status.Conditions, "InvariantViolated")).To(Equal("False/Proved"))
+		Expect(condition(p.Status.Conditions, "Ready")).To(Equal("True/Settled"))
+		Expect(condition(p.Status.Conditions, "Reconciling")).To(Equal("False/AsExpected"))
+		Expect(p.Status.Items).To(ConsistOf(
+			itemStatus("phone", 100, 30, 70, ptr.To[int64](70)), itemStatus("case", 50, 5, 45, ptr.To[int64](45))))
+		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 170, Reserved: 30}))
+		Expect(levels(ctx, s.pool, "case")).To(Equal(stock.Levels{Available: 195, Reserved: 5}))
+		told := s.events()
+		for _, reason := range []string{"Normal Ready", "Normal Live", "Normal Closed", "Normal Settled"} {
+			Expect(told).To(ContainSubstring(reason))
+		}
+
+		By("keeping the log until the promotion is deleted")
+		_, err := s.js.Stream(ctx, plog.StreamName(string(p.UID)))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(kube.Client.Delete(ctx, p)).To(Succeed())
+		s.reconcile(ctx)
+		Expect(gone(ctx, s.namespace)).To(BeTrue())
+		_, err = s.js.Stream(ctx, plog.StreamName(string(p.UID)))
+		Expect(err).To(MatchError(jetstream.ErrStreamNotFound))
+		bucket, err := s.js.KeyValue(ctx, provision.PromotionsBucket)
+		Expect(err).NotTo(HaveOccurred())
+		_, err = bucket.Get(ctx, string(p.UID))
+		Expect(err).To(MatchError(jetstream.ErrKeyNotFound))
+	}, SpecTimeout(2*time.Minute))
+
+	It("is drained and settled before a deletion goes through, and keeps its log as long as it was told to", func(ctx SpecContext) {
+		s := newStage(ctx)
+		p := s.promotion().Obj()
+		p.Spec.Settlement.KeepLog = &metav1.Duration{Duration: time.Hour}
+		s.live(ctx, p)
+		flash := s.sell()
+		buyMany(ctx, flash, "case", 7)
+		s.materialize(s.pool)
+
+		p = s.getPromotion(ctx)
+		Expect(kube.Client.Delete(ctx, p)).To(Succeed())
+		// The API server's clock says when it was deleted: it is the end now.
+		s.reconcile(ctx)
+		Eventually(func() string { return buy(ctx, flash, "late", "case") }).Should(Equal("ENDED"))
+		p = s.getPromotion(ctx)
+		Expect(p.Status.Phase).To(Equal(v1alpha1.PhaseSettled))
+		Expect(levels(ctx, s.pool, "case")).To(Equal(stock.Levels{Available: 993, Reserved: 7}))
+		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 1000}))
+		_, err := s.js.Stream(ctx, plog.StreamName(string(p.UID)))
+		Expect(err).NotTo(HaveOccurred())
+		s.clock.Set(s.start.Add(time.Hour + time.Second))
+		s.reconcile(ctx)
+		Expect(gone(ctx, s.namespace)).To(BeTrue())
+		_, err = s.js.Stream(ctx, plog.StreamName(string(p.UID)))
+		Expect(err).To(MatchError(jetstream.ErrStreamNotFound))
+	}, SpecTimeout(time.Minute))
+
+	It("goes at once if it is deleted before anything was taken", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.cluster(ctx)
+		Expect(kube.Client.Create(ctx, s.promotion().Obj())).To(Succeed())
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "StockAllocated")).To(Equal("False/UnknownSKU"))
+		Expect(kube.Client.Delete(ctx, s.getPromotion(ctx))).To(Succeed())
+		s.clock.Set(time.Now().Add(time.Minute))
+		s.reconcile(ctx)
+		Expect(gone(ctx, s.namespace)).To(BeTrue())
+	}, SpecTimeout(time.Minute))
+
+	It("says so if its window passed before it could open", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.cluster(ctx)
+		addSKU(ctx, s.pool, "phone", 1000)
+		addSKU(ctx, s.pool, "case", 1000)
+		Expect(kube.Client.Create(ctx, s.promotion().Obj())).To(Succeed())
+		s.clock.Set(s.end.Add(time.Minute))
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "Settled")).To(Equal("True/NeverOpened"))
+		Expect(s.getPromotion(ctx).Status.Phase).To(Equal(v1alpha1.PhaseSettled))
+		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 1000}))
+		Expect(s.events()).To(ContainSubstring("Warning NeverOpened"))
+	}, SpecTimeout(time.Minute))
+
+	It("says so if the flash pool may not be as large as it needs", func(ctx SpecContext) {
+		s := newStage(ctx)
+		p := s.promotion().Obj()
+		p.Spec.Traffic.ExpectedPeakRPS = 4000
+		s.live(ctx, p)
+		Expect(condition(s.conditions(ctx), "FlashPoolReady")).To(Equal("False/MaxReplicasReached"))
+		Expect(condition(s.conditions(ctx), "Ready")).To(Equal("False/Provisioning"))
+		Expect(condition(s.conditions(ctx), "Late")).To(Equal("True/NotReadyAtStart"))
+	}, SpecTimeout(time.Minute))
+
+	It("is not settled, and nothing is repaired, if database and log disagree", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.live(ctx, s.promotion().Obj())
+		flash := s.sell()
+		buyMany(ctx, flash, "phone", 10)
+		s.materialize(s.pool)
+		uid := string(s.getPromotion(ctx).UID)
+		Eventually(func() int64 {
+			var n int64
+			Expect(s.pool.QueryRow(ctx, "SELECT count(*) FROM orders WHERE promotion_uid = $1", uid).Scan(&n)).To(Succeed())
+			return n
+		}).Should(Equal(int64(10)))
+		_, err := s.pool.Exec(ctx, "UPDATE order_lines SET quantity = quantity + 1 WHERE order_id = (SELECT min(order_id::text) FROM orders WHERE promotion_uid = $1)::uuid", uid)
+		Expect(err).NotTo(HaveOccurred())
+		s.events()
+		s.clock.Set(s.end.Add(time.Minute))
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "InvariantViolated")).To(Equal("True/DatabaseMismatch"))
+		Expect(message(s.conditions(ctx), "InvariantViolated")).To(Equal("phone: sold 10 in the log, 11 in the database"))
+		Expect(condition(s.conditions(ctx), "Stalled")).To(Equal("True/DatabaseMismatch"))
+		Expect(condition(s.conditions(ctx), "Settled")).To(Equal("False/DatabaseMismatch"))
+		Expect(s.getPromotion(ctx).Status.Phase).To(Equal(v1alpha1.PhaseDraining))
+		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 900, Reserved: 100}))
+		Expect(s.events()).To(ContainSubstring("Warning InvariantViolated"))
+	}, SpecTimeout(time.Minute))
+})

@@ -74,6 +74,9 @@ func (o *Owner) knownSoldOut(request partition.Request, missing []partition.Quan
 
 // seek looks for stock for the parked reservations: one pass over the shards that are still to ask.
 func (o *Owner) seek(ctx context.Context) error {
+	if o.search != nil && !o.search.due {
+		return nil
+	}
 	sku, need := o.shortage()
 	if sku == "" {
 		o.search = nil
@@ -83,9 +86,6 @@ func (o *Owner) seek(ctx context.Context) error {
 		o.search = o.newSearch(sku)
 	}
 	s := o.search
-	if !s.due {
-		return nil
-	}
 	o.asking.Store(true)
 	defer o.asking.Store(false)
 	for {

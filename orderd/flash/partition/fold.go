@@ -2,6 +2,7 @@ package partition
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -24,6 +25,17 @@ func (s *State) Fold(sequence uint64, record *flashv1.Record) error {
 	return nil
 }
 
+// maxQuantity keeps sums of quantities far from overflow.
+const maxQuantity = 1 << 48
+
+// quantityOK refuses what no writer writes.
+func quantityOK(sku string, quantity int64) error {
+	if quantity < 0 || quantity > maxQuantity {
+		return fmt.Errorf("%w: a quantity of %d of item %s", ErrCorrupt, quantity, sku)
+	}
+	return nil
+}
+
 func (s *State) apply(record *flashv1.Record) error {
 	switch kind := record.GetKind().(type) {
 	case *flashv1.Record_Opened:
@@ -41,11 +53,14 @@ func (s *State) apply(record *flashv1.Record) error {
 			}
 		}
 	case *flashv1.Record_ToppedUp:
-		s.topUp(kind.ToppedUp)
+		return s.topUp(kind.ToppedUp)
 	case *flashv1.Record_TransferredOut:
 		return s.transferOut(kind.TransferredOut)
 	case *flashv1.Record_TransferredIn:
 		in := kind.TransferredIn
+		if err := quantityOK(in.GetSku(), in.GetQuantity()); err != nil {
+			return err
+		}
 		shard := s.shard(in.GetSku())
 		shard.In += in.GetQuantity()
 		shard.Available += in.GetQuantity()
@@ -66,6 +81,9 @@ func (s *State) open(opened *flashv1.Opened) error {
 	}
 	s.opened = true
 	for _, item := range opened.GetItems() {
+		if err := quantityOK(item.GetSku(), item.GetQuantity()); err != nil {
+			return err
+		}
 		shard := s.shard(item.GetSku())
 		shard.Allocated += item.GetQuantity()
 		shard.Available += item.GetQuantity()
@@ -87,6 +105,12 @@ func (s *State) Hold(r *flashv1.Reservation) error {
 	items := make([]Item, len(r.GetItems()))
 	for i, item := range r.GetItems() {
 		items[i] = Item{SKU: item.GetSku(), Quantity: item.GetQuantity(), UnitPrice: item.GetUnitPrice()}
+		if err := quantityOK(items[i].SKU, items[i].Quantity); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(items[:i], func(other Item) bool { return other.SKU == items[i].SKU }) {
+			return fmt.Errorf("%w: order %s has item %s twice", ErrCorrupt, id, items[i].SKU)
+		}
 		if s.Shard(items[i].SKU).Available < items[i].Quantity {
 			return fmt.Errorf("%w: order %s reserves %d of item %s, more than is available", ErrCorrupt, id, items[i].Quantity, items[i].SKU)
 		}
@@ -147,20 +171,27 @@ func (s *State) release(raw []byte) error {
 	return nil
 }
 
-func (s *State) topUp(topUp *flashv1.ToppedUp) {
+func (s *State) topUp(topUp *flashv1.ToppedUp) error {
 	if _, seen := s.topUps[topUp.GetTopUpId()]; seen {
-		return
+		return nil
 	}
 	s.topUps[topUp.GetTopUpId()] = struct{}{}
 	for _, item := range topUp.GetItems() {
+		if err := quantityOK(item.GetSku(), item.GetQuantity()); err != nil {
+			return err
+		}
 		shard := s.shard(item.GetSku())
 		shard.ToppedUp += item.GetQuantity()
 		shard.Available += item.GetQuantity()
 		shard.Inflows++
 	}
+	return nil
 }
 
 func (s *State) transferOut(out *flashv1.TransferredOut) error {
+	if err := quantityOK(out.GetSku(), out.GetQuantity()); err != nil {
+		return err
+	}
 	shard := s.shard(out.GetSku())
 	if shard.Available < out.GetQuantity() {
 		return fmt.Errorf("%w: %d of item %s transferred out, %d available", ErrCorrupt, out.GetQuantity(), out.GetSku(), shard.Available)

@@ -170,7 +170,7 @@ func (l *JetStream) Read(ctx context.Context, n int32, after, upTo uint64, each 
 	}
 	consumer, err := l.js.OrderedConsumer(ctx, l.stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{Subject(l.uid, n)}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq: after + 1, MaxResetAttempts: 3,
+		OptStartSeq: after + 1, MaxResetAttempts: 3, InactiveThreshold: readTimeout,
 	})
 	if err != nil {
 		return fmt.Errorf("reading partition %d: %w", n, err)

@@ -1,0 +1,127 @@
+package flash
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+)
+
+func TestOnlyThePartitionsOfAMemberThatGoesMove(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var members []member
+		for i := range rapid.IntRange(2, 12).Draw(t, "members") {
+			members = append(members, member{Name: fmt.Sprint("pod-", i)})
+		}
+		gone := rapid.IntRange(0, len(members)-1).Draw(t, "gone")
+		rest := without(members, members[gone].Name)
+		for n := range int32(64) {
+			before, after := pick(members, "uid", n), pick(rest, "uid", n)
+			if before != members[gone] && before != after {
+				t.Fatalf("partition %d moved from %s to %s although %s went", n, before.Name, after.Name, members[gone].Name)
+			}
+		}
+	})
+}
+
+func TestPartitionsSpreadOverMembers(t *testing.T) {
+	members := []member{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d"}}
+	counts := map[string]int{}
+	for n := range int32(1000) {
+		counts[pick(members, "uid", n).Name]++
+	}
+	for name, count := range counts {
+		if count < 200 || count > 300 {
+			t.Errorf("%s has %d of 1000 partitions", name, count)
+		}
+	}
+	if got := pick(nil, "uid", 0); got != (member{}) {
+		t.Errorf("an empty pool picks %v", got)
+	}
+}
+
+func testPool() *Pool {
+	return NewPool(Options{
+		Name: "self", Clock: time.Now, Random: rand.New(rand.NewPCG(1, 2)),
+		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	})
+}
+
+func TestMembers(t *testing.T) {
+	start := time.UnixMilli(1_000_000)
+	p := testPool()
+	h := p.membership.handler()
+	put := func(name string, after time.Duration) {
+		value, err := proto.Marshal(&flashv1.Member{Name: name, Address: name + ":8082"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Put(name, value, start.Add(after))
+	}
+	expect := func(when string, names ...string) {
+		t.Helper()
+		var got []string
+		for _, m := range p.view.Load().members {
+			got = append(got, m.Name)
+		}
+		if diff := cmp.Diff(names, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+	}
+
+	put("other", 0)
+	expect("before the pod itself is a member")
+	put("self", 0)
+	put("third", 0)
+	expect("all are there", "other", "self", "third")
+	h.Delete("third")
+	expect("one left", "other", "self")
+	put("self", 2*provision.MemberTTL)
+	expect("the other may still be late", "other", "self")
+	put("self", 2*provision.MemberTTL+time.Second)
+	expect("the other was not renewed, and nothing said so", "self")
+	put("other", 3*provision.MemberTTL)
+	h.Delete("self")
+	expect("while the pod itself is away, it keeps what it knew", "other", "self")
+}
+
+func TestPromotionsByName(t *testing.T) {
+	p := testPool()
+	h := p.promotionsHandler()
+	put := func(promotion *flashv1.Promotion) {
+		value, err := proto.Marshal(promotion)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Put(promotion.GetUid(), value, time.Now())
+	}
+	expect := func(when, uid string) {
+		t.Helper()
+		got := ""
+		if found := p.view.Load().byName["sale"]; found != nil {
+			got = found.sale.GetUid()
+		}
+		if got != uid {
+			t.Errorf("%s: found %q, want %q", when, got, uid)
+		}
+	}
+	put(&flashv1.Promotion{Uid: "new", Name: "sale", Partitions: 1, StartUnixMs: 2})
+	put(&flashv1.Promotion{Uid: "old", Name: "sale", Partitions: 1, StartUnixMs: 9, Closed: true})
+	expect("the one that is not closed", "new")
+	h.Put("broken", []byte{0xff}, time.Now())
+	put(&flashv1.Promotion{Uid: "none", Name: "sale", StartUnixMs: 99})
+	expect("what cannot be read does not count", "new")
+	h.Synced(map[string]struct{}{"old": {}})
+	expect("removed while nobody watched", "old")
+	h.Delete("old")
+	expect("removed", "")
+}

@@ -99,7 +99,7 @@ func TestClassOf(t *testing.T) {
 			t.Errorf("%s: the caller sees %v", tt.name, seen)
 		}
 	}
-	if known := rpcerr.New(connect.CodeNotFound, "X", "x"); database.RPCError(fmt.Errorf("in: %w", known)) != error(known) {
+	if known := rpcerr.New(connect.CodeNotFound, "X", "x"); !errors.Is(database.RPCError(fmt.Errorf("in: %w", known)), known) {
 		t.Error("an error that was made for the caller does not reach it")
 	}
 	if !database.UniqueViolation(pg("23505")) || database.UniqueViolation(pg("23503")) {

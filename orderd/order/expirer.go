@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
 )
 
@@ -38,11 +39,12 @@ func (o WorkerOptions) loop(kind string, work lease.Work) (*lease.Loop, error) {
 type Expirer struct {
 	store *Store
 	loop  *lease.Loop
+	log   *slog.Logger
 }
 
 // NewExpirer makes an expirer; Run starts it.
 func NewExpirer(o WorkerOptions) (*Expirer, error) {
-	e := &Expirer{store: o.Store}
+	e := &Expirer{store: o.Store, log: o.Logger}
 	var err error
 	e.loop, err = o.loop("expiry", e.work)
 	return e, err
@@ -65,5 +67,17 @@ func (e *Expirer) work(ctx context.Context, bucket int64) (bool, error) {
 	if len(ids) == 0 {
 		return false, nil
 	}
-	return len(ids) == expireBatch, e.store.Expire(ctx, ids, now)
+	err = e.store.Expire(ctx, ids, now)
+	if err == nil || database.ClassOf(err) != database.Final || len(ids) == 1 {
+		return len(ids) == expireBatch, err
+	}
+	// One order that cannot be expired must not keep the others from it.
+	var last error
+	for _, id := range ids {
+		if err := e.store.Expire(ctx, []uuid.UUID{id}, now); err != nil {
+			e.log.Error("an order cannot be expired", "order", id, "error", err)
+			last = err
+		}
+	}
+	return false, last
 }

@@ -33,8 +33,8 @@ type AcceptedItem struct {
 // Materialize writes accepted orders to the database in one transaction; those that are there already
 // stay as they are. A few hundred a call are best. An error means that none was written.
 func (s *Store) Materialize(ctx context.Context, accepted []Accepted) error {
-	orders, skus, err := acceptedOrders(accepted)
-	if err != nil || len(orders) == 0 {
+	wanted, skus, err := acceptedOrders(accepted)
+	if err != nil || len(wanted) == 0 {
 		return err
 	}
 	var placed []change
@@ -44,11 +44,12 @@ func (s *Store) Materialize(ctx context.Context, accepted []Accepted) error {
 		if err != nil {
 			return err
 		}
-		fresh, err := insert(ctx, tx, orders)
-		if err != nil || len(fresh) == 0 {
+		placed, err = insert(ctx, tx, wanted)
+		if err != nil || len(placed) == 0 {
 			return err
 		}
-		for _, o := range fresh {
+		orders := ordersOf(placed)
+		for _, o := range orders {
 			for i, l := range o.Lines {
 				sku, ok := titles[l.SKU]
 				if !ok {
@@ -56,27 +57,26 @@ func (s *Store) Materialize(ctx context.Context, accepted []Accepted) error {
 				}
 				o.Lines[i].Title = sku.Title
 			}
-			placed = append(placed, change{order: o, event: Place, actor: actorFlash, at: o.CreatedAt})
 		}
 		var b pgx.Batch
-		queueLines(&b, fresh)
+		queueLines(&b, orders)
 		if err := queueRecords(&b, placed); err != nil {
 			return err
 		}
 		return tx.SendBatch(ctx, &b).Close()
 	})
 	if err != nil {
-		return fmt.Errorf("materializing %d orders: %w", len(orders), err)
+		return fmt.Errorf("materializing %d orders: %w", len(wanted), err)
 	}
 	s.metrics.count(placed)
 	return nil
 }
 
-// acceptedOrders are the orders to write, each once, by rising id, and the SKUs in them.
-func acceptedOrders(accepted []Accepted) ([]*Order, []string, error) {
+// acceptedOrders are the orders to place, each once, by rising id, and the SKUs in them.
+func acceptedOrders(accepted []Accepted) ([]change, []string, error) {
 	seen := make(map[uuid.UUID]bool, len(accepted))
 	skus := make(map[string]bool)
-	var orders []*Order
+	var changes []change
 	var codes []string
 	for _, a := range accepted {
 		if seen[a.OrderID] {
@@ -99,18 +99,27 @@ func acceptedOrders(accepted []Accepted) ([]*Order, []string, error) {
 			return nil, nil, fmt.Errorf("accepted order %s cannot be written", a.OrderID)
 		}
 		o.Total = sum
-		if _, err := step(o, Place, o.CreatedAt, actorFlash, ""); err != nil {
+		c, err := step(o, Place, o.CreatedAt, actorFlash, "")
+		if err != nil {
 			return nil, nil, err
 		}
-		orders = append(orders, o)
+		changes = append(changes, c)
 	}
-	slices.SortFunc(orders, func(a, b *Order) int { return slices.Compare(a.ID[:], b.ID[:]) })
-	return orders, codes, nil
+	slices.SortFunc(changes, func(a, b change) int { return slices.Compare(a.order.ID[:], b.order.ID[:]) })
+	return changes, codes, nil
+}
+
+func ordersOf(changes []change) []*Order {
+	orders := make([]*Order, len(changes))
+	for i, c := range changes {
+		orders[i] = c.order
+	}
+	return orders
 }
 
 // insert writes the orders that are not there yet and returns those.
-func insert(ctx context.Context, tx pgx.Tx, orders []*Order) ([]*Order, error) {
-	rows, err := tx.Query(ctx, insertSQL, insertArgs(orders)...)
+func insert(ctx context.Context, tx pgx.Tx, wanted []change) ([]change, error) {
+	rows, err := tx.Query(ctx, insertSQL, insertArgs(ordersOf(wanted))...)
 	if err != nil {
 		return nil, fmt.Errorf("writing orders: %w", err)
 	}
@@ -122,5 +131,5 @@ func insert(ctx context.Context, tx pgx.Tx, orders []*Order) ([]*Order, error) {
 	for _, id := range ids {
 		isNew[id] = true
 	}
-	return slices.DeleteFunc(slices.Clone(orders), func(o *Order) bool { return !isNew[o.ID] }), nil
+	return slices.DeleteFunc(slices.Clone(wanted), func(c change) bool { return !isNew[c.order.ID] }), nil
 }

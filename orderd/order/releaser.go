@@ -83,12 +83,28 @@ func (r *Releaser) work(ctx context.Context, bucket int64) (bool, error) {
 	for i, o := range outcomes {
 		byOutcome[o] = append(byOutcome[o], waiting[i])
 	}
-	if err := r.store.settleReleases(ctx, byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED], byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED]); err != nil {
+	if err := r.settle(ctx, byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED], byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED]); err != nil {
 		return false, err
 	}
 	failed := byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_UNSPECIFIED]
 	r.store.metrics.releases.WithLabelValues("failed").Add(float64(len(failed)))
 	return len(waiting) == releaseBatch, r.store.postpone(ctx, failed)
+}
+
+// settle writes what became of releases; one that cannot be written does not keep the others from it.
+func (r *Releaser) settle(ctx context.Context, released, closed []release) error {
+	err := r.store.settleReleases(ctx, released, closed)
+	if err == nil || database.ClassOf(err) != database.Final {
+		return err
+	}
+	last := r.store.settleReleases(ctx, released, nil)
+	for i, c := range closed {
+		if err := r.store.settleReleases(ctx, nil, closed[i:i+1]); err != nil {
+			r.log.Error("a release cannot be credited", "order", c.OrderID, "promotion", c.PromotionUID, "error", err)
+			last = err
+		}
+	}
+	return last
 }
 
 // ask calls the flash pool for every release, some at a time. No transaction is open meanwhile.

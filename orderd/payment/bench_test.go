@@ -83,7 +83,7 @@ func BenchmarkFlashOrders(b *testing.B) {
 		start = time.Now()
 		handler := payment.NotificationHandler(service)
 		inParallel(func(i int) {
-			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(bodies[i]))
+			r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", strings.NewReader(bodies[i]))
 			r.SetPathValue("provider", "sandbox")
 			r.Header.Set(sandbox.SignatureHeader, sb.Sign([]byte(bodies[i]), time.Now()))
 			w := httptest.NewRecorder()

@@ -41,7 +41,7 @@ func newShop(o podOptions) *shop {
 	var err error
 	s.pod, err = startPod(s.databaseURL, o)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(s.pod.stop)
+	DeferCleanup(s.stop)
 	s.clients = clientsOf(s.url)
 	return s
 }
@@ -52,12 +52,12 @@ func (s *shop) requestID() string { return "r" + strconv.FormatInt(s.requests.Ad
 // sell puts a SKU on sale for 250 fen with so many in stock.
 func (s *shop) sell(ctx context.Context, sku string, quantity int64) {
 	GinkgoHelper()
-	_, err := s.clients.catalog.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
+	_, err := s.catalog.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
 		Sku: sku, Title: "A " + sku, Price: &moneyv1.Money{Amount: 250, Currency: "CNY"}, OnSale: true,
 	}})
 	Expect(err).NotTo(HaveOccurred())
 	if quantity > 0 {
-		_, err = s.clients.catalog.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: s.requestID(), Sku: sku, Delta: quantity})
+		_, err = s.catalog.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: s.requestID(), Sku: sku, Delta: quantity})
 		Expect(err).NotTo(HaveOccurred())
 	}
 }
@@ -181,6 +181,6 @@ func (s *shop) count(ctx context.Context, table, condition string, args ...any) 
 // failWith matches an RPC's error by its code and reason.
 func failWith(code connect.Code, reason string) types.GomegaMatcher {
 	return And(HaveOccurred(),
-		WithTransform(func(err error) connect.Code { return connect.CodeOf(err) }, Equal(code)),
+		WithTransform(connect.CodeOf, Equal(code)),
 		WithTransform(rpcerr.Reason, Equal(reason)))
 }

@@ -19,18 +19,16 @@ import (
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
-// run runs a worker until the spec ends, or until the function it returns is called.
-func run(worker interface{ Run(context.Context) error }) (stop func()) {
+// run runs a worker until the spec ends.
+func run(worker interface{ Run(context.Context) error }) {
 	GinkgoHelper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- worker.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
+	DeferCleanup(func() {
 		cancel()
 		Eventually(done).WithTimeout(patience).Should(Receive(Succeed()))
 	})
-	DeferCleanup(stop)
-	return stop
 }
 
 func (s *shop) workerOptions(name string) order.WorkerOptions {
@@ -65,6 +63,22 @@ var _ = Describe("The expirer", func() {
 		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 96, Reserved: 3, Deducted: 1}))
 		Expect(s.count(ctx, "orders", "cancel_reason = 'EXPIRED'")).To(Equal(int64(20)))
 		Expect(s.count(ctx, "outbox", "event = 'cancelled'")).To(Equal(int64(20)))
+	})
+
+	It("does not let one order that it cannot expire stop the others", func(ctx context.Context) {
+		s := newShop(podOptions{})
+		s.sell(ctx, "tea", 100)
+		s.sell(ctx, "cup", 100)
+		s.place(ctx, "ann", "cup", 1)
+		_, err := s.pool.Exec(ctx, "UPDATE stock SET reserved = 0 WHERE sku = 'cup'")
+		Expect(err).NotTo(HaveOccurred())
+		for i := range 40 {
+			s.place(ctx, fmt.Sprintf("b%d", i), "tea", 1)
+		}
+		s.clock.advance(paymentTimeout + time.Second)
+		run(s.expirer())
+		Eventually(func() stock.Levels { return s.levels(ctx, "tea") }).WithTimeout(patience).Should(Equal(stock.Levels{Available: 100}))
+		Expect(s.count(ctx, "orders", "state = 'PENDING_PAYMENT'")).To(Equal(int64(1)))
 	})
 
 	It("goes on after the database was away", func(ctx context.Context) {

@@ -71,6 +71,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update;patch,namespace=orderd-system
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch,namespace=orderd-system
 
 // SetupWithManager registers the reconciler and what wakes it up.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {

@@ -21,13 +21,9 @@ import (
 
 const (
 	// relayBatch is how many events one visit to a bucket publishes.
-	relayBatch = 256
-	// relayParallel orders of a bucket have an event on its way at once.
-	relayParallel = 16
-	// publishTimeout bounds waiting for JetStream's acknowledgement of one event.
-	publishTimeout = 5 * time.Second
-	ensureTimeout  = 5 * time.Second
-	lagInterval    = 5 * time.Second
+	relayBatch    = 256
+	ensureTimeout = 5 * time.Second
+	lagInterval   = 5 * time.Second
 	// maxLag is where counting unpublished events stops.
 	maxLag = 100_000
 )
@@ -164,52 +160,6 @@ func (r *Relay) restart(bucket int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.after, bucket)
-}
-
-// publish publishes many orders' events at once and each order's one after the other, and returns
-// those that were acknowledged. An order's events after one that failed wait for the next time.
-func (r *Relay) publish(ctx context.Context, rows []*row) ([]*row, error) {
-	var mu sync.Mutex
-	var published []*row
-	var errs error
-	var g errgroup.Group
-	g.SetLimit(relayParallel)
-	for len(rows) > 0 {
-		n := 1
-		for n < len(rows) && rows[n].OrderID == rows[0].OrderID {
-			n++
-		}
-		events := rows[:n]
-		rows = rows[n:]
-		g.Go(func() error {
-			done, err := r.publishOrder(ctx, events)
-			mu.Lock()
-			defer mu.Unlock()
-			published = append(published, events[:done]...)
-			if err != nil && errs == nil {
-				errs = err
-			}
-			return nil
-		})
-	}
-	_ = g.Wait()
-	return published, errs
-}
-
-func (r *Relay) publishOrder(ctx context.Context, events []*row) (done int, err error) {
-	for _, e := range events {
-		publishing, cancel := context.WithTimeout(ctx, publishTimeout)
-		_, err := r.js.PublishMsg(publishing, e.message(r.source), jetstream.WithMsgID(e.id()), jetstream.WithExpectStream(Stream))
-		cancel()
-		if err != nil {
-			r.metrics.failed.Inc()
-			return done, fmt.Errorf("publishing event %s: %w", e.id(), err)
-		}
-		done++
-		r.metrics.published.WithLabelValues(e.Event).Inc()
-		r.metrics.delay.Observe(r.now().Sub(e.CreatedAt).Seconds())
-	}
-	return done, nil
 }
 
 func (r *Relay) remove(ctx context.Context, bucket int64, published []*row) error {

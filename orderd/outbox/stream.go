@@ -31,7 +31,7 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) err
 	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: Stream, Description: "What happened to orders, as CloudEvents.", Subjects: []string{subjectPrefix + ">"},
 		Storage: jetstream.FileStorage, Replicas: replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-		MaxAge: retention, Duplicates: duplicateWindow, MaxMsgSize: maxEventBytes,
+		MaxAge: retention, Duplicates: duplicateWindow, MaxMsgSize: maxEventBytes, AllowAtomicPublish: true,
 	})
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", Stream, err)
@@ -49,5 +49,7 @@ func (r *row) message(source string) *nats.Msg {
 	} {
 		msg.Header.Set(name, value)
 	}
+	msg.Header.Set(jetstream.MsgIDHeader, r.id())
+	msg.Header.Set(jetstream.ExpectedStreamHeader, Stream)
 	return msg
 }

@@ -2,16 +2,19 @@ package standard_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	. "github.com/onsi/ginkgo/v2"
@@ -19,7 +22,6 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
-	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/orderd/payment"
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
@@ -95,17 +97,22 @@ func (dyingProvider) Create(context.Context, payment.Charge) (payment.Session, e
 	return payment.Session{}, nil
 }
 
-// dyingJetStream dies once an event has been acknowledged.
-type dyingJetStream struct{ jetstream.JetStream }
-
-func (d dyingJetStream) PublishMsg(ctx context.Context, msg *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	ack, err := d.JetStream.PublishMsg(ctx, msg, opts...)
-	if err == nil {
-		die()
-	}
-	return ack, err
+// dyingDial connects to the database, and dies before a deletion from the outbox is sent.
+func dyingDial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	return dyingConn{conn}, err
 }
 
+type dyingConn struct{ net.Conn }
+
+func (c dyingConn) Write(sent []byte) (int, error) {
+	if bytes.Contains(sent, []byte("DELETE FROM outbox")) {
+		die()
+	}
+	return c.Conn.Write(sent)
+}
+
+// relayAndDie dies once events have been acknowledged.
 func relayAndDie() {
 	conn, err := nats.Connect(os.Getenv(natsVariable))
 	if err != nil {
@@ -117,13 +124,19 @@ func relayAndDie() {
 		fmt.Fprintln(os.Stderr, err)
 		return
 	}
-	pool, err := database.Open(context.Background(), os.Getenv(databaseVariable), connections)
+	config, err := pgxpool.ParseConfig(os.Getenv(databaseVariable))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	config.ConnConfig.DialFunc = dyingDial
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return
 	}
 	relay, err := outbox.NewRelay(outbox.RelayOptions{
-		Pool: pool, JetStream: dyingJetStream{js}, Replicas: 1, Source: merchant, Worker: "dying",
+		Pool: pool, JetStream: js, Replicas: 1, Source: merchant, Worker: "dying",
 		Interval: 20 * time.Millisecond, TTL: time.Second, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

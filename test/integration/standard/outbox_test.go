@@ -2,6 +2,7 @@ package standard_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -105,16 +106,21 @@ var _ = Describe("The outbox", func() {
 		js := server.JetStream(GinkgoTB())
 		s.sell(ctx, "tea", 100)
 		o := s.place(ctx, "ann", "tea", 2)
+		charged := s.charge(ctx, o)
 		s.cancel(ctx, o)
 		startChild(childDiesAfterPublishing, s.databaseURL, server.URL()).killed()
-		Expect(events(ctx, js)).To(HaveLen(1))
+		Expect(events(ctx, js)).To(HaveLen(2))
 		Expect(s.count(ctx, "outbox", "true")).To(Equal(int64(2)), "nothing was deleted")
+		By("with a later event of the same order beside them")
+		n := s.notification(charged.GetPayment())
+		Expect(s.send(ctx, s.url, n)).To(Equal(204))
 		run(s.relay(js, "next"))
 		s.drained(ctx)
 		published := events(ctx, js)
-		Expect(published).To(HaveLen(2))
-		Expect(published[0].Header.Get("ce-id")).To(Equal(o.GetOrderId() + ".1"))
-		Expect(published[1].Header.Get("ce-id")).To(Equal(o.GetOrderId() + ".2"))
+		Expect(published).To(HaveLen(3))
+		for i, e := range published {
+			Expect(e.Header.Get("ce-id")).To(Equal(fmt.Sprintf("%s.%d", o.GetOrderId(), i+1)))
+		}
 	})
 
 	It("waits for JetStream while that is away", func(ctx context.Context) {

@@ -3,6 +3,8 @@
 package testkube
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,12 +12,14 @@ import (
 	"runtime"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-
-	kruntime "k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 )
@@ -27,8 +31,6 @@ const startTimeout = 90 * time.Second
 type Environment struct {
 	// Config reaches it as an administrator.
 	Config *rest.Config
-	// Kubeconfig is the same as a file's content, for child processes.
-	Kubeconfig []byte
 	// Client knows orderd's and Kubernetes' own types, and reads nothing from a cache.
 	Client client.Client
 	// Scheme has the types the client knows.
@@ -69,7 +71,38 @@ func Start() (*Environment, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("testkube: making a client: %w", err), env.Stop())
 	}
-	return &Environment{Config: config, Kubeconfig: env.KubeConfig, Client: c, Scheme: scheme, env: env}, nil
+	return &Environment{Config: config, Client: c, Scheme: scheme, env: env}, nil
+}
+
+// Operator returns a way to reach the API server with no other rights than those that the operator has
+// in production, as a configuration and as a kubeconfig file's content.
+func (e *Environment) Operator(ctx context.Context) (*rest.Config, []byte, error) {
+	raw, err := os.ReadFile(filepath.Join(repository(), "config", "rbac", "role.yaml"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("testkube: reading the operator's role: %w", err)
+	}
+	role := &rbacv1.ClusterRole{}
+	// The file's first document is the ClusterRole, the second the Role for leader election.
+	if err := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(raw), len(raw)).Decode(role); err != nil {
+		return nil, nil, fmt.Errorf("testkube: parsing the operator's role: %w", err)
+	}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: role.Name}},
+	}
+	if err := errors.Join(e.Client.Create(ctx, role), e.Client.Create(ctx, binding)); err != nil {
+		return nil, nil, fmt.Errorf("testkube: granting the operator's role: %w", err)
+	}
+	user, err := e.env.AddUser(envtest.User{Name: role.Name}, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("testkube: adding user %s: %w", role.Name, err)
+	}
+	kubeconfig, err := user.KubeConfig()
+	if err != nil {
+		return nil, nil, fmt.Errorf("testkube: writing the kubeconfig of user %s: %w", role.Name, err)
+	}
+	return user.Config(), kubeconfig, nil
 }
 
 // Stop ends the API server and etcd.

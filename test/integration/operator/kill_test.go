@@ -129,7 +129,7 @@ func (l deadlyLog) Close(ctx context.Context, p *flashv1.Promotion) ([]provision
 func (w *world) operateUntilKilled(point string) <-chan struct{} {
 	GinkgoHelper()
 	kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
-	Expect(os.WriteFile(kubeconfig, kube.Kubeconfig, 0o600)).To(Succeed())
+	Expect(os.WriteFile(kubeconfig, operatorKubeconfig, 0o600)).To(Succeed())
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), killAfterVariable+"="+point, kubeconfigVariable+"="+kubeconfig, namespaceVariable+"="+w.namespace)
 	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter

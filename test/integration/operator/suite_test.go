@@ -10,11 +10,17 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/orderd-dev/orderd/test/testkube"
 )
 
-var kube *testkube.Environment
+var (
+	kube *testkube.Environment
+	// operatorConfig and operatorKubeconfig reach the API server with the operator's rights.
+	operatorConfig     *rest.Config
+	operatorKubeconfig []byte
+)
 
 func TestOperator(t *testing.T) {
 	RegisterFailHandler(Fail)
@@ -24,12 +30,14 @@ func TestOperator(t *testing.T) {
 	RunSpecs(t, "operator")
 }
 
-var _ = BeforeSuite(func() {
+var _ = BeforeSuite(func(ctx SpecContext) {
 	var err error
 	kube, err = testkube.Start()
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(kube.Stop()).To(Succeed()) })
-})
+	operatorConfig, operatorKubeconfig, err = kube.Operator(ctx)
+	Expect(err).NotTo(HaveOccurred())
+}, NodeTimeout(2*time.Minute))
 
 // newNamespace makes a namespace that no other spec uses. envtest never removes one.
 func newNamespace(ctx context.Context) string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -86,22 +85,13 @@ func (w *world) secret(ctx context.Context, name, key, value string) {
 	Expect(kube.Client.Create(ctx, s)).To(Succeed())
 }
 
-// operate runs an operator for this namespace until stop is called or the spec ends.
-func (w *world) operate() (stop func()) {
-	GinkgoHelper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- run.Run(ctx, w.options()) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		Eventually(done).Should(Receive(BeNil()))
+// operate runs an operator for this namespace until the spec ends.
+func (w *world) operate() {
+	background(func(ctx context.Context) error {
+		return run.Run(ctx, run.Options{
+			Config: operatorConfig, MetricsAddress: "0", HealthAddress: "0", Watched: w.namespace, Clock: w.now, Log: w.log,
+		})
 	})
-	DeferCleanup(stop)
-	return stop
-}
-
-func (w *world) options() run.Options {
-	return run.Options{Config: kube.Config, MetricsAddress: "0", HealthAddress: "0", Watched: w.namespace, Clock: w.now, Log: w.log}
 }
 
 // materialize runs a worker's materializer until the spec ends.

@@ -1,0 +1,111 @@
+package specs
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/orderd/config"
+)
+
+func sample() *v1alpha1.OrderCluster {
+	return &v1alpha1.OrderCluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "shop", UID: "uid"},
+		Spec: v1alpha1.OrderClusterSpec{
+			Image:    "orderd:1",
+			Database: v1alpha1.DatabaseSpec{URLSecretRef: v1alpha1.SecretKeyReference{Name: "db", Key: "url"}},
+			Messaging: v1alpha1.MessagingSpec{
+				URL: "nats://nats:4222", CredentialsSecretRef: &v1alpha1.SecretKeyReference{Name: "nats", Key: "creds"},
+			},
+			Payments: []v1alpha1.PaymentSpec{{
+				Provider: v1alpha1.PaymentProviderSandbox, PublicURL: "https://shop.example",
+				SecretRef: v1alpha1.SecretKeyReference{Name: "pay", Key: "k"},
+			}},
+			Orders: v1alpha1.OrdersSpec{PaymentTimeout: &metav1.Duration{Duration: 7 * time.Minute}},
+		},
+	}
+}
+
+func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
+	raw, err := Config(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(raw), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range config.Roles() {
+		if err := got.Validate(role); err != nil {
+			t.Errorf("role %s: %v", role, err)
+		}
+	}
+	want := config.Default()
+	want.Cluster = "ns/shop"
+	want.Database.URLFile = "/etc/orderd/secrets/database/url"
+	want.Messaging = config.Messaging{URL: "nats://nats:4222", CredentialsFile: "/etc/orderd/secrets/messaging/creds", Replicas: 1}
+	want.Orders = config.Orders{PaymentTimeout: config.Duration(7 * time.Minute), IDKeyFile: "/etc/orderd/secrets/keys/order-id-key"}
+	want.Flash.PeerURL = "http://shop-flash.ns.svc:8082"
+	want.Payments = []config.Payment{{
+		Provider: "sandbox", SecretFile: "/etc/orderd/secrets/payments-sandbox/key",
+		PublicURL: "https://shop.example", NotifyURL: "http://shop-standard.ns.svc:8080",
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Config() (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheSameInputGivesTheSameObjects(t *testing.T) {
+	render := func() string {
+		var all []any
+		for _, pool := range Pools() {
+			for _, o := range Pool(sample(), pool, "hash", 2) {
+				all = append(all, o)
+			}
+		}
+		for _, o := range Migration(sample(), "config", "revision", 1) {
+			all = append(all, o)
+		}
+		raw, err := json.Marshal(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	if diff := cmp.Diff(render(), render()); diff != "" {
+		t.Errorf("the second time differs:\n%s", diff)
+	}
+}
+
+func TestRevisionChangesWithWhatIsMigrated(t *testing.T) {
+	base := Revision(sample(), "config", "1")
+	other := sample()
+	other.Spec.Image = "orderd:2"
+	for name, got := range map[string]string{
+		"image": Revision(other, "config", "1"), "configuration": Revision(sample(), "other", "1"), "Secret": Revision(sample(), "config", "2"),
+	} {
+		if got == base {
+			t.Errorf("the same revision for another %s", name)
+		}
+	}
+	if hash("ab", "c") == hash("a", "bc") {
+		t.Error("parts run into each other")
+	}
+}
+
+func TestNamesFitIntoALabel(t *testing.T) {
+	longest := "a234567890123456789012345678901234567890"
+	if got := MigrationName(longest, Revision(sample(), "", ""), 99); len(got) > 63 {
+		t.Errorf("%s has %d characters, more than a Job's name may", got, len(got))
+	}
+}

@@ -21,25 +21,33 @@ import (
 	"github.com/orderd-dev/orderd/hack/demo/sale"
 )
 
+// saleWithin is how long a sale may take, from the seeding to the last payment.
+const saleWithin = 10 * time.Minute
+
 var _ = Describe("a sale", Ordered, func() {
-	It("keeps its promises though a flash pod and the operator are killed in the middle of it", func(ctx context.Context) {
+	DescribeTable("keeps its promises though in the middle of it", func(ctx context.Context, victims ...victim) {
 		facts, err := sale.Run(ctx, sale.Options{
 			Kube: up.Kube, Cluster: up.Cluster, Promotion: withPlenty(up.Promotion), Image: cluster.Images.Demo,
-			Run: fmt.Sprintf("%x", time.Now().Unix()), StartIn: time.Minute, Length: 25 * time.Second,
+			Run: fmt.Sprintf("%x", time.Now().Unix()), StartIn: 45 * time.Second, Length: 25 * time.Second,
 			Buyers: 12_000, InFlight: 128, RushSeconds: 18, Seed: uint64(GinkgoRandomSeed()), // #nosec G115
-			Live: killFlashPodAndOperator, Log: logger(), Progress: GinkgoWriter,
+			Live: func(ctx context.Context, p plan.Plan) error { return kill(ctx, p, victims) },
+			Log:  logger(), Progress: GinkgoWriter,
 		})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(report.Broken(facts)).To(BeEmpty())
 		By("selling out what is scarce and giving back what is plenty")
-		for i, it := range facts.Items {
-			if it.SKU == facts.Plan.Items[len(facts.Plan.Items)-1].SKU {
+		plenty := facts.Plan.Items[len(facts.Plan.Items)-1].SKU
+		for _, it := range facts.Items {
+			if it.SKU == plenty {
 				Expect(it.Left).To(BeNumerically(">", 0), it.SKU)
-				continue
+			} else {
+				Expect(it.Left).To(BeZero(), it.SKU)
 			}
-			Expect(facts.Items[i].Left).To(BeZero(), it.SKU)
 		}
-	}, NodeTimeout(10*time.Minute))
+	},
+		Entry("NATS and a worker are killed", NodeTimeout(saleWithin), victim{"orderd-eval", "app.kubernetes.io/name=nats"}, victim{"", "app.kubernetes.io/component=worker"}),
+		Entry("a flash pod and the operator are killed", NodeTimeout(saleWithin), victim{"", "app.kubernetes.io/component=flash"}, victim{"orderd-system", "app.kubernetes.io/name=orderd-operator"}),
+	)
 
 	It("ends with conditions that kubectl wait and GitOps tools read", func(ctx context.Context) {
 		promo := &v1alpha1.PromotionEvent{}
@@ -90,27 +98,28 @@ func withPlenty(sample *unstructured.Unstructured) *unstructured.Unstructured {
 	return promo
 }
 
-// killFlashPodAndOperator ends a flash pod without a warning as soon as orders come in, then the operator.
-func killFlashPodAndOperator(ctx context.Context, p plan.Plan) error {
+// victim is a pod that is killed: one of those with the labels. An empty namespace is the OrderCluster's.
+type victim struct{ namespace, labels string }
+
+// kill ends the pods without a warning as soon as the sale is live.
+func kill(ctx context.Context, p plan.Plan, victims []victim) error {
 	if err := up.Kube.Wait(ctx, "promotionevent/"+p.Promotion, "jsonpath={.status.phase}=Live", time.Minute); err != nil {
 		return err
 	}
-	for _, victim := range []struct {
-		kube     kube.Kube
-		selector string
-	}{
-		{up.Kube, "app.kubernetes.io/component=flash"},
-		{up.System, "app.kubernetes.io/name=orderd-operator"},
-	} {
-		pods, err := victim.kube.Run(ctx, "get", "pods", "-l", victim.selector, "--field-selector=status.phase=Running", "-o", "name")
+	for _, v := range victims {
+		k := up.Kube
+		if v.namespace != "" {
+			k = cluster.Kube(v.namespace)
+		}
+		pods, err := k.Run(ctx, "get", "pods", "-l", v.labels, "--field-selector=status.phase=Running", "-o", "name")
 		if err != nil {
 			return err
 		}
 		names := strings.Fields(pods)
 		if len(names) == 0 {
-			return fmt.Errorf("no pod to kill: %s", victim.selector)
+			return fmt.Errorf("no pod to kill: %s", v.labels)
 		}
-		if _, err := victim.kube.Run(ctx, "delete", names[0], "--grace-period=0", "--force"); err != nil {
+		if _, err := k.Run(ctx, "delete", names[0], "--grace-period=0", "--force"); err != nil {
 			return err
 		}
 		GinkgoWriter.Printf("killed %s %s after the start\n", names[0], time.Since(p.Start))

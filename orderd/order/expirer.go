@@ -14,23 +14,30 @@ import (
 	"github.com/orderd-dev/orderd/orderd/lease"
 )
 
-// expireBatch is how many orders one transaction expires.
-const expireBatch = 200
+const (
+	// expireBatch is how many orders one transaction expires.
+	expireBatch = 200
+	// expireInterval is between looks for expired orders, a query a bucket.
+	expireInterval = time.Second
+)
 
 // WorkerOptions are what the order package's background work takes. Store, Worker and Logger have to be set.
 type WorkerOptions struct {
 	Store *Store
 	// Worker names this process among the live workers: the pod's name.
 	Worker string
-	// Interval between looks for new work, and TTL of a lease; the lease package's defaults if zero.
+	// Interval between looks for new work, and TTL of a lease; sensible ones if zero.
 	Interval, TTL time.Duration
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer
 }
 
-func (o WorkerOptions) loop(kind string, work lease.Work) (*lease.Loop, error) {
+func (o WorkerOptions) loop(kind string, interval time.Duration, work lease.Work) (*lease.Loop, error) {
+	if o.Interval > 0 {
+		interval = o.Interval
+	}
 	return lease.NewLoop(lease.Options{
-		Pool: o.Store.pool, Kind: kind, Worker: o.Worker, Work: work, Interval: o.Interval, TTL: o.TTL,
+		Pool: o.Store.pool, Kind: kind, Worker: o.Worker, Work: work, Interval: interval, TTL: o.TTL,
 		Clock: o.Store.now, Logger: o.Logger, Registerer: o.Registerer,
 	})
 }
@@ -46,7 +53,7 @@ type Expirer struct {
 func NewExpirer(o WorkerOptions) (*Expirer, error) {
 	e := &Expirer{store: o.Store, log: o.Logger}
 	var err error
-	e.loop, err = o.loop("expiry", e.work)
+	e.loop, err = o.loop("expiry", expireInterval, e.work)
 	return e, err
 }
 

@@ -19,6 +19,8 @@ import (
 const (
 	releaseBatch    = 64
 	releaseParallel = 16
+	// releaseInterval is between looks for releases, a query a bucket.
+	releaseInterval = 500 * time.Millisecond
 	// releaseTimeout bounds one call to a partition's owner.
 	releaseTimeout    = 5 * time.Second
 	firstReleaseDelay = 200 * time.Millisecond
@@ -50,7 +52,7 @@ type Releaser struct {
 func NewReleaser(o WorkerOptions, flash FlashReleaser) (*Releaser, error) {
 	r := &Releaser{store: o.Store, flash: flash, log: o.Logger}
 	var err error
-	r.loop, err = o.loop("release", r.work)
+	r.loop, err = o.loop("release", releaseInterval, r.work)
 	return r, err
 }
 

@@ -188,7 +188,7 @@ func TestFoldingGivesTheDecidedState(t *testing.T) {
 					land(&flashv1.Record{Kind: &flashv1.Record_TransferredOut{TransferredOut: &flashv1.TransferredOut{Sku: sku, Quantity: q}}}, false)
 				}
 			},
-			"fence": func(t *rapid.T) {
+			"fence": func(*rapid.T) {
 				land(&flashv1.Record{Kind: &flashv1.Record_Fenced{Fenced: &flashv1.Fenced{Owner: "pod"}}}, false)
 			},
 		})

@@ -26,6 +26,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/materializer"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/orderid"
@@ -40,6 +41,8 @@ const (
 
 	childOwner        = "owner"
 	childMaterializer = "materializer"
+	childGiver        = "giver"
+	childAsker        = "asker"
 	// childRequests is how many buyers the owner that dies serves at once.
 	childRequests = 20
 )
@@ -49,7 +52,7 @@ func TestMain(m *testing.M) {
 	switch part := os.Getenv(childVariable); part {
 	case "":
 		os.Exit(m.Run())
-	case childOwner, childMaterializer:
+	case childOwner, childMaterializer, childGiver, childAsker:
 		if err := child(part); err != nil {
 			fmt.Fprintln(os.Stderr, "child:", err)
 			os.Exit(1)
@@ -105,10 +108,14 @@ func child(part string) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if part == childOwner {
+	switch part {
+	case childOwner:
 		return ownThenDie(ctx, js, p, log)
+	case childMaterializer:
+		return materializeThenDie(ctx, js, log)
+	default:
+		return transferThenDie(ctx, js, part, log)
 	}
-	return materializeThenDie(ctx, js, log)
 }
 
 // ownThenDie serves buyers until the first append of reservations has landed.
@@ -135,6 +142,53 @@ func ownThenDie(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotio
 		group.Go(func() { _, _ = o.Reserve(ctx, childRequest(p, i)) })
 	}
 	group.Wait()
+	return ctx.Err()
+}
+
+// dyingGiver dies as soon as the batch that moves stock away has landed.
+type dyingGiver struct{ plog.Log }
+
+func (l dyingGiver) AppendBatch(ctx context.Context, entries []plog.Entry) (uint64, error) {
+	sequence, err := l.Log.AppendBatch(ctx, entries)
+	if err == nil {
+		die()
+	}
+	return sequence, err
+}
+
+// dyingAsker dies when it would sell from stock that just came into its shard.
+func dyingAsker(log plog.Log) plog.Log {
+	return &wrappedLog{log, func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
+		came := false
+		if entry.Record.GetReserved() != nil {
+			err := log.Read(ctx, entry.Partition, entry.Expected-1, entry.Expected, func(_ uint64, last *flashv1.Record) error {
+				came = last.GetTransferredIn() != nil
+				return nil
+			})
+			if err != nil {
+				return 0, err
+			}
+		}
+		if came {
+			die()
+		}
+		return log.Append(ctx, entry)
+	}}
+}
+
+// transferThenDie is a pod that serves until a transfer has landed: one that it gives, and has not
+// answered; or one that it asked for, and has not sold from.
+func transferThenDie(ctx context.Context, js jetstream.JetStream, part string, log *slog.Logger) error {
+	wrap := dyingAsker
+	if part == childGiver {
+		wrap = func(log plog.Log) plog.Log { return dyingGiver{log} }
+	}
+	pod, err := runPod(js, "pod-child", wrap, log)
+	if err != nil {
+		return err
+	}
+	defer pod.stop()
+	<-ctx.Done()
 	return ctx.Err()
 }
 
@@ -199,3 +253,32 @@ var _ = Describe("An owner that is killed after its append and before its answer
 		Expect(sales(ctx, js, p)["a"].Sold).To(BeEquivalentTo(childRequests))
 	})
 })
+
+var _ = DescribeTable("A pod that is killed in the middle of a transfer",
+	func(ctx SpecContext, part string) {
+		server := newServer()
+		js := server.JetStream(GinkgoTB())
+		p, items := promotionOf(8, 200)
+		open(ctx, js, p, items...)
+		pods := []*pod{startPod(js, "pod-a", nil)}
+		ready(pods...)
+		died := make(chan struct{})
+		go func() {
+			defer GinkgoRecover()
+			defer close(died)
+			runChild(ctx, part, server.URL(), p, "")
+		}()
+		// The child has to have partitions, or nothing is asked of it.
+		members, err := js.KeyValue(ctx, provision.MembersBucket)
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(func() error {
+			_, err := members.Get(ctx, "pod-child")
+			return err
+		}).Should(Succeed())
+
+		rush(ctx, p, pods, 400).expectExactly(ctx, js, p, map[string]int64{"a": 200})
+		Eventually(died).Should(BeClosed())
+	},
+	Entry("the giver, after the batch has landed", childGiver),
+	Entry("the asker, before it sold what came", childAsker),
+)

@@ -2,6 +2,7 @@ package flash_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -30,6 +32,13 @@ func (alone) Transfer(context.Context, *flashv1.TransferRequest) (*flashv1.Trans
 }
 
 func yes() bool { return true }
+
+func newOrderIDs() *orderid.Generator {
+	GinkgoHelper()
+	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), time.Now, rand.Reader)
+	Expect(err).NotTo(HaveOccurred())
+	return ids
+}
 
 // newOwner of partition 0 of a promotion, which believes for ever that the partition is its own.
 func newOwner(js jetstream.JetStream, p *flashv1.Promotion, name string, wrap func(plog.Log) plog.Log) *owner.Owner {

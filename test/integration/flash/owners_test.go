@@ -43,16 +43,21 @@ func newOrderIDs() *orderid.Generator {
 // newOwner of partition 0 of a promotion, which believes for ever that the partition is its own.
 func newOwner(js jetstream.JetStream, p *flashv1.Promotion, name string, wrap func(plog.Log) plog.Log) *owner.Owner {
 	GinkgoHelper()
-	var log plog.Log = plog.New(js, p.Uid, p.Stream)
+	options := ownerOptions(js, p, name)
 	if wrap != nil {
-		log = wrap(log)
+		options.Log = wrap(options.Log)
 	}
+	return owner.New(options)
+}
+
+func ownerOptions(js jetstream.JetStream, p *flashv1.Promotion, name string) owner.Options {
+	GinkgoHelper()
 	current := sale.New(p)
-	return owner.New(owner.Options{
-		Name: name, Partition: 0, Log: log, Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes, Peers: alone{},
+	return owner.Options{
+		Name: name, Partition: 0, Log: plog.New(js, p.Uid, p.Stream), Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes, Peers: alone{},
 		OrderIDs: newOrderIDs(), Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
 		Logger: logger().With("pod", name), Metrics: owner.NewMetrics(prometheus.NewRegistry()),
-	})
+	}
 }
 
 // run an owner until the test ends.
@@ -268,6 +273,62 @@ var _ = Describe("The owner of a partition", func() {
 		closed := run(newOwner(js, p, "pod-b", nil))
 		Expect(closed.Release(ctx, placed["r3"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED))
 		Expect(countRecords(ctx, js, p, func(r *flashv1.Record) bool { return r.GetClosed() != nil })).To(Equal(1))
+	})
+
+	It("says nothing from memory while it may have been replaced, and sells nothing once it was", func(ctx SpecContext) {
+		var lease, mine atomic.Bool
+		lease.Store(true)
+		mine.Store(true)
+		options := ownerOptions(js, p, "pod-paused")
+		options.Lease, options.Owned = lease.Load, mine.Load
+		paused := run(owner.New(options))
+		first, err := paused.Reserve(ctx, request(p, "ann", "r1", "a", 1))
+		Expect(err).NotTo(HaveOccurred())
+
+		By("another pod taking over while this one is paused")
+		successor := run(newOwner(js, p, "successor", nil))
+		for i := range 33 {
+			Expect(insistOn(ctx, []*owner.Owner{successor}, 0, request(p, fmt.Sprint("buyer-", i), "r", "a", 3)).order).NotTo(BeEmpty())
+		}
+		lease.Store(false)
+		_, err = paused.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "buyer-1", RequestId: "r"})
+		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonPartitionMoving))
+		_, err = paused.Release(ctx, uuid.New(), flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)
+		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonPartitionMoving))
+		_, err = paused.Reserve(ctx, request(p, "ann", "r2", "a", 3))
+		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonPartitionMoving), "over the limit as far as it knows")
+		again, err := paused.Reserve(ctx, request(p, "ann", "r1", "a", 1))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(again.OrderId).To(Equal(first.OrderId))
+
+		mine.Store(false)
+		_, err = paused.Reserve(ctx, request(p, "bob", "r1", "a", 3))
+		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonPartitionMoving))
+		Eventually(paused.Done()).Should(BeClosed())
+		_, err = paused.Reserve(ctx, request(p, "bob", "r1", "a", 3))
+		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonNotOwner))
+		Expect(sales(ctx, js, p)["a"]).To(Equal(provision.Total{SKU: "a", Allocated: 100, Sold: 100}))
+	})
+
+	It("refuses what the sale says once its window is over, except retries", func(ctx SpecContext) {
+		var now atomic.Int64
+		now.Store(p.EndUnixMs - 1)
+		options := ownerOptions(js, p, "pod-a")
+		options.Clock = func() time.Time { return time.UnixMilli(now.Load()) }
+		o := run(owner.New(options))
+		first, err := o.Reserve(ctx, request(p, "ann", "r1", "a", 1))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(first.AcceptedAt.AsTime().UnixMilli()).To(Equal(p.EndUnixMs - 1))
+		inLog := orders(ctx, js, p)["ann/r1"]
+		Expect(inLog.ExpiresAtUnixMs).To(Equal(p.EndUnixMs - 1 + p.PaymentTimeoutMs))
+		Expect(inLog.Items[0].UnitPrice).To(BeEquivalentTo(100))
+
+		now.Store(p.EndUnixMs)
+		_, err = o.Reserve(ctx, request(p, "bob", "r1", "a", 1))
+		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonEnded))
+		again, err := o.Reserve(ctx, request(p, "ann", "r1", "a", 1))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(again.OrderId).To(Equal(first.OrderId))
 	})
 
 	It("is closed while it sells, and the totals are what was sold", func(ctx SpecContext) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -43,6 +44,7 @@ const (
 	childMaterializer = "materializer"
 	childGiver        = "giver"
 	childAsker        = "asker"
+	childPod          = "pod"
 	// childRequests is how many buyers the owner that dies serves at once.
 	childRequests = 20
 )
@@ -52,7 +54,7 @@ func TestMain(m *testing.M) {
 	switch part := os.Getenv(childVariable); part {
 	case "":
 		os.Exit(m.Run())
-	case childOwner, childMaterializer, childGiver, childAsker:
+	case childOwner, childMaterializer, childGiver, childAsker, childPod:
 		if err := child(part); err != nil {
 			fmt.Fprintln(os.Stderr, "child:", err)
 			os.Exit(1)
@@ -72,6 +74,16 @@ func die() {
 // runChild runs a part in a process of its own and expects that it kills itself.
 func runChild(ctx context.Context, part, natsURL string, p *flashv1.Promotion, databaseURL string) {
 	GinkgoHelper()
+	cmd := childCommand(ctx, part, natsURL, p, databaseURL)
+	err := cmd.Run()
+	Expect(err).To(HaveOccurred(), "the child ended without being killed")
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	Expect(ok).To(BeTrue())
+	Expect(status.Signal()).To(Equal(syscall.SIGKILL), "the child ended with %v", err)
+}
+
+func childCommand(ctx context.Context, part, natsURL string, p *flashv1.Promotion, databaseURL string) *exec.Cmd {
+	GinkgoHelper()
 	binary, err := os.Executable()
 	Expect(err).NotTo(HaveOccurred())
 	raw, err := proto.Marshal(p)
@@ -80,11 +92,7 @@ func runChild(ctx context.Context, part, natsURL string, p *flashv1.Promotion, d
 	cmd.Env = append(os.Environ(), childVariable+"="+part, natsVariable+"="+natsURL,
 		promotionVariable+"="+base64.StdEncoding.EncodeToString(raw), databaseVariable+"="+databaseURL)
 	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
-	err = cmd.Run()
-	Expect(err).To(HaveOccurred(), "the child ended without being killed")
-	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	Expect(ok).To(BeTrue())
-	Expect(status.Signal()).To(Equal(syscall.SIGKILL), "the child ended with %v", err)
+	return cmd
 }
 
 func child(part string) error {
@@ -114,7 +122,7 @@ func child(part string) error {
 	case childMaterializer:
 		return materializeThenDie(ctx, js, log)
 	default:
-		return transferThenDie(ctx, js, part, log)
+		return servePod(ctx, js, part, log)
 	}
 }
 
@@ -176,12 +184,15 @@ func dyingAsker(log plog.Log) plog.Log {
 	}}
 }
 
-// transferThenDie is a pod that serves until a transfer has landed: one that it gives, and has not
-// answered; or one that it asked for, and has not sold from.
-func transferThenDie(ctx context.Context, js jetstream.JetStream, part string, log *slog.Logger) error {
-	wrap := dyingAsker
-	if part == childGiver {
+// servePod is a pod that serves until it is killed. The giver and the asker do that themselves, once a
+// transfer has landed that they gave and have not answered, or asked for and have not sold from.
+func servePod(ctx context.Context, js jetstream.JetStream, part string, log *slog.Logger) error {
+	var wrap func(plog.Log) plog.Log
+	switch part {
+	case childGiver:
 		wrap = func(log plog.Log) plog.Log { return dyingGiver{log} }
+	case childAsker:
+		wrap = dyingAsker
 	}
 	pod, err := runPod(js, "pod-child", wrap, log)
 	if err != nil {
@@ -269,12 +280,7 @@ var _ = DescribeTable("A pod that is killed in the middle of a transfer",
 			runChild(ctx, part, server.URL(), p, "")
 		}()
 		// The child has to have partitions, or nothing is asked of it.
-		members, err := js.KeyValue(ctx, provision.MembersBucket)
-		Expect(err).NotTo(HaveOccurred())
-		Eventually(func() error {
-			_, err := members.Get(ctx, "pod-child")
-			return err
-		}).Should(Succeed())
+		Eventually(isMember).WithArguments(ctx, js, "pod-child").Should(BeTrue())
 
 		rush(ctx, p, pods, 400).expectExactly(ctx, js, p, map[string]int64{"a": 200})
 		Eventually(died).Should(BeClosed())
@@ -282,3 +288,42 @@ var _ = DescribeTable("A pod that is killed in the middle of a transfer",
 	Entry("the giver, after the batch has landed", childGiver),
 	Entry("the asker, before it sold what came", childAsker),
 )
+
+func isMember(ctx context.Context, js jetstream.JetStream, name string) (bool, error) {
+	members, err := js.KeyValue(ctx, provision.MembersBucket)
+	if err != nil {
+		return false, err
+	}
+	_, err = members.Get(ctx, name)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+var _ = Describe("A pod that is paused for longer than its membership lasts", func() {
+	It("loses its partitions, and oversells nothing when it comes back", func(ctx SpecContext) {
+		server := newServer()
+		js := server.JetStream(GinkgoTB())
+		p, items := promotionOf(8, 600)
+		open(ctx, js, p, items...)
+		child := childCommand(ctx, childPod, server.URL(), p, "")
+		Expect(child.Start()).To(Succeed())
+		DeferCleanup(func() {
+			_ = child.Process.Kill()
+			_ = child.Wait()
+		})
+		Eventually(isMember).WithArguments(ctx, js, "pod-child").Should(BeTrue())
+		pods := []*pod{startPod(js, "pod-a", nil)}
+		ready(pods...)
+		c := rush(ctx, p, pods, 1500)
+		Eventually(c.answered.Load).Should(BeNumerically(">", 100))
+
+		Expect(child.Process.Signal(syscall.SIGSTOP)).To(Succeed())
+		Eventually(isMember).WithArguments(ctx, js, "pod-child").Should(BeFalse())
+		paused := c.answered.Load()
+		Eventually(c.answered.Load).Should(BeNumerically(">", paused+50), "the other pod serves its partitions")
+		Expect(child.Process.Signal(syscall.SIGCONT)).To(Succeed())
+		c.expectExactly(ctx, js, p, map[string]int64{"a": 600})
+	})
+})

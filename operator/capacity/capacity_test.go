@@ -12,9 +12,9 @@ import (
 
 var noon = time.Date(2026, 11, 11, 12, 0, 0, 0, time.UTC)
 
-func cluster(capacity *int32, min int32, max *int32) *v1alpha1.OrderCluster {
+func cluster(capacity *int32, least int32, most *int32) *v1alpha1.OrderCluster {
 	c := &v1alpha1.OrderCluster{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "shop"}}
-	c.Spec.Pools.Flash = v1alpha1.PoolSpec{CapacityRPS: capacity, Replicas: v1alpha1.PoolReplicas{Min: &min, Max: max}}
+	c.Spec.Pools.Flash = v1alpha1.PoolSpec{CapacityRPS: capacity, Replicas: v1alpha1.PoolReplicas{Min: &least, Max: most}}
 	return c
 }
 

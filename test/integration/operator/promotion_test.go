@@ -2,6 +2,9 @@ package operator_test
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -111,6 +115,35 @@ func (s *stage) events() string {
 	}
 }
 
+// metrics are the promotion's, as lines of a metric's name, labels and value.
+func (s *stage) metrics() []string {
+	GinkgoHelper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(promotionevent.NewCollector(kube.Client, s.clock.Now, s.log))
+	families, err := registry.Gather()
+	Expect(err).NotTo(HaveOccurred())
+	var lines []string
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if labels["namespace"] != s.namespace {
+				continue
+			}
+			var shown []string
+			for _, name := range slices.Sorted(maps.Keys(labels)) {
+				if name != "namespace" && name != "promotion" {
+					shown = append(shown, fmt.Sprintf("%s=%q", name, labels[name]))
+				}
+			}
+			lines = append(lines, fmt.Sprintf("%s{%s} %g", family.GetName(), strings.Join(shown, ","), m.GetGauge().GetValue()))
+		}
+	}
+	return lines
+}
+
 func (s *stage) conditions(ctx context.Context) []metav1.Condition {
 	return s.getPromotion(ctx).Status.Conditions
 }
@@ -197,6 +230,10 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(*p.Status.Sold).To(Equal(int64(30)))
 		Expect(*p.Status.Left).To(Equal(int64(120)))
 		Expect(p.Status.Items).To(ConsistOf(itemStatus("phone", 100, 30, 70, nil), itemStatus("case", 50, 0, 50, nil)))
+
+		Expect(s.metrics()).To(ContainElements(
+			`orderd_promotion_phase{phase="Live"} 1`, `orderd_promotion_ready{} 1`, `orderd_promotion_late{} 0`,
+			`orderd_promotion_seconds_to_start{} 0`, `orderd_promotion_units{kind="sold",sku="phone"} 30`, `orderd_promotion_units{kind="left",sku="phone"} 70`))
 
 		By("pausing, switching an item off, and extending")
 		change := func(f func(*v1alpha1.PromotionEventSpec)) {

@@ -86,7 +86,7 @@ END
 database_pid() {
   local dir program line
   for dir in /proc/[0-9]*; do
-    { IFS= read -r -d '' program && line=$(tr '\0' ' '); } <"$dir/cmdline" 2>/dev/null || continue
+    { IFS= read -r -d '' program && line=$(tr '\0' ' '); } 2>/dev/null <"$dir/cmdline" || continue
     case "${program##*/} $line" in
     "postgres -D $DATA/postgres "* | "cockroach "*"--store=$DATA/cockroach "*)
       echo "${dir#/proc/}"

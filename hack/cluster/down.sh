@@ -13,7 +13,7 @@
 leftovers() {
   local dir line
   for dir in /proc/[0-9]*; do
-    line=$(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null) || continue
+    line=$(tr '\0' ' ' 2>/dev/null <"$dir/cmdline") || continue
     case $line in
     *containerd-shim*" -address $SOCKET "*) echo "${dir#/proc/}" ;;
     "$1"/bin/kube/*"$1/bin/cluster"* | "$1"/bin/node/containerd*"$1/bin/cluster"*) echo "${dir#/proc/}" ;;

@@ -15,6 +15,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -46,6 +47,8 @@ const (
 	unhealthyInterval = 5 * time.Second
 	// conflictDelay lets the cache catch up after somebody else changed the object.
 	conflictDelay = 100 * time.Millisecond
+	// reconcileTimeout bounds one reconcile; what it did not come to is done by the next.
+	reconcileTimeout = 2 * time.Minute
 )
 
 // Reconciler reconciles OrderClusters.
@@ -95,7 +98,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Owns(&policyv1.PodDisruptionBudget{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.clustersOfSecret)).
 		Watches(&v1alpha1.PromotionEvent{}, handler.EnqueueRequestsFromMapFunc(clusterOfPromotion), builder.WithPredicates(capacityChanged())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4, ReconciliationTimeout: reconcileTimeout}).
 		Complete(r)
 }
 
@@ -108,6 +111,9 @@ func (r *Reconciler) clustersOfSecret(ctx context.Context, secret client.Object)
 	var requests []reconcile.Request
 	for i := range list.Items {
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == kind {
+		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}})
 	}
 	return requests
 }

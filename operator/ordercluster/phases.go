@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -21,6 +22,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 )
+
+// databaseTimeout bounds a question to a database that has just answered.
+const databaseTimeout = 5 * time.Second
 
 // readConfig renders the configuration and reads the versions of the Secrets it needs.
 func (r *Reconciler) readConfig(ctx context.Context, s *scope) error {
@@ -98,18 +102,16 @@ func (s *scope) connected(condition, message string, err error) error {
 	return nil
 }
 
-// applyKeys copies the order id key from the database, where the migration made it, to the pools' Secret.
+// applyKeys copies the order id key from the database, where the migration made it, to the pools'
+// Secret. While the database is away the Secret is good as it is.
 func (r *Reconciler) applyKeys(ctx context.Context, s *scope) error {
 	name := specs.KeysName(s.cluster.Name)
 	var secret corev1.Secret
 	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: s.cluster.Namespace, Name: name}, &secret)
-	if err == nil {
-		s.keysVersion = string(secret.UID)
-		return nil
-	}
-	if !apierrors.IsNotFound(err) {
+	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("reading Secret %s: %w", name, err)
 	}
+	s.orderIDKey = string(secret.Data[specs.OrderIDKey])
 	if !s.migrated || !s.databaseReady {
 		return nil
 	}
@@ -117,18 +119,17 @@ func (r *Reconciler) applyKeys(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
 	key, err := database.OrderIDKey(ctx, pool)
 	if err != nil {
 		return err
 	}
-	if err := r.apply(ctx, specs.Keys(s.cluster, key)); err != nil {
-		return err
+	if key == s.orderIDKey {
+		return nil
 	}
-	if err := r.Reader.Get(ctx, types.NamespacedName{Namespace: s.cluster.Namespace, Name: name}, &secret); err != nil {
-		return fmt.Errorf("reading Secret %s: %w", name, err)
-	}
-	s.keysVersion = string(secret.UID)
-	return nil
+	s.orderIDKey = key
+	return r.apply(ctx, specs.Keys(s.cluster, key))
 }
 
 // applyPools rolls out the pools once the database is migrated for them. Before that only their sizes
@@ -142,8 +143,8 @@ func (r *Reconciler) applyPools(ctx context.Context, s *scope) error {
 		s.desired[pool] = s.cluster.Pool(pool).MinReplicas()
 	}
 	s.desired[v1alpha1.PoolFlash], _ = capacity.Desired(s.cluster, needed)
-	s.configHash = specs.ConfigHash(s.config, append(s.secretVersions, s.keysVersion))
-	if !s.migrated || s.keysVersion == "" {
+	s.configHash = specs.ConfigHash(s.config, s.orderIDKey, s.secretVersions)
+	if !s.migrated || s.orderIDKey == "" {
 		return r.scalePools(ctx, s)
 	}
 	objects := []runtime.ApplyConfiguration{specs.ConfigMap(s.cluster, s.config)}

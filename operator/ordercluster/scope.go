@@ -25,11 +25,11 @@ type scope struct {
 
 	databaseReady  bool
 	messagingReady bool
-	// migrated: the database is at the revision. keysVersion: of the Secret with the order id key; empty: there is none.
-	migrated    bool
-	keysVersion string
-	// flashReplicas is how many flash pods there should be, and capped whether the maximum holds it down.
-	promotions    []v1alpha1.PromotionEvent
+	// migrated: the database is at the revision. orderIDKey is what the pools' Secret has; empty: there is none yet.
+	migrated   bool
+	orderIDKey string
+	promotions []v1alpha1.PromotionEvent
+	// desired is how many pods each pool should have, and configHash what they should be started with.
 	desired       map[string]int32
 	configHash    string
 	poolsReady    bool

@@ -2,6 +2,7 @@ package promotionevent
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,6 +17,10 @@ import (
 
 // closer names the operator in the logs that it closes.
 const closer = "orderd-operator"
+
+// databaseTimeout bounds a call to the database, so that one that hangs does not keep the operator from
+// the promotion's other needs. JetStream's calls have time-outs of their own.
+const databaseTimeout = 10 * time.Second
 
 // Backends opens what a promotion is provisioned in, by its OrderCluster.
 type Backends interface {
@@ -80,26 +85,38 @@ func (b Connections) Log(ctx context.Context, c *v1alpha1.OrderCluster) (Log, er
 type databaseStock struct{ db *pgxpool.Pool }
 
 func (s databaseStock) Allocate(ctx context.Context, uid string, items []stock.Quantity) error {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
 	return stock.Allocate(ctx, s.db, uid, items)
 }
 
 func (s databaseStock) Allocated(ctx context.Context, uid string) ([]stock.Quantity, error) {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
 	return stock.Allocated(ctx, s.db, uid)
 }
 
 func (s databaseStock) Sold(ctx context.Context, uid string) ([]stock.Quantity, error) {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
 	return order.SoldInPromotion(ctx, s.db, uid)
 }
 
 func (s databaseStock) Releasing(ctx context.Context, uid string) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
 	return order.PendingReleases(ctx, s.db, uid)
 }
 
 func (s databaseStock) ReturnUnsold(ctx context.Context, uid string, items []stock.Quantity) error {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
 	return stock.ReturnUnsold(ctx, s.db, uid, items)
 }
 
 func (s databaseStock) Returned(ctx context.Context, uid string) ([]stock.Quantity, error) {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
 	return stock.Returned(ctx, s.db, uid)
 }
 

@@ -35,6 +35,8 @@ const (
 	retryInterval = 2 * time.Second
 	// conflictDelay lets the cache catch up after somebody else changed the object.
 	conflictDelay = 100 * time.Millisecond
+	// reconcileTimeout bounds one reconcile; what it did not come to is done by the next.
+	reconcileTimeout = 2 * time.Minute
 )
 
 // Reconciler reconciles PromotionEvents.
@@ -57,7 +59,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.PromotionEvent{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.OrderCluster{}, handler.EnqueueRequestsFromMapFunc(r.promotionsOfCluster)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 8}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 8, ReconciliationTimeout: reconcileTimeout}).
 		Complete(r)
 }
 

@@ -65,9 +65,10 @@ func Revision(c *v1alpha1.OrderCluster, config, databaseSecretVersion string) st
 	return hash(c.Spec.Image, config, databaseSecretVersion)[:10]
 }
 
-// ConfigHash of what a pod reads only once, when it starts.
-func ConfigHash(config string, secretVersions []string) string {
-	return hash(append([]string{config}, secretVersions...)...)
+// ConfigHash of what a pod reads only once, when it starts. The order id key is 32 random bytes: nothing
+// can be learnt of it from a hash.
+func ConfigHash(config, orderIDKey string, secretVersions []string) string {
+	return hash(append([]string{config, orderIDKey}, secretVersions...)...)
 }
 
 // ConfigMap of the pools.
@@ -78,11 +79,10 @@ func ConfigMap(c *v1alpha1.OrderCluster, config string) *corev1ac.ConfigMapApply
 		WithData(map[string]string{configKey: config})
 }
 
-// Keys is the Secret with the order id key. It is immutable: another key would lose every order.
+// Keys is the Secret with the order id key, as the database has it.
 func Keys(c *v1alpha1.OrderCluster, orderIDKey string) *corev1ac.SecretApplyConfiguration {
 	return corev1ac.Secret(KeysName(c.Name), c.Namespace).
 		WithLabels(InstanceLabels(c.Name)).
 		WithOwnerReferences(owner(c)).
-		WithImmutable(true).
 		WithData(map[string][]byte{OrderIDKey: []byte(orderIDKey)})
 }

@@ -98,6 +98,12 @@ var _ = Describe("An OrderCluster", func() {
 		Expect(c.Status.Endpoint).To(Equal("http://shop-standard." + w.namespace + ".svc:8080"))
 		Expect(condition(c.Status.Conditions, v1alpha1.ConditionProgressing)).To(Equal("False/Complete"))
 
+		By("making the keys again, as they were, when somebody deletes them")
+		Expect(kube.Client.Delete(ctx, keys)).To(Succeed())
+		again := &corev1.Secret{}
+		Eventually(func() error { return kube.Client.Get(ctx, client.ObjectKeyFromObject(keys), again) }).Should(Succeed())
+		Expect(again.Data).To(Equal(keys.Data))
+
 		By("migrating for a new image before any pod runs it")
 		jobs := k.jobs.Load()
 		k.failJobs.Store(true)

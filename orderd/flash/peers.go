@@ -3,6 +3,7 @@ package flash
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -122,6 +123,11 @@ func again[T any](ctx context.Context, p *Pool, s *promotion, n int32,
 func (p *Pool) relay(err error) error {
 	if err == nil {
 		return nil
+	}
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		// The pod is gone, and never got the call.
+		return sale.NotOwner()
 	}
 	var remote *connect.Error
 	if rpcerr.Reason(err) == "" || !errors.As(err, &remote) || remote.Code() == connect.CodeInternal {

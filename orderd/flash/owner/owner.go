@@ -92,8 +92,8 @@ type Owner struct {
 	lookups         []*call
 	releases        []*call
 	donations       []*call
-	// stockCame says that parked reservations may find stock now.
-	stockCame bool
+	// redecide says that parked reservations are to be decided on again: stock may have come.
+	redecide bool
 	search    *search
 	soldOut   map[string]soldOut
 }
@@ -188,7 +188,7 @@ func (o *Owner) gather(ctx context.Context) bool {
 
 // mayWork says whether there is something to do without another call or time passing.
 func (o *Owner) mayWork() bool {
-	return o.stockCame && len(o.parked) > 0 || len(o.parked) > 0 && (o.search == nil || o.search.due)
+	return o.redecide && len(o.parked) > 0 || len(o.parked) > 0 && (o.search == nil || o.search.due)
 }
 
 func (o *Owner) sort(c *call) {
@@ -212,10 +212,10 @@ func (o *Owner) turn(ctx context.Context) error {
 	if err := o.release(ctx); err != nil {
 		return err
 	}
-	if o.stockCame {
+	if o.redecide {
 		// Those who wait for stock come before those who just arrived, and before other shards.
 		o.pending = append(o.parked, o.pending...)
-		o.parked, o.stockCame, o.search = nil, false, nil
+		o.parked, o.redecide = nil, false
 	}
 	if err := o.reserve(ctx); err != nil {
 		return err

@@ -189,7 +189,7 @@ func (o *Owner) release(ctx context.Context) error {
 			sequence, err := o.append(ctx, record)
 			if err == nil {
 				err = o.state.Fold(sequence, record)
-				o.stockCame = true
+				o.redecide = true
 			}
 			if err != nil {
 				if err := o.recover(ctx, err); err != nil {

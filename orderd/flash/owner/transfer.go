@@ -3,6 +3,7 @@ package owner
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
@@ -13,8 +14,9 @@ import (
 )
 
 const (
-	// transferTimeout bounds one question to another shard. It is longer than the giver's append.
-	transferTimeout = appendTimeout + time.Second
+	// transferTimeout bounds one question to another shard, during which the asker appends nothing: a
+	// paused pod must not hold up its neighbours for long.
+	transferTimeout = time.Second
 	// searchDelay is the wait before busy or unreachable shards are asked again, before jitter.
 	searchDelay = 5 * time.Millisecond
 	// searchDelayMax is what it grows to.
@@ -135,7 +137,7 @@ func (o *Owner) shortage() (sku string, need int64) {
 	o.parked = waiting
 	if sku == "" && len(waiting) > 0 {
 		// What they lacked has come, or the sale changed: they are decided on again.
-		o.stockCame = true
+		o.redecide = true
 	}
 	return sku, need
 }
@@ -182,7 +184,7 @@ func (o *Owner) ask(ctx context.Context, s *search, from int32, need int64) (mor
 		if err := o.state.Fold(response.GetToSequence(), record); err != nil {
 			return false, err
 		}
-		o.stockCame = true
+		o.redecide, o.search = true, nil
 		return false, nil
 	case flashv1.TransferOutcome_TRANSFER_OUTCOME_EMPTY:
 		if first, known := s.seen[from]; s.second && known && first != response.GetInflows() {
@@ -211,9 +213,7 @@ func (o *Owner) askAgain(s *search) {
 	s.due = false
 	s.left, s.again = append(s.left, s.again...), nil
 	if s.passes > searchPasses {
-		for _, c := range o.takeParked(s.sku, 0) {
-			c.refuse(o.moving())
-		}
+		o.refuseParked(s.sku)
 		o.search = nil
 		return
 	}
@@ -226,39 +226,30 @@ func (o *Owner) nothingLeft(s *search) {
 	o.search = nil
 	shard := o.state.Shard(s.sku)
 	if shard.Inflows != s.own {
-		o.stockCame = true
+		o.redecide = true
 		return
 	}
 	if !o.Lease() {
-		for _, c := range o.takeParked(s.sku, 0) {
-			c.refuse(o.moving())
-		}
+		o.refuseParked(s.sku)
 		return
 	}
+	// Those who wait are decided on again, now that this is known.
 	o.soldOut[s.sku] = soldOut{left: shard.Available, until: o.Clock().Add(soldOutTTL)}
-	for _, c := range o.takeParked(s.sku, shard.Available) {
-		c.refuse(sale.SoldOut(s.sku, shard.Available))
-	}
+	o.redecide = true
 }
 
-// takeParked removes the parked reservations that want more than left of the item.
-func (o *Owner) takeParked(sku string, left int64) []*call {
-	var taken []*call
+// refuseParked sends away those who wait for stock of the item.
+func (o *Owner) refuseParked(sku string) {
 	rest := o.parked[:0]
 	for _, c := range o.parked {
-		wants := false
-		for _, item := range c.place.GetItems() {
-			wants = wants || item.GetSku() == sku && item.GetQuantity() > left
-		}
-		if wants {
-			taken = append(taken, c)
+		if slices.ContainsFunc(c.place.GetItems(), func(item *flashv1.FlashOrderItem) bool { return item.GetSku() == sku }) {
+			c.refuse(o.moving())
 		} else {
 			rest = append(rest, c)
 		}
 	}
 	clear(o.parked[len(rest):])
 	o.parked = rest
-	return taken
 }
 
 // donate gives stock to the shards that asked for it.

@@ -94,8 +94,8 @@ type Owner struct {
 	donations       []*call
 	// redecide says that parked reservations are to be decided on again: stock may have come.
 	redecide bool
-	search    *search
-	soldOut   map[string]soldOut
+	search   *search
+	soldOut  map[string]soldOut
 }
 
 // New makes an owner that does nothing until Run.

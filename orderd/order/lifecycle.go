@@ -1,6 +1,6 @@
 package order
 
-import "fmt"
+import "github.com/orderd-dev/orderd/orderd/lifecycle"
 
 // State of an order.
 type State string
@@ -30,35 +30,8 @@ const (
 )
 
 // transitions are all there are: nothing else changes an order's state.
-var transitions = []struct {
-	from  State
-	event Event
-	to    State
-}{
-	{"", Place, PendingPayment},
-	{PendingPayment, Pay, Paid},
-	{PendingPayment, Cancel, Cancelled},
-	{PendingPayment, Expire, Cancelled},
-	{Cancelled, PayLate, Paid},
-}
-
-// TransitionError says that an event is not allowed in a state.
-type TransitionError struct {
-	From  State
-	Event Event
-}
-
-// Error names both.
-func (e *TransitionError) Error() string {
-	return fmt.Sprintf("%s is not possible for an order in state %q", e.Event, e.From)
-}
-
-// next is the state after the event, or a *TransitionError.
-func next(from State, event Event) (State, error) {
-	for _, t := range transitions {
-		if t.from == from && t.event == event {
-			return t.to, nil
-		}
-	}
-	return "", &TransitionError{From: from, Event: event}
+var transitions = lifecycle.Table[State, Event]{
+	"":             {Place: PendingPayment},
+	PendingPayment: {Pay: Paid, Cancel: Cancelled, Expire: Cancelled},
+	Cancelled:      {PayLate: Paid},
 }

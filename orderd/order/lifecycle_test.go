@@ -3,6 +3,8 @@ package order
 import (
 	"errors"
 	"testing"
+
+	"github.com/orderd-dev/orderd/orderd/lifecycle"
 )
 
 func TestEveryPairOfStateAndEvent(t *testing.T) {
@@ -16,23 +18,25 @@ func TestEveryPairOfStateAndEvent(t *testing.T) {
 	}
 	for _, from := range states {
 		for _, event := range events {
-			got, err := next(from, event)
+			got, err := transitions.Next(from, event)
 			to, allowed := want[from][event]
-			var refused *TransitionError
+			var refused *lifecycle.Refused
 			if allowed && (err != nil || got != to) {
 				t.Errorf("%s in %q: %q, %v; want %q", event, from, got, err, to)
 			}
 			if !allowed && !errors.As(err, &refused) {
-				t.Errorf("%s in %q: %q, %v; want a TransitionError", event, from, got, err)
+				t.Errorf("%s in %q: %q, %v; want a refusal", event, from, got, err)
 			}
 		}
 	}
 }
 
 func TestStatesHaveAName(t *testing.T) {
-	for _, tr := range transitions {
-		if tr.to.proto() == 0 {
-			t.Errorf("%s has no name in the API", tr.to)
+	for _, events := range transitions {
+		for _, to := range events {
+			if to.proto() == 0 {
+				t.Errorf("%s has no name in the API", to)
+			}
 		}
 	}
 }

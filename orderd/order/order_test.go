@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -110,7 +111,7 @@ func TestStepRecordsWhatHappened(t *testing.T) {
 	if c.from != Cancelled || c.published().Name != eventPaid {
 		t.Errorf("change %+v", c)
 	}
-	var refused *TransitionError
+	var refused *lifecycle.Refused
 	if _, err := step(o, Cancel, at, actorBuyer, reasonBuyer); !errors.As(err, &refused) || o.Version != 3 {
 		t.Errorf("cancelling a paid order: %v, version %d", err, o.Version)
 	}

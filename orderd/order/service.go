@@ -10,6 +10,7 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -100,12 +101,12 @@ func (s *Service) CancelOrder(ctx context.Context, req *orderv1.CancelOrderReque
 }
 
 func rpcError(err error) error {
-	var refused *TransitionError
+	var refused *lifecycle.Refused
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return NotFound()
 	case errors.As(err, &refused):
-		return Conflict(refused.From)
+		return Conflict(State(refused.State))
 	}
 	return database.RPCError(err)
 }

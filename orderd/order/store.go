@@ -177,7 +177,7 @@ type change struct {
 
 // step takes an order through an event, in memory; who and why go to its history.
 func step(o *Order, event Event, at time.Time, actor, reason string) (change, error) {
-	to, err := next(o.State, event)
+	to, err := transitions.Next(o.State, event)
 	if err != nil {
 		return change{}, err
 	}

@@ -1,9 +1,8 @@
 package payment
 
 import (
-	"fmt"
-
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
+	"github.com/orderd-dev/orderd/orderd/lifecycle"
 )
 
 // State of a payment.
@@ -38,42 +37,13 @@ const (
 
 // transitions are all there are: nothing else changes a payment's state. A success is taken from every
 // state without one, because the money is there whatever we believed before.
-var transitions = []struct {
-	from  State
-	event Event
-	to    State
-}{
-	{"", Create, Created},
-	{Created, Submit, Pending},
-	{Created, Close, Closed},
+var transitions = lifecycle.Table[State, Event]{
+	"": {Create: Created},
 	// A notification may come before our create call returned.
-	{Created, Succeed, Succeeded},
-	{Created, Fail, Failed},
-	{Pending, Succeed, Succeeded},
-	{Pending, Fail, Failed},
-	{Failed, Succeed, Succeeded},
-	{Closed, Succeed, Succeeded},
-}
-
-// TransitionError says that an event is not allowed in a state.
-type TransitionError struct {
-	From  State
-	Event Event
-}
-
-// Error names both.
-func (e *TransitionError) Error() string {
-	return fmt.Sprintf("%s is not possible for a payment in state %q", e.Event, e.From)
-}
-
-// next is the state after the event, or a *TransitionError.
-func next(from State, event Event) (State, error) {
-	for _, t := range transitions {
-		if t.from == from && t.event == event {
-			return t.to, nil
-		}
-	}
-	return "", &TransitionError{From: from, Event: event}
+	Created: {Submit: Pending, Close: Closed, Succeed: Succeeded, Fail: Failed},
+	Pending: {Succeed: Succeeded, Fail: Failed},
+	Failed:  {Succeed: Succeeded},
+	Closed:  {Succeed: Succeeded},
 }
 
 func (s State) proto() paymentv1.PaymentState {

@@ -3,6 +3,8 @@ package payment
 import (
 	"errors"
 	"testing"
+
+	"github.com/orderd-dev/orderd/orderd/lifecycle"
 )
 
 func TestEveryPairOfStateAndEvent(t *testing.T) {
@@ -21,14 +23,14 @@ func TestEveryPairOfStateAndEvent(t *testing.T) {
 			t.Errorf("%s has no name in the API", from)
 		}
 		for _, event := range events {
-			got, err := next(from, event)
+			got, err := transitions.Next(from, event)
 			to, allowed := want[from][event]
-			var refused *TransitionError
+			var refused *lifecycle.Refused
 			if allowed && (err != nil || got != to) {
 				t.Errorf("%s in %q: %q, %v; want %q", event, from, got, err, to)
 			}
 			if !allowed && !errors.As(err, &refused) {
-				t.Errorf("%s in %q: %q, %v; want a TransitionError", event, from, got, err)
+				t.Errorf("%s in %q: %q, %v; want a refusal", event, from, got, err)
 			}
 		}
 	}

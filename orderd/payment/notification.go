@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/order"
 )
 
@@ -135,7 +136,7 @@ func (w *taking) apply(n Notification) error {
 		event = Succeed
 	}
 	c, err := step(p, event, w.at, actor, reason)
-	var impossible *TransitionError
+	var impossible *lifecycle.Refused
 	switch {
 	case errors.As(err, &impossible) && n.Success:
 		// Another transaction of the provider has paid this payment already.

@@ -55,7 +55,7 @@ type change struct {
 
 // step takes a payment through an event, in memory.
 func step(p *Payment, event Event, at time.Time, actor, reason string) (change, error) {
-	to, err := next(p.State, event)
+	to, err := transitions.Next(p.State, event)
 	if err != nil {
 		return change{}, err
 	}

@@ -5,6 +5,7 @@ package owner
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -147,8 +148,12 @@ func (o *Owner) Run(ctx context.Context) {
 }
 
 func (o *Owner) stepDown(ctx context.Context, err error) {
-	if ctx.Err() == nil {
-		o.log.Warn("partition given up", "error", err)
+	switch {
+	case ctx.Err() != nil:
+	case errors.Is(err, errLost):
+		o.log.Info("partition handed over", "sequence", o.state.Sequence())
+	default:
+		o.log.Error("partition given up", "error", err)
 	}
 }
 
@@ -188,7 +193,7 @@ func (o *Owner) gather(ctx context.Context) bool {
 
 // mayWork says whether there is something to do without another call or time passing.
 func (o *Owner) mayWork() bool {
-	return o.redecide && len(o.parked) > 0 || len(o.parked) > 0 && (o.search == nil || o.search.due)
+	return len(o.parked) > 0 && (o.redecide || o.search == nil || o.search.due)
 }
 
 func (o *Owner) sort(c *call) {

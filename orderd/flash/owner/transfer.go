@@ -39,7 +39,7 @@ type search struct {
 	sku string
 	// own is the inflows of the asker's shard when the search began.
 	own uint64
-	// seen is the inflows of each shard in the first round; nil entries are not known yet.
+	// seen is the inflows that each shard had when it was last found empty.
 	seen map[int32]uint64
 	// second round; left are the partitions still to ask in this pass, again those to ask in the next.
 	second      bool

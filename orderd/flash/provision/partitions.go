@@ -132,7 +132,11 @@ func openAll(ctx context.Context, log plog.Log, partitions []int32, shards [][]I
 // ClosePartitions ends every partition and returns what they hold, by SKU. owner names the caller in the
 // logs. Owners that still append lose against it sooner or later; stop the sale before for it to be soon.
 func ClosePartitions(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, owner string) ([]Total, error) {
-	log := plog.New(js, promo.GetUid(), promo.GetStream())
+	return CloseLogs(ctx, plog.New(js, promo.GetUid(), promo.GetStream()), promo, owner)
+}
+
+// CloseLogs is ClosePartitions on any log.
+func CloseLogs(ctx context.Context, log plog.Log, promo *flashv1.Promotion, owner string) ([]Total, error) {
 	return collect(ctx, promo, func(ctx context.Context, n int32, state *partition.State) error {
 		return closePartition(ctx, log, n, state, owner)
 	})

@@ -261,13 +261,13 @@ func (o *Owner) donate(ctx context.Context) error {
 			continue
 		}
 		if err := o.donateTo(ctx, c); err != nil {
-			c.refuse(o.moving())
 			return err
 		}
 	}
 	return nil
 }
 
+// donateTo answers the call, also when it returns an error.
 func (o *Owner) donateTo(ctx context.Context, c *call) error {
 	sku, to := c.transfer.GetSku(), c.transfer.GetToPartition()
 	quantity := o.state.Donation(sku, c.transfer.GetNeed())
@@ -303,6 +303,7 @@ func (o *Owner) donateTo(ctx context.Context, c *call) error {
 		return o.recover(ctx, err)
 	}
 	if err := o.state.Fold(last-1, out); err != nil {
+		c.refuse(o.moving())
 		return err
 	}
 	c.answer(reply{moved: &flashv1.TransferResponse{

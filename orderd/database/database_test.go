@@ -78,6 +78,7 @@ func TestClassOf(t *testing.T) {
 		{"ambiguous commit", pg("40003"), database.Unknown, connect.CodeUnavailable},
 		{"server stops", pg("57P01"), database.Reset, connect.CodeUnavailable},
 		{"connection exception", pg("08006"), database.Reset, connect.CodeUnavailable},
+		{"a node without the others", pg("58C01"), database.Reset, connect.CodeUnavailable},
 		{"too many connections", pg("53300"), database.Reset, connect.CodeUnavailable},
 		{"unique violation", pg("23505"), database.Final, connect.CodeInternal},
 		{"syntax", pg("42601"), database.Final, connect.CodeInternal},

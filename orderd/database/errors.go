@@ -58,8 +58,8 @@ func ClassOf(err error) Class {
 	switch c := code(err); {
 	case c == codeSerializationFailure || c == codeDeadlock:
 		return Retry
-	// 08: connection exceptions. 57P: the server is stopping or starting.
-	case strings.HasPrefix(c, "08") || strings.HasPrefix(c, "57P") || c == codeTooManyConnections || c == codeReadOnly:
+	// 08: connection exceptions. 57P: the server is stopping or starting. 58C: CockroachDB's node cannot reach another.
+	case strings.HasPrefix(c, "08") || strings.HasPrefix(c, "57P") || strings.HasPrefix(c, "58C") || c == codeTooManyConnections || c == codeReadOnly:
 		return Reset
 	case c != "":
 		return Final

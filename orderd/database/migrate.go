@@ -53,21 +53,35 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	config.ConnectTimeout = connectTimeout
 	db := stdlib.OpenDB(*config)
 	defer func() { _ = db.Close() }()
-	provider, err := newProvider(db, log)
-	if err != nil {
+	if err := up(ctx, db, log); err != nil {
 		return err
-	}
-	results, err := provider.Up(ctx)
-	if err != nil {
-		return fmt.Errorf("migrating the database: %w", err)
-	}
-	for _, r := range results {
-		log.Info("migrated", "file", r.Source.Path, "took", r.Duration)
 	}
 	if err := tune(ctx, db, log); err != nil {
 		return err
 	}
 	return createOrderIDKey(ctx, db)
+}
+
+// up applies the migrations that are not applied yet. CockroachDB may ask for a transaction to be run
+// again, which goose does not; those that are applied stay so.
+func up(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	for attempt := 1; ; attempt++ {
+		provider, err := newProvider(db, log)
+		if err != nil {
+			return err
+		}
+		results, err := provider.Up(ctx)
+		if err == nil {
+			for _, r := range results {
+				log.Info("migrated", "file", r.Source.Path, "took", r.Duration)
+			}
+			return nil
+		}
+		if ClassOf(err) != Retry || attempt == maxAttempts {
+			return fmt.Errorf("migrating the database: %w", err)
+		}
+		log.Warn("a migration met a conflict and is tried again", "error", err)
+	}
 }
 
 func newProvider(db *sql.DB, log *slog.Logger) (*goose.Provider, error) {

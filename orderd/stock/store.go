@@ -16,6 +16,10 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
+// lockSQL comes before applySQL, whose UPDATE locks in whatever order its plan finds the rows. On CockroachDB it
+// also makes transactions wait for a hot row, of which all but one would otherwise have to be run again.
+const lockSQL = "SELECT sku FROM stock WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE"
+
 // applySQL writes the movements that are new, sums them a SKU, changes each SKU's row if nothing goes below
 // zero, and returns the SKUs whose row could not be changed.
 const applySQL = `
@@ -46,24 +50,21 @@ func Apply(ctx context.Context, tx pgx.Tx, movements []Movement) error {
 	if len(movements) == 0 {
 		return nil
 	}
-	if skus := skusOf(movements); len(skus) > 1 {
-		// The UPDATE below locks in whatever order its plan finds the rows.
-		if _, err := Lock(ctx, tx, skus); err != nil {
-			return err
-		}
-	}
 	var refs, kinds, skus []string
 	var available, reserved, deducted []int64
 	for _, m := range movements {
 		refs, kinds, skus = append(refs, m.ref), append(kinds, m.kind), append(skus, m.sku)
 		available, reserved, deducted = append(available, m.available), append(reserved, m.reserved), append(deducted, m.deducted)
 	}
-	rows, err := tx.Query(ctx, applySQL, refs, kinds, skus, available, reserved, deducted)
-	if err != nil {
-		return fmt.Errorf("moving stock: %w", err)
-	}
-	refused, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
+	var b pgx.Batch
+	b.Queue(lockSQL, skusOf(movements))
+	var refused []string
+	b.Queue(applySQL, refs, kinds, skus, available, reserved, deducted).Query(func(rows pgx.Rows) error {
+		var err error
+		refused, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("moving stock: %w", err)
 	}
 	if len(refused) > 0 {

@@ -1,5 +1,5 @@
 -- +goose Up
-CREATE TABLE skus (
+CREATE TABLE IF NOT EXISTS skus (
     sku text PRIMARY KEY,
     title text NOT NULL,
     unit_price bigint NOT NULL CHECK (unit_price >= 0),

@@ -1,5 +1,5 @@
 -- +goose Up
-CREATE TABLE stock (
+CREATE TABLE IF NOT EXISTS stock (
     sku text PRIMARY KEY,
     available bigint NOT NULL CHECK (available >= 0),
     reserved bigint NOT NULL CHECK (reserved >= 0),

@@ -1,5 +1,5 @@
 -- +goose Up
-CREATE TABLE order_lines (
+CREATE TABLE IF NOT EXISTS order_lines (
     order_id uuid NOT NULL,
     line bigint NOT NULL,
     sku text NOT NULL,

@@ -1,6 +1,6 @@
 -- +goose Up
 -- Who changed an order's state, when and why.
-CREATE TABLE order_history (
+CREATE TABLE IF NOT EXISTS order_history (
     order_id uuid NOT NULL,
     version bigint NOT NULL,
     event text NOT NULL,

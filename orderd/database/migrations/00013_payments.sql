@@ -1,5 +1,5 @@
 -- +goose Up
-CREATE TABLE payments (
+CREATE TABLE IF NOT EXISTS payments (
     payment_id uuid PRIMARY KEY,
     order_id uuid NOT NULL,
     buyer_id text NOT NULL,
@@ -13,3 +13,4 @@ CREATE TABLE payments (
     created_at timestamptz NOT NULL,
     succeeded_at timestamptz
 );
+CREATE INDEX IF NOT EXISTS payments_order ON payments (order_id);

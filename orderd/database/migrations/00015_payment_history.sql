@@ -1,5 +1,5 @@
 -- +goose Up
-CREATE TABLE payment_history (
+CREATE TABLE IF NOT EXISTS payment_history (
     payment_id uuid NOT NULL,
     version bigint NOT NULL,
     event text NOT NULL,

@@ -1,6 +1,6 @@
 -- +goose Up
 -- Money that has to go back: one row a provider's transaction.
-CREATE TABLE refunds (
+CREATE TABLE IF NOT EXISTS refunds (
     refund_id uuid PRIMARY KEY,
     provider text NOT NULL,
     transaction_id text NOT NULL,

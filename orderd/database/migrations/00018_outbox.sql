@@ -1,6 +1,6 @@
 -- +goose Up
 -- Events that are not published yet. An order's rows are in one bucket, and its versions are in the order they happened.
-CREATE TABLE outbox (
+CREATE TABLE IF NOT EXISTS outbox (
     bucket bigint NOT NULL,
     order_id uuid NOT NULL,
     version bigint NOT NULL,

@@ -22,8 +22,9 @@ var _ = Describe("A database that does not answer", func() {
 		DeferCleanup(behind.stop)
 		api := clientsOf(behind.url)
 		// COMMIT decides on PostgreSQL, the RELEASE before it on CockroachDB. At either the outcome is unknown.
-		for _, lost := range []string{"commit", "release savepoint"} {
-			req := &orderv1.PlaceOrderRequest{RequestId: lost, BuyerId: "ann", Lines: lines("tea", 1)}
+		// The statement's end tells it from BEGIN … READ COMMITTED.
+		for request, lost := range map[string]string{"at commit": "commit\x00", "at release": "release savepoint"} {
+			req := &orderv1.PlaceOrderRequest{RequestId: request, BuyerId: "ann", Lines: lines("tea", 1)}
 			through.losing(lost)
 			_, err = api.orders.PlaceOrder(ctx, req)
 			Expect(err).To(failWith(connect.CodeUnavailable, "DATABASE_UNAVAILABLE"), lost)

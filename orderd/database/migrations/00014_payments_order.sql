@@ -1,2 +1,0 @@
--- +goose Up
-CREATE INDEX payments_order ON payments (order_id);

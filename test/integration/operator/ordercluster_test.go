@@ -35,6 +35,16 @@ func stranger(raw string) *url.URL {
 	return u
 }
 
+// changeCluster changes the spec, again if the operator wrote the object at the same moment.
+func (w *world) changeCluster(ctx context.Context, change func(*v1alpha1.OrderClusterSpec)) {
+	GinkgoHelper()
+	Eventually(func() error {
+		c := w.getCluster(ctx)
+		change(&c.Spec)
+		return kube.Client.Update(ctx, c)
+	}).Should(Succeed())
+}
+
 func (w *world) deployment(ctx context.Context, pool string) (*appsv1.Deployment, error) {
 	d := &appsv1.Deployment{}
 	err := kube.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: "shop-" + pool}, d)
@@ -107,8 +117,7 @@ var _ = Describe("An OrderCluster", func() {
 		By("migrating for a new image before any pod runs it")
 		jobs := k.jobs.Load()
 		k.failJobs.Store(true)
-		c.Spec.Image = "orderd:next"
-		Expect(kube.Client.Update(ctx, c)).To(Succeed())
+		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Image = "orderd:next" })
 		Eventually(k.jobs.Load).Should(BeNumerically(">", jobs))
 		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionMigrated)).Should(Equal("False/MigrationFailed"))
 		d, err := w.deployment(ctx, "standard")
@@ -184,16 +193,9 @@ var _ = Describe("An OrderCluster", func() {
 		Eventually(ready).Should(Equal("False/SecretNotFound"))
 		w.secret(ctx, "creds", "creds", password)
 		Eventually(ready).Should(Equal("False/InvalidCredentials"))
-		change := func(f func(*v1alpha1.MessagingSpec)) {
-			Eventually(func() error {
-				c := w.getCluster(ctx)
-				f(&c.Spec.Messaging)
-				return kube.Client.Update(ctx, c)
-			}).Should(Succeed())
-		}
-		change(func(m *v1alpha1.MessagingSpec) { m.CredentialsSecretRef = nil })
+		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Messaging.CredentialsSecretRef = nil })
 		Eventually(ready).Should(Equal("False/Unreachable"))
-		change(func(m *v1alpha1.MessagingSpec) { m.URL = w.nats.URL() })
+		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Messaging.URL = w.nats.URL() })
 		Eventually(ready).Should(Equal("True/Connected"))
 		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("True/AllReady"))
 	}, SpecTimeout(2*time.Minute))
@@ -209,13 +211,9 @@ var _ = Describe("An OrderCluster", func() {
 		Expect(kube.Client.Create(ctx, makePromotion(w.namespace).Window(start, start.Add(time.Hour)).Obj())).To(Succeed())
 		Eventually(w.replicas(ctx, "flash")).Should(Equal(int32(3)), "2,000 requests a second and a quarter more, over 1,000 a pod")
 
-		c := w.getCluster(ctx)
-		c.Spec.Paused = ptr.To(true)
-		Eventually(func() error { return client.IgnoreNotFound(kube.Client.Update(ctx, c)) }).Should(Succeed())
+		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Paused = ptr.To(true) })
 		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionProgressing)).Should(Equal("False/Paused"))
-		c = w.getCluster(ctx)
-		c.Spec.Paused = nil
-		Expect(kube.Client.Update(ctx, c)).To(Succeed())
+		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Paused = nil })
 		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionProgressing)).Should(Equal("False/Complete"))
 
 		Expect(kube.Client.Delete(ctx, w.getCluster(ctx))).To(Succeed())

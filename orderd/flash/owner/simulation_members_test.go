@@ -50,6 +50,7 @@ func (m *members) move(n int32, to int) {
 		}
 	}
 	m.facts[n] = next
+	m.w.note("partition %d moves to %s from %s on", n, m.w.pods[to].name, m.w.since(next.from))
 	m.mu.Unlock()
 	// The others first: with no lag at all, nobody believes in two owners.
 	for _, p := range hearing {
@@ -123,6 +124,7 @@ func (m *members) away(p *pod, d time.Duration, paused bool) {
 	}
 	p.mu.Lock()
 	process := p.process
+	m.w.note("%s hears nothing for %s, paused: %t", p.name, d, paused)
 	if paused {
 		p.paused = time.Now().Add(d)
 	} else {

@@ -60,6 +60,7 @@ func (p *pod) start() {
 		p.view[n], p.version[n] = -1, 0
 	}
 	p.mu.Unlock()
+	p.w.note("%s starts", p.name)
 	p.w.members.tellAll(p)
 	p.w.background.Go(process.run)
 }
@@ -67,6 +68,7 @@ func (p *pod) start() {
 func (p *pod) stop() {
 	if process := p.alive(); process != nil {
 		process.kill()
+		p.w.note("%s is killed", p.name)
 		p.mu.Lock()
 		p.process = nil
 		p.mu.Unlock()
@@ -108,6 +110,7 @@ func (p *pod) learn(n int32, owner, version int) {
 		return
 	}
 	p.view[n], p.version[n] = owner, version
+	p.w.note("%s believes that partition %d is %s's", p.name, n, p.w.pods[owner].name)
 	if process := p.process; process != nil {
 		time.AfterFunc(p.dice.between(0, 5*time.Millisecond), process.compare)
 	}

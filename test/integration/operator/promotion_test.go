@@ -354,6 +354,26 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(condition(s.conditions(ctx), "Late")).To(Equal("True/NotReadyAtStart"))
 	}, SpecTimeout(time.Minute))
 
+	It("waits for messaging that is away, and settles once it is back", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.live(ctx, s.promotion().Obj())
+		buyMany(ctx, s.sell(), "phone", 3)
+		s.materialize(s.pool)
+		s.nats.Stop()
+		s.clock.Set(s.end.Add(time.Minute))
+		s.reconcile(ctx)
+		p := s.getPromotion(ctx)
+		Expect(p.Status.Phase).To(Equal(v1alpha1.PhaseDraining))
+		Expect(condition(p.Status.Conditions, "Settled")).To(Equal("False/MessagingError"))
+		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 900, Reserved: 100}))
+		s.nats.Restart()
+		Eventually(func() string {
+			s.reconcile(ctx)
+			return condition(s.conditions(ctx), "Settled")
+		}).Should(Equal("True/Settled"))
+		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 997, Reserved: 3}))
+	}, SpecTimeout(2*time.Minute))
+
 	It("is not settled, and nothing is repaired, if database and log disagree", func(ctx SpecContext) {
 		s := newStage(ctx)
 		s.live(ctx, s.promotion().Obj())

@@ -250,4 +250,8 @@ func (o *Owner) refuseWaiting() {
 	}
 }
 
+// current says that no other owner can have appended since this one did last, as far as the membership
+// tells. Without it, only what an append proves may be answered: a refusal from memory may be wrong.
+func (o *Owner) current() bool { return o.Lease() && o.Owned() }
+
 func (o *Owner) moving() error { return sale.PartitionMoving(o.Jitter(retryDelay)) }

@@ -36,7 +36,7 @@ func (o *Owner) reserve(ctx context.Context) error {
 	for len(o.pending) > 0 {
 		b := o.decide()
 		if len(b.reservations) == 0 {
-			o.answer(b, o.Lease())
+			o.answer(b, o.current())
 			continue
 		}
 		record := &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: &flashv1.Reserved{Reservations: b.reservations}}}
@@ -172,7 +172,7 @@ func (o *Owner) lookup() {
 		switch {
 		case ok:
 			c.answer(reply{got: &flashv1.GetFlashOrderResponse{OrderId: order.ID.String(), State: stateOf(order), AcceptedAt: acceptedAt(order)}})
-		case !o.Lease():
+		case !o.current():
 			c.refuse(o.moving())
 		default:
 			c.refuse(sale.OrderNotFound())
@@ -231,7 +231,7 @@ func (o *Owner) answerRelease(c *call) {
 	case partition.ClosedUnreleased:
 		c.answer(reply{released: flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED})
 	case partition.UnknownOrder:
-		if o.Lease() {
+		if o.current() {
 			c.refuse(sale.OrderNotFound())
 			return
 		}

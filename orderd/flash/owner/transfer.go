@@ -37,8 +37,10 @@ type soldOut struct {
 // all of them, at which all were empty.
 type search struct {
 	sku string
-	// own is the inflows of the asker's shard when the search began.
+	// own is the inflows of the asker's shard when the search began, and had what was in it: at the moment
+	// that the search proves, the shard had no more.
 	own uint64
+	had int64
 	// seen is the inflows that each shard had when it was last found empty.
 	seen map[int32]uint64
 	// second round; left are the partitions still to ask in this pass, again those to ask in the next.
@@ -143,7 +145,8 @@ func (o *Owner) shortage() (sku string, need int64) {
 }
 
 func (o *Owner) newSearch(sku string) *search {
-	return &search{sku: sku, own: o.state.Shard(sku).Inflows, seen: map[int32]uint64{}, left: o.others(), due: true}
+	shard := o.state.Shard(sku)
+	return &search{sku: sku, own: shard.Inflows, had: shard.Available, seen: map[int32]uint64{}, left: o.others(), due: true}
 }
 
 // others are the promotion's other partitions, beginning after the own one, so that askers spread.
@@ -224,17 +227,16 @@ func (o *Owner) askAgain(s *search) {
 // nothingLeft ends a search that found every other shard empty.
 func (o *Owner) nothingLeft(s *search) {
 	o.search = nil
-	shard := o.state.Shard(s.sku)
-	if shard.Inflows != s.own {
+	if o.state.Shard(s.sku).Inflows != s.own {
 		o.redecide = true
 		return
 	}
-	if !o.Lease() {
+	if !o.current() {
 		o.refuseParked(s.sku)
 		return
 	}
 	// Those who wait are decided on again, now that this is known.
-	o.soldOut[s.sku] = soldOut{left: shard.Available, until: o.Clock().Add(soldOutTTL)}
+	o.soldOut[s.sku] = soldOut{left: s.had, until: o.Clock().Add(soldOutTTL)}
 	o.redecide = true
 }
 
@@ -271,8 +273,13 @@ func (o *Owner) donate(ctx context.Context) error {
 func (o *Owner) donateTo(ctx context.Context, c *call) error {
 	sku, to := c.transfer.GetSku(), c.transfer.GetToPartition()
 	quantity := o.state.Donation(sku, c.transfer.GetNeed())
+	if o.state.Closed() && o.state.Shard(sku).Available > 0 {
+		// The sale is being closed: the item is not sold out, and cannot be had here.
+		c.answer(reply{moved: &flashv1.TransferResponse{Outcome: flashv1.TransferOutcome_TRANSFER_OUTCOME_BUSY}})
+		return nil
+	}
 	if quantity == 0 {
-		if !o.Lease() {
+		if !o.current() {
 			c.refuse(sale.NotOwner())
 			return nil
 		}

@@ -2,6 +2,7 @@ package owner
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,6 +18,8 @@ type call struct {
 	transfer *flashv1.TransferRequest
 	order    uuid.UUID
 	reason   flashv1.ReleaseReason
+	// came is when the owner was called.
+	came time.Time
 	// reply has room for the one answer, so that the goroutine never waits for a caller.
 	reply chan reply
 }
@@ -67,7 +70,8 @@ func (o *Owner) do(c *call) reply {
 	if o.stopping.Load() {
 		return reply{err: sale.NotOwner()}
 	}
-	o.used.Store(o.Clock().UnixNano())
+	c.came = o.Clock()
+	o.used.Store(c.came.UnixNano())
 	c.reply = make(chan reply, 1)
 	select {
 	case o.queue <- c:

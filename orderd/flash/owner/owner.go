@@ -35,6 +35,10 @@ const (
 	retryDelay = 200 * time.Millisecond
 	// soldOutTTL is how long an item found sold out is not looked for again: releases may bring stock back.
 	soldOutTTL = time.Second
+	// staleMax is how far a refusal may be behind the log.
+	staleMax = 250 * time.Millisecond
+	// proofTimeout bounds the question for the log's last record.
+	proofTimeout = 500 * time.Millisecond
 )
 
 // Peers reaches the owners of the promotion's other partitions.
@@ -97,6 +101,9 @@ type Owner struct {
 	redecide bool
 	search   *search
 	soldOut  map[string]soldOut
+	// proved is a moment at which the log had no more than state; behind says that it has by now.
+	proved time.Time
+	behind bool
 }
 
 // New makes an owner that does nothing until Run.
@@ -193,7 +200,7 @@ func (o *Owner) gather(ctx context.Context) bool {
 
 // mayWork says whether there is something to do without another call or time passing.
 func (o *Owner) mayWork() bool {
-	return len(o.parked) > 0 && (o.redecide || o.search == nil || o.search.due)
+	return o.behind || len(o.parked) > 0 && (o.redecide || o.search == nil || o.search.due)
 }
 
 func (o *Owner) sort(c *call) {
@@ -214,6 +221,11 @@ func (o *Owner) sort(c *call) {
 // turn works off what was gathered. Reservations that found no stock stay parked. An error means that
 // the partition must be given up.
 func (o *Owner) turn(ctx context.Context) error {
+	if o.behind {
+		if err := o.recover(ctx, plog.ErrRefused); err != nil {
+			return err
+		}
+	}
 	if err := o.release(ctx); err != nil {
 		return err
 	}
@@ -225,7 +237,7 @@ func (o *Owner) turn(ctx context.Context) error {
 	if err := o.reserve(ctx); err != nil {
 		return err
 	}
-	o.lookup()
+	o.lookup(ctx)
 	if err := o.donate(ctx); err != nil {
 		return err
 	}
@@ -250,8 +262,33 @@ func (o *Owner) refuseWaiting() {
 	}
 }
 
-// current says that no other owner can have appended since this one did last, as far as the membership
-// tells. Without it, only what an append proves may be answered: a refusal from memory may be wrong.
-func (o *Owner) current() bool { return o.Lease() && o.Owned() }
+// current says whether at some moment not before since the log had no more than the owner remembers. A
+// refusal from a memory that is behind may be wrong: two pods may believe for a while that a partition is
+// theirs, and the one that appends nothing would not notice.
+func (o *Owner) current(ctx context.Context, since time.Time) bool {
+	if !o.Lease() || !o.Owned() {
+		return false
+	}
+	if !o.proved.Before(since) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
+	defer cancel()
+	asked := o.Clock()
+	last, err := o.Log.Last(ctx, o.Partition)
+	if err != nil {
+		return false
+	}
+	if o.behind = last != o.state.Sequence(); o.behind {
+		return false
+	}
+	o.proved = asked
+	return true
+}
+
+// nearlyCurrent is current for answers that may be a little behind.
+func (o *Owner) nearlyCurrent(ctx context.Context) bool {
+	return o.current(ctx, o.Clock().Add(-staleMax))
+}
 
 func (o *Owner) moving() error { return sale.PartitionMoving(o.Jitter(retryDelay)) }

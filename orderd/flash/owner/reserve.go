@@ -2,6 +2,7 @@ package owner
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -27,6 +28,10 @@ func (b *batch) add(c *call, r reply) {
 	b.calls, b.replies = append(b.calls, c), append(b.replies, r)
 }
 
+func (b *batch) refuses() bool {
+	return slices.ContainsFunc(b.replies, func(r reply) bool { return r.err != nil })
+}
+
 func (b *batch) full() bool {
 	return len(b.reservations) >= recordOrders || b.bytes >= recordBytes
 }
@@ -36,7 +41,7 @@ func (o *Owner) reserve(ctx context.Context) error {
 	for len(o.pending) > 0 {
 		b := o.decide()
 		if len(b.reservations) == 0 {
-			o.answer(b, o.current())
+			o.answer(b, !b.refuses() || o.nearlyCurrent(ctx))
 			continue
 		}
 		record := &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: &flashv1.Reserved{Reservations: b.reservations}}}
@@ -115,7 +120,7 @@ func (o *Owner) decideOn(b *batch, c *call, current *sale.Sale, now time.Time) {
 	case partition.OverLimit:
 		b.add(c, reply{err: sale.LimitPerBuyer(decision.SKU)})
 	case partition.NeedsStock:
-		if err := o.knownSoldOut(request, decision.Missing, now); err != nil {
+		if err := o.knownSoldOut(c, decision.Missing, now); err != nil {
 			b.add(c, reply{err: err})
 			return
 		}
@@ -160,19 +165,23 @@ func (o *Owner) hold(b *batch, c *call, current *sale.Sale, now time.Time) {
 func (o *Owner) append(ctx context.Context, record *flashv1.Record) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
-	started := time.Now()
+	started, asked := time.Now(), o.Clock()
 	sequence, err := o.Log.Append(ctx, plog.Entry{Partition: o.Partition, Expected: o.state.Sequence(), Record: record})
 	o.Metrics.appendSeconds.Observe(time.Since(started).Seconds())
+	if err == nil {
+		o.proved = asked
+	}
 	return sequence, err
 }
 
-func (o *Owner) lookup() {
+func (o *Owner) lookup(ctx context.Context) {
+	began := o.Clock()
 	for _, c := range o.lookups {
 		order, ok := o.state.Lookup(c.get.GetBuyerId(), c.get.GetRequestId())
 		switch {
 		case ok:
 			c.answer(reply{got: &flashv1.GetFlashOrderResponse{OrderId: order.ID.String(), State: stateOf(order), AcceptedAt: acceptedAt(order)}})
-		case !o.current():
+		case !o.current(ctx, began):
 			c.refuse(o.moving())
 		default:
 			c.refuse(sale.OrderNotFound())
@@ -199,8 +208,9 @@ func (o *Owner) release(ctx context.Context) error {
 			// Decided again: now the state says that they are released.
 			continue
 		}
+		began := o.Clock()
 		for _, c := range o.releases {
-			o.answerRelease(c)
+			o.answerRelease(ctx, c, began)
 		}
 		o.releases = nil
 	}
@@ -224,14 +234,14 @@ func (o *Owner) toRelease() *flashv1.Released {
 	return released
 }
 
-func (o *Owner) answerRelease(c *call) {
+func (o *Owner) answerRelease(ctx context.Context, c *call, began time.Time) {
 	switch o.state.Release(c.order) {
 	case partition.AlreadyReleased:
 		c.answer(reply{released: flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED})
 	case partition.ClosedUnreleased:
 		c.answer(reply{released: flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED})
 	case partition.UnknownOrder:
-		if o.current() {
+		if o.current(ctx, began) {
 			c.refuse(sale.OrderNotFound())
 			return
 		}

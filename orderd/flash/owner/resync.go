@@ -44,7 +44,7 @@ func (o *Owner) resync(ctx context.Context) error {
 		err := o.fence(ctx, before)
 		switch {
 		case err == nil:
-			o.redecide = true
+			o.redecide, o.behind = true, false
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()

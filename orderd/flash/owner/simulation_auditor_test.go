@@ -188,7 +188,7 @@ func (a *auditor) check(e exchange) {
 		if e.kind == releasing {
 			order = a.byID[uuid.MustParse(e.order)]
 		}
-		if order != nil && order.at.Before(e.called.Add(-a.w.members.lag)) {
+		if order != nil && order.at.Before(e.called) {
 			a.wrong(e, "the order was in the log")
 		}
 	default:
@@ -234,9 +234,9 @@ func (a *auditor) checkReleased(e exchange) {
 }
 
 // checkRefusal wants that a refusal was true at some moment between call and answer. Two concessions:
-// what was sold out may be said to be so for a second, and owners that disagree may be behind by the lag.
+// what was sold out may be said to be so for a second, and an owner may be a little behind another one.
 func (a *auditor) checkRefusal(e exchange) {
-	since := e.called.Add(-a.w.members.lag)
+	since := e.called.Add(-staleMax)
 	var wanted int64
 	for _, item := range e.items {
 		if item.GetSku() == e.sku {

@@ -29,6 +29,8 @@ import (
 const (
 	// soldOutTTL is how long an item may be said to be sold out after it was.
 	soldOutTTL = time.Second
+	// staleMax is how far a refusal may be behind the log.
+	staleMax = 250 * time.Millisecond
 	// settled is how long after a storm everything is over that began in it.
 	settled = 20 * time.Second
 	// patience is how long everything may take to be sold, closed or answered in calm weather.

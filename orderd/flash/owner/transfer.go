@@ -25,11 +25,11 @@ const (
 	searchPasses = 16
 )
 
-// soldOut is what a search that found nothing is remembered as: until a time, no more than left units of
+// soldOut is what a search that found nothing is remembered as: at a moment, no more than left units of
 // the item could be had.
 type soldOut struct {
-	left  int64
-	until time.Time
+	left int64
+	at   time.Time
 }
 
 // search asks the other shards of an item in turn. "Sold out" needs two rounds in which each of them
@@ -44,7 +44,9 @@ type search struct {
 	// seen is the inflows that each shard had when it was last found empty.
 	seen map[int32]uint64
 	// second round; left are the partitions still to ask in this pass, again those to ask in the next.
+	// It began when the search turned.
 	second      bool
+	turned      time.Time
 	left, again []int32
 	passes      int
 	// due once the timer of a pass that met busy shards has fired.
@@ -60,15 +62,16 @@ func (s *search) retry() <-chan time.Time {
 	return s.timer.C
 }
 
-// knownSoldOut is the refusal of a request for more of an item than a recent search left; nil if none did.
-func (o *Owner) knownSoldOut(request partition.Request, missing []partition.Quantity, now time.Time) error {
+// knownSoldOut is the refusal of a request for more of an item than a search left, recently or since the
+// request came; nil if none did.
+func (o *Owner) knownSoldOut(c *call, missing []partition.Quantity, now time.Time) error {
 	for _, m := range missing {
 		known, ok := o.soldOut[m.SKU]
-		if !ok || !now.Before(known.until) {
+		if !ok || c.came.After(known.at) && now.Sub(known.at) >= soldOutTTL {
 			continue
 		}
-		for _, item := range request.Items {
-			if item.SKU == m.SKU && item.Quantity > known.left {
+		for _, item := range c.place.GetItems() {
+			if item.GetSku() == m.SKU && item.GetQuantity() > known.left {
 				return sale.SoldOut(m.SKU, known.left)
 			}
 		}
@@ -105,9 +108,9 @@ func (o *Owner) seek(ctx context.Context) error {
 			o.askAgain(s)
 			return nil
 		case !s.second:
-			s.second, s.left = true, o.others()
+			s.second, s.turned, s.left = true, o.Clock(), o.others()
 		default:
-			o.nothingLeft(s)
+			o.nothingLeft(ctx, s)
 			return nil
 		}
 	}
@@ -225,18 +228,18 @@ func (o *Owner) askAgain(s *search) {
 }
 
 // nothingLeft ends a search that found every other shard empty.
-func (o *Owner) nothingLeft(s *search) {
+func (o *Owner) nothingLeft(ctx context.Context, s *search) {
 	o.search = nil
 	if o.state.Shard(s.sku).Inflows != s.own {
 		o.redecide = true
 		return
 	}
-	if !o.current() {
+	if !o.current(ctx, s.turned) {
 		o.refuseParked(s.sku)
 		return
 	}
 	// Those who wait are decided on again, now that this is known.
-	o.soldOut[s.sku] = soldOut{left: s.had, until: o.Clock().Add(soldOutTTL)}
+	o.soldOut[s.sku] = soldOut{left: s.had, at: s.turned}
 	o.redecide = true
 }
 
@@ -256,13 +259,14 @@ func (o *Owner) refuseParked(sku string) {
 
 // donate gives stock to the shards that asked for it.
 func (o *Owner) donate(ctx context.Context) error {
+	began := o.Clock()
 	for len(o.donations) > 0 {
 		c := o.donations[0]
 		o.donations = o.donations[1:]
 		if c.ctx.Err() != nil {
 			continue
 		}
-		if err := o.donateTo(ctx, c); err != nil {
+		if err := o.donateTo(ctx, c, began); err != nil {
 			return err
 		}
 	}
@@ -270,7 +274,7 @@ func (o *Owner) donate(ctx context.Context) error {
 }
 
 // donateTo answers the call, also when it returns an error.
-func (o *Owner) donateTo(ctx context.Context, c *call) error {
+func (o *Owner) donateTo(ctx context.Context, c *call, began time.Time) error {
 	sku, to := c.transfer.GetSku(), c.transfer.GetToPartition()
 	quantity := o.state.Donation(sku, c.transfer.GetNeed())
 	if o.state.Closed() && o.state.Shard(sku).Available > 0 {
@@ -279,7 +283,7 @@ func (o *Owner) donateTo(ctx context.Context, c *call) error {
 		return nil
 	}
 	if quantity == 0 {
-		if !o.current() {
+		if !o.current(ctx, began) {
 			c.refuse(sale.NotOwner())
 			return nil
 		}

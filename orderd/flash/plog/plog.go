@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,6 +68,8 @@ func Subjects(uid string) string { return "promo." + uid + ".*" }
 type JetStream struct {
 	js          jetstream.JetStream
 	uid, stream string
+	// handle is found once: looking it up is a question to the server.
+	handle atomic.Pointer[jetstream.Stream]
 }
 
 // New takes the promotion's uid and stream. It does no I/O.
@@ -149,11 +152,16 @@ func (l *JetStream) failed(entry Entry, err error) error {
 
 // Last implements Log. The stream has no direct get, so that its leader answers.
 func (l *JetStream) Last(ctx context.Context, n int32) (uint64, error) {
-	stream, err := l.js.Stream(ctx, l.stream)
-	if err != nil {
-		return 0, fmt.Errorf("finding stream %s: %w", l.stream, err)
+	handle := l.handle.Load()
+	if handle == nil {
+		stream, err := l.js.Stream(ctx, l.stream)
+		if err != nil {
+			return 0, fmt.Errorf("finding stream %s: %w", l.stream, err)
+		}
+		handle = &stream
+		l.handle.Store(handle)
 	}
-	msg, err := stream.GetLastMsgForSubject(ctx, Subject(l.uid, n))
+	msg, err := (*handle).GetLastMsgForSubject(ctx, Subject(l.uid, n))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return 0, nil
 	}

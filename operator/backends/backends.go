@@ -31,6 +31,9 @@ const (
 	apiTimeout = 5 * time.Second
 )
 
+// databaseThereSQL is asked because CockroachDB lets clients log in to a database that does not exist.
+const databaseThereSQL = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_database WHERE datname = current_database())"
+
 // Error says why a backend cannot be used, as a condition's reason and message. It holds no secrets.
 type Error struct {
 	Reason  string
@@ -151,8 +154,13 @@ func (r *Registry) CheckDatabase(ctx context.Context, c *v1alpha1.OrderCluster) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	if err := pool.Ping(ctx); err != nil {
-		return databaseError(pool.Config().ConnConfig, err)
+	config := pool.Config().ConnConfig
+	var found bool
+	if err := pool.QueryRow(ctx, databaseThereSQL).Scan(&found); err != nil {
+		return databaseError(config, err)
+	}
+	if !found {
+		return &Error{Reason: v1alpha1.ReasonAccessDenied, Message: fmt.Sprintf("the server at %s:%d has no database %s", config.Host, config.Port, config.Database)}
 	}
 	return nil
 }

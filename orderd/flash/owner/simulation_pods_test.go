@@ -241,6 +241,8 @@ func hop[T any](ctx context.Context, w *world, to int, serve func(context.Contex
 	var none T
 	f := w.weather.call()
 	answers := make(chan answer, 1)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	if f.arrives {
 		time.AfterFunc(f.there, func() {
 			process := w.pods[to].alive()
@@ -259,8 +261,6 @@ func hop[T any](ctx context.Context, w *world, to int, serve func(context.Contex
 			}
 		})
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	select {
 	case a := <-answers:
 		return a.value, a.err

@@ -51,12 +51,17 @@ func (p *proxy) accept() {
 			_ = from.Close()
 			continue
 		}
-		go func() { _, _ = io.Copy(from, to); _ = from.Close() }()
-		go p.forward(from, to)
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			_, _ = io.Copy(from, to)
+			_ = from.Close()
+		}()
+		go p.forward(from, to, answered)
 	}
 }
 
-func (p *proxy) forward(from, to net.Conn) {
+func (p *proxy) forward(from, to net.Conn, answered <-chan struct{}) {
 	defer func() { _, _ = from.Close(), to.Close() }()
 	buffer := make([]byte, 64<<10)
 	for {
@@ -68,10 +73,11 @@ func (p *proxy) forward(from, to net.Conn) {
 		goOn := p.onSend == nil || p.onSend(bytes.ToLower(buffer[:n]))
 		p.mu.Unlock()
 		if !goOn {
-			// The answer does not come back, but the statement is executed.
+			// The answer does not come back, but the statement is executed. Copying ends at the answer, and with
+			// it the connection, so that the database gives up a transaction that is still open.
 			_ = from.Close()
 			_, _ = to.Write(buffer[:n])
-			_, _ = to.Read(buffer)
+			<-answered
 			return
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {

@@ -7,8 +7,8 @@ if [ -z "${KUBECONFIG:-}" ] || [ "$(realpath -m "$KUBECONFIG")" = "$(pwd -P)/bin
 hack/cluster/build.sh tools
 export KUBECONFIG
 kubectl=bin/kube/kubectl
-# The promotions first: they give their stock back while everything still runs.
-$kubectl delete promotionevents --all --all-namespaces --ignore-not-found --timeout=5m
+# The sample promotion first: it gives its stock back while everything still runs. Others are not the demo's.
+$kubectl delete promotionevents --all --namespace shop --ignore-not-found --timeout=5m
 $kubectl delete -k config/samples --ignore-not-found --timeout=5m
 bin/tools/helm uninstall orderd --namespace orderd-system --ignore-not-found --wait
 $kubectl delete -k config/eval/cluster --ignore-not-found --timeout=5m

@@ -62,6 +62,8 @@ var (
 
 // FlashServiceClient is a client for the orderd.flash.v1.FlashService service.
 type FlashServiceClient interface {
+	// A request that was accepted gets the same answer for as long as the promotion's log is kept, also when the
+	// item is sold out or the sale over by then.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ITEM_NOT_FOUND; FAILED_PRECONDITION/NOT_STARTED
 	// (metadata start_time), ENDED, PAUSED or ITEM_OFF; RESOURCE_EXHAUSTED/SOLD_OUT; RESOURCE_EXHAUSTED/
 	// LIMIT_PER_BUYER; ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/OVERLOADED or PARTITION_MOVING with a retry delay:
@@ -83,6 +85,8 @@ func NewFlashServiceClient(client *connect.Client) FlashServiceClient {
 
 // FlashServiceHandler is an implementation of the orderd.flash.v1.FlashService service.
 type FlashServiceHandler interface {
+	// A request that was accepted gets the same answer for as long as the promotion's log is kept, also when the
+	// item is sold out or the sale over by then.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ITEM_NOT_FOUND; FAILED_PRECONDITION/NOT_STARTED
 	// (metadata start_time), ENDED, PAUSED or ITEM_OFF; RESOURCE_EXHAUSTED/SOLD_OUT; RESOURCE_EXHAUSTED/
 	// LIMIT_PER_BUYER; ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/OVERLOADED or PARTITION_MOVING with a retry delay:

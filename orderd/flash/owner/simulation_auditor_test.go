@@ -1,6 +1,7 @@
 package owner_test
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -67,8 +68,24 @@ func (w *world) audit() *auditor {
 	}
 	for _, e := range w.history.exchanges {
 		a.check(e)
+		a.checkFinal(e)
 	}
 	return a
+}
+
+// checkFinal wants that who was told no, with no other attempt under way, does not get an order after all.
+func (a *auditor) checkFinal(e exchange) {
+	order := a.orders[[2]string{e.buyer, e.request}]
+	if e.reason == "" || e.unknown() || order == nil || order.at.Before(e.answered) {
+		return
+	}
+	for _, other := range a.w.history.exchanges {
+		same := other.kind == placing && other.buyer == e.buyer && other.request == e.request
+		if same && other.id != e.id && other.answered.After(e.called) {
+			return
+		}
+	}
+	a.wrong(e, fmt.Sprintf("the order landed at %s", a.w.since(order.at)))
 }
 
 func (a *auditor) shard(n int32, sku string) *[2]int64 {

@@ -26,6 +26,7 @@ const (
 
 // exchange is a request and what its caller was told.
 type exchange struct {
+	id               int
 	kind             kind
 	buyer, request   string
 	items            []*flashv1.FlashOrderItem
@@ -57,6 +58,7 @@ type history struct {
 func (h *history) add(e exchange) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	e.id = len(h.exchanges)
 	h.exchanges = append(h.exchanges, e)
 }
 

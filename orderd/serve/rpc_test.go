@@ -152,6 +152,11 @@ func TestBadRequests(t *testing.T) {
 			wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument", "items[0].quantity", "INVALID_REQUEST"},
 		},
 		{
+			name: "a character that no database stores", path: "/orderd.flash.v1.FlashService/PlaceFlashOrder", contentType: "application/json",
+			body:       `{"promotion":"sale","buyerId":"b\u0000","requestId":"r","items":[{"sku":"A","quantity":"1"}]}`,
+			wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument", "buyer_id", "INVALID_REQUEST"},
+		},
+		{
 			name: "a missing field", path: "/orderd.flash.v1.FlashService/GetPromotion", contentType: "application/json",
 			body: `{}`, wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument", "promotion"},
 		},

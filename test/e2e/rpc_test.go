@@ -88,6 +88,8 @@ var _ = Describe("an RPC", Ordered, func() {
 			`{"buyerId":"b","orderId":"1"}`, "invalid_argument", "order_id"),
 		Entry("GetOrder of none", "standard", "orderd.order.v1.OrderService/GetOrder",
 			`{"buyerId":"b","orderId":"`+noOrderID+`"}`, "not_found", "ORDER_NOT_FOUND"),
+		Entry("GetOrder of a buyer whose id cannot be stored", "standard", "orderd.order.v1.OrderService/GetOrder",
+			`{"buyerId":"b\u0000","orderId":"`+noOrderID+`"}`, "invalid_argument", "buyer_id"),
 		Entry("ListOrders of nobody", "standard", "orderd.order.v1.OrderService/ListOrders", `{}`, "invalid_argument", "buyer_id"),
 		Entry("ListOrders from a token that is none", "standard", "orderd.order.v1.OrderService/ListOrders",
 			`{"buyerId":"b","pageToken":"nonsense"}`, "invalid_argument", "INVALID_PAGE_TOKEN"),

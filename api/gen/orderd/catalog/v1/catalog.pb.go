@@ -452,11 +452,10 @@ var File_orderd_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1forderd/catalog/v1/catalog.proto\x12\x11orderd.catalog.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1borderd/money/v1/money.proto\"\xb2\x01\n" +
+	"\x1forderd/catalog/v1/catalog.proto\x12\x11orderd.catalog.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1borderd/money/v1/money.proto\"\xb6\x01\n" +
 	"\x03Sku\x12:\n" +
-	"\x03sku\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$R\x03sku\x12 \n" +
-	"\x05title\x18\x02 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x05title\x124\n" +
+	"\x03sku\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$R\x03sku\x12$\n" +
+	"\x05title\x18\x02 \x01(\tB\x0e\xbaH\vr\t\x10\x01\x18\xc8\x01\xba\x01\x01\x00R\x05title\x124\n" +
 	"\x05price\x18\x03 \x01(\v2\x16.orderd.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05price\x12\x17\n" +
 	"\aon_sale\x18\x04 \x01(\bR\x06onSale\"]\n" +
 	"\x05Stock\x12\x1c\n" +
@@ -466,16 +465,19 @@ const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x10UpsertSkuRequest\x120\n" +
 	"\x03sku\x18\x01 \x01(\v2\x16.orderd.catalog.v1.SkuB\x06\xbaH\x03\xc8\x01\x01R\x03sku\"=\n" +
 	"\x11UpsertSkuResponse\x12(\n" +
-	"\x03sku\x18\x01 \x01(\v2\x16.orderd.catalog.v1.SkuR\x03sku\",\n" +
-	"\rGetSkuRequest\x12\x1b\n" +
-	"\x03sku\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x03sku\"j\n" +
+	"\x03sku\x18\x01 \x01(\v2\x16.orderd.catalog.v1.SkuR\x03sku\"0\n" +
+	"\rGetSkuRequest\x12\x1f\n" +
+	"\x03sku\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\"j\n" +
 	"\x0eGetSkuResponse\x12(\n" +
 	"\x03sku\x18\x01 \x01(\v2\x16.orderd.catalog.v1.SkuR\x03sku\x12.\n" +
-	"\x05stock\x18\x02 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock\"\x8b\x01\n" +
-	"\x12AdjustStockRequest\x12(\n" +
+	"\x05stock\x18\x02 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock\"\x93\x01\n" +
+	"\x12AdjustStockRequest\x12,\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12\x1b\n" +
-	"\x03sku\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x03sku\x12.\n" +
+	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12\x1f\n" +
+	"\x03sku\x18\x02 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12.\n" +
 	"\x05delta\x18\x03 \x01(\x03B\x18\xbaH\x15\"\x138\x00\x18\x80\x94\xeb\xdc\x03(\x80씣\xfc\xff\xff\xff\xff\x01R\x05delta\"E\n" +
 	"\x13AdjustStockResponse\x12.\n" +
 	"\x05stock\x18\x01 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock2\xa4\x02\n" +

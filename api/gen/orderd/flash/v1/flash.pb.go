@@ -131,7 +131,8 @@ type PlaceFlashOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The PromotionEvent's name.
 	Promotion string `protobuf:"bytes,1,opt,name=promotion,proto3" json:"promotion,omitempty"`
-	BuyerId   string `protobuf:"bytes,2,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	// Like every text that is stored: without the character NUL, which PostgreSQL refuses.
+	BuyerId string `protobuf:"bytes,2,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
 	// Chosen by the app, unique among the buyer's requests; a retry repeats it.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// All of them or nothing. A SKU may stand here once.
@@ -581,16 +582,19 @@ var File_orderd_flash_v1_flash_proto protoreflect.FileDescriptor
 
 const file_orderd_flash_v1_flash_proto_rawDesc = "" +
 	"\n" +
-	"\x1borderd/flash/v1/flash.proto\x12\x0forderd.flash.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1borderd/money/v1/money.proto\"U\n" +
-	"\x0eFlashOrderItem\x12\x1b\n" +
-	"\x03sku\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x03sku\x12&\n" +
+	"\x1borderd/flash/v1/flash.proto\x12\x0forderd.flash.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1borderd/money/v1/money.proto\"Y\n" +
+	"\x0eFlashOrderItem\x12\x1f\n" +
+	"\x03sku\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12&\n" +
 	"\bquantity\x18\x02 \x01(\x03B\n" +
-	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\xa9\x02\n" +
+	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\xb1\x02\n" +
 	"\x16PlaceFlashOrderRequest\x12'\n" +
-	"\tpromotion\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tpromotion\x12$\n" +
-	"\bbuyer_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\abuyerId\x12(\n" +
+	"\tpromotion\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tpromotion\x12(\n" +
+	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12,\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12\x95\x01\n" +
+	"request_id\x18\x03 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12\x95\x01\n" +
 	"\x05items\x18\x04 \x03(\v2\x1f.orderd.flash.v1.FlashOrderItemB^\xbaH[\xba\x01Q\n" +
 	"\x10items.unique_sku\x12 a SKU may stand in one item only\x1a\x1bthis.map(i, i.sku).unique()\x92\x01\x04\b\x01\x10\n" +
 	"R\x05items\"\xa9\x01\n" +
@@ -598,12 +602,14 @@ const file_orderd_flash_v1_flash_proto_rawDesc = "" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x126\n" +
 	"\x05state\x18\x02 \x01(\x0e2 .orderd.flash.v1.FlashOrderStateR\x05state\x12;\n" +
 	"\vaccepted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"acceptedAt\"\x8f\x01\n" +
+	"acceptedAt\"\x97\x01\n" +
 	"\x14GetFlashOrderRequest\x12'\n" +
-	"\tpromotion\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tpromotion\x12$\n" +
-	"\bbuyer_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\abuyerId\x12(\n" +
+	"\tpromotion\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tpromotion\x12(\n" +
+	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12,\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\"\xa7\x01\n" +
+	"request_id\x18\x03 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\"\xa7\x01\n" +
 	"\x15GetFlashOrderResponse\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x126\n" +
 	"\x05state\x18\x02 \x01(\x0e2 .orderd.flash.v1.FlashOrderStateR\x05state\x12;\n" +

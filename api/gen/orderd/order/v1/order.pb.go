@@ -789,36 +789,43 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\fcancelled_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vcancelledAt\x12#\n" +
 	"\rcancel_reason\x18\n" +
 	" \x01(\tR\fcancelReason\x12\x1c\n" +
-	"\tpromotion\x18\v \x01(\tR\tpromotion\"U\n" +
-	"\x0ePlaceOrderLine\x12\x1b\n" +
-	"\x03sku\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x03sku\x12&\n" +
+	"\tpromotion\x18\v \x01(\tR\tpromotion\"Y\n" +
+	"\x0ePlaceOrderLine\x12\x1f\n" +
+	"\x03sku\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12&\n" +
 	"\bquantity\x18\x02 \x01(\x03B\n" +
-	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\xfb\x01\n" +
-	"\x11PlaceOrderRequest\x12(\n" +
+	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\x83\x02\n" +
+	"\x11PlaceOrderRequest\x12,\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12$\n" +
-	"\bbuyer_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\abuyerId\x12\x95\x01\n" +
+	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12(\n" +
+	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12\x95\x01\n" +
 	"\x05lines\x18\x03 \x03(\v2\x1f.orderd.order.v1.PlaceOrderLineB^\xbaH[\xba\x01Q\n" +
 	"\x10lines.unique_sku\x12 a SKU may stand in one line only\x1a\x1bthis.map(l, l.sku).unique()\x92\x01\x04\b\x01\x10dR\x05lines\"B\n" +
 	"\x12PlaceOrderResponse\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"\\\n" +
-	"\x0fGetOrderRequest\x12$\n" +
-	"\bbuyer_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\abuyerId\x12#\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"`\n" +
+	"\x0fGetOrderRequest\x12(\n" +
+	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
 	"\border_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\"@\n" +
 	"\x10GetOrderResponse\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"\x8a\x01\n" +
-	"\x11ListOrdersRequest\x12$\n" +
-	"\bbuyer_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\abuyerId\x12&\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"\x8e\x01\n" +
+	"\x11ListOrdersRequest\x12(\n" +
+	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12&\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"l\n" +
 	"\x12ListOrdersResponse\x12.\n" +
 	"\x06orders\x18\x01 \x03(\v2\x16.orderd.order.v1.OrderR\x06orders\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x89\x01\n" +
-	"\x12CancelOrderRequest\x12(\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x91\x01\n" +
+	"\x12CancelOrderRequest\x12,\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12$\n" +
-	"\bbuyer_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\abuyerId\x12#\n" +
+	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12(\n" +
+	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
 	"\border_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\"C\n" +
 	"\x13CancelOrderResponse\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order*\xca\x01\n" +

@@ -408,18 +408,21 @@ const file_orderd_payment_v1_payment_proto_rawDesc = "" +
 	"\x06amount\x18\x05 \x01(\v2\x16.orderd.money.v1.MoneyR\x06amount\x129\n" +
 	"\n" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12=\n" +
-	"\fsucceeded_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vsucceededAt\"\xb2\x01\n" +
-	"\x14CreatePaymentRequest\x12(\n" +
+	"\fsucceeded_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vsucceededAt\"\xba\x01\n" +
+	"\x14CreatePaymentRequest\x12,\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12$\n" +
-	"\bbuyer_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\abuyerId\x12#\n" +
+	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12(\n" +
+	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
 	"\border_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\x12%\n" +
 	"\bprovider\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\bprovider\"p\n" +
 	"\x15CreatePaymentResponse\x124\n" +
 	"\apayment\x18\x01 \x01(\v2\x1a.orderd.payment.v1.PaymentR\apayment\x12!\n" +
-	"\fredirect_url\x18\x02 \x01(\tR\vredirectUrl\"b\n" +
-	"\x11GetPaymentRequest\x12$\n" +
-	"\bbuyer_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\abuyerId\x12'\n" +
+	"\fredirect_url\x18\x02 \x01(\tR\vredirectUrl\"f\n" +
+	"\x11GetPaymentRequest\x12(\n" +
+	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12'\n" +
 	"\n" +
 	"payment_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\tpaymentId\"J\n" +
 	"\x12GetPaymentResponse\x124\n" +

@@ -70,7 +70,8 @@ type FlashServiceClient interface {
 	// whether the order was taken is then unknown, and a retry with the same request id tells.
 	PlaceFlashOrder(context.Context, *v1.PlaceFlashOrderRequest) (*v1.PlaceFlashOrderResponse, error)
 	// What became of a request, by the request id it was made with.
-	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ORDER_NOT_FOUND.
+	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/OVERLOADED or PARTITION_MOVING
+	// with a retry delay.
 	GetFlashOrder(context.Context, *v1.GetFlashOrderRequest) (*v1.GetFlashOrderResponse, error)
 	// The promotion's window and items, as this pod knows them.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND.
@@ -93,7 +94,8 @@ type FlashServiceHandler interface {
 	// whether the order was taken is then unknown, and a retry with the same request id tells.
 	PlaceFlashOrder(context.Context, *v1.PlaceFlashOrderRequest) (*v1.PlaceFlashOrderResponse, error)
 	// What became of a request, by the request id it was made with.
-	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ORDER_NOT_FOUND.
+	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/OVERLOADED or PARTITION_MOVING
+	// with a retry delay.
 	GetFlashOrder(context.Context, *v1.GetFlashOrderRequest) (*v1.GetFlashOrderResponse, error)
 	// The promotion's window and items, as this pod knows them.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND.

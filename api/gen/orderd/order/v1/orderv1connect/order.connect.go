@@ -74,7 +74,8 @@ type OrderServiceClient interface {
 	// Places an order: stock is reserved for every line or for none.
 	// Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/SKU_NOT_ON_SALE; FAILED_PRECONDITION/
 	// CURRENCY_MISMATCH if the lines' currencies differ; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK;
-	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
+	// INVALID_ARGUMENT/AMOUNT_TOO_LARGE if the total does not fit 64 bits; ALREADY_EXISTS/REQUEST_ID_REUSED
+	// for the same request id with another body.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
@@ -82,7 +83,8 @@ type OrderServiceClient interface {
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
 	// Cancels an unpaid order and releases its stock. Cancelling a cancelled order answers the same.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT if it is paid.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT if it is paid;
+	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CancelOrder(context.Context, *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error)
 }
 
@@ -97,7 +99,8 @@ type OrderServiceHandler interface {
 	// Places an order: stock is reserved for every line or for none.
 	// Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/SKU_NOT_ON_SALE; FAILED_PRECONDITION/
 	// CURRENCY_MISMATCH if the lines' currencies differ; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK;
-	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
+	// INVALID_ARGUMENT/AMOUNT_TOO_LARGE if the total does not fit 64 bits; ALREADY_EXISTS/REQUEST_ID_REUSED
+	// for the same request id with another body.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
@@ -105,7 +108,8 @@ type OrderServiceHandler interface {
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
 	// Cancels an unpaid order and releases its stock. Cancelling a cancelled order answers the same.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT if it is paid.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT if it is paid;
+	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CancelOrder(context.Context, *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error)
 }
 

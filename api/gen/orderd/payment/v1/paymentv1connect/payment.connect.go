@@ -54,7 +54,8 @@ var (
 type PaymentServiceClient interface {
 	// Starts a payment for an unpaid order.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT if the order cannot
-	// be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN; ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
+	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
 	// Errors: NOT_FOUND/PAYMENT_NOT_FOUND.
 	GetPayment(context.Context, *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error)
@@ -70,7 +71,8 @@ func NewPaymentServiceClient(client *connect.Client) PaymentServiceClient {
 type PaymentServiceHandler interface {
 	// Starts a payment for an unpaid order.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT if the order cannot
-	// be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN; ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
+	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
 	// Errors: NOT_FOUND/PAYMENT_NOT_FOUND.
 	GetPayment(context.Context, *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error)

@@ -180,8 +180,8 @@ type PoolReplicas struct {
 	// +kubebuilder:validation:Maximum=1000
 	Min *int32 `json:"min,omitempty"`
 
-	// max is the most pods the pool is ever scaled to. Unset: min for the standard and worker pools; for the flash pool,
-	// what its promotions need.
+	// max is the most pods the flash pool is scaled to for its promotions; unset: what they need. Nothing scales the
+	// standard and worker pools yet: they have min pods.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000

@@ -161,8 +161,8 @@ func (b *buyer) shop(ctx context.Context, within time.Duration) {
 			wait(within / 4)
 			e = b.insist(3, func() exchange { return b.place(ctx, request, items) })
 		}
-		if b.dice.chance(0.2) {
-			b.look(ctx, request)
+		if b.dice.chance(0.2) || e.unknown() && b.dice.chance(0.7) {
+			b.insist(1+b.dice.n(6), func() exchange { return b.look(ctx, request) })
 		}
 		if e.reason != "" {
 			continue

@@ -46,7 +46,7 @@ const simulationSeeds = "ORDERD_SIMULATION_SEEDS"
 //
 // Another range of seeds: ORDERD_SIMULATION_SEEDS=1:50000 go test -run TestSimulation ./orderd/flash/owner
 func TestSimulation(t *testing.T) {
-	first, count := uint64(1), uint64(300)
+	first, count := uint64(1), uint64(150)
 	if value := os.Getenv(simulationSeeds); value != "" {
 		from, n, _ := strings.Cut(value, ":")
 		var err, err2 error
@@ -99,7 +99,7 @@ type request struct {
 func simulate(t *testing.T, seed uint64) {
 	d := newDice(seed, "world")
 	w := &world{t: t, seed: seed, began: time.Now(), partitions: int32(2 + d.n(3)), skus: []string{"x", "y"}[:1+d.n(2)], limit: int64(2 + d.n(4))}
-	w.weather = &weather{dice: newDice(seed, "weather"), rate: []float64{0, 0.01, 0.05, 0.2}[d.n(4)]}
+	w.weather = &weather{dice: newDice(seed, "weather"), rate: []float64{0, 0.02, 0.1, 0.4}[d.n(4)]}
 	w.log = newSimLog(w.weather)
 	w.logger = slog.New(alarm{slog.DiscardHandler, w})
 	w.metrics = owner.NewMetrics(prometheus.NewRegistry())

@@ -5,6 +5,7 @@ package specs
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
@@ -49,7 +50,7 @@ func KeysName(cluster string) string { return cluster + "-keys" }
 
 // Endpoint is a pool's base URL for apps inside the Kubernetes cluster.
 func Endpoint(c *v1alpha1.OrderCluster, pool string) string {
-	return "http://" + serviceHost(c, pool) + ":8080"
+	return fmt.Sprintf("http://%s:%d", serviceHost(c, pool), rpcPort)
 }
 
 func serviceHost(c *v1alpha1.OrderCluster, pool string) string {

@@ -1,6 +1,8 @@
 package specs
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -15,7 +17,7 @@ const (
 	// secretMode lets the user's group read a mounted secret, and nobody write it.
 	secretMode = 0o440
 
-	// terminationGraceSeconds is more than a pod takes to drain: its drain delay and time-out are less than half of it.
+	// terminationGraceSeconds is more than a pod takes to drain: its drain delay and time-out are about half of it.
 	terminationGraceSeconds = 45
 )
 
@@ -57,11 +59,11 @@ func paymentVolume(p v1alpha1.PaymentSpec) string { return "payments-" + string(
 
 // mounts of a pool's pods: each gets only the secrets its role needs.
 func mounts(c *v1alpha1.OrderCluster, pool string) []mount {
-	m := []mount{
-		configMount(ConfigName(c.Name)),
-		secretMount("keys", OrderIDKey, v1alpha1.SecretKeyReference{Name: KeysName(c.Name), Key: OrderIDKey}),
+	m := []mount{configMount(ConfigName(c.Name))}
+	if pool != v1alpha1.PoolWorker {
+		m = append(m, secretMount("keys", OrderIDKey, v1alpha1.SecretKeyReference{Name: KeysName(c.Name), Key: OrderIDKey}))
 	}
-	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil {
+	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil && pool != v1alpha1.PoolStandard {
 		m = append(m, secretMount("messaging", "creds", *ref))
 	}
 	if pool != v1alpha1.PoolFlash {
@@ -105,7 +107,7 @@ func container(c *v1alpha1.OrderCluster, pool string) *corev1ac.ContainerApplyCo
 		ports = append(ports, containerPort("rpc", rpcPort))
 	}
 	if pool == v1alpha1.PoolFlash {
-		args = append(args, "--advertise=$(POD_IP):8082")
+		args = append(args, fmt.Sprintf("--advertise=$(POD_IP):%d", peerPort))
 		ports = append(ports, containerPort("peer", peerPort))
 	}
 	con := corev1ac.Container().WithName(appName).WithImage(c.Spec.Image).WithArgs(args...).WithPorts(ports...).

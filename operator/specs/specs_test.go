@@ -65,6 +65,23 @@ func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
 	}
 }
 
+func TestPodsGetOnlyTheSecretsOfTheirRole(t *testing.T) {
+	want := map[string][]string{
+		v1alpha1.PoolStandard: {"config", "keys", "database", "payments-sandbox"},
+		v1alpha1.PoolFlash:    {"config", "keys", "messaging"},
+		v1alpha1.PoolWorker:   {"config", "messaging", "database"},
+	}
+	got := map[string][]string{}
+	for _, pool := range Pools() {
+		for _, m := range mounts(sample(), pool) {
+			got[pool] = append(got[pool], *m.volume.Name)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("mounts (-want +got):\n%s", diff)
+	}
+}
+
 func TestTheSameInputGivesTheSameObjects(t *testing.T) {
 	render := func() string {
 		var all []any

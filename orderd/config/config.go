@@ -60,7 +60,7 @@ type HTTP struct {
 	DrainTimeout Duration `json:"drainTimeout"`
 }
 
-// Database is the SQL database of the standard and worker roles.
+// Database is the SQL database of the standard and worker roles, and of the migration.
 type Database struct {
 	// URLFile holds a postgres:// URL.
 	URLFile string `json:"urlFile"`
@@ -68,7 +68,7 @@ type Database struct {
 	MaxConnections int32 `json:"maxConnections"`
 }
 
-// Messaging is the NATS system.
+// Messaging is the NATS system of the flash and worker roles.
 type Messaging struct {
 	// URL, or several joined by commas.
 	URL string `json:"url"`
@@ -78,7 +78,7 @@ type Messaging struct {
 	Replicas int `json:"replicas"`
 }
 
-// Orders has the rules of the order life cycle.
+// Orders has the rules of the order life cycle, for the standard role, and the flash role's order ids.
 type Orders struct {
 	// PaymentTimeout of an order of the standard lane.
 	PaymentTimeout Duration `json:"paymentTimeout"`
@@ -151,15 +151,22 @@ func (c Config) Validate(role Role) error {
 	default:
 		return fmt.Errorf("role %q: must be standard, flash or worker", role)
 	}
-	need(c.Messaging.URL != "", "messaging.url", "must be set")
-	need(c.Messaging.Replicas == 1 || c.Messaging.Replicas == 3 || c.Messaging.Replicas == 5, "messaging.replicas", "must be 1, 3 or 5")
-	need(c.Orders.IDKeyFile != "", "orders.idKeyFile", "must be set")
 	need(c.HTTP.MaxBodyBytes > 0, "http.maxBodyBytes", "must be positive")
 	need(c.HTTP.MaxInFlight > 0, "http.maxInFlight", "must be positive")
 	need(c.HTTP.RequestTimeout > 0, "http.requestTimeout", "must be positive")
+	need(c.HTTP.DrainTimeout > 0, "http.drainTimeout", "must be positive")
+	if role != RoleStandard {
+		need(c.Messaging.URL != "", "messaging.url", "must be set")
+		need(c.Messaging.Replicas == 1 || c.Messaging.Replicas == 3 || c.Messaging.Replicas == 5, "messaging.replicas", "must be 1, 3 or 5")
+	}
 	if role != RoleFlash {
 		need(c.Database.URLFile != "", "database.urlFile", "must be set")
 		need(c.Database.MaxConnections > 0, "database.maxConnections", "must be positive")
+	}
+	if role != RoleWorker {
+		need(c.Orders.IDKeyFile != "", "orders.idKeyFile", "must be set")
+	}
+	if role == RoleStandard {
 		need(c.Orders.PaymentTimeout > 0, "orders.paymentTimeout", "must be positive")
 	}
 	if role == RoleWorker {

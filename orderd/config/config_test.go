@@ -62,11 +62,12 @@ func TestValidate(t *testing.T) {
 		breaks func(*config.Config)
 		want   string
 	}{
-		{name: "standard", role: config.RoleStandard},
+		{name: "standard needs no messaging", role: config.RoleStandard, breaks: func(c *config.Config) { c.Messaging = config.Messaging{} }},
 		{name: "flash needs no database", role: config.RoleFlash, breaks: func(c *config.Config) { c.Database = config.Database{} }},
-		{name: "worker", role: config.RoleWorker},
+		{name: "worker makes no order ids", role: config.RoleWorker, breaks: func(c *config.Config) { c.Orders.IDKeyFile = "" }},
 		{name: "unknown role", role: "cashier", want: `role "cashier"`},
 		{name: "no database", role: config.RoleStandard, breaks: func(c *config.Config) { c.Database.URLFile = "" }, want: "database.urlFile"},
+		{name: "no order id key", role: config.RoleFlash, breaks: func(c *config.Config) { c.Orders.IDKeyFile = "" }, want: "orders.idKeyFile"},
 		{name: "no messaging", role: config.RoleFlash, breaks: func(c *config.Config) { c.Messaging.URL = "" }, want: "messaging.url"},
 		{name: "two replicas", role: config.RoleFlash, breaks: func(c *config.Config) { c.Messaging.Replicas = 2 }, want: "messaging.replicas"},
 		{name: "no flash pool", role: config.RoleWorker, breaks: func(c *config.Config) { c.Flash.PeerURL = "" }, want: "flash.peerURL"},

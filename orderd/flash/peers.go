@@ -23,6 +23,8 @@ const (
 	forwardsMax = 4096
 	// forwardTimeout bounds a call to another pod.
 	forwardTimeout = 5 * time.Second
+	// dialTimeout bounds connecting to another pod.
+	dialTimeout = 2 * time.Second
 	// clientsMax is how many addresses are remembered; pods come and go.
 	clientsMax = 256
 	// peerResponseBytes bounds a peer's answer.
@@ -47,7 +49,9 @@ func newPeerHTTPClient() *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Client{Transport: &http.Transport{
-		Protocols: protocols, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
+		// A dial goes on after its call was given up: without a limit, for as long as the kernel tries.
+		DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		Protocols:   protocols, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 2 * time.Second, PingTimeout: 2 * time.Second},
 	}}
 }

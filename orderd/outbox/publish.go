@@ -32,6 +32,7 @@ func (r *Relay) publish(ctx context.Context, rows []*row) ([]*row, error) {
 		var refused jetstream.JetStreamError
 		if !errors.As(err, &refused) || refused.APIError() == nil {
 			// It may have landed; the next time tells.
+			r.metrics.failed.Add(float64(len(rows)))
 			return nil, err
 		}
 	}

@@ -40,7 +40,6 @@ const (
 	codeSerializationFailure = "40001"
 	codeCompletionUnknown    = "40003"
 	codeDeadlock             = "40P01"
-	codeUniqueViolation      = "23505"
 	codeUndefinedTable       = "42P01"
 	codeTooManyConnections   = "53300"
 	codeReadOnly             = "25006"
@@ -73,9 +72,6 @@ func ClassOf(err error) Class {
 	return Final
 }
 
-// UniqueViolation tells whether a row with the same unique key was there already.
-func UniqueViolation(err error) bool { return code(err) == codeUniqueViolation }
-
 // RPCError is what a caller of an RPC sees of an error: one made by rpcerr as it is, a database that
 // is away or busy as UNAVAILABLE/DATABASE_UNAVAILABLE with a retry delay, anything else as INTERNAL.
 // Whatever the driver said stays inside as the cause.
@@ -87,7 +83,7 @@ func RPCError(err error) error {
 	case errors.As(err, &known):
 		return known
 	case errors.Is(err, context.Canceled):
-		return rpcerr.New(connect.CodeCanceled, "CANCELLED", "the caller went away").WithCause(err)
+		return rpcerr.New(connect.CodeCanceled, "CANCELED", "the caller went away").WithCause(err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return rpcerr.Retry(connect.CodeDeadlineExceeded, "DEADLINE_EXCEEDED", "the request took too long; retry it with the same request id", retryDelay).WithCause(err)
 	}

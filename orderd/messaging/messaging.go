@@ -32,7 +32,12 @@ func Connect(c config.Messaging, name string, log *slog.Logger) (*nats.Conn, jet
 		nats.MaxPingsOutstanding(2),
 		// What was published while disconnected fails at once instead of being sent much later.
 		nats.ReconnectBufSize(-1),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn("messaging disconnected", "error", err) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			// There is no error if the pod itself closed the connection.
+			if err != nil {
+				log.Warn("messaging disconnected", "error", err)
+			}
+		}),
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("messaging reconnected") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("messaging error", "error", err) }),
 	}

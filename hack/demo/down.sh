@@ -7,7 +7,8 @@ if [ -z "${KUBECONFIG:-}" ] || [ "$(realpath -m "$KUBECONFIG")" = "$(pwd -P)/bin
 hack/cluster/build.sh tools
 export KUBECONFIG
 kubectl=bin/kube/kubectl
-# The sample promotion first: it gives its stock back while everything still runs. Others are not the demo's.
+# First the promotions of the samples' namespace, which goes with the samples: they give their stock back
+# while everything still runs. Those of other namespaces are not the demo's.
 $kubectl delete promotionevents --all --namespace shop --ignore-not-found --timeout=5m
 $kubectl delete -k config/samples --ignore-not-found --timeout=5m
 bin/tools/helm uninstall orderd --namespace orderd-system --ignore-not-found --wait

@@ -64,6 +64,24 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
+// TestSimulationRegressions runs seeds that failed before the owner was mended, each under the name of what
+// was wrong.
+func TestSimulationRegressions(t *testing.T) {
+	seeds := map[string]uint64{
+		"an asker answered twice blocks the giver":                  129,
+		"a displaced owner refuses from its old memory":             62,
+		"sold out though the asker's own shard had some":            743,
+		"sold out after one round":                                  1093,
+		"sold out though a release came into the asker's own shard": 32,
+	}
+	for name, seed := range seeds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
+		})
+	}
+}
+
 // world is one simulated sale.
 type world struct {
 	t          *testing.T

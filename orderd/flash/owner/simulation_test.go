@@ -64,11 +64,11 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// TestSimulationRegressions runs seeds that failed before the owner was mended, each under the name of what
-// was wrong.
+// TestSimulationRegressions runs seeds that fail when the owner has the named fault: the first three are
+// faults that it had.
 func TestSimulationRegressions(t *testing.T) {
 	seeds := map[string]uint64{
-		"an asker answered twice blocks the giver":                  129,
+		"a giver that answers twice is blocked":                     129,
 		"a displaced owner refuses from its old memory":             62,
 		"sold out though the asker's own shard had some":            743,
 		"sold out after one round":                                  1093,

@@ -4,6 +4,7 @@
 # It is CockroachDB where its program is at hand (COCKROACH_BINARY, or cockroach on the PATH), or else
 # PostgreSQL, which apt-get installs if missing. Every commit is synced to disk.
 #
+#   hack/cluster/database.sh install    has the program for it, for the tests, which start one of their own
 #   hack/cluster/database.sh up         starts it, with the data it had; prints what it is
 #   hack/cluster/database.sh url        the URL for pods, through the Service
 #   hack/cluster/database.sh node-url   the URL for programs on this machine
@@ -33,7 +34,8 @@ url() {
   esac
 }
 
-postgres_bin() { find /usr/lib/postgresql/*/bin -maxdepth 0 2>/dev/null | sort -V | tail -1; }
+# The newest server's folder; Debian's clients have folders there too.
+postgres_bin() { find /usr/lib/postgresql/*/bin/postgres -maxdepth 0 -printf '%h\n' 2>/dev/null | sort -V | tail -1; }
 
 install_postgres() {
   [ -z "$(postgres_bin)" ] || return 0
@@ -47,6 +49,11 @@ install_postgres() {
   fi
   (apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends postgresql) \
     >"$BIN/logs/apt-postgresql.log" 2>&1 || die "apt-get install postgresql failed; its output is in $BIN/logs/apt-postgresql.log"
+}
+
+# program installs nothing where the tests have a database without it (test/testdb).
+program() {
+  [ -n "${ORDERD_TEST_DATABASE_URL:-}" ] || [ "$(kind)" = cockroach ] || command -v postgres >/dev/null || install_postgres
 }
 
 # PostgreSQL refuses to run as root.
@@ -167,11 +174,12 @@ down() {
 }
 
 case ${1:-} in
+install) program ;;
 up) up ;;
 url) url "$SERVICE" ;;
 node-url) url "$NODE_IP:$PORT" ;;
 kill) kill_now ;;
 reset) down && up ;;
 down) down "${2:-}" ;;
-*) die "usage: hack/cluster/database.sh up|url|node-url|kill|reset|down [--keep]" ;;
+*) die "usage: hack/cluster/database.sh install|up|url|node-url|kill|reset|down [--keep]" ;;
 esac

@@ -211,6 +211,29 @@ var _ = Describe("The owner of a partition", func() {
 		Expect(uuid.UUID(inLog["ann/r1"].OrderId).String()).To(Equal(response.OrderId))
 	})
 
+	It("makes a no final: what timed out cannot land once a question was answered", func(ctx SpecContext) {
+		late := make(chan plog.Entry, 1)
+		leaving, leave := context.WithCancel(ctx)
+		o := run(newOwner(js, p, "pod-a", func(log plog.Log) plog.Log {
+			return &wrappedLog{log, func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
+				if entry.Record.GetReserved() != nil {
+					late <- entry
+					// Nobody waits for it any more, so that no second append takes its place in the log.
+					leave()
+					return 0, errLostAck
+				}
+				return log.Append(ctx, entry)
+			}}
+		}))
+		_, err := o.Reserve(leaving, request(p, "ann", "r1", "a", 1))
+		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonPartitionMoving))
+		_, err = o.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "ann", RequestId: "r1"})
+		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonOrderNotFound))
+		_, err = plog.New(js, p.Uid, p.Stream).Append(ctx, <-late)
+		Expect(err).To(MatchError(plog.ErrRefused))
+		Expect(orders(ctx, js, p)).To(BeEmpty())
+	})
+
 	It("settles an append that lands between the time-out and the fence", func(ctx SpecContext) {
 		var once atomic.Bool
 		var late plog.Entry

@@ -38,6 +38,9 @@ type Config struct {
 	Flash     Flash     `json:"flash"`
 	Worker    Worker    `json:"worker"`
 	Payments  []Payment `json:"payments,omitempty"`
+	Carriers  []Carrier `json:"carriers,omitempty"`
+	Push      Push      `json:"push,omitzero"`
+	Auth      Auth      `json:"auth"`
 }
 
 // HTTP has the listeners and their limits.
@@ -84,6 +87,10 @@ type Orders struct {
 	PaymentTimeout Duration `json:"paymentTimeout"`
 	// IDKeyFile holds the key, 16 bytes or more, that buyers are hashed with in order ids.
 	IDKeyFile string `json:"idKeyFile"`
+	// QuoteTTL is how long a quote's token can be placed.
+	QuoteTTL Duration `json:"quoteTTL"`
+	// CompleteAfter is how long after its delivery an order is completed by itself.
+	CompleteAfter Duration `json:"completeAfter"`
 }
 
 // Flash is how the flash pool is reached.
@@ -100,14 +107,48 @@ type Worker struct {
 
 // Payment is one configured payment provider.
 type Payment struct {
-	// Provider is its name: sandbox.
+	// Provider is its name: sandbox, stripe, alipay or wechatpay.
 	Provider string `json:"provider"`
-	// SecretFile holds the key its notifications are signed with.
-	SecretFile string `json:"secretFile"`
+	// SecretFile holds the key its notifications are signed with; sandbox only.
+	SecretFile string `json:"secretFile,omitempty"`
+	// SecretDir holds the files of the provider's keys and certificates; all but sandbox. The provider's package names them.
+	SecretDir string `json:"secretDir,omitempty"`
+	// Settings that are no secrets, such as merchant, app id and the API's base URL. The provider's package names them.
+	Settings map[string]string `json:"settings,omitempty"`
 	// PublicURL is this OrderCluster's base URL as a buyer's app sees it.
 	PublicURL string `json:"publicURL"`
 	// NotifyURL is this OrderCluster's base URL as the provider sees it.
 	NotifyURL string `json:"notifyURL"`
+}
+
+// Carrier is one carrier that parcels go with; the first takes what names none.
+type Carrier struct {
+	// Name in the API.
+	Name string `json:"name"`
+	// URL is the base URL of its API.
+	URL string `json:"url"`
+	// SecretFile holds the key that requests to it, and its pushes, are signed with.
+	SecretFile string `json:"secretFile"`
+}
+
+// Push is the gateway that tells buyers' devices what happened to their orders; no URL: nobody is told.
+type Push struct {
+	// URL that messages are posted to.
+	URL string `json:"url,omitempty"`
+	// SecretFile holds the key (whsec_…) that they are signed with, by Standard Webhooks.
+	SecretFile string `json:"secretFile,omitempty"`
+}
+
+// Auth is who issues callers' tokens.
+type Auth struct {
+	// Issuer and Audience that a token must name.
+	Issuer   string `json:"issuer"`
+	Audience string `json:"audience"`
+	// JWKSURL has the issuer's keys.
+	JWKSURL string `json:"jwksURL"`
+	// RequestsPerSecond is what one caller may do at a pod; Burst at once.
+	RequestsPerSecond int `json:"requestsPerSecond"`
+	Burst             int `json:"burst"`
 }
 
 // Default has every setting that has a sensible value of its own.
@@ -120,7 +161,8 @@ func Default() Config {
 		},
 		Database:  Database{MaxConnections: 16},
 		Messaging: Messaging{Replicas: 1},
-		Orders:    Orders{PaymentTimeout: Duration(30 * time.Minute)},
+		Orders:    Orders{PaymentTimeout: Duration(30 * time.Minute), QuoteTTL: Duration(15 * time.Minute), CompleteAfter: Duration(10 * 24 * time.Hour)},
+		Auth:      Auth{RequestsPerSecond: 50, Burst: 100},
 		Worker:    Worker{MaterializePerSecond: 2000},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/orderid"
@@ -17,6 +18,8 @@ import (
 
 // Service is the handler of OrderService. Requests reach it validated.
 type Service struct {
+	orderv1connect.UnimplementedOrderServiceHandler
+
 	store   *Store
 	ids     *orderid.Generator
 	timeout time.Duration

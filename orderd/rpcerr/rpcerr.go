@@ -39,6 +39,9 @@ func Retry(code connect.Code, reason, message string, after time.Duration, metad
 	return withDetail(New(code, reason, message, metadata...), &errdetails.RetryInfo{RetryDelay: durationpb.New(after)})
 }
 
+// WithDetail adds a message that says more to a program, such as a new quote.
+func WithDetail(err *connect.Error, msg proto.Message) *connect.Error { return withDetail(err, msg) }
+
 // Internal hides what went wrong from the caller and keeps it as the cause.
 func Internal(cause error) *connect.Error {
 	return New(connect.CodeInternal, "INTERNAL", "internal error").WithCause(cause)
@@ -67,6 +70,9 @@ func RetryAfter(err error) (time.Duration, bool) {
 	}
 	return 0, false
 }
+
+// Detail of the type that the error carries, and whether it carries one.
+func Detail[M proto.Message](err error) (M, bool) { return detail[M](err) }
 
 func withDetail(err *connect.Error, msg proto.Message) *connect.Error {
 	d, derr := connectproto.NewErrorDetail(msg)

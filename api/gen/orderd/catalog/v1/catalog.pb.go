@@ -8,6 +8,7 @@ package catalogv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
 	v1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -452,7 +453,7 @@ var File_orderd_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1forderd/catalog/v1/catalog.proto\x12\x11orderd.catalog.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1borderd/money/v1/money.proto\"\xb6\x01\n" +
+	"\x1forderd/catalog/v1/catalog.proto\x12\x11orderd.catalog.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1borderd/money/v1/money.proto\"\xb6\x01\n" +
 	"\x03Sku\x12:\n" +
 	"\x03sku\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$R\x03sku\x12$\n" +
 	"\x05title\x18\x02 \x01(\tB\x0e\xbaH\vr\t\x10\x01\x18\xc8\x01\xba\x01\x01\x00R\x05title\x124\n" +
@@ -480,11 +481,14 @@ const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12.\n" +
 	"\x05delta\x18\x03 \x01(\x03B\x18\xbaH\x15\"\x138\x00\x18\x80\x94\xeb\xdc\x03(\x80씣\xfc\xff\xff\xff\xff\x01R\x05delta\"E\n" +
 	"\x13AdjustStockResponse\x12.\n" +
-	"\x05stock\x18\x01 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock2\xa4\x02\n" +
-	"\x0eCatalogService\x12[\n" +
-	"\tUpsertSku\x12#.orderd.catalog.v1.UpsertSkuRequest\x1a$.orderd.catalog.v1.UpsertSkuResponse\"\x03\x90\x02\x02\x12R\n" +
-	"\x06GetSku\x12 .orderd.catalog.v1.GetSkuRequest\x1a!.orderd.catalog.v1.GetSkuResponse\"\x03\x90\x02\x01\x12a\n" +
-	"\vAdjustStock\x12%.orderd.catalog.v1.AdjustStockRequest\x1a&.orderd.catalog.v1.AdjustStockResponse\"\x03\x90\x02\x02B\xcd\x01\n" +
+	"\x05stock\x18\x01 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock2\xbe\x02\n" +
+	"\x0eCatalogService\x12c\n" +
+	"\tUpsertSku\x12#.orderd.catalog.v1.UpsertSkuRequest\x1a$.orderd.catalog.v1.UpsertSkuResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x03\x02\x90\x02\x02\x12\\\n" +
+	"\x06GetSku\x12 .orderd.catalog.v1.GetSkuRequest\x1a!.orderd.catalog.v1.GetSkuResponse\"\r\x8a\xe8\x18\x06\n" +
+	"\x04\x01\x02\x03\x06\x90\x02\x01\x12i\n" +
+	"\vAdjustStock\x12%.orderd.catalog.v1.AdjustStockRequest\x1a&.orderd.catalog.v1.AdjustStockResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x03\x02\x90\x02\x02B\xcd\x01\n" +
 	"\x15com.orderd.catalog.v1B\fCatalogProtoP\x01Z@github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1;catalogv1\xa2\x02\x03OCX\xaa\x02\x11Orderd.Catalog.V1\xca\x02\x11Orderd\\Catalog\\V1\xe2\x02\x1dOrderd\\Catalog\\V1\\GPBMetadata\xea\x02\x13Orderd::Catalog::V1b\x06proto3"
 
 var (

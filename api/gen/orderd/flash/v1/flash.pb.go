@@ -8,6 +8,7 @@ package flashv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
 	v1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -582,7 +583,7 @@ var File_orderd_flash_v1_flash_proto protoreflect.FileDescriptor
 
 const file_orderd_flash_v1_flash_proto_rawDesc = "" +
 	"\n" +
-	"\x1borderd/flash/v1/flash.proto\x12\x0forderd.flash.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1borderd/money/v1/money.proto\"Y\n" +
+	"\x1borderd/flash/v1/flash.proto\x12\x0forderd.flash.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1borderd/money/v1/money.proto\"Y\n" +
 	"\x0eFlashOrderItem\x12\x1f\n" +
 	"\x03sku\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12&\n" +
@@ -633,11 +634,13 @@ const file_orderd_flash_v1_flash_proto_rawDesc = "" +
 	"\x0fFlashOrderState\x12!\n" +
 	"\x1dFLASH_ORDER_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aFLASH_ORDER_STATE_ACCEPTED\x10\x01\x12\x1e\n" +
-	"\x1aFLASH_ORDER_STATE_RELEASED\x10\x022\xc0\x02\n" +
-	"\fFlashService\x12i\n" +
-	"\x0fPlaceFlashOrder\x12'.orderd.flash.v1.PlaceFlashOrderRequest\x1a(.orderd.flash.v1.PlaceFlashOrderResponse\"\x03\x90\x02\x02\x12c\n" +
-	"\rGetFlashOrder\x12%.orderd.flash.v1.GetFlashOrderRequest\x1a&.orderd.flash.v1.GetFlashOrderResponse\"\x03\x90\x02\x01\x12`\n" +
-	"\fGetPromotion\x12$.orderd.flash.v1.GetPromotionRequest\x1a%.orderd.flash.v1.GetPromotionResponse\"\x03\x90\x02\x01B\xbd\x01\n" +
+	"\x1aFLASH_ORDER_STATE_RELEASED\x10\x022\xd6\x02\n" +
+	"\fFlashService\x12q\n" +
+	"\x0fPlaceFlashOrder\x12'.orderd.flash.v1.PlaceFlashOrderRequest\x1a(.orderd.flash.v1.PlaceFlashOrderResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x02\x12k\n" +
+	"\rGetFlashOrder\x12%.orderd.flash.v1.GetFlashOrderRequest\x1a&.orderd.flash.v1.GetFlashOrderResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x01\x12f\n" +
+	"\fGetPromotion\x12$.orderd.flash.v1.GetPromotionRequest\x1a%.orderd.flash.v1.GetPromotionResponse\"\t\x8a\xe8\x18\x02\x10\x01\x90\x02\x01B\xbd\x01\n" +
 	"\x13com.orderd.flash.v1B\n" +
 	"FlashProtoP\x01Z<github.com/orderd-dev/orderd/api/gen/orderd/flash/v1;flashv1\xa2\x02\x03OFX\xaa\x02\x0fOrderd.Flash.V1\xca\x02\x0fOrderd\\Flash\\V1\xe2\x02\x1bOrderd\\Flash\\V1\\GPBMetadata\xea\x02\x11Orderd::Flash::V1b\x06proto3"
 

@@ -7,6 +7,7 @@
 package orderv1
 
 import (
+	v1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -111,7 +112,8 @@ func (x *OrderPaid) GetOrder() *Order {
 	return nil
 }
 
-// The order was cancelled before payment; its stock is released.
+// The order was cancelled: before payment, its stock is released; after it, its stock is back and a
+// refund of all of it is under way.
 type OrderCancelled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -156,17 +158,356 @@ func (x *OrderCancelled) GetOrder() *Order {
 	return nil
 }
 
+// The order got its address, or another.
+type OrderDeliverySet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderDeliverySet) Reset() {
+	*x = OrderDeliverySet{}
+	mi := &file_orderd_order_v1_events_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderDeliverySet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderDeliverySet) ProtoMessage() {}
+
+func (x *OrderDeliverySet) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_events_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderDeliverySet.ProtoReflect.Descriptor instead.
+func (*OrderDeliverySet) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *OrderDeliverySet) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+// A parcel of the order has left.
+type OrderShipped struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	ShipmentId    string                 `protobuf:"bytes,2,opt,name=shipment_id,json=shipmentId,proto3" json:"shipment_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderShipped) Reset() {
+	*x = OrderShipped{}
+	mi := &file_orderd_order_v1_events_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderShipped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderShipped) ProtoMessage() {}
+
+func (x *OrderShipped) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_events_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderShipped.ProtoReflect.Descriptor instead.
+func (*OrderShipped) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *OrderShipped) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *OrderShipped) GetShipmentId() string {
+	if x != nil {
+		return x.ShipmentId
+	}
+	return ""
+}
+
+// A parcel of the order has arrived; the order is DELIVERED if it was the last.
+type OrderDelivered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	ShipmentId    string                 `protobuf:"bytes,2,opt,name=shipment_id,json=shipmentId,proto3" json:"shipment_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderDelivered) Reset() {
+	*x = OrderDelivered{}
+	mi := &file_orderd_order_v1_events_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderDelivered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderDelivered) ProtoMessage() {}
+
+func (x *OrderDelivered) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_events_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderDelivered.ProtoReflect.Descriptor instead.
+func (*OrderDelivered) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OrderDelivered) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *OrderDelivered) GetShipmentId() string {
+	if x != nil {
+		return x.ShipmentId
+	}
+	return ""
+}
+
+// The buyer has confirmed the receipt, or the time to complain is over.
+type OrderCompleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderCompleted) Reset() {
+	*x = OrderCompleted{}
+	mi := &file_orderd_order_v1_events_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderCompleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderCompleted) ProtoMessage() {}
+
+func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_events_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
+func (*OrderCompleted) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *OrderCompleted) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+// The provider has paid a refund back to the buyer.
+type OrderRefunded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	RefundId      string                 `protobuf:"bytes,2,opt,name=refund_id,json=refundId,proto3" json:"refund_id,omitempty"`
+	Amount        *v1.Money              `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderRefunded) Reset() {
+	*x = OrderRefunded{}
+	mi := &file_orderd_order_v1_events_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderRefunded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderRefunded) ProtoMessage() {}
+
+func (x *OrderRefunded) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_events_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderRefunded.ProtoReflect.Descriptor instead.
+func (*OrderRefunded) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *OrderRefunded) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *OrderRefunded) GetRefundId() string {
+	if x != nil {
+		return x.RefundId
+	}
+	return ""
+}
+
+func (x *OrderRefunded) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+// A return of the order's goods was requested or went on.
+type OrderReturnChanged struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Order    *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	ReturnId string                 `protobuf:"bytes,2,opt,name=return_id,json=returnId,proto3" json:"return_id,omitempty"`
+	// Its state, as the return's life cycle names it.
+	State         string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderReturnChanged) Reset() {
+	*x = OrderReturnChanged{}
+	mi := &file_orderd_order_v1_events_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderReturnChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderReturnChanged) ProtoMessage() {}
+
+func (x *OrderReturnChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_events_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderReturnChanged.ProtoReflect.Descriptor instead.
+func (*OrderReturnChanged) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OrderReturnChanged) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *OrderReturnChanged) GetReturnId() string {
+	if x != nil {
+		return x.ReturnId
+	}
+	return ""
+}
+
+func (x *OrderReturnChanged) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
 var File_orderd_order_v1_events_proto protoreflect.FileDescriptor
 
 const file_orderd_order_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x1corderd/order/v1/events.proto\x12\x0forderd.order.v1\x1a\x1borderd/order/v1/order.proto\";\n" +
+	"\x1corderd/order/v1/events.proto\x12\x0forderd.order.v1\x1a\x1borderd/money/v1/money.proto\x1a\x1borderd/order/v1/order.proto\";\n" +
 	"\vOrderPlaced\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"9\n" +
 	"\tOrderPaid\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\">\n" +
 	"\x0eOrderCancelled\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05orderB\xbe\x01\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"@\n" +
+	"\x10OrderDeliverySet\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"]\n" +
+	"\fOrderShipped\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12\x1f\n" +
+	"\vshipment_id\x18\x02 \x01(\tR\n" +
+	"shipmentId\"_\n" +
+	"\x0eOrderDelivered\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12\x1f\n" +
+	"\vshipment_id\x18\x02 \x01(\tR\n" +
+	"shipmentId\">\n" +
+	"\x0eOrderCompleted\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"\x8a\x01\n" +
+	"\rOrderRefunded\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12\x1b\n" +
+	"\trefund_id\x18\x02 \x01(\tR\brefundId\x12.\n" +
+	"\x06amount\x18\x03 \x01(\v2\x16.orderd.money.v1.MoneyR\x06amount\"u\n" +
+	"\x12OrderReturnChanged\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12\x1b\n" +
+	"\treturn_id\x18\x02 \x01(\tR\breturnId\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05stateB\xbe\x01\n" +
 	"\x13com.orderd.order.v1B\vEventsProtoP\x01Z<github.com/orderd-dev/orderd/api/gen/orderd/order/v1;orderv1\xa2\x02\x03OOX\xaa\x02\x0fOrderd.Order.V1\xca\x02\x0fOrderd\\Order\\V1\xe2\x02\x1bOrderd\\Order\\V1\\GPBMetadata\xea\x02\x11Orderd::Order::V1b\x06proto3"
 
 var (
@@ -181,22 +522,36 @@ func file_orderd_order_v1_events_proto_rawDescGZIP() []byte {
 	return file_orderd_order_v1_events_proto_rawDescData
 }
 
-var file_orderd_order_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_orderd_order_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_orderd_order_v1_events_proto_goTypes = []any{
-	(*OrderPlaced)(nil),    // 0: orderd.order.v1.OrderPlaced
-	(*OrderPaid)(nil),      // 1: orderd.order.v1.OrderPaid
-	(*OrderCancelled)(nil), // 2: orderd.order.v1.OrderCancelled
-	(*Order)(nil),          // 3: orderd.order.v1.Order
+	(*OrderPlaced)(nil),        // 0: orderd.order.v1.OrderPlaced
+	(*OrderPaid)(nil),          // 1: orderd.order.v1.OrderPaid
+	(*OrderCancelled)(nil),     // 2: orderd.order.v1.OrderCancelled
+	(*OrderDeliverySet)(nil),   // 3: orderd.order.v1.OrderDeliverySet
+	(*OrderShipped)(nil),       // 4: orderd.order.v1.OrderShipped
+	(*OrderDelivered)(nil),     // 5: orderd.order.v1.OrderDelivered
+	(*OrderCompleted)(nil),     // 6: orderd.order.v1.OrderCompleted
+	(*OrderRefunded)(nil),      // 7: orderd.order.v1.OrderRefunded
+	(*OrderReturnChanged)(nil), // 8: orderd.order.v1.OrderReturnChanged
+	(*Order)(nil),              // 9: orderd.order.v1.Order
+	(*v1.Money)(nil),           // 10: orderd.money.v1.Money
 }
 var file_orderd_order_v1_events_proto_depIdxs = []int32{
-	3, // 0: orderd.order.v1.OrderPlaced.order:type_name -> orderd.order.v1.Order
-	3, // 1: orderd.order.v1.OrderPaid.order:type_name -> orderd.order.v1.Order
-	3, // 2: orderd.order.v1.OrderCancelled.order:type_name -> orderd.order.v1.Order
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	9,  // 0: orderd.order.v1.OrderPlaced.order:type_name -> orderd.order.v1.Order
+	9,  // 1: orderd.order.v1.OrderPaid.order:type_name -> orderd.order.v1.Order
+	9,  // 2: orderd.order.v1.OrderCancelled.order:type_name -> orderd.order.v1.Order
+	9,  // 3: orderd.order.v1.OrderDeliverySet.order:type_name -> orderd.order.v1.Order
+	9,  // 4: orderd.order.v1.OrderShipped.order:type_name -> orderd.order.v1.Order
+	9,  // 5: orderd.order.v1.OrderDelivered.order:type_name -> orderd.order.v1.Order
+	9,  // 6: orderd.order.v1.OrderCompleted.order:type_name -> orderd.order.v1.Order
+	9,  // 7: orderd.order.v1.OrderRefunded.order:type_name -> orderd.order.v1.Order
+	10, // 8: orderd.order.v1.OrderRefunded.amount:type_name -> orderd.money.v1.Money
+	9,  // 9: orderd.order.v1.OrderReturnChanged.order:type_name -> orderd.order.v1.Order
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_orderd_order_v1_events_proto_init() }
@@ -211,7 +566,7 @@ func file_orderd_order_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_order_v1_events_proto_rawDesc), len(file_orderd_order_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

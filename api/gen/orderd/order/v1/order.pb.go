@@ -8,7 +8,10 @@ package orderv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
+	v11 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
 	v1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
+	v12 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -30,10 +33,12 @@ const (
 	OrderState_ORDER_STATE_UNSPECIFIED     OrderState = 0
 	OrderState_ORDER_STATE_PENDING_PAYMENT OrderState = 1
 	OrderState_ORDER_STATE_PAID            OrderState = 2
-	OrderState_ORDER_STATE_SHIPPED         OrderState = 3
-	OrderState_ORDER_STATE_DELIVERED       OrderState = 4
-	OrderState_ORDER_STATE_COMPLETED       OrderState = 5
-	OrderState_ORDER_STATE_CANCELLED       OrderState = 6
+	// A parcel has left.
+	OrderState_ORDER_STATE_SHIPPED OrderState = 3
+	// All of it has arrived, but for what was refunded.
+	OrderState_ORDER_STATE_DELIVERED OrderState = 4
+	OrderState_ORDER_STATE_COMPLETED OrderState = 5
+	OrderState_ORDER_STATE_CANCELLED OrderState = 6
 )
 
 // Enum value maps for OrderState.
@@ -85,6 +90,122 @@ func (OrderState) EnumDescriptor() ([]byte, []int) {
 	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{0}
 }
 
+// How far the goods are, from the lines.
+type FulfilmentStatus int32
+
+const (
+	FulfilmentStatus_FULFILMENT_STATUS_UNSPECIFIED         FulfilmentStatus = 0
+	FulfilmentStatus_FULFILMENT_STATUS_UNFULFILLED         FulfilmentStatus = 1
+	FulfilmentStatus_FULFILMENT_STATUS_PARTIALLY_SHIPPED   FulfilmentStatus = 2
+	FulfilmentStatus_FULFILMENT_STATUS_SHIPPED             FulfilmentStatus = 3
+	FulfilmentStatus_FULFILMENT_STATUS_PARTIALLY_DELIVERED FulfilmentStatus = 4
+	FulfilmentStatus_FULFILMENT_STATUS_DELIVERED           FulfilmentStatus = 5
+)
+
+// Enum value maps for FulfilmentStatus.
+var (
+	FulfilmentStatus_name = map[int32]string{
+		0: "FULFILMENT_STATUS_UNSPECIFIED",
+		1: "FULFILMENT_STATUS_UNFULFILLED",
+		2: "FULFILMENT_STATUS_PARTIALLY_SHIPPED",
+		3: "FULFILMENT_STATUS_SHIPPED",
+		4: "FULFILMENT_STATUS_PARTIALLY_DELIVERED",
+		5: "FULFILMENT_STATUS_DELIVERED",
+	}
+	FulfilmentStatus_value = map[string]int32{
+		"FULFILMENT_STATUS_UNSPECIFIED":         0,
+		"FULFILMENT_STATUS_UNFULFILLED":         1,
+		"FULFILMENT_STATUS_PARTIALLY_SHIPPED":   2,
+		"FULFILMENT_STATUS_SHIPPED":             3,
+		"FULFILMENT_STATUS_PARTIALLY_DELIVERED": 4,
+		"FULFILMENT_STATUS_DELIVERED":           5,
+	}
+)
+
+func (x FulfilmentStatus) Enum() *FulfilmentStatus {
+	p := new(FulfilmentStatus)
+	*p = x
+	return p
+}
+
+func (x FulfilmentStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FulfilmentStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_orderd_order_v1_order_proto_enumTypes[1].Descriptor()
+}
+
+func (FulfilmentStatus) Type() protoreflect.EnumType {
+	return &file_orderd_order_v1_order_proto_enumTypes[1]
+}
+
+func (x FulfilmentStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FulfilmentStatus.Descriptor instead.
+func (FulfilmentStatus) EnumDescriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{1}
+}
+
+// How much of what was paid went back, from the lines.
+type RefundStatus int32
+
+const (
+	RefundStatus_REFUND_STATUS_UNSPECIFIED RefundStatus = 0
+	RefundStatus_REFUND_STATUS_NONE        RefundStatus = 1
+	// Granted, and not all of it with the buyer yet.
+	RefundStatus_REFUND_STATUS_PENDING            RefundStatus = 2
+	RefundStatus_REFUND_STATUS_PARTIALLY_REFUNDED RefundStatus = 3
+	RefundStatus_REFUND_STATUS_REFUNDED           RefundStatus = 4
+)
+
+// Enum value maps for RefundStatus.
+var (
+	RefundStatus_name = map[int32]string{
+		0: "REFUND_STATUS_UNSPECIFIED",
+		1: "REFUND_STATUS_NONE",
+		2: "REFUND_STATUS_PENDING",
+		3: "REFUND_STATUS_PARTIALLY_REFUNDED",
+		4: "REFUND_STATUS_REFUNDED",
+	}
+	RefundStatus_value = map[string]int32{
+		"REFUND_STATUS_UNSPECIFIED":        0,
+		"REFUND_STATUS_NONE":               1,
+		"REFUND_STATUS_PENDING":            2,
+		"REFUND_STATUS_PARTIALLY_REFUNDED": 3,
+		"REFUND_STATUS_REFUNDED":           4,
+	}
+)
+
+func (x RefundStatus) Enum() *RefundStatus {
+	p := new(RefundStatus)
+	*p = x
+	return p
+}
+
+func (x RefundStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RefundStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_orderd_order_v1_order_proto_enumTypes[2].Descriptor()
+}
+
+func (RefundStatus) Type() protoreflect.EnumType {
+	return &file_orderd_order_v1_order_proto_enumTypes[2]
+}
+
+func (x RefundStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RefundStatus.Descriptor instead.
+func (RefundStatus) EnumDescriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{2}
+}
+
 type OrderLine struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Sku       string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
@@ -92,7 +213,23 @@ type OrderLine struct {
 	Quantity  int64                  `protobuf:"varint,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
 	UnitPrice *v1.Money              `protobuf:"bytes,4,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
 	// unit_price times quantity.
-	Amount        *v1.Money `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	Amount *v1.Money `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	// The line's number in its order, from 1: what shipments and returns name.
+	Line     int64     `protobuf:"varint,6,opt,name=line,proto3" json:"line,omitempty"`
+	Discount *v1.Money `protobuf:"bytes,7,opt,name=discount,proto3" json:"discount,omitempty"`
+	Freight  *v1.Money `protobuf:"bytes,8,opt,name=freight,proto3" json:"freight,omitempty"`
+	// amount - discount + freight: what the buyer pays for the line.
+	Total *v1.Money `protobuf:"bytes,9,opt,name=total,proto3" json:"total,omitempty"`
+	// Included in total.
+	Tax               *v1.Money `protobuf:"bytes,10,opt,name=tax,proto3" json:"tax,omitempty"`
+	ShippedQuantity   int64     `protobuf:"varint,11,opt,name=shipped_quantity,json=shippedQuantity,proto3" json:"shipped_quantity,omitempty"`
+	DeliveredQuantity int64     `protobuf:"varint,12,opt,name=delivered_quantity,json=deliveredQuantity,proto3" json:"delivered_quantity,omitempty"`
+	// Units that refunds were granted for.
+	ReturnedQuantity int64 `protobuf:"varint,13,opt,name=returned_quantity,json=returnedQuantity,proto3" json:"returned_quantity,omitempty"`
+	// Granted refunds, whether the buyer has them yet or not.
+	RefundGranted *v1.Money `protobuf:"bytes,14,opt,name=refund_granted,json=refundGranted,proto3" json:"refund_granted,omitempty"`
+	// Of these, what the provider has paid back.
+	Refunded      *v1.Money `protobuf:"bytes,15,opt,name=refunded,proto3" json:"refunded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -162,13 +299,84 @@ func (x *OrderLine) GetAmount() *v1.Money {
 	return nil
 }
 
+func (x *OrderLine) GetLine() int64 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *OrderLine) GetDiscount() *v1.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *OrderLine) GetFreight() *v1.Money {
+	if x != nil {
+		return x.Freight
+	}
+	return nil
+}
+
+func (x *OrderLine) GetTotal() *v1.Money {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+func (x *OrderLine) GetTax() *v1.Money {
+	if x != nil {
+		return x.Tax
+	}
+	return nil
+}
+
+func (x *OrderLine) GetShippedQuantity() int64 {
+	if x != nil {
+		return x.ShippedQuantity
+	}
+	return 0
+}
+
+func (x *OrderLine) GetDeliveredQuantity() int64 {
+	if x != nil {
+		return x.DeliveredQuantity
+	}
+	return 0
+}
+
+func (x *OrderLine) GetReturnedQuantity() int64 {
+	if x != nil {
+		return x.ReturnedQuantity
+	}
+	return 0
+}
+
+func (x *OrderLine) GetRefundGranted() *v1.Money {
+	if x != nil {
+		return x.RefundGranted
+	}
+	return nil
+}
+
+func (x *OrderLine) GetRefunded() *v1.Money {
+	if x != nil {
+		return x.Refunded
+	}
+	return nil
+}
+
 type Order struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID text; one buyer's ids lie together and rise with time.
-	OrderId   string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	BuyerId   string                 `protobuf:"bytes,2,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
-	State     OrderState             `protobuf:"varint,3,opt,name=state,proto3,enum=orderd.order.v1.OrderState" json:"state,omitempty"`
-	Lines     []*OrderLine           `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
+	OrderId string       `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	BuyerId string       `protobuf:"bytes,2,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	State   OrderState   `protobuf:"varint,3,opt,name=state,proto3,enum=orderd.order.v1.OrderState" json:"state,omitempty"`
+	Lines   []*OrderLine `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`
+	// goods - discount + freight: what the buyer pays.
 	Total     *v1.Money              `protobuf:"bytes,5,opt,name=total,proto3" json:"total,omitempty"`
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// When an unpaid order is cancelled and its stock released.
@@ -178,7 +386,23 @@ type Order struct {
 	// Why it was cancelled: BUYER, EXPIRED.
 	CancelReason string `protobuf:"bytes,10,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
 	// The promotion the order was bought in; empty in the standard lane.
-	Promotion     string `protobuf:"bytes,11,opt,name=promotion,proto3" json:"promotion,omitempty"`
+	Promotion string    `protobuf:"bytes,11,opt,name=promotion,proto3" json:"promotion,omitempty"`
+	Goods     *v1.Money `protobuf:"bytes,12,opt,name=goods,proto3" json:"goods,omitempty"`
+	Discount  *v1.Money `protobuf:"bytes,13,opt,name=discount,proto3" json:"discount,omitempty"`
+	Freight   *v1.Money `protobuf:"bytes,14,opt,name=freight,proto3" json:"freight,omitempty"`
+	// Included in total.
+	Tax              *v1.Money              `protobuf:"bytes,15,opt,name=tax,proto3" json:"tax,omitempty"`
+	Address          *v11.Address           `protobuf:"bytes,16,opt,name=address,proto3" json:"address,omitempty"`
+	DeliveryMethod   string                 `protobuf:"bytes,17,opt,name=delivery_method,json=deliveryMethod,proto3" json:"delivery_method,omitempty"`
+	Invoice          *v12.Invoice           `protobuf:"bytes,18,opt,name=invoice,proto3" json:"invoice,omitempty"`
+	CouponIds        []string               `protobuf:"bytes,19,rep,name=coupon_ids,json=couponIds,proto3" json:"coupon_ids,omitempty"`
+	FulfilmentStatus FulfilmentStatus       `protobuf:"varint,20,opt,name=fulfilment_status,json=fulfilmentStatus,proto3,enum=orderd.order.v1.FulfilmentStatus" json:"fulfilment_status,omitempty"`
+	RefundStatus     RefundStatus           `protobuf:"varint,21,opt,name=refund_status,json=refundStatus,proto3,enum=orderd.order.v1.RefundStatus" json:"refund_status,omitempty"`
+	ShippedAt        *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
+	DeliveredAt      *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=delivered_at,json=deliveredAt,proto3" json:"delivered_at,omitempty"`
+	CompletedAt      *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	// How often the order has changed; events carry it as well.
+	Version       int64 `protobuf:"varint,25,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -290,6 +514,104 @@ func (x *Order) GetPromotion() string {
 	return ""
 }
 
+func (x *Order) GetGoods() *v1.Money {
+	if x != nil {
+		return x.Goods
+	}
+	return nil
+}
+
+func (x *Order) GetDiscount() *v1.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *Order) GetFreight() *v1.Money {
+	if x != nil {
+		return x.Freight
+	}
+	return nil
+}
+
+func (x *Order) GetTax() *v1.Money {
+	if x != nil {
+		return x.Tax
+	}
+	return nil
+}
+
+func (x *Order) GetAddress() *v11.Address {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *Order) GetDeliveryMethod() string {
+	if x != nil {
+		return x.DeliveryMethod
+	}
+	return ""
+}
+
+func (x *Order) GetInvoice() *v12.Invoice {
+	if x != nil {
+		return x.Invoice
+	}
+	return nil
+}
+
+func (x *Order) GetCouponIds() []string {
+	if x != nil {
+		return x.CouponIds
+	}
+	return nil
+}
+
+func (x *Order) GetFulfilmentStatus() FulfilmentStatus {
+	if x != nil {
+		return x.FulfilmentStatus
+	}
+	return FulfilmentStatus_FULFILMENT_STATUS_UNSPECIFIED
+}
+
+func (x *Order) GetRefundStatus() RefundStatus {
+	if x != nil {
+		return x.RefundStatus
+	}
+	return RefundStatus_REFUND_STATUS_UNSPECIFIED
+}
+
+func (x *Order) GetShippedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ShippedAt
+	}
+	return nil
+}
+
+func (x *Order) GetDeliveredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeliveredAt
+	}
+	return nil
+}
+
+func (x *Order) GetCompletedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CompletedAt
+	}
+	return nil
+}
+
+func (x *Order) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 type PlaceOrderLine struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sku           string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
@@ -348,7 +670,12 @@ type PlaceOrderRequest struct {
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	BuyerId   string `protobuf:"bytes,2,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
 	// A SKU may stand in one line only.
-	Lines         []*PlaceOrderLine `protobuf:"bytes,3,rep,name=lines,proto3" json:"lines,omitempty"`
+	Lines []*PlaceOrderLine `protobuf:"bytes,3,rep,name=lines,proto3" json:"lines,omitempty"`
+	// A quote's token, instead of lines, delivery, coupons and invoice.
+	QuoteToken    string        `protobuf:"bytes,4,opt,name=quote_token,json=quoteToken,proto3" json:"quote_token,omitempty"`
+	Delivery      *v12.Delivery `protobuf:"bytes,5,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	CouponIds     []string      `protobuf:"bytes,6,rep,name=coupon_ids,json=couponIds,proto3" json:"coupon_ids,omitempty"`
+	Invoice       *v12.Invoice  `protobuf:"bytes,7,opt,name=invoice,proto3" json:"invoice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -404,6 +731,34 @@ func (x *PlaceOrderRequest) GetLines() []*PlaceOrderLine {
 	return nil
 }
 
+func (x *PlaceOrderRequest) GetQuoteToken() string {
+	if x != nil {
+		return x.QuoteToken
+	}
+	return ""
+}
+
+func (x *PlaceOrderRequest) GetDelivery() *v12.Delivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return nil
+}
+
+func (x *PlaceOrderRequest) GetCouponIds() []string {
+	if x != nil {
+		return x.CouponIds
+	}
+	return nil
+}
+
+func (x *PlaceOrderRequest) GetInvoice() *v12.Invoice {
+	if x != nil {
+		return x.Invoice
+	}
+	return nil
+}
+
 type PlaceOrderResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -448,6 +803,112 @@ func (x *PlaceOrderResponse) GetOrder() *Order {
 	return nil
 }
 
+// A detail of INSUFFICIENT_STOCK: the lines there is too little of.
+type StockShortage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lines         []*ShortLine           `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StockShortage) Reset() {
+	*x = StockShortage{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StockShortage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StockShortage) ProtoMessage() {}
+
+func (x *StockShortage) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StockShortage.ProtoReflect.Descriptor instead.
+func (*StockShortage) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *StockShortage) GetLines() []*ShortLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+type ShortLine struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Sku    string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	Wanted int64                  `protobuf:"varint,2,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	// How much could be ordered at that moment.
+	Left          int64 `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShortLine) Reset() {
+	*x = ShortLine{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShortLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShortLine) ProtoMessage() {}
+
+func (x *ShortLine) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShortLine.ProtoReflect.Descriptor instead.
+func (*ShortLine) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ShortLine) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+func (x *ShortLine) GetWanted() int64 {
+	if x != nil {
+		return x.Wanted
+	}
+	return 0
+}
+
+func (x *ShortLine) GetLeft() int64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
 type GetOrderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
@@ -458,7 +919,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[5]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +931,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[5]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +944,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{5}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetOrderRequest) GetBuyerId() string {
@@ -509,7 +970,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[6]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +982,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[6]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +995,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{6}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -557,7 +1018,7 @@ type ListOrdersRequest struct {
 
 func (x *ListOrdersRequest) Reset() {
 	*x = ListOrdersRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[7]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -569,7 +1030,7 @@ func (x *ListOrdersRequest) String() string {
 func (*ListOrdersRequest) ProtoMessage() {}
 
 func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[7]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -582,7 +1043,7 @@ func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{7}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListOrdersRequest) GetBuyerId() string {
@@ -617,7 +1078,7 @@ type ListOrdersResponse struct {
 
 func (x *ListOrdersResponse) Reset() {
 	*x = ListOrdersResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[8]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -629,7 +1090,7 @@ func (x *ListOrdersResponse) String() string {
 func (*ListOrdersResponse) ProtoMessage() {}
 
 func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[8]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -642,7 +1103,7 @@ func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{8}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListOrdersResponse) GetOrders() []*Order {
@@ -659,6 +1120,195 @@ func (x *ListOrdersResponse) GetNextPageToken() string {
 	return ""
 }
 
+type GetOrderHistoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	OrderId       string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOrderHistoryRequest) Reset() {
+	*x = GetOrderHistoryRequest{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrderHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrderHistoryRequest) ProtoMessage() {}
+
+func (x *GetOrderHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrderHistoryRequest.ProtoReflect.Descriptor instead.
+func (*GetOrderHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetOrderHistoryRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *GetOrderHistoryRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+type OrderChange struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version int64                  `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// As the life cycle's table names it.
+	Event         string                 `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	From          OrderState             `protobuf:"varint,3,opt,name=from,proto3,enum=orderd.order.v1.OrderState" json:"from,omitempty"`
+	To            OrderState             `protobuf:"varint,4,opt,name=to,proto3,enum=orderd.order.v1.OrderState" json:"to,omitempty"`
+	Actor         string                 `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderChange) Reset() {
+	*x = OrderChange{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderChange) ProtoMessage() {}
+
+func (x *OrderChange) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderChange.ProtoReflect.Descriptor instead.
+func (*OrderChange) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *OrderChange) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *OrderChange) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *OrderChange) GetFrom() OrderState {
+	if x != nil {
+		return x.From
+	}
+	return OrderState_ORDER_STATE_UNSPECIFIED
+}
+
+func (x *OrderChange) GetTo() OrderState {
+	if x != nil {
+		return x.To
+	}
+	return OrderState_ORDER_STATE_UNSPECIFIED
+}
+
+func (x *OrderChange) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *OrderChange) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *OrderChange) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type GetOrderHistoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Changes       []*OrderChange         `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOrderHistoryResponse) Reset() {
+	*x = GetOrderHistoryResponse{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrderHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrderHistoryResponse) ProtoMessage() {}
+
+func (x *GetOrderHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrderHistoryResponse.ProtoReflect.Descriptor instead.
+func (*GetOrderHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetOrderHistoryResponse) GetChanges() []*OrderChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
 type CancelOrderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -670,7 +1320,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[9]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +1332,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[9]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +1345,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{9}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelOrderRequest) GetRequestId() string {
@@ -728,7 +1378,7 @@ type CancelOrderResponse struct {
 
 func (x *CancelOrderResponse) Reset() {
 	*x = CancelOrderResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +1390,7 @@ func (x *CancelOrderResponse) String() string {
 func (*CancelOrderResponse) ProtoMessage() {}
 
 func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,10 +1403,226 @@ func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{10}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CancelOrderResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+type ConfirmReceiptRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	BuyerId       string                 `protobuf:"bytes,2,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	OrderId       string                 `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmReceiptRequest) Reset() {
+	*x = ConfirmReceiptRequest{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmReceiptRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmReceiptRequest) ProtoMessage() {}
+
+func (x *ConfirmReceiptRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmReceiptRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmReceiptRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ConfirmReceiptRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ConfirmReceiptRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *ConfirmReceiptRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+type ConfirmReceiptResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmReceiptResponse) Reset() {
+	*x = ConfirmReceiptResponse{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmReceiptResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmReceiptResponse) ProtoMessage() {}
+
+func (x *ConfirmReceiptResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmReceiptResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmReceiptResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ConfirmReceiptResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+type SetDeliveryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	BuyerId       string                 `protobuf:"bytes,2,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	OrderId       string                 `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Delivery      *v12.Delivery          `protobuf:"bytes,4,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDeliveryRequest) Reset() {
+	*x = SetDeliveryRequest{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDeliveryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDeliveryRequest) ProtoMessage() {}
+
+func (x *SetDeliveryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDeliveryRequest.ProtoReflect.Descriptor instead.
+func (*SetDeliveryRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SetDeliveryRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetDeliveryRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *SetDeliveryRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *SetDeliveryRequest) GetDelivery() *v12.Delivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return nil
+}
+
+type SetDeliveryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDeliveryResponse) Reset() {
+	*x = SetDeliveryResponse{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDeliveryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDeliveryResponse) ProtoMessage() {}
+
+func (x *SetDeliveryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDeliveryResponse.ProtoReflect.Descriptor instead.
+func (*SetDeliveryResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SetDeliveryResponse) GetOrder() *Order {
 	if x != nil {
 		return x.Order
 	}
@@ -767,14 +1633,25 @@ var File_orderd_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1borderd/order/v1/order.proto\x12\x0forderd.order.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1borderd/money/v1/money.proto\"\xb6\x01\n" +
+	"\x1borderd/order/v1/order.proto\x12\x0forderd.order.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1forderd/address/v1/address.proto\x1a\x1borderd/money/v1/money.proto\x1a\x1borderd/quote/v1/quote.proto\"\x82\x05\n" +
 	"\tOrderLine\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1a\n" +
 	"\bquantity\x18\x03 \x01(\x03R\bquantity\x125\n" +
 	"\n" +
 	"unit_price\x18\x04 \x01(\v2\x16.orderd.money.v1.MoneyR\tunitPrice\x12.\n" +
-	"\x06amount\x18\x05 \x01(\v2\x16.orderd.money.v1.MoneyR\x06amount\"\xfd\x03\n" +
+	"\x06amount\x18\x05 \x01(\v2\x16.orderd.money.v1.MoneyR\x06amount\x12\x12\n" +
+	"\x04line\x18\x06 \x01(\x03R\x04line\x122\n" +
+	"\bdiscount\x18\a \x01(\v2\x16.orderd.money.v1.MoneyR\bdiscount\x120\n" +
+	"\afreight\x18\b \x01(\v2\x16.orderd.money.v1.MoneyR\afreight\x12,\n" +
+	"\x05total\x18\t \x01(\v2\x16.orderd.money.v1.MoneyR\x05total\x12(\n" +
+	"\x03tax\x18\n" +
+	" \x01(\v2\x16.orderd.money.v1.MoneyR\x03tax\x12)\n" +
+	"\x10shipped_quantity\x18\v \x01(\x03R\x0fshippedQuantity\x12-\n" +
+	"\x12delivered_quantity\x18\f \x01(\x03R\x11deliveredQuantity\x12+\n" +
+	"\x11returned_quantity\x18\r \x01(\x03R\x10returnedQuantity\x12=\n" +
+	"\x0erefund_granted\x18\x0e \x01(\v2\x16.orderd.money.v1.MoneyR\rrefundGranted\x122\n" +
+	"\brefunded\x18\x0f \x01(\v2\x16.orderd.money.v1.MoneyR\brefunded\"\xd4\t\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x19\n" +
 	"\bbuyer_id\x18\x02 \x01(\tR\abuyerId\x121\n" +
@@ -789,22 +1666,52 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\fcancelled_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vcancelledAt\x12#\n" +
 	"\rcancel_reason\x18\n" +
 	" \x01(\tR\fcancelReason\x12\x1c\n" +
-	"\tpromotion\x18\v \x01(\tR\tpromotion\"Y\n" +
+	"\tpromotion\x18\v \x01(\tR\tpromotion\x12,\n" +
+	"\x05goods\x18\f \x01(\v2\x16.orderd.money.v1.MoneyR\x05goods\x122\n" +
+	"\bdiscount\x18\r \x01(\v2\x16.orderd.money.v1.MoneyR\bdiscount\x120\n" +
+	"\afreight\x18\x0e \x01(\v2\x16.orderd.money.v1.MoneyR\afreight\x12(\n" +
+	"\x03tax\x18\x0f \x01(\v2\x16.orderd.money.v1.MoneyR\x03tax\x124\n" +
+	"\aaddress\x18\x10 \x01(\v2\x1a.orderd.address.v1.AddressR\aaddress\x12'\n" +
+	"\x0fdelivery_method\x18\x11 \x01(\tR\x0edeliveryMethod\x122\n" +
+	"\ainvoice\x18\x12 \x01(\v2\x18.orderd.quote.v1.InvoiceR\ainvoice\x12\x1d\n" +
+	"\n" +
+	"coupon_ids\x18\x13 \x03(\tR\tcouponIds\x12N\n" +
+	"\x11fulfilment_status\x18\x14 \x01(\x0e2!.orderd.order.v1.FulfilmentStatusR\x10fulfilmentStatus\x12B\n" +
+	"\rrefund_status\x18\x15 \x01(\x0e2\x1d.orderd.order.v1.RefundStatusR\frefundStatus\x129\n" +
+	"\n" +
+	"shipped_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x12=\n" +
+	"\fdelivered_at\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\vdeliveredAt\x12=\n" +
+	"\fcompleted_at\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12\x18\n" +
+	"\aversion\x18\x19 \x01(\x03R\aversion\"Y\n" +
 	"\x0ePlaceOrderLine\x12\x1f\n" +
 	"\x03sku\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12&\n" +
 	"\bquantity\x18\x02 \x01(\x03B\n" +
-	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\x83\x02\n" +
+	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\xdf\x05\n" +
 	"\x11PlaceOrderRequest\x12,\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12(\n" +
 	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
-	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12\x95\x01\n" +
-	"\x05lines\x18\x03 \x03(\v2\x1f.orderd.order.v1.PlaceOrderLineB^\xbaH[\xba\x01Q\n" +
-	"\x10lines.unique_sku\x12 a SKU may stand in one line only\x1a\x1bthis.map(l, l.sku).unique()\x92\x01\x04\b\x01\x10dR\x05lines\"B\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12\x93\x01\n" +
+	"\x05lines\x18\x03 \x03(\v2\x1f.orderd.order.v1.PlaceOrderLineB\\\xbaHY\xba\x01Q\n" +
+	"\x10lines.unique_sku\x12 a SKU may stand in one line only\x1a\x1bthis.map(l, l.sku).unique()\x92\x01\x02\x10dR\x05lines\x12*\n" +
+	"\vquote_token\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x04R\n" +
+	"quoteToken\x125\n" +
+	"\bdelivery\x18\x05 \x01(\v2\x19.orderd.quote.v1.DeliveryR\bdelivery\x120\n" +
+	"\n" +
+	"coupon_ids\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\n" +
+	"\x18\x01\"\x05r\x03\xb0\x01\x01R\tcouponIds\x122\n" +
+	"\ainvoice\x18\a \x01(\v2\x18.orderd.quote.v1.InvoiceR\ainvoice:\x92\x02\xbaH\x8e\x02\x1a\x8b\x02\n" +
+	"\x14place.token_or_lines\x12]give quote_token, or lines with their delivery, coupon_ids and invoice, not both and not none\x1a\x93\x01this.quote_token == '' ? this.lines.size() > 0 : this.lines.size() == 0 && !has(this.delivery) && this.coupon_ids.size() == 0 && !has(this.invoice)\"B\n" +
 	"\x12PlaceOrderResponse\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"`\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"A\n" +
+	"\rStockShortage\x120\n" +
+	"\x05lines\x18\x01 \x03(\v2\x1a.orderd.order.v1.ShortLineR\x05lines\"I\n" +
+	"\tShortLine\x12\x10\n" +
+	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x16\n" +
+	"\x06wanted\x18\x02 \x01(\x03R\x06wanted\x12\x12\n" +
+	"\x04left\x18\x03 \x01(\x03R\x04left\"`\n" +
 	"\x0fGetOrderRequest\x12(\n" +
 	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
@@ -819,7 +1726,21 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"l\n" +
 	"\x12ListOrdersResponse\x12.\n" +
 	"\x06orders\x18\x01 \x03(\v2\x16.orderd.order.v1.OrderR\x06orders\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x91\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"g\n" +
+	"\x16GetOrderHistoryRequest\x12(\n" +
+	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
+	"\border_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\"\xf5\x01\n" +
+	"\vOrderChange\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x03R\aversion\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\tR\x05event\x12/\n" +
+	"\x04from\x18\x03 \x01(\x0e2\x1b.orderd.order.v1.OrderStateR\x04from\x12+\n" +
+	"\x02to\x18\x04 \x01(\x0e2\x1b.orderd.order.v1.OrderStateR\x02to\x12\x14\n" +
+	"\x05actor\x18\x05 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12*\n" +
+	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"Q\n" +
+	"\x17GetOrderHistoryResponse\x126\n" +
+	"\achanges\x18\x01 \x03(\v2\x1c.orderd.order.v1.OrderChangeR\achanges\"\x91\x01\n" +
 	"\x12CancelOrderRequest\x12,\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
@@ -828,6 +1749,25 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
 	"\border_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\"C\n" +
 	"\x13CancelOrderResponse\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"\x94\x01\n" +
+	"\x15ConfirmReceiptRequest\x12,\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12(\n" +
+	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
+	"\border_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\"F\n" +
+	"\x16ConfirmReceiptResponse\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"\xd0\x01\n" +
+	"\x12SetDeliveryRequest\x12,\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12(\n" +
+	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
+	"\border_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\x12=\n" +
+	"\bdelivery\x18\x04 \x01(\v2\x19.orderd.quote.v1.DeliveryB\x06\xbaH\x03\xc8\x01\x01R\bdelivery\"C\n" +
+	"\x13SetDeliveryResponse\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order*\xca\x01\n" +
 	"\n" +
 	"OrderState\x12\x1b\n" +
@@ -837,14 +1777,37 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\x13ORDER_STATE_SHIPPED\x10\x03\x12\x19\n" +
 	"\x15ORDER_STATE_DELIVERED\x10\x04\x12\x19\n" +
 	"\x15ORDER_STATE_COMPLETED\x10\x05\x12\x19\n" +
-	"\x15ORDER_STATE_CANCELLED\x10\x062\xfb\x02\n" +
-	"\fOrderService\x12Z\n" +
+	"\x15ORDER_STATE_CANCELLED\x10\x06*\xec\x01\n" +
+	"\x10FulfilmentStatus\x12!\n" +
+	"\x1dFULFILMENT_STATUS_UNSPECIFIED\x10\x00\x12!\n" +
+	"\x1dFULFILMENT_STATUS_UNFULFILLED\x10\x01\x12'\n" +
+	"#FULFILMENT_STATUS_PARTIALLY_SHIPPED\x10\x02\x12\x1d\n" +
+	"\x19FULFILMENT_STATUS_SHIPPED\x10\x03\x12)\n" +
+	"%FULFILMENT_STATUS_PARTIALLY_DELIVERED\x10\x04\x12\x1f\n" +
+	"\x1bFULFILMENT_STATUS_DELIVERED\x10\x05*\xa2\x01\n" +
+	"\fRefundStatus\x12\x1d\n" +
+	"\x19REFUND_STATUS_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12REFUND_STATUS_NONE\x10\x01\x12\x19\n" +
+	"\x15REFUND_STATUS_PENDING\x10\x02\x12$\n" +
+	" REFUND_STATUS_PARTIALLY_REFUNDED\x10\x03\x12\x1a\n" +
+	"\x16REFUND_STATUS_REFUNDED\x10\x042\xe5\x05\n" +
+	"\fOrderService\x12b\n" +
 	"\n" +
-	"PlaceOrder\x12\".orderd.order.v1.PlaceOrderRequest\x1a#.orderd.order.v1.PlaceOrderResponse\"\x03\x90\x02\x02\x12T\n" +
-	"\bGetOrder\x12 .orderd.order.v1.GetOrderRequest\x1a!.orderd.order.v1.GetOrderResponse\"\x03\x90\x02\x01\x12Z\n" +
+	"PlaceOrder\x12\".orderd.order.v1.PlaceOrderRequest\x1a#.orderd.order.v1.PlaceOrderResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x02\x12\\\n" +
+	"\bGetOrder\x12 .orderd.order.v1.GetOrderRequest\x1a!.orderd.order.v1.GetOrderResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x01\x12b\n" +
 	"\n" +
-	"ListOrders\x12\".orderd.order.v1.ListOrdersRequest\x1a#.orderd.order.v1.ListOrdersResponse\"\x03\x90\x02\x01\x12]\n" +
-	"\vCancelOrder\x12#.orderd.order.v1.CancelOrderRequest\x1a$.orderd.order.v1.CancelOrderResponse\"\x03\x90\x02\x02B\xbd\x01\n" +
+	"ListOrders\x12\".orderd.order.v1.ListOrdersRequest\x1a#.orderd.order.v1.ListOrdersResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x01\x12q\n" +
+	"\x0fGetOrderHistory\x12'.orderd.order.v1.GetOrderHistoryRequest\x1a(.orderd.order.v1.GetOrderHistoryResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x01\x12e\n" +
+	"\vCancelOrder\x12#.orderd.order.v1.CancelOrderRequest\x1a$.orderd.order.v1.CancelOrderResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x02\x12n\n" +
+	"\x0eConfirmReceipt\x12&.orderd.order.v1.ConfirmReceiptRequest\x1a'.orderd.order.v1.ConfirmReceiptResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x02\x12e\n" +
+	"\vSetDelivery\x12#.orderd.order.v1.SetDeliveryRequest\x1a$.orderd.order.v1.SetDeliveryResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x02B\xbd\x01\n" +
 	"\x13com.orderd.order.v1B\n" +
 	"OrderProtoP\x01Z<github.com/orderd-dev/orderd/api/gen/orderd/order/v1;orderv1\xa2\x02\x03OOX\xaa\x02\x0fOrderd.Order.V1\xca\x02\x0fOrderd\\Order\\V1\xe2\x02\x1bOrderd\\Order\\V1\\GPBMetadata\xea\x02\x11Orderd::Order::V1b\x06proto3"
 
@@ -860,52 +1823,99 @@ func file_orderd_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_orderd_order_v1_order_proto_rawDescData
 }
 
-var file_orderd_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_orderd_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_orderd_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_orderd_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_orderd_order_v1_order_proto_goTypes = []any{
-	(OrderState)(0),               // 0: orderd.order.v1.OrderState
-	(*OrderLine)(nil),             // 1: orderd.order.v1.OrderLine
-	(*Order)(nil),                 // 2: orderd.order.v1.Order
-	(*PlaceOrderLine)(nil),        // 3: orderd.order.v1.PlaceOrderLine
-	(*PlaceOrderRequest)(nil),     // 4: orderd.order.v1.PlaceOrderRequest
-	(*PlaceOrderResponse)(nil),    // 5: orderd.order.v1.PlaceOrderResponse
-	(*GetOrderRequest)(nil),       // 6: orderd.order.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),      // 7: orderd.order.v1.GetOrderResponse
-	(*ListOrdersRequest)(nil),     // 8: orderd.order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),    // 9: orderd.order.v1.ListOrdersResponse
-	(*CancelOrderRequest)(nil),    // 10: orderd.order.v1.CancelOrderRequest
-	(*CancelOrderResponse)(nil),   // 11: orderd.order.v1.CancelOrderResponse
-	(*v1.Money)(nil),              // 12: orderd.money.v1.Money
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(OrderState)(0),                 // 0: orderd.order.v1.OrderState
+	(FulfilmentStatus)(0),           // 1: orderd.order.v1.FulfilmentStatus
+	(RefundStatus)(0),               // 2: orderd.order.v1.RefundStatus
+	(*OrderLine)(nil),               // 3: orderd.order.v1.OrderLine
+	(*Order)(nil),                   // 4: orderd.order.v1.Order
+	(*PlaceOrderLine)(nil),          // 5: orderd.order.v1.PlaceOrderLine
+	(*PlaceOrderRequest)(nil),       // 6: orderd.order.v1.PlaceOrderRequest
+	(*PlaceOrderResponse)(nil),      // 7: orderd.order.v1.PlaceOrderResponse
+	(*StockShortage)(nil),           // 8: orderd.order.v1.StockShortage
+	(*ShortLine)(nil),               // 9: orderd.order.v1.ShortLine
+	(*GetOrderRequest)(nil),         // 10: orderd.order.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),        // 11: orderd.order.v1.GetOrderResponse
+	(*ListOrdersRequest)(nil),       // 12: orderd.order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),      // 13: orderd.order.v1.ListOrdersResponse
+	(*GetOrderHistoryRequest)(nil),  // 14: orderd.order.v1.GetOrderHistoryRequest
+	(*OrderChange)(nil),             // 15: orderd.order.v1.OrderChange
+	(*GetOrderHistoryResponse)(nil), // 16: orderd.order.v1.GetOrderHistoryResponse
+	(*CancelOrderRequest)(nil),      // 17: orderd.order.v1.CancelOrderRequest
+	(*CancelOrderResponse)(nil),     // 18: orderd.order.v1.CancelOrderResponse
+	(*ConfirmReceiptRequest)(nil),   // 19: orderd.order.v1.ConfirmReceiptRequest
+	(*ConfirmReceiptResponse)(nil),  // 20: orderd.order.v1.ConfirmReceiptResponse
+	(*SetDeliveryRequest)(nil),      // 21: orderd.order.v1.SetDeliveryRequest
+	(*SetDeliveryResponse)(nil),     // 22: orderd.order.v1.SetDeliveryResponse
+	(*v1.Money)(nil),                // 23: orderd.money.v1.Money
+	(*timestamppb.Timestamp)(nil),   // 24: google.protobuf.Timestamp
+	(*v11.Address)(nil),             // 25: orderd.address.v1.Address
+	(*v12.Invoice)(nil),             // 26: orderd.quote.v1.Invoice
+	(*v12.Delivery)(nil),            // 27: orderd.quote.v1.Delivery
 }
 var file_orderd_order_v1_order_proto_depIdxs = []int32{
-	12, // 0: orderd.order.v1.OrderLine.unit_price:type_name -> orderd.money.v1.Money
-	12, // 1: orderd.order.v1.OrderLine.amount:type_name -> orderd.money.v1.Money
-	0,  // 2: orderd.order.v1.Order.state:type_name -> orderd.order.v1.OrderState
-	1,  // 3: orderd.order.v1.Order.lines:type_name -> orderd.order.v1.OrderLine
-	12, // 4: orderd.order.v1.Order.total:type_name -> orderd.money.v1.Money
-	13, // 5: orderd.order.v1.Order.created_at:type_name -> google.protobuf.Timestamp
-	13, // 6: orderd.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
-	13, // 7: orderd.order.v1.Order.paid_at:type_name -> google.protobuf.Timestamp
-	13, // 8: orderd.order.v1.Order.cancelled_at:type_name -> google.protobuf.Timestamp
-	3,  // 9: orderd.order.v1.PlaceOrderRequest.lines:type_name -> orderd.order.v1.PlaceOrderLine
-	2,  // 10: orderd.order.v1.PlaceOrderResponse.order:type_name -> orderd.order.v1.Order
-	2,  // 11: orderd.order.v1.GetOrderResponse.order:type_name -> orderd.order.v1.Order
-	2,  // 12: orderd.order.v1.ListOrdersResponse.orders:type_name -> orderd.order.v1.Order
-	2,  // 13: orderd.order.v1.CancelOrderResponse.order:type_name -> orderd.order.v1.Order
-	4,  // 14: orderd.order.v1.OrderService.PlaceOrder:input_type -> orderd.order.v1.PlaceOrderRequest
-	6,  // 15: orderd.order.v1.OrderService.GetOrder:input_type -> orderd.order.v1.GetOrderRequest
-	8,  // 16: orderd.order.v1.OrderService.ListOrders:input_type -> orderd.order.v1.ListOrdersRequest
-	10, // 17: orderd.order.v1.OrderService.CancelOrder:input_type -> orderd.order.v1.CancelOrderRequest
-	5,  // 18: orderd.order.v1.OrderService.PlaceOrder:output_type -> orderd.order.v1.PlaceOrderResponse
-	7,  // 19: orderd.order.v1.OrderService.GetOrder:output_type -> orderd.order.v1.GetOrderResponse
-	9,  // 20: orderd.order.v1.OrderService.ListOrders:output_type -> orderd.order.v1.ListOrdersResponse
-	11, // 21: orderd.order.v1.OrderService.CancelOrder:output_type -> orderd.order.v1.CancelOrderResponse
-	18, // [18:22] is the sub-list for method output_type
-	14, // [14:18] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	23, // 0: orderd.order.v1.OrderLine.unit_price:type_name -> orderd.money.v1.Money
+	23, // 1: orderd.order.v1.OrderLine.amount:type_name -> orderd.money.v1.Money
+	23, // 2: orderd.order.v1.OrderLine.discount:type_name -> orderd.money.v1.Money
+	23, // 3: orderd.order.v1.OrderLine.freight:type_name -> orderd.money.v1.Money
+	23, // 4: orderd.order.v1.OrderLine.total:type_name -> orderd.money.v1.Money
+	23, // 5: orderd.order.v1.OrderLine.tax:type_name -> orderd.money.v1.Money
+	23, // 6: orderd.order.v1.OrderLine.refund_granted:type_name -> orderd.money.v1.Money
+	23, // 7: orderd.order.v1.OrderLine.refunded:type_name -> orderd.money.v1.Money
+	0,  // 8: orderd.order.v1.Order.state:type_name -> orderd.order.v1.OrderState
+	3,  // 9: orderd.order.v1.Order.lines:type_name -> orderd.order.v1.OrderLine
+	23, // 10: orderd.order.v1.Order.total:type_name -> orderd.money.v1.Money
+	24, // 11: orderd.order.v1.Order.created_at:type_name -> google.protobuf.Timestamp
+	24, // 12: orderd.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
+	24, // 13: orderd.order.v1.Order.paid_at:type_name -> google.protobuf.Timestamp
+	24, // 14: orderd.order.v1.Order.cancelled_at:type_name -> google.protobuf.Timestamp
+	23, // 15: orderd.order.v1.Order.goods:type_name -> orderd.money.v1.Money
+	23, // 16: orderd.order.v1.Order.discount:type_name -> orderd.money.v1.Money
+	23, // 17: orderd.order.v1.Order.freight:type_name -> orderd.money.v1.Money
+	23, // 18: orderd.order.v1.Order.tax:type_name -> orderd.money.v1.Money
+	25, // 19: orderd.order.v1.Order.address:type_name -> orderd.address.v1.Address
+	26, // 20: orderd.order.v1.Order.invoice:type_name -> orderd.quote.v1.Invoice
+	1,  // 21: orderd.order.v1.Order.fulfilment_status:type_name -> orderd.order.v1.FulfilmentStatus
+	2,  // 22: orderd.order.v1.Order.refund_status:type_name -> orderd.order.v1.RefundStatus
+	24, // 23: orderd.order.v1.Order.shipped_at:type_name -> google.protobuf.Timestamp
+	24, // 24: orderd.order.v1.Order.delivered_at:type_name -> google.protobuf.Timestamp
+	24, // 25: orderd.order.v1.Order.completed_at:type_name -> google.protobuf.Timestamp
+	5,  // 26: orderd.order.v1.PlaceOrderRequest.lines:type_name -> orderd.order.v1.PlaceOrderLine
+	27, // 27: orderd.order.v1.PlaceOrderRequest.delivery:type_name -> orderd.quote.v1.Delivery
+	26, // 28: orderd.order.v1.PlaceOrderRequest.invoice:type_name -> orderd.quote.v1.Invoice
+	4,  // 29: orderd.order.v1.PlaceOrderResponse.order:type_name -> orderd.order.v1.Order
+	9,  // 30: orderd.order.v1.StockShortage.lines:type_name -> orderd.order.v1.ShortLine
+	4,  // 31: orderd.order.v1.GetOrderResponse.order:type_name -> orderd.order.v1.Order
+	4,  // 32: orderd.order.v1.ListOrdersResponse.orders:type_name -> orderd.order.v1.Order
+	0,  // 33: orderd.order.v1.OrderChange.from:type_name -> orderd.order.v1.OrderState
+	0,  // 34: orderd.order.v1.OrderChange.to:type_name -> orderd.order.v1.OrderState
+	24, // 35: orderd.order.v1.OrderChange.at:type_name -> google.protobuf.Timestamp
+	15, // 36: orderd.order.v1.GetOrderHistoryResponse.changes:type_name -> orderd.order.v1.OrderChange
+	4,  // 37: orderd.order.v1.CancelOrderResponse.order:type_name -> orderd.order.v1.Order
+	4,  // 38: orderd.order.v1.ConfirmReceiptResponse.order:type_name -> orderd.order.v1.Order
+	27, // 39: orderd.order.v1.SetDeliveryRequest.delivery:type_name -> orderd.quote.v1.Delivery
+	4,  // 40: orderd.order.v1.SetDeliveryResponse.order:type_name -> orderd.order.v1.Order
+	6,  // 41: orderd.order.v1.OrderService.PlaceOrder:input_type -> orderd.order.v1.PlaceOrderRequest
+	10, // 42: orderd.order.v1.OrderService.GetOrder:input_type -> orderd.order.v1.GetOrderRequest
+	12, // 43: orderd.order.v1.OrderService.ListOrders:input_type -> orderd.order.v1.ListOrdersRequest
+	14, // 44: orderd.order.v1.OrderService.GetOrderHistory:input_type -> orderd.order.v1.GetOrderHistoryRequest
+	17, // 45: orderd.order.v1.OrderService.CancelOrder:input_type -> orderd.order.v1.CancelOrderRequest
+	19, // 46: orderd.order.v1.OrderService.ConfirmReceipt:input_type -> orderd.order.v1.ConfirmReceiptRequest
+	21, // 47: orderd.order.v1.OrderService.SetDelivery:input_type -> orderd.order.v1.SetDeliveryRequest
+	7,  // 48: orderd.order.v1.OrderService.PlaceOrder:output_type -> orderd.order.v1.PlaceOrderResponse
+	11, // 49: orderd.order.v1.OrderService.GetOrder:output_type -> orderd.order.v1.GetOrderResponse
+	13, // 50: orderd.order.v1.OrderService.ListOrders:output_type -> orderd.order.v1.ListOrdersResponse
+	16, // 51: orderd.order.v1.OrderService.GetOrderHistory:output_type -> orderd.order.v1.GetOrderHistoryResponse
+	18, // 52: orderd.order.v1.OrderService.CancelOrder:output_type -> orderd.order.v1.CancelOrderResponse
+	20, // 53: orderd.order.v1.OrderService.ConfirmReceipt:output_type -> orderd.order.v1.ConfirmReceiptResponse
+	22, // 54: orderd.order.v1.OrderService.SetDelivery:output_type -> orderd.order.v1.SetDeliveryResponse
+	48, // [48:55] is the sub-list for method output_type
+	41, // [41:48] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_orderd_order_v1_order_proto_init() }
@@ -918,8 +1928,8 @@ func file_orderd_order_v1_order_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_order_v1_order_proto_rawDesc), len(file_orderd_order_v1_order_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   11,
+			NumEnums:      3,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

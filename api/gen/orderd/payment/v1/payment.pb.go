@@ -8,6 +8,7 @@ package paymentv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
 	v1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -398,7 +399,7 @@ var File_orderd_payment_v1_payment_proto protoreflect.FileDescriptor
 
 const file_orderd_payment_v1_payment_proto_rawDesc = "" +
 	"\n" +
-	"\x1forderd/payment/v1/payment.proto\x12\x11orderd.payment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1borderd/money/v1/money.proto\"\xc0\x02\n" +
+	"\x1forderd/payment/v1/payment.proto\x12\x11orderd.payment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1borderd/money/v1/money.proto\"\xc0\x02\n" +
 	"\aPayment\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x19\n" +
@@ -433,11 +434,13 @@ const file_orderd_payment_v1_payment_proto_rawDesc = "" +
 	"\x15PAYMENT_STATE_PENDING\x10\x02\x12\x1b\n" +
 	"\x17PAYMENT_STATE_SUCCEEDED\x10\x03\x12\x18\n" +
 	"\x14PAYMENT_STATE_FAILED\x10\x04\x12\x18\n" +
-	"\x14PAYMENT_STATE_CLOSED\x10\x052\xd9\x01\n" +
-	"\x0ePaymentService\x12g\n" +
-	"\rCreatePayment\x12'.orderd.payment.v1.CreatePaymentRequest\x1a(.orderd.payment.v1.CreatePaymentResponse\"\x03\x90\x02\x02\x12^\n" +
+	"\x14PAYMENT_STATE_CLOSED\x10\x052\xe9\x01\n" +
+	"\x0ePaymentService\x12o\n" +
+	"\rCreatePayment\x12'.orderd.payment.v1.CreatePaymentRequest\x1a(.orderd.payment.v1.CreatePaymentResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x02\x12f\n" +
 	"\n" +
-	"GetPayment\x12$.orderd.payment.v1.GetPaymentRequest\x1a%.orderd.payment.v1.GetPaymentResponse\"\x03\x90\x02\x01B\xcd\x01\n" +
+	"GetPayment\x12$.orderd.payment.v1.GetPaymentRequest\x1a%.orderd.payment.v1.GetPaymentResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x01B\xcd\x01\n" +
 	"\x15com.orderd.payment.v1B\fPaymentProtoP\x01Z@github.com/orderd-dev/orderd/api/gen/orderd/payment/v1;paymentv1\xa2\x02\x03OPX\xaa\x02\x11Orderd.Payment.V1\xca\x02\x11Orderd\\Payment\\V1\xe2\x02\x1dOrderd\\Payment\\V1\\GPBMetadata\xea\x02\x13Orderd::Payment::V1b\x06proto3"
 
 var (

@@ -30,8 +30,16 @@ const (
 	OrderServiceGetOrderProcedure = "/orderd.order.v1.OrderService/GetOrder"
 	// OrderServiceListOrdersProcedure is the procedure name of the OrderService's ListOrders RPC.
 	OrderServiceListOrdersProcedure = "/orderd.order.v1.OrderService/ListOrders"
+	// OrderServiceGetOrderHistoryProcedure is the procedure name of the OrderService's GetOrderHistory
+	// RPC.
+	OrderServiceGetOrderHistoryProcedure = "/orderd.order.v1.OrderService/GetOrderHistory"
 	// OrderServiceCancelOrderProcedure is the procedure name of the OrderService's CancelOrder RPC.
 	OrderServiceCancelOrderProcedure = "/orderd.order.v1.OrderService/CancelOrder"
+	// OrderServiceConfirmReceiptProcedure is the procedure name of the OrderService's ConfirmReceipt
+	// RPC.
+	OrderServiceConfirmReceiptProcedure = "/orderd.order.v1.OrderService/ConfirmReceipt"
+	// OrderServiceSetDeliveryProcedure is the procedure name of the OrderService's SetDelivery RPC.
+	OrderServiceSetDeliveryProcedure = "/orderd.order.v1.OrderService/SetDelivery"
 )
 
 var (
@@ -59,6 +67,14 @@ var (
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
+	orderServiceGetOrderHistorySpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_orderd_order_v1_order_proto.Services().ByName("OrderService").Methods().ByName("GetOrderHistory"),
+			Procedure:        OrderServiceGetOrderHistoryProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
 	orderServiceCancelOrderSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeUnary,
@@ -67,25 +83,52 @@ var (
 			IdempotencyLevel: connect.IdempotencyIdempotent,
 		}
 	})
+	orderServiceConfirmReceiptSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_orderd_order_v1_order_proto.Services().ByName("OrderService").Methods().ByName("ConfirmReceipt"),
+			Procedure:        OrderServiceConfirmReceiptProcedure,
+			IdempotencyLevel: connect.IdempotencyIdempotent,
+		}
+	})
+	orderServiceSetDeliverySpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_orderd_order_v1_order_proto.Services().ByName("OrderService").Methods().ByName("SetDelivery"),
+			Procedure:        OrderServiceSetDeliveryProcedure,
+			IdempotencyLevel: connect.IdempotencyIdempotent,
+		}
+	})
 )
 
 // OrderServiceClient is a client for the orderd.order.v1.OrderService service.
 type OrderServiceClient interface {
-	// Places an order: stock is reserved for every line or for none.
-	// Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/SKU_NOT_ON_SALE; FAILED_PRECONDITION/
-	// CURRENCY_MISMATCH if the lines' currencies differ; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK;
-	// INVALID_ARGUMENT/AMOUNT_TOO_LARGE if the total does not fit 64 bits; ALREADY_EXISTS/REQUEST_ID_REUSED
-	// for the same request id with another body.
+	// Places an order, from a quote's token or from the same input: stock is reserved and coupons are locked for all of it or for none.
+	// Errors: FAILED_PRECONDITION/PRICE_CHANGED (details: the new orderd.quote.v1.Quote), QUOTE_EXPIRED or QUOTE_INVALID; those of
+	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage); FAILED_PRECONDITION/COUPON_UNUSABLE;
+	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
 	// A buyer's orders, newest first.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
-	// Cancels an unpaid order and releases its stock. Cancelling a cancelled order answers the same.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT if it is paid;
+	// What happened to an order, oldest first.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
+	GetOrderHistory(context.Context, *v1.GetOrderHistoryRequest) (*v1.GetOrderHistoryResponse, error)
+	// Cancels an unpaid order and releases its stock, or a paid one that no parcel has left for, and refunds it in full. Its coupons
+	// come back as their templates say. Cancelling a cancelled order answers the same.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state) once it is shipped;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CancelOrder(context.Context, *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error)
+	// The buyer has the goods: the order is COMPLETED. Without it that happens by itself after a set time.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state) unless all of it is shipped or delivered;
+	// ALREADY_EXISTS/REQUEST_ID_REUSED.
+	ConfirmReceipt(context.Context, *v1.ConfirmReceiptRequest) (*v1.ConfirmReceiptResponse, error)
+	// Gives an order its address, or another one, until its first shipment is requested. For flash orders, which are taken without one.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT; FAILED_PRECONDITION/FREIGHT_DIFFERS
+	// if the freight there is not what the order was placed with; FAILED_PRECONDITION/UNDELIVERABLE; ALREADY_EXISTS/REQUEST_ID_REUSED.
+	SetDelivery(context.Context, *v1.SetDeliveryRequest) (*v1.SetDeliveryResponse, error)
 }
 
 // NewOrderServiceClient constructs a client for the orderd.order.v1.OrderService service. Multiple
@@ -96,21 +139,32 @@ func NewOrderServiceClient(client *connect.Client) OrderServiceClient {
 
 // OrderServiceHandler is an implementation of the orderd.order.v1.OrderService service.
 type OrderServiceHandler interface {
-	// Places an order: stock is reserved for every line or for none.
-	// Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/SKU_NOT_ON_SALE; FAILED_PRECONDITION/
-	// CURRENCY_MISMATCH if the lines' currencies differ; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK;
-	// INVALID_ARGUMENT/AMOUNT_TOO_LARGE if the total does not fit 64 bits; ALREADY_EXISTS/REQUEST_ID_REUSED
-	// for the same request id with another body.
+	// Places an order, from a quote's token or from the same input: stock is reserved and coupons are locked for all of it or for none.
+	// Errors: FAILED_PRECONDITION/PRICE_CHANGED (details: the new orderd.quote.v1.Quote), QUOTE_EXPIRED or QUOTE_INVALID; those of
+	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage); FAILED_PRECONDITION/COUPON_UNUSABLE;
+	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
 	// A buyer's orders, newest first.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
-	// Cancels an unpaid order and releases its stock. Cancelling a cancelled order answers the same.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT if it is paid;
+	// What happened to an order, oldest first.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
+	GetOrderHistory(context.Context, *v1.GetOrderHistoryRequest) (*v1.GetOrderHistoryResponse, error)
+	// Cancels an unpaid order and releases its stock, or a paid one that no parcel has left for, and refunds it in full. Its coupons
+	// come back as their templates say. Cancelling a cancelled order answers the same.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state) once it is shipped;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CancelOrder(context.Context, *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error)
+	// The buyer has the goods: the order is COMPLETED. Without it that happens by itself after a set time.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state) unless all of it is shipped or delivered;
+	// ALREADY_EXISTS/REQUEST_ID_REUSED.
+	ConfirmReceipt(context.Context, *v1.ConfirmReceiptRequest) (*v1.ConfirmReceiptResponse, error)
+	// Gives an order its address, or another one, until its first shipment is requested. For flash orders, which are taken without one.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT; FAILED_PRECONDITION/FREIGHT_DIFFERS
+	// if the freight there is not what the order was placed with; FAILED_PRECONDITION/UNDELIVERABLE; ALREADY_EXISTS/REQUEST_ID_REUSED.
+	SetDelivery(context.Context, *v1.SetDeliveryRequest) (*v1.SetDeliveryResponse, error)
 }
 
 // RegisterOrderServiceHandler registers svc as the orderd.order.v1.OrderService implementation on
@@ -121,7 +175,10 @@ func RegisterOrderServiceHandler(server *connect.Server, svc OrderServiceHandler
 		connect.Method{Spec: orderServicePlaceOrderSpec(), Handler: adapter.placeOrder},
 		connect.Method{Spec: orderServiceGetOrderSpec(), Handler: adapter.getOrder},
 		connect.Method{Spec: orderServiceListOrdersSpec(), Handler: adapter.listOrders},
+		connect.Method{Spec: orderServiceGetOrderHistorySpec(), Handler: adapter.getOrderHistory},
 		connect.Method{Spec: orderServiceCancelOrderSpec(), Handler: adapter.cancelOrder},
+		connect.Method{Spec: orderServiceConfirmReceiptSpec(), Handler: adapter.confirmReceipt},
+		connect.Method{Spec: orderServiceSetDeliverySpec(), Handler: adapter.setDelivery},
 	)
 }
 
@@ -140,8 +197,20 @@ func (UnimplementedOrderServiceHandler) ListOrders(context.Context, *v1.ListOrde
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.order.v1.OrderService.ListOrders is not implemented")
 }
 
+func (UnimplementedOrderServiceHandler) GetOrderHistory(context.Context, *v1.GetOrderHistoryRequest) (*v1.GetOrderHistoryResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.order.v1.OrderService.GetOrderHistory is not implemented")
+}
+
 func (UnimplementedOrderServiceHandler) CancelOrder(context.Context, *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.order.v1.OrderService.CancelOrder is not implemented")
+}
+
+func (UnimplementedOrderServiceHandler) ConfirmReceipt(context.Context, *v1.ConfirmReceiptRequest) (*v1.ConfirmReceiptResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.order.v1.OrderService.ConfirmReceipt is not implemented")
+}
+
+func (UnimplementedOrderServiceHandler) SetDelivery(context.Context, *v1.SetDeliveryRequest) (*v1.SetDeliveryResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.order.v1.OrderService.SetDelivery is not implemented")
 }
 
 type orderServiceClient struct {
@@ -172,9 +241,33 @@ func (c *orderServiceClient) ListOrders(ctx context.Context, req *v1.ListOrdersR
 	return &res, nil
 }
 
+func (c *orderServiceClient) GetOrderHistory(ctx context.Context, req *v1.GetOrderHistoryRequest) (*v1.GetOrderHistoryResponse, error) {
+	var res v1.GetOrderHistoryResponse
+	if err := c.client.CallUnary(ctx, orderServiceGetOrderHistorySpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
 func (c *orderServiceClient) CancelOrder(ctx context.Context, req *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error) {
 	var res v1.CancelOrderResponse
 	if err := c.client.CallUnary(ctx, orderServiceCancelOrderSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *orderServiceClient) ConfirmReceipt(ctx context.Context, req *v1.ConfirmReceiptRequest) (*v1.ConfirmReceiptResponse, error) {
+	var res v1.ConfirmReceiptResponse
+	if err := c.client.CallUnary(ctx, orderServiceConfirmReceiptSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *orderServiceClient) SetDelivery(ctx context.Context, req *v1.SetDeliveryRequest) (*v1.SetDeliveryResponse, error) {
+	var res v1.SetDeliveryResponse
+	if err := c.client.CallUnary(ctx, orderServiceSetDeliverySpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -218,12 +311,48 @@ func (h orderServiceHandler) listOrders(ctx context.Context, _ connect.Spec, str
 	return stream.Send(res)
 }
 
+func (h orderServiceHandler) getOrderHistory(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.GetOrderHistoryRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.GetOrderHistory(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
 func (h orderServiceHandler) cancelOrder(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
 	var req v1.CancelOrderRequest
 	if err := stream.Receive(&req); err != nil {
 		return err
 	}
 	res, err := h.svc.CancelOrder(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h orderServiceHandler) confirmReceipt(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.ConfirmReceiptRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ConfirmReceipt(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h orderServiceHandler) setDelivery(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.SetDeliveryRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.SetDelivery(ctx, &req)
 	if err != nil {
 		return err
 	}

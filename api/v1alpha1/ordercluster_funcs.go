@@ -1,8 +1,6 @@
 package v1alpha1
 
 import (
-	"time"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -56,12 +54,4 @@ func (p PoolSpec) MinReplicas() int32 {
 		return *p.Replicas.Min
 	}
 	return 1
-}
-
-// PaymentTimeoutOr returns the payment time-out, or the given one if unset.
-func (o OrdersSpec) PaymentTimeoutOr(unset time.Duration) time.Duration {
-	if o.PaymentTimeout != nil {
-		return o.PaymentTimeout.Duration
-	}
-	return unset
 }

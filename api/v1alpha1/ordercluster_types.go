@@ -75,6 +75,21 @@ type OrderClusterSpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	Payments []PaymentSpec `json:"payments,omitempty"`
 
+	// carriers are who takes parcels to buyers. Shipments that name none go with the first.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Carriers []CarrierSpec `json:"carriers,omitempty"`
+
+	// notifications is the app's push gateway, which tells buyers what happened to their orders. Unset: nobody is told.
+	// +optional
+	Notifications *NotificationsSpec `json:"notifications,omitempty"`
+
+	// auth is who issues the tokens that callers come with.
+	// +required
+	Auth AuthSpec `json:"auth,omitzero"`
+
 	// orders has the rules of the order life cycle.
 	// +optional
 	Orders OrdersSpec `json:"orders,omitzero"`
@@ -99,6 +114,16 @@ type SecretKeyReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
 	Key string `json:"key,omitempty"`
+}
+
+// SecretReference names a Secret in the same namespace.
+type SecretReference struct {
+	// name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
 }
 
 // DatabaseSpec is where the database is.
@@ -190,21 +215,35 @@ type PoolReplicas struct {
 
 // PaymentProvider is the name of a payment provider.
 //
-// +kubebuilder:validation:Enum=sandbox
+// +kubebuilder:validation:Enum=sandbox;stripe;alipay;wechatpay
 type PaymentProvider string
 
 // PaymentProviderSandbox is orderd's own provider for tests and demonstrations: no money moves.
 const PaymentProviderSandbox PaymentProvider = "sandbox"
 
 // PaymentSpec is one payment provider.
+//
+// +kubebuilder:validation:XValidation:rule="(self.provider == 'sandbox') == has(self.secretRef)",fieldPath=".secretRef",message="the sandbox needs secretRef, and it alone"
+// +kubebuilder:validation:XValidation:rule="(self.provider != 'sandbox') == has(self.keysSecretRef)",fieldPath=".keysSecretRef",message="every provider but the sandbox needs keysSecretRef"
 type PaymentSpec struct {
 	// provider is its name.
 	// +required
 	Provider PaymentProvider `json:"provider,omitempty"`
 
-	// secretRef names the Secret's key that holds the key its notifications are signed with.
-	// +required
-	SecretRef SecretKeyReference `json:"secretRef,omitzero"`
+	// secretRef names the Secret's key that holds the key the sandbox's notifications are signed with.
+	// +optional
+	SecretRef *SecretKeyReference `json:"secretRef,omitempty"`
+
+	// keysSecretRef names the Secret that holds the provider's keys and certificates, under the names that the
+	// provider's package documents.
+	// +optional
+	KeysSecretRef *SecretReference `json:"keysSecretRef,omitempty"`
+
+	// settings of the provider that are no secrets, such as the merchant's id, under the names that the provider's
+	// package documents.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Settings map[string]string `json:"settings,omitempty"`
 
 	// publicURL is the platform's base URL as buyers and the provider reach it. Unset: the standard pool's Service.
 	// +optional
@@ -212,6 +251,77 @@ type PaymentSpec struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^ ]+[^/ ]$') && isURL(self)",message="publicURL must be an http:// or https:// URL without a trailing slash"
 	PublicURL string `json:"publicURL,omitempty"`
+}
+
+// CarrierSpec is one carrier.
+type CarrierSpec struct {
+	// name of the carrier, as staff and buyers see it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// url is the base URL of its API.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^ ]+[^/ ]$') && isURL(self)",message="url must be an http:// or https:// URL without a trailing slash"
+	URL string `json:"url,omitempty"`
+
+	// secretRef names the Secret's key that holds the key requests to the carrier, and its pushes, are signed with.
+	// +required
+	SecretRef SecretKeyReference `json:"secretRef,omitzero"`
+}
+
+// NotificationsSpec is the app's push gateway.
+type NotificationsSpec struct {
+	// url that messages are posted to.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^ ]+$') && isURL(self)",message="url must be an http:// or https:// URL"
+	URL string `json:"url,omitempty"`
+
+	// secretRef names the Secret's key that holds the key (whsec_…) messages are signed with, by Standard Webhooks.
+	// +required
+	SecretRef SecretKeyReference `json:"secretRef,omitzero"`
+}
+
+// AuthSpec is the issuer of callers' tokens: JSON Web Tokens with the claims sub and roles.
+type AuthSpec struct {
+	// issuer that tokens must name (iss).
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Issuer string `json:"issuer,omitempty"`
+
+	// audience that tokens must name (aud).
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Audience string `json:"audience,omitempty"`
+
+	// jwksURL has the issuer's public keys.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^ ]+$') && isURL(self)",message="jwksURL must be an http:// or https:// URL"
+	JWKSURL string `json:"jwksURL,omitempty"`
+
+	// requestsPerSecond is what one caller may do at each pod.
+	// +optional
+	// +default=50
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	RequestsPerSecond *int32 `json:"requestsPerSecond,omitempty"`
+
+	// burst is how many requests of one caller a pod takes at once.
+	// +optional
+	// +default=100
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	Burst *int32 `json:"burst,omitempty"`
 }
 
 // OrdersSpec has the rules of the order life cycle.
@@ -225,6 +335,24 @@ type OrdersSpec struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="paymentTimeout must be between 10s and 168h"
 	PaymentTimeout *metav1.Duration `json:"paymentTimeout,omitempty"`
+
+	// quoteTTL is how long a quote's token can be placed.
+	// +optional
+	// +default="15m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="quoteTTL must be between 10s and 24h"
+	QuoteTTL *metav1.Duration `json:"quoteTTL,omitempty"`
+
+	// completeAfter is how long after its delivery an order is completed, unless the buyer confirms the receipt before.
+	// +optional
+	// +default="240h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('2160h')",message="completeAfter must be between 1s and 2160h"
+	CompleteAfter *metav1.Duration `json:"completeAfter,omitempty"`
 }
 
 // OrderClusterStatus is what the platform is.

@@ -44,7 +44,7 @@ func (r *Reconciler) readConfig(ctx context.Context, s *scope) error {
 			s.missingSecrets = append(s.missingSecrets, fmt.Sprintf("Secret %s does not exist", ref.Name))
 		case err != nil:
 			return fmt.Errorf("reading Secret %s: %w", ref.Name, err)
-		case len(secret.Data[ref.Key]) == 0:
+		case ref.Key != "" && len(secret.Data[ref.Key]) == 0:
 			s.missingSecrets = append(s.missingSecrets, fmt.Sprintf("Secret %s has no key %s", ref.Name, ref.Key))
 		}
 		// The version and not the value: nothing of a secret gets into names or annotations.

@@ -2,8 +2,8 @@ package specs
 
 import (
 	"fmt"
-	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/yaml"
 
@@ -34,29 +34,59 @@ func Config(c *v1alpha1.OrderCluster) (string, error) {
 	if c.Spec.Messaging.CredentialsSecretRef != nil {
 		cfg.Messaging.CredentialsFile = secretsDir + "/messaging/creds"
 	}
-	cfg.Orders.PaymentTimeout = config.Duration(c.Spec.Orders.PaymentTimeoutOr(time.Duration(cfg.Orders.PaymentTimeout)))
+	setDuration(&cfg.Orders.PaymentTimeout, c.Spec.Orders.PaymentTimeout)
+	setDuration(&cfg.Orders.QuoteTTL, c.Spec.Orders.QuoteTTL)
+	setDuration(&cfg.Orders.CompleteAfter, c.Spec.Orders.CompleteAfter)
 	cfg.Orders.IDKeyFile = secretsDir + "/keys/" + OrderIDKey
 	cfg.Flash.PeerURL = fmt.Sprintf("http://%s:%d", serviceHost(c, v1alpha1.PoolFlash), peerPort)
-	for _, p := range c.Spec.Payments {
-		standard := Endpoint(c, v1alpha1.PoolStandard)
-		public := p.PublicURL
-		if public == "" {
-			public = standard
-		}
-		notify := public
-		if p.Provider == v1alpha1.PaymentProviderSandbox {
-			// The sandbox is a part of the standard pool, so it is inside the cluster.
-			notify = standard
-		}
-		cfg.Payments = append(cfg.Payments, config.Payment{
-			Provider: string(p.Provider), SecretFile: secretsDir + "/" + paymentVolume(p) + "/key", PublicURL: public, NotifyURL: notify,
+	cfg.Payments = payments(c)
+	for _, carrier := range c.Spec.Carriers {
+		cfg.Carriers = append(cfg.Carriers, config.Carrier{
+			Name: carrier.Name, URL: carrier.URL, SecretFile: secretsDir + "/" + carrierVolume(carrier) + "/" + keyFile,
 		})
+	}
+	if n := c.Spec.Notifications; n != nil {
+		cfg.Push = config.Push{URL: n.URL, SecretFile: secretsDir + "/" + pushVolume + "/" + keyFile}
+	}
+	cfg.Auth.Issuer, cfg.Auth.Audience, cfg.Auth.JWKSURL = c.Spec.Auth.Issuer, c.Spec.Auth.Audience, c.Spec.Auth.JWKSURL
+	if n := c.Spec.Auth.RequestsPerSecond; n != nil {
+		cfg.Auth.RequestsPerSecond = int(*n)
+	}
+	if n := c.Spec.Auth.Burst; n != nil {
+		cfg.Auth.Burst = int(*n)
 	}
 	raw, err := yaml.Marshal(cfg)
 	if err != nil {
 		return "", fmt.Errorf("rendering the configuration of OrderCluster %s: %w", c.Name, err)
 	}
 	return string(raw), nil
+}
+
+func setDuration(to *config.Duration, from *metav1.Duration) {
+	if from != nil {
+		*to = config.Duration(from.Duration)
+	}
+}
+
+func payments(c *v1alpha1.OrderCluster) []config.Payment {
+	standard := Endpoint(c, v1alpha1.PoolStandard)
+	var out []config.Payment
+	for _, p := range c.Spec.Payments {
+		public := p.PublicURL
+		if public == "" {
+			public = standard
+		}
+		payment := config.Payment{Provider: string(p.Provider), Settings: p.Settings, PublicURL: public, NotifyURL: public}
+		if p.Provider == v1alpha1.PaymentProviderSandbox {
+			// The sandbox is a part of the standard pool, so it is inside the cluster.
+			payment.NotifyURL = standard
+			payment.SecretFile = secretsDir + "/" + paymentVolume(p) + "/" + keyFile
+		} else {
+			payment.SecretDir = secretsDir + "/" + paymentVolume(p)
+		}
+		out = append(out, payment)
+	}
+	return out
 }
 
 // Revision names what a migration migrates to: it changes with the image, the configuration and the

@@ -55,7 +55,24 @@ func secretMount(name, file string, ref v1alpha1.SecretKeyReference) mount {
 	}
 }
 
+// secretDirMount has all of a Secret's keys as files.
+func secretDirMount(name string, ref v1alpha1.SecretReference) mount {
+	return mount{
+		volume: corev1ac.Volume().WithName(name).WithSecret(corev1ac.SecretVolumeSource().
+			WithSecretName(ref.Name).WithDefaultMode(secretMode)),
+		path: corev1ac.VolumeMount().WithName(name).WithMountPath(secretsDir + "/" + name).WithReadOnly(true),
+	}
+}
+
+const (
+	// keyFile is what a Secret's one key is mounted as.
+	keyFile    = "key"
+	pushVolume = "push"
+)
+
 func paymentVolume(p v1alpha1.PaymentSpec) string { return "payments-" + string(p.Provider) }
+
+func carrierVolume(c v1alpha1.CarrierSpec) string { return "carriers-" + c.Name }
 
 // mounts of a pool's pods: each gets only the secrets its role needs.
 func mounts(c *v1alpha1.OrderCluster, pool string) []mount {
@@ -63,28 +80,49 @@ func mounts(c *v1alpha1.OrderCluster, pool string) []mount {
 	if pool != v1alpha1.PoolWorker {
 		m = append(m, secretMount("keys", OrderIDKey, v1alpha1.SecretKeyReference{Name: KeysName(c.Name), Key: OrderIDKey}))
 	}
-	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil && pool != v1alpha1.PoolStandard {
+	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil {
 		m = append(m, secretMount("messaging", "creds", *ref))
 	}
-	if pool != v1alpha1.PoolFlash {
-		m = append(m, secretMount("database", "url", c.Spec.Database.URLSecretRef))
+	if pool == v1alpha1.PoolFlash {
+		return m
 	}
-	if pool == v1alpha1.PoolStandard {
-		for _, p := range c.Spec.Payments {
-			m = append(m, secretMount(paymentVolume(p), "key", p.SecretRef))
+	m = append(m, secretMount("database", "url", c.Spec.Database.URLSecretRef))
+	for _, p := range c.Spec.Payments {
+		if p.SecretRef != nil {
+			m = append(m, secretMount(paymentVolume(p), keyFile, *p.SecretRef))
 		}
+		if p.KeysSecretRef != nil {
+			m = append(m, secretDirMount(paymentVolume(p), *p.KeysSecretRef))
+		}
+	}
+	for _, carrier := range c.Spec.Carriers {
+		m = append(m, secretMount(carrierVolume(carrier), keyFile, carrier.SecretRef))
+	}
+	if n := c.Spec.Notifications; n != nil && pool == v1alpha1.PoolWorker {
+		m = append(m, secretMount(pushVolume, keyFile, n.SecretRef))
 	}
 	return m
 }
 
-// SecretRefs are the Secrets that an OrderCluster's spec names.
+// SecretRefs are the Secrets that an OrderCluster's spec names, the database's first. One without a key is needed as a whole.
 func SecretRefs(c *v1alpha1.OrderCluster) []v1alpha1.SecretKeyReference {
 	refs := []v1alpha1.SecretKeyReference{c.Spec.Database.URLSecretRef}
 	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil {
 		refs = append(refs, *ref)
 	}
 	for _, p := range c.Spec.Payments {
-		refs = append(refs, p.SecretRef)
+		if p.SecretRef != nil {
+			refs = append(refs, *p.SecretRef)
+		}
+		if p.KeysSecretRef != nil {
+			refs = append(refs, v1alpha1.SecretKeyReference{Name: p.KeysSecretRef.Name})
+		}
+	}
+	for _, carrier := range c.Spec.Carriers {
+		refs = append(refs, carrier.SecretRef)
+	}
+	if n := c.Spec.Notifications; n != nil {
+		refs = append(refs, n.SecretRef)
 	}
 	return refs
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/orderd/config"
@@ -25,9 +26,14 @@ func sample() *v1alpha1.OrderCluster {
 			},
 			Payments: []v1alpha1.PaymentSpec{{
 				Provider: v1alpha1.PaymentProviderSandbox, PublicURL: "https://shop.example",
-				SecretRef: v1alpha1.SecretKeyReference{Name: "pay", Key: "k"},
+				SecretRef: &v1alpha1.SecretKeyReference{Name: "pay", Key: "k"},
+			}, {
+				Provider: "stripe", KeysSecretRef: &v1alpha1.SecretReference{Name: "stripe"}, Settings: map[string]string{"account": "acct_1"},
 			}},
-			Orders: v1alpha1.OrdersSpec{PaymentTimeout: &metav1.Duration{Duration: 7 * time.Minute}},
+			Carriers:      []v1alpha1.CarrierSpec{{Name: "swift", URL: "https://swift.example", SecretRef: v1alpha1.SecretKeyReference{Name: "swift", Key: "k"}}},
+			Notifications: &v1alpha1.NotificationsSpec{URL: "https://push.example/in", SecretRef: v1alpha1.SecretKeyReference{Name: "push", Key: "k"}},
+			Auth:          v1alpha1.AuthSpec{Issuer: "https://id.example", Audience: "shop", JWKSURL: "https://id.example/jwks", Burst: ptr.To[int32](7)},
+			Orders:        v1alpha1.OrdersSpec{PaymentTimeout: &metav1.Duration{Duration: 7 * time.Minute}},
 		},
 	}
 }
@@ -54,12 +60,18 @@ func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
 	want.Cluster = "ns/shop"
 	want.Database.URLFile = "/etc/orderd/secrets/database/url"
 	want.Messaging = config.Messaging{URL: "nats://nats:4222", CredentialsFile: "/etc/orderd/secrets/messaging/creds", Replicas: 1}
-	want.Orders = config.Orders{PaymentTimeout: config.Duration(7 * time.Minute), IDKeyFile: "/etc/orderd/secrets/keys/order-id-key"}
+	want.Orders.PaymentTimeout, want.Orders.IDKeyFile = config.Duration(7*time.Minute), "/etc/orderd/secrets/keys/order-id-key"
 	want.Flash.PeerURL = "http://shop-flash.ns.svc:8082"
 	want.Payments = []config.Payment{{
 		Provider: "sandbox", SecretFile: "/etc/orderd/secrets/payments-sandbox/key",
 		PublicURL: "https://shop.example", NotifyURL: "http://shop-standard.ns.svc:8080",
+	}, {
+		Provider: "stripe", SecretDir: "/etc/orderd/secrets/payments-stripe", Settings: map[string]string{"account": "acct_1"},
+		PublicURL: "http://shop-standard.ns.svc:8080", NotifyURL: "http://shop-standard.ns.svc:8080",
 	}}
+	want.Carriers = []config.Carrier{{Name: "swift", URL: "https://swift.example", SecretFile: "/etc/orderd/secrets/carriers-swift/key"}}
+	want.Push = config.Push{URL: "https://push.example/in", SecretFile: "/etc/orderd/secrets/push/key"}
+	want.Auth = config.Auth{Issuer: "https://id.example", Audience: "shop", JWKSURL: "https://id.example/jwks", RequestsPerSecond: want.Auth.RequestsPerSecond, Burst: 7}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Config() (-want +got):\n%s", diff)
 	}
@@ -67,9 +79,9 @@ func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
 
 func TestPodsGetOnlyTheSecretsOfTheirRole(t *testing.T) {
 	want := map[string][]string{
-		v1alpha1.PoolStandard: {"config", "keys", "database", "payments-sandbox"},
+		v1alpha1.PoolStandard: {"config", "keys", "messaging", "database", "payments-sandbox", "payments-stripe", "carriers-swift"},
 		v1alpha1.PoolFlash:    {"config", "keys", "messaging"},
-		v1alpha1.PoolWorker:   {"config", "messaging", "database"},
+		v1alpha1.PoolWorker:   {"config", "messaging", "database", "payments-sandbox", "payments-stripe", "carriers-swift", "push"},
 	}
 	got := map[string][]string{}
 	for _, pool := range Pools() {

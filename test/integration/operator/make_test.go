@@ -25,9 +25,10 @@ func makeCluster(namespace, natsURL string) *clusterWrapper {
 					CapacityRPS: ptr.To[int32](1000),
 				},
 			},
+			Auth: v1alpha1.AuthSpec{Issuer: "https://id.example", Audience: "shop", JWKSURL: "https://id.example/jwks"},
 			Payments: []v1alpha1.PaymentSpec{{
 				Provider:  v1alpha1.PaymentProviderSandbox,
-				SecretRef: v1alpha1.SecretKeyReference{Name: "sandbox", Key: "key"},
+				SecretRef: &v1alpha1.SecretKeyReference{Name: "sandbox", Key: "key"},
 			}},
 		},
 	}}

@@ -125,6 +125,16 @@ var _ = Describe("An OrderCluster that is not valid", func() {
 		Entry("an unknown payment provider", func(c *cluster) { c.Spec.Payments[0].Provider = "barter" }, "spec.payments[0].provider"),
 		Entry("the same payment provider twice", func(c *cluster) { c.Spec.Payments = append(c.Spec.Payments, c.Spec.Payments[0]) }, "spec.payments", "Duplicate"),
 		Entry("a public URL without a scheme", func(c *cluster) { c.Spec.Payments[0].PublicURL = "shop.example" }, "spec.payments[0].publicURL"),
+		Entry("the sandbox without its key", func(c *cluster) { c.Spec.Payments[0].SecretRef = nil }, "spec.payments[0].secretRef", "sandbox needs secretRef"),
+		Entry("a provider without its keys", func(c *cluster) {
+			c.Spec.Payments = append(c.Spec.Payments, v1alpha1.PaymentSpec{Provider: "stripe"})
+		}, "spec.payments[1].keysSecretRef"),
+		Entry("no issuer of tokens", func(c *cluster) { c.Spec.Auth = v1alpha1.AuthSpec{} }, "spec.auth"),
+		Entry("keys over FTP", func(c *cluster) { c.Spec.Auth.JWKSURL = "ftp://id.example/jwks" }, "spec.auth.jwksURL", "http"),
+		Entry("a carrier's name in capitals", func(c *cluster) {
+			c.Spec.Carriers = []v1alpha1.CarrierSpec{{Name: "Swift", URL: "https://swift.example", SecretRef: v1alpha1.SecretKeyReference{Name: "a", Key: "b"}}}
+		}, "spec.carriers[0].name"),
+		Entry("a quote for a week", func(c *cluster) { c.Spec.Orders.QuoteTTL = &metav1.Duration{Duration: 168 * time.Hour} }, "spec.orders.quoteTTL"),
 		Entry("a payment time-out of a month", func(c *cluster) { c.Spec.Orders.PaymentTimeout = &metav1.Duration{Duration: 720 * time.Hour} }, "spec.orders.paymentTimeout"),
 		Entry("too long a name", func(c *cluster) { c.Name = strings.Repeat("a", 41) }, "metadata.name", "at most 40"),
 		Entry("a name that is no DNS label", func(c *cluster) { c.Name = "1.shop" }, "metadata.name"),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes everything that is generated and checked in: Go code from the protos, deep-copy functions, CRDs
+# Writes everything that is generated and checked in: Go and TypeScript code from the protos, deep-copy functions, CRDs
 # and RBAC from the Go types and markers, and from those the chart's templates. Running it again changes
 # nothing.
 set -euo pipefail
@@ -38,7 +38,8 @@ build hack/tools/gen google.golang.org/protobuf/cmd/protoc-gen-go
 build hack/tools/gen connectrpc.com/connect/v2/cmd/protoc-gen-connect-go
 build hack/tools/gen sigs.k8s.io/controller-tools/cmd/controller-gen
 
-(cd api && "$TOOLS/buf" generate)
+hack/tools/gen/typescript.sh
+(cd api && "$TOOLS/buf" generate && "$TOOLS/buf" generate --template buf.gen.ts.yaml)
 "$TOOLS/controller-gen" object crd:maxDescLen=1024 paths=./api/v1alpha1/... output:crd:dir=config/crd
 "$TOOLS/controller-gen" rbac:roleName=orderd-operator paths=./operator/... output:rbac:dir=config/rbac
 

@@ -26,6 +26,12 @@ const supervisor = `dir=$1; shift; "$@" </dev/null & pid=$!
 cat >/dev/null
 kill -QUIT $pid; wait $pid; rm -rf "$dir"`
 
+// Durability is not what the tests test: what they kill is orderd, not the machine.
+var (
+	fast    = []string{"fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB"}
+	durable = []string{"fsync=on", "synchronous_commit=on", "full_page_writes=on", "shared_buffers=512MB", "max_wal_size=4GB"}
+)
+
 // findPostgres returns the folder with PostgreSQL's programs: the PATH's, else Debian's newest.
 func findPostgres() (string, error) {
 	if path, err := exec.LookPath("postgres"); err == nil {
@@ -44,7 +50,7 @@ func findPostgres() (string, error) {
 
 // startPostgres makes a fresh cluster in a temporary folder and serves it on a loopback port, as
 // another user if this is root, which PostgreSQL refuses to run as.
-func startPostgres(bin string) (*url.URL, error) {
+func startPostgres(bin string, settings []string) (*url.URL, error) {
 	attr, err := unprivileged()
 	if err != nil {
 		return nil, err
@@ -68,10 +74,11 @@ func startPostgres(bin string) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Durability is not what the tests test: what they kill is orderd, not the machine.
-	if err := supervise(dir, attr, filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "synchronous_commit=off",
-		"-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=64MB"); err != nil {
+	command := []string{filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port)}
+	for _, setting := range append([]string{"listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300"}, settings...) {
+		command = append(command, "-c", setting)
+	}
+	if err := supervise(dir, attr, command...); err != nil {
 		return nil, err
 	}
 	u := &url.URL{Scheme: "postgres", User: url.User("orderd"), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Path: "/postgres", RawQuery: "sslmode=disable"}

@@ -36,7 +36,7 @@ const (
 
 // server is the process's one database server. It has to outlive every test that uses it, which is
 // why it is the package's.
-var server = sync.OnceValues(start)
+var server = sync.OnceValues(func() (*url.URL, error) { return start(fast) })
 
 // New makes an empty database and returns its URL. The database is dropped when the test ends.
 func New(tb testing.TB) string {
@@ -83,8 +83,23 @@ func NewPool(tb testing.TB) *pgxpool.Pool {
 	return pool
 }
 
-// start takes the first server there is and says on standard error which one that was.
-func start() (*url.URL, error) {
+// Durable starts a server for a benchmark, one that has every commit on disk before it answers, and returns its
+// URL. Like the tests' server it ends with this process; one that was running already is as durable as it is.
+func Durable() (*url.URL, error) { return start(durable) }
+
+// Create makes a database with all of orderd's tables on a server and returns its URL.
+func Create(ctx context.Context, base *url.URL, name string) (string, error) {
+	if err := execute(base, "CREATE DATABASE "+name); err != nil {
+		return "", fmt.Errorf("creating database %s: %w", name, err)
+	}
+	u := *base
+	u.Path = "/" + name
+	return u.String(), database.Migrate(ctx, u.String(), slog.New(slog.DiscardHandler))
+}
+
+// start takes the first server there is and says on standard error which one that was. The settings are for a PostgreSQL
+// that is started here.
+func start(settings []string) (*url.URL, error) {
 	if raw := os.Getenv(URLVariable); raw != "" {
 		fmt.Fprintf(os.Stderr, "testdb: using the server that %s names\n", URLVariable)
 		return url.Parse(raw)
@@ -102,7 +117,7 @@ func start() (*url.URL, error) {
 		return nil, err
 	}
 	fmt.Fprintf(os.Stderr, "testdb: using PostgreSQL in %s\n", bin)
-	return startPostgres(bin)
+	return startPostgres(bin, settings)
 }
 
 func execute(base *url.URL, sql string) error {

@@ -146,9 +146,12 @@ type Auth struct {
 	Audience string `json:"audience"`
 	// JWKSURL has the issuer's keys.
 	JWKSURL string `json:"jwksURL"`
-	// RequestsPerSecond is what one caller may do at a pod; Burst at once.
+	// RequestsPerSecond is what one buyer or member of staff may do at a pod; Burst at once.
 	RequestsPerSecond int `json:"requestsPerSecond"`
 	Burst             int `json:"burst"`
+	// ServiceRequestsPerSecond and ServiceBurst are the same for one service, which acts for many buyers; 0: no limit but the pod's.
+	ServiceRequestsPerSecond int `json:"serviceRequestsPerSecond,omitempty"`
+	ServiceBurst             int `json:"serviceBurst,omitempty"`
 }
 
 // Default has every setting that has a sensible value of its own.
@@ -207,6 +210,13 @@ func (c Config) Validate(role Role) error {
 	}
 	if role != RoleWorker {
 		need(c.Orders.IDKeyFile != "", "orders.idKeyFile", "must be set")
+		need(c.Auth.Issuer != "", "auth.issuer", "must be set")
+		need(c.Auth.Audience != "", "auth.audience", "must be set")
+		need(c.Auth.JWKSURL != "", "auth.jwksURL", "must be set")
+		need(c.Auth.RequestsPerSecond > 0, "auth.requestsPerSecond", "must be positive")
+		need(c.Auth.Burst > 0, "auth.burst", "must be positive")
+		need(c.Auth.ServiceRequestsPerSecond >= 0, "auth.serviceRequestsPerSecond", "must not be negative")
+		need(c.Auth.ServiceRequestsPerSecond == 0 || c.Auth.ServiceBurst > 0, "auth.serviceBurst", "must be positive")
 	}
 	if role == RoleStandard {
 		need(c.Orders.PaymentTimeout > 0, "orders.paymentTimeout", "must be positive")

@@ -54,6 +54,7 @@ func TestValidate(t *testing.T) {
 		c.Orders.IDKeyFile = "key"
 		c.Database.URLFile = "url"
 		c.Flash.PeerURL = "http://flash:8082"
+		c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = "https://id.example", "shop", "https://id.example/jwks"
 		return c
 	}
 	tests := []struct {
@@ -71,6 +72,12 @@ func TestValidate(t *testing.T) {
 		{name: "no messaging", role: config.RoleFlash, breaks: func(c *config.Config) { c.Messaging.URL = "" }, want: "messaging.url"},
 		{name: "two replicas", role: config.RoleFlash, breaks: func(c *config.Config) { c.Messaging.Replicas = 2 }, want: "messaging.replicas"},
 		{name: "no flash pool", role: config.RoleWorker, breaks: func(c *config.Config) { c.Flash.PeerURL = "" }, want: "flash.peerURL"},
+		{name: "worker has no callers", role: config.RoleWorker, breaks: func(c *config.Config) { c.Auth = config.Auth{} }},
+		{name: "no issuer", role: config.RoleStandard, breaks: func(c *config.Config) { c.Auth.Issuer = "" }, want: "auth.issuer"},
+		{name: "no audience", role: config.RoleFlash, breaks: func(c *config.Config) { c.Auth.Audience = "" }, want: "auth.audience"},
+		{name: "no keys", role: config.RoleFlash, breaks: func(c *config.Config) { c.Auth.JWKSURL = "" }, want: "auth.jwksURL"},
+		{name: "no limit of a caller", role: config.RoleStandard, breaks: func(c *config.Config) { c.Auth.RequestsPerSecond = 0 }, want: "auth.requestsPerSecond"},
+		{name: "a service's limit without a burst", role: config.RoleStandard, breaks: func(c *config.Config) { c.Auth.ServiceRequestsPerSecond = 9 }, want: "auth.serviceBurst"},
 		{name: "no limit", role: config.RoleStandard, breaks: func(c *config.Config) { c.HTTP.MaxInFlight = 0 }, want: "http.maxInFlight"},
 	}
 	for _, tt := range tests {

@@ -22,6 +22,10 @@ func (p *pod) flash() (*role, error) {
 	if err != nil {
 		return nil, err
 	}
+	verifier, guard, err := p.access()
+	if err != nil {
+		return nil, err
+	}
 	conn, js, err := messaging.Connect(p.Config.Messaging, p.Name, p.Log)
 	if err != nil {
 		return nil, err
@@ -33,9 +37,10 @@ func (p *pod) flash() (*role, error) {
 	})
 	return &role{
 		services: func(s *connect.Server) { flashv1connect.RegisterFlashServiceHandler(s, pool.FlashService()) },
+		guard:    guard,
 		peers:    func(s *connect.Server) { flashv1connect.RegisterPeerServiceHandler(s, pool.PeerService()) },
-		loops:    []func(context.Context) error{pool.Run},
-		ready:    pool.Ready,
+		loops:    []func(context.Context) error{pool.Run, verifier.Run},
+		ready:    allReady(pool.Ready, verifier.Ready),
 		drain:    pool.Drain,
 		close:    conn.Close,
 	}, nil

@@ -8,14 +8,33 @@ import (
 	"time"
 
 	"connectrpc.com/connect/v2"
+	"connectrpc.com/validate"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/orderd-dev/orderd/orderd/auth"
+	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
 // Callers that were refused because the pod is full come back spread over this time.
 const overloadRetrySpread = time.Second
+
+// forApps is what stands around the RPCs for apps, from the outside in. Who calls is checked before the
+// body is decoded; whose things are meant is known after, and before the request is validated, because
+// a buyer may leave out who they are.
+func forApps(observed connect.ServerInterceptor, log *slog.Logger, c config.HTTP, guard *auth.Guard) []connect.ServerInterceptor {
+	return []connect.ServerInterceptor{
+		observed, explain(log), admit(c.MaxInFlight), guard.Authenticate(), bound(time.Duration(c.RequestTimeout)),
+		guard.KeepToOwn(), validate.NewServerInterceptor(),
+	}
+}
+
+// forPeers is what stands around the RPCs between pods. They are not refused for load, nor asked who
+// calls: what they forward has been admitted already.
+func forPeers(observed connect.ServerInterceptor, log *slog.Logger, c config.HTTP) []connect.ServerInterceptor {
+	return []connect.ServerInterceptor{observed, explain(log), bound(time.Duration(c.RequestTimeout)), validate.NewServerInterceptor()}
+}
 
 // observe counts and times every RPC by procedure and code.
 func observe(reg prometheus.Registerer) connect.ServerInterceptor {

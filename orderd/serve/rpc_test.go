@@ -15,14 +15,15 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
-	"connectrpc.com/validate"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
+	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/test/testauth"
 )
 
 // lane answers GetPromotion as a test wants it to.
@@ -35,18 +36,40 @@ func (l lane) GetPromotion(ctx context.Context, _ *flashv1.GetPromotionRequest) 
 	return &flashv1.GetPromotionResponse{}, l.answer(ctx)
 }
 
+// served is a pod's server for apps, and who issues the tokens it takes.
+type served struct {
+	*httptest.Server
+	issuer *testauth.Issuer
+}
+
 // serving is what every role puts around its RPCs, around one handler.
-func serving(t *testing.T, c config.HTTP, log *bytes.Buffer, answer func(context.Context) error) *httptest.Server {
+func serving(t *testing.T, c config.HTTP, log *bytes.Buffer, answer func(context.Context) error) *served {
 	t.Helper()
-	server := connect.NewServer(observe(prometheus.NewRegistry()), explain(slog.New(slog.NewTextHandler(log, nil))),
-		admit(c.MaxInFlight), bound(time.Duration(c.RequestTimeout)), validate.NewServerInterceptor())
+	issuer, guard := newGuard(t, auth.Limits{PerSecond: 1000, Burst: 1000})
+	server := connect.NewServer(forApps(observe(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(log, nil)), c, guard)...)
 	flashv1connect.RegisterFlashServiceHandler(server, lane{answer: answer})
 	s := httptest.NewServer(http.MaxBytesHandler(rpcMux(server, c), int64(c.MaxBodyBytes)))
 	t.Cleanup(s.Close)
-	return s
+	return &served{Server: s, issuer: issuer}
 }
 
-func client(s *httptest.Server) flashv1connect.FlashServiceClient {
+func newGuard(t *testing.T, limits auth.Limits) (*testauth.Issuer, *auth.Guard) {
+	t.Helper()
+	issuer, jwks := testauth.Start(t)
+	verifier, err := auth.NewVerifier(auth.VerifierOptions{
+		Issuer: testauth.IssuerName, Audience: testauth.Audience, JWKSURL: jwks, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard, err := auth.NewGuard(auth.GuardOptions{Verifier: verifier, Callers: limits, Clock: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issuer, guard
+}
+
+func client(s *served) flashv1connect.FlashServiceClient {
 	return flashv1connect.NewFlashServiceClient(connect.NewClient(connecthttp.NewTransport(s.Client(), s.URL)))
 }
 
@@ -180,7 +203,13 @@ func TestBadRequests(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			response, err := http.Post(s.URL+tt.path, tt.contentType, strings.NewReader(tt.body))
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+tt.path, strings.NewReader(tt.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", tt.contentType)
+			request.Header.Set("Authorization", "Bearer "+s.issuer.Token("a backend", "service"))
+			response, err := s.Client().Do(request)
 			if err != nil {
 				t.Fatal(err)
 			}

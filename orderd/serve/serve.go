@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"connectrpc.com/connect/v2"
-	"connectrpc.com/validate"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
 )
 
@@ -33,6 +33,8 @@ type Options struct {
 type role struct {
 	// services registers the RPCs for apps; nil if the role has none.
 	services func(*connect.Server)
+	// guard checks who calls them; set with services.
+	guard *auth.Guard
 	// peers registers the RPCs between pods; nil if the role has none.
 	peers func(*connect.Server)
 	// handlers adds plain HTTP handlers beside the RPCs; nil if the role has none.
@@ -152,29 +154,30 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 	}
 	all := []*listener{admin}
 	observed := observe(p.registerer)
-	add := func(name, address string, register func(*connect.Server), handlers func(*http.ServeMux), more ...connect.ServerInterceptor) error {
-		if register == nil {
-			return nil
-		}
-		interceptors := append([]connect.ServerInterceptor{observed, explain(p.Log)}, more...)
-		server := connect.NewServer(append(interceptors, bound(time.Duration(c.RequestTimeout)), validate.NewServerInterceptor())...)
-		register(server)
-		mux := rpcMux(server, c)
-		if handlers != nil {
-			handlers(mux)
-		}
+	add := func(name, address string, mux *http.ServeMux) error {
 		l, err := listen(ctx, name, address, mux, c)
 		if err == nil {
 			all = append(all, l)
 		}
 		return err
 	}
-	// Peers are not refused for load: what they forward has been admitted already.
-	if err := add("peers", c.PeerAddress, r.peers, nil); err != nil {
-		return nil, err
+	if r.peers != nil {
+		server := connect.NewServer(forPeers(observed, p.Log, c)...)
+		r.peers(server)
+		if err := add("peers", c.PeerAddress, rpcMux(server, c)); err != nil {
+			return nil, err
+		}
 	}
-	if err := add("apps", c.Address, r.services, r.handlers, admit(c.MaxInFlight)); err != nil {
-		return nil, err
+	if r.services != nil {
+		server := connect.NewServer(forApps(observed, p.Log, c, r.guard)...)
+		r.services(server)
+		mux := rpcMux(server, c)
+		if r.handlers != nil {
+			r.handlers(mux)
+		}
+		if err := add("apps", c.Address, mux); err != nil {
+			return nil, err
+		}
 	}
 	return all, nil
 }

@@ -37,6 +37,10 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
+	verifier, guard, err := p.access()
+	if err != nil {
+		return nil, err
+	}
 	orders, err := order.NewStore(pool, time.Now, p.Log, p.registerer)
 	if err != nil {
 		return nil, err
@@ -59,13 +63,15 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 			orderv1connect.RegisterOrderServiceHandler(s, orderService)
 			paymentv1connect.RegisterPaymentServiceHandler(s, payments)
 		},
+		guard: guard,
 		handlers: func(mux *http.ServeMux) {
 			mux.Handle("POST /notifications/{provider}", p.plain(payment.NotificationHandler(payments)))
 			for pattern, page := range pages {
 				mux.Handle(pattern, p.plain(page))
 			}
 		},
-		ready: untilMigrated(pool),
+		loops: []func(context.Context) error{verifier.Run},
+		ready: allReady(untilMigrated(pool), verifier.Ready),
 		drain: func(context.Context) {},
 		close: pool.Close,
 	}, nil

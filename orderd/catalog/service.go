@@ -104,6 +104,11 @@ func NotFound(sku string) error {
 	return rpcerr.New(connect.CodeNotFound, "SKU_NOT_FOUND", "there is no such SKU", "sku", sku)
 }
 
+// NotOnSale is the error for a SKU that cannot be ordered now.
+func NotOnSale(sku string) error {
+	return rpcerr.New(connect.CodeFailedPrecondition, "SKU_NOT_ON_SALE", "the SKU is not on sale", "sku", sku)
+}
+
 func (s SKU) proto() *catalogv1.Sku {
 	return &catalogv1.Sku{Sku: s.SKU, Title: s.Title, Price: &moneyv1.Money{Amount: s.UnitPrice, Currency: s.Currency}, OnSale: s.OnSale}
 }

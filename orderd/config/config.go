@@ -71,7 +71,7 @@ type Database struct {
 	MaxConnections int32 `json:"maxConnections"`
 }
 
-// Messaging is the NATS system of the flash and worker roles.
+// Messaging is the NATS system of promotions and order events.
 type Messaging struct {
 	// URL, or several joined by commas.
 	URL string `json:"url"`
@@ -87,6 +87,8 @@ type Orders struct {
 	PaymentTimeout Duration `json:"paymentTimeout"`
 	// IDKeyFile holds the key, 16 bytes or more, that buyers are hashed with in order ids.
 	IDKeyFile string `json:"idKeyFile"`
+	// PlaceBatch is how many orders that are placed at once share a transaction, at most.
+	PlaceBatch int `json:"placeBatch"`
 	// QuoteTTL is how long a quote's token can be placed.
 	QuoteTTL Duration `json:"quoteTTL"`
 	// CompleteAfter is how long after its delivery an order is completed by itself.
@@ -164,7 +166,7 @@ func Default() Config {
 		},
 		Database:  Database{MaxConnections: 16},
 		Messaging: Messaging{Replicas: 1},
-		Orders:    Orders{PaymentTimeout: Duration(30 * time.Minute), QuoteTTL: Duration(15 * time.Minute), CompleteAfter: Duration(10 * 24 * time.Hour)},
+		Orders:    Orders{PaymentTimeout: Duration(30 * time.Minute), PlaceBatch: 128, QuoteTTL: Duration(15 * time.Minute), CompleteAfter: Duration(10 * 24 * time.Hour)},
 		Auth:      Auth{RequestsPerSecond: 50, Burst: 100},
 		Worker:    Worker{MaterializePerSecond: 2000},
 	}
@@ -200,10 +202,8 @@ func (c Config) Validate(role Role) error {
 	need(c.HTTP.MaxInFlight > 0, "http.maxInFlight", "must be positive")
 	need(c.HTTP.RequestTimeout > 0, "http.requestTimeout", "must be positive")
 	need(c.HTTP.DrainTimeout > 0, "http.drainTimeout", "must be positive")
-	if role != RoleStandard {
-		need(c.Messaging.URL != "", "messaging.url", "must be set")
-		need(c.Messaging.Replicas == 1 || c.Messaging.Replicas == 3 || c.Messaging.Replicas == 5, "messaging.replicas", "must be 1, 3 or 5")
-	}
+	need(c.Messaging.URL != "", "messaging.url", "must be set")
+	need(c.Messaging.Replicas == 1 || c.Messaging.Replicas == 3 || c.Messaging.Replicas == 5, "messaging.replicas", "must be 1, 3 or 5")
 	if role != RoleFlash {
 		need(c.Database.URLFile != "", "database.urlFile", "must be set")
 		need(c.Database.MaxConnections > 0, "database.maxConnections", "must be positive")
@@ -220,12 +220,31 @@ func (c Config) Validate(role Role) error {
 	}
 	if role == RoleStandard {
 		need(c.Orders.PaymentTimeout > 0, "orders.paymentTimeout", "must be positive")
+		need(c.Orders.PlaceBatch > 0, "orders.placeBatch", "must be positive")
+		need(c.Orders.QuoteTTL > 0, "orders.quoteTTL", "must be positive")
 	}
 	if role == RoleWorker {
 		need(c.Flash.PeerURL != "", "flash.peerURL", "must be set")
+		need(c.Orders.CompleteAfter > 0, "orders.completeAfter", "must be positive")
 		need(c.Worker.MaterializePerSecond > 0, "worker.materializePerSecond", "must be positive")
 	}
+	if role != RoleFlash {
+		c.validateOutside(need)
+	}
 	return errors.Join(errs...)
+}
+
+// validateOutside checks what is known of carriers and the push gateway. Payment providers are checked when they are made.
+func (c Config) validateOutside(need func(ok bool, field, why string)) {
+	names := map[string]bool{}
+	for i, carrier := range c.Carriers {
+		field := fmt.Sprintf("carriers[%d].", i)
+		need(carrier.Name != "" && !names[carrier.Name], field+"name", "must be set, and different for each")
+		need(carrier.URL != "", field+"url", "must be set")
+		need(carrier.SecretFile != "", field+"secretFile", "must be set")
+		names[carrier.Name] = true
+	}
+	need(c.Push.URL == "" || c.Push.SecretFile != "", "push.secretFile", "must be set")
 }
 
 // Duration is a time.Duration written as text, such as 30m.

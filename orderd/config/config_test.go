@@ -63,13 +63,18 @@ func TestValidate(t *testing.T) {
 		breaks func(*config.Config)
 		want   string
 	}{
-		{name: "standard needs no messaging", role: config.RoleStandard, breaks: func(c *config.Config) { c.Messaging = config.Messaging{} }},
 		{name: "flash needs no database", role: config.RoleFlash, breaks: func(c *config.Config) { c.Database = config.Database{} }},
 		{name: "worker makes no order ids", role: config.RoleWorker, breaks: func(c *config.Config) { c.Orders.IDKeyFile = "" }},
 		{name: "unknown role", role: "cashier", want: `role "cashier"`},
 		{name: "no database", role: config.RoleStandard, breaks: func(c *config.Config) { c.Database.URLFile = "" }, want: "database.urlFile"},
 		{name: "no order id key", role: config.RoleFlash, breaks: func(c *config.Config) { c.Orders.IDKeyFile = "" }, want: "orders.idKeyFile"},
 		{name: "no messaging", role: config.RoleFlash, breaks: func(c *config.Config) { c.Messaging.URL = "" }, want: "messaging.url"},
+		{name: "two carriers of one name", role: config.RoleStandard, breaks: func(c *config.Config) {
+			c.Carriers = []config.Carrier{{Name: "swift", URL: "u", SecretFile: "f"}, {Name: "swift", URL: "u", SecretFile: "f"}}
+		}, want: "carriers[1].name"},
+		{name: "a carrier without a key", role: config.RoleWorker, breaks: func(c *config.Config) { c.Carriers = []config.Carrier{{Name: "swift", URL: "u"}} }, want: "carriers[0].secretFile"},
+		{name: "a gateway without a key", role: config.RoleWorker, breaks: func(c *config.Config) { c.Push.URL = "http://push" }, want: "push.secretFile"},
+		{name: "quotes that never hold", role: config.RoleStandard, breaks: func(c *config.Config) { c.Orders.QuoteTTL = 0 }, want: "orders.quoteTTL"},
 		{name: "two replicas", role: config.RoleFlash, breaks: func(c *config.Config) { c.Messaging.Replicas = 2 }, want: "messaging.replicas"},
 		{name: "no flash pool", role: config.RoleWorker, breaks: func(c *config.Config) { c.Flash.PeerURL = "" }, want: "flash.peerURL"},
 		{name: "worker has no callers", role: config.RoleWorker, breaks: func(c *config.Config) { c.Auth = config.Auth{} }},

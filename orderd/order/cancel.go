@@ -19,47 +19,86 @@ import (
 const (
 	reasonBuyer   = "BUYER"
 	reasonExpired = "EXPIRED"
+	// reasonRefunded: all of it was refunded before anything had left.
+	reasonRefunded = "REFUNDED"
+	// reasonCancelled is why the money of a cancelled order goes back.
+	reasonCancelled = "CANCELLED"
 )
 
-const actorExpirer = "expirer"
+const (
+	actorExpirer  = "expirer"
+	actorProvider = "provider"
+)
 
-// cancel cancels an unpaid order for its buyer. A cancelled one stays as it is.
+// cancelKey is the key of the refund that a cancellation grants.
+const cancelKey = "cancel"
+
+// cancel cancels an order for its buyer; a paid one is refunded in full and restocked. A cancelled one stays as it is.
 func (s *Store) cancel(ctx context.Context, id uuid.UUID, req *orderv1.CancelOrderRequest) (*orderv1.CancelOrderResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
 	if err != nil {
 		return nil, err
 	}
 	answer := &orderv1.CancelOrderResponse{}
-	var cancelled []change
+	var changes []change
 	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
-		cancelled = nil
-		orders, err := lock(ctx, tx, []uuid.UUID{id})
+		changes = nil
+		o, err := lockOne(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		if len(orders) == 0 || orders[0].BuyerID != req.GetBuyerId() {
+		if o.BuyerID != req.GetBuyerId() {
 			return ErrNotFound
 		}
 		var b pgx.Batch
 		now := stamp(s.now())
-		if orders[0].State != Cancelled {
-			c, err := step(orders[0], Cancel, now, actorBuyer, reasonBuyer)
-			if err != nil {
-				return err
-			}
-			cancelled = []change{c}
+		moves, err := s.cancelLocked(ctx, tx, &b, o, now, &changes)
+		if err != nil {
+			return err
 		}
-		answer.Order = orders[0].proto()
+		answer.Order = o.proto()
 		if err := request.Claim(&b, now, answer); err != nil {
 			return err
 		}
-		return undo(ctx, tx, &b, cancelled)
+		if err := s.undo(ctx, tx, &b, changes); err != nil {
+			return err
+		}
+		return stock.Apply(ctx, tx, moves)
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.metrics.count(cancelled)
+	s.metrics.count(changes)
 	return answer, nil
+}
+
+// cancelLocked takes an order through its cancellation and queues what has to be written besides the changes. It returns what has to be
+// restocked.
+func (s *Store) cancelLocked(ctx context.Context, tx pgx.Tx, b *pgx.Batch, o *Order, now time.Time, changes *[]change) ([]stock.Movement, error) {
+	if o.State == Cancelled {
+		return nil, nil
+	}
+	var moves []stock.Movement
+	if o.State == Paid {
+		g := Grant{OrderID: o.ID, Key: cancelKey, Reason: reasonCancelled, Actor: actorBuyer}
+		for i, l := range o.Lines {
+			if q := l.Quantity - l.Returned; q > 0 {
+				g.Lines = append(g.Lines, LineQuantity{Line: int64(i + 1), Quantity: q})
+			}
+		}
+		granted, granting, err := s.grant(ctx, tx, b, o, g, now)
+		if err != nil {
+			return nil, err
+		}
+		*changes = granting
+		moves = o.restocked(cancelKey, granted.Lines)
+	}
+	c, err := step(o, Cancel, now, actorBuyer, reasonBuyer)
+	if err != nil {
+		return nil, err
+	}
+	*changes = append(*changes, c)
+	return moves, nil
 }
 
 // Expire cancels those of the orders that are still unpaid at the given time, which is past their expiry.
@@ -81,7 +120,7 @@ func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error
 			}
 			expired = append(expired, c)
 		}
-		return undo(ctx, tx, &pgx.Batch{}, expired)
+		return s.undo(ctx, tx, &pgx.Batch{}, expired)
 	})
 	if err != nil {
 		return fmt.Errorf("expiring orders: %w", err)
@@ -93,29 +132,30 @@ func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error
 	return nil
 }
 
-// undo sends the batch with the cancelled orders' states, history and events, and gives their stock
-// back: to the SKUs, or for flash orders by a row for the Releaser.
-func undo(ctx context.Context, tx pgx.Tx, b *pgx.Batch, cancelled []change) error {
-	var standard, flash []*Order
-	for _, c := range cancelled {
-		if c.order.flash() {
+// undo sends the batch with the changes of cancelled orders, gives their coupons back, and of those that were not paid their
+// stock: to the SKUs, or for flash orders by a row for the Releaser.
+func (s *Store) undo(ctx context.Context, tx pgx.Tx, b *pgx.Batch, changes []change) error {
+	var cancelled, standard, flash []*Order
+	for _, c := range changes {
+		switch {
+		case c.to != Cancelled:
+			continue
+		case c.from == PendingPayment && c.order.flash():
 			flash = append(flash, c.order)
-		} else {
+		case c.from == PendingPayment:
 			standard = append(standard, c.order)
 		}
-	}
-	if len(cancelled) > 0 {
-		queueUpdates(b, cancelled)
-		if err := queueRecords(b, cancelled); err != nil {
-			return err
-		}
+		cancelled = append(cancelled, c.order)
 	}
 	if len(flash) > 0 {
-		queueReleases(b, flash, cancelled[0].at)
+		queueReleases(b, flash, changes[0].at)
 	}
-	if b.Len() > 0 {
-		if err := tx.SendBatch(ctx, b).Close(); err != nil {
-			return fmt.Errorf("cancelling orders: %w", err)
+	if err := write(ctx, tx, b, changes); err != nil {
+		return err
+	}
+	for _, o := range cancelled {
+		if err := s.returnCoupons(ctx, tx, *o.CancelledAt, o, o.CancelReason); err != nil {
+			return err
 		}
 	}
 	return stock.Apply(ctx, tx, movements(standard, stock.Release))

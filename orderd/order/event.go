@@ -1,9 +1,13 @@
 package order
 
 import (
+	"context"
 	"fmt"
+	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/outbox"
@@ -11,32 +15,62 @@ import (
 
 // The names of the events in their subjects.
 const (
-	eventPlaced    = "placed"
-	eventPaid      = "paid"
-	eventCancelled = "cancelled"
+	eventPlaced      = "placed"
+	eventPaid        = "paid"
+	eventCancelled   = "cancelled"
+	eventDeliverySet = "delivery_set"
+	eventShipped     = "shipped"
+	eventDelivered   = "delivered"
+	eventCompleted   = "completed"
+	eventRefunded    = "refunded"
 )
 
-// published is the change as others learn of it.
-func (c change) published() outbox.Event {
-	e := outbox.Event{OrderID: c.order.ID, Version: c.order.Version, At: c.at}
-	o := c.order.proto()
-	switch c.order.State {
-	case Paid:
-		e.Name, e.Payload = eventPaid, &orderv1.OrderPaid{Order: o}
-	case Cancelled:
-		e.Name, e.Payload = eventCancelled, &orderv1.OrderCancelled{Order: o}
-	default:
-		e.Name, e.Payload = eventPlaced, &orderv1.OrderPlaced{Order: o}
+// published is the change as others learn of it, and whether they do.
+func (c change) published() (outbox.Event, bool) {
+	e := outbox.Event{OrderID: c.order.ID, Version: c.version, At: c.at}
+	if c.event == GrantRefund {
+		// The buyer's money, or the return that asked for it, has an event of its own.
+		return e, false
 	}
-	return e
+	o := c.order.proto()
+	switch c.event {
+	case Place:
+		e.Name, e.Payload = eventPlaced, &orderv1.OrderPlaced{Order: o}
+	case Pay, PayLate:
+		e.Name, e.Payload = eventPaid, &orderv1.OrderPaid{Order: o}
+	case Cancel, Expire, Withdraw:
+		e.Name, e.Payload = eventCancelled, &orderv1.OrderCancelled{Order: o}
+	case SetDelivery:
+		e.Name, e.Payload = eventDeliverySet, &orderv1.OrderDeliverySet{Order: o}
+	case Ship:
+		e.Name, e.Payload = eventShipped, &orderv1.OrderShipped{Order: o, ShipmentId: c.about.shipmentID}
+	case Arrive, Deliver:
+		e.Name, e.Payload = eventDelivered, &orderv1.OrderDelivered{Order: o, ShipmentId: c.about.shipmentID}
+	case Confirm, Complete:
+		e.Name, e.Payload = eventCompleted, &orderv1.OrderCompleted{Order: o}
+	case Refund:
+		e.Name, e.Payload = eventRefunded, &orderv1.OrderRefunded{Order: o, RefundId: c.about.refundID, Amount: c.order.money(c.about.amount)}
+	}
+	return e, true
 }
 
-// mustChange fails a batch whose statement did not change as many rows as it has to.
-func mustChange(rows int) func(pgconn.CommandTag) error {
-	return func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() != int64(rows) {
-			return fmt.Errorf("%d rows changed, want %d", tag.RowsAffected(), rows)
-		}
-		return nil
+// Announce publishes an event about an order whose state it does not change: it raises the order's version, which
+// numbers the event. name is its token in the subject (order.events.<name>.<order id>), and payload makes it from
+// the order as it then is. The order's row is locked until the transaction ends. ErrNotFound if there is no such order.
+func (s *Store) Announce(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID, name string, payload func(*orderv1.Order) proto.Message) error {
+	o, err := lockOne(ctx, tx, orderID)
+	if err != nil {
+		return err
 	}
+	o.Version++
+	var b pgx.Batch
+	b.Queue("UPDATE orders SET version = $2::bigint WHERE order_id = $1 AND version = $2::bigint - 1", o.ID, o.Version).Exec(mustChange(1))
+	err = outbox.Queue(&b, []outbox.Event{{OrderID: o.ID, Version: o.Version, Name: name, Payload: payload(o.proto()), At: stamp(at)}})
+	if err != nil {
+		return err
+	}
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+		return fmt.Errorf("announcing %s of order %s: %w", name, orderID, err)
+	}
+	return nil
 }

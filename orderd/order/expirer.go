@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
 )
 
@@ -74,17 +73,5 @@ func (e *Expirer) work(ctx context.Context, bucket int64) (bool, error) {
 	if len(ids) == 0 {
 		return false, nil
 	}
-	err = e.store.Expire(ctx, ids, now)
-	if err == nil || database.ClassOf(err) != database.Final || len(ids) == 1 {
-		return len(ids) == expireBatch, err
-	}
-	// One order that cannot be expired must not keep the others from it.
-	var last error
-	for _, id := range ids {
-		if err := e.store.Expire(ctx, []uuid.UUID{id}, now); err != nil {
-			e.log.Error("an order cannot be expired", "order", id, "error", err)
-			last = err
-		}
-	}
-	return false, last
+	return eachOrAll(ctx, ids, expireBatch, e.log, func(ctx context.Context, ids []uuid.UUID) error { return e.store.Expire(ctx, ids, now) })
 }

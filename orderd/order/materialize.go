@@ -119,7 +119,11 @@ func ordersOf(changes []change) []*Order {
 
 // insert writes the orders that are not there yet and returns those.
 func insert(ctx context.Context, tx pgx.Tx, wanted []change) ([]change, error) {
-	rows, err := tx.Query(ctx, insertSQL, insertArgs(ordersOf(wanted))...)
+	args, err := insertArgs(ordersOf(wanted))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, insertSQL, args...)
 	if err != nil {
 		return nil, fmt.Errorf("writing orders: %w", err)
 	}

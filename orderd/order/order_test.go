@@ -108,11 +108,11 @@ func TestStepRecordsWhatHappened(t *testing.T) {
 	if diff := cmp.Diff(&Order{State: Paid, Version: 3, PaidAt: &at}, o); diff != "" {
 		t.Fatal(diff)
 	}
-	if c.from != Cancelled || c.published().Name != eventPaid {
+	if e, ok := c.published(); c.from != Cancelled || !ok || e.Name != eventPaid {
 		t.Errorf("change %+v", c)
 	}
 	var refused *lifecycle.Refused
-	if _, err := step(o, Cancel, at, actorBuyer, reasonBuyer); !errors.As(err, &refused) || o.Version != 3 {
-		t.Errorf("cancelling a paid order: %v, version %d", err, o.Version)
+	if _, err := step(o, Expire, at, actorExpirer, reasonExpired); !errors.As(err, &refused) || o.Version != 3 {
+		t.Errorf("expiring a paid order: %v, version %d", err, o.Version)
 	}
 }

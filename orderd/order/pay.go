@@ -32,6 +32,9 @@ const (
 	StockGone PaymentOutcome = "ORDER_CANCELLED"
 )
 
+// reasonPayment stands before the payment's id in the history.
+const reasonPayment = "payment "
+
 // MarkPaid applies successful payments to their orders in the payments' own transaction, many at a
 // time, and deducts the stock. A payment for a cancelled or expired order takes the stock again if
 // all of it is there. It returns an outcome for each payment, and what to call after the commit.
@@ -76,7 +79,7 @@ type paying struct {
 
 // readStock locks the stock of all orders if one of them has to take it again.
 func (p *paying) readStock(ctx context.Context, tx pgx.Tx, orders []*Order) error {
-	if !slices.ContainsFunc(orders, func(o *Order) bool { return o.State == Cancelled }) {
+	if !slices.ContainsFunc(orders, func(o *Order) bool { return o.State == Cancelled && o.PaidAt == nil }) {
 		return nil
 	}
 	set := map[string]bool{}
@@ -101,17 +104,18 @@ func (p *paying) pay(payment Payment) (PaymentOutcome, error) {
 	}
 	event, move := Pay, stock.Deduct
 	switch {
+	case o.PaidAt != nil:
+		return AlreadyPaid, nil
 	case o.State == Cancelled && !p.takeAgain(o):
 		return StockGone, nil
 	case o.State == Cancelled:
 		event, move = PayLate, stock.Take
-	case o.State != PendingPayment:
-		return AlreadyPaid, nil
 	}
-	c, err := step(o, event, p.at, payment.Actor, "payment "+payment.PaymentID.String())
+	c, err := step(o, event, p.at, payment.Actor, reasonPayment+payment.PaymentID.String())
 	if err != nil {
 		return "", err
 	}
+	o.PaymentID = &payment.PaymentID
 	p.changes = append(p.changes, c)
 	p.moves = append(p.moves, movements([]*Order{o}, move)...)
 	return Applied, nil
@@ -133,16 +137,8 @@ func (p *paying) takeAgain(o *Order) bool {
 }
 
 func (p *paying) write(ctx context.Context, tx pgx.Tx) error {
-	if len(p.changes) == 0 {
-		return nil
-	}
-	var b pgx.Batch
-	queueUpdates(&b, p.changes)
-	if err := queueRecords(&b, p.changes); err != nil {
+	if err := write(ctx, tx, &pgx.Batch{}, p.changes); err != nil {
 		return err
-	}
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return fmt.Errorf("marking orders paid: %w", err)
 	}
 	return stock.Apply(ctx, tx, p.moves)
 }

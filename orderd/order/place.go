@@ -46,7 +46,11 @@ func (s *Store) place(ctx context.Context, id uuid.UUID, timeout time.Duration, 
 			return err
 		}
 		orders := []*Order{o}
-		b.Queue(insertSQL, insertArgs(orders)...).Exec(mustChange(1))
+		args, err := insertArgs(orders)
+		if err != nil {
+			return err
+		}
+		b.Queue(insertSQL, args...).Exec(mustChange(1))
 		queueLines(&b, orders)
 		if err := queueRecords(&b, []change{c}); err != nil {
 			return err
@@ -109,7 +113,7 @@ func movements(orders []*Order, of func(string, stock.Quantity) stock.Movement) 
 	var out []stock.Movement
 	for _, o := range orders {
 		for _, l := range o.Lines {
-			out = append(out, of(o.ID.String(), l.quantity()))
+			out = append(out, of(o.ID.String(), l.stocked()))
 		}
 	}
 	return out

@@ -90,7 +90,33 @@ func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest
 	return answer, nil
 }
 
-// CancelOrder cancels an unpaid order.
+// GetOrderHistory returns what happened to a buyer's order.
+func (s *Service) GetOrderHistory(ctx context.Context, req *orderv1.GetOrderHistoryRequest) (*orderv1.GetOrderHistoryResponse, error) {
+	id, err := uuid.Parse(req.GetOrderId())
+	if err != nil {
+		return nil, rpcError(ErrNotFound)
+	}
+	changes, err := s.store.history(ctx, req.GetBuyerId(), id)
+	if err != nil {
+		return nil, rpcError(err)
+	}
+	return &orderv1.GetOrderHistoryResponse{Changes: changes}, nil
+}
+
+// ConfirmReceipt completes an order that the buyer has.
+func (s *Service) ConfirmReceipt(ctx context.Context, req *orderv1.ConfirmReceiptRequest) (*orderv1.ConfirmReceiptResponse, error) {
+	id, err := uuid.Parse(req.GetOrderId())
+	if err != nil {
+		return nil, rpcError(ErrNotFound)
+	}
+	answer, err := s.store.confirm(ctx, id, req)
+	if err != nil {
+		return nil, rpcError(err)
+	}
+	return answer, nil
+}
+
+// CancelOrder cancels an order that is not paid, or that nothing has left of.
 func (s *Service) CancelOrder(ctx context.Context, req *orderv1.CancelOrderRequest) (*orderv1.CancelOrderResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {

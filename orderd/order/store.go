@@ -11,26 +11,40 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
-	"github.com/orderd-dev/orderd/orderd/lease"
-	"github.com/orderd-dev/orderd/orderd/outbox"
+	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
+	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
 )
+
+// Options of a Store. Pool, Clock and Logger have to be set.
+type Options struct {
+	Pool   *pgxpool.Pool
+	Clock  func() time.Time
+	Logger *slog.Logger
+	// Refunder takes the refunds that are granted: payment's. Without it none can be granted that has an amount.
+	Refunder Refunder
+	// Registerer of the metrics, unless nil.
+	Registerer prometheus.Registerer
+}
 
 // Store keeps orders. Its methods are safe for concurrent use.
 type Store struct {
-	pool    *pgxpool.Pool
-	now     func() time.Time
-	log     *slog.Logger
-	metrics *metrics
+	pool     *pgxpool.Pool
+	now      func() time.Time
+	log      *slog.Logger
+	refunder Refunder
+	metrics  *metrics
 }
 
-// NewStore takes the database, a clock, a logger and, unless nil, where to register its metrics.
-func NewStore(pool *pgxpool.Pool, now func() time.Time, log *slog.Logger, reg prometheus.Registerer) (*Store, error) {
-	m, err := newMetrics(reg)
+// NewStore makes a store; an error is the registerer's.
+func NewStore(o Options) (*Store, error) {
+	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{pool: pool, now: now, log: log, metrics: m}, nil
+	return &Store{pool: o.Pool, now: o.Clock, log: o.Logger, refunder: o.Refunder, metrics: m}, nil
 }
 
 // querier is a pool or a transaction.
@@ -38,8 +52,9 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-const selectOrders = `SELECT order_id, buyer_id, state, version, currency, total, promotion_uid, promotion,
-	created_at, expires_at, paid_at, cancelled_at, cancel_reason FROM orders `
+const selectOrders = `SELECT order_id, buyer_id, state, version, currency, total, discount, freight, tax, promotion_uid, promotion,
+	address, delivery_method, invoice, coupon_ids, payment_id, created_at, expires_at, paid_at, cancelled_at, cancel_reason,
+	shipped_at, delivered_at, completed_at FROM orders `
 
 // load reads the orders that a condition finds, with their lines, in the query's order.
 func load(ctx context.Context, q querier, condition string, args ...any) ([]*Order, error) {
@@ -47,16 +62,52 @@ func load(ctx context.Context, q querier, condition string, args ...any) ([]*Ord
 	if err != nil {
 		return nil, fmt.Errorf("reading orders: %w", err)
 	}
-	orders, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Order, error) {
-		o := &Order{}
-		err := row.Scan(&o.ID, &o.BuyerID, &o.State, &o.Version, &o.Currency, &o.Total, &o.PromotionUID, &o.Promotion,
-			&o.CreatedAt, &o.ExpiresAt, &o.PaidAt, &o.CancelledAt, &o.CancelReason)
-		return o, err
-	})
+	orders, err := pgx.CollectRows(rows, scanOrder)
 	if err != nil {
 		return nil, fmt.Errorf("reading orders: %w", err)
 	}
 	return orders, loadLines(ctx, q, orders)
+}
+
+func scanOrder(row pgx.CollectableRow) (*Order, error) {
+	o := &Order{}
+	var address, invoice []byte
+	err := row.Scan(&o.ID, &o.BuyerID, &o.State, &o.Version, &o.Currency, &o.Total, &o.Discount, &o.Freight, &o.Tax, &o.PromotionUID, &o.Promotion,
+		&address, &o.DeliveryMethod, &invoice, &o.CouponIDs, &o.PaymentID, &o.CreatedAt, &o.ExpiresAt, &o.PaidAt, &o.CancelledAt, &o.CancelReason,
+		&o.ShippedAt, &o.DeliveredAt, &o.CompletedAt)
+	if err != nil {
+		return nil, err
+	}
+	if len(address) > 0 {
+		o.Address = &addressv1.Address{}
+		if err := protojson.Unmarshal(address, o.Address); err != nil {
+			return nil, fmt.Errorf("address of order %s: %w", o.ID, err)
+		}
+	}
+	if len(invoice) > 0 {
+		o.Invoice = &quotev1.Invoice{}
+		if err := protojson.Unmarshal(invoice, o.Invoice); err != nil {
+			return nil, fmt.Errorf("invoice of order %s: %w", o.ID, err)
+		}
+	}
+	return o, nil
+}
+
+// asJSON is a message as it is stored; nothing for nil.
+func asJSON[M interface {
+	comparable
+	proto.Message
+}](m M) (*string, error) {
+	var none M
+	if m == none {
+		return nil, nil
+	}
+	raw, err := protojson.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("storing %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+	}
+	text := string(raw)
+	return &text, nil
 }
 
 func loadLines(ctx context.Context, q querier, orders []*Order) error {
@@ -68,13 +119,18 @@ func loadLines(ctx context.Context, q querier, orders []*Order) error {
 	for i, o := range orders {
 		byID[o.ID], ids[i] = o, o.ID
 	}
-	rows, err := q.Query(ctx, "SELECT order_id, sku, title, quantity, unit_price FROM order_lines WHERE order_id = ANY ($1) ORDER BY order_id, line", ids)
+	rows, err := q.Query(ctx, `SELECT order_id, sku, title, quantity, unit_price, discount, freight, tax,
+		shipping, shipped, delivered, returned, withdrawn, refund_granted, refunded
+		FROM order_lines WHERE order_id = ANY ($1) ORDER BY order_id, line`, ids)
 	if err != nil {
 		return fmt.Errorf("reading order lines: %w", err)
 	}
 	var id uuid.UUID
 	var l Line
-	_, err = pgx.ForEachRow(rows, []any{&id, &l.SKU, &l.Title, &l.Quantity, &l.UnitPrice}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{
+		&id, &l.SKU, &l.Title, &l.Quantity, &l.UnitPrice, &l.Discount, &l.Freight, &l.Tax,
+		&l.Shipping, &l.Shipped, &l.Delivered, &l.Returned, &l.Withdrawn, &l.RefundGranted, &l.Refunded,
+	}, func() error {
 		byID[id].Lines = append(byID[id].Lines, l)
 		return nil
 	})
@@ -85,8 +141,21 @@ func loadLines(ctx context.Context, q querier, orders []*Order) error {
 }
 
 // lock reads orders and keeps their rows locked until the transaction ends, in the order of their ids.
+// Who changes an order's lines holds its row.
 func lock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]*Order, error) {
 	return load(ctx, tx, "WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE", ids)
+}
+
+// lockOne is lock for one order, or ErrNotFound.
+func lockOne(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*Order, error) {
+	orders, err := lock(ctx, tx, []uuid.UUID{id})
+	if err != nil {
+		return nil, err
+	}
+	if len(orders) == 0 {
+		return nil, ErrNotFound
+	}
+	return orders[0], nil
 }
 
 // ErrNotFound says that the buyer has no such order.
@@ -94,7 +163,12 @@ var ErrNotFound = errors.New("order not found")
 
 // Get reads a buyer's order, or ErrNotFound.
 func (s *Store) Get(ctx context.Context, buyerID string, id uuid.UUID) (*Order, error) {
-	orders, err := load(ctx, s.pool, "WHERE order_id = $1 AND buyer_id = $2", id, buyerID)
+	return Get(ctx, s.pool, buyerID, id)
+}
+
+// Get reads a buyer's order without locking it, or ErrNotFound; q is a pool or a transaction.
+func Get(ctx context.Context, q querier, buyerID string, id uuid.UUID) (*Order, error) {
+	orders, err := load(ctx, q, "WHERE order_id = $1 AND buyer_id = $2", id, buyerID)
 	if err != nil {
 		return nil, err
 	}
@@ -127,103 +201,4 @@ func GetDue(ctx context.Context, q querier, buyerID string, id uuid.UUID) (Due, 
 		return Due{}, fmt.Errorf("reading an order: %w", err)
 	}
 	return due, nil
-}
-
-// insertSQL returns the orders that were not there before.
-const insertSQL = `INSERT INTO orders (order_id, buyer_id, state, version, currency, total, promotion_uid, promotion, bucket, created_at, expires_at)
-	SELECT order_id, buyer_id, state, version, currency, total, promotion_uid, promotion, bucket, created_at, expires_at
-	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::bigint[], $10::timestamptz[], $11::timestamptz[])
-		AS o (order_id, buyer_id, state, version, currency, total, promotion_uid, promotion, bucket, created_at, expires_at)
-	ON CONFLICT (order_id) DO NOTHING RETURNING order_id`
-
-func insertArgs(orders []*Order) []any {
-	n := len(orders)
-	ids, versions, totals, buckets := make([]uuid.UUID, n), make([]int64, n), make([]int64, n), make([]int64, n)
-	buyers, states, currencies, uids, promotions := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	created, expires := make([]time.Time, n), make([]time.Time, n)
-	for i, o := range orders {
-		ids[i], versions[i], totals[i], buckets[i] = o.ID, o.Version, o.Total, lease.Bucket(o.ID)
-		buyers[i], states[i], currencies[i], uids[i], promotions[i] = o.BuyerID, string(o.State), o.Currency, o.PromotionUID, o.Promotion
-		created[i], expires[i] = o.CreatedAt, o.ExpiresAt
-	}
-	return []any{ids, buyers, states, versions, currencies, totals, uids, promotions, buckets, created, expires}
-}
-
-func queueLines(b *pgx.Batch, orders []*Order) {
-	var ids []uuid.UUID
-	var numbers, quantities, prices []int64
-	var skus, titles []string
-	for _, o := range orders {
-		for i, l := range o.Lines {
-			ids, numbers = append(ids, o.ID), append(numbers, int64(i+1))
-			skus, titles = append(skus, l.SKU), append(titles, l.Title)
-			quantities, prices = append(quantities, l.Quantity), append(prices, l.UnitPrice)
-		}
-	}
-	b.Queue(`INSERT INTO order_lines (order_id, line, sku, title, quantity, unit_price)
-		SELECT order_id, line, sku, title, quantity, unit_price
-		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
-			AS l (order_id, line, sku, title, quantity, unit_price)`, ids, numbers, skus, titles, quantities, prices)
-}
-
-// change is one order's step in its life cycle, made by step and written by queueChanges.
-type change struct {
-	order         *Order
-	event         Event
-	from          State
-	actor, reason string
-	at            time.Time
-}
-
-// step takes an order through an event, in memory; who and why go to its history.
-func step(o *Order, event Event, at time.Time, actor, reason string) (change, error) {
-	to, err := transitions.Next(o.State, event)
-	if err != nil {
-		return change{}, err
-	}
-	c := change{order: o, event: event, from: o.State, actor: actor, reason: reason, at: at}
-	o.State = to
-	o.Version++
-	switch to {
-	case Paid:
-		o.PaidAt, o.CancelledAt, o.CancelReason = &at, nil, ""
-	case Cancelled:
-		o.CancelledAt, o.CancelReason = &at, reason
-	}
-	return c, nil
-}
-
-// queueUpdates writes the orders' new states; the batch fails unless each was at the version before.
-func queueUpdates(b *pgx.Batch, changes []change) {
-	n := len(changes)
-	ids, states, versions, reasons := make([]uuid.UUID, n), make([]string, n), make([]int64, n), make([]string, n)
-	paid, cancelled := make([]*time.Time, n), make([]*time.Time, n)
-	for i, c := range changes {
-		ids[i], states[i], versions[i], reasons[i] = c.order.ID, string(c.order.State), c.order.Version, c.order.CancelReason
-		paid[i], cancelled[i] = c.order.PaidAt, c.order.CancelledAt
-	}
-	b.Queue(`UPDATE orders SET state = v.state, version = v.version, paid_at = v.paid_at, cancelled_at = v.cancelled_at, cancel_reason = v.cancel_reason
-		FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::text[])
-			AS v (order_id, state, version, paid_at, cancelled_at, cancel_reason)
-		WHERE orders.order_id = v.order_id AND orders.version = v.version - 1`,
-		ids, states, versions, paid, cancelled, reasons).Exec(mustChange(n))
-}
-
-// queueRecords writes the changes' history and events.
-func queueRecords(b *pgx.Batch, changes []change) error {
-	n := len(changes)
-	ids, versions, ats := make([]uuid.UUID, n), make([]int64, n), make([]time.Time, n)
-	events, froms, tos, actors, reasons := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	published := make([]outbox.Event, n)
-	for i, c := range changes {
-		ids[i], versions[i], ats[i] = c.order.ID, c.order.Version, c.at
-		events[i], froms[i], tos[i], actors[i], reasons[i] = string(c.event), string(c.from), string(c.order.State), c.actor, c.reason
-		published[i] = c.published()
-	}
-	b.Queue(`INSERT INTO order_history (order_id, version, event, from_state, to_state, actor, reason, at)
-		SELECT order_id, version, event, from_state, to_state, actor, reason, at
-		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[])
-			AS h (order_id, version, event, from_state, to_state, actor, reason, at)`,
-		ids, versions, events, froms, tos, actors, reasons, ats)
-	return outbox.Queue(b, published)
 }

@@ -49,7 +49,7 @@ func BenchmarkFlashOrders(b *testing.B) {
 			return stock.Apply(ctx, tx, []stock.Movement{stock.Add("stocked", stock.Quantity{SKU: "tea", Quantity: benchOrders})})
 		}))
 		must(stock.Allocate(ctx, pool, "sale", []stock.Quantity{{SKU: "tea", Quantity: benchOrders}}))
-		store, err := order.NewStore(pool, time.Now, log, nil)
+		store, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: log})
 		must(err)
 		sb, err := sandbox.New(sandbox.Options{Key: []byte("0123456789abcdef"), Merchant: "m", PublicURL: "http://shop", Clock: time.Now})
 		must(err)

@@ -35,7 +35,7 @@ func (p *pod) worker(_ context.Context) (_ *role, err error) {
 			r.close()
 		}
 	}()
-	orders, err := order.NewStore(pool, time.Now, p.Log, p.registerer)
+	orders, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: p.Log, Registerer: p.registerer})
 	if err != nil {
 		return nil, err
 	}

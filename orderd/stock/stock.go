@@ -36,6 +36,7 @@ const (
 	kindDeduct   = "DEDUCT"
 	kindRelease  = "RELEASE"
 	kindTake     = "TAKE"
+	kindRestock  = "RESTOCK"
 	kindAllocate = "PROMOTION_ALLOCATE"
 	kindReturn   = "PROMOTION_RETURN"
 )
@@ -63,6 +64,11 @@ func Release(orderID string, q Quantity) Movement {
 // Take makes available units sold at once: for an order that is paid after its units were released.
 func Take(orderID string, q Quantity) Movement {
 	return Movement{ref: orderID, kind: kindTake, sku: q.SKU, available: -q.Quantity, deducted: q.Quantity}
+}
+
+// Restock makes an order's sold units available again. key tells several restocks of an order apart.
+func Restock(orderID, key string, q Quantity) Movement {
+	return Movement{ref: orderID + "/" + key, kind: kindRestock, sku: q.SKU, available: q.Quantity, deducted: -q.Quantity}
 }
 
 func allocate(promotionUID string, q Quantity) Movement {

@@ -224,7 +224,7 @@ func materializeThenDie(ctx context.Context, js jetstream.JetStream, log *slog.L
 		return err
 	}
 	defer pool.Close()
-	store, err := order.NewStore(pool, time.Now, log, prometheus.NewRegistry())
+	store, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: log, Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		return err
 	}

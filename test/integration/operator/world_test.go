@@ -97,7 +97,7 @@ func (w *world) operate() {
 // materialize runs a worker's materializer until the spec ends.
 func (w *world) materialize(pool *pgxpool.Pool) {
 	GinkgoHelper()
-	store, err := order.NewStore(pool, w.now, w.log, prometheus.NewRegistry())
+	store, err := order.NewStore(order.Options{Pool: pool, Clock: w.now, Logger: w.log, Registerer: prometheus.NewRegistry()})
 	Expect(err).NotTo(HaveOccurred())
 	m := materializer.New(materializer.Options{
 		JetStream: w.js, Writer: store, RatePerSecond: 10_000, Clock: w.now, Random: mathrand.New(mathrand.NewPCG(1, 1)),

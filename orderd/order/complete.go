@@ -1,0 +1,164 @@
+package order
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/idempotency"
+	"github.com/orderd-dev/orderd/orderd/lease"
+)
+
+const (
+	// completeBatch is how many orders one transaction completes.
+	completeBatch = 200
+	// completeInterval is between looks for orders to complete, a query a bucket.
+	completeInterval = 10 * time.Second
+
+	actorCompleter = "completer"
+)
+
+// confirm completes an order for its buyer, who has all of it. A completed one stays as it is.
+func (s *Store) confirm(ctx context.Context, id uuid.UUID, req *orderv1.ConfirmReceiptRequest) (*orderv1.ConfirmReceiptResponse, error) {
+	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
+	if err != nil {
+		return nil, err
+	}
+	answer := &orderv1.ConfirmReceiptResponse{}
+	var changes []change
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+		changes = nil
+		o, err := lockOne(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if o.BuyerID != req.GetBuyerId() {
+			return ErrNotFound
+		}
+		var b pgx.Batch
+		now := stamp(s.now())
+		if o.State != Completed {
+			c, err := confirmed(o, now)
+			if err != nil {
+				return err
+			}
+			changes = []change{c}
+			queueCounts(&b, o)
+		}
+		answer.Order = o.proto()
+		if err := request.Claim(&b, now, answer); err != nil {
+			return err
+		}
+		return write(ctx, tx, &b, changes)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.metrics.count(changes)
+	return answer, nil
+}
+
+// confirmed is the step of an order whose buyer has it: what has left has arrived, whatever the carrier says.
+func confirmed(o *Order, at time.Time) (change, error) {
+	if !o.left() {
+		return change{}, refusedIn(o, Confirm)
+	}
+	c, err := step(o, Confirm, at, actorBuyer, "")
+	if err != nil {
+		return change{}, err
+	}
+	for i := range o.Lines {
+		o.Lines[i].Delivered = o.Lines[i].Shipped
+	}
+	if o.DeliveredAt == nil {
+		o.DeliveredAt = &at
+	}
+	return c, nil
+}
+
+// Completer completes delivered orders whose buyers have neither confirmed nor complained for a set time.
+type Completer struct {
+	store *Store
+	loop  *lease.Loop
+	after time.Duration
+	log   *slog.Logger
+}
+
+// NewCompleter takes how long after its delivery an order is complete; Run starts it.
+func NewCompleter(o WorkerOptions, after time.Duration) (*Completer, error) {
+	c := &Completer{store: o.Store, after: after, log: o.Logger}
+	var err error
+	c.loop, err = o.loop("completion", completeInterval, c.work)
+	return c, err
+}
+
+// Run completes orders until ctx ends and returns nil.
+func (c *Completer) Run(ctx context.Context) error { return c.loop.Run(ctx) }
+
+func (c *Completer) work(ctx context.Context, bucket int64) (bool, error) {
+	now := c.store.now()
+	rows, err := c.store.pool.Query(ctx, `SELECT order_id FROM orders WHERE bucket = $1 AND state = 'DELIVERED' AND delivered_at <= $2
+		ORDER BY delivered_at, order_id LIMIT $3`, bucket, now.Add(-c.after), completeBatch)
+	if err != nil {
+		return false, fmt.Errorf("looking for orders to complete: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return false, fmt.Errorf("looking for orders to complete: %w", err)
+	}
+	if len(ids) == 0 {
+		return false, nil
+	}
+	return eachOrAll(ctx, ids, completeBatch, c.log, func(ctx context.Context, ids []uuid.UUID) error { return c.store.complete(ctx, ids, now) })
+}
+
+// eachOrAll does work for all orders, or, where that fails for good, for each by itself: one order that cannot be worked on must not keep
+// the others from it. It tells whether there may be more than these.
+func eachOrAll(ctx context.Context, ids []uuid.UUID, full int, log *slog.Logger, work func(context.Context, []uuid.UUID) error) (bool, error) {
+	err := work(ctx, ids)
+	if err == nil || database.ClassOf(err) != database.Final || len(ids) == 1 {
+		return len(ids) == full, err
+	}
+	var last error
+	for _, id := range ids {
+		if err := work(ctx, []uuid.UUID{id}); err != nil {
+			log.Error("an order's time cannot be ended", "order", id, "error", err)
+			last = err
+		}
+	}
+	return false, last
+}
+
+// complete completes those of the orders that are still DELIVERED.
+func (s *Store) complete(ctx context.Context, ids []uuid.UUID, at time.Time) error {
+	var changes []change
+	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+		changes = nil
+		orders, err := lock(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		for _, o := range orders {
+			if o.State != Delivered {
+				continue
+			}
+			c, err := step(o, Complete, stamp(at), actorCompleter, "")
+			if err != nil {
+				return err
+			}
+			changes = append(changes, c)
+		}
+		return write(ctx, tx, &pgx.Batch{}, changes)
+	})
+	if err != nil {
+		return fmt.Errorf("completing orders: %w", err)
+	}
+	s.metrics.count(changes)
+	return nil
+}

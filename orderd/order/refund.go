@@ -1,0 +1,260 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/orderd-dev/orderd/orderd/lifecycle"
+	"github.com/orderd-dev/orderd/orderd/money"
+	"github.com/orderd-dev/orderd/orderd/stock"
+)
+
+// Refunder takes what is granted, in the transaction of the grant: only an insert, idempotent by the order and the key.
+type Refunder interface {
+	InsertRefund(ctx context.Context, tx pgx.Tx, wish RefundWish) error
+}
+
+// RefundWish is a refund for the payment provider to carry out. Amount is more than zero, in the currency's minor unit.
+type RefundWish struct {
+	// Key of what asked for it, unique in its order.
+	Key                string
+	OrderID, PaymentID uuid.UUID
+	Amount             int64
+	Currency, Reason   string
+	At                 time.Time
+}
+
+// Grant is what is to be given back.
+type Grant struct {
+	OrderID uuid.UUID
+	// Key of what asks for it, unique in its order, such as a return's id. At most 64 bytes.
+	Key   string
+	Lines []LineQuantity
+	// Amount is a part of what was paid for the units; nil is all of it, exactly.
+	Amount        *int64
+	Reason, Actor string
+	// Restock puts the units back in stock.
+	Restock bool
+	// Left says that the units had left with a parcel. If not, those that have not are meant first, and will not be shipped.
+	Left bool
+}
+
+// Granted is what is given back.
+type Granted struct {
+	Amount   int64
+	Currency string
+	Lines    []GrantedLine
+}
+
+// GrantedLine is what is given back for units of a line.
+type GrantedLine struct{ Line, Quantity, Amount int64 }
+
+// ErrRefundExceeds says that more is to be given back than is left of what was paid.
+var ErrRefundExceeds = errors.New("more would be refunded than is left of what was paid")
+
+// GrantRefund promises money back for units of a paid order, once a key: the same key again answers what was granted, whatever else
+// is asked. The shares of a line's units sum to exactly what was paid for it. The refund is inserted through the Refunder; RecordRefunded
+// follows once the provider has paid it. It returns what to call after the commit. Errors: ErrRefundExceeds, ErrQuantity, ErrNotFound,
+// a *lifecycle.Refused. The order's row stays locked until the transaction ends, and with Restock the stock's.
+func (s *Store) GrantRefund(ctx context.Context, tx pgx.Tx, at time.Time, g Grant) (Granted, func(), error) {
+	o, err := lockOne(ctx, tx, g.OrderID)
+	if err != nil {
+		return Granted{}, nil, err
+	}
+	before, err := grantedBefore(ctx, tx, o, g.Key)
+	if err != nil || len(before.Lines) > 0 {
+		return before, func() {}, err
+	}
+	var b pgx.Batch
+	granted, changes, err := s.grant(ctx, tx, &b, o, g, stamp(at))
+	if err != nil {
+		return Granted{}, nil, err
+	}
+	follow, err := afterGrant(o, stamp(at), g)
+	if err != nil {
+		return Granted{}, nil, err
+	}
+	changes = append(changes, follow...)
+	if err := write(ctx, tx, &b, changes); err != nil {
+		return Granted{}, nil, err
+	}
+	if len(follow) > 0 && o.State == Cancelled {
+		if err := s.returnCoupons(ctx, tx, at, o, g.Reason); err != nil {
+			return Granted{}, nil, err
+		}
+	}
+	if g.Restock {
+		if err := stock.Apply(ctx, tx, o.restocked(g.Key, granted.Lines)); err != nil {
+			return Granted{}, nil, err
+		}
+	}
+	return granted, func() { s.metrics.count(changes) }, nil
+}
+
+// grant makes the grant in memory, hands it to the Refunder and queues what has to be written with the change it returns.
+func (s *Store) grant(ctx context.Context, tx pgx.Tx, b *pgx.Batch, o *Order, g Grant, at time.Time) (Granted, []change, error) {
+	c, err := step(o, GrantRefund, at, g.Actor, g.Reason)
+	if err != nil {
+		return Granted{}, nil, err
+	}
+	granted, err := o.grant(g)
+	if err != nil {
+		return Granted{}, nil, err
+	}
+	if granted.Amount > 0 {
+		if err := s.insertRefund(ctx, tx, o, g, granted.Amount, at); err != nil {
+			return Granted{}, nil, err
+		}
+	}
+	queueGrant(b, o.ID, g.Key, granted.Lines, at)
+	queueCounts(b, o)
+	return granted, []change{c}, nil
+}
+
+func (s *Store) insertRefund(ctx context.Context, tx pgx.Tx, o *Order, g Grant, amount int64, at time.Time) error {
+	if s.refunder == nil {
+		return errors.New("this process cannot grant refunds")
+	}
+	payment, err := paymentOf(ctx, tx, o)
+	if err != nil {
+		return err
+	}
+	err = s.refunder.InsertRefund(ctx, tx, RefundWish{Key: g.Key, OrderID: o.ID, PaymentID: payment, Amount: amount, Currency: o.Currency, Reason: g.Reason, At: at})
+	if err != nil {
+		return fmt.Errorf("refund %s of order %s: %w", g.Key, o.ID, err)
+	}
+	return nil
+}
+
+// grant raises the lines' counts by the grant's units and their shares.
+func (o *Order) grant(g Grant) (Granted, error) {
+	granted := Granted{Currency: o.Currency}
+	err := o.each(g.Lines, func(l *Line, n, q int64) error {
+		if q > l.Quantity-l.Returned {
+			return fmt.Errorf("%w: %d units of line %d, %d left", ErrRefundExceeds, q, n, l.Quantity-l.Returned)
+		}
+		// By what all its units up to these are worth, a line's units sum to its total.
+		share := money.Share(l.total(), l.Returned+q, l.Quantity) - money.Share(l.total(), l.Returned, l.Quantity)
+		granted.Lines = append(granted.Lines, GrantedLine{Line: n, Quantity: q, Amount: share})
+		granted.Amount += share
+		if !g.Left {
+			l.Withdrawn += min(q, max(l.unshipped(), 0))
+		}
+		l.Returned += q
+		return nil
+	})
+	if err != nil {
+		return Granted{}, err
+	}
+	if len(granted.Lines) == 0 {
+		return Granted{}, fmt.Errorf("%w: no lines", ErrQuantity)
+	}
+	if g.Amount != nil {
+		if err := granted.reduce(*g.Amount); err != nil {
+			return Granted{}, err
+		}
+	}
+	for _, l := range granted.Lines {
+		o.Lines[l.Line-1].RefundGranted += l.Amount
+	}
+	return granted, nil
+}
+
+// reduce makes less of it, over the lines in proportion.
+func (g *Granted) reduce(amount int64) error {
+	if amount < 0 || amount > g.Amount {
+		return fmt.Errorf("%w: %d of %d", ErrRefundExceeds, amount, g.Amount)
+	}
+	if amount == g.Amount {
+		return nil
+	}
+	weights := make([]int64, len(g.Lines))
+	for i, l := range g.Lines {
+		weights[i] = l.Amount
+	}
+	for i, part := range money.Split(amount, weights) {
+		g.Lines[i].Amount = part
+	}
+	g.Amount = amount
+	return nil
+}
+
+// afterGrant is what a grant leads to besides: nothing is left to be done for the order, or all that was to arrive has.
+func afterGrant(o *Order, at time.Time, g Grant) ([]change, error) {
+	event := Event("")
+	switch {
+	case o.State == Paid && o.sum(func(l Line) int64 { return l.Quantity - l.Withdrawn }) == 0:
+		event = Withdraw
+	case o.State == Shipped && o.fulfilled():
+		event = Deliver
+	default:
+		return nil, nil
+	}
+	reason := g.Reason
+	if event == Withdraw {
+		reason = reasonRefunded
+	}
+	c, err := step(o, event, at, g.Actor, reason)
+	if err != nil {
+		return nil, err
+	}
+	return []change{c}, nil
+}
+
+// restocked are the movements that put units back in stock.
+func (o *Order) restocked(key string, lines []GrantedLine) []stock.Movement {
+	var out []stock.Movement
+	for _, l := range lines {
+		out = append(out, stock.Restock(o.ID.String(), key, stock.Quantity{SKU: o.Lines[l.Line-1].SKU, Quantity: l.Quantity}))
+	}
+	return out
+}
+
+// RecordRefunded tells that the provider has paid a granted refund back: amount is the grant's. Repeating it changes nothing. It returns what to
+// call after the commit.
+func (s *Store) RecordRefunded(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID, key string, refundID uuid.UUID, amount int64) (func(), error) {
+	o, err := lockOne(ctx, tx, orderID)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := payGrant(ctx, tx, o.ID, key, refundID, stamp(at))
+	if err != nil || len(lines) == 0 {
+		return func() {}, err
+	}
+	var sum int64
+	for _, l := range lines {
+		sum += l.Amount
+		o.Lines[l.Line-1].Refunded += l.Amount
+	}
+	if sum != amount {
+		return nil, fmt.Errorf("refund %s of order %s: %d was paid back, %d was granted", key, orderID, amount, sum)
+	}
+	c, err := step(o, Refund, stamp(at), actorProvider, "refund "+refundID.String())
+	if err != nil {
+		return nil, err
+	}
+	c.about = about{refundID: refundID.String(), amount: amount}
+	committed, err := s.writeStep(ctx, tx, c)
+	if err != nil {
+		return nil, err
+	}
+	if o.State != Cancelled && o.sum(func(l Line) int64 { return l.Refunded }) == o.Total {
+		if err := s.returnCoupons(ctx, tx, at, o, reasonRefunded); err != nil {
+			return nil, err
+		}
+	}
+	return committed, nil
+}
+
+// returnCoupons gives the orders' coupons back as their templates say.
+func (s *Store) returnCoupons(context.Context, pgx.Tx, time.Time, *Order, string) error { return nil }
+
+// refusedIn is the error for what is not possible in the order's state.
+func refusedIn(o *Order, event Event) error {
+	return &lifecycle.Refused{State: string(o.State), Event: string(event)}
+}

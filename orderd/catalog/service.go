@@ -16,6 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/idempotency"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/tax"
 )
 
 // Service is the handler of CatalogService. Requests reach it validated.
@@ -29,20 +30,54 @@ func NewService(pool *pgxpool.Pool, now func() time.Time) *Service {
 	return &Service{pool: pool, now: now}
 }
 
-// UpsertSku creates or replaces a SKU; a new one has no stock.
+// UpsertSku creates or replaces a SKU, once a request id if there is one; a new SKU has no stock.
 func (s *Service) UpsertSku(ctx context.Context, req *catalogv1.UpsertSkuRequest) (*catalogv1.UpsertSkuResponse, error) {
-	in := req.GetSku()
-	sku := SKU{SKU: in.GetSku(), Title: in.GetTitle(), UnitPrice: in.GetPrice().GetAmount(), Currency: in.GetPrice().GetCurrency(), OnSale: in.GetOnSale()}
-	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := upsert(ctx, tx, sku, s.now()); err != nil {
-			return err
-		}
-		return stock.Create(ctx, tx, sku.SKU)
-	})
+	sku := skuOf(req.GetSku())
+	answer := &catalogv1.UpsertSkuResponse{Sku: sku.proto()}
+	var err error
+	if req.GetRequestId() == "" {
+		err = database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error { return s.write(ctx, tx, sku) })
+	} else {
+		err = s.writeOnce(ctx, req, answer, sku)
+	}
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
-	return &catalogv1.UpsertSkuResponse{Sku: sku.proto()}, nil
+	return answer, nil
+}
+
+func (s *Service) writeOnce(ctx context.Context, req *catalogv1.UpsertSkuRequest, answer *catalogv1.UpsertSkuResponse, sku SKU) error {
+	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
+	if err != nil {
+		return err
+	}
+	return idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+		var b pgx.Batch
+		if err := request.Claim(&b, s.now(), answer); err != nil {
+			return err
+		}
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+			return err
+		}
+		return s.write(ctx, tx, sku)
+	})
+}
+
+func (s *Service) write(ctx context.Context, tx pgx.Tx, sku SKU) error {
+	if sku.TaxClass != "" {
+		// A class is never deleted, so that one that is there stays.
+		rates, err := tax.Rates(ctx, tx, []string{sku.TaxClass})
+		if err != nil {
+			return err
+		}
+		if _, ok := rates[sku.TaxClass]; !ok {
+			return tax.NotFound(sku.TaxClass)
+		}
+	}
+	if err := upsert(ctx, tx, sku, s.now()); err != nil {
+		return err
+	}
+	return stock.Create(ctx, tx, sku.SKU)
 }
 
 // GetSku returns a SKU and its stock.
@@ -60,6 +95,32 @@ func (s *Service) GetSku(ctx context.Context, req *catalogv1.GetSkuRequest) (*ca
 		return nil, database.RPCError(err)
 	}
 	return &catalogv1.GetSkuResponse{Sku: sku.proto(), Stock: stockProto(levels)}, nil
+}
+
+// ListSkus returns a page of the SKUs, by their codes.
+func (s *Service) ListSkus(ctx context.Context, req *catalogv1.ListSkusRequest) (*catalogv1.ListSkusResponse, error) {
+	after, err := parsePageToken(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	size := int(req.GetPageSize())
+	if size == 0 {
+		size = defaultPageSize
+	}
+	// One more than asked for tells whether there is a next page.
+	found, err := list(ctx, s.pool, req.GetCategory(), req.GetOnSaleOnly(), after, size+1)
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	answer := &catalogv1.ListSkusResponse{}
+	if len(found) > size {
+		found = found[:size]
+		answer.NextPageToken = pageToken(found[size-1].SKU)
+	}
+	for _, sku := range found {
+		answer.Skus = append(answer.Skus, sku.proto())
+	}
+	return answer, nil
 }
 
 // AdjustStock adds to the available stock or takes from it, once a request id.
@@ -109,8 +170,18 @@ func NotOnSale(sku string) error {
 	return rpcerr.New(connect.CodeFailedPrecondition, "SKU_NOT_ON_SALE", "the SKU is not on sale", "sku", sku)
 }
 
+func skuOf(in *catalogv1.Sku) SKU {
+	return SKU{
+		SKU: in.GetSku(), Title: in.GetTitle(), UnitPrice: in.GetPrice().GetAmount(), Currency: in.GetPrice().GetCurrency(),
+		OnSale: in.GetOnSale(), WeightGrams: in.GetWeightGrams(), TaxClass: in.GetTaxClass(), Category: in.GetCategory(),
+	}
+}
+
 func (s SKU) proto() *catalogv1.Sku {
-	return &catalogv1.Sku{Sku: s.SKU, Title: s.Title, Price: &moneyv1.Money{Amount: s.UnitPrice, Currency: s.Currency}, OnSale: s.OnSale}
+	return &catalogv1.Sku{
+		Sku: s.SKU, Title: s.Title, Price: &moneyv1.Money{Amount: s.UnitPrice, Currency: s.Currency},
+		OnSale: s.OnSale, WeightGrams: s.WeightGrams, TaxClass: s.TaxClass, Category: s.Category,
+	}
 }
 
 func stockProto(l stock.Levels) *catalogv1.Stock {

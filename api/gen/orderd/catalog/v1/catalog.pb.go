@@ -31,7 +31,13 @@ type Sku struct {
 	Title string    `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
 	Price *v1.Money `protobuf:"bytes,3,opt,name=price,proto3" json:"price,omitempty"`
 	// Only SKUs that are on sale can be ordered.
-	OnSale        bool `protobuf:"varint,4,opt,name=on_sale,json=onSale,proto3" json:"on_sale,omitempty"`
+	OnSale bool `protobuf:"varint,4,opt,name=on_sale,json=onSale,proto3" json:"on_sale,omitempty"`
+	// Of one unit, packed; 0 for goods that weigh nothing.
+	WeightGrams int64 `protobuf:"varint,5,opt,name=weight_grams,json=weightGrams,proto3" json:"weight_grams,omitempty"`
+	// The name of a tax class; empty: no tax.
+	TaxClass string `protobuf:"bytes,6,opt,name=tax_class,json=taxClass,proto3" json:"tax_class,omitempty"`
+	// What coupons and lists go by; the shop's own names.
+	Category      string `protobuf:"bytes,7,opt,name=category,proto3" json:"category,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -92,6 +98,27 @@ func (x *Sku) GetOnSale() bool {
 		return x.OnSale
 	}
 	return false
+}
+
+func (x *Sku) GetWeightGrams() int64 {
+	if x != nil {
+		return x.WeightGrams
+	}
+	return 0
+}
+
+func (x *Sku) GetTaxClass() string {
+	if x != nil {
+		return x.TaxClass
+	}
+	return ""
+}
+
+func (x *Sku) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
 }
 
 // What there is of a SKU. available + reserved + deducted is what was ever put in stock, net of
@@ -160,8 +187,11 @@ func (x *Stock) GetDeducted() int64 {
 }
 
 type UpsertSkuRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sku           *Sku                   `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Sku   *Sku                   `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	// Chosen by the caller, unique a change; a retry repeats it. Without it a late retry replaces what was
+	// written since.
+	RequestId     string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -201,6 +231,13 @@ func (x *UpsertSkuRequest) GetSku() *Sku {
 		return x.Sku
 	}
 	return nil
+}
+
+func (x *UpsertSkuRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
 }
 
 type UpsertSkuResponse struct {
@@ -343,6 +380,130 @@ func (x *GetSkuResponse) GetStock() *Stock {
 	return nil
 }
 
+type ListSkusRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: all.
+	Category   string `protobuf:"bytes,1,opt,name=category,proto3" json:"category,omitempty"`
+	OnSaleOnly bool   `protobuf:"varint,2,opt,name=on_sale_only,json=onSaleOnly,proto3" json:"on_sale_only,omitempty"`
+	// At most 200; 50 if not given.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before; empty for the first page.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSkusRequest) Reset() {
+	*x = ListSkusRequest{}
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSkusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSkusRequest) ProtoMessage() {}
+
+func (x *ListSkusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSkusRequest.ProtoReflect.Descriptor instead.
+func (*ListSkusRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_catalog_v1_catalog_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListSkusRequest) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *ListSkusRequest) GetOnSaleOnly() bool {
+	if x != nil {
+		return x.OnSaleOnly
+	}
+	return false
+}
+
+func (x *ListSkusRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSkusRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListSkusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Skus  []*Sku                 `protobuf:"bytes,1,rep,name=skus,proto3" json:"skus,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSkusResponse) Reset() {
+	*x = ListSkusResponse{}
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSkusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSkusResponse) ProtoMessage() {}
+
+func (x *ListSkusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSkusResponse.ProtoReflect.Descriptor instead.
+func (*ListSkusResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_catalog_v1_catalog_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListSkusResponse) GetSkus() []*Sku {
+	if x != nil {
+		return x.Skus
+	}
+	return nil
+}
+
+func (x *ListSkusResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 type AdjustStockRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chosen by the caller, unique a change; a retry repeats it.
@@ -356,7 +517,7 @@ type AdjustStockRequest struct {
 
 func (x *AdjustStockRequest) Reset() {
 	*x = AdjustStockRequest{}
-	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[6]
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -368,7 +529,7 @@ func (x *AdjustStockRequest) String() string {
 func (*AdjustStockRequest) ProtoMessage() {}
 
 func (x *AdjustStockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[6]
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -381,7 +542,7 @@ func (x *AdjustStockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdjustStockRequest.ProtoReflect.Descriptor instead.
 func (*AdjustStockRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_catalog_v1_catalog_proto_rawDescGZIP(), []int{6}
+	return file_orderd_catalog_v1_catalog_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AdjustStockRequest) GetRequestId() string {
@@ -414,7 +575,7 @@ type AdjustStockResponse struct {
 
 func (x *AdjustStockResponse) Reset() {
 	*x = AdjustStockResponse{}
-	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[7]
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +587,7 @@ func (x *AdjustStockResponse) String() string {
 func (*AdjustStockResponse) ProtoMessage() {}
 
 func (x *AdjustStockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[7]
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +600,7 @@ func (x *AdjustStockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdjustStockResponse.ProtoReflect.Descriptor instead.
 func (*AdjustStockResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_catalog_v1_catalog_proto_rawDescGZIP(), []int{7}
+	return file_orderd_catalog_v1_catalog_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AdjustStockResponse) GetStock() *Stock {
@@ -453,18 +614,23 @@ var File_orderd_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x1forderd/catalog/v1/catalog.proto\x12\x11orderd.catalog.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1borderd/money/v1/money.proto\"\xb6\x01\n" +
+	"\x1forderd/catalog/v1/catalog.proto\x12\x11orderd.catalog.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1borderd/money/v1/money.proto\"\xea\x02\n" +
 	"\x03Sku\x12:\n" +
 	"\x03sku\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$R\x03sku\x12$\n" +
 	"\x05title\x18\x02 \x01(\tB\x0e\xbaH\vr\t\x10\x01\x18\xc8\x01\xba\x01\x01\x00R\x05title\x124\n" +
 	"\x05price\x18\x03 \x01(\v2\x16.orderd.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05price\x12\x17\n" +
-	"\aon_sale\x18\x04 \x01(\bR\x06onSale\"]\n" +
+	"\aon_sale\x18\x04 \x01(\bR\x06onSale\x12.\n" +
+	"\fweight_grams\x18\x05 \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x00R\vweightGrams\x12@\n" +
+	"\ttax_class\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^([a-z0-9][a-z0-9-]{0,31})?$R\btaxClass\x12@\n" +
+	"\bcategory\x18\a \x01(\tB$\xbaH!r\x1f2\x1d^([a-z0-9][a-z0-9/-]{0,63})?$R\bcategory\"]\n" +
 	"\x05Stock\x12\x1c\n" +
 	"\tavailable\x18\x01 \x01(\x03R\tavailable\x12\x1a\n" +
 	"\breserved\x18\x02 \x01(\x03R\breserved\x12\x1a\n" +
-	"\bdeducted\x18\x03 \x01(\x03R\bdeducted\"D\n" +
+	"\bdeducted\x18\x03 \x01(\x03R\bdeducted\"p\n" +
 	"\x10UpsertSkuRequest\x120\n" +
-	"\x03sku\x18\x01 \x01(\v2\x16.orderd.catalog.v1.SkuB\x06\xbaH\x03\xc8\x01\x01R\x03sku\"=\n" +
+	"\x03sku\x18\x01 \x01(\v2\x16.orderd.catalog.v1.SkuB\x06\xbaH\x03\xc8\x01\x01R\x03sku\x12*\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tB\v\xbaH\br\x06\x18@\xba\x01\x01\x00R\trequestId\"=\n" +
 	"\x11UpsertSkuResponse\x12(\n" +
 	"\x03sku\x18\x01 \x01(\v2\x16.orderd.catalog.v1.SkuR\x03sku\"0\n" +
 	"\rGetSkuRequest\x12\x1f\n" +
@@ -472,7 +638,18 @@ const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\"j\n" +
 	"\x0eGetSkuResponse\x12(\n" +
 	"\x03sku\x18\x01 \x01(\v2\x16.orderd.catalog.v1.SkuR\x03sku\x12.\n" +
-	"\x05stock\x18\x02 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock\"\x93\x01\n" +
+	"\x05stock\x18\x02 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock\"\xc7\x01\n" +
+	"\x0fListSkusRequest\x12@\n" +
+	"\bcategory\x18\x01 \x01(\tB$\xbaH!r\x1f2\x1d^([a-z0-9][a-z0-9/-]{0,63})?$R\bcategory\x12 \n" +
+	"\fon_sale_only\x18\x02 \x01(\bR\n" +
+	"onSaleOnly\x12'\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xc8\x01(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"f\n" +
+	"\x10ListSkusResponse\x12*\n" +
+	"\x04skus\x18\x01 \x03(\v2\x16.orderd.catalog.v1.SkuR\x04skus\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x93\x01\n" +
 	"\x12AdjustStockRequest\x12,\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
@@ -481,11 +658,13 @@ const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12.\n" +
 	"\x05delta\x18\x03 \x01(\x03B\x18\xbaH\x15\"\x138\x00\x18\x80\x94\xeb\xdc\x03(\x80씣\xfc\xff\xff\xff\xff\x01R\x05delta\"E\n" +
 	"\x13AdjustStockResponse\x12.\n" +
-	"\x05stock\x18\x01 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock2\xbe\x02\n" +
+	"\x05stock\x18\x01 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock2\xa2\x03\n" +
 	"\x0eCatalogService\x12c\n" +
 	"\tUpsertSku\x12#.orderd.catalog.v1.UpsertSkuRequest\x1a$.orderd.catalog.v1.UpsertSkuResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\x03\x02\x90\x02\x02\x12\\\n" +
 	"\x06GetSku\x12 .orderd.catalog.v1.GetSkuRequest\x1a!.orderd.catalog.v1.GetSkuResponse\"\r\x8a\xe8\x18\x06\n" +
+	"\x04\x01\x02\x03\x06\x90\x02\x01\x12b\n" +
+	"\bListSkus\x12\".orderd.catalog.v1.ListSkusRequest\x1a#.orderd.catalog.v1.ListSkusResponse\"\r\x8a\xe8\x18\x06\n" +
 	"\x04\x01\x02\x03\x06\x90\x02\x01\x12i\n" +
 	"\vAdjustStock\x12%.orderd.catalog.v1.AdjustStockRequest\x1a&.orderd.catalog.v1.AdjustStockResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\x03\x02\x90\x02\x02B\xcd\x01\n" +
@@ -503,7 +682,7 @@ func file_orderd_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_orderd_catalog_v1_catalog_proto_rawDescData
 }
 
-var file_orderd_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_orderd_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_orderd_catalog_v1_catalog_proto_goTypes = []any{
 	(*Sku)(nil),                 // 0: orderd.catalog.v1.Sku
 	(*Stock)(nil),               // 1: orderd.catalog.v1.Stock
@@ -511,28 +690,33 @@ var file_orderd_catalog_v1_catalog_proto_goTypes = []any{
 	(*UpsertSkuResponse)(nil),   // 3: orderd.catalog.v1.UpsertSkuResponse
 	(*GetSkuRequest)(nil),       // 4: orderd.catalog.v1.GetSkuRequest
 	(*GetSkuResponse)(nil),      // 5: orderd.catalog.v1.GetSkuResponse
-	(*AdjustStockRequest)(nil),  // 6: orderd.catalog.v1.AdjustStockRequest
-	(*AdjustStockResponse)(nil), // 7: orderd.catalog.v1.AdjustStockResponse
-	(*v1.Money)(nil),            // 8: orderd.money.v1.Money
+	(*ListSkusRequest)(nil),     // 6: orderd.catalog.v1.ListSkusRequest
+	(*ListSkusResponse)(nil),    // 7: orderd.catalog.v1.ListSkusResponse
+	(*AdjustStockRequest)(nil),  // 8: orderd.catalog.v1.AdjustStockRequest
+	(*AdjustStockResponse)(nil), // 9: orderd.catalog.v1.AdjustStockResponse
+	(*v1.Money)(nil),            // 10: orderd.money.v1.Money
 }
 var file_orderd_catalog_v1_catalog_proto_depIdxs = []int32{
-	8, // 0: orderd.catalog.v1.Sku.price:type_name -> orderd.money.v1.Money
-	0, // 1: orderd.catalog.v1.UpsertSkuRequest.sku:type_name -> orderd.catalog.v1.Sku
-	0, // 2: orderd.catalog.v1.UpsertSkuResponse.sku:type_name -> orderd.catalog.v1.Sku
-	0, // 3: orderd.catalog.v1.GetSkuResponse.sku:type_name -> orderd.catalog.v1.Sku
-	1, // 4: orderd.catalog.v1.GetSkuResponse.stock:type_name -> orderd.catalog.v1.Stock
-	1, // 5: orderd.catalog.v1.AdjustStockResponse.stock:type_name -> orderd.catalog.v1.Stock
-	2, // 6: orderd.catalog.v1.CatalogService.UpsertSku:input_type -> orderd.catalog.v1.UpsertSkuRequest
-	4, // 7: orderd.catalog.v1.CatalogService.GetSku:input_type -> orderd.catalog.v1.GetSkuRequest
-	6, // 8: orderd.catalog.v1.CatalogService.AdjustStock:input_type -> orderd.catalog.v1.AdjustStockRequest
-	3, // 9: orderd.catalog.v1.CatalogService.UpsertSku:output_type -> orderd.catalog.v1.UpsertSkuResponse
-	5, // 10: orderd.catalog.v1.CatalogService.GetSku:output_type -> orderd.catalog.v1.GetSkuResponse
-	7, // 11: orderd.catalog.v1.CatalogService.AdjustStock:output_type -> orderd.catalog.v1.AdjustStockResponse
-	9, // [9:12] is the sub-list for method output_type
-	6, // [6:9] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	10, // 0: orderd.catalog.v1.Sku.price:type_name -> orderd.money.v1.Money
+	0,  // 1: orderd.catalog.v1.UpsertSkuRequest.sku:type_name -> orderd.catalog.v1.Sku
+	0,  // 2: orderd.catalog.v1.UpsertSkuResponse.sku:type_name -> orderd.catalog.v1.Sku
+	0,  // 3: orderd.catalog.v1.GetSkuResponse.sku:type_name -> orderd.catalog.v1.Sku
+	1,  // 4: orderd.catalog.v1.GetSkuResponse.stock:type_name -> orderd.catalog.v1.Stock
+	0,  // 5: orderd.catalog.v1.ListSkusResponse.skus:type_name -> orderd.catalog.v1.Sku
+	1,  // 6: orderd.catalog.v1.AdjustStockResponse.stock:type_name -> orderd.catalog.v1.Stock
+	2,  // 7: orderd.catalog.v1.CatalogService.UpsertSku:input_type -> orderd.catalog.v1.UpsertSkuRequest
+	4,  // 8: orderd.catalog.v1.CatalogService.GetSku:input_type -> orderd.catalog.v1.GetSkuRequest
+	6,  // 9: orderd.catalog.v1.CatalogService.ListSkus:input_type -> orderd.catalog.v1.ListSkusRequest
+	8,  // 10: orderd.catalog.v1.CatalogService.AdjustStock:input_type -> orderd.catalog.v1.AdjustStockRequest
+	3,  // 11: orderd.catalog.v1.CatalogService.UpsertSku:output_type -> orderd.catalog.v1.UpsertSkuResponse
+	5,  // 12: orderd.catalog.v1.CatalogService.GetSku:output_type -> orderd.catalog.v1.GetSkuResponse
+	7,  // 13: orderd.catalog.v1.CatalogService.ListSkus:output_type -> orderd.catalog.v1.ListSkusResponse
+	9,  // 14: orderd.catalog.v1.CatalogService.AdjustStock:output_type -> orderd.catalog.v1.AdjustStockResponse
+	11, // [11:15] is the sub-list for method output_type
+	7,  // [7:11] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_orderd_catalog_v1_catalog_proto_init() }
@@ -546,7 +730,7 @@ func file_orderd_catalog_v1_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_catalog_v1_catalog_proto_rawDesc), len(file_orderd_catalog_v1_catalog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

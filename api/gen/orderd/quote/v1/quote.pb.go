@@ -134,7 +134,7 @@ type Delivery struct {
 	// An address of the buyer's; or the address itself. Not both.
 	AddressId string      `protobuf:"bytes,1,opt,name=address_id,json=addressId,proto3" json:"address_id,omitempty"`
 	Address   *v1.Address `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	// The name of a delivery method; empty: the shop's first.
+	// The name of a delivery method; empty: the shop's first that delivers there.
 	Method        string `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -603,7 +603,7 @@ type Quote struct {
 	Tax *v11.Money `protobuf:"bytes,6,opt,name=tax,proto3" json:"tax,omitempty"`
 	// All that the buyer has and that are valid, those that can be used here first.
 	Coupons []*QuotedCoupon `protobuf:"bytes,7,rep,name=coupons,proto3" json:"coupons,omitempty"`
-	// The methods there are for the address.
+	// The methods there are for the address, with their freight before coupons.
 	Deliveries     []*QuotedDelivery `protobuf:"bytes,8,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
 	DeliveryMethod string            `protobuf:"bytes,9,opt,name=delivery_method,json=deliveryMethod,proto3" json:"delivery_method,omitempty"`
 	Invoice        *Invoice          `protobuf:"bytes,10,opt,name=invoice,proto3" json:"invoice,omitempty"`

@@ -28,6 +28,8 @@ const (
 	CatalogServiceUpsertSkuProcedure = "/orderd.catalog.v1.CatalogService/UpsertSku"
 	// CatalogServiceGetSkuProcedure is the procedure name of the CatalogService's GetSku RPC.
 	CatalogServiceGetSkuProcedure = "/orderd.catalog.v1.CatalogService/GetSku"
+	// CatalogServiceListSkusProcedure is the procedure name of the CatalogService's ListSkus RPC.
+	CatalogServiceListSkusProcedure = "/orderd.catalog.v1.CatalogService/ListSkus"
 	// CatalogServiceAdjustStockProcedure is the procedure name of the CatalogService's AdjustStock RPC.
 	CatalogServiceAdjustStockProcedure = "/orderd.catalog.v1.CatalogService/AdjustStock"
 )
@@ -49,6 +51,14 @@ var (
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
+	catalogServiceListSkusSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_orderd_catalog_v1_catalog_proto.Services().ByName("CatalogService").Methods().ByName("ListSkus"),
+			Procedure:        CatalogServiceListSkusProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
 	catalogServiceAdjustStockSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeUnary,
@@ -61,10 +71,14 @@ var (
 
 // CatalogServiceClient is a client for the orderd.catalog.v1.CatalogService service.
 type CatalogServiceClient interface {
-	// Creates the SKU, or replaces its title, price and on-sale flag. Its stock is not touched.
+	// Creates the SKU, or replaces everything about it but its stock.
+	// Errors: NOT_FOUND/TAX_CLASS_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
 	UpsertSku(context.Context, *v1.UpsertSkuRequest) (*v1.UpsertSkuResponse, error)
 	// Errors: NOT_FOUND/SKU_NOT_FOUND.
 	GetSku(context.Context, *v1.GetSkuRequest) (*v1.GetSkuResponse, error)
+	// The SKUs by their codes.
+	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
+	ListSkus(context.Context, *v1.ListSkusRequest) (*v1.ListSkusResponse, error)
 	// Adds to the SKU's available stock, or takes from it. Repeating a request id changes nothing.
 	// Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/INSUFFICIENT_STOCK if more would be taken
 	// than is available; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
@@ -79,10 +93,14 @@ func NewCatalogServiceClient(client *connect.Client) CatalogServiceClient {
 
 // CatalogServiceHandler is an implementation of the orderd.catalog.v1.CatalogService service.
 type CatalogServiceHandler interface {
-	// Creates the SKU, or replaces its title, price and on-sale flag. Its stock is not touched.
+	// Creates the SKU, or replaces everything about it but its stock.
+	// Errors: NOT_FOUND/TAX_CLASS_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
 	UpsertSku(context.Context, *v1.UpsertSkuRequest) (*v1.UpsertSkuResponse, error)
 	// Errors: NOT_FOUND/SKU_NOT_FOUND.
 	GetSku(context.Context, *v1.GetSkuRequest) (*v1.GetSkuResponse, error)
+	// The SKUs by their codes.
+	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
+	ListSkus(context.Context, *v1.ListSkusRequest) (*v1.ListSkusResponse, error)
 	// Adds to the SKU's available stock, or takes from it. Repeating a request id changes nothing.
 	// Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/INSUFFICIENT_STOCK if more would be taken
 	// than is available; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
@@ -96,6 +114,7 @@ func RegisterCatalogServiceHandler(server *connect.Server, svc CatalogServiceHan
 	server.Register(
 		connect.Method{Spec: catalogServiceUpsertSkuSpec(), Handler: adapter.upsertSku},
 		connect.Method{Spec: catalogServiceGetSkuSpec(), Handler: adapter.getSku},
+		connect.Method{Spec: catalogServiceListSkusSpec(), Handler: adapter.listSkus},
 		connect.Method{Spec: catalogServiceAdjustStockSpec(), Handler: adapter.adjustStock},
 	)
 }
@@ -109,6 +128,10 @@ func (UnimplementedCatalogServiceHandler) UpsertSku(context.Context, *v1.UpsertS
 
 func (UnimplementedCatalogServiceHandler) GetSku(context.Context, *v1.GetSkuRequest) (*v1.GetSkuResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.catalog.v1.CatalogService.GetSku is not implemented")
+}
+
+func (UnimplementedCatalogServiceHandler) ListSkus(context.Context, *v1.ListSkusRequest) (*v1.ListSkusResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.catalog.v1.CatalogService.ListSkus is not implemented")
 }
 
 func (UnimplementedCatalogServiceHandler) AdjustStock(context.Context, *v1.AdjustStockRequest) (*v1.AdjustStockResponse, error) {
@@ -130,6 +153,14 @@ func (c *catalogServiceClient) UpsertSku(ctx context.Context, req *v1.UpsertSkuR
 func (c *catalogServiceClient) GetSku(ctx context.Context, req *v1.GetSkuRequest) (*v1.GetSkuResponse, error) {
 	var res v1.GetSkuResponse
 	if err := c.client.CallUnary(ctx, catalogServiceGetSkuSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *catalogServiceClient) ListSkus(ctx context.Context, req *v1.ListSkusRequest) (*v1.ListSkusResponse, error) {
+	var res v1.ListSkusResponse
+	if err := c.client.CallUnary(ctx, catalogServiceListSkusSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -163,6 +194,18 @@ func (h catalogServiceHandler) getSku(ctx context.Context, _ connect.Spec, strea
 		return err
 	}
 	res, err := h.svc.GetSku(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h catalogServiceHandler) listSkus(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.ListSkusRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ListSkus(ctx, &req)
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,26 @@ package coupon
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
+
+// Store keeps templates and coupons. Its methods are safe for concurrent use if the random source is.
+type Store struct {
+	pool   *pgxpool.Pool
+	now    func() time.Time
+	random io.Reader
+}
+
+// NewStore takes the database, a clock, and the random source of coupons' ids and red envelopes: crypto/rand's.
+func NewStore(pool *pgxpool.Pool, now func() time.Time, random io.Reader) *Store {
+	return &Store{pool: pool, now: now, random: random}
+}
 
 // lockByID reads coupons and keeps their rows locked until the transaction ends, in the order of their ids.
 func lockByID(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]*Coupon, error) {

@@ -1,0 +1,127 @@
+package coupon
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
+	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+const defaultPageSize = 20
+
+// cursor is the last coupon of a page; the zero cursor is before all.
+type cursor struct {
+	validUntil time.Time
+	id         uuid.UUID
+}
+
+// list reads a page of a buyer's coupons in one state, after a cursor.
+func (s *Store) list(ctx context.Context, buyerID string, state State, after cursor, now time.Time, size int) ([]*Coupon, error) {
+	const page = " AND (c.valid_until, c.coupon_id) > ($3, $4) ORDER BY c.valid_until, c.coupon_id LIMIT $5"
+	const from = "SELECT " + couponColumns + ` FROM coupons c JOIN coupon_terms t ON t.template = c.template AND t.revision = c.revision
+		WHERE c.buyer_id = $1 AND c.state = $2`
+	switch state {
+	case Available:
+		return read(ctx, s.pool, from+" AND c.valid_until > $6"+page, buyerID, string(Available), after.validUntil, after.id, size, now)
+	case Expired:
+		return read(ctx, s.pool, from+" AND c.valid_until <= $6"+page, buyerID, string(Available), after.validUntil, after.id, size, now)
+	}
+	return read(ctx, s.pool, from+page, buyerID, string(state), after.validUntil, after.id, size)
+}
+
+// token names the last coupon of a page.
+func (c cursor) token() string {
+	raw := binary.BigEndian.AppendUint64(nil, uint64(c.validUntil.UnixMicro()))
+	return base64.RawURLEncoding.EncodeToString(append(raw, c.id[:]...))
+}
+
+// parseCursor takes what token made.
+func parseCursor(token string) (cursor, error) {
+	if token == "" {
+		return cursor{}, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(raw) != 8+len(uuid.UUID{}) {
+		return cursor{}, badToken()
+	}
+	micros := int64(binary.BigEndian.Uint64(raw))
+	// PostgreSQL's times end before Go's do.
+	if micros < 0 || micros > maxMicros {
+		return cursor{}, badToken()
+	}
+	return cursor{validUntil: time.UnixMicro(micros).UTC(), id: uuid.UUID(raw[8:])}, nil
+}
+
+// maxMicros is the year 9999, where protobuf's timestamps end.
+const maxMicros = 253402300799 * 1_000_000
+
+func badToken() error {
+	return rpcerr.New(connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN", "page_token is not from an answer to this list", "field", "page_token")
+}
+
+// history reads what happened to a buyer's coupon, oldest first; nothing if the buyer has no such coupon.
+func (s *Store) history(ctx context.Context, buyerID string, id uuid.UUID) ([]*couponv1.CouponChange, error) {
+	rows, err := s.pool.Query(ctx, `SELECT h.version, h.event, h.from_state, h.to_state, h.actor, h.reason, h.order_id, h.at
+		FROM coupon_history h JOIN coupons c ON c.coupon_id = h.coupon_id
+		WHERE h.coupon_id = $1 AND c.buyer_id = $2 ORDER BY h.version LIMIT $3`, id, buyerID, maxHistory)
+	if err != nil {
+		return nil, fmt.Errorf("reading a coupon's history: %w", err)
+	}
+	changes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*couponv1.CouponChange, error) {
+		ch := &couponv1.CouponChange{}
+		var from, to State
+		var orderID *uuid.UUID
+		var at time.Time
+		if err := row.Scan(&ch.Version, &ch.Event, &from, &to, &ch.Actor, &ch.Reason, &orderID, &at); err != nil {
+			return nil, err
+		}
+		ch.From, ch.To, ch.At = from.proto(), to.proto(), timestamppb.New(at)
+		if orderID != nil {
+			ch.OrderId = orderID.String()
+		}
+		return ch, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading a coupon's history: %w", err)
+	}
+	return changes, nil
+}
+
+// maxHistory bounds an answer: a coupon that orders have locked and let go of five hundred times.
+const maxHistory = 1000
+
+// proto is the state's name in the API.
+func (s State) proto() couponv1.CouponState {
+	return couponv1.CouponState(couponv1.CouponState_value["COUPON_STATE_"+string(s)])
+}
+
+// proto is the coupon as its buyer sees it: without how much there is for all buyers.
+func (c *Coupon) proto(now time.Time) *couponv1.Coupon {
+	terms, _ := proto.Clone(c.Terms.source).(*couponv1.CouponTemplate)
+	terms.Budget = nil
+	if terms.GetRedEnvelope() != nil {
+		terms.Benefit = &couponv1.CouponTemplate_RedEnvelope{RedEnvelope: &couponv1.RedEnvelope{}}
+	}
+	out := &couponv1.Coupon{
+		CouponId: c.ID.String(), BuyerId: c.BuyerID, State: c.StateAt(now).proto(), Terms: terms, Revision: c.Terms.Revision,
+		ValidFrom: timestamppb.New(c.ValidFrom), ValidUntil: timestamppb.New(c.ValidUntil), ClaimedAt: timestamppb.New(c.ClaimedAt),
+	}
+	if amount, fixed := c.takesOff(); fixed {
+		out.Amount = &moneyv1.Money{Amount: amount, Currency: c.Terms.Currency}
+	}
+	if c.OrderID != uuid.Nil {
+		out.OrderId = c.OrderID.String()
+	}
+	return out
+}

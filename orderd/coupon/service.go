@@ -1,0 +1,133 @@
+package coupon
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"strings"
+	"unicode/utf8"
+
+	"connectrpc.com/connect/v2"
+	"github.com/google/uuid"
+
+	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+// Service is the handler of CouponService. Requests reach it validated.
+type Service struct{ store *Store }
+
+// NewService takes the store.
+func NewService(store *Store) *Service { return &Service{store: store} }
+
+// UpsertCouponTemplate creates a template or gives it new terms.
+func (s *Service) UpsertCouponTemplate(ctx context.Context, req *couponv1.UpsertCouponTemplateRequest) (*couponv1.UpsertCouponTemplateResponse, error) {
+	answer, err := s.store.upsert(ctx, req)
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	return answer, nil
+}
+
+// GetCouponTemplate returns a template and how much of its budget is spent.
+func (s *Service) GetCouponTemplate(ctx context.Context, req *couponv1.GetCouponTemplateRequest) (*couponv1.GetCouponTemplateResponse, error) {
+	found, err := s.store.statuses(ctx, "WHERE p.name = $1", req.GetName())
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	if len(found) == 0 {
+		return nil, templateNotFound()
+	}
+	return &couponv1.GetCouponTemplateResponse{Template: found[0]}, nil
+}
+
+// ListCouponTemplates returns a page of templates, by name.
+func (s *Service) ListCouponTemplates(ctx context.Context, req *couponv1.ListCouponTemplatesRequest) (*couponv1.ListCouponTemplatesResponse, error) {
+	after, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
+	if err != nil || !utf8.Valid(after) || bytes.ContainsRune(after, 0) {
+		return nil, badToken()
+	}
+	size := pageSize(req.GetPageSize())
+	// One more than asked for tells whether there is a next page.
+	found, err := s.store.statuses(ctx, "WHERE p.name > $1 ORDER BY p.name LIMIT $2", string(after), size+1)
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	answer := &couponv1.ListCouponTemplatesResponse{Templates: found}
+	if len(found) > size {
+		answer.Templates = found[:size]
+		answer.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(found[size-1].GetTemplate().GetName()))
+	}
+	return answer, nil
+}
+
+// SwitchCouponTemplate switches a template on or off.
+func (s *Service) SwitchCouponTemplate(ctx context.Context, req *couponv1.SwitchCouponTemplateRequest) (*couponv1.SwitchCouponTemplateResponse, error) {
+	answer, err := s.store.switchTo(ctx, req)
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	return answer, nil
+}
+
+// ClaimCoupon gives a buyer a coupon, once a request id.
+func (s *Service) ClaimCoupon(ctx context.Context, req *couponv1.ClaimCouponRequest) (*couponv1.ClaimCouponResponse, error) {
+	answer, err := s.store.claim(ctx, req)
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	return answer, nil
+}
+
+// ListCoupons returns a page of a buyer's coupons in one state.
+func (s *Service) ListCoupons(ctx context.Context, req *couponv1.ListCouponsRequest) (*couponv1.ListCouponsResponse, error) {
+	after, err := parseCursor(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	now := stamp(s.store.now())
+	size := pageSize(req.GetPageSize())
+	state := State(strings.TrimPrefix(req.GetState().String(), "COUPON_STATE_"))
+	found, err := s.store.list(ctx, req.GetBuyerId(), state, after, now, size+1)
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	answer := &couponv1.ListCouponsResponse{}
+	if len(found) > size {
+		found = found[:size]
+		last := found[size-1]
+		answer.NextPageToken = cursor{validUntil: last.ValidUntil, id: last.ID}.token()
+	}
+	for _, c := range found {
+		answer.Coupons = append(answer.Coupons, c.proto(now))
+	}
+	return answer, nil
+}
+
+// GetCouponHistory returns what happened to a buyer's coupon.
+func (s *Service) GetCouponHistory(ctx context.Context, req *couponv1.GetCouponHistoryRequest) (*couponv1.GetCouponHistoryResponse, error) {
+	id, err := uuid.Parse(req.GetCouponId())
+	if err != nil {
+		return nil, couponNotFound()
+	}
+	changes, err := s.store.history(ctx, req.GetBuyerId(), id)
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	if len(changes) == 0 {
+		return nil, couponNotFound()
+	}
+	return &couponv1.GetCouponHistoryResponse{Changes: changes}, nil
+}
+
+func couponNotFound() error {
+	return rpcerr.New(connect.CodeNotFound, "COUPON_NOT_FOUND", "the buyer has no such coupon")
+}
+
+func pageSize(asked int32) int {
+	if asked == 0 {
+		return defaultPageSize
+	}
+	return int(asked)
+}

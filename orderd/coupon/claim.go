@@ -168,7 +168,7 @@ func issue(ctx context.Context, tx pgx.Tx, b *pgx.Batch, t *template, begun chan
 	if err := send(ctx, tx, b); err != nil || taken {
 		return err
 	}
-	_, err = budget.Take(ctx, tx, t.owner(), t.revision, wanted)
+	_, err := budget.Take(ctx, tx, t.owner(), t.revision, wanted)
 	return err
 }
 

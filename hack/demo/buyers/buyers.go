@@ -10,6 +10,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/orderd-dev/orderd/hack/demo/outside/issuer"
 	"github.com/orderd-dev/orderd/hack/demo/plan"
 	"github.com/orderd-dev/orderd/hack/demo/shop"
 )
@@ -36,6 +37,9 @@ func Run(ctx context.Context, p plan.Plan, out io.Writer) error {
 			}
 		}
 	}()
+	if err := l.login(ctx); err != nil {
+		return err
+	}
 	if !wait(ctx, time.Until(p.Start.Add(-4*time.Second))) {
 		return ctx.Err()
 	}
@@ -54,4 +58,27 @@ func Run(ctx context.Context, p plan.Plan, out io.Writer) error {
 		return fmt.Errorf("writing the result: %w", err)
 	}
 	return ctx.Err()
+}
+
+// login gets everybody a token, ahead of the start.
+func (l *ledger) login(ctx context.Context) error {
+	visits := crowd(l.plan)
+	claims := make([]issuer.Claim, len(visits))
+	for i, v := range visits {
+		claims[i] = issuer.Claim{Subject: v.buyerID, Roles: []string{"buyer"}}
+	}
+	tokens, err := shop.Tokens(ctx, l.plan.IssuerURL, claims)
+	if err != nil {
+		return err
+	}
+	l.tokens = make(map[string]string, len(tokens))
+	for i, token := range tokens {
+		l.tokens[claims[i].Subject] = token
+	}
+	return nil
+}
+
+// as makes calls with the context come from the buyer.
+func (l *ledger) as(ctx context.Context, buyerID string) context.Context {
+	return shop.As(ctx, l.tokens[buyerID])
 }

@@ -24,7 +24,7 @@ import (
 
 func samplePlan(start time.Time) plan.Plan {
 	return plan.Plan{
-		Run: "t", Promotion: "sale", FlashURL: "http://flash", StandardURL: "http://standard",
+		Run: "t", Promotion: "sale", FlashURL: "http://flash", StandardURL: "http://standard", IssuerURL: "http://issuer",
 		Start: start, End: start.Add(25 * time.Second), Buyers: 5000, RushSeconds: 18, InFlight: 8, Seed: 1,
 		Items: []plan.Item{
 			{SKU: "A", Stock: 100, LimitPerBuyer: 2, UnitPrice: 100}, {SKU: "B", Stock: 100, LimitPerBuyer: 1, UnitPrice: 200},

@@ -28,6 +28,8 @@ type buyerItem struct{ buyerID, sku string }
 // ledger is what the buyers know: every answer they had. It notices answers that contradict each other.
 type ledger struct {
 	plan plan.Plan
+	// tokens of the buyers, by their ids; not changed after login.
+	tokens map[string]string
 
 	mu        sync.Mutex
 	orders    map[string]order

@@ -106,7 +106,7 @@ func (l *ledger) askChanged(ctx context.Context, app flashv1connect.FlashService
 }
 
 func (l *ledger) send(ctx context.Context, app flashv1connect.FlashServiceClient, o order, items []*flashv1.FlashOrderItem) (*flashv1.PlaceFlashOrderResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(l.as(ctx, o.buyerID), answerWithin)
 	defer cancel()
 	l.sent(o)
 	defer l.done()

@@ -64,6 +64,7 @@ func (l *ledger) verify(ctx context.Context, s *shop.Standard) {
 
 // verifyOne waits for the order; the answer is empty or says what is wrong.
 func (l *ledger) verifyOne(ctx context.Context, s *shop.Standard, o order) string {
+	ctx = l.as(ctx, o.buyerID)
 	for {
 		call, cancel := context.WithTimeout(ctx, answerWithin)
 		res, err := s.Orders.GetOrder(call, &orderv1.GetOrderRequest{BuyerId: o.buyerID, OrderId: o.id})
@@ -118,6 +119,7 @@ func (l *ledger) price(sku string) int64 {
 // compareList reads all of a buyer's orders, two a page. What the buyer does not know of must be the
 // outcome of a request that had no answer.
 func (l *ledger) compareList(ctx context.Context, s *shop.Standard, buyerID string, known, unanswered []order) error {
+	ctx = l.as(ctx, buyerID)
 	want := map[string]bool{}
 	for _, o := range known {
 		want[o.id] = true
@@ -169,7 +171,7 @@ func (l *ledger) pay(ctx context.Context, s *shop.Standard) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := payOne(ctx, s, o); err != nil {
+		if err := payOne(l.as(ctx, o.buyerID), s, o); err != nil {
 			if ctx.Err() == nil {
 				l.broken("paying order %s: %v", o.id, err)
 			}

@@ -32,6 +32,8 @@ type Plan struct {
 	// FlashURL and StandardURL are the base URLs of the two Services.
 	FlashURL    string    `json:"flashURL"`
 	StandardURL string    `json:"standardURL"`
+	// IssuerURL is where the demo's tokens come from.
+	IssuerURL string `json:"issuerURL"`
 	Start       time.Time `json:"start"`
 	End         time.Time `json:"end"`
 	Items       []Item    `json:"items"`
@@ -65,8 +67,8 @@ func (p Plan) validate() error {
 	switch {
 	case p.Run == "" || p.Promotion == "":
 		return errors.New("plan: run and promotion must be set")
-	case p.FlashURL == "" || p.StandardURL == "":
-		return errors.New("plan: flashURL and standardURL must be set")
+	case p.FlashURL == "" || p.StandardURL == "" || p.IssuerURL == "":
+		return errors.New("plan: flashURL, standardURL and issuerURL must be set")
 	case len(p.Items) == 0:
 		return errors.New("plan: no items")
 	case !p.End.After(p.Start):

@@ -91,7 +91,7 @@ func (o Options) prepare(ctx context.Context) (*v1alpha1.PromotionEvent, plan.Pl
 	}
 	p := plan.Plan{
 		Run: o.Run, Promotion: promo.Name,
-		StandardURL: o.Cluster.Status.Endpoint, FlashURL: o.Cluster.Status.FlashEndpoint,
+		StandardURL: o.Cluster.Status.Endpoint, FlashURL: o.Cluster.Status.FlashEndpoint, IssuerURL: o.Cluster.Spec.Auth.Issuer,
 		Buyers: o.Buyers, InFlight: o.InFlight, RushSeconds: o.RushSeconds, Seed: o.Seed,
 		MaterializeSeconds: 90, PaySeconds: 180,
 		// The pods that only seed want a whole plan, too.

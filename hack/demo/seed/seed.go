@@ -12,6 +12,7 @@ import (
 
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
+	"github.com/orderd-dev/orderd/hack/demo/outside/issuer"
 	"github.com/orderd-dev/orderd/hack/demo/plan"
 	"github.com/orderd-dev/orderd/hack/demo/shop"
 )
@@ -25,6 +26,10 @@ const (
 // writes the stock as one line. Running it again with the same plan changes nothing.
 func Fill(ctx context.Context, p plan.Plan, out io.Writer) error {
 	s := shop.NewStandard(p.StandardURL, 4)
+	ctx, err := asStaff(ctx, p)
+	if err != nil {
+		return err
+	}
 	for _, it := range p.Items {
 		err := call(ctx, func(ctx context.Context) error {
 			_, err := s.Catalog.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
@@ -58,6 +63,10 @@ func Fill(ctx context.Context, p plan.Plan, out io.Writer) error {
 // Print writes the stock of the plan's SKUs as one line.
 func Print(ctx context.Context, p plan.Plan, out io.Writer) error {
 	s := shop.NewStandard(p.StandardURL, 4)
+	ctx, err := asStaff(ctx, p)
+	if err != nil {
+		return err
+	}
 	line := plan.Line{}
 	for _, it := range p.Items {
 		stock, err := read(ctx, s, it.SKU)
@@ -70,6 +79,15 @@ func Print(ctx context.Context, p plan.Plan, out io.Writer) error {
 		return fmt.Errorf("writing the stock: %w", err)
 	}
 	return nil
+}
+
+// asStaff is a context in which calls are made by the shop's staff.
+func asStaff(ctx context.Context, p plan.Plan) (context.Context, error) {
+	tokens, err := shop.Tokens(ctx, p.IssuerURL, []issuer.Claim{{Subject: "demo-staff", Roles: []string{"catalog", "marketing", "shipping", "operations"}}})
+	if err != nil {
+		return nil, err
+	}
+	return shop.As(ctx, tokens[0]), nil
 }
 
 func read(ctx context.Context, s *shop.Standard, sku string) (plan.Stock, error) {

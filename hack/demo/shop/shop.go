@@ -29,7 +29,7 @@ type Standard struct {
 // NewStandard makes clients that open at most maxConns connections to the base URL.
 func NewStandard(baseURL string, maxConns int) *Standard {
 	httpClient := http1(maxConns)
-	client := connect.NewClient(connecthttp.NewTransport(httpClient, baseURL))
+	client := connect.NewClient(connecthttp.NewTransport(httpClient, baseURL), bearer)
 	return &Standard{
 		Catalog:  catalogv1connect.NewCatalogServiceClient(client),
 		Orders:   orderv1connect.NewOrderServiceClient(client),
@@ -66,7 +66,7 @@ func NewFlash(baseURL string, maxConns int) []flashv1connect.FlashServiceClient 
 	const binary, grpc = 16, 2
 	apps := make([]flashv1connect.FlashServiceClient, 0, binary+grpc+1)
 	add := func(httpClient *http.Client, options ...connecthttp.Option) {
-		client := connect.NewClient(connecthttp.NewTransport(httpClient, baseURL, options...))
+		client := connect.NewClient(connecthttp.NewTransport(httpClient, baseURL, options...), bearer)
 		apps = append(apps, flashv1connect.NewFlashServiceClient(client))
 	}
 	shared := http1(maxConns)

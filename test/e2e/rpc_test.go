@@ -11,11 +11,15 @@ import (
 	"net/http"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/orderd-dev/orderd/hack/demo/outside/issuer"
+	"github.com/orderd-dev/orderd/hack/demo/shop"
 )
 
 const (
@@ -36,22 +40,34 @@ type answer struct {
 }
 
 var _ = Describe("an RPC", Ordered, func() {
-	var base map[string]string
+	var (
+		base map[string]string
+		// service may act for every buyer and keep the catalog; alice and bob are buyers.
+		service, alice, bob string
+	)
 
-	BeforeAll(func() {
+	BeforeAll(func(ctx context.Context) {
 		base = map[string]string{}
 		for _, pool := range []string{"standard", "flash"} {
-			base[pool] = forward("service/" + up.Cluster.Name + "-" + pool)
+			base[pool] = forward("service/"+up.Cluster.Name+"-"+pool, 8080)
 		}
+		tokens, err := shop.Tokens(ctx, forward("service/outside", 8090), []issuer.Claim{
+			{Subject: "e2e", Roles: []string{"service"}}, {Subject: "alice", Roles: []string{"buyer"}}, {Subject: "bob", Roles: []string{"buyer"}},
+		})
+		Expect(err).NotTo(HaveOccurred())
+		service, alice, bob = tokens[0], tokens[1], tokens[2]
 	})
 
-	call := func(ctx context.Context, pool, procedure, contentType, body string) answer {
+	callAs := func(ctx context.Context, token, pool, procedure, contentType, body string) answer {
 		GinkgoHelper()
 		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, base[pool]+"/"+procedure, strings.NewReader(body))
 		Expect(err).NotTo(HaveOccurred())
 		req.Header.Set("Content-Type", contentType)
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
 		res, err := http.DefaultClient.Do(req)
 		Expect(err).NotTo(HaveOccurred())
 		defer res.Body.Close()
@@ -63,6 +79,25 @@ var _ = Describe("an RPC", Ordered, func() {
 		}
 		return a
 	}
+
+	call := func(ctx context.Context, pool, procedure, contentType, body string) answer {
+		GinkgoHelper()
+		return callAs(ctx, service, pool, procedure, contentType, body)
+	}
+
+	It("knows its callers", func(ctx context.Context) {
+		get, of := "orderd.order.v1.OrderService/GetOrder", `{"buyerId":"alice","orderId":"`+noOrderID+`"}`
+		a := callAs(ctx, "", "standard", get, jsonType, of)
+		Expect(a.status).To(Equal(http.StatusUnauthorized), a.raw)
+		Expect(a.details()).To(ContainSubstring("TOKEN_MISSING"))
+		Expect(callAs(ctx, alice+"x", "standard", get, jsonType, of).details()).To(ContainSubstring("TOKEN_INVALID"))
+		Expect(callAs(ctx, alice, "standard", get, jsonType, of).Code).To(Equal("not_found"))
+		Expect(callAs(ctx, bob, "standard", get, jsonType, of).Code).To(Equal("permission_denied"))
+		a = callAs(ctx, alice, "standard", "orderd.catalog.v1.CatalogService/UpsertSku", jsonType, `{}`)
+		Expect(a.details()).To(ContainSubstring("ROLE_MISSING"), a.raw)
+		a = callAs(ctx, "", "flash", "orderd.flash.v1.FlashService/PlaceFlashOrder", jsonType, `{}`)
+		Expect(a.status).To(Equal(http.StatusUnauthorized), a.raw)
+	})
 
 	DescribeTable("refuses a request that is not valid and names what is wrong",
 		func(ctx context.Context, pool, procedure, body, code, text string) {
@@ -142,7 +177,7 @@ var _ = Describe("an RPC", Ordered, func() {
 		a = call(ctx, "standard", orders+"PlaceOrder", jsonType, strings.Replace(place, `"1"`, `"2"`, 1))
 		Expect(a.details()).To(ContainSubstring("REQUEST_ID_REUSED"), a.raw)
 		By("not showing it to another buyer")
-		a = call(ctx, "standard", orders+"GetOrder", jsonType, `{"buyerId":"somebody-else","orderId":"`+placed.Order.OrderID+`"}`)
+		a = callAs(ctx, bob, "standard", orders+"GetOrder", jsonType, `{"orderId":"`+placed.Order.OrderID+`"}`)
 		Expect(a.Code).To(Equal("not_found"), a.raw)
 		a = call(ctx, "standard", orders+"CancelOrder", jsonType, `{"requestId":"c`+run+`","buyerId":"e2e","orderId":"`+placed.Order.OrderID+`"}`)
 		Expect(a.raw).To(ContainSubstring("ORDER_STATE_CANCELLED"))
@@ -164,12 +199,12 @@ func (a answer) details() string {
 var forwarding = regexp.MustCompile(`Forwarding from (127\.0\.0\.1:\d+)`)
 
 // forward makes a service reachable from here until the tests end and returns its base URL.
-func forward(service string) string {
+func forward(service string, port int) string {
 	GinkgoHelper()
 	// It ends with the tests, not with the node that starts it.
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, cluster.Kubectl, "--kubeconfig", cluster.Kubeconfig, "--namespace", up.Cluster.Namespace,
-		"port-forward", "--address", "127.0.0.1", service, ":8080")
+		"port-forward", "--address", "127.0.0.1", service, ":"+strconv.Itoa(port))
 	out, err := cmd.StdoutPipe()
 	Expect(err).NotTo(HaveOccurred())
 	cmd.Stderr = GinkgoWriter

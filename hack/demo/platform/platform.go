@@ -79,10 +79,33 @@ func (p *Platform) installChart(ctx context.Context, t target.Target, log *slog.
 	return err
 }
 
-// applySamples applies everything but the promotions, with the image and the database's URL of here.
+// setImage of a Deployment's containers.
+func setImage(deployment *unstructured.Unstructured, image string) error {
+	path := []string{"spec", "template", "spec", "containers"}
+	containers, found, err := unstructured.NestedSlice(deployment.Object, path...)
+	if err != nil {
+		return fmt.Errorf("reading deployment %s: %w", deployment.GetName(), err)
+	}
+	if !found {
+		return fmt.Errorf("deployment %s has no containers", deployment.GetName())
+	}
+	for _, c := range containers {
+		c.(map[string]any)["image"] = image
+	}
+	return unstructured.SetNestedSlice(deployment.Object, containers, path...)
+}
+
+// applySamples applies everything but the promotions, with the images and the database's URL of here.
 func (p *Platform) applySamples(ctx context.Context, t target.Target, samples []*unstructured.Unstructured, cluster *unstructured.Unstructured, log *slog.Logger) error {
 	if err := unstructured.SetNestedField(cluster.Object, t.Images.Orderd, "spec", "image"); err != nil {
 		return fmt.Errorf("setting the OrderCluster's image: %w", err)
+	}
+	outside, err := kube.ByKind(samples, "Deployment")
+	if err != nil {
+		return err
+	}
+	if err := setImage(outside, t.Images.Demo); err != nil {
+		return err
 	}
 	typed := &v1alpha1.OrderCluster{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(cluster.Object, typed); err != nil {

@@ -37,6 +37,6 @@ var _ = Describe("The samples", func() {
 				kinds = append(kinds, o.GetKind())
 			}
 		}
-		Expect(kinds).To(ConsistOf("Namespace", "Secret", "Secret", "Secret", "OrderCluster", "PromotionEvent"))
+		Expect(kinds).To(ConsistOf("Namespace", "Secret", "Secret", "Secret", "OrderCluster", "Service", "Deployment", "PromotionEvent"))
 	})
 })

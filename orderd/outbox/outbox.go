@@ -19,7 +19,7 @@ type Event struct {
 	OrderID uuid.UUID
 	// Version of the order after the change; with the order id it is the event's id.
 	Version int64
-	// Name is the event's token in its subject, such as placed.
+	// Name is the event's token in its subject: NameOf its payload's type.
 	Name string
 	// Payload is the protobuf event; its full name is the event's type.
 	Payload proto.Message
@@ -37,12 +37,16 @@ func Queue(b *pgx.Batch, events []Event) error {
 	var payloads [][]byte
 	var ats []time.Time
 	for _, e := range events {
+		typeName := string(e.Payload.ProtoReflect().Descriptor().FullName())
+		if want := NameOf(typeName); e.Name != want {
+			return fmt.Errorf("event %s of order %s: %s is published as %s, which consumers go by", e.Name, e.OrderID, typeName, want)
+		}
 		payload, err := proto.Marshal(e.Payload)
 		if err != nil {
 			return fmt.Errorf("event %s of order %s: %w", e.Name, e.OrderID, err)
 		}
 		buckets, versions, ids = append(buckets, lease.Bucket(e.OrderID)), append(versions, e.Version), append(ids, e.OrderID)
-		names, types = append(names, e.Name), append(types, string(e.Payload.ProtoReflect().Descriptor().FullName()))
+		names, types = append(names, e.Name), append(types, typeName)
 		payloads, ats = append(payloads, payload), append(ats, e.At)
 	}
 	b.Queue(`INSERT INTO outbox (bucket, order_id, version, event, type, payload, created_at)

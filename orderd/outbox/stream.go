@@ -3,8 +3,11 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -14,12 +17,14 @@ const (
 	Stream = "ORDER_EVENTS"
 	// subjects are order.events.<event>.<order id>.
 	subjectPrefix = "order.events."
+	// replayPrefix begins the subjects of events that one consumer gets once more: order.replays.<consumer>.<event id>.
+	replayPrefix = "order.replays."
 
 	// duplicateWindow is how long JetStream drops an event that it has already: longer than a relay
 	// can take between publishing and deleting. After it, consumers still know a duplicate by its id.
 	duplicateWindow = 10 * time.Minute
-	// retention is how long a consumer may be away without missing an event.
-	retention = 7 * 24 * time.Hour
+	// Retention is how long a consumer may be away without missing an event.
+	Retention = 7 * 24 * time.Hour
 	// maxEventBytes is far above an order of 100 lines.
 	maxEventBytes = 1 << 20
 
@@ -29,15 +34,41 @@ const (
 // EnsureStream makes the stream, or changes it to this version's settings; replicas are 1, 3 or 5.
 func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: Stream, Description: "What happened to orders, as CloudEvents.", Subjects: []string{subjectPrefix + ">"},
+		Name: Stream, Description: "What happened to orders, as CloudEvents.", Subjects: []string{subjectPrefix + ">", replayPrefix + ">"},
 		Storage: jetstream.FileStorage, Replicas: replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-		MaxAge: retention, Duplicates: duplicateWindow, MaxMsgSize: maxEventBytes, AllowAtomicPublish: true,
+		MaxAge: Retention, Duplicates: duplicateWindow, MaxMsgSize: maxEventBytes, AllowAtomicPublish: true, AllowDirect: true,
 	})
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", Stream, err)
 	}
 	return nil
 }
+
+// NameOf is an event's token in its subject, by the full name of its message: delivery_set for
+// orderd.order.v1.OrderDeliverySet.
+func NameOf(typeName string) string {
+	name := typeName[strings.LastIndexByte(typeName, '.')+1:]
+	var out strings.Builder
+	for i, r := range strings.TrimPrefix(name, "Order") {
+		if unicode.IsUpper(r) && i > 0 {
+			out.WriteByte('_')
+		}
+		out.WriteRune(unicode.ToLower(r))
+	}
+	return out.String()
+}
+
+// EventSubject is the subject of all orders' events of a type, by its full name.
+func EventSubject(typeName string) string { return subjectPrefix + NameOf(typeName) + ".*" }
+
+// OrderSubject is the subject of all events of an order.
+func OrderSubject(orderID uuid.UUID) string { return subjectPrefix + "*." + orderID.String() }
+
+// ReplaySubject is the subject at which one consumer gets an event once more.
+func ReplaySubject(consumer, eventID string) string { return replayPrefix + consumer + "." + eventID }
+
+// IsReplay tells whether a subject is one of ReplaySubject's.
+func IsReplay(subject string) bool { return strings.HasPrefix(subject, replayPrefix) }
 
 // message is the row as a CloudEvent in binary mode: attributes in headers, the protobuf event as data.
 func (r *row) message(source string) *nats.Msg {

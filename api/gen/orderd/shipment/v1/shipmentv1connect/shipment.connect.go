@@ -123,7 +123,8 @@ type ShipmentServiceClient interface {
 	// Errors: NOT_FOUND/SHIPMENT_NOT_FOUND.
 	GetShipment(context.Context, *v1.GetShipmentRequest) (*v1.GetShipmentResponse, error)
 	// Says what happened to a parcel of a carrier that tells nothing by itself, or that staff know better than the carrier does.
-	// Errors: NOT_FOUND/SHIPMENT_NOT_FOUND; RESOURCE_EXHAUSTED/TOO_MANY_EVENTS; ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// A shipment keeps its first 500 events; later ones still move it.
+	// Errors: NOT_FOUND/SHIPMENT_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED.
 	RecordShipmentEvent(context.Context, *v1.RecordShipmentEventRequest) (*v1.RecordShipmentEventResponse, error)
 	// Takes a shipment back that has not left: it ends as EXCEPTION, its units can be shipped again, and the carrier is told.
 	// Errors: NOT_FOUND/SHIPMENT_NOT_FOUND; FAILED_PRECONDITION/SHIPMENT_STATE_CONFLICT (metadata state); ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -160,7 +161,8 @@ type ShipmentServiceHandler interface {
 	// Errors: NOT_FOUND/SHIPMENT_NOT_FOUND.
 	GetShipment(context.Context, *v1.GetShipmentRequest) (*v1.GetShipmentResponse, error)
 	// Says what happened to a parcel of a carrier that tells nothing by itself, or that staff know better than the carrier does.
-	// Errors: NOT_FOUND/SHIPMENT_NOT_FOUND; RESOURCE_EXHAUSTED/TOO_MANY_EVENTS; ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// A shipment keeps its first 500 events; later ones still move it.
+	// Errors: NOT_FOUND/SHIPMENT_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED.
 	RecordShipmentEvent(context.Context, *v1.RecordShipmentEventRequest) (*v1.RecordShipmentEventResponse, error)
 	// Takes a shipment back that has not left: it ends as EXCEPTION, its units can be shipped again, and the carrier is told.
 	// Errors: NOT_FOUND/SHIPMENT_NOT_FOUND; FAILED_PRECONDITION/SHIPMENT_STATE_CONFLICT (metadata state); ALREADY_EXISTS/REQUEST_ID_REUSED.

@@ -41,6 +41,9 @@ func PolicyOf(method protoreflect.MethodDescriptor) Policy {
 	return p
 }
 
+// NamesBuyer tells whether requests have a buyer_id, which a buyer can only fill with themselves.
+func (p Policy) NamesBuyer() bool { return p.buyerID != nil }
+
 // policies remembers what PolicyOf says, by procedure: as many as are registered.
 type policies struct{ known sync.Map }
 

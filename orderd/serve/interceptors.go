@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/orderd-dev/orderd/orderd/audit"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
@@ -22,12 +23,17 @@ const overloadRetrySpread = time.Second
 
 // forApps is what stands around the RPCs for apps, from the outside in. Who calls is checked before the
 // body is decoded; whose things are meant is known after, and before the request is validated, because
-// a buyer may leave out who they are.
-func forApps(observed connect.ServerInterceptor, log *slog.Logger, c config.HTTP, guard *auth.Guard) []connect.ServerInterceptor {
-	return []connect.ServerInterceptor{
+// a buyer may leave out who they are. What staff changes is recorded last: what was refused until there
+// changes nothing. A role without audited mutations has no recorder.
+func forApps(observed connect.ServerInterceptor, log *slog.Logger, c config.HTTP, guard *auth.Guard, recorder *audit.Recorder) []connect.ServerInterceptor {
+	around := []connect.ServerInterceptor{
 		observed, explain(log), admit(c.MaxInFlight), guard.Authenticate(), bound(time.Duration(c.RequestTimeout)),
 		guard.KeepToOwn(), validate.NewServerInterceptor(),
 	}
+	if recorder != nil {
+		around = append(around, recorder.Interceptor())
+	}
+	return around
 }
 
 // forPeers is what stands around the RPCs between pods. They are not refused for load, nor asked who

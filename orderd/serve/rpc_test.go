@@ -46,7 +46,7 @@ type served struct {
 func serving(t *testing.T, c config.HTTP, log *bytes.Buffer, answer func(context.Context) error) *served {
 	t.Helper()
 	issuer, guard := newGuard(t, auth.Limits{PerSecond: 1000, Burst: 1000})
-	server := connect.NewServer(forApps(observe(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(log, nil)), c, guard)...)
+	server := connect.NewServer(forApps(observe(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(log, nil)), c, guard, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, lane{answer: answer})
 	s := httptest.NewServer(http.MaxBytesHandler(rpcMux(server, c), int64(c.MaxBodyBytes)))
 	t.Cleanup(s.Close)

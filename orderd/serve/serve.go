@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/orderd-dev/orderd/orderd/audit"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
 )
@@ -35,6 +36,8 @@ type role struct {
 	services func(*connect.Server)
 	// guard checks who calls them; set with services.
 	guard *auth.Guard
+	// recorder keeps what staff changes by them; nil if staff can change nothing by them.
+	recorder *audit.Recorder
 	// peers registers the RPCs between pods; nil if the role has none.
 	peers func(*connect.Server)
 	// handlers adds plain HTTP handlers beside the RPCs; nil if the role has none.
@@ -169,7 +172,7 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 		}
 	}
 	if r.services != nil {
-		server := connect.NewServer(forApps(observed, p.Log, c, r.guard)...)
+		server := connect.NewServer(forApps(observed, p.Log, c, r.guard, r.recorder)...)
 		r.services(server)
 		mux := rpcMux(server, c)
 		if r.handlers != nil {

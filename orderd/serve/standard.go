@@ -10,9 +10,11 @@ import (
 	"connectrpc.com/connect/v2"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/orderd-dev/orderd/api/gen/orderd/audit/v1/auditv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
+	"github.com/orderd-dev/orderd/orderd/audit"
 	"github.com/orderd-dev/orderd/orderd/catalog"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/database"
@@ -41,6 +43,10 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
+	recorder, err := audit.NewRecorder(audit.Options{Pool: pool, Clock: time.Now, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer})
+	if err != nil {
+		return nil, err
+	}
 	orders, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: p.Log, Registerer: p.registerer})
 	if err != nil {
 		return nil, err
@@ -59,11 +65,13 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	orderService := order.NewService(orders, ids, time.Duration(p.Config.Orders.PaymentTimeout))
 	return &role{
 		services: func(s *connect.Server) {
+			auditv1connect.RegisterAuditServiceHandler(s, audit.NewService(pool))
 			catalogv1connect.RegisterCatalogServiceHandler(s, catalog.NewService(pool, time.Now))
 			orderv1connect.RegisterOrderServiceHandler(s, orderService)
 			paymentv1connect.RegisterPaymentServiceHandler(s, payments)
 		},
-		guard: guard,
+		guard:    guard,
+		recorder: recorder,
 		handlers: func(mux *http.ServeMux) {
 			mux.Handle("POST /notifications/{provider}", p.plain(payment.NotificationHandler(payments)))
 			for pattern, page := range pages {

@@ -1,0 +1,135 @@
+package audit
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+	"pgregory.net/rapid"
+
+	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
+)
+
+func TestRequest(t *testing.T) {
+	long := strings.Repeat("é", 20_000)
+	tests := []struct {
+		name    string
+		msg     proto.Message
+		wantID  string
+		want    string
+		wantHas []string
+	}{
+		{
+			name: "as it is", msg: &catalogv1.AdjustStockRequest{RequestId: "morning", Sku: "a<b>&c", Delta: -2},
+			wantID: "morning", want: `{"requestId":"morning","sku":"a<b>&c","delta":"-2"}`,
+		},
+		{name: "no request id", msg: &catalogv1.GetSkuRequest{Sku: "tea"}, want: `{"sku":"tea"}`},
+		{
+			name: "a long text", msg: &catalogv1.AdjustStockRequest{RequestId: "morning", Sku: long, Delta: 1},
+			wantID: "morning", wantHas: []string{`"requestId":"morning"`, "é… 40000 bytes", `"delta":"1"`},
+		},
+		{name: "a character no database stores", msg: &catalogv1.GetSkuRequest{Sku: "\x00"}, want: `{"sku":"\u0000"}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := requestJSON(tt.msg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.want != "" && got != tt.want {
+				t.Errorf("request %s, want %s", got, tt.want)
+			}
+			for _, part := range tt.wantHas {
+				if !strings.Contains(got, part) {
+					t.Errorf("request %s does not have %s", got, part)
+				}
+			}
+			if id := requestID(tt.msg); id != tt.wantID {
+				t.Errorf("request id %q, want %q", id, tt.wantID)
+			}
+		})
+	}
+}
+
+// value is any JSON, some of it large.
+func value(t *rapid.T, depth int) any {
+	kinds := 3
+	if depth > 0 {
+		kinds = 5
+	}
+	switch rapid.IntRange(1, kinds).Draw(t, "kind") {
+	case 1:
+		return strings.Repeat(rapid.StringN(1, 3, 12).Draw(t, "text"), rapid.IntRange(0, 2000).Draw(t, "times"))
+	case 2:
+		return rapid.Float64Range(-1e9, 1e9).Draw(t, "number")
+	case 3:
+		return rapid.Bool().Draw(t, "flag")
+	case 4:
+		var list []any
+		for range rapid.IntRange(0, 12).Draw(t, "members") {
+			list = append(list, value(t, depth-1))
+		}
+		return list
+	}
+	fields := map[string]any{}
+	for range rapid.IntRange(0, 12).Draw(t, "fields") {
+		name := strings.ToValidUTF8(rapid.StringN(1, 8, 32).Draw(t, "name"), "?")
+		fields[strings.Repeat(name, rapid.IntRange(1, 500).Draw(t, "times"))] = value(t, depth-1)
+	}
+	return fields
+}
+
+func TestRequestIsBoundedJSON(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		msg, err := structpb.NewValue(value(t, 3))
+		if err != nil {
+			t.Skip("not a text that protobuf takes")
+		}
+		got, err := requestJSON(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) > maxRequestBytes || !utf8.ValidString(got) || !json.Valid([]byte(got)) {
+			t.Fatalf("%d bytes, of them valid JSON: %t", len(got), json.Valid([]byte(got)))
+		}
+	})
+}
+
+func TestWhatIsTooLargeEvenShortened(t *testing.T) {
+	deep := any("x")
+	for range 4000 {
+		deep = []any{deep, strings.Repeat("y", 40)}
+	}
+	msg, err := structpb.NewValue(deep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := requestJSON(msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) > 64 || !json.Valid([]byte(got)) {
+		t.Errorf("request %s, want only its size", got)
+	}
+}
+
+func FuzzPageToken(f *testing.F) {
+	f.Add(pageToken(newest()))
+	f.Add("")
+	f.Add("AAAA")
+	f.Fuzz(func(t *testing.T, token string) {
+		p, ok := parsePageToken(token)
+		if !ok {
+			return
+		}
+		if p.at.After(newest().at) || p.at.Year() < 1970 {
+			t.Fatalf("%q is at %s", token, p.at)
+		}
+		if again, ok := parsePageToken(pageToken(p)); !ok || again != p {
+			t.Fatalf("%+v came back as %+v", p, again)
+		}
+	})
+}

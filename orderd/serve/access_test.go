@@ -1,0 +1,378 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
+	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
+	"github.com/orderd-dev/orderd/orderd/auth"
+	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/test/testauth"
+)
+
+// counter tells which buyer a request is for, and who asks.
+type counter struct {
+	flashv1connect.UnimplementedFlashServiceHandler
+	catalogv1connect.UnimplementedCatalogServiceHandler
+	flashv1connect.UnimplementedPeerServiceHandler
+}
+
+func (counter) PlaceFlashOrder(_ context.Context, r *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
+	return &flashv1.PlaceFlashOrderResponse{OrderId: "for " + r.GetBuyerId()}, nil
+}
+
+func (counter) GetFlashOrder(_ context.Context, r *flashv1.GetFlashOrderRequest) (*flashv1.GetFlashOrderResponse, error) {
+	return &flashv1.GetFlashOrderResponse{OrderId: "for " + r.GetBuyerId()}, nil
+}
+
+func (counter) GetPromotion(ctx context.Context, _ *flashv1.GetPromotionRequest) (*flashv1.GetPromotionResponse, error) {
+	if c, ok := auth.CallerFrom(ctx); ok {
+		return nil, rpcerr.New(connect.CodeInternal, "CALLER", "a public RPC has no caller, not "+c.Subject)
+	}
+	return &flashv1.GetPromotionResponse{}, nil
+}
+
+func (counter) GetSku(ctx context.Context, _ *catalogv1.GetSkuRequest) (*catalogv1.GetSkuResponse, error) {
+	c, _ := auth.CallerFrom(ctx)
+	return &catalogv1.GetSkuResponse{Sku: &catalogv1.Sku{Title: c.Subject + " as " + c.Acting.String()}}, nil
+}
+
+// counting serves counters behind all that stands around RPCs for apps.
+func counting(t *testing.T, limits auth.Limits) (*testauth.Issuer, *httptest.Server) {
+	t.Helper()
+	issuer, guard := newGuard(t, limits)
+	c := config.Default().HTTP
+	server := connect.NewServer(forApps(observe(prometheus.NewRegistry()), slog.New(slog.DiscardHandler), c, guard, nil)...)
+	flashv1connect.RegisterFlashServiceHandler(server, counter{})
+	catalogv1connect.RegisterCatalogServiceHandler(server, counter{})
+	// It has no access option: it is between pods, and not served to apps.
+	flashv1connect.RegisterPeerServiceHandler(server, counter{})
+	s := httptest.NewUnstartedServer(rpcMux(server, c))
+	// gRPC needs HTTP/2, which Go's clients speak by themselves only over TLS.
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return issuer, s
+}
+
+const (
+	placing   = "/orderd.flash.v1.FlashService/PlaceFlashOrder"
+	looking   = "/orderd.flash.v1.FlashService/GetFlashOrder"
+	promotion = "/orderd.flash.v1.FlashService/GetPromotion"
+	adjusting = "/orderd.catalog.v1.CatalogService/AdjustStock"
+	goods     = "/orderd.catalog.v1.CatalogService/GetSku"
+	releasing = "/orderd.flash.v1.PeerService/Release"
+)
+
+// orderOf is a buyer's order of one unit; it does not say whose if buyer is empty.
+func orderOf(buyer string) string {
+	fields := map[string]any{"promotion": "sale", "requestId": "r", "items": []any{map[string]any{"sku": "A", "quantity": "1"}}}
+	if buyer != "" {
+		fields["buyerId"] = buyer
+	}
+	raw, _ := json.Marshal(fields)
+	return string(raw)
+}
+
+func TestWhoMayCall(t *testing.T) {
+	issuer, s := counting(t, auth.Limits{PerSecond: 1000, Burst: 1000})
+	old := issuer.Claims("ann", "buyer")
+	old["exp"] = time.Now().Add(-time.Hour).Unix()
+	const broken = `{"promotion":`
+	tests := []struct {
+		name          string
+		authorization []string
+		path, body    string
+		wantStatus    int
+		wantBody      []string
+		wantChallenge string
+	}{
+		{name: "a buyer for themselves", authorization: bearer(issuer.Token("ann", "buyer")), path: placing, body: orderOf("ann"), wantStatus: 200, wantBody: []string{"for ann"}},
+		{name: "a buyer who need not say who they are", authorization: bearer(issuer.Token("ann", "buyer")), path: placing, body: orderOf(""), wantStatus: 200, wantBody: []string{"for ann"}},
+		{name: "a guest", authorization: bearer(issuer.Guest("guest-1")), path: placing, body: orderOf(""), wantStatus: 200, wantBody: []string{"for guest-1"}},
+		{
+			name: "a buyer for another", authorization: bearer(issuer.Token("ann", "buyer")), path: placing, body: orderOf("bob"),
+			wantStatus: 403, wantBody: []string{"permission_denied", "OTHER_BUYER", "buyer_id"},
+		},
+		{
+			name: "a buyer for another, and staff elsewhere", authorization: bearer(issuer.Token("ann", "buyer", "returns")), path: placing, body: orderOf("bob"),
+			wantStatus: 403, wantBody: []string{"OTHER_BUYER"},
+		},
+		{
+			name: "a request that is for another and not valid either", authorization: bearer(issuer.Token("ann", "buyer")), path: looking, body: `{"buyerId":"bob"}`,
+			wantStatus: 403, wantBody: []string{"OTHER_BUYER"},
+		},
+		{name: "a service for a buyer", authorization: bearer(issuer.Token("backend", "service")), path: placing, body: orderOf("bob"), wantStatus: 200, wantBody: []string{"for bob"}},
+		{name: "a service that is a buyer too", authorization: bearer(issuer.Token("backend", "service", "buyer")), path: placing, body: orderOf("bob"), wantStatus: 200, wantBody: []string{"for bob"}},
+		{
+			name: "a service that does not say for whom", authorization: bearer(issuer.Token("backend", "service")), path: placing, body: orderOf(""),
+			wantStatus: 400, wantBody: []string{"invalid_argument", "INVALID_REQUEST", "buyer_id"},
+		},
+		{name: "an RPC that names no buyer", authorization: bearer(issuer.Token("ann", "buyer")), path: goods, body: `{"sku":"tea"}`, wantStatus: 200, wantBody: []string{"ann as buyer"}},
+		{name: "staff", authorization: bearer(issuer.Token("carol", "catalog", "returns")), path: goods, body: `{"sku":"tea"}`, wantStatus: 200, wantBody: []string{"carol as catalog"}},
+
+		// None of these bodies is decoded.
+		{
+			name: "no token", path: placing, body: broken, wantStatus: 401, wantBody: []string{"unauthenticated", "TOKEN_MISSING"}, wantChallenge: "Bearer",
+		},
+		{
+			name: "no JWT", authorization: []string{"Bearer x"}, path: placing, body: broken,
+			wantStatus: 401, wantBody: []string{"unauthenticated", "TOKEN_INVALID"}, wantChallenge: `Bearer error="invalid_token"`,
+		},
+		{
+			name: "another scheme", authorization: []string{"Basic YTpi"}, path: placing, body: broken,
+			wantStatus: 401, wantBody: []string{"TOKEN_INVALID"}, wantChallenge: `Bearer error="invalid_token"`,
+		},
+		{
+			name: "two tokens", authorization: append(bearer(issuer.Token("ann", "buyer")), bearer(issuer.Token("bob", "buyer"))...), path: placing, body: broken,
+			wantStatus: 401, wantBody: []string{"TOKEN_INVALID"}, wantChallenge: `Bearer error="invalid_token"`,
+		},
+		{
+			name: "an old token", authorization: bearer(issuer.Sign(old)), path: placing, body: broken,
+			wantStatus: 401, wantBody: []string{"unauthenticated", "TOKEN_EXPIRED"}, wantChallenge: `Bearer error="invalid_token"`,
+		},
+		{
+			name: "a buyer at the staff's desk", authorization: bearer(issuer.Token("ann", "buyer")), path: adjusting, body: broken,
+			wantStatus: 403, wantBody: []string{"permission_denied", "ROLE_MISSING", "service,catalog"},
+		},
+		{
+			name: "staff of another desk", authorization: bearer(issuer.Token("rita", "returns", "operations")), path: adjusting, body: broken,
+			wantStatus: 403, wantBody: []string{"ROLE_MISSING"},
+		},
+		{name: "staff as a buyer", authorization: bearer(issuer.Token("carol", "catalog")), path: placing, body: broken, wantStatus: 403, wantBody: []string{"ROLE_MISSING", "buyer,service"}},
+		{name: "nobody in particular", authorization: bearer(issuer.Token("dan")), path: placing, body: broken, wantStatus: 403, wantBody: []string{"ROLE_MISSING"}},
+		{
+			name: "an RPC that says of nobody that they may call it", path: releasing, body: broken,
+			authorization: bearer(issuer.Token("root", auth.RolesOf(everyRole()...).Names()...)), wantStatus: 403, wantBody: []string{"ROLE_MISSING"},
+		},
+
+		{name: "the public", path: promotion, body: `{"promotion":"sale"}`, wantStatus: 200},
+		{name: "the public with a token that is no good", authorization: []string{"Bearer x"}, path: promotion, body: `{"promotion":"sale"}`, wantStatus: 200},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			status, header, body := post(t, s, tt.authorization, tt.path, tt.body)
+			if status != tt.wantStatus || header.Get("WWW-Authenticate") != tt.wantChallenge {
+				t.Errorf("status %d, challenge %q; want %d, %q; body %s", status, header.Get("WWW-Authenticate"), tt.wantStatus, tt.wantChallenge, body)
+			}
+			text := string(body)
+			if status != http.StatusOK {
+				text += decodeDetails(t, body)
+			}
+			for _, want := range tt.wantBody {
+				if !strings.Contains(text, want) {
+					t.Errorf("body %s does not say %s", text, want)
+				}
+			}
+		})
+	}
+}
+
+func bearer(token string) []string { return []string{"Bearer " + token} }
+
+func everyRole() []accessv1.Role {
+	var all []accessv1.Role
+	for value := range accessv1.Role_name {
+		all = append(all, accessv1.Role(value))
+	}
+	return all
+}
+
+func post(t *testing.T, s *httptest.Server, authorization []string, path, body string) (int, http.Header, []byte) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	for _, value := range authorization {
+		request.Header.Add("Authorization", value)
+	}
+	return do(t, s, request)
+}
+
+func do(t *testing.T, s *httptest.Server, request *http.Request) (int, http.Header, []byte) {
+	t.Helper()
+	response, err := s.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	raw, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, response.Header, raw
+}
+
+// A question may be asked by GET, whose message is in the URL.
+func TestQuestionsByGet(t *testing.T) {
+	issuer, s := counting(t, auth.Limits{PerSecond: 1000, Burst: 1000})
+	message := `{"promotion":"sale","requestId":"r","buyerId":"bob"}`
+	for subject, want := range map[string]int{"bob": http.StatusOK, "ann": http.StatusForbidden, "": http.StatusUnauthorized} {
+		query := url.Values{"connect": {"v1"}, "encoding": {"json"}, "message": {message}}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+looking+"?"+query.Encode(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if subject != "" {
+			request.Header.Set("Authorization", "Bearer "+issuer.Token(subject, "buyer"))
+		}
+		if status, _, body := do(t, s, request); status != want {
+			t.Errorf("%q asks for bob's order: status %d, want %d; body %s", subject, status, want, body)
+		}
+	}
+}
+
+func TestProtocols(t *testing.T) {
+	issuer, s := counting(t, auth.Limits{PerSecond: 1000, Burst: 1000})
+	for name, options := range map[string][]connecthttp.Option{"Connect": nil, "gRPC": {connecthttp.WithGRPC()}, "gRPC-Web": {connecthttp.WithGRPCWeb()}} {
+		call := func(token string) error {
+			transport := connecthttp.NewTransport(s.Client(), s.URL, options...)
+			c := flashv1connect.NewFlashServiceClient(connect.NewClient(transport, testauth.Bearer(token)))
+			_, err := c.PlaceFlashOrder(t.Context(), &flashv1.PlaceFlashOrderRequest{
+				Promotion: "sale", RequestId: "r", Items: []*flashv1.FlashOrderItem{{Sku: "A", Quantity: 1}},
+			})
+			return err
+		}
+		if err := call(issuer.Token("ann", "buyer")); err != nil {
+			t.Errorf("%s, a buyer: %v", name, err)
+		}
+		if err := call(""); connect.CodeOf(err) != connect.CodeUnauthenticated || rpcerr.Reason(err) != "TOKEN_MISSING" {
+			t.Errorf("%s, no token: %v, want UNAUTHENTICATED/TOKEN_MISSING", name, err)
+		}
+	}
+}
+
+func TestTooManyRequestsOfOneCaller(t *testing.T) {
+	// More fall due while this runs, but not many.
+	issuer, s := counting(t, auth.Limits{PerSecond: 1, Burst: 3})
+	ann, bob, backend := bearer(issuer.Token("ann", "buyer")), bearer(issuer.Token("bob", "buyer")), bearer(issuer.Token("ann", "service"))
+	refused := 0
+	for range 20 {
+		// Not decoded where it is refused.
+		if status, _, body := post(t, s, ann, placing, `{"promotion":`); status == http.StatusTooManyRequests {
+			refused++
+			if text := string(body) + decodeDetails(t, body); !strings.Contains(text, "RATE_LIMITED") || !strings.Contains(text, "google.rpc.RetryInfo") {
+				t.Errorf("body %s, want RATE_LIMITED with a delay", text)
+			}
+		}
+	}
+	if refused < 10 {
+		t.Errorf("%d of 20 requests refused, want most", refused)
+	}
+	if status, _, body := post(t, s, bob, placing, orderOf("")); status != http.StatusOK {
+		t.Errorf("another buyer: %d %s", status, body)
+	}
+	for range 20 {
+		if status, _, body := post(t, s, backend, placing, orderOf("bob")); status != http.StatusOK {
+			t.Errorf("a service: %d %s", status, body)
+		}
+	}
+}
+
+// rpcs are orderd's, of every proto that this binary has, but those between pods.
+func rpcs() []protoreflect.MethodDescriptor {
+	var all []protoreflect.MethodDescriptor
+	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		if !strings.HasPrefix(string(file.Package()), "orderd.") {
+			return true
+		}
+		for i := range file.Services().Len() {
+			service := file.Services().Get(i)
+			if service.FullName() == "orderd.flash.v1.PeerService" {
+				continue
+			}
+			for j := range service.Methods().Len() {
+				all = append(all, service.Methods().Get(j))
+			}
+		}
+		return true
+	})
+	return all
+}
+
+// An RPC says who may call it and whether it changes anything, and staff change things by unary calls, which
+// the audit records.
+func TestEveryRPCSaysWhoMayCallIt(t *testing.T) {
+	all := rpcs()
+	if len(all) < 10 {
+		t.Fatalf("%d RPCs found", len(all))
+	}
+	for _, m := range all {
+		policy := auth.PolicyOf(m)
+		if policy.Roles == 0 && !policy.Public {
+			t.Errorf("%s can be called by nobody: it lacks the option orderd.access.v1.access", m.FullName())
+		}
+		if policy.Roles != 0 && policy.Public {
+			t.Errorf("%s is public and names roles", m.FullName())
+		}
+		options, ok := m.Options().(*descriptorpb.MethodOptions)
+		if !ok || options.GetIdempotencyLevel() == descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN {
+			t.Errorf("%s lacks the option idempotency_level", m.FullName())
+		}
+		if policy.Public && policy.Mutation {
+			t.Errorf("%s is a mutation that anybody may make", m.FullName())
+		}
+		if policy.Mutation && m.IsStreamingClient() {
+			t.Errorf("%s is a mutation of several requests, of which the audit would keep the first", m.FullName())
+		}
+	}
+}
+
+// A buyer reaches only what is theirs because requests name the buyer. These say nothing of any buyer.
+func TestEveryRPCForBuyersNamesTheBuyer(t *testing.T) {
+	ofNobody := []protoreflect.FullName{
+		"orderd.catalog.v1.CatalogService.GetSku",
+		"orderd.catalog.v1.CatalogService.ListSkus",
+	}
+	for _, m := range rpcs() {
+		policy := auth.PolicyOf(m)
+		named := m.Input().Fields().ByName("buyer_id") != nil
+		if policy.Roles.Has(accessv1.Role_ROLE_BUYER) && policy.NamesBuyer() != named {
+			t.Errorf("%s: buyer_id is not a string", m.FullName())
+		}
+		if policy.Roles.Has(accessv1.Role_ROLE_BUYER) && !named && !slices.Contains(ofNobody, m.FullName()) {
+			t.Errorf("%s is for buyers, and its request has no top-level buyer_id", m.FullName())
+		}
+	}
+}
+
+// The flash role has no database, and so no audit.
+func TestStaffChangeNothingInTheFlashLane(t *testing.T) {
+	for _, m := range rpcs() {
+		policy := auth.PolicyOf(m)
+		if m.Parent().FullName() == "orderd.flash.v1.FlashService" && policy.Mutation && policy.Roles&auth.StaffRoles != 0 {
+			t.Errorf("%s changes something for staff where there is no audit", m.FullName())
+		}
+	}
+}
+
+func TestRoleNames(t *testing.T) {
+	want := []string{"buyer", "service", "catalog", "returns", "shipping", "marketing", "reports", "operations"}
+	if diff := cmp.Diff(want, auth.RolesOf(everyRole()...).Names()); diff != "" {
+		t.Errorf("names of roles in tokens (-want +got):\n%s", diff)
+	}
+}

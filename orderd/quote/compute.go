@@ -6,8 +6,10 @@ import (
 	"connectrpc.com/connect/v2"
 
 	"github.com/orderd-dev/orderd/orderd/catalog"
+	"github.com/orderd-dev/orderd/orderd/freight"
 	"github.com/orderd-dev/orderd/orderd/money"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/tax"
 )
 
 // Compute works out what the input costs by the facts that were loaded for it. It reads nothing and
@@ -17,8 +19,30 @@ func (f *Facts) Compute(in Input, now time.Time) (*Quote, error) {
 	if err := f.goods(q, in.Lines); err != nil {
 		return nil, err
 	}
-	q.Total = q.Goods
-	return q, nil
+	if err := f.address(q, in); err != nil {
+		return nil, err
+	}
+	// Coupons that take something off the goods come before the freight, which may depend on what the goods cost then, and
+	// coupons that take something off the freight after it.
+	discounts, err := f.discounts(q, in, now)
+	if err != nil {
+		return nil, err
+	}
+	for i := range q.Lines {
+		q.Lines[i].Discount = discounts[i]
+		q.Discount += discounts[i]
+	}
+	offer, err := f.delivery(q, in)
+	if err != nil {
+		return nil, err
+	}
+	off, err := f.applyCoupons(q, in, offer.Freight, now)
+	if err != nil {
+		return nil, err
+	}
+	q.Freight = offer.Freight - off
+	f.shareFreight(q, offer.ChargeBy)
+	return q, f.finish(q)
 }
 
 // goods makes the quote's lines from the SKUs.
@@ -43,6 +67,38 @@ func (f *Facts) goods(q *Quote, lines []Line) error {
 			return tooLarge()
 		}
 		q.Lines[i] = QuotedLine{SKU: sku.SKU, Title: sku.Title, Quantity: l.Quantity, UnitPrice: sku.UnitPrice, Amount: amount}
+	}
+	return nil
+}
+
+// shareFreight divides the freight over the lines by what it was charged by; evenly if none of them has any of that.
+func (f *Facts) shareFreight(q *Quote, by freight.ChargeBy) {
+	weights := make([]int64, len(q.Lines))
+	for i, l := range q.Lines {
+		switch by {
+		case freight.ByWeight:
+			weights[i] = f.skus[l.SKU].WeightGrams * l.Quantity
+		case freight.ByPiece:
+			weights[i] = l.Quantity
+		default:
+			weights[i] = l.Amount - l.Discount
+		}
+	}
+	for i, share := range money.Split(q.Freight, weights) {
+		q.Lines[i].Freight = share
+	}
+}
+
+// finish sums up what is paid and the tax in it.
+func (f *Facts) finish(q *Quote) error {
+	var fits bool
+	if q.Total, fits = money.Add(q.Goods-q.Discount, q.Freight); !fits {
+		return tooLarge()
+	}
+	for i := range q.Lines {
+		l := &q.Lines[i]
+		l.Tax = tax.Included(l.Total(), f.rates[f.skus[l.SKU].TaxClass])
+		q.Tax += l.Tax
 	}
 	return nil
 }

@@ -16,9 +16,12 @@ type Input struct {
 	// Lines have different SKUs.
 	Lines []Line
 	// Delivery is nil for goods without one: they have no freight and no address.
-	Delivery  *Delivery
+	Delivery *Delivery
+	// CouponIDs are to be used: all of them, or there is no quote.
 	CouponIDs []uuid.UUID
-	Invoice   *quotev1.Invoice
+	// AllCoupons asks also what the buyer's other coupons would do.
+	AllCoupons bool
+	Invoice    *quotev1.Invoice
 }
 
 // Line is a number of units of a SKU.
@@ -48,7 +51,8 @@ type Quote struct {
 	// CouponIDs are those that are applied.
 	CouponIDs []uuid.UUID
 	Invoice   *quotev1.Invoice
-	// Coupons are all that the buyer has, those that can be used here first.
+	// Coupons are those of the input and, if it asks for them, all others that the buyer has: those that can be used here
+	// first.
 	Coupons []QuotedCoupon
 	// Deliveries are the methods there are for the address.
 	Deliveries []QuotedDelivery

@@ -1,0 +1,77 @@
+package freight
+
+import (
+	"encoding/base64"
+	"regexp"
+
+	"connectrpc.com/connect/v2"
+
+	freightv1 "github.com/orderd-dev/orderd/api/gen/orderd/freight/v1"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+const defaultPageSize = 10
+
+// templateName is what a template's name looks like, as the API has it.
+var templateName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+
+// templateOf reads a validated template. Two regions that differ only in case or blanks at their ends would be the
+// same one to Charge.
+func templateOf(in *freightv1.FreightTemplate) (Template, error) {
+	t := Template{Name: in.GetName(), Currency: in.GetCurrency(), ChargeBy: chargeByOf(in.GetChargeBy())}
+	seen := map[Place]bool{}
+	for _, r := range in.GetRules() {
+		place := Place{Country: r.GetCountry(), Region: regionKey(r.GetRegion())}
+		if seen[place] {
+			return Template{}, rpcerr.New(connect.CodeInvalidArgument, "INVALID_REQUEST", "a region may stand in one rule only",
+				"field", "template.rules", "country", r.GetCountry(), "region", r.GetRegion())
+		}
+		seen[place] = true
+		t.Rules = append(t.Rules, Rule{
+			Country: r.GetCountry(), Region: r.GetRegion(), NotDeliverable: r.GetNotDeliverable(),
+			FirstUnits: r.GetFirstUnits(), FirstCharge: r.GetFirstCharge(),
+			AdditionalUnits: r.GetAdditionalUnits(), AdditionalCharge: r.GetAdditionalCharge(), FreeFrom: r.FreeFrom,
+		})
+	}
+	return t, nil
+}
+
+func (t *Template) proto() *freightv1.FreightTemplate {
+	out := &freightv1.FreightTemplate{Name: t.Name, Currency: t.Currency, ChargeBy: t.ChargeBy.proto()}
+	for _, r := range t.Rules {
+		out.Rules = append(out.Rules, &freightv1.FreightRule{
+			Country: r.Country, Region: r.Region, NotDeliverable: r.NotDeliverable, FirstUnits: r.FirstUnits, FirstCharge: r.FirstCharge,
+			AdditionalUnits: r.AdditionalUnits, AdditionalCharge: r.AdditionalCharge, FreeFrom: r.FreeFrom,
+		})
+	}
+	return out
+}
+
+func chargeByOf(in freightv1.ChargeBy) ChargeBy {
+	switch in {
+	case freightv1.ChargeBy_CHARGE_BY_WEIGHT:
+		return ByWeight
+	case freightv1.ChargeBy_CHARGE_BY_PIECE:
+		return ByPiece
+	}
+	return ByOrderValue
+}
+
+func (c ChargeBy) proto() freightv1.ChargeBy {
+	return freightv1.ChargeBy(freightv1.ChargeBy_value["CHARGE_BY_"+string(c)])
+}
+
+// pageToken names the last template of a page.
+func pageToken(last string) string { return base64.RawURLEncoding.EncodeToString([]byte(last)) }
+
+// parsePageToken takes only what pageToken made; empty is the first page.
+func parsePageToken(token string) (string, error) {
+	if token == "" {
+		return "", nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || !templateName.Match(raw) {
+		return "", rpcerr.New(connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN", "page_token is not from an answer to ListFreightTemplates", "field", "page_token")
+	}
+	return string(raw), nil
+}

@@ -51,7 +51,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	providers, pages, err := p.providers()
+	providers, pages, err := p.providers(pool)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,14 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	orderService := order.NewService(orders, ids, time.Duration(p.Config.Orders.PaymentTimeout))
+	tokens, err := p.quoteTokens()
+	if err != nil {
+		return nil, err
+	}
+	orderService := order.NewService(order.ServiceOptions{
+		Store: orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.Config.Orders.PaymentTimeout),
+		MaxBatch: p.Config.Orders.PlaceBatch, Random: random(),
+	})
 	return &role{
 		services: func(s *connect.Server) {
 			auditv1connect.RegisterAuditServiceHandler(s, audit.NewService(pool))
@@ -86,7 +93,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 }
 
 // providers are the configured payment providers, and the pages that they serve here themselves.
-func (p *pod) providers() ([]payment.Provider, map[string]http.Handler, error) {
+func (p *pod) providers(pool *pgxpool.Pool) ([]payment.Provider, map[string]http.Handler, error) {
 	var providers []payment.Provider
 	pages := map[string]http.Handler{}
 	for i, c := range p.Config.Payments {
@@ -98,7 +105,7 @@ func (p *pod) providers() ([]payment.Provider, map[string]http.Handler, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s.secretFile: %w", field, err)
 		}
-		box, err := sandbox.New(sandbox.Options{Key: []byte(key), Merchant: p.Config.Cluster, PublicURL: c.PublicURL, Clock: time.Now})
+		box, err := sandbox.New(sandbox.Options{Pool: pool, Key: []byte(key), Merchant: p.Config.Cluster, PublicURL: c.PublicURL, Clock: time.Now})
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", field, err)
 		}

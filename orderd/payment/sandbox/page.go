@@ -41,8 +41,8 @@ type HandlerOptions struct {
 }
 
 // Handler is the sandbox's page: POST /sandbox/pay?token=… pays, and answers 200 once the notification
-// was taken. 400: the token is not one of ours. 410: its time is over. 502: the notification
-// was not taken after several attempts; posting again repeats the same one. 503: too many pay at once.
+// was taken. 400: the token is not one of ours. 410: its time is over, or it was closed. 502: the notification
+// was not taken after several attempts; posting again repeats the same one. 503: too many pay at once, or the database is away.
 func Handler(o HandlerOptions) (http.Handler, error) {
 	if u, err := url.Parse(o.NotifyURL); err != nil || u.Host == "" {
 		return nil, errors.New("sandbox: notifyURL is not an absolute URL")
@@ -97,6 +97,19 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A buyer who closes the page after paying has paid.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), pageTimeout)
 	defer cancel()
+	paid, err := p.sandbox.record(ctx, entry{
+		PaymentID: t.PaymentID, State: statePaid, TransactionID: transactionID(t.PaymentID), Amount: t.Amount, Currency: t.Currency, At: p.sandbox.now(),
+	})
+	switch {
+	case err != nil:
+		p.log.Warn("sandbox: the payment was not written", "payment", t.PaymentID, "error", err)
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "not paid; post again", http.StatusServiceUnavailable)
+		return
+	case paid.State != statePaid:
+		http.Error(w, "the payment was closed", http.StatusGone)
+		return
+	}
 	if err := p.notify(ctx, t); err != nil {
 		p.log.Warn("sandbox: the notification was not taken", "payment", t.PaymentID, "error", err)
 		http.Error(w, "paid, but the shop does not know yet; post again", http.StatusBadGateway)
@@ -109,8 +122,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // notify sends the notification until it is taken or must not be sent again.
 func (p *page) notify(ctx context.Context, t ticket) error {
 	raw, err := json.Marshal(body{
-		// A payment is paid once, so its id names what happened.
-		TransactionID: "sandbox-" + t.PaymentID.String(), PaymentID: t.PaymentID, Merchant: p.sandbox.merchant,
+		TransactionID: transactionID(t.PaymentID), PaymentID: t.PaymentID, Merchant: p.sandbox.merchant,
 		Amount: t.Amount, Currency: t.Currency, Status: statusSuccess,
 	})
 	if err != nil {

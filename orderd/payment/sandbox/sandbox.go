@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderd-dev/orderd/orderd/payment"
 )
@@ -47,11 +48,14 @@ type Options struct {
 	Merchant string
 	// PublicURL is the OrderCluster's base URL as a buyer's app sees it.
 	PublicURL string
-	Clock     func() time.Time
+	// Pool is where the sandbox remembers what was paid, closed and refunded.
+	Pool  *pgxpool.Pool
+	Clock func() time.Time
 }
 
-// Sandbox is the provider. It keeps no state: what the page must know is in its token.
+// Sandbox is the provider. What its page must know is in a token; what happened is in a table of its own.
 type Sandbox struct {
+	pool     *pgxpool.Pool
 	key      []byte
 	merchant string
 	public   string
@@ -68,11 +72,33 @@ func New(o Options) (*Sandbox, error) {
 	if u, err := url.Parse(o.PublicURL); err != nil || u.Host == "" {
 		return nil, errors.New("sandbox: publicURL is not an absolute URL")
 	}
-	return &Sandbox{key: o.Key, merchant: o.Merchant, public: strings.TrimSuffix(o.PublicURL, "/"), now: o.Clock}, nil
+	if o.Pool == nil {
+		return nil, errors.New("sandbox: there is no database")
+	}
+	return &Sandbox{pool: o.Pool, key: o.Key, merchant: o.Merchant, public: strings.TrimSuffix(o.PublicURL, "/"), now: o.Clock}, nil
 }
 
 // Name is sandbox.
 func (s *Sandbox) Name() string { return Name }
+
+// The methods: one of each kind, all with the same page behind them.
+const (
+	methodPage = "page"
+	methodQR   = "qr"
+	methodSDK  = "sdk"
+)
+
+// SDKPayURL is the key of the pay page's URL in the parameters of the method sdk.
+const SDKPayURL = "pay_url"
+
+// Methods are one of each kind, for every currency.
+func (s *Sandbox) Methods() []payment.Method {
+	return []payment.Method{
+		{Name: methodPage, Title: "Sandbox", Kind: payment.MethodRedirect},
+		{Name: methodQR, Title: "Sandbox QR code", Kind: payment.MethodQR},
+		{Name: methodSDK, Title: "Sandbox in the app", Kind: payment.MethodSDK},
+	}
+}
 
 // Create answers with the pay page's URL; the same for the same charge.
 func (s *Sandbox) Create(_ context.Context, c payment.Charge) (payment.Session, error) {
@@ -80,7 +106,16 @@ func (s *Sandbox) Create(_ context.Context, c payment.Charge) (payment.Session, 
 	if err != nil {
 		return payment.Session{}, err
 	}
-	return payment.Session{RedirectURL: s.public + "/sandbox/pay?token=" + token}, nil
+	page := s.public + "/sandbox/pay?token=" + token
+	switch c.Method {
+	case methodPage, "":
+		return payment.Session{RedirectURL: page}, nil
+	case methodQR:
+		return payment.Session{QRCode: page}, nil
+	case methodSDK:
+		return payment.Session{SDKParams: map[string]string{SDKPayURL: page}}, nil
+	}
+	return payment.Session{}, &payment.RefusedError{Reason: "METHOD_UNKNOWN"}
 }
 
 // ticket is what the pay page must know.
@@ -130,10 +165,11 @@ func (s *Sandbox) mac(purpose string, parts ...[]byte) []byte {
 	return m.Sum(nil)
 }
 
-// body is a notification's.
+// body is a notification's. One with a refund id is of a refund.
 type body struct {
 	TransactionID string    `json:"transaction_id"`
 	PaymentID     uuid.UUID `json:"payment_id"`
+	RefundID      uuid.UUID `json:"refund_id,omitzero"`
 	Merchant      string    `json:"merchant"`
 	Amount        int64     `json:"amount"`
 	Currency      string    `json:"currency"`
@@ -165,15 +201,19 @@ func (s *Sandbox) ParseNotification(header http.Header, raw []byte, now time.Tim
 	}
 	switch {
 	case b.Merchant != s.merchant:
-		return payment.Notification{}, &payment.NotificationError{Reason: "MERCHANT_WRONG"}
+		return payment.Notification{}, &payment.NotificationError{Reason: payment.ReasonMerchantWrong}
 	case b.TransactionID == "" || len(b.TransactionID) > maxTransactionIDBytes || b.PaymentID == uuid.Nil ||
 		(b.Status != statusSuccess && b.Status != statusFailed):
 		return payment.Notification{}, &payment.NotificationError{Reason: "MALFORMED"}
 	}
-	return payment.Notification{
-		TransactionID: b.TransactionID, PaymentID: b.PaymentID, Amount: b.Amount, Currency: b.Currency,
+	n := payment.Notification{
+		Kind: payment.KindPayment, TransactionID: b.TransactionID, PaymentID: b.PaymentID, Amount: b.Amount, Currency: b.Currency,
 		Success: b.Status == statusSuccess, Raw: raw,
-	}, nil
+	}
+	if b.RefundID != uuid.Nil {
+		n.Kind, n.RefundID = payment.KindRefund, b.RefundID
+	}
+	return n, nil
 }
 
 func parseSignature(header string) (stamp string, mac []byte, ok bool) {

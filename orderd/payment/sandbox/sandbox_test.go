@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"pgregory.net/rapid"
 
 	"github.com/orderd-dev/orderd/orderd/payment"
@@ -19,7 +20,13 @@ import (
 
 func testSandbox(t testing.TB, key string) *Sandbox {
 	t.Helper()
-	s, err := New(Options{Key: []byte(key), Merchant: "shop/main", PublicURL: "https://shop.example/base/", Clock: func() time.Time { return time.Unix(1_800_000_000, 0) }})
+	// Connects when it is first used, which these tests never do.
+	pool, err := pgxpool.New(context.Background(), "postgres://127.0.0.1:1/none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	s, err := New(Options{Pool: pool, Key: []byte(key), Merchant: "shop/main", PublicURL: "https://shop.example/base/", Clock: func() time.Time { return time.Unix(1_800_000_000, 0) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,6 +39,7 @@ func TestNewRefuses(t *testing.T) {
 	for name, o := range map[string]Options{
 		"a short key":    {Key: []byte("short"), PublicURL: "https://shop.example"},
 		"a relative URL": {Key: []byte(testKey), PublicURL: "/pay"},
+		"no database":    {Key: []byte(testKey), PublicURL: "https://shop.example"},
 	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s was taken", name)
@@ -51,7 +59,7 @@ func TestTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		again, err := ours.Create(context.Background(), c)
-		if err != nil || again != session {
+		if err != nil || !cmp.Equal(again, session) {
 			t.Fatalf("again: %v, %v; want %v", again, err, session)
 		}
 		u, err := url.Parse(session.RedirectURL)

@@ -1,0 +1,301 @@
+package auth_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/orderd-dev/orderd/api/gen/orderd/audit/v1/auditv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
+	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/serve"
+	"github.com/orderd-dev/orderd/test/testauth"
+	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/testnats"
+)
+
+// patience is how long a condition may take to come true on a busy machine.
+const patience = 30 * time.Second
+
+// world is what pods need: a database, messaging and an issuer of tokens that can go away.
+type world struct {
+	databaseURL, natsURL string
+	issuer               *testauth.Issuer
+	jwksURL              string
+	away                 atomic.Bool
+}
+
+func newWorld() *world {
+	GinkgoHelper()
+	w := &world{databaseURL: testdb.NewMigrated(GinkgoTB()), natsURL: testnats.Run(GinkgoTB()).URL()}
+	var err error
+	w.issuer, err = testauth.New(testauth.IssuerName, testauth.Audience, time.Now)
+	Expect(err).NotTo(HaveOccurred())
+	jwks := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.away.Load() {
+			http.Error(rw, "away", http.StatusServiceUnavailable)
+			return
+		}
+		w.issuer.ServeHTTP(rw, r)
+	}))
+	DeferCleanup(jwks.Close)
+	w.jwksURL = jwks.URL
+	return w
+}
+
+// pod is one that runs as the operator's do: from a configuration, in all its parts.
+type pod struct {
+	url, admin string
+}
+
+// config of a pod on ports that were free a moment ago.
+func (w *world) config(databaseURL string) config.Config {
+	GinkgoHelper()
+	dir := GinkgoT().TempDir()
+	secret := func(name, value string) string {
+		path := filepath.Join(dir, name)
+		Expect(os.WriteFile(path, []byte(value), 0o600)).To(Succeed())
+		return path
+	}
+	c := config.Default()
+	c.Cluster = "shop/test"
+	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = free(), free(), free()
+	c.HTTP.DrainDelay = config.Duration(time.Millisecond)
+	c.Database = config.Database{URLFile: secret("url", databaseURL), MaxConnections: 6}
+	c.Messaging.URL = w.natsURL
+	c.Orders.IDKeyFile = secret("key", hex.EncodeToString([]byte("0123456789abcdef")))
+	c.Payments = []config.Payment{{
+		Provider: "sandbox", SecretFile: secret("sandbox", "a key that only the tests have"),
+		PublicURL: "http://" + c.HTTP.Address, NotifyURL: "http://" + c.HTTP.Address,
+	}}
+	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = testauth.IssuerName, testauth.Audience, w.jwksURL
+	return c
+}
+
+func free() string {
+	GinkgoHelper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// start runs a pod in this process until the spec ends, and does not wait until it is ready.
+func (w *world) start(role config.Role, c config.Config) *pod {
+	GinkgoHelper()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- serve.Run(ctx, serve.Options{
+			Role: role, Config: c, Name: "pod", Advertise: c.HTTP.PeerAddress, Version: "test", Log: slog.New(slog.NewTextHandler(GinkgoWriter, nil)),
+		})
+	}()
+	DeferCleanup(func() {
+		stop()
+		Eventually(done).WithTimeout(patience).Should(Receive(Succeed()))
+	})
+	p := podOf(c)
+	Eventually(func() error { _, err := p.ready(); return err }).WithTimeout(patience).Should(Succeed())
+	return p
+}
+
+func podOf(c config.Config) *pod {
+	return &pod{url: "http://" + c.HTTP.Address, admin: "http://" + c.HTTP.AdminAddress}
+}
+
+// standard is a pod of the standard role that is ready.
+func (w *world) standard() *pod {
+	GinkgoHelper()
+	p := w.start(config.RoleStandard, w.config(w.databaseURL))
+	p.untilReady()
+	return p
+}
+
+func (p *pod) ready() (int, error) {
+	res, err := http.Get(p.admin + "/readyz")
+	if err != nil {
+		return 0, err
+	}
+	_ = res.Body.Close()
+	return res.StatusCode, nil
+}
+
+func (p *pod) untilReady() {
+	GinkgoHelper()
+	Eventually(p.ready).WithTimeout(patience).Should(Equal(http.StatusOK))
+}
+
+// clients call a pod with one token.
+type clients struct {
+	catalog catalogv1connect.CatalogServiceClient
+	orders  orderv1connect.OrderServiceClient
+	audit   auditv1connect.AuditServiceClient
+	flash   flashv1connect.FlashServiceClient
+}
+
+func (p *pod) with(token string) clients {
+	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, p.url), testauth.Bearer(token))
+	return clients{
+		catalog: catalogv1connect.NewCatalogServiceClient(c), orders: orderv1connect.NewOrderServiceClient(c),
+		audit: auditv1connect.NewAuditServiceClient(c), flash: flashv1connect.NewFlashServiceClient(c),
+	}
+}
+
+// child is this test binary, running again as a pod.
+type child struct {
+	*pod
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// startChild starts a pod in a process of its own. It is killed when the spec ends.
+func (w *world) startChild(databaseURL string) *child {
+	GinkgoHelper()
+	c := w.config(databaseURL)
+	raw, err := yaml.Marshal(c)
+	Expect(err).NotTo(HaveOccurred())
+	path := filepath.Join(GinkgoT().TempDir(), "config.yaml")
+	Expect(os.WriteFile(path, raw, 0o600)).To(Succeed())
+	started := &child{pod: podOf(c), cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
+	started.cmd.Env = append(os.Environ(), childVariable+"="+path)
+	started.cmd.Stderr = GinkgoWriter
+	stdin, err := started.cmd.StdinPipe()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(started.cmd.Start()).To(Succeed())
+	go func() {
+		_ = started.cmd.Wait()
+		close(started.done)
+	}()
+	DeferCleanup(func() {
+		_ = started.cmd.Process.Kill()
+		<-started.done
+		_ = stdin.Close()
+	})
+	return started
+}
+
+// killed waits until the child has died of SIGKILL.
+func (c *child) killed() {
+	GinkgoHelper()
+	Eventually(c.done).WithTimeout(patience).Should(BeClosed())
+	status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	Expect(ok).To(BeTrue())
+	Expect(status.Signal()).To(Equal(syscall.SIGKILL))
+}
+
+// witness stands between a pod and its database, and acts before a statement gets there.
+type witness struct {
+	url, target string
+
+	mu    sync.Mutex
+	conns []net.Conn
+	text  []byte
+	act   func()
+}
+
+func newWitness(databaseURL string) *witness {
+	GinkgoHelper()
+	u, err := url.Parse(databaseURL)
+	Expect(err).NotTo(HaveOccurred())
+	w := &witness{target: u.Host}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	u.Host = listener.Addr().String()
+	w.url = u.String()
+	go w.accept(listener)
+	DeferCleanup(func() {
+		_ = listener.Close()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, c := range w.conns {
+			_ = c.Close()
+		}
+	})
+	return w
+}
+
+// before acts once, in place of sending what has the text.
+func (w *witness) before(text string, act func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text, w.act = []byte(text), act
+}
+
+func (w *witness) accept(listener net.Listener) {
+	for {
+		from, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		to, err := net.Dial("tcp", w.target)
+		if err != nil {
+			_ = from.Close()
+			continue
+		}
+		w.mu.Lock()
+		w.conns = append(w.conns, from, to)
+		w.mu.Unlock()
+		go func() {
+			_, _ = io.Copy(from, to)
+			_ = from.Close()
+		}()
+		go w.forward(from, to)
+	}
+}
+
+func (w *witness) forward(from, to net.Conn) {
+	defer func() { _, _ = from.Close(), to.Close() }()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		act := w.act
+		if act != nil && !bytes.Contains(buffer[:n], w.text) {
+			act = nil
+		}
+		if act != nil {
+			w.act = nil
+		}
+		w.mu.Unlock()
+		if act != nil {
+			act()
+			return
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// failWith matches an RPC's error by its code and reason.
+func failWith(code connect.Code, reason string) types.GomegaMatcher {
+	return And(HaveOccurred(),
+		WithTransform(connect.CodeOf, Equal(code)),
+		WithTransform(rpcerr.Reason, Equal(reason)))
+}

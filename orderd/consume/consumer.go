@@ -25,7 +25,7 @@ const (
 	maxFetch = 512
 	// idleWait is how long one question for events stays open, and a pod's end waits for it: events that come
 	// after nobody waits for them would be held up for AckWait.
-	idleWait      = 2 * time.Second
+	idleWait      = time.Second
 	ensureTimeout = 5 * time.Second
 	watchInterval = 5 * time.Second
 	// reconnectDelay and reconnectDelayMax bound the wait while JetStream is away, before jitter.

@@ -226,10 +226,14 @@ func (w *world) info(consumer string) *jetstream.ConsumerInfo {
 	return info
 }
 
-// finished waits until a consumer has nothing left.
+// finished waits until a consumer has nothing left of all that happened.
 func (w *world) finished(consumer string) {
 	w.t.Helper()
 	eventually(w.t, consumer+" has finished", func() bool {
+		var unpublished int
+		if err := w.pool.QueryRow(context.Background(), "SELECT count(*) FROM outbox").Scan(&unpublished); err != nil || unpublished > 0 {
+			return false
+		}
 		info := w.info(consumer)
 		return info != nil && info.NumPending == 0 && info.NumAckPending == 0
 	})

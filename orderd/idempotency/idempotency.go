@@ -83,12 +83,16 @@ func (r Request) Find(ctx context.Context, tx pgx.Tx, answer proto.Message) (boo
 		return false, fmt.Errorf("looking for the request: %w", err)
 	}
 	if !bytes.Equal(hash, r.hash) {
-		return false, rpcerr.New(connect.CodeAlreadyExists, "REQUEST_ID_REUSED", "this request id was used for another request")
+		return false, reused()
 	}
 	if err := proto.Unmarshal(response, answer); err != nil {
 		return false, fmt.Errorf("reading the first answer: %w", err)
 	}
 	return true, nil
+}
+
+func reused() error {
+	return rpcerr.New(connect.CodeAlreadyExists, "REQUEST_ID_REUSED", "this request id was used for another request")
 }
 
 // Claim queues the insert that makes the request's effect happen once. Whoever comes second waits here

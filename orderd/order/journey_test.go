@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/orderid"
+	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/stock"
 	"github.com/orderd-dev/orderd/test/testdb"
@@ -41,6 +43,7 @@ type shop struct {
 	pool    *pgxpool.Pool
 	store   *order.Store
 	service *order.Service
+	tokens  *quote.Tokens
 	now     time.Time
 	shops   int
 }
@@ -60,7 +63,12 @@ func newShop(t testing.TB) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.service = order.NewService(s.store, ids, journeyTimeout)
+	if s.tokens, err = quote.NewTokens([]byte("0123456789abcdef"), journeyTimeout); err != nil {
+		t.Fatal(err)
+	}
+	s.service = order.NewService(order.ServiceOptions{
+		Store: s.store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)),
+	})
 	return s
 }
 

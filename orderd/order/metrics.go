@@ -12,6 +12,7 @@ type metrics struct {
 	late     *prometheus.CounterVec
 	releases *prometheus.CounterVec
 	expiry   prometheus.Histogram
+	batch    prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -32,17 +33,23 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "orderd_order_expiry_delay_seconds", Help: "How long after their time unpaid orders were cancelled.",
 			Buckets: []float64{0.5, 1, 2, 5, 10, 30, 60, 300, 1800},
 		}),
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "orderd_order_placing_batch", Help: "Orders of the standard lane taken by one transaction.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 9),
+		}),
 	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.changes, m.refused, m.late, m.releases, m.expiry} {
+	for _, c := range []prometheus.Collector{m.changes, m.refused, m.late, m.releases, m.expiry, m.batch} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the metrics of orders: %w", err)
 		}
 	}
 	return m, nil
 }
+
+func (m *metrics) placing(orders int) { m.batch.Observe(float64(orders)) }
 
 // count is called after the commit.
 func (m *metrics) count(changes []change) {

@@ -3,6 +3,8 @@ package order
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -10,11 +12,42 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
+	"github.com/orderd-dev/orderd/orderd/batch"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/orderid"
+	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
+
+const (
+	// placeLimit is how many orders wait to be placed in a process; more are refused.
+	placeLimit = 4096
+	// defaultPlaceBatch is how many one transaction places at most.
+	defaultPlaceBatch = 128
+	// placeParallel is how many such transactions are under way at once.
+	placeParallel = 2
+	// placeTimeout bounds a transaction.
+	placeTimeout = 10 * time.Second
+	// placeRetry is what refused callers are asked to wait at least, and at most twice that.
+	placeRetry = 500 * time.Millisecond
+)
+
+// ServiceOptions of a Service. All but MaxBatch have to be set.
+type ServiceOptions struct {
+	Store *Store
+	// IDs makes the ids of orders.
+	IDs *orderid.Generator
+	// Tokens opens quotes' tokens.
+	Tokens *quote.Tokens
+	// PaymentTimeout is how long a placed order may wait for its payment.
+	PaymentTimeout time.Duration
+	// MaxBatch is how many orders that are placed at once share a transaction at most; 128 if zero. With 1 each order has a transaction of
+	// its own, and as many are under way as the pool has connections.
+	MaxBatch int
+	// Random spreads the retries of callers that are refused; it is used by one goroutine at a time.
+	Random *rand.Rand
+}
 
 // Service is the handler of OrderService. Requests reach it validated.
 type Service struct {
@@ -22,21 +55,38 @@ type Service struct {
 
 	store   *Store
 	ids     *orderid.Generator
+	tokens  *quote.Tokens
 	timeout time.Duration
+	placing *batch.Batcher[wish, *orderv1.PlaceOrderResponse]
+
+	mu     sync.Mutex
+	random *rand.Rand
 }
 
-// NewService takes the store, the generator of order ids and how long a placed order may wait for its payment.
-func NewService(store *Store, ids *orderid.Generator, paymentTimeout time.Duration) *Service {
-	return &Service{store: store, ids: ids, timeout: paymentTimeout}
+// NewService makes a service.
+func NewService(o ServiceOptions) *Service {
+	s := &Service{store: o.Store, ids: o.IDs, tokens: o.Tokens, timeout: o.PaymentTimeout, random: o.Random}
+	options := batch.Options{Limit: placeLimit, Size: o.MaxBatch, Parallel: placeParallel, Timeout: placeTimeout, Observe: s.store.metrics.placing}
+	switch o.MaxBatch {
+	case 0:
+		options.Size = defaultPlaceBatch
+	case 1:
+		options.Parallel = int(s.store.pool.Config().MaxConns)
+	}
+	s.placing = batch.New(options, s.placeAll)
+	return s
 }
 
-// PlaceOrder places an order once a request id.
+// PlaceOrder places an order once a request id. Orders that are placed at once share a transaction.
 func (s *Service) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest) (*orderv1.PlaceOrderResponse, error) {
-	id, err := s.ids.New(req.GetBuyerId())
+	w, err := s.newWish(req)
 	if err != nil {
 		return nil, rpcerr.Internal(err)
 	}
-	answer, err := s.store.place(ctx, id, s.timeout, req)
+	answer, err := s.placing.Do(ctx, w)
+	if errors.Is(err, batch.ErrFull) {
+		err = rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", "too many orders wait to be placed; retry with the same request id", s.retryDelay())
+	}
 	if err != nil {
 		refused := rpcError(err)
 		if reason := rpcerr.Reason(refused); reason != "" {
@@ -45,6 +95,13 @@ func (s *Service) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest
 		return nil, refused
 	}
 	return answer, nil
+}
+
+// retryDelay differs from caller to caller, so that they do not come back at once.
+func (s *Service) retryDelay() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return placeRetry + time.Duration(s.random.Int64N(int64(placeRetry)))
 }
 
 // GetOrder returns a buyer's order.

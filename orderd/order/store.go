@@ -16,6 +16,7 @@ import (
 
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
+	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
 // Options of a Store. Pool, Clock and Logger have to be set.
@@ -35,6 +36,7 @@ type Store struct {
 	now      func() time.Time
 	log      *slog.Logger
 	refunder Refunder
+	shelves  *stock.Shelves
 	metrics  *metrics
 }
 
@@ -44,7 +46,7 @@ func NewStore(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{pool: o.Pool, now: o.Clock, log: o.Logger, refunder: o.Refunder, metrics: m}, nil
+	return &Store{pool: o.Pool, now: o.Clock, log: o.Logger, refunder: o.Refunder, shelves: stock.NewShelves(), metrics: m}, nil
 }
 
 // querier is a pool or a transaction.

@@ -62,7 +62,14 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	orderService := order.NewService(orders, ids, time.Duration(p.Config.Orders.PaymentTimeout))
+	tokens, err := p.quoteTokens()
+	if err != nil {
+		return nil, err
+	}
+	orderService := order.NewService(order.ServiceOptions{
+		Store: orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.Config.Orders.PaymentTimeout),
+		MaxBatch: p.Config.Orders.PlaceBatch, Random: random(),
+	})
 	return &role{
 		services: func(s *connect.Server) {
 			auditv1connect.RegisterAuditServiceHandler(s, audit.NewService(pool))

@@ -1,6 +1,7 @@
 // Package stock owns how many of each SKU are available, reserved and deducted, and the movements
 // that prove it: for every SKU the three are the sums of its movements, and together they are what was
-// ever added, net of what was taken out again.
+// ever added, net of what was taken out again. A hot SKU's stock is spread over several rows, its
+// buckets, so that transactions that reserve it do not all wait for one row; for each bucket the sums hold as well.
 package stock
 
 import (
@@ -14,7 +15,7 @@ type Quantity struct {
 	Quantity int64
 }
 
-// Levels is a SKU's row of stock, in units.
+// Levels are a SKU's stock, in units: the sum of its buckets.
 type Levels struct {
 	// Available is free to be ordered.
 	Available int64
@@ -28,7 +29,15 @@ type Levels struct {
 type Movement struct {
 	ref, kind, sku                string
 	available, reserved, deducted int64
+	// bucket that it changes, unless the same order's movement of one of the kinds in after tells it.
+	bucket int64
+	// of is the ref of that movement.
+	of    string
+	after [2]string
 }
+
+// takes tells whether the movement needs units that are available.
+func (m Movement) takes() bool { return m.available < 0 }
 
 const (
 	kindAdd      = "ADD"
@@ -41,7 +50,7 @@ const (
 	kindReturn   = "PROMOTION_RETURN"
 )
 
-// Add puts units in stock, or takes available ones out if the quantity is negative; ref is the request's key.
+// Add puts units in stock, or takes available ones out if the quantity is negative; ref is the request's key. See also Adjust.
 func Add(ref string, q Quantity) Movement {
 	return Movement{ref: ref, kind: kindAdd, sku: q.SKU, available: q.Quantity}
 }
@@ -53,12 +62,12 @@ func Reserve(orderID string, q Quantity) Movement {
 
 // Deduct makes an order's reserved units sold.
 func Deduct(orderID string, q Quantity) Movement {
-	return Movement{ref: orderID, kind: kindDeduct, sku: q.SKU, reserved: -q.Quantity, deducted: q.Quantity}
+	return Movement{ref: orderID, kind: kindDeduct, sku: q.SKU, reserved: -q.Quantity, deducted: q.Quantity, of: orderID, after: [2]string{kindReserve}}
 }
 
 // Release makes an order's reserved units available again.
 func Release(orderID string, q Quantity) Movement {
-	return Movement{ref: orderID, kind: kindRelease, sku: q.SKU, available: q.Quantity, reserved: -q.Quantity}
+	return Movement{ref: orderID, kind: kindRelease, sku: q.SKU, available: q.Quantity, reserved: -q.Quantity, of: orderID, after: [2]string{kindReserve}}
 }
 
 // Take makes available units sold at once: for an order that is paid after its units were released.
@@ -68,9 +77,13 @@ func Take(orderID string, q Quantity) Movement {
 
 // Restock makes an order's sold units available again. key tells several restocks of an order apart.
 func Restock(orderID, key string, q Quantity) Movement {
-	return Movement{ref: orderID + "/" + key, kind: kindRestock, sku: q.SKU, available: q.Quantity, deducted: -q.Quantity}
+	return Movement{
+		ref: orderID + "/" + key, kind: kindRestock, sku: q.SKU, available: q.Quantity, deducted: -q.Quantity,
+		of: orderID, after: [2]string{kindDeduct, kindTake},
+	}
 }
 
+// A promotion's stock is always in bucket 0, where the movements of its orders look for it.
 func allocate(promotionUID string, q Quantity) Movement {
 	return Movement{ref: promotionUID, kind: kindAllocate, sku: q.SKU, available: -q.Quantity, reserved: q.Quantity}
 }

@@ -2,7 +2,6 @@ package stock
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,53 +12,58 @@ import (
 // querier is a pool or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 // lockSQL comes before applySQL, whose UPDATE locks in whatever order its plan finds the rows. On CockroachDB it
 // also makes transactions wait for a hot row, of which all but one would otherwise have to be run again.
-const lockSQL = "SELECT sku FROM stock WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE"
+const lockSQL = "SELECT sku, bucket, available, reserved, deducted, spread FROM stock WHERE sku = ANY ($1) ORDER BY sku, bucket FOR UPDATE"
 
-// applySQL writes the movements that are new, sums them a SKU, changes each SKU's row if nothing goes below
-// zero, and returns the SKUs whose row could not be changed.
+// applySQL finds the movements' buckets, writes the movements that are new, sums them a bucket, changes each bucket's row if nothing goes
+// below zero, and returns the SKUs of which a row could not be changed.
 const applySQL = `
-WITH moved AS (
-	INSERT INTO stock_movements (ref, kind, sku, available, reserved, deducted, created_at)
-	SELECT ref, kind, sku, available, reserved, deducted, now()
-	FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
-		AS m (ref, kind, sku, available, reserved, deducted)
+WITH asked AS (
+	SELECT m.ref, m.kind, m.sku, m.available, m.reserved, m.deducted, coalesce(f.bucket, s.bucket, m.bucket) AS bucket
+	FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[], $9::text[], $10::text[])
+		AS m (ref, kind, sku, available, reserved, deducted, bucket, of_ref, first_kind, second_kind)
+	LEFT JOIN stock_movements f ON f.ref = m.of_ref AND f.kind = m.first_kind AND f.sku = m.sku
+	LEFT JOIN stock_movements s ON s.ref = m.of_ref AND s.kind = m.second_kind AND s.sku = m.sku
+), moved AS (
+	INSERT INTO stock_movements (ref, kind, sku, available, reserved, deducted, bucket, created_at)
+	SELECT ref, kind, sku, available, reserved, deducted, bucket, now() FROM asked
 	ON CONFLICT (ref, kind, sku) DO NOTHING
-	RETURNING sku, available, reserved, deducted
+	RETURNING sku, bucket, available, reserved, deducted
 ), wanted AS (
-	SELECT sku, sum(available)::bigint AS available, sum(reserved)::bigint AS reserved, sum(deducted)::bigint AS deducted
-	FROM moved GROUP BY sku
+	SELECT sku, bucket, sum(available)::bigint AS available, sum(reserved)::bigint AS reserved, sum(deducted)::bigint AS deducted
+	FROM moved GROUP BY sku, bucket
 ), changed AS (
 	UPDATE stock SET available = stock.available + wanted.available, reserved = stock.reserved + wanted.reserved,
 		deducted = stock.deducted + wanted.deducted
 	FROM wanted
-	WHERE stock.sku = wanted.sku AND stock.available + wanted.available >= 0
+	WHERE stock.sku = wanted.sku AND stock.bucket = wanted.bucket AND stock.available + wanted.available >= 0
 		AND stock.reserved + wanted.reserved >= 0 AND stock.deducted + wanted.deducted >= 0
-	RETURNING stock.sku AS sku
+	RETURNING stock.sku AS sku, stock.bucket AS bucket
 )
-SELECT wanted.sku FROM wanted WHERE wanted.sku NOT IN (SELECT changed.sku FROM changed)`
+SELECT DISTINCT wanted.sku FROM wanted WHERE (wanted.sku, wanted.bucket) NOT IN (SELECT changed.sku, changed.bucket FROM changed)`
 
 // Apply makes the movements that have not happened yet: all of them, or an *InsufficientError or
 // *UnknownSKUError, after which the transaction has to be rolled back. It is best called last in a
-// transaction, because a hot SKU's row stays locked from here to the commit.
+// transaction, because a hot SKU's rows stay locked from here to the commit.
 func Apply(ctx context.Context, tx pgx.Tx, movements []Movement) error {
 	if len(movements) == 0 {
 		return nil
 	}
-	var refs, kinds, skus []string
-	var available, reserved, deducted []int64
-	for _, m := range movements {
-		refs, kinds, skus = append(refs, m.ref), append(kinds, m.kind), append(skus, m.sku)
-		available, reserved, deducted = append(available, m.available), append(reserved, m.reserved), append(deducted, m.deducted)
-	}
 	var b pgx.Batch
-	b.Queue(lockSQL, skusOf(movements))
+	if slices.ContainsFunc(movements, Movement.takes) {
+		held, err := hold(ctx, tx, skusOf(movements))
+		if err != nil {
+			return err
+		}
+		movements = held.place(movements)
+	} else {
+		b.Queue(lockSQL, skusOf(movements))
+	}
 	var refused []string
-	b.Queue(applySQL, refs, kinds, skus, available, reserved, deducted).Query(func(rows pgx.Rows) error {
+	queueMovements(&b, movements).Query(func(rows pgx.Rows) error {
 		var err error
 		refused, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
@@ -73,9 +77,22 @@ func Apply(ctx context.Context, tx pgx.Tx, movements []Movement) error {
 	return nil
 }
 
+func queueMovements(b *pgx.Batch, movements []Movement) *pgx.QueuedQuery {
+	n := len(movements)
+	refs, kinds, skus := make([]string, n), make([]string, n), make([]string, n)
+	available, reserved, deducted, buckets := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	of, first, second := make([]string, n), make([]string, n), make([]string, n)
+	for i, m := range movements {
+		refs[i], kinds[i], skus[i] = m.ref, m.kind, m.sku
+		available[i], reserved[i], deducted[i], buckets[i] = m.available, m.reserved, m.deducted, m.bucket
+		of[i], first[i], second[i] = m.of, m.after[0], m.after[1]
+	}
+	return b.Queue(applySQL, refs, kinds, skus, available, reserved, deducted, buckets, of, first, second)
+}
+
 // explain says why rows were not changed: they are not there, or have too little.
 func explain(ctx context.Context, tx pgx.Tx, movements []Movement, refused []string) error {
-	have, err := read(ctx, tx, refused, "")
+	have, err := read(ctx, tx, refused)
 	if err != nil {
 		return err
 	}
@@ -110,11 +127,21 @@ func explain(ctx context.Context, tx pgx.Tx, movements []Movement, refused []str
 // Lock locks the SKUs' rows until the transaction ends, in the order of their names, and returns the
 // levels of those there are.
 func Lock(ctx context.Context, tx pgx.Tx, skus []string) (map[string]Levels, error) {
-	return read(ctx, tx, skus, "FOR UPDATE")
+	held, err := hold(ctx, tx, skus)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]Levels, len(held))
+	for sku, rows := range held {
+		out[sku] = sum(rows)
+	}
+	return out, nil
 }
 
-func read(ctx context.Context, q querier, skus []string, suffix string) (map[string]Levels, error) {
-	rows, err := q.Query(ctx, "SELECT sku, available, reserved, deducted FROM stock WHERE sku = ANY ($1) ORDER BY sku "+suffix, skus)
+// read sums the SKUs' rows without locking them.
+func read(ctx context.Context, q querier, skus []string) (map[string]Levels, error) {
+	rows, err := q.Query(ctx, `SELECT sku, sum(available)::bigint, sum(reserved)::bigint, sum(deducted)::bigint
+		FROM stock WHERE sku = ANY ($1) GROUP BY sku`, skus)
 	if err != nil {
 		return nil, fmt.Errorf("reading stock: %w", err)
 	}
@@ -133,13 +160,13 @@ func read(ctx context.Context, q querier, skus []string, suffix string) (map[str
 
 // Get returns the SKU's levels, or an *UnknownSKUError.
 func Get(ctx context.Context, q querier, sku string) (Levels, error) {
-	var l Levels
-	err := q.QueryRow(ctx, "SELECT available, reserved, deducted FROM stock WHERE sku = $1", sku).Scan(&l.Available, &l.Reserved, &l.Deducted)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Levels{}, &UnknownSKUError{SKUs: []string{sku}}
-	}
+	found, err := read(ctx, q, []string{sku})
 	if err != nil {
-		return Levels{}, fmt.Errorf("reading stock: %w", err)
+		return Levels{}, err
+	}
+	l, ok := found[sku]
+	if !ok {
+		return Levels{}, &UnknownSKUError{SKUs: []string{sku}}
 	}
 	return l, nil
 }

@@ -225,15 +225,12 @@ var _ = Describe("Cancelling an order", func() {
 		Expect(err).To(failWith(connect.CodeAlreadyExists, "REQUEST_ID_REUSED"))
 	})
 
-	It("refuses a paid order, and one of somebody else", func(ctx context.Context) {
+	It("refuses one of somebody else", func(ctx context.Context) {
 		s := newShop(podOptions{})
 		s.sell(ctx, "tea", 5)
 		o := s.place(ctx, "ann", "tea", 2)
 		_, err := s.clients.orders.CancelOrder(ctx, &orderv1.CancelOrderRequest{RequestId: "x", BuyerId: "bob", OrderId: o.GetOrderId()})
 		Expect(err).To(failWith(connect.CodeNotFound, "ORDER_NOT_FOUND"))
-		Expect(pay(ctx, s.charge(ctx, o).GetRedirectUrl())).To(Equal(200))
-		_, err = s.clients.orders.CancelOrder(ctx, &orderv1.CancelOrderRequest{RequestId: "y", BuyerId: "ann", OrderId: o.GetOrderId()})
-		Expect(err).To(failWith(connect.CodeFailedPrecondition, "ORDER_STATE_CONFLICT"))
-		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 3, Deducted: 2}))
+		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 3, Reserved: 2}))
 	})
 })

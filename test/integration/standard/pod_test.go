@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -25,11 +26,13 @@ import (
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/payment"
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
+	"github.com/orderd-dev/orderd/orderd/quote"
 )
 
 const (
 	merchant       = "shop/main"
 	paymentTimeout = 30 * time.Minute
+	quoteTTL       = 15 * time.Minute
 	connections    = 12
 )
 
@@ -111,7 +114,14 @@ func startPod(databaseURL string, o podOptions) (*pod, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.orderService, p.catalogService = order.NewService(p.orders, ids, paymentTimeout), catalog.NewService(pool, p.clock.now)
+	tokens, err := quote.NewTokens(key, quoteTTL)
+	if err != nil {
+		return nil, err
+	}
+	p.orderService = order.NewService(order.ServiceOptions{
+		Store: p.orders, IDs: ids, Tokens: tokens, PaymentTimeout: paymentTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)),
+	})
+	p.catalogService = catalog.NewService(pool, p.clock.now)
 	if o.notifyURL == "" {
 		o.notifyURL = p.url
 	}

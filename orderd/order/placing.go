@@ -1,0 +1,238 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/batch"
+	"github.com/orderd-dev/orderd/orderd/idempotency"
+	"github.com/orderd-dev/orderd/orderd/quote"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+// wish is one call of PlaceOrder.
+type wish struct {
+	id      uuid.UUID
+	request idempotency.Request
+	input   quote.Input
+	// promise is the token's, if there was one.
+	promise *quote.Promise
+	// refused is why the token is not taken; an answer that was given before goes first.
+	refused error
+}
+
+// newWish reads a validated request.
+func (s *Service) newWish(req *orderv1.PlaceOrderRequest) (wish, error) {
+	id, err := s.ids.New(req.GetBuyerId())
+	if err != nil {
+		return wish{}, err
+	}
+	w := wish{id: id}
+	if w.request, err = idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req); err != nil {
+		return wish{}, err
+	}
+	if token := req.GetQuoteToken(); token != "" {
+		input, promise, err := s.tokens.Open(token, req.GetBuyerId(), s.store.now())
+		w.input, w.promise, w.refused = input, &promise, err
+		return w, nil
+	}
+	w.input = quote.Input{BuyerID: req.GetBuyerId(), Invoice: req.GetInvoice()}
+	if w.input.Delivery, err = quote.NewDelivery(req.GetDelivery()); err != nil {
+		return wish{}, err
+	}
+	if w.input.CouponIDs, err = quote.NewCouponIDs(req.GetCouponIds()); err != nil {
+		return wish{}, err
+	}
+	for _, l := range req.GetLines() {
+		w.input.Lines = append(w.input.Lines, quote.Line{SKU: l.GetSku(), Quantity: l.GetQuantity()})
+	}
+	return w, nil
+}
+
+type outcome = batch.Result[*orderv1.PlaceOrderResponse]
+
+// placeAll places the orders of many calls in one transaction. One that cannot be placed has an error of its own; the
+// other error means that none was placed.
+func (s *Service) placeAll(ctx context.Context, wishes []wish) ([]outcome, error) {
+	outcomes := make([]outcome, len(wishes))
+	todo := make([]int, len(wishes))
+	for i := range wishes {
+		todo[i] = i
+	}
+	for round := 0; len(todo) > 0; round++ {
+		now, later := distinct(wishes, todo)
+		again, err := s.placeRound(ctx, wishes, now, outcomes)
+		if err != nil && round == 0 {
+			return nil, err
+		}
+		if err != nil || round == maxPlacingRounds {
+			for _, i := range append(now, later...) {
+				outcomes[i] = outcome{Err: errors.Join(err, errPlacedMeanwhile)}
+			}
+			return outcomes, nil
+		}
+		todo = append(again, later...)
+	}
+	return outcomes, nil
+}
+
+// maxPlacingRounds is far more than a batch needs: each round settles all but the copies of its requests and those that others commit meanwhile.
+const maxPlacingRounds = 8
+
+var errPlacedMeanwhile = rpcerr.Retry(connect.CodeUnavailable, "DATABASE_UNAVAILABLE", "the same request is under way; retry with the same request id", time.Second)
+
+// distinct splits wishes into the first of each request id and its copies, which will find its answer.
+func distinct(wishes []wish, todo []int) (now, later []int) {
+	seen := make(map[idempotency.Key]bool, len(todo))
+	for _, i := range todo {
+		k := wishes[i].request.Key()
+		if seen[k] {
+			later = append(later, i)
+			continue
+		}
+		seen[k] = true
+		now = append(now, i)
+	}
+	return now, later
+}
+
+// placeRound settles wishes with different request ids, but for those that somebody else stored meanwhile, which it returns.
+func (s *Service) placeRound(ctx context.Context, wishes []wish, todo []int, outcomes []outcome) ([]int, error) {
+	fresh, err := s.answered(ctx, wishes, todo, outcomes)
+	if err != nil || len(fresh) == 0 {
+		return nil, err
+	}
+	priced, err := s.price(ctx, wishes, fresh, outcomes)
+	if err != nil || len(priced) == 0 {
+		return nil, err
+	}
+	p := &placement{store: s.store, at: stamp(s.store.now()), orders: priced}
+	if err := p.run(ctx); err != nil {
+		return nil, err
+	}
+	var again []int
+	for _, o := range priced {
+		switch {
+		case o.again:
+			again = append(again, o.wish)
+		case o.err != nil:
+			outcomes[o.wish] = outcome{Err: o.err}
+		default:
+			outcomes[o.wish] = outcome{Value: o.answer}
+		}
+	}
+	return again, nil
+}
+
+// answered answers the wishes that were placed before, or that never can be, and returns the others.
+func (s *Service) answered(ctx context.Context, wishes []wish, todo []int, outcomes []outcome) ([]int, error) {
+	requests := make([]idempotency.Request, len(todo))
+	for n, i := range todo {
+		requests[n] = wishes[i].request
+	}
+	answers, err := idempotency.FindAll(ctx, s.store.pool, requests)
+	if err != nil {
+		return nil, err
+	}
+	var fresh []int
+	for _, i := range todo {
+		answer := &orderv1.PlaceOrderResponse{}
+		found, err := answers.Find(wishes[i].request, answer)
+		switch {
+		case err != nil:
+			outcomes[i] = outcome{Err: err}
+		case found:
+			outcomes[i] = outcome{Value: answer}
+		case wishes[i].refused != nil:
+			outcomes[i] = outcome{Err: wishes[i].refused}
+		default:
+			fresh = append(fresh, i)
+		}
+	}
+	return fresh, nil
+}
+
+// price makes the orders of the wishes as the shop's prices are now; one that has no price has an error instead.
+func (s *Service) price(ctx context.Context, wishes []wish, todo []int, outcomes []outcome) ([]*candidate, error) {
+	inputs := make([]quote.Input, len(todo))
+	for n, i := range todo {
+		inputs[n] = wishes[i].input
+	}
+	facts, err := quote.Load(ctx, s.store.pool, inputs)
+	if err != nil {
+		return nil, fmt.Errorf("pricing %d orders: %w", len(todo), err)
+	}
+	var priced []*candidate
+	now := stamp(s.store.now())
+	for _, i := range todo {
+		w := wishes[i]
+		q, err := facts.Compute(w.input, now)
+		if err == nil && w.promise != nil && !w.promise.Holds(q) {
+			err = s.priceChanged(w.input, q, now)
+		}
+		if err != nil {
+			outcomes[i] = outcome{Err: err}
+			continue
+		}
+		c, err := newCandidate(i, w, q, now, now.Add(s.timeout))
+		if err != nil {
+			return nil, err
+		}
+		priced = append(priced, c)
+	}
+	return priced, nil
+}
+
+// priceChanged refuses a token with the quote that holds now.
+func (s *Service) priceChanged(in quote.Input, q *quote.Quote, now time.Time) error {
+	token, expires, err := s.tokens.Sign(in, q, now)
+	if err != nil {
+		return rpcerr.Internal(err)
+	}
+	detail := q.Proto()
+	detail.Token, detail.ExpiresAt = token, timestamp(&expires)
+	refused := rpcerr.New(connect.CodeFailedPrecondition, "PRICE_CHANGED", "the quote does not hold any more; the new one is in the details")
+	return rpcerr.WithDetail(refused, detail)
+}
+
+// candidate is an order that is placed if there is stock for it.
+type candidate struct {
+	// wish is its place among the calls.
+	wish     int
+	request  idempotency.Request
+	order    *Order
+	change   change
+	answer   *orderv1.PlaceOrderResponse
+	response []byte
+	// err is why it is not placed; again says that somebody else has stored the same request meanwhile.
+	err   error
+	again bool
+}
+
+func newCandidate(i int, w wish, q *quote.Quote, now, expires time.Time) (*candidate, error) {
+	o := &Order{
+		ID: w.id, BuyerID: w.input.BuyerID, Currency: q.Currency, Total: q.Total, Discount: q.Discount, Freight: q.Freight, Tax: q.Tax,
+		Address: q.Address, DeliveryMethod: q.DeliveryMethod, Invoice: q.Invoice, CouponIDs: q.CouponIDs, CreatedAt: now, ExpiresAt: expires,
+		Lines: make([]Line, len(q.Lines)),
+	}
+	for n, l := range q.Lines {
+		o.Lines[n] = Line{SKU: l.SKU, Title: l.Title, Quantity: l.Quantity, UnitPrice: l.UnitPrice, Discount: l.Discount, Freight: l.Freight, Tax: l.Tax}
+	}
+	c, err := step(o, Place, now, actorBuyer, "")
+	if err != nil {
+		return nil, err
+	}
+	answer := &orderv1.PlaceOrderResponse{Order: o.proto()}
+	response, err := proto.Marshal(answer)
+	if err != nil {
+		return nil, fmt.Errorf("storing the answer: %w", err)
+	}
+	return &candidate{wish: i, request: w.request, order: o, change: c, answer: answer, response: response}, nil
+}

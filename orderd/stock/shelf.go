@@ -1,0 +1,194 @@
+package stock
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// maxRemembered is how many spread SKUs a Shelves remembers.
+const maxRemembered = 10_000
+
+// Shelves reserves stock for many orders in one transaction. It remembers which SKUs are spread over buckets, so that a
+// transaction locks no more buckets than it needs; what it remembers may be old: it decides from locked rows only. Safe for concurrent use.
+type Shelves struct {
+	mu sync.Mutex
+	// spread has the available units of each bucket of the SKUs that have several, as they were seen last.
+	spread map[string][]int64
+}
+
+// NewShelves remembers nothing.
+func NewShelves() *Shelves { return &Shelves{spread: map[string][]int64{}} }
+
+// Wanted is what the orders of a transaction want of a SKU altogether.
+type Wanted map[string]int64
+
+// Hold is the stock that one transaction has locked, and what it reserves of it.
+type Hold struct {
+	shelves *Shelves
+	rows    held
+	// partly are SKUs of which not all buckets are locked.
+	partly map[string]bool
+	from   int
+	moves  []Movement
+	short  bool
+}
+
+// Lock queues the lock of what is wanted. seed spreads transactions over the buckets; all locks every bucket. The Hold
+// can be used once the batch has been sent.
+func (s *Shelves) Lock(b *pgx.Batch, wanted Wanted, seed string, all bool) *Hold {
+	h := &Hold{shelves: s, partly: map[string]bool{}, from: start(seed, MaxBuckets)}
+	var skip []string
+	var buckets []int64
+	if !all {
+		skip, buckets = s.spared(wanted, h)
+	}
+	skus := slices.Sorted(maps.Keys(wanted))
+	take := func(rows pgx.Rows) error {
+		var err error
+		h.rows, err = collect(rows)
+		return err
+	}
+	if len(skip) == 0 {
+		b.Queue(lockSQL, skus).Query(take)
+		return h
+	}
+	b.Queue(`SELECT sku, bucket, available, reserved, deducted, spread FROM stock WHERE sku = ANY ($1)
+		AND (sku, bucket) NOT IN (SELECT sku, bucket FROM unnest($2::text[], $3::bigint[]) AS e (sku, bucket))
+		ORDER BY sku, bucket FOR UPDATE`, skus, skip, buckets).Query(take)
+	return h
+}
+
+// spared are the buckets that a transaction can leave to others.
+func (s *Shelves) spared(wanted Wanted, h *Hold) (skus []string, buckets []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sku, units := range wanted {
+		seen := s.spread[sku]
+		if total(seen) < units {
+			continue
+		}
+		for i := range seen {
+			b := (h.from + i) % len(seen)
+			if units > 0 && seen[b] > 0 {
+				units -= seen[b]
+				continue
+			}
+			h.partly[sku] = true
+			skus, buckets = append(skus, sku), append(buckets, int64(b))
+		}
+	}
+	return skus, buckets
+}
+
+func total(units []int64) int64 {
+	var out int64
+	for _, u := range units {
+		out += u
+	}
+	return out
+}
+
+// Shortage is a SKU of which less is left than an order wants.
+type Shortage struct {
+	SKU          string
+	Wanted, Left int64
+}
+
+// Reserve takes all of an order's lines, or nothing and says what is short of which. A SKU that is not there has none left.
+func (h *Hold) Reserve(orderID string, lines []Quantity) []Shortage {
+	var out []Shortage
+	for _, l := range lines {
+		left := sum(h.rows[l.SKU]).Available
+		if left >= l.Quantity {
+			continue
+		}
+		h.short = h.short || h.partly[l.SKU]
+		out = append(out, Shortage{SKU: l.SKU, Wanted: l.Quantity, Left: left})
+	}
+	if len(out) > 0 {
+		return out
+	}
+	for _, l := range lines {
+		h.reserve(Reserve(orderID, l))
+	}
+	return nil
+}
+
+func (h *Hold) reserve(m Movement) {
+	rows := h.rows[m.sku]
+	target := enough(rows, h.from%len(rows), -m.available)
+	moved := gather(rows, target, m)
+	m.bucket = target.Bucket
+	target.Levels.Available += m.available
+	target.Levels.Reserved += m.reserved
+	h.moves = append(append(h.moves, moved...), m)
+}
+
+// Partial tells whether something was short that buckets that are not locked may have: the transaction has to be run again with all.
+func (h *Hold) Partial() bool { return h.short }
+
+// Write queues what was reserved.
+func (h *Hold) Write(b *pgx.Batch) {
+	if len(h.moves) == 0 {
+		return
+	}
+	n := len(h.moves)
+	refs, kinds, skus := make([]string, n), make([]string, n), make([]string, n)
+	available, reserved, buckets := make([]int64, n), make([]int64, n), make([]int64, n)
+	type key struct {
+		sku    string
+		bucket int64
+	}
+	changed := map[key][2]int64{}
+	for i, m := range h.moves {
+		refs[i], kinds[i], skus[i], available[i], reserved[i], buckets[i] = m.ref, m.kind, m.sku, m.available, m.reserved, m.bucket
+		k := key{m.sku, m.bucket}
+		d := changed[k]
+		changed[k] = [2]int64{d[0] + m.available, d[1] + m.reserved}
+	}
+	b.Queue(`INSERT INTO stock_movements (ref, kind, sku, available, reserved, deducted, bucket, created_at)
+		SELECT ref, kind, sku, available, reserved, 0, bucket, now()
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) AS m (ref, kind, sku, available, reserved, bucket)`,
+		refs, kinds, skus, available, reserved, buckets)
+	skus, available, reserved, buckets = nil, nil, nil, nil
+	for k, d := range changed {
+		skus, buckets, available, reserved = append(skus, k.sku), append(buckets, k.bucket), append(available, d[0]), append(reserved, d[1])
+	}
+	b.Queue(`UPDATE stock SET available = stock.available + v.available, reserved = stock.reserved + v.reserved
+		FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS v (sku, bucket, available, reserved)
+		WHERE stock.sku = v.sku AND stock.bucket = v.bucket AND stock.available + v.available >= 0 AND stock.reserved + v.reserved >= 0`,
+		skus, buckets, available, reserved).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() != int64(len(skus)) {
+			return fmt.Errorf("%d buckets of stock changed, want %d", tag.RowsAffected(), len(skus))
+		}
+		return nil
+	})
+}
+
+// Remember is called after the commit: what was seen helps the next transaction to lock less.
+func (h *Hold) Remember() {
+	h.shelves.mu.Lock()
+	defer h.shelves.mu.Unlock()
+	for sku, rows := range h.rows {
+		known := h.shelves.spread[sku]
+		highest := rows[len(rows)-1].Bucket
+		if highest == 0 && len(known) <= 1 {
+			continue
+		}
+		if int64(len(known)) <= highest {
+			if len(known) == 0 && len(h.shelves.spread) >= maxRemembered {
+				continue
+			}
+			known = append(known, make([]int64, highest+1-int64(len(known)))...)
+		}
+		for _, r := range rows {
+			known[r.Bucket] = r.Levels.Available
+		}
+		h.shelves.spread[sku] = known
+	}
+}

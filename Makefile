@@ -6,10 +6,10 @@ TOOLS := bin/tools
 # Given to the scripts only if set on the command line or in the environment.
 export KUBECONFIG REGISTRY
 
-.PHONY: help demo demo-down test e2e build images generate lint clean
+.PHONY: help demo demo-down test e2e bench-orders build images generate lint clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## hold one sale on a local cluster, or on another: KUBECONFIG=… REGISTRY=host/path
 	@hack/demo/prepare.sh
@@ -28,6 +28,10 @@ test: ## unit and integration tests with the race detector
 e2e: ## the demo's path as a test, with pods and the operator killed during the sale
 	@hack/demo/prepare.sh
 	ORDERD_E2E_TARGET=$(CURDIR)/bin/demo/target.yaml go test -tags e2e -count 1 -timeout 40m -v ./test/e2e -ginkgo.v -ginkgo.no-color
+
+bench-orders: ## measure the standard lane: PlaceOrder against alternatives, and the queries; under ten minutes
+	@hack/cluster/database.sh install
+	go run ./test/bench/orders
 
 build: ## compile orderd, the operator and the demo into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/orderd ./orderd

@@ -248,6 +248,30 @@ func TestEntryStaysAttemptedIfItsEndIsLost(t *testing.T) {
 	}
 }
 
+func TestEndIsWrittenThoughTheCallerHasGone(t *testing.T) {
+	d := newDesk(t)
+	d.caller = acting("carol", catalog)
+	ctx, leave := context.WithCancel(t.Context())
+	d.adjust = func(ctx context.Context) error {
+		leave()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if _, err := d.client.AdjustStock(ctx, adjust()); err == nil {
+		t.Error("a call that was given up has an answer")
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	patience := time.After(10 * time.Second)
+	for got := d.list(t); got[0].GetOutcome() != "CANCELED"; got = d.list(t) {
+		select {
+		case <-tick.C:
+		case <-patience:
+			t.Fatalf("entry %v, want one that was CANCELED", got)
+		}
+	}
+}
+
 // TestPages: whatever the entries' times, pages of any size are all of them once, newest first.
 func TestPages(t *testing.T) {
 	d := newDesk(t)

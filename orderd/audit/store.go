@@ -23,11 +23,10 @@ func (s store) insert(ctx context.Context, e Entry) error {
 	})
 }
 
-// complete an entry once.
+// complete says how the entry's call ended.
 func (s store) complete(ctx context.Context, e Entry) error {
 	return database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE audit_entries SET outcome = $3, reason = $4, completed_at = $5
-			WHERE at = $1 AND entry_id = $2 AND completed_at IS NULL`, e.At, e.ID, e.Outcome, e.Reason, e.CompletedAt)
+		_, err := tx.Exec(ctx, `UPDATE audit_entries SET outcome = $3, reason = $4, completed_at = $5 WHERE at = $1 AND entry_id = $2`, e.At, e.ID, e.Outcome, e.Reason, e.CompletedAt)
 		return err
 	})
 }

@@ -160,7 +160,6 @@ func (k *keys) read() error {
 	k.raw = raw
 	// After the set: a token that was verified in between counts for the set before, and is verified again.
 	k.generation.Add(1)
-	k.absent.Purge()
 	return nil
 }
 

@@ -120,7 +120,9 @@ func TestVerify(t *testing.T) {
 		},
 		{name: "a guest", change: func(c jwt.MapClaims) { c["guest"] = true }, want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer), Guest: true}},
 		{
-			name: "roles of other systems", change: func(c jwt.MapClaims) { c["roles"] = []string{"root", "BUYER", "ROLE_SERVICE", "unspecified", "", "returns"} },
+			name: "roles of other systems", change: func(c jwt.MapClaims) {
+				c["roles"] = []string{"root", "BUYER", "ROLE_SERVICE", "unspecified", "", "returns"}
+			},
 			want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(returns)},
 		},
 		{name: "no roles", change: func(c jwt.MapClaims) { delete(c, "roles") }, want: auth.Caller{Subject: "ann"}},
@@ -159,6 +161,19 @@ func TestVerify(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestGuests(t *testing.T) {
+	w := newWorld(t)
+	guests := auth.Guests{Verifier: w.verifier}
+	for token, want := range map[string]bool{w.issuer.Guest("g-1"): true, w.issuer.Token("g-1", "buyer"): false} {
+		if subject, guest, err := guests.Verify(t.Context(), token); err != nil || subject != "g-1" || guest != want {
+			t.Errorf("subject %q, guest %t, %v; want g-1, %t", subject, guest, err, want)
+		}
+	}
+	if _, _, err := guests.Verify(t.Context(), "x"); rpcerr.Reason(err) != "TOKEN_INVALID" {
+		t.Errorf("no token: %v, want TOKEN_INVALID", err)
 	}
 }
 
@@ -396,11 +411,12 @@ func TestBrokenSetsDoNotReplaceKnownKeys(t *testing.T) {
 	if _, refused := w.verdict(t, w.issuer.Token("ann", "buyer")); refused != "" {
 		t.Fatal(refused)
 	}
+	usable := `{"kty":"OKP","crv":"Ed25519","kid":"new","x":"` + base64.RawURLEncoding.EncodeToString(make([]byte, ed25519.PublicKeySize)) + `"}`
 	for name, set := range map[string]string{
 		"nothing": "", "no JSON": "<html>", "no keys": "{}", "an empty set": `{"keys":[]}`, "a list": "[]",
 		"no usable key": `{"keys":[{"kty":"oct","kid":"a","k":"AAAA"}]}`,
-		"too large":     `{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`,
-		"too many":      `{"keys":[` + strings.TrimSuffix(strings.Repeat("{},", 65), ",") + `]}`,
+		"too large":     `{"keys":[` + usable + `],"x":"` + strings.Repeat("x", 1<<20) + `"}`,
+		"too many":      `{"keys":[` + strings.Repeat(usable+",", 64) + usable + `]}`,
 	} {
 		raw := []byte(set)
 		w.set.Store(&raw)

@@ -228,6 +228,12 @@ func readTemplate(ctx context.Context, q Querier, name string) (*template, error
 	return found[0], nil
 }
 
+// HasTemplate tells whether there is such a template, on or off.
+func (s *Store) HasTemplate(ctx context.Context, q Querier, name string) (bool, error) {
+	found, err := readTemplates(ctx, q, "WHERE p.name = $1", name)
+	return len(found) > 0, err
+}
+
 // readTemplates reads the templates that a condition finds.
 func readTemplates(ctx context.Context, q Querier, condition string, args ...any) ([]*template, error) {
 	rows, err := q.Query(ctx, `SELECT p.name, p.revision, p.enabled, p.created_at, t.terms, t.seed FROM coupon_templates p

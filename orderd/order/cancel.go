@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/coupon"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
 	"github.com/orderd-dev/orderd/orderd/lease"
@@ -60,7 +61,7 @@ func (s *Store) cancel(ctx context.Context, id uuid.UUID, req *orderv1.CancelOrd
 		if err := request.Claim(&b, now, answer); err != nil {
 			return err
 		}
-		if err := s.undo(ctx, tx, &b, changes); err != nil {
+		if err := undo(ctx, tx, &b, changes); err != nil {
 			return err
 		}
 		return stock.Apply(ctx, tx, moves)
@@ -120,7 +121,7 @@ func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error
 			}
 			expired = append(expired, c)
 		}
-		return s.undo(ctx, tx, &pgx.Batch{}, expired)
+		return undo(ctx, tx, &pgx.Batch{}, expired)
 	})
 	if err != nil {
 		return fmt.Errorf("expiring orders: %w", err)
@@ -134,18 +135,21 @@ func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error
 
 // undo sends the batch with the changes of cancelled orders, gives their coupons back, and of those that were not paid their
 // stock: to the SKUs, or for flash orders by a row for the Releaser.
-func (s *Store) undo(ctx context.Context, tx pgx.Tx, b *pgx.Batch, changes []change) error {
-	var cancelled, standard, flash []*Order
+func undo(ctx context.Context, tx pgx.Tx, b *pgx.Batch, changes []change) error {
+	var unpaid, paid, standard, flash []*Order
 	for _, c := range changes {
 		switch {
 		case c.to != Cancelled:
 			continue
-		case c.from == PendingPayment && c.order.flash():
+		case c.from == Paid:
+			paid = append(paid, c.order)
+			continue
+		case c.order.flash():
 			flash = append(flash, c.order)
-		case c.from == PendingPayment:
+		default:
 			standard = append(standard, c.order)
 		}
-		cancelled = append(cancelled, c.order)
+		unpaid = append(unpaid, c.order)
 	}
 	if len(flash) > 0 {
 		queueReleases(b, flash, changes[0].at)
@@ -153,10 +157,14 @@ func (s *Store) undo(ctx context.Context, tx pgx.Tx, b *pgx.Batch, changes []cha
 	if err := write(ctx, tx, b, changes); err != nil {
 		return err
 	}
-	for _, o := range cancelled {
-		if err := s.returnCoupons(ctx, tx, *o.CancelledAt, o, o.CancelReason); err != nil {
-			return err
-		}
+	if len(changes) == 0 {
+		return nil
+	}
+	if err := returnCoupons(ctx, tx, unpaid, changes[0].at, coupon.Unpaid); err != nil {
+		return err
+	}
+	if err := returnCoupons(ctx, tx, paid, changes[0].at, coupon.CancelledPaid); err != nil {
+		return err
 	}
 	return stock.Apply(ctx, tx, movements(standard, stock.Release))
 }

@@ -14,7 +14,9 @@ import (
 
 // Payment is a payment that succeeded for an order. Its amount is the order's total: the caller has checked.
 type Payment struct {
-	OrderID, PaymentID uuid.UUID
+	OrderID uuid.UUID
+	// PaymentID is zero where there was nothing to pay.
+	PaymentID uuid.UUID
 	// Actor for the history: who told us.
 	Actor string
 }
@@ -32,8 +34,11 @@ const (
 	StockGone PaymentOutcome = "ORDER_CANCELLED"
 )
 
-// reasonPayment stands before the payment's id in the history.
-const reasonPayment = "payment "
+const (
+	// reasonPayment stands before the payment's id in the history.
+	reasonPayment      = "payment "
+	reasonNothingToPay = "nothing to pay"
+)
 
 // MarkPaid applies successful payments to their orders in the payments' own transaction, many at a
 // time, and deducts the stock. A payment for a cancelled or expired order takes the stock again if
@@ -111,11 +116,14 @@ func (p *paying) pay(payment Payment) (PaymentOutcome, error) {
 	case o.State == Cancelled:
 		event, move = PayLate, stock.Take
 	}
-	c, err := step(o, event, p.at, payment.Actor, reasonPayment+payment.PaymentID.String())
+	reason := reasonNothingToPay
+	if payment.PaymentID != uuid.Nil {
+		o.PaymentID, reason = &payment.PaymentID, reasonPayment+payment.PaymentID.String()
+	}
+	c, err := step(o, event, p.at, payment.Actor, reason)
 	if err != nil {
 		return "", err
 	}
-	o.PaymentID = &payment.PaymentID
 	p.changes = append(p.changes, c)
 	p.moves = append(p.moves, movements([]*Order{o}, move)...)
 	return Applied, nil
@@ -138,6 +146,9 @@ func (p *paying) takeAgain(o *Order) bool {
 
 func (p *paying) write(ctx context.Context, tx pgx.Tx) error {
 	if err := write(ctx, tx, &pgx.Batch{}, p.changes); err != nil {
+		return err
+	}
+	if err := useCoupons(ctx, tx, p.changes, p.at); err != nil {
 		return err
 	}
 	return stock.Apply(ctx, tx, p.moves)

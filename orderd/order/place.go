@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/cart"
 	"github.com/orderd-dev/orderd/orderd/coupon"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
@@ -38,6 +39,8 @@ type placement struct {
 	hold   *stock.Hold
 	placed []*candidate
 	losers []*candidate
+	// counted is what to call after the commit.
+	counted func()
 }
 
 func (p *placement) run(ctx context.Context) error {
@@ -57,12 +60,15 @@ func (p *placement) run(ctx context.Context) error {
 		changes[i] = c.change
 	}
 	p.store.metrics.count(changes)
+	if p.counted != nil {
+		p.counted()
+	}
 	return nil
 }
 
 // try is the transaction's work. It may run several times, and sets what it finds anew each time.
 func (p *placement) try(ctx context.Context, tx pgx.Tx, all bool) error {
-	p.placed, p.losers = nil, nil
+	p.placed, p.losers, p.counted = nil, nil, nil
 	for _, c := range p.orders {
 		c.err, c.again = nil, false
 	}
@@ -171,11 +177,39 @@ func (p *placement) write(ctx context.Context, tx pgx.Tx) error {
 	if err := queueRecords(&b, changes); err != nil {
 		return err
 	}
+	cart.RemoveOrdered(&b, ordered(orders))
 	p.hold.Write(&b)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("writing orders: %w", err)
 	}
-	return nil
+	return p.payFree(ctx, tx, orders)
+}
+
+func ordered(orders []*Order) []cart.Ordered {
+	out := make([]cart.Ordered, len(orders))
+	for i, o := range orders {
+		out[i].BuyerID = o.BuyerID
+		for _, l := range o.Lines {
+			out[i].SKUs = append(out[i].SKUs, l.SKU)
+		}
+	}
+	return out
+}
+
+// payFree makes the orders paid that there is nothing to pay for.
+func (p *placement) payFree(ctx context.Context, tx pgx.Tx, orders []*Order) error {
+	var payments []Payment
+	for _, o := range orders {
+		if o.free() {
+			payments = append(payments, Payment{OrderID: o.ID, Actor: actorBuyer})
+		}
+	}
+	if len(payments) == 0 {
+		return nil
+	}
+	var err error
+	_, p.counted, err = p.store.MarkPaid(ctx, tx, p.at, payments)
+	return err
 }
 
 func (p *placement) undoLosers(ctx context.Context, tx pgx.Tx) error {

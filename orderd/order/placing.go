@@ -216,6 +216,9 @@ type candidate struct {
 	again bool
 }
 
+// free tells whether there is nothing to pay, because coupons take all of it off: such an order is paid as it is placed.
+func (o *Order) free() bool { return o.Total == 0 }
+
 func newCandidate(i int, w wish, q *quote.Quote, now, expires time.Time) (*candidate, error) {
 	o := &Order{
 		ID: w.id, BuyerID: w.input.BuyerID, Currency: q.Currency, Total: q.Total, Discount: q.Discount, Freight: q.Freight, Tax: q.Tax,
@@ -230,6 +233,13 @@ func newCandidate(i int, w wish, q *quote.Quote, now, expires time.Time) (*candi
 		return nil, err
 	}
 	answer := &orderv1.PlaceOrderResponse{Order: o.proto()}
+	if o.free() {
+		paid := *o
+		if _, err := step(&paid, Pay, now, actorBuyer, reasonNothingToPay); err != nil {
+			return nil, err
+		}
+		answer.Order = paid.proto()
+	}
 	response, err := proto.Marshal(answer)
 	if err != nil {
 		return nil, fmt.Errorf("storing the answer: %w", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderd-dev/orderd/orderd/coupon"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/money"
 	"github.com/orderd-dev/orderd/orderd/stock"
@@ -84,7 +85,7 @@ func (s *Store) GrantRefund(ctx context.Context, tx pgx.Tx, at time.Time, g Gran
 		return Granted{}, nil, err
 	}
 	if len(follow) > 0 && o.State == Cancelled {
-		if err := s.returnCoupons(ctx, tx, at, o, g.Reason); err != nil {
+		if err := returnCoupons(ctx, tx, []*Order{o}, at, coupon.CancelledPaid); err != nil {
 			return Granted{}, nil, err
 		}
 	}
@@ -244,15 +245,12 @@ func (s *Store) RecordRefunded(ctx context.Context, tx pgx.Tx, at time.Time, ord
 		return nil, err
 	}
 	if o.State != Cancelled && o.sum(func(l Line) int64 { return l.Refunded }) == o.Total {
-		if err := s.returnCoupons(ctx, tx, at, o, reasonRefunded); err != nil {
+		if err := returnCoupons(ctx, tx, []*Order{o}, at, coupon.FullyRefunded); err != nil {
 			return nil, err
 		}
 	}
 	return committed, nil
 }
-
-// returnCoupons gives the orders' coupons back as their templates say.
-func (s *Store) returnCoupons(context.Context, pgx.Tx, time.Time, *Order, string) error { return nil }
 
 // refusedIn is the error for what is not possible in the order's state.
 func refusedIn(o *Order, event Event) error {

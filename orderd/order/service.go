@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
-	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/orderd/batch"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
@@ -51,8 +50,6 @@ type ServiceOptions struct {
 
 // Service is the handler of OrderService. Requests reach it validated.
 type Service struct {
-	orderv1connect.UnimplementedOrderServiceHandler
-
 	store   *Store
 	ids     *orderid.Generator
 	tokens  *quote.Tokens
@@ -167,6 +164,19 @@ func (s *Service) ConfirmReceipt(ctx context.Context, req *orderv1.ConfirmReceip
 		return nil, rpcError(ErrNotFound)
 	}
 	answer, err := s.store.confirm(ctx, id, req)
+	if err != nil {
+		return nil, rpcError(err)
+	}
+	return answer, nil
+}
+
+// SetDelivery gives an order its address, or another one.
+func (s *Service) SetDelivery(ctx context.Context, req *orderv1.SetDeliveryRequest) (*orderv1.SetDeliveryResponse, error) {
+	id, err := uuid.Parse(req.GetOrderId())
+	if err != nil {
+		return nil, rpcError(ErrNotFound)
+	}
+	answer, err := s.store.setDelivery(ctx, id, req)
 	if err != nil {
 		return nil, rpcError(err)
 	}

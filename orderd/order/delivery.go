@@ -1,0 +1,161 @@
+package order
+
+import (
+	"context"
+	"fmt"
+
+	"connectrpc.com/connect/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/address"
+	"github.com/orderd-dev/orderd/orderd/catalog"
+	"github.com/orderd-dev/orderd/orderd/freight"
+	"github.com/orderd-dev/orderd/orderd/idempotency"
+	"github.com/orderd-dev/orderd/orderd/quote"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+// setDelivery gives an order that no parcel was asked for its address, or another one.
+func (s *Store) setDelivery(ctx context.Context, id uuid.UUID, req *orderv1.SetDeliveryRequest) (*orderv1.SetDeliveryResponse, error) {
+	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := quote.NewDelivery(req.GetDelivery())
+	if err != nil {
+		return nil, err
+	}
+	answer := &orderv1.SetDeliveryResponse{}
+	var changes []change
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+		changes = nil
+		o, err := lockOne(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if o.BuyerID != req.GetBuyerId() {
+			return ErrNotFound
+		}
+		if o.sum(func(l Line) int64 { return l.Shipping + l.Shipped }) > 0 {
+			return refusedIn(o, SetDelivery)
+		}
+		now := stamp(s.now())
+		c, err := step(o, SetDelivery, now, actorBuyer, "")
+		if err != nil {
+			return err
+		}
+		changes = []change{c}
+		if err := deliverTo(ctx, tx, o, wanted); err != nil {
+			return err
+		}
+		answer.Order = o.proto()
+		var b pgx.Batch
+		if err := request.Claim(&b, now, answer); err != nil {
+			return err
+		}
+		if err := queueDelivery(&b, o); err != nil {
+			return err
+		}
+		return write(ctx, tx, &b, changes)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.metrics.count(changes)
+	return answer, nil
+}
+
+// deliverTo sets the order's address and delivery method, if the goods are delivered there for the freight that they were placed with.
+func deliverTo(ctx context.Context, q querier, o *Order, wanted *quote.Delivery) error {
+	to := wanted.Address
+	if to == nil {
+		key := address.Key{BuyerID: o.BuyerID, ID: wanted.AddressID}
+		found, err := address.Find(ctx, q, []address.Key{key})
+		if err != nil {
+			return err
+		}
+		if to = found[key]; to == nil {
+			return address.NotFound(wanted.AddressID)
+		}
+	}
+	load, err := freightLoad(ctx, q, o)
+	if err != nil {
+		return err
+	}
+	book, err := freight.LoadBook(ctx, q, []string{to.GetCountry(), o.Address.GetCountry()})
+	if err != nil {
+		return err
+	}
+	offer, err := choose(book, o.Currency, to, load, wanted.Method)
+	if err != nil {
+		return err
+	}
+	if !o.freightHolds(book, load, offer.Freight) {
+		return rpcerr.New(connect.CodeFailedPrecondition, "FREIGHT_DIFFERS", "the freight there is not what the order was placed with",
+			"method", offer.Method)
+	}
+	o.Address, o.DeliveryMethod = to, offer.Method
+	return nil
+}
+
+// freightHolds tells whether a freight is what the order's buyer has agreed to: what they pay, what it would be where the goods go
+// now, before coupons, or, for a promotion's orders, whose prices include it, any.
+func (o *Order) freightHolds(book *freight.Book, load freight.Load, charge int64) bool {
+	if o.flash() || charge == o.Freight {
+		return true
+	}
+	if o.Address == nil {
+		return false
+	}
+	offer, err := choose(book, o.Currency, o.Address, load, o.DeliveryMethod)
+	return err == nil && offer.Freight == charge
+}
+
+// choose is the method's offer, or the first there is if none is named.
+func choose(book *freight.Book, currency string, to *addressv1.Address, load freight.Load, method string) (freight.Offer, error) {
+	known := method == ""
+	for _, offer := range book.Offers(currency, freight.Place{Country: to.GetCountry(), Region: to.GetRegion()}, load) {
+		if method != "" && offer.Method != method {
+			continue
+		}
+		known = true
+		if offer.Refused == nil {
+			return offer, nil
+		}
+	}
+	if !known {
+		return freight.Offer{}, rpcerr.New(connect.CodeFailedPrecondition, "DELIVERY_METHOD_UNKNOWN", "there is no such delivery method", "method", method)
+	}
+	return freight.Offer{}, rpcerr.New(connect.CodeFailedPrecondition, "UNDELIVERABLE", "the goods are not delivered to this region",
+		"country", to.GetCountry(), "region", to.GetRegion(), "method", method)
+}
+
+// freightLoad is what is to be delivered, with the goods' weights as they are now.
+func freightLoad(ctx context.Context, q querier, o *Order) (freight.Load, error) {
+	codes := make([]string, len(o.Lines))
+	for i, l := range o.Lines {
+		codes[i] = l.SKU
+	}
+	skus, err := catalog.Find(ctx, q, codes)
+	if err != nil {
+		return freight.Load{}, err
+	}
+	load := freight.Load{Value: o.Total - o.Freight}
+	for _, l := range o.Lines {
+		load.Pieces += l.Quantity
+		load.WeightGrams += skus[l.SKU].WeightGrams * l.Quantity
+	}
+	return load, nil
+}
+
+func queueDelivery(b *pgx.Batch, o *Order) error {
+	text, err := asJSON(o.Address)
+	if err != nil {
+		return fmt.Errorf("address of order %s: %w", o.ID, err)
+	}
+	b.Queue("UPDATE orders SET address = $2::text::jsonb, delivery_method = $3 WHERE order_id = $1", o.ID, text, o.DeliveryMethod).Exec(mustChange(1))
+	return nil
+}

@@ -82,10 +82,11 @@ type DeadLetterServiceClient interface {
 	GetDeadLetter(context.Context, *v1.GetDeadLetterRequest) (*v1.GetDeadLetterResponse, error)
 	// Gives the event to the consumer that could not handle it once more, and to no other; the dead letter is gone with that. The event
 	// has its effect once, however often it is replayed. If it fails again, it is a dead letter with another id.
-	// Errors: NOT_FOUND/DEAD_LETTER_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/MESSAGING_UNAVAILABLE with a retry delay.
+	// Errors: NOT_FOUND/DEAD_LETTER_NOT_FOUND; FAILED_PRECONDITION/CONSUMER_UNKNOWN (metadata consumer) if there is no such consumer any more;
+	// ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/MESSAGING_UNAVAILABLE with a retry delay.
 	ReplayDeadLetter(context.Context, *v1.ReplayDeadLetterRequest) (*v1.ReplayDeadLetterResponse, error)
 	// Deletes a dead letter: its event will never have its effect.
-	// Errors: as ReplayDeadLetter.
+	// Errors: NOT_FOUND/DEAD_LETTER_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/MESSAGING_UNAVAILABLE with a retry delay.
 	DiscardDeadLetter(context.Context, *v1.DiscardDeadLetterRequest) (*v1.DiscardDeadLetterResponse, error)
 }
 
@@ -105,10 +106,11 @@ type DeadLetterServiceHandler interface {
 	GetDeadLetter(context.Context, *v1.GetDeadLetterRequest) (*v1.GetDeadLetterResponse, error)
 	// Gives the event to the consumer that could not handle it once more, and to no other; the dead letter is gone with that. The event
 	// has its effect once, however often it is replayed. If it fails again, it is a dead letter with another id.
-	// Errors: NOT_FOUND/DEAD_LETTER_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/MESSAGING_UNAVAILABLE with a retry delay.
+	// Errors: NOT_FOUND/DEAD_LETTER_NOT_FOUND; FAILED_PRECONDITION/CONSUMER_UNKNOWN (metadata consumer) if there is no such consumer any more;
+	// ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/MESSAGING_UNAVAILABLE with a retry delay.
 	ReplayDeadLetter(context.Context, *v1.ReplayDeadLetterRequest) (*v1.ReplayDeadLetterResponse, error)
 	// Deletes a dead letter: its event will never have its effect.
-	// Errors: as ReplayDeadLetter.
+	// Errors: NOT_FOUND/DEAD_LETTER_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/MESSAGING_UNAVAILABLE with a retry delay.
 	DiscardDeadLetter(context.Context, *v1.DiscardDeadLetterRequest) (*v1.DiscardDeadLetterResponse, error)
 }
 

@@ -22,6 +22,8 @@ type reply struct {
 	request string
 	status  int
 	body    []byte
+	// replayed says that it was given before.
+	replayed bool
 }
 
 // stripeCall does one call and returns an object, or a status and an error.
@@ -78,6 +80,9 @@ func (s *Server) callStripe(w http.ResponseWriter, r *http.Request, operation st
 	if struck && fault == Timeout {
 		breakConnection(w)
 	}
+	if out.replayed {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
 	answer(out.status, out.body)
 }
 
@@ -97,7 +102,8 @@ func (s *Server) stripeOnce(r *http.Request, raw string, form url.Values, call s
 	}
 	status, value := call(r, form)
 	out := reply{request: request, status: status, body: encode(value)}
-	s.replies[key] = out
+	// It is kept whether it succeeded or not.
+	s.replies[key] = reply{request: request, status: status, body: out.body, replayed: true}
 	return out
 }
 
@@ -280,7 +286,7 @@ func (s *Server) stripeCharges(r *http.Request, _ url.Values) (int, map[string]a
 			continue
 		}
 		all = append(all, map[string]any{
-			"id": p.transaction, "object": "charge", "amount": p.amount, "amount_refunded": p.refunded(), "currency": p.currency, "status": "succeeded", "paid": true,
+			"id": p.transaction, "object": "charge", "amount": p.amount, "amount_captured": p.amount, "amount_refunded": p.refunded(), "currency": p.currency, "status": "succeeded", "paid": true,
 			"captured": true, "payment_intent": p.number, "metadata": p.metadata, "created": p.paidAt.Unix(),
 		})
 	}

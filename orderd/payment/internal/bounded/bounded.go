@@ -3,6 +3,7 @@
 package bounded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 const (
 	// Timeout of one call, whatever the caller's context allows.
 	Timeout = 10 * time.Second
+	// BillTimeout of the download of a bill.
+	BillTimeout = 5 * time.Minute
 	// MaxAnswer is the largest answer that is read of a call that is not a bill.
 	MaxAnswer = 1 << 20
 	// MaxBill is the largest bill that is read, before and after decompression: a million rows of 250 bytes.
@@ -29,20 +32,22 @@ type Response struct {
 	Body   []byte
 }
 
-// NewClient has time-outs and follows no redirect: a signed request is for one host only.
+// NewClient connects within a time-out, as Do bounds the rest, and follows no redirect: a signed request is for one host only.
 func NewClient() *http.Client {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: idleLimit,
 		TLSHandshakeTimeout: Timeout, ResponseHeaderTimeout: Timeout, ForceAttemptHTTP2: true,
 	}
-	return &http.Client{Transport: transport, Timeout: Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 var errTooLarge = errors.New("the answer is too large")
 
 // Do calls and reads an answer of up to limit bytes. An error leaves open whether the call had its effect.
-func Do(client *http.Client, req *http.Request, limit int64) (Response, error) {
-	resp, err := client.Do(req)
+func Do(client *http.Client, req *http.Request, timeout time.Duration, limit int64) (Response, error) {
+	ctx, cancel := context.WithTimeout(req.Context(), timeout)
+	defer cancel()
+	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
 		return Response{}, fmt.Errorf("calling: %w", err)
 	}
@@ -64,4 +69,44 @@ func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 		return nil, errTooLarge
 	}
 	return body, nil
+}
+
+// Limit bounds the answers of a client that a library reads: what is longer than limit ends with an error.
+func Limit(client *http.Client, timeout time.Duration, limit int64) *http.Client {
+	bound := *client
+	bound.Timeout = timeout
+	transport := client.Transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	bound.Transport = limited{next: transport, limit: limit}
+	return &bound
+}
+
+type limited struct {
+	next  http.RoundTripper
+	limit int64
+}
+
+func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := l.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &limitedBody{ReadCloser: resp.Body, left: l.limit}
+	return resp, nil
+}
+
+type limitedBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooLarge
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
 }

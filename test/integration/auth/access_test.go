@@ -24,8 +24,9 @@ func sku(request string) *catalogv1.UpsertSkuRequest {
 	}}
 }
 
-func stock(request string, delta int64) *catalogv1.AdjustStockRequest {
-	return &catalogv1.AdjustStockRequest{RequestId: request, Sku: "tea", Delta: delta}
+// nine is nine units more, by one request id.
+func nine() *catalogv1.AdjustStockRequest {
+	return &catalogv1.AdjustStockRequest{RequestId: "nine", Sku: "tea", Delta: 9}
 }
 
 func tea() []*orderv1.PlaceOrderLine { return []*orderv1.PlaceOrderLine{{Sku: "tea", Quantity: 1}} }
@@ -37,7 +38,7 @@ var _ = Describe("A pod", func() {
 		carol := p.with(w.issuer.Token("carol", "catalog"))
 		_, err := carol.catalog.UpsertSku(ctx, sku("new"))
 		Expect(err).NotTo(HaveOccurred())
-		_, err = carol.catalog.AdjustStock(ctx, stock("full", 9))
+		_, err = carol.catalog.AdjustStock(ctx, nine())
 		Expect(err).NotTo(HaveOccurred())
 
 		ann, bob := p.with(w.issuer.Token("ann", "buyer")), p.with(w.issuer.Token("bob", "buyer"))
@@ -80,7 +81,7 @@ var _ = Describe("A pod", func() {
 		entries, err := p.with(w.issuer.Token("olga", "operations")).audit.ListAuditEntries(ctx, &auditv1.ListAuditEntriesRequest{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(facts(entries)).To(Equal([]string{
-			"carol AdjustStock full OK", "carol UpsertSku new OK",
+			"carol AdjustStock nine OK", "carol UpsertSku new OK",
 		}))
 	})
 
@@ -137,25 +138,25 @@ var _ = Describe("The audit", func() {
 		dying := w.startChild(between.url)
 		dying.untilReady()
 		between.before("INSERT INTO requests", func() { _ = dying.cmd.Process.Kill() })
-		_, err = dying.with(carol).catalog.AdjustStock(ctx, stock("full", 9))
+		_, err = dying.with(carol).catalog.AdjustStock(ctx, nine())
 		Expect(err).To(HaveOccurred())
 		dying.killed()
 
 		reports := p.with(w.issuer.Token("rob", "reports")).audit
 		entries, err := reports.ListAuditEntries(ctx, &auditv1.ListAuditEntriesRequest{Subject: "carol"})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(facts(entries)).To(Equal([]string{"carol AdjustStock full " + audit.Attempted, "carol UpsertSku new OK"}))
+		Expect(facts(entries)).To(Equal([]string{"carol AdjustStock nine " + audit.Attempted, "carol UpsertSku new OK"}))
 		Expect(entries.GetEntries()[0].GetCompletedAt()).To(BeNil())
-		Expect(entries.GetEntries()[0].GetRequest()).To(Equal(`{"requestId":"full","sku":"tea","delta":"9"}`))
+		Expect(entries.GetEntries()[0].GetRequest()).To(Equal(`{"requestId":"nine","sku":"tea","delta":"9"}`))
 		Expect(entries.GetEntries()[0].GetRoles()).To(Equal([]string{"catalog"}))
 
-		answer, err := p.with(carol).catalog.AdjustStock(ctx, stock("full", 9))
+		answer, err := p.with(carol).catalog.AdjustStock(ctx, nine())
 		Expect(err).NotTo(HaveOccurred())
 		Expect(answer.GetStock().GetAvailable()).To(Equal(int64(9)))
 		entries, err = reports.ListAuditEntries(ctx, &auditv1.ListAuditEntriesRequest{Subject: "carol"})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(facts(entries)).To(Equal([]string{
-			"carol AdjustStock full OK", "carol AdjustStock full " + audit.Attempted, "carol UpsertSku new OK",
+			"carol AdjustStock nine OK", "carol AdjustStock nine " + audit.Attempted, "carol UpsertSku new OK",
 		}))
 	})
 
@@ -170,12 +171,12 @@ var _ = Describe("The audit", func() {
 		behind.untilReady()
 		// The connection is lost in place of the entry.
 		between.before("INSERT INTO audit_entries", func() {})
-		_, err = behind.with(carol).catalog.AdjustStock(ctx, stock("full", 9))
+		_, err = behind.with(carol).catalog.AdjustStock(ctx, nine())
 		Expect(err).To(failWith(connect.CodeUnavailable, "DATABASE_UNAVAILABLE"))
 		found, err := p.with(carol).catalog.GetSku(ctx, &catalogv1.GetSkuRequest{Sku: "tea"})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(found.GetStock().GetAvailable()).To(BeZero())
-		_, err = behind.with(carol).catalog.AdjustStock(ctx, stock("full", 9))
+		_, err = behind.with(carol).catalog.AdjustStock(ctx, nine())
 		Expect(err).NotTo(HaveOccurred())
 	})
 })

@@ -116,3 +116,43 @@ func TestListSkus(t *testing.T) {
 		t.Errorf("a page token of nobody's: %v", err)
 	}
 }
+
+func TestStockIsSpread(t *testing.T) {
+	ctx := context.Background()
+	service := catalog.NewService(testdb.NewPool(t), time.Now)
+	if _, err := service.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: sku("A", "tea", 1, true)}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		spread, err := service.SpreadStock(ctx, &catalogv1.SpreadStockRequest{RequestId: "s1", Sku: "A", Buckets: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&catalogv1.SpreadStockResponse{Stock: &catalogv1.Stock{Buckets: 4}}, spread, protocmp.Transform()); diff != "" {
+			t.Errorf("spread (-want +got):\n%s", diff)
+		}
+		added, err := service.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "a1", Sku: "A", Delta: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&catalogv1.AdjustStockResponse{Stock: &catalogv1.Stock{Available: 10, Buckets: 4}}, added, protocmp.Transform()); diff != "" {
+			t.Errorf("added (-want +got):\n%s", diff)
+		}
+	}
+	if _, err := service.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "a2", Sku: "A", Delta: -11}); rpcerr.Reason(err) != "INSUFFICIENT_STOCK" {
+		t.Errorf("more is taken than there is: %v", err)
+	}
+	if _, err := service.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "a2", Sku: "A", Delta: -9}); err != nil {
+		t.Errorf("taken from several buckets: %v", err)
+	}
+	if _, err := service.SpreadStock(ctx, &catalogv1.SpreadStockRequest{RequestId: "s2", Sku: "NONE", Buckets: 4}); rpcerr.Reason(err) != "SKU_NOT_FOUND" {
+		t.Errorf("a SKU that there is not: %v", err)
+	}
+	got, err := service.GetSku(ctx, &catalogv1.GetSkuRequest{Sku: "A"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&catalogv1.Stock{Available: 1, Buckets: 4}, got.GetStock(), protocmp.Transform()); diff != "" {
+		t.Errorf("stock (-want +got):\n%s", diff)
+	}
+}

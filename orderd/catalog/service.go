@@ -3,7 +3,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -94,7 +93,11 @@ func (s *Service) GetSku(ctx context.Context, req *catalogv1.GetSkuRequest) (*ca
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
-	return &catalogv1.GetSkuResponse{Sku: sku.proto(), Stock: stockProto(levels)}, nil
+	buckets, err := stock.Buckets(ctx, s.pool, req.GetSku())
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	return &catalogv1.GetSkuResponse{Sku: sku.proto(), Stock: stockProto(levels, buckets)}, nil
 }
 
 // ListSkus returns a page of the SKUs, by their codes.
@@ -123,43 +126,6 @@ func (s *Service) ListSkus(ctx context.Context, req *catalogv1.ListSkusRequest) 
 	return answer, nil
 }
 
-// AdjustStock adds to the available stock or takes from it, once a request id.
-func (s *Service) AdjustStock(ctx context.Context, req *catalogv1.AdjustStockRequest) (*catalogv1.AdjustStockResponse, error) {
-	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
-	if err != nil {
-		return nil, rpcerr.Internal(err)
-	}
-	answer := &catalogv1.AdjustStockResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
-		levels, err := stock.Lock(ctx, tx, []string{req.GetSku()})
-		if err != nil {
-			return err
-		}
-		after, ok := levels[req.GetSku()]
-		if !ok {
-			return NotFound(req.GetSku())
-		}
-		after.Available += req.GetDelta()
-		answer.Stock = stockProto(after)
-		var b pgx.Batch
-		if err := request.Claim(&b, s.now(), answer); err != nil {
-			return err
-		}
-		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-			return err
-		}
-		return stock.Apply(ctx, tx, []stock.Movement{stock.Add("request:"+req.GetRequestId(), stock.Quantity{SKU: req.GetSku(), Quantity: req.GetDelta()})})
-	})
-	var short *stock.InsufficientError
-	if errors.As(err, &short) {
-		return nil, rpcerr.New(connect.CodeFailedPrecondition, "INSUFFICIENT_STOCK", "more would be taken than is available", "sku", req.GetSku())
-	}
-	if err != nil {
-		return nil, database.RPCError(err)
-	}
-	return answer, nil
-}
-
 // NotFound is the error for a SKU that there is not.
 func NotFound(sku string) error {
 	return rpcerr.New(connect.CodeNotFound, "SKU_NOT_FOUND", "there is no such SKU", "sku", sku)
@@ -182,8 +148,4 @@ func (s SKU) proto() *catalogv1.Sku {
 		Sku: s.SKU, Title: s.Title, Price: &moneyv1.Money{Amount: s.UnitPrice, Currency: s.Currency},
 		OnSale: s.OnSale, WeightGrams: s.WeightGrams, TaxClass: s.TaxClass, Category: s.Category,
 	}
-}
-
-func stockProto(l stock.Levels) *catalogv1.Stock {
-	return &catalogv1.Stock{Available: l.Available, Reserved: l.Reserved, Deducted: l.Deducted}
 }

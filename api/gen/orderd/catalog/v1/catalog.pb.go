@@ -130,7 +130,9 @@ type Stock struct {
 	// Held by unpaid orders and by promotions.
 	Reserved int64 `protobuf:"varint,2,opt,name=reserved,proto3" json:"reserved,omitempty"`
 	// Sold: held by paid orders.
-	Deducted      int64 `protobuf:"varint,3,opt,name=deducted,proto3" json:"deducted,omitempty"`
+	Deducted int64 `protobuf:"varint,3,opt,name=deducted,proto3" json:"deducted,omitempty"`
+	// Over how many rows of the database it is spread; 1 unless SpreadStock was called.
+	Buckets       int64 `protobuf:"varint,4,opt,name=buckets,proto3" json:"buckets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -182,6 +184,13 @@ func (x *Stock) GetReserved() int64 {
 func (x *Stock) GetDeducted() int64 {
 	if x != nil {
 		return x.Deducted
+	}
+	return 0
+}
+
+func (x *Stock) GetBuckets() int64 {
+	if x != nil {
+		return x.Buckets
 	}
 	return 0
 }
@@ -610,6 +619,111 @@ func (x *AdjustStockResponse) GetStock() *Stock {
 	return nil
 }
 
+type SpreadStockRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller, unique a change; a retry repeats it.
+	RequestId     string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Sku           string `protobuf:"bytes,2,opt,name=sku,proto3" json:"sku,omitempty"`
+	Buckets       int64  `protobuf:"varint,3,opt,name=buckets,proto3" json:"buckets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpreadStockRequest) Reset() {
+	*x = SpreadStockRequest{}
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpreadStockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpreadStockRequest) ProtoMessage() {}
+
+func (x *SpreadStockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpreadStockRequest.ProtoReflect.Descriptor instead.
+func (*SpreadStockRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_catalog_v1_catalog_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SpreadStockRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SpreadStockRequest) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+func (x *SpreadStockRequest) GetBuckets() int64 {
+	if x != nil {
+		return x.Buckets
+	}
+	return 0
+}
+
+type SpreadStockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stock         *Stock                 `protobuf:"bytes,1,opt,name=stock,proto3" json:"stock,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpreadStockResponse) Reset() {
+	*x = SpreadStockResponse{}
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpreadStockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpreadStockResponse) ProtoMessage() {}
+
+func (x *SpreadStockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_catalog_v1_catalog_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpreadStockResponse.ProtoReflect.Descriptor instead.
+func (*SpreadStockResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_catalog_v1_catalog_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SpreadStockResponse) GetStock() *Stock {
+	if x != nil {
+		return x.Stock
+	}
+	return nil
+}
+
 var File_orderd_catalog_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
@@ -622,11 +736,12 @@ const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"\aon_sale\x18\x04 \x01(\bR\x06onSale\x12.\n" +
 	"\fweight_grams\x18\x05 \x01(\x03B\v\xbaH\b\"\x06\x18\xc0\x84=(\x00R\vweightGrams\x12@\n" +
 	"\ttax_class\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^([a-z0-9][a-z0-9-]{0,31})?$R\btaxClass\x12@\n" +
-	"\bcategory\x18\a \x01(\tB$\xbaH!r\x1f2\x1d^([a-z0-9][a-z0-9/-]{0,63})?$R\bcategory\"]\n" +
+	"\bcategory\x18\a \x01(\tB$\xbaH!r\x1f2\x1d^([a-z0-9][a-z0-9/-]{0,63})?$R\bcategory\"w\n" +
 	"\x05Stock\x12\x1c\n" +
 	"\tavailable\x18\x01 \x01(\x03R\tavailable\x12\x1a\n" +
 	"\breserved\x18\x02 \x01(\x03R\breserved\x12\x1a\n" +
-	"\bdeducted\x18\x03 \x01(\x03R\bdeducted\"p\n" +
+	"\bdeducted\x18\x03 \x01(\x03R\bdeducted\x12\x18\n" +
+	"\abuckets\x18\x04 \x01(\x03R\abuckets\"p\n" +
 	"\x10UpsertSkuRequest\x120\n" +
 	"\x03sku\x18\x01 \x01(\v2\x16.orderd.catalog.v1.SkuB\x06\xbaH\x03\xc8\x01\x01R\x03sku\x12*\n" +
 	"\n" +
@@ -658,7 +773,16 @@ const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12.\n" +
 	"\x05delta\x18\x03 \x01(\x03B\x18\xbaH\x15\"\x138\x00\x18\x80\x94\xeb\xdc\x03(\x80씣\xfc\xff\xff\xff\xff\x01R\x05delta\"E\n" +
 	"\x13AdjustStockResponse\x12.\n" +
-	"\x05stock\x18\x01 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock2\xa2\x03\n" +
+	"\x05stock\x18\x01 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock\"\x88\x01\n" +
+	"\x12SpreadStockRequest\x12,\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12\x1f\n" +
+	"\x03sku\x18\x02 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12#\n" +
+	"\abuckets\x18\x03 \x01(\x03B\t\xbaH\x06\"\x04\x18@(\x01R\abuckets\"E\n" +
+	"\x13SpreadStockResponse\x12.\n" +
+	"\x05stock\x18\x01 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock2\x8d\x04\n" +
 	"\x0eCatalogService\x12c\n" +
 	"\tUpsertSku\x12#.orderd.catalog.v1.UpsertSkuRequest\x1a$.orderd.catalog.v1.UpsertSkuResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\x03\x02\x90\x02\x02\x12\\\n" +
@@ -667,6 +791,8 @@ const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"\bListSkus\x12\".orderd.catalog.v1.ListSkusRequest\x1a#.orderd.catalog.v1.ListSkusResponse\"\r\x8a\xe8\x18\x06\n" +
 	"\x04\x01\x02\x03\x06\x90\x02\x01\x12i\n" +
 	"\vAdjustStock\x12%.orderd.catalog.v1.AdjustStockRequest\x1a&.orderd.catalog.v1.AdjustStockResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x03\x02\x90\x02\x02\x12i\n" +
+	"\vSpreadStock\x12%.orderd.catalog.v1.SpreadStockRequest\x1a&.orderd.catalog.v1.SpreadStockResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\x03\x02\x90\x02\x02B\xcd\x01\n" +
 	"\x15com.orderd.catalog.v1B\fCatalogProtoP\x01Z@github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1;catalogv1\xa2\x02\x03OCX\xaa\x02\x11Orderd.Catalog.V1\xca\x02\x11Orderd\\Catalog\\V1\xe2\x02\x1dOrderd\\Catalog\\V1\\GPBMetadata\xea\x02\x13Orderd::Catalog::V1b\x06proto3"
 
@@ -682,7 +808,7 @@ func file_orderd_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_orderd_catalog_v1_catalog_proto_rawDescData
 }
 
-var file_orderd_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_orderd_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_orderd_catalog_v1_catalog_proto_goTypes = []any{
 	(*Sku)(nil),                 // 0: orderd.catalog.v1.Sku
 	(*Stock)(nil),               // 1: orderd.catalog.v1.Stock
@@ -694,29 +820,34 @@ var file_orderd_catalog_v1_catalog_proto_goTypes = []any{
 	(*ListSkusResponse)(nil),    // 7: orderd.catalog.v1.ListSkusResponse
 	(*AdjustStockRequest)(nil),  // 8: orderd.catalog.v1.AdjustStockRequest
 	(*AdjustStockResponse)(nil), // 9: orderd.catalog.v1.AdjustStockResponse
-	(*v1.Money)(nil),            // 10: orderd.money.v1.Money
+	(*SpreadStockRequest)(nil),  // 10: orderd.catalog.v1.SpreadStockRequest
+	(*SpreadStockResponse)(nil), // 11: orderd.catalog.v1.SpreadStockResponse
+	(*v1.Money)(nil),            // 12: orderd.money.v1.Money
 }
 var file_orderd_catalog_v1_catalog_proto_depIdxs = []int32{
-	10, // 0: orderd.catalog.v1.Sku.price:type_name -> orderd.money.v1.Money
+	12, // 0: orderd.catalog.v1.Sku.price:type_name -> orderd.money.v1.Money
 	0,  // 1: orderd.catalog.v1.UpsertSkuRequest.sku:type_name -> orderd.catalog.v1.Sku
 	0,  // 2: orderd.catalog.v1.UpsertSkuResponse.sku:type_name -> orderd.catalog.v1.Sku
 	0,  // 3: orderd.catalog.v1.GetSkuResponse.sku:type_name -> orderd.catalog.v1.Sku
 	1,  // 4: orderd.catalog.v1.GetSkuResponse.stock:type_name -> orderd.catalog.v1.Stock
 	0,  // 5: orderd.catalog.v1.ListSkusResponse.skus:type_name -> orderd.catalog.v1.Sku
 	1,  // 6: orderd.catalog.v1.AdjustStockResponse.stock:type_name -> orderd.catalog.v1.Stock
-	2,  // 7: orderd.catalog.v1.CatalogService.UpsertSku:input_type -> orderd.catalog.v1.UpsertSkuRequest
-	4,  // 8: orderd.catalog.v1.CatalogService.GetSku:input_type -> orderd.catalog.v1.GetSkuRequest
-	6,  // 9: orderd.catalog.v1.CatalogService.ListSkus:input_type -> orderd.catalog.v1.ListSkusRequest
-	8,  // 10: orderd.catalog.v1.CatalogService.AdjustStock:input_type -> orderd.catalog.v1.AdjustStockRequest
-	3,  // 11: orderd.catalog.v1.CatalogService.UpsertSku:output_type -> orderd.catalog.v1.UpsertSkuResponse
-	5,  // 12: orderd.catalog.v1.CatalogService.GetSku:output_type -> orderd.catalog.v1.GetSkuResponse
-	7,  // 13: orderd.catalog.v1.CatalogService.ListSkus:output_type -> orderd.catalog.v1.ListSkusResponse
-	9,  // 14: orderd.catalog.v1.CatalogService.AdjustStock:output_type -> orderd.catalog.v1.AdjustStockResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	1,  // 7: orderd.catalog.v1.SpreadStockResponse.stock:type_name -> orderd.catalog.v1.Stock
+	2,  // 8: orderd.catalog.v1.CatalogService.UpsertSku:input_type -> orderd.catalog.v1.UpsertSkuRequest
+	4,  // 9: orderd.catalog.v1.CatalogService.GetSku:input_type -> orderd.catalog.v1.GetSkuRequest
+	6,  // 10: orderd.catalog.v1.CatalogService.ListSkus:input_type -> orderd.catalog.v1.ListSkusRequest
+	8,  // 11: orderd.catalog.v1.CatalogService.AdjustStock:input_type -> orderd.catalog.v1.AdjustStockRequest
+	10, // 12: orderd.catalog.v1.CatalogService.SpreadStock:input_type -> orderd.catalog.v1.SpreadStockRequest
+	3,  // 13: orderd.catalog.v1.CatalogService.UpsertSku:output_type -> orderd.catalog.v1.UpsertSkuResponse
+	5,  // 14: orderd.catalog.v1.CatalogService.GetSku:output_type -> orderd.catalog.v1.GetSkuResponse
+	7,  // 15: orderd.catalog.v1.CatalogService.ListSkus:output_type -> orderd.catalog.v1.ListSkusResponse
+	9,  // 16: orderd.catalog.v1.CatalogService.AdjustStock:output_type -> orderd.catalog.v1.AdjustStockResponse
+	11, // 17: orderd.catalog.v1.CatalogService.SpreadStock:output_type -> orderd.catalog.v1.SpreadStockResponse
+	13, // [13:18] is the sub-list for method output_type
+	8,  // [8:13] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_orderd_catalog_v1_catalog_proto_init() }
@@ -730,7 +861,7 @@ func file_orderd_catalog_v1_catalog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_catalog_v1_catalog_proto_rawDesc), len(file_orderd_catalog_v1_catalog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,8 @@ const (
 	CatalogServiceListSkusProcedure = "/orderd.catalog.v1.CatalogService/ListSkus"
 	// CatalogServiceAdjustStockProcedure is the procedure name of the CatalogService's AdjustStock RPC.
 	CatalogServiceAdjustStockProcedure = "/orderd.catalog.v1.CatalogService/AdjustStock"
+	// CatalogServiceSpreadStockProcedure is the procedure name of the CatalogService's SpreadStock RPC.
+	CatalogServiceSpreadStockProcedure = "/orderd.catalog.v1.CatalogService/SpreadStock"
 )
 
 var (
@@ -67,6 +69,14 @@ var (
 			IdempotencyLevel: connect.IdempotencyIdempotent,
 		}
 	})
+	catalogServiceSpreadStockSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_orderd_catalog_v1_catalog_proto.Services().ByName("CatalogService").Methods().ByName("SpreadStock"),
+			Procedure:        CatalogServiceSpreadStockProcedure,
+			IdempotencyLevel: connect.IdempotencyIdempotent,
+		}
+	})
 )
 
 // CatalogServiceClient is a client for the orderd.catalog.v1.CatalogService service.
@@ -83,6 +93,10 @@ type CatalogServiceClient interface {
 	// Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/INSUFFICIENT_STOCK if more would be taken
 	// than is available; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
 	AdjustStock(context.Context, *v1.AdjustStockRequest) (*v1.AdjustStockResponse, error)
+	// Spreads the SKU's stock over so many rows of the database, so that more orders can take of it at once: for SKUs that
+	// very many buyers order at the same time. Repeating a request id changes nothing.
+	// Errors: NOT_FOUND/SKU_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
+	SpreadStock(context.Context, *v1.SpreadStockRequest) (*v1.SpreadStockResponse, error)
 }
 
 // NewCatalogServiceClient constructs a client for the orderd.catalog.v1.CatalogService service.
@@ -105,6 +119,10 @@ type CatalogServiceHandler interface {
 	// Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/INSUFFICIENT_STOCK if more would be taken
 	// than is available; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
 	AdjustStock(context.Context, *v1.AdjustStockRequest) (*v1.AdjustStockResponse, error)
+	// Spreads the SKU's stock over so many rows of the database, so that more orders can take of it at once: for SKUs that
+	// very many buyers order at the same time. Repeating a request id changes nothing.
+	// Errors: NOT_FOUND/SKU_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
+	SpreadStock(context.Context, *v1.SpreadStockRequest) (*v1.SpreadStockResponse, error)
 }
 
 // RegisterCatalogServiceHandler registers svc as the orderd.catalog.v1.CatalogService
@@ -116,6 +134,7 @@ func RegisterCatalogServiceHandler(server *connect.Server, svc CatalogServiceHan
 		connect.Method{Spec: catalogServiceGetSkuSpec(), Handler: adapter.getSku},
 		connect.Method{Spec: catalogServiceListSkusSpec(), Handler: adapter.listSkus},
 		connect.Method{Spec: catalogServiceAdjustStockSpec(), Handler: adapter.adjustStock},
+		connect.Method{Spec: catalogServiceSpreadStockSpec(), Handler: adapter.spreadStock},
 	)
 }
 
@@ -136,6 +155,10 @@ func (UnimplementedCatalogServiceHandler) ListSkus(context.Context, *v1.ListSkus
 
 func (UnimplementedCatalogServiceHandler) AdjustStock(context.Context, *v1.AdjustStockRequest) (*v1.AdjustStockResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.catalog.v1.CatalogService.AdjustStock is not implemented")
+}
+
+func (UnimplementedCatalogServiceHandler) SpreadStock(context.Context, *v1.SpreadStockRequest) (*v1.SpreadStockResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.catalog.v1.CatalogService.SpreadStock is not implemented")
 }
 
 type catalogServiceClient struct {
@@ -169,6 +192,14 @@ func (c *catalogServiceClient) ListSkus(ctx context.Context, req *v1.ListSkusReq
 func (c *catalogServiceClient) AdjustStock(ctx context.Context, req *v1.AdjustStockRequest) (*v1.AdjustStockResponse, error) {
 	var res v1.AdjustStockResponse
 	if err := c.client.CallUnary(ctx, catalogServiceAdjustStockSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *catalogServiceClient) SpreadStock(ctx context.Context, req *v1.SpreadStockRequest) (*v1.SpreadStockResponse, error) {
+	var res v1.SpreadStockResponse
+	if err := c.client.CallUnary(ctx, catalogServiceSpreadStockSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -218,6 +249,18 @@ func (h catalogServiceHandler) adjustStock(ctx context.Context, _ connect.Spec, 
 		return err
 	}
 	res, err := h.svc.AdjustStock(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h catalogServiceHandler) spreadStock(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.SpreadStockRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.SpreadStock(ctx, &req)
 	if err != nil {
 		return err
 	}

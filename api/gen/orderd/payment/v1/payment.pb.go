@@ -83,17 +83,77 @@ func (PaymentState) EnumDescriptor() ([]byte, []int) {
 	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{0}
 }
 
+// What the app does with a session.
+type MethodKind int32
+
+const (
+	MethodKind_METHOD_KIND_UNSPECIFIED MethodKind = 0
+	// Opens redirect_url.
+	MethodKind_METHOD_KIND_REDIRECT MethodKind = 1
+	// Shows qr_code as a QR code.
+	MethodKind_METHOD_KIND_QR MethodKind = 2
+	// Hands sdk_params to the provider's SDK.
+	MethodKind_METHOD_KIND_SDK MethodKind = 3
+)
+
+// Enum value maps for MethodKind.
+var (
+	MethodKind_name = map[int32]string{
+		0: "METHOD_KIND_UNSPECIFIED",
+		1: "METHOD_KIND_REDIRECT",
+		2: "METHOD_KIND_QR",
+		3: "METHOD_KIND_SDK",
+	}
+	MethodKind_value = map[string]int32{
+		"METHOD_KIND_UNSPECIFIED": 0,
+		"METHOD_KIND_REDIRECT":    1,
+		"METHOD_KIND_QR":          2,
+		"METHOD_KIND_SDK":         3,
+	}
+)
+
+func (x MethodKind) Enum() *MethodKind {
+	p := new(MethodKind)
+	*p = x
+	return p
+}
+
+func (x MethodKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MethodKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_orderd_payment_v1_payment_proto_enumTypes[1].Descriptor()
+}
+
+func (MethodKind) Type() protoreflect.EnumType {
+	return &file_orderd_payment_v1_payment_proto_enumTypes[1]
+}
+
+func (x MethodKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MethodKind.Descriptor instead.
+func (MethodKind) EnumDescriptor() ([]byte, []int) {
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{1}
+}
+
 type Payment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID text.
 	PaymentId string `protobuf:"bytes,1,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"`
 	OrderId   string `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	// sandbox.
-	Provider      string                 `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
-	State         PaymentState           `protobuf:"varint,4,opt,name=state,proto3,enum=orderd.payment.v1.PaymentState" json:"state,omitempty"`
-	Amount        *v1.Money              `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	SucceededAt   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=succeeded_at,json=succeededAt,proto3" json:"succeeded_at,omitempty"`
+	// wechatpay, alipay, stripe or sandbox.
+	Provider    string                 `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
+	State       PaymentState           `protobuf:"varint,4,opt,name=state,proto3,enum=orderd.payment.v1.PaymentState" json:"state,omitempty"`
+	Amount      *v1.Money              `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	CreatedAt   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	SucceededAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=succeeded_at,json=succeededAt,proto3" json:"succeeded_at,omitempty"`
+	// The provider's method, such as native.
+	Method string `protobuf:"bytes,8,opt,name=method,proto3" json:"method,omitempty"`
+	// The provider's own code if the state is FAILED.
+	Failure       string `protobuf:"bytes,9,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -177,20 +237,241 @@ func (x *Payment) GetSucceededAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Payment) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Payment) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+type PaymentMethod struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Provider string                 `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	Method   string                 `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
+	// For buyers.
+	Title string     `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	Kind  MethodKind `protobuf:"varint,4,opt,name=kind,proto3,enum=orderd.payment.v1.MethodKind" json:"kind,omitempty"`
+	// CreatePayment needs open_id, or client_ip.
+	NeedsOpenId   bool `protobuf:"varint,5,opt,name=needs_open_id,json=needsOpenId,proto3" json:"needs_open_id,omitempty"`
+	NeedsClientIp bool `protobuf:"varint,6,opt,name=needs_client_ip,json=needsClientIp,proto3" json:"needs_client_ip,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PaymentMethod) Reset() {
+	*x = PaymentMethod{}
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PaymentMethod) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PaymentMethod) ProtoMessage() {}
+
+func (x *PaymentMethod) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PaymentMethod.ProtoReflect.Descriptor instead.
+func (*PaymentMethod) Descriptor() ([]byte, []int) {
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PaymentMethod) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *PaymentMethod) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *PaymentMethod) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *PaymentMethod) GetKind() MethodKind {
+	if x != nil {
+		return x.Kind
+	}
+	return MethodKind_METHOD_KIND_UNSPECIFIED
+}
+
+func (x *PaymentMethod) GetNeedsOpenId() bool {
+	if x != nil {
+		return x.NeedsOpenId
+	}
+	return false
+}
+
+func (x *PaymentMethod) GetNeedsClientIp() bool {
+	if x != nil {
+		return x.NeedsClientIp
+	}
+	return false
+}
+
+type ListPaymentMethodsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	OrderId       string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPaymentMethodsRequest) Reset() {
+	*x = ListPaymentMethodsRequest{}
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPaymentMethodsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPaymentMethodsRequest) ProtoMessage() {}
+
+func (x *ListPaymentMethodsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPaymentMethodsRequest.ProtoReflect.Descriptor instead.
+func (*ListPaymentMethodsRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ListPaymentMethodsRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *ListPaymentMethodsRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+type ListPaymentMethodsResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Methods []*PaymentMethod       `protobuf:"bytes,1,rep,name=methods,proto3" json:"methods,omitempty"`
+	// What is to be paid, and until when.
+	Amount        *v1.Money              `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPaymentMethodsResponse) Reset() {
+	*x = ListPaymentMethodsResponse{}
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPaymentMethodsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPaymentMethodsResponse) ProtoMessage() {}
+
+func (x *ListPaymentMethodsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPaymentMethodsResponse.ProtoReflect.Descriptor instead.
+func (*ListPaymentMethodsResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ListPaymentMethodsResponse) GetMethods() []*PaymentMethod {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+func (x *ListPaymentMethodsResponse) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *ListPaymentMethodsResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
 type CreatePaymentRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	RequestId string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	BuyerId   string                 `protobuf:"bytes,2,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
 	OrderId   string                 `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	// The name of a provider that the OrderCluster configures: sandbox.
-	Provider      string `protobuf:"bytes,4,opt,name=provider,proto3" json:"provider,omitempty"`
+	// A provider that the OrderCluster configures: wechatpay, alipay, stripe or sandbox.
+	Provider string `protobuf:"bytes,4,opt,name=provider,proto3" json:"provider,omitempty"`
+	// One of the provider's methods; empty: the first that takes the order's currency.
+	Method string `protobuf:"bytes,5,opt,name=method,proto3" json:"method,omitempty"`
+	// The buyer's id at the provider, where the method needs one: WeChat Pay's openid.
+	OpenId string `protobuf:"bytes,6,opt,name=open_id,json=openId,proto3" json:"open_id,omitempty"`
+	// The buyer's IP address, where the method needs it.
+	ClientIp string `protobuf:"bytes,7,opt,name=client_ip,json=clientIp,proto3" json:"client_ip,omitempty"`
+	// Where the provider's page sends the buyer at the end, if it can: an app's or the shop's own URL.
+	ReturnUrl     string `protobuf:"bytes,8,opt,name=return_url,json=returnUrl,proto3" json:"return_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreatePaymentRequest) Reset() {
 	*x = CreatePaymentRequest{}
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[1]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -202,7 +483,7 @@ func (x *CreatePaymentRequest) String() string {
 func (*CreatePaymentRequest) ProtoMessage() {}
 
 func (x *CreatePaymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[1]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -215,7 +496,7 @@ func (x *CreatePaymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePaymentRequest.ProtoReflect.Descriptor instead.
 func (*CreatePaymentRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{1}
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreatePaymentRequest) GetRequestId() string {
@@ -246,18 +527,50 @@ func (x *CreatePaymentRequest) GetProvider() string {
 	return ""
 }
 
+func (x *CreatePaymentRequest) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *CreatePaymentRequest) GetOpenId() string {
+	if x != nil {
+		return x.OpenId
+	}
+	return ""
+}
+
+func (x *CreatePaymentRequest) GetClientIp() string {
+	if x != nil {
+		return x.ClientIp
+	}
+	return ""
+}
+
+func (x *CreatePaymentRequest) GetReturnUrl() string {
+	if x != nil {
+		return x.ReturnUrl
+	}
+	return ""
+}
+
 type CreatePaymentResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Payment *Payment               `protobuf:"bytes,1,opt,name=payment,proto3" json:"payment,omitempty"`
 	// Where the app sends the buyer to pay. With the sandbox, a POST to it pays at once.
-	RedirectUrl   string `protobuf:"bytes,2,opt,name=redirect_url,json=redirectUrl,proto3" json:"redirect_url,omitempty"`
+	RedirectUrl string `protobuf:"bytes,2,opt,name=redirect_url,json=redirectUrl,proto3" json:"redirect_url,omitempty"`
+	// The text of a QR code that pays.
+	QrCode string `protobuf:"bytes,3,opt,name=qr_code,json=qrCode,proto3" json:"qr_code,omitempty"`
+	// What the provider's SDK in the app takes.
+	SdkParams     map[string]string `protobuf:"bytes,4,rep,name=sdk_params,json=sdkParams,proto3" json:"sdk_params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreatePaymentResponse) Reset() {
 	*x = CreatePaymentResponse{}
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[2]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -269,7 +582,7 @@ func (x *CreatePaymentResponse) String() string {
 func (*CreatePaymentResponse) ProtoMessage() {}
 
 func (x *CreatePaymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[2]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -282,7 +595,7 @@ func (x *CreatePaymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePaymentResponse.ProtoReflect.Descriptor instead.
 func (*CreatePaymentResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{2}
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreatePaymentResponse) GetPayment() *Payment {
@@ -299,6 +612,20 @@ func (x *CreatePaymentResponse) GetRedirectUrl() string {
 	return ""
 }
 
+func (x *CreatePaymentResponse) GetQrCode() string {
+	if x != nil {
+		return x.QrCode
+	}
+	return ""
+}
+
+func (x *CreatePaymentResponse) GetSdkParams() map[string]string {
+	if x != nil {
+		return x.SdkParams
+	}
+	return nil
+}
+
 type GetPaymentRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
@@ -309,7 +636,7 @@ type GetPaymentRequest struct {
 
 func (x *GetPaymentRequest) Reset() {
 	*x = GetPaymentRequest{}
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[3]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +648,7 @@ func (x *GetPaymentRequest) String() string {
 func (*GetPaymentRequest) ProtoMessage() {}
 
 func (x *GetPaymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[3]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +661,7 @@ func (x *GetPaymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPaymentRequest.ProtoReflect.Descriptor instead.
 func (*GetPaymentRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{3}
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetPaymentRequest) GetBuyerId() string {
@@ -360,7 +687,7 @@ type GetPaymentResponse struct {
 
 func (x *GetPaymentResponse) Reset() {
 	*x = GetPaymentResponse{}
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[4]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +699,7 @@ func (x *GetPaymentResponse) String() string {
 func (*GetPaymentResponse) ProtoMessage() {}
 
 func (x *GetPaymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[4]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +712,7 @@ func (x *GetPaymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPaymentResponse.ProtoReflect.Descriptor instead.
 func (*GetPaymentResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{4}
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetPaymentResponse) GetPayment() *Payment {
@@ -399,7 +726,7 @@ var File_orderd_payment_v1_payment_proto protoreflect.FileDescriptor
 
 const file_orderd_payment_v1_payment_proto_rawDesc = "" +
 	"\n" +
-	"\x1forderd/payment/v1/payment.proto\x12\x11orderd.payment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1borderd/money/v1/money.proto\"\xc0\x02\n" +
+	"\x1forderd/payment/v1/payment.proto\x12\x11orderd.payment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1borderd/money/v1/money.proto\"\xf2\x02\n" +
 	"\aPayment\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x19\n" +
@@ -409,7 +736,25 @@ const file_orderd_payment_v1_payment_proto_rawDesc = "" +
 	"\x06amount\x18\x05 \x01(\v2\x16.orderd.money.v1.MoneyR\x06amount\x129\n" +
 	"\n" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12=\n" +
-	"\fsucceeded_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vsucceededAt\"\xba\x01\n" +
+	"\fsucceeded_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vsucceededAt\x12\x16\n" +
+	"\x06method\x18\b \x01(\tR\x06method\x12\x18\n" +
+	"\afailure\x18\t \x01(\tR\afailure\"\xd8\x01\n" +
+	"\rPaymentMethod\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x16\n" +
+	"\x06method\x18\x02 \x01(\tR\x06method\x12\x14\n" +
+	"\x05title\x18\x03 \x01(\tR\x05title\x121\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x1d.orderd.payment.v1.MethodKindR\x04kind\x12\"\n" +
+	"\rneeds_open_id\x18\x05 \x01(\bR\vneedsOpenId\x12&\n" +
+	"\x0fneeds_client_ip\x18\x06 \x01(\bR\rneedsClientIp\"j\n" +
+	"\x19ListPaymentMethodsRequest\x12(\n" +
+	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
+	"\border_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\"\xc3\x01\n" +
+	"\x1aListPaymentMethodsResponse\x12:\n" +
+	"\amethods\x18\x01 \x03(\v2 .orderd.payment.v1.PaymentMethodR\amethods\x12.\n" +
+	"\x06amount\x18\x02 \x01(\v2\x16.orderd.money.v1.MoneyR\x06amount\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xda\x02\n" +
 	"\x14CreatePaymentRequest\x12,\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
@@ -417,10 +762,22 @@ const file_orderd_payment_v1_payment_proto_rawDesc = "" +
 	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
 	"\border_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\x12%\n" +
-	"\bprovider\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\bprovider\"p\n" +
+	"\bprovider\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\bprovider\x12\x1f\n" +
+	"\x06method\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18 R\x06method\x12%\n" +
+	"\aopen_id\x18\x06 \x01(\tB\f\xbaH\tr\a\x18\x80\x01\xba\x01\x01\x00R\x06openId\x12'\n" +
+	"\tclient_ip\x18\a \x01(\tB\n" +
+	"\xbaH\a\xd8\x01\x01r\x02p\x01R\bclientIp\x12-\n" +
+	"\n" +
+	"return_url\x18\b \x01(\tB\x0e\xbaH\v\xd8\x01\x01r\x06\x18\x80\x04\x88\x01\x01R\treturnUrl\"\x9f\x02\n" +
 	"\x15CreatePaymentResponse\x124\n" +
 	"\apayment\x18\x01 \x01(\v2\x1a.orderd.payment.v1.PaymentR\apayment\x12!\n" +
-	"\fredirect_url\x18\x02 \x01(\tR\vredirectUrl\"f\n" +
+	"\fredirect_url\x18\x02 \x01(\tR\vredirectUrl\x12\x17\n" +
+	"\aqr_code\x18\x03 \x01(\tR\x06qrCode\x12V\n" +
+	"\n" +
+	"sdk_params\x18\x04 \x03(\v27.orderd.payment.v1.CreatePaymentResponse.SdkParamsEntryR\tsdkParams\x1a<\n" +
+	"\x0eSdkParamsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"f\n" +
 	"\x11GetPaymentRequest\x12(\n" +
 	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12'\n" +
@@ -434,8 +791,16 @@ const file_orderd_payment_v1_payment_proto_rawDesc = "" +
 	"\x15PAYMENT_STATE_PENDING\x10\x02\x12\x1b\n" +
 	"\x17PAYMENT_STATE_SUCCEEDED\x10\x03\x12\x18\n" +
 	"\x14PAYMENT_STATE_FAILED\x10\x04\x12\x18\n" +
-	"\x14PAYMENT_STATE_CLOSED\x10\x052\xe9\x01\n" +
-	"\x0ePaymentService\x12o\n" +
+	"\x14PAYMENT_STATE_CLOSED\x10\x05*l\n" +
+	"\n" +
+	"MethodKind\x12\x1b\n" +
+	"\x17METHOD_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14METHOD_KIND_REDIRECT\x10\x01\x12\x12\n" +
+	"\x0eMETHOD_KIND_QR\x10\x02\x12\x13\n" +
+	"\x0fMETHOD_KIND_SDK\x10\x032\xe9\x02\n" +
+	"\x0ePaymentService\x12~\n" +
+	"\x12ListPaymentMethods\x12,.orderd.payment.v1.ListPaymentMethodsRequest\x1a-.orderd.payment.v1.ListPaymentMethodsResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x01\x12o\n" +
 	"\rCreatePayment\x12'.orderd.payment.v1.CreatePaymentRequest\x1a(.orderd.payment.v1.CreatePaymentResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\x01\x02\x90\x02\x02\x12f\n" +
 	"\n" +
@@ -455,34 +820,46 @@ func file_orderd_payment_v1_payment_proto_rawDescGZIP() []byte {
 	return file_orderd_payment_v1_payment_proto_rawDescData
 }
 
-var file_orderd_payment_v1_payment_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_orderd_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_orderd_payment_v1_payment_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_orderd_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_orderd_payment_v1_payment_proto_goTypes = []any{
-	(PaymentState)(0),             // 0: orderd.payment.v1.PaymentState
-	(*Payment)(nil),               // 1: orderd.payment.v1.Payment
-	(*CreatePaymentRequest)(nil),  // 2: orderd.payment.v1.CreatePaymentRequest
-	(*CreatePaymentResponse)(nil), // 3: orderd.payment.v1.CreatePaymentResponse
-	(*GetPaymentRequest)(nil),     // 4: orderd.payment.v1.GetPaymentRequest
-	(*GetPaymentResponse)(nil),    // 5: orderd.payment.v1.GetPaymentResponse
-	(*v1.Money)(nil),              // 6: orderd.money.v1.Money
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(PaymentState)(0),                  // 0: orderd.payment.v1.PaymentState
+	(MethodKind)(0),                    // 1: orderd.payment.v1.MethodKind
+	(*Payment)(nil),                    // 2: orderd.payment.v1.Payment
+	(*PaymentMethod)(nil),              // 3: orderd.payment.v1.PaymentMethod
+	(*ListPaymentMethodsRequest)(nil),  // 4: orderd.payment.v1.ListPaymentMethodsRequest
+	(*ListPaymentMethodsResponse)(nil), // 5: orderd.payment.v1.ListPaymentMethodsResponse
+	(*CreatePaymentRequest)(nil),       // 6: orderd.payment.v1.CreatePaymentRequest
+	(*CreatePaymentResponse)(nil),      // 7: orderd.payment.v1.CreatePaymentResponse
+	(*GetPaymentRequest)(nil),          // 8: orderd.payment.v1.GetPaymentRequest
+	(*GetPaymentResponse)(nil),         // 9: orderd.payment.v1.GetPaymentResponse
+	nil,                                // 10: orderd.payment.v1.CreatePaymentResponse.SdkParamsEntry
+	(*v1.Money)(nil),                   // 11: orderd.money.v1.Money
+	(*timestamppb.Timestamp)(nil),      // 12: google.protobuf.Timestamp
 }
 var file_orderd_payment_v1_payment_proto_depIdxs = []int32{
-	0, // 0: orderd.payment.v1.Payment.state:type_name -> orderd.payment.v1.PaymentState
-	6, // 1: orderd.payment.v1.Payment.amount:type_name -> orderd.money.v1.Money
-	7, // 2: orderd.payment.v1.Payment.created_at:type_name -> google.protobuf.Timestamp
-	7, // 3: orderd.payment.v1.Payment.succeeded_at:type_name -> google.protobuf.Timestamp
-	1, // 4: orderd.payment.v1.CreatePaymentResponse.payment:type_name -> orderd.payment.v1.Payment
-	1, // 5: orderd.payment.v1.GetPaymentResponse.payment:type_name -> orderd.payment.v1.Payment
-	2, // 6: orderd.payment.v1.PaymentService.CreatePayment:input_type -> orderd.payment.v1.CreatePaymentRequest
-	4, // 7: orderd.payment.v1.PaymentService.GetPayment:input_type -> orderd.payment.v1.GetPaymentRequest
-	3, // 8: orderd.payment.v1.PaymentService.CreatePayment:output_type -> orderd.payment.v1.CreatePaymentResponse
-	5, // 9: orderd.payment.v1.PaymentService.GetPayment:output_type -> orderd.payment.v1.GetPaymentResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	0,  // 0: orderd.payment.v1.Payment.state:type_name -> orderd.payment.v1.PaymentState
+	11, // 1: orderd.payment.v1.Payment.amount:type_name -> orderd.money.v1.Money
+	12, // 2: orderd.payment.v1.Payment.created_at:type_name -> google.protobuf.Timestamp
+	12, // 3: orderd.payment.v1.Payment.succeeded_at:type_name -> google.protobuf.Timestamp
+	1,  // 4: orderd.payment.v1.PaymentMethod.kind:type_name -> orderd.payment.v1.MethodKind
+	3,  // 5: orderd.payment.v1.ListPaymentMethodsResponse.methods:type_name -> orderd.payment.v1.PaymentMethod
+	11, // 6: orderd.payment.v1.ListPaymentMethodsResponse.amount:type_name -> orderd.money.v1.Money
+	12, // 7: orderd.payment.v1.ListPaymentMethodsResponse.expires_at:type_name -> google.protobuf.Timestamp
+	2,  // 8: orderd.payment.v1.CreatePaymentResponse.payment:type_name -> orderd.payment.v1.Payment
+	10, // 9: orderd.payment.v1.CreatePaymentResponse.sdk_params:type_name -> orderd.payment.v1.CreatePaymentResponse.SdkParamsEntry
+	2,  // 10: orderd.payment.v1.GetPaymentResponse.payment:type_name -> orderd.payment.v1.Payment
+	4,  // 11: orderd.payment.v1.PaymentService.ListPaymentMethods:input_type -> orderd.payment.v1.ListPaymentMethodsRequest
+	6,  // 12: orderd.payment.v1.PaymentService.CreatePayment:input_type -> orderd.payment.v1.CreatePaymentRequest
+	8,  // 13: orderd.payment.v1.PaymentService.GetPayment:input_type -> orderd.payment.v1.GetPaymentRequest
+	5,  // 14: orderd.payment.v1.PaymentService.ListPaymentMethods:output_type -> orderd.payment.v1.ListPaymentMethodsResponse
+	7,  // 15: orderd.payment.v1.PaymentService.CreatePayment:output_type -> orderd.payment.v1.CreatePaymentResponse
+	9,  // 16: orderd.payment.v1.PaymentService.GetPayment:output_type -> orderd.payment.v1.GetPaymentResponse
+	14, // [14:17] is the sub-list for method output_type
+	11, // [11:14] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_orderd_payment_v1_payment_proto_init() }
@@ -495,8 +872,8 @@ func file_orderd_payment_v1_payment_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_payment_v1_payment_proto_rawDesc), len(file_orderd_payment_v1_payment_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   5,
+			NumEnums:      2,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,9 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
+	// PaymentServiceListPaymentMethodsProcedure is the procedure name of the PaymentService's
+	// ListPaymentMethods RPC.
+	PaymentServiceListPaymentMethodsProcedure = "/orderd.payment.v1.PaymentService/ListPaymentMethods"
 	// PaymentServiceCreatePaymentProcedure is the procedure name of the PaymentService's CreatePayment
 	// RPC.
 	PaymentServiceCreatePaymentProcedure = "/orderd.payment.v1.PaymentService/CreatePayment"
@@ -32,6 +35,14 @@ const (
 )
 
 var (
+	paymentServiceListPaymentMethodsSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_orderd_payment_v1_payment_proto.Services().ByName("PaymentService").Methods().ByName("ListPaymentMethods"),
+			Procedure:        PaymentServiceListPaymentMethodsProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
 	paymentServiceCreatePaymentSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeUnary,
@@ -52,9 +63,17 @@ var (
 
 // PaymentServiceClient is a client for the orderd.payment.v1.PaymentService service.
 type PaymentServiceClient interface {
-	// Starts a payment for an unpaid order.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT if the order cannot
-	// be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
+	// The cashier: how an unpaid order can be paid, the preferred way first.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+	// order cannot be paid any more.
+	ListPaymentMethods(context.Context, *v1.ListPaymentMethodsRequest) (*v1.ListPaymentMethodsResponse, error)
+	// Starts a payment for an unpaid order. An order may have several; the first that succeeds counts, and the money of another
+	// goes back on its own.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+	// order cannot be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN, INVALID_ARGUMENT/METHOD_UNKNOWN;
+	// INVALID_ARGUMENT/FIELD_REQUIRED for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
+	// order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED, with the provider's code in the metadata; FAILED_PRECONDITION/ALREADY_PAID
+	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
 	// Errors: NOT_FOUND/PAYMENT_NOT_FOUND.
@@ -69,9 +88,17 @@ func NewPaymentServiceClient(client *connect.Client) PaymentServiceClient {
 
 // PaymentServiceHandler is an implementation of the orderd.payment.v1.PaymentService service.
 type PaymentServiceHandler interface {
-	// Starts a payment for an unpaid order.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT if the order cannot
-	// be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
+	// The cashier: how an unpaid order can be paid, the preferred way first.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+	// order cannot be paid any more.
+	ListPaymentMethods(context.Context, *v1.ListPaymentMethodsRequest) (*v1.ListPaymentMethodsResponse, error)
+	// Starts a payment for an unpaid order. An order may have several; the first that succeeds counts, and the money of another
+	// goes back on its own.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+	// order cannot be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN, INVALID_ARGUMENT/METHOD_UNKNOWN;
+	// INVALID_ARGUMENT/FIELD_REQUIRED for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
+	// order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED, with the provider's code in the metadata; FAILED_PRECONDITION/ALREADY_PAID
+	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
 	// Errors: NOT_FOUND/PAYMENT_NOT_FOUND.
@@ -83,6 +110,7 @@ type PaymentServiceHandler interface {
 func RegisterPaymentServiceHandler(server *connect.Server, svc PaymentServiceHandler) {
 	adapter := paymentServiceHandler{svc: svc}
 	server.Register(
+		connect.Method{Spec: paymentServiceListPaymentMethodsSpec(), Handler: adapter.listPaymentMethods},
 		connect.Method{Spec: paymentServiceCreatePaymentSpec(), Handler: adapter.createPayment},
 		connect.Method{Spec: paymentServiceGetPaymentSpec(), Handler: adapter.getPayment},
 	)
@@ -90,6 +118,10 @@ func RegisterPaymentServiceHandler(server *connect.Server, svc PaymentServiceHan
 
 // UnimplementedPaymentServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedPaymentServiceHandler struct{}
+
+func (UnimplementedPaymentServiceHandler) ListPaymentMethods(context.Context, *v1.ListPaymentMethodsRequest) (*v1.ListPaymentMethodsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.payment.v1.PaymentService.ListPaymentMethods is not implemented")
+}
 
 func (UnimplementedPaymentServiceHandler) CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.payment.v1.PaymentService.CreatePayment is not implemented")
@@ -101,6 +133,14 @@ func (UnimplementedPaymentServiceHandler) GetPayment(context.Context, *v1.GetPay
 
 type paymentServiceClient struct {
 	client *connect.Client
+}
+
+func (c *paymentServiceClient) ListPaymentMethods(ctx context.Context, req *v1.ListPaymentMethodsRequest) (*v1.ListPaymentMethodsResponse, error) {
+	var res v1.ListPaymentMethodsResponse
+	if err := c.client.CallUnary(ctx, paymentServiceListPaymentMethodsSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
 }
 
 func (c *paymentServiceClient) CreatePayment(ctx context.Context, req *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error) {
@@ -120,6 +160,18 @@ func (c *paymentServiceClient) GetPayment(ctx context.Context, req *v1.GetPaymen
 }
 
 type paymentServiceHandler struct{ svc PaymentServiceHandler }
+
+func (h paymentServiceHandler) listPaymentMethods(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.ListPaymentMethodsRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ListPaymentMethods(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
 
 func (h paymentServiceHandler) createPayment(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
 	var req v1.CreatePaymentRequest

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"connectrpc.com/connect/v2"
+
+	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
+	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
+	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/quote/v1/quotev1connect"
+)
+
+const (
+	// maxBooked orders are remembered for the queries.
+	maxBooked = 20_000
+	plenty    = 1_000_000_000
+)
+
+// book has what was ordered.
+type book struct {
+	skus   int
+	mu     sync.Mutex
+	orders []placed
+}
+
+type placed struct{ buyer, order string }
+
+func newBook(skus int) *book { return &book{skus: skus} }
+
+func sku(n int) string { return fmt.Sprintf("sku-%04d", n) }
+
+// stock puts all SKUs on sale.
+func (b *book) stock(ctx context.Context, c *connect.Client) error {
+	catalog := catalogv1connect.NewCatalogServiceClient(c)
+	for n := range b.skus {
+		_, err := catalog.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
+			Sku: sku(n), Title: "SKU " + sku(n), Price: &moneyv1.Money{Amount: 1000 + int64(n), Currency: "EUR"}, OnSale: true,
+		}})
+		if err != nil {
+			return err
+		}
+		if _, err := catalog.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "bench-" + sku(n), Sku: sku(n), Delta: plenty}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placeCall places an order of two lines by a buyer of its own; what is placed is put into taken, unless nil.
+func (b *book) placeCall(phase string, taken *book) call {
+	run := fmt.Sprintf("%s-%08x", phase, rand.Uint32())
+	return func(ctx context.Context, client *connect.Client, caller, n int) error {
+		buyer := fmt.Sprintf("%s-%d-%d", run, caller, n)
+		first := rand.IntN(b.skus)
+		res, err := orderv1connect.NewOrderServiceClient(client).PlaceOrder(ctx, &orderv1.PlaceOrderRequest{
+			RequestId: "place", BuyerId: buyer,
+			Lines: []*orderv1.PlaceOrderLine{{Sku: sku(first), Quantity: 1}, {Sku: sku((first + 1 + rand.IntN(b.skus-1)) % b.skus), Quantity: 2}},
+		})
+		if err == nil && taken != nil {
+			taken.take(placed{buyer, res.GetOrder().GetOrderId()})
+		}
+		return err
+	}
+}
+
+func (b *book) take(p placed) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.orders) < maxBooked {
+		b.orders = append(b.orders, p)
+	}
+}
+
+func (b *book) any() placed { return b.orders[rand.IntN(len(b.orders))] }
+
+func (b *book) get(ctx context.Context, client *connect.Client, _, _ int) error {
+	p := b.any()
+	_, err := orderv1connect.NewOrderServiceClient(client).GetOrder(ctx, &orderv1.GetOrderRequest{BuyerId: p.buyer, OrderId: p.order})
+	return err
+}
+
+func (b *book) list(ctx context.Context, client *connect.Client, _, _ int) error {
+	_, err := orderv1connect.NewOrderServiceClient(client).ListOrders(ctx, &orderv1.ListOrdersRequest{BuyerId: b.any().buyer})
+	return err
+}
+
+func (b *book) quote(ctx context.Context, client *connect.Client, _, _ int) error {
+	first := rand.IntN(b.skus - 1)
+	_, err := quotev1connect.NewQuoteServiceClient(client).QuoteOrder(ctx, &quotev1.QuoteOrderRequest{
+		BuyerId: b.any().buyer,
+		Lines:   []*quotev1.SelectedLine{{Sku: sku(first), Quantity: 1}, {Sku: sku(first + 1), Quantity: 2}},
+	})
+	return err
+}

@@ -1,0 +1,72 @@
+package providers_test
+
+import (
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/payment/providers"
+	"github.com/orderd-dev/orderd/test/psp"
+)
+
+func TestAll(t *testing.T) {
+	dir := t.TempDir()
+	keys, err := psp.GenerateKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.WriteSecrets(dir); err != nil {
+		t.Fatal(err)
+	}
+	deps := providers.Deps{Cluster: "shop/main", Clock: time.Now, Random: rand.Reader}
+	var configured []config.Payment
+	for _, name := range []string{psp.WeChatPay, psp.Alipay, psp.Stripe} {
+		configured = append(configured, config.Payment{
+			Provider: name, SecretDir: filepath.Join(dir, name), Settings: keys.Settings(name, "https://psp.example", false), NotifyURL: "https://shop.example",
+		})
+	}
+	made, err := providers.All(configured, deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range made {
+		if p.Name() != configured[i].Provider || len(p.Methods()) == 0 || p.Location() == nil {
+			t.Errorf("%d: %s has %v", i, p.Name(), p.Methods())
+		}
+	}
+
+	secret := filepath.Join(dir, "sandbox")
+	if err := os.WriteFile(secret, []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = providers.All([]config.Payment{
+		{Provider: "paypal"},
+		{Provider: "wechatpay", NotifyURL: "/relative", Settings: map[string]string{"appID": "wx1", "publicKeyID": "1", "methods": "jsapi,fax", "colour": "red"}},
+		{Provider: "alipay", NotifyURL: "https://shop.example", SecretDir: dir},
+		{Provider: "stripe", SecretDir: filepath.Join(dir, "stripe"), Settings: map[string]string{"baseURL": "psp.example"}},
+		{Provider: "stripe"},
+		{Provider: "sandbox", SecretFile: secret, PublicURL: "https://shop.example"},
+	}, deps)
+	if err == nil {
+		t.Fatal("wrong settings were taken")
+	}
+	for _, want := range []string{
+		"payments[0].provider: must be sandbox, wechatpay, alipay or stripe",
+		"payments[1].settings.merchantID: must be set", "payments[1].settings.merchantSerial: must be set",
+		"payments[1].settings.methods: must be some of jsapi, native, h5", "payments[1].settings.colour: no such setting",
+		"payments[1].settings.publicKeyID: must begin with PUB_KEY_ID_", "payments[1].notifyURL: must be an absolute",
+		"payments[1].secretDir: must be set: it holds the file apiclient_key.pem",
+		"payments[2].settings.appID: must be set", "payments[2].secretDir/app_private_key.pem: there is no such file",
+		"payments[3].settings.baseURL: must be an absolute", "payments[3].settings.publishableKey: must be set",
+		"payments[4].provider: stripe is configured twice",
+		"payments[5].",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q:\n%v", want, err)
+		}
+	}
+}

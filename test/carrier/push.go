@@ -55,11 +55,30 @@ func (s *Simulator) push(ctx context.Context, p push, f Faults) error {
 	return last
 }
 
+// PushTo changes the shop's base URL that pushes go to.
+func (s *Simulator) PushTo(shopURL string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.o.ShopURL = shopURL
+}
+
+// PushAgain pushes all that has happened to a parcel once more.
+func (s *Simulator) PushAgain(ctx context.Context, shipmentID string) error {
+	p, ok := s.Parcel(shipmentID)
+	if !ok {
+		return errors.New("no such parcel")
+	}
+	return s.push(ctx, push{shipmentID: shipmentID, events: p.Events}, Faults{})
+}
+
 func (s *Simulator) post(ctx context.Context, body []byte, f Faults) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
 	defer cancel()
 	path := "/carriers/" + s.o.Name + "/events"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(s.o.ShopURL, "/")+path, bytes.NewReader(body))
+	s.mu.Lock()
+	base := strings.TrimSuffix(s.o.ShopURL, "/")
+	s.mu.Unlock()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}

@@ -1,0 +1,26 @@
+package delivery_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+const patience = 20 * time.Second
+
+// TestMain runs a child's part when the test binary has started itself again, to be killed.
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(childVariable); mode != "" {
+		os.Exit(runChild(mode))
+	}
+	os.Exit(m.Run())
+}
+
+func TestDelivery(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(patience)
+	RunSpecs(t, "Shipments and their carriers")
+}

@@ -39,8 +39,9 @@ type Grant struct {
 	// Amount is a part of what was paid for the units; nil is all of it, exactly.
 	Amount        *int64
 	Reason, Actor string
-	// Restock puts the units back in stock.
-	Restock bool
+	// Restock puts the units back in stock: all of them, or only RestockLines if there are any.
+	Restock      bool
+	RestockLines []LineQuantity
 	// Left says that the units had left with a parcel. If not, those that have not are meant first, and will not be shipped.
 	Left bool
 }
@@ -90,7 +91,11 @@ func (s *Store) GrantRefund(ctx context.Context, tx pgx.Tx, at time.Time, g Gran
 		}
 	}
 	if g.Restock {
-		if err := stock.Apply(ctx, tx, o.restocked(g.Key, granted.Lines)); err != nil {
+		back, err := granted.back(g.RestockLines)
+		if err != nil {
+			return Granted{}, nil, err
+		}
+		if err := stock.Apply(ctx, tx, o.restocked(g.Key, back)); err != nil {
 			return Granted{}, nil, err
 		}
 	}
@@ -205,6 +210,25 @@ func afterGrant(o *Order, at time.Time, g Grant) ([]change, error) {
 		return nil, err
 	}
 	return []change{c}, nil
+}
+
+// back is what goes back in stock: all, or only some units of the lines.
+func (g Granted) back(only []LineQuantity) ([]GrantedLine, error) {
+	if len(only) == 0 {
+		return g.Lines, nil
+	}
+	left := make(map[int64]int64, len(g.Lines))
+	for _, l := range g.Lines {
+		left[l.Line] = l.Quantity
+	}
+	var out []GrantedLine
+	for _, l := range only {
+		if left[l.Line] -= l.Quantity; l.Quantity < 1 || left[l.Line] < 0 {
+			return nil, fmt.Errorf("%w: %d units of line %d back in stock", ErrQuantity, l.Quantity, l.Line)
+		}
+		out = append(out, GrantedLine{Line: l.Line, Quantity: l.Quantity})
+	}
+	return out, nil
 }
 
 // restocked are the movements that put units back in stock.

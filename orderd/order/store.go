@@ -160,6 +160,9 @@ func lockOne(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*Order, error) {
 	return orders[0], nil
 }
 
+// Lock reads an order and keeps its row locked until the transaction ends, for those who count against its lines; or ErrNotFound.
+func Lock(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*Order, error) { return lockOne(ctx, tx, id) }
+
 // ErrNotFound says that the buyer has no such order.
 var ErrNotFound = errors.New("order not found")
 

@@ -24,6 +24,7 @@ import (
 	_ "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
 	_ "github.com/orderd-dev/orderd/api/gen/orderd/push/v1"
 	_ "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
+	_ "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
 	_ "github.com/orderd-dev/orderd/api/gen/orderd/reward/v1"
 	_ "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
 	_ "github.com/orderd-dev/orderd/api/gen/orderd/tax/v1"

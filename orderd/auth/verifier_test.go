@@ -530,6 +530,28 @@ func TestCausesStayInside(t *testing.T) {
 	}
 }
 
+// FuzzVerify: a token that the issuer did not make is never taken, whatever it is.
+func FuzzVerify(f *testing.F) {
+	w := newWorld(f)
+	good := w.issuer.Token("ann", "buyer")
+	for _, seed := range []string{good, good + "=", strings.ToUpper(good), "eyJhbGciOiJub25lIn0.e30.", "..", "a.b.c", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		c, err := w.verifier.Verify(t.Context(), token)
+		switch {
+		case token == good:
+			if err != nil || c.Subject != "ann" {
+				t.Fatalf("the good token: %+v, %v", c, err)
+			}
+		case err == nil:
+			t.Fatalf("%q is taken for %+v", token, c)
+		case connect.CodeOf(err) != connect.CodeUnauthenticated && connect.CodeOf(err) != connect.CodeUnavailable:
+			t.Fatalf("%q: %v", token, err)
+		}
+	})
+}
+
 func BenchmarkVerify(b *testing.B) {
 	w := newWorld(b)
 	b.Run("remembered", func(b *testing.B) {

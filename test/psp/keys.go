@@ -24,8 +24,9 @@ type Keys struct {
 	MerchantID, AppID, MerchantSerial string
 	// APIv3Key is 32 characters.
 	APIv3Key string
-	// Merchant signs requests to WeChat Pay, WeChatPay its answers in the public key mode.
-	Merchant, WeChatPay *rsa.PrivateKey
+	// Merchant signs requests to WeChat Pay, WeChatPay its answers in the public key mode, and Platform, until it is
+	// rotated, in the certificate mode.
+	Merchant, WeChatPay, Platform *rsa.PrivateKey
 	// PublicKeyID of WeChatPay.
 	PublicKeyID string
 	// AlipayAppID and SellerID are the merchant's at Alipay; App signs requests, AlipayKey answers.
@@ -44,7 +45,7 @@ func GenerateKeys() (*Keys, error) {
 		PublicKeyID: "PUB_KEY_ID_0119000000012026" + random(8), AlipayAppID: "2026000000000001", SellerID: "2088000000000001",
 		StripeKey: "sk_test_" + random(16), StripeWebhookSecret: "whsec_" + random(16),
 	}
-	for _, key := range []**rsa.PrivateKey{&k.Merchant, &k.WeChatPay, &k.App, &k.AlipayKey, &k.Forger} {
+	for _, key := range []**rsa.PrivateKey{&k.Merchant, &k.WeChatPay, &k.Platform, &k.App, &k.AlipayKey, &k.Forger} {
 		made, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
 			return nil, fmt.Errorf("psp: making a key: %w", err)
@@ -73,7 +74,7 @@ func LoadKeys(path string) (*Keys, error) {
 	if err := json.Unmarshal(raw, k); err != nil {
 		return nil, fmt.Errorf("psp: reading keys: %w", err)
 	}
-	for _, key := range []*rsa.PrivateKey{k.Merchant, k.WeChatPay, k.App, k.AlipayKey, k.Forger} {
+	for _, key := range []*rsa.PrivateKey{k.Merchant, k.WeChatPay, k.Platform, k.App, k.AlipayKey, k.Forger} {
 		key.Precompute()
 	}
 	return k, nil
@@ -182,6 +183,11 @@ func (s *Server) RotateCertificate() error {
 	if err != nil {
 		return fmt.Errorf("psp: making a certificate: %w", err)
 	}
+	return s.certify(key)
+}
+
+// certify makes a platform certificate of a key.
+func (s *Server) certify(key *rsa.PrivateKey) error {
 	number, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 150))
 	if err != nil {
 		return fmt.Errorf("psp: making a certificate: %w", err)

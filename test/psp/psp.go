@@ -154,7 +154,7 @@ func NewServer(o Options) (*Server, error) {
 		s.client = &http.Client{Timeout: 5 * time.Second}
 	}
 	s.stop, s.cancel = context.WithCancel(context.Background())
-	if err := s.RotateCertificate(); err != nil {
+	if err := s.certify(o.Keys.Platform); err != nil {
 		return nil, err
 	}
 	s.routeWeChatPay()

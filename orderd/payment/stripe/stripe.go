@@ -110,6 +110,9 @@ func (p *Provider) Methods() []payment.Method {
 // outcome puts an error of the library into the classes of payment.Provider. Of Stripe's own words only the codes are
 // kept: the rest may have the client secret and what buyers sent.
 func outcome(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var told *stripe.Error
 	if !errors.As(err, &told) {
 		return fmt.Errorf("stripe: %s: %w", doing, err)

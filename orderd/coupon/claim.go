@@ -20,8 +20,6 @@ import (
 const (
 	actorBuyer = "buyer"
 	day        = 24 * time.Hour
-	// maxRounds bounds how often a claim is run again because marketing changed its template meanwhile.
-	maxRounds = 4
 )
 
 // errLimit says that the buyer has had as many coupons of the template as there are for one.
@@ -33,27 +31,33 @@ func (s *Store) claim(ctx context.Context, req *couponv1.ClaimCouponRequest) (*c
 	if err != nil {
 		return nil, err
 	}
-	for round := 1; ; round++ {
-		answer := &couponv1.ClaimCouponResponse{}
-		err := idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
-			return s.claimOnce(ctx, tx, request, req, answer)
+	answer := &couponv1.ClaimCouponResponse{}
+	attempt := func(read readFunc) error {
+		return idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+			return s.claimOnce(ctx, tx, read, request, req, answer)
 		})
-		switch {
-		case err == nil:
-			return answer, nil
-		case errors.Is(err, budget.ErrExhausted):
-			return nil, exhausted()
-		case errors.Is(err, errLimit):
-			return nil, rpcerr.New(connect.CodeFailedPrecondition, "LIMIT_PER_BUYER", "the buyer has had as many of these coupons as one may")
-		case !errors.Is(err, budget.ErrChanged) || round == maxRounds:
-			return nil, err
-		}
 	}
+	if err = attempt(readTemplate); errors.Is(err, budget.ErrChanged) {
+		// Marketing has changed the template meanwhile; now it waits for us.
+		err = attempt(holdTemplate)
+	}
+	switch {
+	case errors.Is(err, budget.ErrExhausted):
+		return nil, exhausted()
+	case errors.Is(err, errLimit):
+		return nil, rpcerr.New(connect.CodeFailedPrecondition, "LIMIT_PER_BUYER", "the buyer has had as many of these coupons as one may")
+	case err != nil:
+		return nil, err
+	}
+	return answer, nil
 }
 
-func (s *Store) claimOnce(ctx context.Context, tx pgx.Tx, request idempotency.Request, req *couponv1.ClaimCouponRequest, answer *couponv1.ClaimCouponResponse) error {
+// readFunc reads a template: readTemplate, or holdTemplate.
+type readFunc func(ctx context.Context, tx pgx.Tx, name string) (*template, error)
+
+func (s *Store) claimOnce(ctx context.Context, tx pgx.Tx, read readFunc, request idempotency.Request, req *couponv1.ClaimCouponRequest, answer *couponv1.ClaimCouponResponse) error {
 	now := stamp(s.now())
-	t, err := readTemplate(ctx, tx, req.GetTemplate())
+	t, err := read(ctx, tx, req.GetTemplate())
 	if err != nil {
 		return err
 	}

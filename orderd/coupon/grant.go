@@ -48,17 +48,17 @@ func (s *Store) Grant(ctx context.Context, tx pgx.Tx, w GrantWish, at time.Time)
 	if w.Quantity < 1 || w.Quantity > MaxGrantQuantity {
 		return nil, fmt.Errorf("granting %d coupons: want 1 to %d", w.Quantity, MaxGrantQuantity)
 	}
-	for round := 1; ; round++ {
-		ids, err := s.grantOnce(ctx, tx, w, stamp(at))
-		if !errors.Is(err, budget.ErrChanged) || round == maxRounds {
-			return ids, err
-		}
+	ids, err := s.grantOnce(ctx, tx, readTemplate, w, stamp(at))
+	if errors.Is(err, budget.ErrChanged) {
+		// Marketing has changed the template meanwhile; now it waits for us.
+		ids, err = s.grantOnce(ctx, tx, holdTemplate, w, stamp(at))
 	}
+	return ids, err
 }
 
 // grantOnce works in a savepoint: a refusal undoes what came before it.
-func (s *Store) grantOnce(ctx context.Context, tx pgx.Tx, w GrantWish, at time.Time) ([]uuid.UUID, error) {
-	t, err := readTemplate(ctx, tx, w.Template)
+func (s *Store) grantOnce(ctx context.Context, tx pgx.Tx, read readFunc, w GrantWish, at time.Time) ([]uuid.UUID, error) {
+	t, err := read(ctx, tx, w.Template)
 	if err != nil {
 		if connect.CodeOf(err) == connect.CodeNotFound {
 			return nil, &NotGrantedError{Why: TemplateNotFound}

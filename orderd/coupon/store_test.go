@@ -32,7 +32,11 @@ type shop struct {
 
 func newShop(t testing.TB) *shop {
 	t.Helper()
-	s := &shop{pool: testdb.NewPool(t), now: time.UnixMilli(1_800_000_000_000).UTC()}
+	return newShopOn(testdb.NewPool(t))
+}
+
+func newShopOn(pool *pgxpool.Pool) *shop {
+	s := &shop{pool: pool, now: time.UnixMilli(1_800_000_000_000).UTC()}
 	s.store = coupon.NewStore(s.pool, func() time.Time { return s.now }, rand.Reader)
 	s.service = coupon.NewService(s.store)
 	return s

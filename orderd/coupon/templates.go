@@ -216,9 +216,17 @@ func lockTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error
 	return readTemplate(ctx, tx, name)
 }
 
+// holdTemplate is lockTemplate for those who share the row with each other, and keep it from changing.
+func holdTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error) {
+	if _, err := tx.Exec(ctx, "SELECT name FROM coupon_templates WHERE name = $1 FOR SHARE", name); err != nil {
+		return nil, fmt.Errorf("holding a template: %w", err)
+	}
+	return readTemplate(ctx, tx, name)
+}
+
 // readTemplate reads a template, or TEMPLATE_NOT_FOUND.
-func readTemplate(ctx context.Context, q Querier, name string) (*template, error) {
-	found, err := readTemplates(ctx, q, "WHERE p.name = $1", name)
+func readTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error) {
+	found, err := readTemplates(ctx, tx, "WHERE p.name = $1", name)
 	if err != nil {
 		return nil, err
 	}

@@ -103,46 +103,49 @@ func distinct(wishes []wish, todo []int) (now, later []int) {
 	return now, later
 }
 
-// placeRound settles wishes with different request ids, but for those that somebody else stored meanwhile, which it returns.
+// placeRound settles wishes with different request ids, but for those that somebody else has stored, which it returns. Whether a request was
+// answered before is only looked for where it cannot be placed: storing it tells for the others.
 func (s *Service) placeRound(ctx context.Context, wishes []wish, todo []int, outcomes []outcome) ([]int, error) {
-	fresh, err := s.answered(ctx, wishes, todo, outcomes)
-	if err != nil || len(fresh) == 0 {
+	priced, refused, err := s.price(ctx, wishes, todo, outcomes)
+	if err != nil {
 		return nil, err
 	}
-	priced, err := s.price(ctx, wishes, fresh, outcomes)
-	if err != nil || len(priced) == 0 {
-		return nil, err
+	if len(priced) > 0 {
+		p := &placement{store: s.store, at: stamp(s.store.now()), orders: priced}
+		if err := p.run(ctx); err != nil {
+			return nil, err
+		}
 	}
-	p := &placement{store: s.store, at: stamp(s.store.now()), orders: priced}
-	if err := p.run(ctx); err != nil {
-		return nil, err
-	}
-	var again []int
 	for _, o := range priced {
 		switch {
 		case o.again:
-			again = append(again, o.wish)
+			refused = append(refused, o.wish)
+			outcomes[o.wish] = outcome{Err: errPlacedMeanwhile}
 		case o.err != nil:
 			outcomes[o.wish] = outcome{Err: o.err}
 		default:
 			outcomes[o.wish] = outcome{Value: o.answer}
 		}
 	}
-	return again, nil
+	return s.answered(ctx, wishes, refused, outcomes)
 }
 
-// answered answers the wishes that were placed before, or that never can be, and returns the others.
-func (s *Service) answered(ctx context.Context, wishes []wish, todo []int, outcomes []outcome) ([]int, error) {
-	requests := make([]idempotency.Request, len(todo))
-	for n, i := range todo {
+// answered gives refused wishes that were placed before their first answer. It returns those that were stored while this was under way and
+// whose answer is not there: theirs was undone, so that they can be tried again.
+func (s *Service) answered(ctx context.Context, wishes []wish, refused []int, outcomes []outcome) ([]int, error) {
+	if len(refused) == 0 {
+		return nil, nil
+	}
+	requests := make([]idempotency.Request, len(refused))
+	for n, i := range refused {
 		requests[n] = wishes[i].request
 	}
 	answers, err := idempotency.FindAll(ctx, s.store.pool, requests)
 	if err != nil {
 		return nil, err
 	}
-	var fresh []int
-	for _, i := range todo {
+	var again []int
+	for _, i := range refused {
 		answer := &orderv1.PlaceOrderResponse{}
 		found, err := answers.Find(wishes[i].request, answer)
 		switch {
@@ -150,44 +153,51 @@ func (s *Service) answered(ctx context.Context, wishes []wish, todo []int, outco
 			outcomes[i] = outcome{Err: err}
 		case found:
 			outcomes[i] = outcome{Value: answer}
-		case wishes[i].refused != nil:
-			outcomes[i] = outcome{Err: wishes[i].refused}
-		default:
-			fresh = append(fresh, i)
+		case errors.Is(outcomes[i].Err, errPlacedMeanwhile):
+			again = append(again, i)
 		}
 	}
-	return fresh, nil
+	return again, nil
 }
 
-// price makes the orders of the wishes as the shop's prices are now; one that has no price has an error instead.
-func (s *Service) price(ctx context.Context, wishes []wish, todo []int, outcomes []outcome) ([]*candidate, error) {
-	inputs := make([]quote.Input, len(todo))
-	for n, i := range todo {
-		inputs[n] = wishes[i].input
+// price makes the orders of the wishes as the shop's prices are now; one that has no price, or whose token is not taken, has an error instead and is
+// among the refused.
+func (s *Service) price(ctx context.Context, wishes []wish, todo []int, outcomes []outcome) (priced []*candidate, refused []int, err error) {
+	inputs := make([]quote.Input, 0, len(todo))
+	for _, i := range todo {
+		if wishes[i].refused == nil {
+			inputs = append(inputs, wishes[i].input)
+		}
 	}
 	facts, err := quote.Load(ctx, s.store.pool, inputs)
 	if err != nil {
-		return nil, fmt.Errorf("pricing %d orders: %w", len(todo), err)
+		return nil, nil, fmt.Errorf("pricing %d orders: %w", len(todo), err)
 	}
-	var priced []*candidate
 	now := stamp(s.store.now())
 	for _, i := range todo {
-		w := wishes[i]
-		q, err := facts.Compute(w.input, now)
-		if err == nil && w.promise != nil && !w.promise.Holds(q) {
-			err = s.priceChanged(w.input, q, now)
-		}
+		c, err := s.candidate(i, wishes[i], facts, now)
 		if err != nil {
 			outcomes[i] = outcome{Err: err}
+			refused = append(refused, i)
 			continue
-		}
-		c, err := newCandidate(i, w, q, now, now.Add(s.timeout))
-		if err != nil {
-			return nil, err
 		}
 		priced = append(priced, c)
 	}
-	return priced, nil
+	return priced, refused, nil
+}
+
+func (s *Service) candidate(i int, w wish, facts *quote.Facts, now time.Time) (*candidate, error) {
+	if w.refused != nil {
+		return nil, w.refused
+	}
+	q, err := facts.Compute(w.input, now)
+	if err != nil {
+		return nil, err
+	}
+	if w.promise != nil && !w.promise.Holds(q) {
+		return nil, s.priceChanged(w.input, q, now)
+	}
+	return newCandidate(i, w, q, now, now.Add(s.timeout))
 }
 
 // priceChanged refuses a token with the quote that holds now.

@@ -24,8 +24,9 @@ const (
 	placeLimit = 4096
 	// defaultPlaceBatch is how many one transaction places at most.
 	defaultPlaceBatch = 128
-	// placeParallel is how many such transactions are under way at once.
-	placeParallel = 2
+	// placeParallel is how many such transactions are under way at once. Two make smaller batches: measured on two cores with 128 buyers, one
+	// takes 118 µs of both processors an order and two take 146.
+	placeParallel = 1
 	// placeTimeout bounds a transaction.
 	placeTimeout = 10 * time.Second
 	// placeRetry is what refused callers are asked to wait at least, and at most twice that.

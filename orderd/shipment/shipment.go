@@ -71,6 +71,8 @@ const (
 	exceptionUnavailable = "CARRIER_UNAVAILABLE"
 	exceptionOrder       = "ORDER_CANCELLED"
 	exceptionStaff       = "CANCELLED"
+	// exceptionRefunded: units of it were refunded before it left; what it had besides is in another one.
+	exceptionRefunded = "REFUNDED"
 )
 
 func (s *Shipment) quantities() []order.LineQuantity {

@@ -241,7 +241,8 @@ type Shipment struct {
 	Lines          []*ShipmentLine `protobuf:"bytes,7,rep,name=lines,proto3" json:"lines,omitempty"`
 	Address        *v1.Address     `protobuf:"bytes,8,opt,name=address,proto3" json:"address,omitempty"`
 	DeliveryMethod string          `protobuf:"bytes,9,opt,name=delivery_method,json=deliveryMethod,proto3" json:"delivery_method,omitempty"`
-	// Why it is an EXCEPTION: CARRIER_REFUSED, CARRIER_UNAVAILABLE, ORDER_CANCELLED, CANCELLED, LOST, DAMAGED or RETURNED.
+	// Why it is an EXCEPTION: CARRIER_REFUSED, CARRIER_UNAVAILABLE, ORDER_CANCELLED, CANCELLED (by staff), REFUNDED (in part, before it left; the
+	// rest is in another shipment), LOST, DAMAGED or RETURNED.
 	Exception string                 `protobuf:"bytes,10,opt,name=exception,proto3" json:"exception,omitempty"`
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// When it left and arrived, by the carrier's clock.

@@ -11,6 +11,9 @@ type metrics struct {
 	changes       *prometheus.CounterVec
 	notifications *prometheus.CounterVec
 	refunds       *prometheus.CounterVec
+	polls         *prometheus.CounterVec
+	refundChanges *prometheus.CounterVec
+	differences   *prometheus.CounterVec
 	batch         prometheus.Histogram
 }
 
@@ -25,6 +28,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		refunds: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderd_payment_refunds_due_total", Help: "Payments whose money is due back, by reason.",
 		}, []string{"reason"}),
+		polls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderd_payment_polls_total", Help: "Questions to providers about payments, by provider and result (the provider's state, or failed).",
+		}, []string{"provider", "result"}),
+		refundChanges: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderd_refund_changes_total", Help: "Changes of refunds' states, by event and provider.",
+		}, []string{"event", "provider"}),
+		differences: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderd_payment_differences_total", Help: "Differences between us and providers' statements, by provider and kind.",
+		}, []string{"provider", "kind"}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "orderd_payment_notification_batch", Help: "Notifications taken by one transaction.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 8),
@@ -33,7 +45,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.changes, m.notifications, m.refunds, m.batch} {
+	for _, c := range []prometheus.Collector{m.changes, m.notifications, m.refunds, m.polls, m.refundChanges, m.differences, m.batch} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the metrics of payments: %w", err)
 		}
@@ -43,8 +55,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 
 func (m *metrics) count(changes []change) {
 	for _, c := range changes {
-		m.changes.WithLabelValues(string(c.event), c.payment.Provider).Inc()
+		m.changes.WithLabelValues(string(c.event), c.provider).Inc()
 	}
+}
+
+func (m *metrics) countRefund(c change) {
+	m.refundChanges.WithLabelValues(string(c.event), c.provider).Inc()
 }
 
 func (m *metrics) notified(provider string, err error) {

@@ -36,7 +36,9 @@ func NotificationHandler(s *Service) http.Handler {
 		}
 		told, err := provider.ParseNotification(r.Header, raw, s.now())
 		if err == nil {
-			err = s.inboxes[provider.Name()].put(r.Context(), told)
+			err = s.tell(r.Context(), provider.Name(), told)
+		} else {
+			s.keepRefused(r.Context(), provider.Name(), Notification{Raw: raw}, err)
 		}
 		s.metrics.notified(provider.Name(), err)
 		if err != nil {
@@ -44,6 +46,20 @@ func NotificationHandler(s *Service) http.Handler {
 		}
 		provider.Answer(w, err)
 	})
+}
+
+// tell takes what a provider has told, verified; it returns once the effect is committed.
+func (s *Service) tell(ctx context.Context, provider string, told Notification) error {
+	var err error
+	switch {
+	case told.Ignore:
+	case told.Kind == KindRefund:
+		err = s.refundTold(ctx, provider, told)
+	default:
+		err = s.inboxes[provider].put(ctx, told)
+	}
+	s.keepRefused(ctx, provider, told, err)
+	return err
 }
 
 // take handles verified notifications of one provider in one transaction. The answer has an error for
@@ -57,7 +73,7 @@ func (s *Service) take(ctx context.Context, provider string, told []Notification
 	if err != nil {
 		return nil, fmt.Errorf("handling %d notifications: %w", len(told), err)
 	}
-	w.committed()
+	w.committed(ctx)
 	return w.refused, nil
 }
 
@@ -68,11 +84,13 @@ type taking struct {
 	at       time.Time
 	refused  []error
 	payments map[uuid.UUID]*Payment
-	changes  []change
+	// changed are the payments with changes, each once however many it had.
+	changed []*Payment
+	changes []change
 	// paid are the payments that succeeded, and marks what their orders are told, in the same order.
 	paid    []*Payment
 	marks   []order.Payment
-	refunds []refund
+	refunds []*Refund
 	// counted are what to call after the commit.
 	counted func()
 }
@@ -87,11 +105,11 @@ func (w *taking) run(ctx context.Context, tx pgx.Tx, told []Notification) error 
 		return err
 	}
 	for _, n := range believed {
-		if !fresh[n.TransactionID] {
+		if !fresh[n.key()] {
 			continue
 		}
 		// The same transaction may be in the batch again.
-		delete(fresh, n.TransactionID)
+		delete(fresh, n.key())
 		if err := w.apply(n); err != nil {
 			return err
 		}
@@ -119,8 +137,10 @@ func (w *taking) check(ctx context.Context, tx pgx.Tx, told []Notification) ([]N
 		switch {
 		case !ok || p.Provider != w.provider:
 			w.refused[i] = ErrUnknownPayment
-		case p.Amount != n.Amount || p.Currency != n.Currency:
-			w.refused[i] = &NotificationError{Reason: "AMOUNT_WRONG"}
+		case p.Currency != n.Currency:
+			w.refused[i] = &NotificationError{Reason: ReasonCurrencyWrong}
+		case p.Amount != n.Amount:
+			w.refused[i] = &NotificationError{Reason: ReasonAmountWrong}
 		default:
 			believed = append(believed, n)
 		}
@@ -138,6 +158,8 @@ func (w *taking) apply(n Notification) error {
 	c, err := step(p, event, w.at, actor, reason)
 	var impossible *lifecycle.Refused
 	switch {
+	case errors.As(err, &impossible) && n.Success && p.TransactionID == n.TransactionID:
+		return nil
 	case errors.As(err, &impossible) && n.Success:
 		// Another transaction of the provider has paid this payment already.
 		return w.refund(p, n.TransactionID, "PAYMENT_ALREADY_SUCCEEDED")
@@ -147,8 +169,18 @@ func (w *taking) apply(n Notification) error {
 		return err
 	}
 	w.changes = append(w.changes, c)
+	if !slices.Contains(w.changed, p) {
+		w.changed = append(w.changed, p)
+	}
+	if !n.Success {
+		p.Failure = n.Reason
+	}
 	if n.Success {
 		p.TransactionID = n.TransactionID
+		if !n.PaidAt.IsZero() {
+			at := stamp(n.PaidAt)
+			p.PaidAt = &at
+		}
 		w.paid = append(w.paid, p)
 		w.marks = append(w.marks, order.Payment{OrderID: p.OrderID, PaymentID: p.ID, Actor: actor})
 	}
@@ -156,11 +188,17 @@ func (w *taking) apply(n Notification) error {
 }
 
 func (w *taking) refund(p *Payment, transactionID, reason string) error {
+	if p.Amount == 0 {
+		return nil
+	}
 	id, err := uuid.NewRandomFromReader(w.service.random)
 	if err != nil {
 		return fmt.Errorf("refund id: %w", err)
 	}
-	w.refunds = append(w.refunds, refund{id: id, payment: p, transactionID: transactionID, reason: reason})
+	w.refunds = append(w.refunds, &Refund{
+		ID: id, Provider: p.Provider, Cause: transactionID, PaidBy: transactionID, PaymentID: p.ID, OrderID: p.OrderID,
+		Reason: reason, Amount: p.Amount, Currency: p.Currency, Total: p.Amount, CreatedAt: w.at,
+	})
 	return nil
 }
 
@@ -168,7 +206,7 @@ func (w *taking) refund(p *Payment, transactionID, reason string) error {
 func (w *taking) write(ctx context.Context, tx pgx.Tx) error {
 	if len(w.changes) > 0 {
 		var b pgx.Batch
-		queueUpdates(&b, w.changed())
+		queueUpdates(&b, w.changed)
 		queueHistory(&b, w.changes)
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return fmt.Errorf("writing payments: %w", err)
@@ -189,32 +227,33 @@ func (w *taking) write(ctx context.Context, tx pgx.Tx) error {
 			}
 		}
 	}
+	actor := "provider " + w.provider
 	for _, r := range w.refunds {
-		if err := insertRefund(ctx, tx, r, w.at); err != nil {
+		if err := insertRefund(ctx, tx, r, actor); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// changed are the payments with changes, each once however many it had.
-func (w *taking) changed() []*Payment {
-	var out []*Payment
-	for _, c := range w.changes {
-		if !slices.Contains(out, c.payment) {
-			out = append(out, c.payment)
-		}
-	}
-	return out
-}
-
-func (w *taking) committed() {
+func (w *taking) committed(ctx context.Context) {
 	w.service.metrics.count(w.changes)
 	for _, r := range w.refunds {
-		w.service.metrics.refunds.WithLabelValues(r.reason).Inc()
-		w.service.log.Warn("a refund is due", "order", r.payment.OrderID, "payment", r.payment.ID, "reason", r.reason)
+		w.service.metrics.refunds.WithLabelValues(r.Reason).Inc()
+		w.service.log.Warn("a refund is due", "order", r.OrderID, "payment", r.PaymentID, "reason", r.Reason)
 	}
 	if w.counted != nil {
 		w.counted()
+	}
+	if len(w.marks) == 0 {
+		return
+	}
+	// What else the orders were to be paid by is closed now and not when its time comes.
+	orders := make([]uuid.UUID, len(w.marks))
+	for i, m := range w.marks {
+		orders[i] = m.OrderID
+	}
+	if err := hurry(ctx, w.service.pool, orders, w.at); err != nil {
+		w.service.log.Warn("other payments are closed later", "error", err)
 	}
 }

@@ -1,6 +1,6 @@
-// Package payment takes buyers' money through payment providers. A provider's signed notification, not
-// an RPC, is what makes a payment succeed and its order PAID. No transaction is open while a provider
-// is called.
+// Package payment takes buyers' money through payment providers, and gives it back. A provider's signed notification, or
+// its answer when it is asked, makes a payment succeed and its order PAID: no RPC does. No transaction is open while a
+// provider is called.
 package payment
 
 import (
@@ -18,7 +18,9 @@ type Payment struct {
 	ID, OrderID uuid.UUID
 	BuyerID     string
 	Provider    string
-	State       State
+	// Method is the provider's, and Reference the provider's own id of the session, if it has one.
+	Method, Reference string
+	State             State
 	// Version counts the changes of the state.
 	Version     int64
 	Amount      int64
@@ -26,29 +28,64 @@ type Payment struct {
 	RedirectURL string
 	// TransactionID is the provider's own id of the success.
 	TransactionID string
-	CreatedAt     time.Time
-	SucceededAt   *time.Time
+	// Failure is the provider's own code of a failure.
+	Failure   string
+	CreatedAt time.Time
+	// ExpiresAt is when the order could not be paid any more; nil for payments from before it was stored.
+	ExpiresAt *time.Time
+	// SucceededAt is when we learned of the success, and PaidAt when it was by the provider's clock, if it told.
+	SucceededAt, PaidAt *time.Time
+	// NextQueryAt is when the provider is asked next; nil once the payment has ended.
+	NextQueryAt *time.Time
 
 	// stored is the version that was read.
 	stored int64
 }
 
+// open tells whether the buyer may still pay, as far as we know.
+func (p *Payment) open() bool { return p.State == Created || p.State == Pending }
+
+// charge is the payment as its provider is told of it.
+func (p *Payment) charge() Charge {
+	c := Charge{
+		PaymentID: p.ID, OrderID: p.OrderID, Amount: p.Amount, Currency: p.Currency, CreatedAt: p.CreatedAt,
+		Method: p.Method, Reference: p.Reference,
+	}
+	if p.ExpiresAt != nil {
+		c.ExpiresAt = *p.ExpiresAt
+	}
+	return c
+}
+
 func (p *Payment) proto() *paymentv1.Payment {
 	out := &paymentv1.Payment{
-		PaymentId: p.ID.String(), OrderId: p.OrderID.String(), Provider: p.Provider, State: p.State.proto(),
-		Amount: &moneyv1.Money{Amount: p.Amount, Currency: p.Currency}, CreatedAt: timestamppb.New(p.CreatedAt),
+		PaymentId: p.ID.String(), OrderId: p.OrderID.String(), Provider: p.Provider, Method: p.Method, State: p.State.proto(),
+		Amount: money(p.Amount, p.Currency), CreatedAt: timestamppb.New(p.CreatedAt), SucceededAt: timestamp(p.SucceededAt),
 	}
-	if p.SucceededAt != nil {
-		out.SucceededAt = timestamppb.New(*p.SucceededAt)
+	if p.State == Failed {
+		out.Failure = p.Failure
 	}
 	return out
 }
 
-// change is one payment's step in its life cycle.
+func money(amount int64, currency string) *moneyv1.Money {
+	return &moneyv1.Money{Amount: amount, Currency: currency}
+}
+
+func timestamp(t *time.Time) *timestamppb.Timestamp {
+	if t == nil {
+		return nil
+	}
+	return timestamppb.New(*t)
+}
+
+// change is one step of a payment or a refund in its life cycle.
 type change struct {
-	payment       *Payment
+	id            uuid.UUID
+	version       int64
+	provider      string
 	event         Event
-	from          State
+	from, to      State
 	actor, reason string
 	at            time.Time
 }
@@ -59,11 +96,14 @@ func step(p *Payment, event Event, at time.Time, actor, reason string) (change, 
 	if err != nil {
 		return change{}, err
 	}
-	c := change{payment: p, event: event, from: p.State, actor: actor, reason: reason, at: at}
+	c := change{id: p.ID, version: p.Version + 1, provider: p.Provider, event: event, from: p.State, to: to, actor: actor, reason: reason, at: at}
 	p.State = to
 	p.Version++
 	if to == Succeeded {
 		p.SucceededAt = &at
+	}
+	if !p.open() {
+		p.NextQueryAt = nil
 	}
 	return c, nil
 }

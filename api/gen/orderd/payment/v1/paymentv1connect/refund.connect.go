@@ -82,7 +82,8 @@ type RefundServiceClient interface {
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListRefunds(context.Context, *v1.ListRefundsRequest) (*v1.ListRefundsResponse, error)
 	// Tries a FAILED refund again, at once and however often it was tried before.
-	// Errors: NOT_FOUND/REFUND_NOT_FOUND; FAILED_PRECONDITION/REFUND_STATE_CONFLICT if it is not FAILED; ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// Errors: NOT_FOUND/REFUND_NOT_FOUND; FAILED_PRECONDITION/REFUND_STATE_CONFLICT if it is not FAILED; ABORTED/REFUND_CHANGED with a
+	// retry delay; ALREADY_EXISTS/REQUEST_ID_REUSED.
 	RetryRefund(context.Context, *v1.RetryRefundRequest) (*v1.RetryRefundResponse, error)
 }
 
@@ -104,7 +105,8 @@ type RefundServiceHandler interface {
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListRefunds(context.Context, *v1.ListRefundsRequest) (*v1.ListRefundsResponse, error)
 	// Tries a FAILED refund again, at once and however often it was tried before.
-	// Errors: NOT_FOUND/REFUND_NOT_FOUND; FAILED_PRECONDITION/REFUND_STATE_CONFLICT if it is not FAILED; ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// Errors: NOT_FOUND/REFUND_NOT_FOUND; FAILED_PRECONDITION/REFUND_STATE_CONFLICT if it is not FAILED; ABORTED/REFUND_CHANGED with a
+	// retry delay; ALREADY_EXISTS/REQUEST_ID_REUSED.
 	RetryRefund(context.Context, *v1.RetryRefundRequest) (*v1.RetryRefundResponse, error)
 }
 

@@ -1,0 +1,77 @@
+package payment
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// key is what a notification is taken once by. A provider may give a failure and the success after it the same id.
+func (n Notification) key() string {
+	if n.Success {
+		return n.TransactionID
+	}
+	return "failed:" + n.TransactionID
+}
+
+// insertNotifications stores notifications and returns the keys that were not there before.
+func insertNotifications(ctx context.Context, tx pgx.Tx, provider string, told []Notification, at time.Time) (map[string]bool, error) {
+	n := len(told)
+	transactions, ids, raws := make([]string, n), make([]uuid.UUID, n), make([][]byte, n)
+	for i, t := range told {
+		transactions[i], ids[i], raws[i] = t.key(), t.PaymentID, t.Raw
+	}
+	rows, err := tx.Query(ctx, `INSERT INTO payment_notifications (provider, transaction_id, payment_id, raw, received_at)
+		SELECT $1::text, transaction_id, payment_id, raw, $2::timestamptz
+		FROM unnest($3::text[], $4::uuid[], $5::bytea[]) AS n (transaction_id, payment_id, raw)
+		ON CONFLICT (provider, transaction_id) DO NOTHING RETURNING transaction_id`, provider, at, transactions, ids, raws)
+	if err != nil {
+		return nil, fmt.Errorf("storing notifications: %w", err)
+	}
+	stored, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("storing notifications: %w", err)
+	}
+	fresh := make(map[string]bool, len(stored))
+	for _, id := range stored {
+		fresh[id] = true
+	}
+	return fresh, nil
+}
+
+// keepRefused stores a notification that was signed as it should be and is not believed, for staff to see. What is not signed is never
+// stored: anybody may send it.
+func (s *Service) keepRefused(ctx context.Context, provider string, told Notification, err error) {
+	var refused *NotificationError
+	if !errors.As(err, &refused) || !slices.Contains([]string{ReasonMerchantWrong, ReasonAmountWrong, ReasonCurrencyWrong}, refused.Reason) {
+		return
+	}
+	hash := sha256.Sum256(told.Raw)
+	var paymentID *uuid.UUID
+	if told.PaymentID != uuid.Nil {
+		paymentID = &told.PaymentID
+	}
+	_, err = s.pool.Exec(ctx, `INSERT INTO refused_notifications (provider, hash, reason, transaction_id, payment_id, raw, received_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (provider, hash) DO NOTHING`,
+		provider, hash[:], refused.Reason, told.TransactionID, paymentID, told.Raw, stamp(s.now()))
+	if err != nil {
+		s.log.Error("a refused notification was not stored", "provider", provider, "reason", refused.Reason, "error", err)
+	}
+}
+
+// storeTold keeps a notification of a refund as it came. Its effect does not hang on it: that happens once by the refund's state.
+func (s *Service) storeTold(ctx context.Context, provider string, told Notification) error {
+	_, err := s.pool.Exec(ctx, `INSERT INTO payment_notifications (provider, transaction_id, payment_id, raw, received_at)
+		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (provider, transaction_id) DO NOTHING`,
+		provider, "refund:"+told.key(), told.PaymentID, told.Raw, stamp(s.now()))
+	if err != nil {
+		return fmt.Errorf("storing a notification: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,256 @@
+package payment
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/lease"
+	"github.com/orderd-dev/orderd/orderd/lifecycle"
+	"github.com/orderd-dev/orderd/orderd/order"
+)
+
+const (
+	// pollBatch is how many payments one round of a bucket asks about, and pollParallel how many of them at once: with two calls
+	// each, a provider that never answers takes less time than a round has.
+	pollBatch    = 32
+	pollParallel = 16
+	pollInterval = time.Second
+
+	// A payment is asked about again after half its age: a buyer pays soon or never.
+	minQueryDelay = 10 * time.Second
+	maxQueryDelay = 10 * time.Minute
+	// Beyond the order's end it is there to be closed.
+	minCloseDelay = 5 * time.Second
+	maxCloseDelay = time.Hour
+)
+
+// WorkerOptions are what the payment package's background work takes. Service, Worker and Logger have to be set.
+type WorkerOptions struct {
+	Service *Service
+	// Worker names this process among the live workers: the pod's name.
+	Worker string
+	// Interval between looks for new work, and TTL of a lease; sensible ones if zero.
+	Interval, TTL time.Duration
+	Logger        *slog.Logger
+	Registerer    prometheus.Registerer
+}
+
+func (o WorkerOptions) loop(kind string, interval time.Duration, work lease.Work) (*lease.Loop, error) {
+	if o.Interval > 0 {
+		interval = o.Interval
+	}
+	return lease.NewLoop(lease.Options{
+		Pool: o.Service.pool, Kind: kind, Worker: o.Worker, Work: work, Interval: interval, TTL: o.TTL,
+		Clock: o.Service.now, Logger: o.Logger, Registerer: o.Registerer,
+	})
+}
+
+// Poller asks providers about payments that have not ended, so that a lost notification costs a delay and nothing else, and closes
+// those whose orders cannot be paid any more.
+type Poller struct {
+	service *Service
+	loop    *lease.Loop
+	log     *slog.Logger
+}
+
+// NewPoller makes a poller; Run starts it.
+func NewPoller(o WorkerOptions) (*Poller, error) {
+	p := &Poller{service: o.Service, log: o.Logger}
+	var err error
+	p.loop, err = o.loop("payments", pollInterval, p.work)
+	return p, err
+}
+
+// Run polls until ctx ends and returns nil.
+func (p *Poller) Run(ctx context.Context) error { return p.loop.Run(ctx) }
+
+func (p *Poller) work(ctx context.Context, bucket int64) (bool, error) {
+	s := p.service
+	due, err := load(ctx, s.pool, "WHERE bucket = $1 AND next_query_at <= $2 ORDER BY next_query_at, payment_id LIMIT $3", bucket, s.now(), pollBatch)
+	if err != nil {
+		return false, err
+	}
+	var g errgroup.Group
+	g.SetLimit(pollParallel)
+	for _, payment := range due {
+		g.Go(func() error {
+			next, err := s.poll(ctx, payment)
+			if err != nil {
+				s.metrics.polls.WithLabelValues(payment.Provider, "failed").Inc()
+				p.log.Warn("a payment was not settled and is tried again", "payment", payment.ID, "provider", payment.Provider, "error", err)
+			}
+			if next.IsZero() {
+				return nil
+			}
+			return s.reschedule(ctx, payment, next)
+		})
+	}
+	err = g.Wait()
+	return len(due) == pollBatch, err
+}
+
+// poll settles one payment and returns when to come back; zero if it needs no more.
+func (s *Service) poll(ctx context.Context, p *Payment) (time.Time, error) {
+	due, err := order.GetDue(ctx, s.pool, p.BuyerID, p.OrderID)
+	if err != nil {
+		return queryAgain(p, due, false, s.now()), err
+	}
+	open := payable(due, s.now()) == nil && p.open()
+	ended, err := s.settle(ctx, p, open)
+	if ended {
+		return time.Time{}, err
+	}
+	return queryAgain(p, due, open, s.now()), err
+}
+
+// queryAgain is when to ask about a payment again.
+func queryAgain(p *Payment, due order.Due, open bool, now time.Time) time.Time {
+	if !open {
+		since := now.Sub(p.CreatedAt)
+		if p.ExpiresAt != nil && p.ExpiresAt.Before(now) {
+			since = now.Sub(*p.ExpiresAt)
+		}
+		return now.Add(min(max(since/2, minCloseDelay), maxCloseDelay))
+	}
+	next := now.Add(min(max(now.Sub(p.CreatedAt)/2, minQueryDelay), maxQueryDelay))
+	if next.After(due.ExpiresAt) {
+		return due.ExpiresAt
+	}
+	return next
+}
+
+// settle asks the provider what became of a payment and writes it. One whose order cannot be paid any more is closed there first; it
+// may turn out to be paid. It tells whether the payment has ended. No transaction is open while the provider is called.
+func (s *Service) settle(ctx context.Context, p *Payment, payable bool) (ended bool, err error) {
+	provider, ok := s.providers[p.Provider]
+	if !ok {
+		return false, fmt.Errorf("payment provider %s is not configured", p.Provider)
+	}
+	if !payable && p.open() {
+		calling, cancel := context.WithTimeout(ctx, providerTimeout)
+		err := provider.Close(calling, p.charge())
+		cancel()
+		var refused *RefusedError
+		switch {
+		case err == nil:
+			return true, s.end(ctx, p.ID, Close, actorSystem, "the order cannot be paid any more")
+		// Whoever will not close it says what it is when asked.
+		case errors.Is(err, ErrPaid), errors.As(err, &refused):
+		default:
+			return false, fmt.Errorf("closing: %w", err)
+		}
+	}
+	calling, cancel := context.WithTimeout(ctx, providerTimeout)
+	status, err := provider.Query(calling, p.charge())
+	cancel()
+	if err != nil {
+		return false, fmt.Errorf("querying: %w", err)
+	}
+	s.metrics.polls.WithLabelValues(p.Provider, string(status.State)).Inc()
+	actor := "provider " + p.Provider
+	switch {
+	case status.State == StatusSucceeded:
+		return true, s.succeeded(ctx, p, status)
+	case !p.open():
+		return true, s.stopAsking(ctx, p)
+	case status.State == StatusFailed:
+		return true, s.end(ctx, p.ID, Fail, actor, status.Reason)
+	case status.State == StatusClosed:
+		return true, s.end(ctx, p.ID, Close, actor, "closed at the provider")
+	case status.State == StatusNotFound && !payable:
+		return true, s.end(ctx, p.ID, Close, actor, "never known to the provider")
+	}
+	return false, nil
+}
+
+// succeeded takes a success that nobody told us of as if it had been told.
+func (s *Service) succeeded(ctx context.Context, p *Payment, status Status) error {
+	raw, err := json.Marshal(map[string]any{
+		"query": p.ID, "transaction_id": status.TransactionID, "amount": status.Amount, "currency": status.Currency, "paid_at": status.PaidAt,
+	})
+	if err != nil {
+		return fmt.Errorf("storing the provider's answer: %w", err)
+	}
+	n := Notification{
+		Kind: KindPayment, TransactionID: status.TransactionID, PaymentID: p.ID, Amount: status.Amount, Currency: status.Currency,
+		Success: true, PaidAt: status.PaidAt, Raw: raw,
+	}
+	err = s.tell(ctx, p.Provider, n)
+	var refused *NotificationError
+	if errors.As(err, &refused) {
+		// It is kept for staff to see, and asking again would answer the same.
+		return errors.Join(err, s.stopAsking(ctx, p))
+	}
+	if err == nil && !p.open() {
+		return s.stopAsking(ctx, p)
+	}
+	return err
+}
+
+// end takes an open payment to its end; one that has ended meanwhile stays as it is.
+func (s *Service) end(ctx context.Context, id uuid.UUID, event Event, actor, reason string) error {
+	var changes []change
+	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+		changes = nil
+		payments, err := lock(ctx, tx, []uuid.UUID{id})
+		if err != nil || len(payments) == 0 {
+			return err
+		}
+		p := payments[0]
+		c, err := step(p, event, stamp(s.now()), actor, reason)
+		var refused *lifecycle.Refused
+		if errors.As(err, &refused) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if event == Fail {
+			p.Failure = reason
+		}
+		changes = []change{c}
+		var b pgx.Batch
+		queueUpdates(&b, payments)
+		queueHistory(&b, changes)
+		return tx.SendBatch(ctx, &b).Close()
+	})
+	if err != nil {
+		return fmt.Errorf("ending payment %s: %w", id, err)
+	}
+	s.metrics.count(changes)
+	return nil
+}
+
+// reschedule sets when the payment is asked about again, unless it has changed meanwhile.
+func (s *Service) reschedule(ctx context.Context, p *Payment, next time.Time) error {
+	_, err := s.pool.Exec(ctx, "UPDATE payments SET next_query_at = $3 WHERE payment_id = $1 AND version = $2 AND next_query_at IS NOT NULL", p.ID, p.stored, stamp(next))
+	if err != nil {
+		return fmt.Errorf("rescheduling payment %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+// stopAsking ends the queries of a payment whose state does not change any more.
+func (s *Service) stopAsking(ctx context.Context, p *Payment) error {
+	_, err := s.pool.Exec(ctx, "UPDATE payments SET next_query_at = NULL WHERE payment_id = $1", p.ID)
+	if err != nil {
+		return fmt.Errorf("ending the queries of payment %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+// CloseOpen has the open payments of an order that was paid or cancelled closed at their providers at once, and not when they would
+// have been asked about anyway. It is for a consumer of the orders' events, in the transaction of its inbox key.
+func (s *Service) CloseOpen(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, at time.Time) error {
+	return hurry(ctx, tx, []uuid.UUID{orderID}, stamp(at))
+}

@@ -73,12 +73,7 @@ func (s *Store) reward(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, o *ord
 	if err != nil {
 		return err
 	}
-	var grants []*grant
-	for _, c := range campaigns {
-		if c.met(o, f) {
-			grants = append(grants, &grant{campaign: c})
-		}
-	}
+	grants := matching(campaigns, o, f)
 	if len(grants) == 0 {
 		return nil
 	}
@@ -89,10 +84,17 @@ func (s *Store) reward(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, o *ord
 	if grants, err = without(ctx, tx, orderID, grants); err != nil {
 		return err
 	}
-	for _, g := range grants {
-		if err := g.take(ctx, tx, orderID); err != nil {
+	err = takeAll(ctx, tx, orderID, grants)
+	if errors.Is(err, budget.ErrChanged) {
+		// Marketing has changed one of the campaigns meanwhile; now it waits for us.
+		if campaigns, err = share(ctx, tx, grants); err != nil {
 			return err
 		}
+		grants = matching(campaigns, o, f)
+		err = takeAll(ctx, tx, orderID, grants)
+	}
+	if err != nil {
+		return err
 	}
 	now := stamp(s.now())
 	byTemplate := slices.Clone(grants)
@@ -105,6 +107,17 @@ func (s *Store) reward(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, o *ord
 		}
 	}
 	return writeGrants(ctx, tx, orderID, o.GetBuyerId(), grants, now)
+}
+
+// matching are the campaigns that the order meets.
+func matching(campaigns []*campaign, o *orderv1.Order, f facts) []*grant {
+	var grants []*grant
+	for _, c := range campaigns {
+		if c.met(o, f) {
+			grants = append(grants, &grant{campaign: c})
+		}
+	}
+	return grants
 }
 
 // look reads what the order has to be held against: the campaigns whose time it was paid in, by name, and what their conditions ask for.
@@ -170,16 +183,47 @@ func without(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, grants []*grant)
 	return slices.DeleteFunc(grants, func(g *grant) bool { return slices.Contains(had, g.campaign.name) }), nil
 }
 
-// take takes one from the campaign's budget. A campaign that changed after it was read fails the transaction: the event comes again,
-// and is held against what the campaign is then.
-func (g *grant) take(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) error {
-	unit, err := budget.Take(ctx, tx, g.campaign.owner(), g.campaign.revision, orderID[len(orderID)-1])
-	if errors.Is(err, budget.ErrExhausted) {
-		g.outcome = budgetExhausted
-		return nil
+// takeAll takes one from each campaign's budget, in the order of the campaigns' names. If one of them has changed since it was
+// read, the error is budget.ErrChanged, and nothing was taken.
+func takeAll(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, grants []*grant) error {
+	for i, g := range grants {
+		unit, err := budget.Take(ctx, tx, g.campaign.owner(), g.campaign.revision, orderID[len(orderID)-1])
+		switch {
+		case err == nil:
+			g.unit = unit
+		case errors.Is(err, budget.ErrExhausted):
+			g.outcome = budgetExhausted
+		case errors.Is(err, budget.ErrChanged):
+			if undone := putBack(ctx, tx, grants[:i]); undone != nil {
+				return undone
+			}
+			return err
+		default:
+			return err
+		}
 	}
-	g.unit = unit
-	return err
+	return nil
+}
+
+func putBack(ctx context.Context, tx pgx.Tx, grants []*grant) error {
+	for _, g := range grants {
+		if g.outcome == budgetExhausted {
+			continue
+		}
+		if err := budget.PutBack(ctx, tx, g.campaign.owner(), g.unit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// share reads the grants' campaigns again, those that are still on, and keeps them from changing.
+func share(ctx context.Context, tx pgx.Tx, grants []*grant) ([]*campaign, error) {
+	names := make([]string, len(grants))
+	for i, g := range grants {
+		names[i] = g.campaign.name
+	}
+	return read(ctx, tx, "WHERE name = ANY ($1) AND enabled ORDER BY name FOR SHARE", names)
 }
 
 // give grants the coupons; if there are none to be had, the campaign gets its own back.

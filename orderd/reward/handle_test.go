@@ -252,6 +252,41 @@ func TestBudgetsHoldForManyOrders(t *testing.T) {
 	}
 }
 
+// Marketing changes the campaigns while orders are handled: every order is held against one of their rules, and none fails.
+func TestCampaignsThatChangeMeanwhile(t *testing.T) {
+	s := newShop(t)
+	s.template(t, "thanks", 1000, 1000)
+	names := []string{"a", "b", "c"}
+	for _, name := range names {
+		s.campaign(t, name, "thanks", 1000, nil)
+	}
+	var orders []*orderv1.Order
+	var all sync.WaitGroup
+	for i := range 40 {
+		o := s.order("ann")
+		orders = append(orders, o)
+		all.Go(func() {
+			if err := s.handle(o, &orderv1.OrderPaid{Order: o}); err != nil {
+				t.Error(err)
+			}
+		})
+		all.Go(func() {
+			s.campaign(t, names[i%len(names)], "thanks", int64(1000+i), func(c *rewardv1.Campaign) { c.Quantity = int64(1 + i%2) })
+		})
+	}
+	all.Wait()
+	for _, o := range orders {
+		if diff := cmp.Diff(map[string]string{"a": "GRANTED", "b": "GRANTED", "c": "GRANTED"}, s.outcomes(t, o)); diff != "" {
+			t.Errorf("outcomes (-want +got):\n%s", diff)
+		}
+	}
+	for _, name := range names {
+		if spent, _ := s.spent(t, name, "thanks"); spent != int64(len(orders)) {
+			t.Errorf("%s: %d spent, want %d", name, spent, len(orders))
+		}
+	}
+}
+
 func TestOnlyTheFirstOrder(t *testing.T) {
 	s := newShop(t)
 	s.template(t, "welcome", 100, 100)

@@ -112,7 +112,7 @@ func TestABudgetIsWhatWasSet(t *testing.T) {
 	})
 }
 
-// Many take at once while the budget's revision goes on: every number comes once, and all of them do.
+// Many take at once: every number comes once, and all of them do.
 func TestEveryUnitIsTakenOnce(t *testing.T) {
 	const capacity = 100
 	pool := testdb.NewPool(t)

@@ -98,6 +98,8 @@ type Options struct {
 	// Ordered keeps an order's events in sequence over all pods and retries. It costs a look into the stream
 	// an event while events are under way; a consumer that reads one event an order has no use for it.
 	Ordered bool
+	// Since is how old events may be with which a durable that is made now begins; zero: all that the stream has.
+	Since time.Duration
 	// MaxAttempts is after how many failures an event becomes a dead letter.
 	MaxAttempts int
 	Backoff     Backoff
@@ -194,7 +196,14 @@ func (e *laterError) Unwrap() error { return e.cause }
 // worker pauses, at least for the time given, and the event is tried again without being counted.
 func Later(err error, after time.Duration) error { return &laterError{cause: err, after: after} }
 
-func isPermanent(err error) bool {
+// IsPermanent tells whether an error is, or wraps, one of Permanent's.
+func IsPermanent(err error) bool {
 	var permanent *permanentError
 	return errors.As(err, &permanent)
+}
+
+// IsLater tells whether an error is, or wraps, one of Later's.
+func IsLater(err error) bool {
+	var later *laterError
+	return errors.As(err, &later)
 }

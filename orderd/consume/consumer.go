@@ -2,6 +2,7 @@ package consume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
@@ -126,10 +127,21 @@ func (c *Consumer) ensure(ctx context.Context) (jetstream.Consumer, error) {
 		}
 	}
 	slices.Sort(subjects)
-	durable, err := events.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+	config := jetstream.ConsumerConfig{
 		Durable: c.Name, FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: c.AckWait, MaxDeliver: -1, MaxAckPending: maxUnfinished,
-	})
+	}
+	switch existing, err := events.Consumer(ctx, c.Name); {
+	case err == nil:
+		// Where a durable began cannot be changed.
+		config.DeliverPolicy, config.OptStartTime = existing.CachedInfo().Config.DeliverPolicy, existing.CachedInfo().Config.OptStartTime
+	case !errors.Is(err, jetstream.ErrConsumerNotFound):
+		return nil, fmt.Errorf("durable %s: %w", c.Name, err)
+	case c.Since > 0:
+		start := c.Clock().Add(-c.Since)
+		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &start
+	}
+	durable, err := events.CreateOrUpdateConsumer(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("durable %s: %w", c.Name, err)
 	}

@@ -121,7 +121,7 @@ func (r *run) handle(ctx context.Context, items []*item) {
 func (c *Consumer) isOutage(err error) (after time.Duration, yes bool) {
 	var later *laterError
 	switch {
-	case isPermanent(err):
+	case IsPermanent(err):
 		return 0, false
 	case errors.As(err, &later):
 		return later.after, true
@@ -145,7 +145,7 @@ func (r *run) failed(ctx context.Context, it *item, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	rec, known, serr := fail(ctx, r.Pool, r.Name, failure{
-		key: it.key(), at: r.Clock(), reason: reason(err), dead: isPermanent(err), replay: it.replay,
+		key: it.key(), at: r.Clock(), reason: reason(err), dead: IsPermanent(err), replay: it.replay,
 	}, r.MaxAttempts)
 	switch {
 	case serr != nil:

@@ -24,6 +24,103 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What the app's push gateway gets: the data of a CloudEvent in structured mode (application/cloudevents+json) whose type is this
+// message's full name and whose id is the event's, signed by the Standard Webhooks scheme. The webhook-id is the event's id with an
+// underscore for its full stop, and the same however often it is sent.
+type Notification struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuyerId string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	OrderId string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// The event's name in its subject, such as paid.
+	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	// Of the texts.
+	Language      string                 `protobuf:"bytes,4,opt,name=language,proto3" json:"language,omitempty"`
+	Title         string                 `protobuf:"bytes,5,opt,name=title,proto3" json:"title,omitempty"`
+	Body          string                 `protobuf:"bytes,6,opt,name=body,proto3" json:"body,omitempty"`
+	OccurredAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notification) Reset() {
+	*x = Notification{}
+	mi := &file_orderd_push_v1_push_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notification) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notification) ProtoMessage() {}
+
+func (x *Notification) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_push_v1_push_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notification.ProtoReflect.Descriptor instead.
+func (*Notification) Descriptor() ([]byte, []int) {
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Notification) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *Notification) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *Notification) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *Notification) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+func (x *Notification) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Notification) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+func (x *Notification) GetOccurredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OccurredAt
+	}
+	return nil
+}
+
 type PushTemplate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event's name in its subject: paid, cancelled, shipped, delivered, completed, refunded or return_changed.
@@ -45,7 +142,7 @@ type PushTemplate struct {
 
 func (x *PushTemplate) Reset() {
 	*x = PushTemplate{}
-	mi := &file_orderd_push_v1_push_proto_msgTypes[0]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -57,7 +154,7 @@ func (x *PushTemplate) String() string {
 func (*PushTemplate) ProtoMessage() {}
 
 func (x *PushTemplate) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_push_v1_push_proto_msgTypes[0]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -70,7 +167,7 @@ func (x *PushTemplate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushTemplate.ProtoReflect.Descriptor instead.
 func (*PushTemplate) Descriptor() ([]byte, []int) {
-	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{0}
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *PushTemplate) GetEvent() string {
@@ -133,7 +230,7 @@ type UpsertPushTemplateRequest struct {
 
 func (x *UpsertPushTemplateRequest) Reset() {
 	*x = UpsertPushTemplateRequest{}
-	mi := &file_orderd_push_v1_push_proto_msgTypes[1]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -145,7 +242,7 @@ func (x *UpsertPushTemplateRequest) String() string {
 func (*UpsertPushTemplateRequest) ProtoMessage() {}
 
 func (x *UpsertPushTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_push_v1_push_proto_msgTypes[1]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -158,7 +255,7 @@ func (x *UpsertPushTemplateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertPushTemplateRequest.ProtoReflect.Descriptor instead.
 func (*UpsertPushTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{1}
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *UpsertPushTemplateRequest) GetRequestId() string {
@@ -187,7 +284,7 @@ type UpsertPushTemplateResponse struct {
 
 func (x *UpsertPushTemplateResponse) Reset() {
 	*x = UpsertPushTemplateResponse{}
-	mi := &file_orderd_push_v1_push_proto_msgTypes[2]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -199,7 +296,7 @@ func (x *UpsertPushTemplateResponse) String() string {
 func (*UpsertPushTemplateResponse) ProtoMessage() {}
 
 func (x *UpsertPushTemplateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_push_v1_push_proto_msgTypes[2]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -212,7 +309,7 @@ func (x *UpsertPushTemplateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertPushTemplateResponse.ProtoReflect.Descriptor instead.
 func (*UpsertPushTemplateResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{2}
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *UpsertPushTemplateResponse) GetTemplate() *PushTemplate {
@@ -248,7 +345,7 @@ type ListPushTemplatesRequest struct {
 
 func (x *ListPushTemplatesRequest) Reset() {
 	*x = ListPushTemplatesRequest{}
-	mi := &file_orderd_push_v1_push_proto_msgTypes[3]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +357,7 @@ func (x *ListPushTemplatesRequest) String() string {
 func (*ListPushTemplatesRequest) ProtoMessage() {}
 
 func (x *ListPushTemplatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_push_v1_push_proto_msgTypes[3]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +370,7 @@ func (x *ListPushTemplatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPushTemplatesRequest.ProtoReflect.Descriptor instead.
 func (*ListPushTemplatesRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{3}
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListPushTemplatesRequest) GetPageSize() int32 {
@@ -301,7 +398,7 @@ type ListPushTemplatesResponse struct {
 
 func (x *ListPushTemplatesResponse) Reset() {
 	*x = ListPushTemplatesResponse{}
-	mi := &file_orderd_push_v1_push_proto_msgTypes[4]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -313,7 +410,7 @@ func (x *ListPushTemplatesResponse) String() string {
 func (*ListPushTemplatesResponse) ProtoMessage() {}
 
 func (x *ListPushTemplatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_push_v1_push_proto_msgTypes[4]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -326,7 +423,7 @@ func (x *ListPushTemplatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPushTemplatesResponse.ProtoReflect.Descriptor instead.
 func (*ListPushTemplatesResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{4}
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListPushTemplatesResponse) GetTemplates() []*PushTemplate {
@@ -354,7 +451,7 @@ type DeletePushTemplateRequest struct {
 
 func (x *DeletePushTemplateRequest) Reset() {
 	*x = DeletePushTemplateRequest{}
-	mi := &file_orderd_push_v1_push_proto_msgTypes[5]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +463,7 @@ func (x *DeletePushTemplateRequest) String() string {
 func (*DeletePushTemplateRequest) ProtoMessage() {}
 
 func (x *DeletePushTemplateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_push_v1_push_proto_msgTypes[5]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +476,7 @@ func (x *DeletePushTemplateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePushTemplateRequest.ProtoReflect.Descriptor instead.
 func (*DeletePushTemplateRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{5}
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DeletePushTemplateRequest) GetRequestId() string {
@@ -411,7 +508,7 @@ type DeletePushTemplateResponse struct {
 
 func (x *DeletePushTemplateResponse) Reset() {
 	*x = DeletePushTemplateResponse{}
-	mi := &file_orderd_push_v1_push_proto_msgTypes[6]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -423,7 +520,7 @@ func (x *DeletePushTemplateResponse) String() string {
 func (*DeletePushTemplateResponse) ProtoMessage() {}
 
 func (x *DeletePushTemplateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_push_v1_push_proto_msgTypes[6]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -436,7 +533,7 @@ func (x *DeletePushTemplateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePushTemplateResponse.ProtoReflect.Descriptor instead.
 func (*DeletePushTemplateResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{6}
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{7}
 }
 
 type SetLanguageRequest struct {
@@ -451,7 +548,7 @@ type SetLanguageRequest struct {
 
 func (x *SetLanguageRequest) Reset() {
 	*x = SetLanguageRequest{}
-	mi := &file_orderd_push_v1_push_proto_msgTypes[7]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -463,7 +560,7 @@ func (x *SetLanguageRequest) String() string {
 func (*SetLanguageRequest) ProtoMessage() {}
 
 func (x *SetLanguageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_push_v1_push_proto_msgTypes[7]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -476,7 +573,7 @@ func (x *SetLanguageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLanguageRequest.ProtoReflect.Descriptor instead.
 func (*SetLanguageRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{7}
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SetLanguageRequest) GetRequestId() string {
@@ -510,7 +607,7 @@ type SetLanguageResponse struct {
 
 func (x *SetLanguageResponse) Reset() {
 	*x = SetLanguageResponse{}
-	mi := &file_orderd_push_v1_push_proto_msgTypes[8]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +619,7 @@ func (x *SetLanguageResponse) String() string {
 func (*SetLanguageResponse) ProtoMessage() {}
 
 func (x *SetLanguageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_push_v1_push_proto_msgTypes[8]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +632,7 @@ func (x *SetLanguageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLanguageResponse.ProtoReflect.Descriptor instead.
 func (*SetLanguageResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{8}
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SetLanguageResponse) GetLanguage() string {
@@ -554,7 +651,7 @@ type GetLanguageRequest struct {
 
 func (x *GetLanguageRequest) Reset() {
 	*x = GetLanguageRequest{}
-	mi := &file_orderd_push_v1_push_proto_msgTypes[9]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +663,7 @@ func (x *GetLanguageRequest) String() string {
 func (*GetLanguageRequest) ProtoMessage() {}
 
 func (x *GetLanguageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_push_v1_push_proto_msgTypes[9]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +676,7 @@ func (x *GetLanguageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLanguageRequest.ProtoReflect.Descriptor instead.
 func (*GetLanguageRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{9}
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetLanguageRequest) GetBuyerId() string {
@@ -598,7 +695,7 @@ type GetLanguageResponse struct {
 
 func (x *GetLanguageResponse) Reset() {
 	*x = GetLanguageResponse{}
-	mi := &file_orderd_push_v1_push_proto_msgTypes[10]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +707,7 @@ func (x *GetLanguageResponse) String() string {
 func (*GetLanguageResponse) ProtoMessage() {}
 
 func (x *GetLanguageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_push_v1_push_proto_msgTypes[10]
+	mi := &file_orderd_push_v1_push_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +720,7 @@ func (x *GetLanguageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLanguageResponse.ProtoReflect.Descriptor instead.
 func (*GetLanguageResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{10}
+	return file_orderd_push_v1_push_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetLanguageResponse) GetLanguage() string {
@@ -637,7 +734,16 @@ var File_orderd_push_v1_push_proto protoreflect.FileDescriptor
 
 const file_orderd_push_v1_push_proto_rawDesc = "" +
 	"\n" +
-	"\x19orderd/push/v1/push.proto\x12\x0eorderd.push.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\"\x97\x02\n" +
+	"\x19orderd/push/v1/push.proto\x12\x0eorderd.push.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\"\xdd\x01\n" +
+	"\fNotification\x12\x19\n" +
+	"\bbuyer_id\x18\x01 \x01(\tR\abuyerId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x14\n" +
+	"\x05event\x18\x03 \x01(\tR\x05event\x12\x1a\n" +
+	"\blanguage\x18\x04 \x01(\tR\blanguage\x12\x14\n" +
+	"\x05title\x18\x05 \x01(\tR\x05title\x12\x12\n" +
+	"\x04body\x18\x06 \x01(\tR\x04body\x12;\n" +
+	"\voccurred_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"occurredAt\"\x97\x02\n" +
 	"\fPushTemplate\x12+\n" +
 	"\x05event\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[a-z_]{1,32}$R\x05event\x12)\n" +
 	"\blanguage\x18\x02 \x01(\tB\r\xbaH\n" +
@@ -712,41 +818,43 @@ func file_orderd_push_v1_push_proto_rawDescGZIP() []byte {
 	return file_orderd_push_v1_push_proto_rawDescData
 }
 
-var file_orderd_push_v1_push_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_orderd_push_v1_push_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_orderd_push_v1_push_proto_goTypes = []any{
-	(*PushTemplate)(nil),               // 0: orderd.push.v1.PushTemplate
-	(*UpsertPushTemplateRequest)(nil),  // 1: orderd.push.v1.UpsertPushTemplateRequest
-	(*UpsertPushTemplateResponse)(nil), // 2: orderd.push.v1.UpsertPushTemplateResponse
-	(*ListPushTemplatesRequest)(nil),   // 3: orderd.push.v1.ListPushTemplatesRequest
-	(*ListPushTemplatesResponse)(nil),  // 4: orderd.push.v1.ListPushTemplatesResponse
-	(*DeletePushTemplateRequest)(nil),  // 5: orderd.push.v1.DeletePushTemplateRequest
-	(*DeletePushTemplateResponse)(nil), // 6: orderd.push.v1.DeletePushTemplateResponse
-	(*SetLanguageRequest)(nil),         // 7: orderd.push.v1.SetLanguageRequest
-	(*SetLanguageResponse)(nil),        // 8: orderd.push.v1.SetLanguageResponse
-	(*GetLanguageRequest)(nil),         // 9: orderd.push.v1.GetLanguageRequest
-	(*GetLanguageResponse)(nil),        // 10: orderd.push.v1.GetLanguageResponse
-	(*timestamppb.Timestamp)(nil),      // 11: google.protobuf.Timestamp
+	(*Notification)(nil),               // 0: orderd.push.v1.Notification
+	(*PushTemplate)(nil),               // 1: orderd.push.v1.PushTemplate
+	(*UpsertPushTemplateRequest)(nil),  // 2: orderd.push.v1.UpsertPushTemplateRequest
+	(*UpsertPushTemplateResponse)(nil), // 3: orderd.push.v1.UpsertPushTemplateResponse
+	(*ListPushTemplatesRequest)(nil),   // 4: orderd.push.v1.ListPushTemplatesRequest
+	(*ListPushTemplatesResponse)(nil),  // 5: orderd.push.v1.ListPushTemplatesResponse
+	(*DeletePushTemplateRequest)(nil),  // 6: orderd.push.v1.DeletePushTemplateRequest
+	(*DeletePushTemplateResponse)(nil), // 7: orderd.push.v1.DeletePushTemplateResponse
+	(*SetLanguageRequest)(nil),         // 8: orderd.push.v1.SetLanguageRequest
+	(*SetLanguageResponse)(nil),        // 9: orderd.push.v1.SetLanguageResponse
+	(*GetLanguageRequest)(nil),         // 10: orderd.push.v1.GetLanguageRequest
+	(*GetLanguageResponse)(nil),        // 11: orderd.push.v1.GetLanguageResponse
+	(*timestamppb.Timestamp)(nil),      // 12: google.protobuf.Timestamp
 }
 var file_orderd_push_v1_push_proto_depIdxs = []int32{
-	11, // 0: orderd.push.v1.PushTemplate.updated_at:type_name -> google.protobuf.Timestamp
-	0,  // 1: orderd.push.v1.UpsertPushTemplateRequest.template:type_name -> orderd.push.v1.PushTemplate
-	0,  // 2: orderd.push.v1.UpsertPushTemplateResponse.template:type_name -> orderd.push.v1.PushTemplate
-	0,  // 3: orderd.push.v1.ListPushTemplatesResponse.templates:type_name -> orderd.push.v1.PushTemplate
-	1,  // 4: orderd.push.v1.PushService.UpsertPushTemplate:input_type -> orderd.push.v1.UpsertPushTemplateRequest
-	3,  // 5: orderd.push.v1.PushService.ListPushTemplates:input_type -> orderd.push.v1.ListPushTemplatesRequest
-	5,  // 6: orderd.push.v1.PushService.DeletePushTemplate:input_type -> orderd.push.v1.DeletePushTemplateRequest
-	7,  // 7: orderd.push.v1.PushService.SetLanguage:input_type -> orderd.push.v1.SetLanguageRequest
-	9,  // 8: orderd.push.v1.PushService.GetLanguage:input_type -> orderd.push.v1.GetLanguageRequest
-	2,  // 9: orderd.push.v1.PushService.UpsertPushTemplate:output_type -> orderd.push.v1.UpsertPushTemplateResponse
-	4,  // 10: orderd.push.v1.PushService.ListPushTemplates:output_type -> orderd.push.v1.ListPushTemplatesResponse
-	6,  // 11: orderd.push.v1.PushService.DeletePushTemplate:output_type -> orderd.push.v1.DeletePushTemplateResponse
-	8,  // 12: orderd.push.v1.PushService.SetLanguage:output_type -> orderd.push.v1.SetLanguageResponse
-	10, // 13: orderd.push.v1.PushService.GetLanguage:output_type -> orderd.push.v1.GetLanguageResponse
-	9,  // [9:14] is the sub-list for method output_type
-	4,  // [4:9] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	12, // 0: orderd.push.v1.Notification.occurred_at:type_name -> google.protobuf.Timestamp
+	12, // 1: orderd.push.v1.PushTemplate.updated_at:type_name -> google.protobuf.Timestamp
+	1,  // 2: orderd.push.v1.UpsertPushTemplateRequest.template:type_name -> orderd.push.v1.PushTemplate
+	1,  // 3: orderd.push.v1.UpsertPushTemplateResponse.template:type_name -> orderd.push.v1.PushTemplate
+	1,  // 4: orderd.push.v1.ListPushTemplatesResponse.templates:type_name -> orderd.push.v1.PushTemplate
+	2,  // 5: orderd.push.v1.PushService.UpsertPushTemplate:input_type -> orderd.push.v1.UpsertPushTemplateRequest
+	4,  // 6: orderd.push.v1.PushService.ListPushTemplates:input_type -> orderd.push.v1.ListPushTemplatesRequest
+	6,  // 7: orderd.push.v1.PushService.DeletePushTemplate:input_type -> orderd.push.v1.DeletePushTemplateRequest
+	8,  // 8: orderd.push.v1.PushService.SetLanguage:input_type -> orderd.push.v1.SetLanguageRequest
+	10, // 9: orderd.push.v1.PushService.GetLanguage:input_type -> orderd.push.v1.GetLanguageRequest
+	3,  // 10: orderd.push.v1.PushService.UpsertPushTemplate:output_type -> orderd.push.v1.UpsertPushTemplateResponse
+	5,  // 11: orderd.push.v1.PushService.ListPushTemplates:output_type -> orderd.push.v1.ListPushTemplatesResponse
+	7,  // 12: orderd.push.v1.PushService.DeletePushTemplate:output_type -> orderd.push.v1.DeletePushTemplateResponse
+	9,  // 13: orderd.push.v1.PushService.SetLanguage:output_type -> orderd.push.v1.SetLanguageResponse
+	11, // 14: orderd.push.v1.PushService.GetLanguage:output_type -> orderd.push.v1.GetLanguageResponse
+	10, // [10:15] is the sub-list for method output_type
+	5,  // [5:10] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_orderd_push_v1_push_proto_init() }
@@ -760,7 +868,7 @@ func file_orderd_push_v1_push_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_push_v1_push_proto_rawDesc), len(file_orderd_push_v1_push_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

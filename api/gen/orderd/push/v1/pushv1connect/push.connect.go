@@ -86,7 +86,7 @@ var (
 type PushServiceClient interface {
 	// Writes the template of an event and a language, and shows what it makes of an order.
 	// Errors: INVALID_ARGUMENT/TEMPLATE_INVALID (metadata field, problem); INVALID_ARGUMENT/EVENT_UNKNOWN; INVALID_ARGUMENT/LANGUAGE_INVALID;
-	// ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// RESOURCE_EXHAUSTED/TOO_MANY_TEMPLATES; ALREADY_EXISTS/REQUEST_ID_REUSED.
 	UpsertPushTemplate(context.Context, *v1.UpsertPushTemplateRequest) (*v1.UpsertPushTemplateResponse, error)
 	// All templates, those from the start among them, by event and language.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
@@ -111,7 +111,7 @@ func NewPushServiceClient(client *connect.Client) PushServiceClient {
 type PushServiceHandler interface {
 	// Writes the template of an event and a language, and shows what it makes of an order.
 	// Errors: INVALID_ARGUMENT/TEMPLATE_INVALID (metadata field, problem); INVALID_ARGUMENT/EVENT_UNKNOWN; INVALID_ARGUMENT/LANGUAGE_INVALID;
-	// ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// RESOURCE_EXHAUSTED/TOO_MANY_TEMPLATES; ALREADY_EXISTS/REQUEST_ID_REUSED.
 	UpsertPushTemplate(context.Context, *v1.UpsertPushTemplateRequest) (*v1.UpsertPushTemplateResponse, error)
 	// All templates, those from the start among them, by event and language.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.

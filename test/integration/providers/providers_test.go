@@ -180,4 +180,3 @@ func (w *world) row(c payment.Charge, r payment.RefundOrder, id string, at time.
 	row := payment.StatementRow{Kind: payment.KindRefund, TransactionID: id, PaymentID: c.PaymentID, RefundID: r.RefundID, Amount: r.Amount, Currency: c.Currency, At: at.In(w.zone())}
 	return row
 }
-

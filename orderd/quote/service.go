@@ -83,13 +83,3 @@ func (t *Tokens) Signed(in Input, q *Quote, now time.Time) (*quotev1.Quote, erro
 	out.Token, out.ExpiresAt = token, timestamppb.New(expires)
 	return out, nil
 }
-
-// PriceChanged is the error for a token whose promise no longer holds: the quote as it is now is in its details, signed.
-func (t *Tokens) PriceChanged(in Input, q *Quote, now time.Time) error {
-	answer, err := t.Signed(in, q, now)
-	if err != nil {
-		return rpcerr.Internal(err)
-	}
-	changed := rpcerr.New(connect.CodeFailedPrecondition, "PRICE_CHANGED", "the quote no longer holds; the new one is in the details")
-	return rpcerr.WithDetail(changed, answer)
-}

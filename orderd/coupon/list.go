@@ -1,16 +1,17 @@
 package coupon
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
@@ -66,6 +67,18 @@ func parseCursor(token string) (cursor, error) {
 // maxMicros is the year 9999, where protobuf's timestamps end.
 const maxMicros = 253402300799 * 1_000_000
 
+// nameToken names the last template of a page.
+func nameToken(last string) string { return base64.RawURLEncoding.EncodeToString([]byte(last)) }
+
+// parseName takes what nameToken made.
+func parseName(token string) (string, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || !utf8.Valid(raw) || bytes.ContainsRune(raw, 0) {
+		return "", badToken()
+	}
+	return string(raw), nil
+}
+
 func badToken() error {
 	return rpcerr.New(connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN", "page_token is not from an answer to this list", "field", "page_token")
 }
@@ -106,15 +119,10 @@ func (s State) proto() couponv1.CouponState {
 	return couponv1.CouponState(couponv1.CouponState_value["COUPON_STATE_"+string(s)])
 }
 
-// proto is the coupon as its buyer sees it: without how much there is for all buyers.
+// proto is the coupon as its buyer sees it.
 func (c *Coupon) proto(now time.Time) *couponv1.Coupon {
-	terms, _ := proto.Clone(c.Terms.source).(*couponv1.CouponTemplate)
-	terms.Budget = nil
-	if terms.GetRedEnvelope() != nil {
-		terms.Benefit = &couponv1.CouponTemplate_RedEnvelope{RedEnvelope: &couponv1.RedEnvelope{}}
-	}
 	out := &couponv1.Coupon{
-		CouponId: c.ID.String(), BuyerId: c.BuyerID, State: c.StateAt(now).proto(), Terms: terms, Revision: c.Terms.Revision,
+		CouponId: c.ID.String(), BuyerId: c.BuyerID, State: c.StateAt(now).proto(), Terms: forBuyers(c.Terms.source), Revision: c.Terms.Revision,
 		ValidFrom: timestamppb.New(c.ValidFrom), ValidUntil: timestamppb.New(c.ValidUntil), ClaimedAt: timestamppb.New(c.ClaimedAt),
 	}
 	if amount, fixed := c.takesOff(); fixed {

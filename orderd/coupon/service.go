@@ -1,11 +1,8 @@
 package coupon
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"strings"
-	"unicode/utf8"
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
@@ -44,20 +41,20 @@ func (s *Service) GetCouponTemplate(ctx context.Context, req *couponv1.GetCoupon
 
 // ListCouponTemplates returns a page of templates, by name.
 func (s *Service) ListCouponTemplates(ctx context.Context, req *couponv1.ListCouponTemplatesRequest) (*couponv1.ListCouponTemplatesResponse, error) {
-	after, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
-	if err != nil || !utf8.Valid(after) || bytes.ContainsRune(after, 0) {
-		return nil, badToken()
+	after, err := parseName(req.GetPageToken())
+	if err != nil {
+		return nil, err
 	}
 	size := pageSize(req.GetPageSize())
 	// One more than asked for tells whether there is a next page.
-	found, err := s.store.statuses(ctx, "WHERE p.name > $1 ORDER BY p.name LIMIT $2", string(after), size+1)
+	found, err := s.store.statuses(ctx, "WHERE p.name > $1 ORDER BY p.name LIMIT $2", after, size+1)
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
 	answer := &couponv1.ListCouponTemplatesResponse{Templates: found}
 	if len(found) > size {
 		answer.Templates = found[:size]
-		answer.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(found[size-1].GetTemplate().GetName()))
+		answer.NextPageToken = nameToken(found[size-1].GetTemplate().GetName())
 	}
 	return answer, nil
 }
@@ -76,6 +73,23 @@ func (s *Service) ClaimCoupon(ctx context.Context, req *couponv1.ClaimCouponRequ
 	answer, err := s.store.claim(ctx, req)
 	if err != nil {
 		return nil, database.RPCError(err)
+	}
+	return answer, nil
+}
+
+// ListClaimableCoupons returns a page of the templates that buyers can claim now.
+func (s *Service) ListClaimableCoupons(ctx context.Context, req *couponv1.ListClaimableCouponsRequest) (*couponv1.ListClaimableCouponsResponse, error) {
+	after, err := parseName(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	found, next, err := s.store.claimable(ctx, req.GetBuyerId(), after, stamp(s.store.now()), pageSize(req.GetPageSize()))
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	answer := &couponv1.ListClaimableCouponsResponse{Coupons: found}
+	if next != "" {
+		answer.NextPageToken = nameToken(next)
 	}
 	return answer, nil
 }

@@ -368,3 +368,44 @@ func TestListsByState(t *testing.T) {
 		t.Errorf("templates: %v, then %v, %v", templates, rest, err)
 	}
 }
+
+func TestWhatABuyerCanClaim(t *testing.T) {
+	s := newShop(t)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		s.upsert(t, fixed(name, func(t *couponv1.CouponTemplate) { t.Budget.Coupons = 1 }))
+	}
+	s.upsert(t, fixed("b-granted", func(t *couponv1.CouponTemplate) { t.Claimable = false }))
+	s.upsert(t, envelope("lucky", 10, 10))
+	if _, err := s.service.SwitchCouponTemplate(context.Background(), &couponv1.SwitchCouponTemplateRequest{RequestId: "off", Name: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	for template, buyer := range map[string]string{"a": "ann", "b": "bob"} {
+		if _, err := s.claim(template, buyer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type line struct {
+		Name      string
+		Had       int64
+		Exhausted bool
+	}
+	var got []line
+	var token string
+	for page := 0; page == 0 || token != ""; page++ {
+		answer, err := s.service.ListClaimableCoupons(context.Background(), &couponv1.ListClaimableCouponsRequest{BuyerId: "ann", PageSize: 2, PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range answer.GetCoupons() {
+			if c.GetTemplate().GetBudget() != nil || c.GetTemplate().GetRedEnvelope().GetPool() != 0 {
+				t.Errorf("buyers see how much there is: %v", c)
+			}
+			got = append(got, line{c.GetTemplate().GetName(), c.GetHad(), c.GetExhausted()})
+		}
+		token = answer.GetNextPageToken()
+	}
+	want := []line{{"a", 1, true}, {"b", 0, true}, {"d", 0, false}, {"lucky", 0, false}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("claimable (-want +got):\n%s", diff)
+	}
+}

@@ -778,7 +778,7 @@ type Coupon struct {
 	CouponId string                 `protobuf:"bytes,1,opt,name=coupon_id,json=couponId,proto3" json:"coupon_id,omitempty"`
 	BuyerId  string                 `protobuf:"bytes,2,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
 	State    CouponState            `protobuf:"varint,3,opt,name=state,proto3,enum=orderd.coupon.v1.CouponState" json:"state,omitempty"`
-	// The terms that it was claimed with.
+	// The terms that it was claimed with, without their budget; a red envelope's without its pool and parts.
 	Terms    *CouponTemplate `protobuf:"bytes,4,opt,name=terms,proto3" json:"terms,omitempty"`
 	Revision int64           `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
 	// What a fixed coupon or a red envelope's part takes off; not set for others.
@@ -1393,6 +1393,184 @@ func (x *ClaimCouponResponse) GetCoupon() *Coupon {
 	return nil
 }
 
+type ListClaimableCouponsRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuyerId string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	// At most 100; 20 if not given. A page may have fewer, and not be the last.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before; empty for the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListClaimableCouponsRequest) Reset() {
+	*x = ListClaimableCouponsRequest{}
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListClaimableCouponsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListClaimableCouponsRequest) ProtoMessage() {}
+
+func (x *ListClaimableCouponsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListClaimableCouponsRequest.ProtoReflect.Descriptor instead.
+func (*ListClaimableCouponsRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListClaimableCouponsRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *ListClaimableCouponsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListClaimableCouponsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ClaimableCoupon struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without its budget, and a red envelope without its pool and parts.
+	Template *CouponTemplate `protobuf:"bytes,1,opt,name=template,proto3" json:"template,omitempty"`
+	// How many of them the buyer has had, of template.limit_per_buyer.
+	Had int64 `protobuf:"varint,2,opt,name=had,proto3" json:"had,omitempty"`
+	// None are left for anybody.
+	Exhausted     bool `protobuf:"varint,3,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimableCoupon) Reset() {
+	*x = ClaimableCoupon{}
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimableCoupon) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimableCoupon) ProtoMessage() {}
+
+func (x *ClaimableCoupon) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimableCoupon.ProtoReflect.Descriptor instead.
+func (*ClaimableCoupon) Descriptor() ([]byte, []int) {
+	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ClaimableCoupon) GetTemplate() *CouponTemplate {
+	if x != nil {
+		return x.Template
+	}
+	return nil
+}
+
+func (x *ClaimableCoupon) GetHad() int64 {
+	if x != nil {
+		return x.Had
+	}
+	return 0
+}
+
+func (x *ClaimableCoupon) GetExhausted() bool {
+	if x != nil {
+		return x.Exhausted
+	}
+	return false
+}
+
+type ListClaimableCouponsResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Coupons []*ClaimableCoupon     `protobuf:"bytes,1,rep,name=coupons,proto3" json:"coupons,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListClaimableCouponsResponse) Reset() {
+	*x = ListClaimableCouponsResponse{}
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListClaimableCouponsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListClaimableCouponsResponse) ProtoMessage() {}
+
+func (x *ListClaimableCouponsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListClaimableCouponsResponse.ProtoReflect.Descriptor instead.
+func (*ListClaimableCouponsResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListClaimableCouponsResponse) GetCoupons() []*ClaimableCoupon {
+	if x != nil {
+		return x.Coupons
+	}
+	return nil
+}
+
+func (x *ListClaimableCouponsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 type ListCouponsRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	BuyerId string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
@@ -1407,7 +1585,7 @@ type ListCouponsRequest struct {
 
 func (x *ListCouponsRequest) Reset() {
 	*x = ListCouponsRequest{}
-	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[20]
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1597,7 @@ func (x *ListCouponsRequest) String() string {
 func (*ListCouponsRequest) ProtoMessage() {}
 
 func (x *ListCouponsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[20]
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1610,7 @@ func (x *ListCouponsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCouponsRequest.ProtoReflect.Descriptor instead.
 func (*ListCouponsRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{20}
+	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListCouponsRequest) GetBuyerId() string {
@@ -1474,7 +1652,7 @@ type ListCouponsResponse struct {
 
 func (x *ListCouponsResponse) Reset() {
 	*x = ListCouponsResponse{}
-	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[21]
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1664,7 @@ func (x *ListCouponsResponse) String() string {
 func (*ListCouponsResponse) ProtoMessage() {}
 
 func (x *ListCouponsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[21]
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1677,7 @@ func (x *ListCouponsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCouponsResponse.ProtoReflect.Descriptor instead.
 func (*ListCouponsResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{21}
+	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListCouponsResponse) GetCoupons() []*Coupon {
@@ -1526,7 +1704,7 @@ type GetCouponHistoryRequest struct {
 
 func (x *GetCouponHistoryRequest) Reset() {
 	*x = GetCouponHistoryRequest{}
-	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[22]
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1716,7 @@ func (x *GetCouponHistoryRequest) String() string {
 func (*GetCouponHistoryRequest) ProtoMessage() {}
 
 func (x *GetCouponHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[22]
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1729,7 @@ func (x *GetCouponHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCouponHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetCouponHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{22}
+	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetCouponHistoryRequest) GetBuyerId() string {
@@ -1586,7 +1764,7 @@ type CouponChange struct {
 
 func (x *CouponChange) Reset() {
 	*x = CouponChange{}
-	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[23]
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +1776,7 @@ func (x *CouponChange) String() string {
 func (*CouponChange) ProtoMessage() {}
 
 func (x *CouponChange) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[23]
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +1789,7 @@ func (x *CouponChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CouponChange.ProtoReflect.Descriptor instead.
 func (*CouponChange) Descriptor() ([]byte, []int) {
-	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{23}
+	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CouponChange) GetVersion() int64 {
@@ -1679,7 +1857,7 @@ type GetCouponHistoryResponse struct {
 
 func (x *GetCouponHistoryResponse) Reset() {
 	*x = GetCouponHistoryResponse{}
-	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[24]
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1869,7 @@ func (x *GetCouponHistoryResponse) String() string {
 func (*GetCouponHistoryResponse) ProtoMessage() {}
 
 func (x *GetCouponHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[24]
+	mi := &file_orderd_coupon_v1_coupon_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1882,7 @@ func (x *GetCouponHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCouponHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetCouponHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{24}
+	return file_orderd_coupon_v1_coupon_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetCouponHistoryResponse) GetChanges() []*CouponChange {
@@ -1835,7 +2013,20 @@ const file_orderd_coupon_v1_coupon_proto_rawDesc = "" +
 	"\btemplate\x18\x03 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18?\xba\x01\x01\x00R\btemplate\"G\n" +
 	"\x13ClaimCouponResponse\x120\n" +
-	"\x06coupon\x18\x01 \x01(\v2\x18.orderd.coupon.v1.CouponR\x06coupon\"\xd0\x01\n" +
+	"\x06coupon\x18\x01 \x01(\v2\x18.orderd.coupon.v1.CouponR\x06coupon\"\x98\x01\n" +
+	"\x1bListClaimableCouponsRequest\x12(\n" +
+	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12&\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"\x7f\n" +
+	"\x0fClaimableCoupon\x12<\n" +
+	"\btemplate\x18\x01 \x01(\v2 .orderd.coupon.v1.CouponTemplateR\btemplate\x12\x10\n" +
+	"\x03had\x18\x02 \x01(\x03R\x03had\x12\x1c\n" +
+	"\texhausted\x18\x03 \x01(\bR\texhausted\"\x83\x01\n" +
+	"\x1cListClaimableCouponsResponse\x12;\n" +
+	"\acoupons\x18\x01 \x03(\v2!.orderd.coupon.v1.ClaimableCouponR\acoupons\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd0\x01\n" +
 	"\x12ListCouponsRequest\x12(\n" +
 	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12?\n" +
@@ -1868,7 +2059,7 @@ const file_orderd_coupon_v1_coupon_proto_rawDesc = "" +
 	"\x13COUPON_STATE_LOCKED\x10\x02\x12\x15\n" +
 	"\x11COUPON_STATE_USED\x10\x03\x12\x18\n" +
 	"\x14COUPON_STATE_EXPIRED\x10\x04\x12\x18\n" +
-	"\x14COUPON_STATE_REVOKED\x10\x052\xde\x06\n" +
+	"\x14COUPON_STATE_REVOKED\x10\x052\xe3\a\n" +
 	"\rCouponService\x12\x81\x01\n" +
 	"\x14UpsertCouponTemplate\x12-.orderd.coupon.v1.UpsertCouponTemplateRequest\x1a..orderd.coupon.v1.UpsertCouponTemplateResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
@@ -1881,7 +2072,9 @@ const file_orderd_coupon_v1_coupon_proto_rawDesc = "" +
 	"\x8a\xe8\x18\x03\n" +
 	"\x01\x06\x90\x02\x02\x12g\n" +
 	"\vClaimCoupon\x12$.orderd.coupon.v1.ClaimCouponRequest\x1a%.orderd.coupon.v1.ClaimCouponResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12g\n" +
+	"\x02\x01\x02\x90\x02\x02\x12\x82\x01\n" +
+	"\x14ListClaimableCoupons\x12-.orderd.coupon.v1.ListClaimableCouponsRequest\x1a..orderd.coupon.v1.ListClaimableCouponsResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x01\x02\x90\x02\x01\x12g\n" +
 	"\vListCoupons\x12$.orderd.coupon.v1.ListCouponsRequest\x1a%.orderd.coupon.v1.ListCouponsResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\x01\x02\x90\x02\x01\x12w\n" +
 	"\x10GetCouponHistory\x12).orderd.coupon.v1.GetCouponHistoryRequest\x1a*.orderd.coupon.v1.GetCouponHistoryResponse\"\f\x8a\xe8\x18\x05\n" +
@@ -1901,7 +2094,7 @@ func file_orderd_coupon_v1_coupon_proto_rawDescGZIP() []byte {
 }
 
 var file_orderd_coupon_v1_coupon_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_orderd_coupon_v1_coupon_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_orderd_coupon_v1_coupon_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_orderd_coupon_v1_coupon_proto_goTypes = []any{
 	(CouponState)(0),                     // 0: orderd.coupon.v1.CouponState
 	(*Fixed)(nil),                        // 1: orderd.coupon.v1.Fixed
@@ -1924,17 +2117,20 @@ var file_orderd_coupon_v1_coupon_proto_goTypes = []any{
 	(*SwitchCouponTemplateResponse)(nil), // 18: orderd.coupon.v1.SwitchCouponTemplateResponse
 	(*ClaimCouponRequest)(nil),           // 19: orderd.coupon.v1.ClaimCouponRequest
 	(*ClaimCouponResponse)(nil),          // 20: orderd.coupon.v1.ClaimCouponResponse
-	(*ListCouponsRequest)(nil),           // 21: orderd.coupon.v1.ListCouponsRequest
-	(*ListCouponsResponse)(nil),          // 22: orderd.coupon.v1.ListCouponsResponse
-	(*GetCouponHistoryRequest)(nil),      // 23: orderd.coupon.v1.GetCouponHistoryRequest
-	(*CouponChange)(nil),                 // 24: orderd.coupon.v1.CouponChange
-	(*GetCouponHistoryResponse)(nil),     // 25: orderd.coupon.v1.GetCouponHistoryResponse
-	(*timestamppb.Timestamp)(nil),        // 26: google.protobuf.Timestamp
-	(*v1.Money)(nil),                     // 27: orderd.money.v1.Money
+	(*ListClaimableCouponsRequest)(nil),  // 21: orderd.coupon.v1.ListClaimableCouponsRequest
+	(*ClaimableCoupon)(nil),              // 22: orderd.coupon.v1.ClaimableCoupon
+	(*ListClaimableCouponsResponse)(nil), // 23: orderd.coupon.v1.ListClaimableCouponsResponse
+	(*ListCouponsRequest)(nil),           // 24: orderd.coupon.v1.ListCouponsRequest
+	(*ListCouponsResponse)(nil),          // 25: orderd.coupon.v1.ListCouponsResponse
+	(*GetCouponHistoryRequest)(nil),      // 26: orderd.coupon.v1.GetCouponHistoryRequest
+	(*CouponChange)(nil),                 // 27: orderd.coupon.v1.CouponChange
+	(*GetCouponHistoryResponse)(nil),     // 28: orderd.coupon.v1.GetCouponHistoryResponse
+	(*timestamppb.Timestamp)(nil),        // 29: google.protobuf.Timestamp
+	(*v1.Money)(nil),                     // 30: orderd.money.v1.Money
 }
 var file_orderd_coupon_v1_coupon_proto_depIdxs = []int32{
-	26, // 0: orderd.coupon.v1.Validity.from:type_name -> google.protobuf.Timestamp
-	26, // 1: orderd.coupon.v1.Validity.until:type_name -> google.protobuf.Timestamp
+	29, // 0: orderd.coupon.v1.Validity.from:type_name -> google.protobuf.Timestamp
+	29, // 1: orderd.coupon.v1.Validity.until:type_name -> google.protobuf.Timestamp
 	1,  // 2: orderd.coupon.v1.CouponTemplate.fixed:type_name -> orderd.coupon.v1.Fixed
 	2,  // 3: orderd.coupon.v1.CouponTemplate.percent:type_name -> orderd.coupon.v1.Percent
 	3,  // 4: orderd.coupon.v1.CouponTemplate.free_freight:type_name -> orderd.coupon.v1.FreeFreight
@@ -1942,46 +2138,50 @@ var file_orderd_coupon_v1_coupon_proto_depIdxs = []int32{
 	5,  // 6: orderd.coupon.v1.CouponTemplate.scope:type_name -> orderd.coupon.v1.Scope
 	6,  // 7: orderd.coupon.v1.CouponTemplate.validity:type_name -> orderd.coupon.v1.Validity
 	7,  // 8: orderd.coupon.v1.CouponTemplate.budget:type_name -> orderd.coupon.v1.Budget
-	26, // 9: orderd.coupon.v1.CouponTemplate.claim_from:type_name -> google.protobuf.Timestamp
-	26, // 10: orderd.coupon.v1.CouponTemplate.claim_until:type_name -> google.protobuf.Timestamp
+	29, // 9: orderd.coupon.v1.CouponTemplate.claim_from:type_name -> google.protobuf.Timestamp
+	29, // 10: orderd.coupon.v1.CouponTemplate.claim_until:type_name -> google.protobuf.Timestamp
 	8,  // 11: orderd.coupon.v1.CouponTemplateStatus.template:type_name -> orderd.coupon.v1.CouponTemplate
 	0,  // 12: orderd.coupon.v1.Coupon.state:type_name -> orderd.coupon.v1.CouponState
 	8,  // 13: orderd.coupon.v1.Coupon.terms:type_name -> orderd.coupon.v1.CouponTemplate
-	27, // 14: orderd.coupon.v1.Coupon.amount:type_name -> orderd.money.v1.Money
-	26, // 15: orderd.coupon.v1.Coupon.valid_from:type_name -> google.protobuf.Timestamp
-	26, // 16: orderd.coupon.v1.Coupon.valid_until:type_name -> google.protobuf.Timestamp
-	26, // 17: orderd.coupon.v1.Coupon.claimed_at:type_name -> google.protobuf.Timestamp
+	30, // 14: orderd.coupon.v1.Coupon.amount:type_name -> orderd.money.v1.Money
+	29, // 15: orderd.coupon.v1.Coupon.valid_from:type_name -> google.protobuf.Timestamp
+	29, // 16: orderd.coupon.v1.Coupon.valid_until:type_name -> google.protobuf.Timestamp
+	29, // 17: orderd.coupon.v1.Coupon.claimed_at:type_name -> google.protobuf.Timestamp
 	8,  // 18: orderd.coupon.v1.UpsertCouponTemplateRequest.template:type_name -> orderd.coupon.v1.CouponTemplate
 	9,  // 19: orderd.coupon.v1.UpsertCouponTemplateResponse.template:type_name -> orderd.coupon.v1.CouponTemplateStatus
 	9,  // 20: orderd.coupon.v1.GetCouponTemplateResponse.template:type_name -> orderd.coupon.v1.CouponTemplateStatus
 	9,  // 21: orderd.coupon.v1.ListCouponTemplatesResponse.templates:type_name -> orderd.coupon.v1.CouponTemplateStatus
 	9,  // 22: orderd.coupon.v1.SwitchCouponTemplateResponse.template:type_name -> orderd.coupon.v1.CouponTemplateStatus
 	10, // 23: orderd.coupon.v1.ClaimCouponResponse.coupon:type_name -> orderd.coupon.v1.Coupon
-	0,  // 24: orderd.coupon.v1.ListCouponsRequest.state:type_name -> orderd.coupon.v1.CouponState
-	10, // 25: orderd.coupon.v1.ListCouponsResponse.coupons:type_name -> orderd.coupon.v1.Coupon
-	0,  // 26: orderd.coupon.v1.CouponChange.from:type_name -> orderd.coupon.v1.CouponState
-	0,  // 27: orderd.coupon.v1.CouponChange.to:type_name -> orderd.coupon.v1.CouponState
-	26, // 28: orderd.coupon.v1.CouponChange.at:type_name -> google.protobuf.Timestamp
-	24, // 29: orderd.coupon.v1.GetCouponHistoryResponse.changes:type_name -> orderd.coupon.v1.CouponChange
-	11, // 30: orderd.coupon.v1.CouponService.UpsertCouponTemplate:input_type -> orderd.coupon.v1.UpsertCouponTemplateRequest
-	13, // 31: orderd.coupon.v1.CouponService.GetCouponTemplate:input_type -> orderd.coupon.v1.GetCouponTemplateRequest
-	15, // 32: orderd.coupon.v1.CouponService.ListCouponTemplates:input_type -> orderd.coupon.v1.ListCouponTemplatesRequest
-	17, // 33: orderd.coupon.v1.CouponService.SwitchCouponTemplate:input_type -> orderd.coupon.v1.SwitchCouponTemplateRequest
-	19, // 34: orderd.coupon.v1.CouponService.ClaimCoupon:input_type -> orderd.coupon.v1.ClaimCouponRequest
-	21, // 35: orderd.coupon.v1.CouponService.ListCoupons:input_type -> orderd.coupon.v1.ListCouponsRequest
-	23, // 36: orderd.coupon.v1.CouponService.GetCouponHistory:input_type -> orderd.coupon.v1.GetCouponHistoryRequest
-	12, // 37: orderd.coupon.v1.CouponService.UpsertCouponTemplate:output_type -> orderd.coupon.v1.UpsertCouponTemplateResponse
-	14, // 38: orderd.coupon.v1.CouponService.GetCouponTemplate:output_type -> orderd.coupon.v1.GetCouponTemplateResponse
-	16, // 39: orderd.coupon.v1.CouponService.ListCouponTemplates:output_type -> orderd.coupon.v1.ListCouponTemplatesResponse
-	18, // 40: orderd.coupon.v1.CouponService.SwitchCouponTemplate:output_type -> orderd.coupon.v1.SwitchCouponTemplateResponse
-	20, // 41: orderd.coupon.v1.CouponService.ClaimCoupon:output_type -> orderd.coupon.v1.ClaimCouponResponse
-	22, // 42: orderd.coupon.v1.CouponService.ListCoupons:output_type -> orderd.coupon.v1.ListCouponsResponse
-	25, // 43: orderd.coupon.v1.CouponService.GetCouponHistory:output_type -> orderd.coupon.v1.GetCouponHistoryResponse
-	37, // [37:44] is the sub-list for method output_type
-	30, // [30:37] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	8,  // 24: orderd.coupon.v1.ClaimableCoupon.template:type_name -> orderd.coupon.v1.CouponTemplate
+	22, // 25: orderd.coupon.v1.ListClaimableCouponsResponse.coupons:type_name -> orderd.coupon.v1.ClaimableCoupon
+	0,  // 26: orderd.coupon.v1.ListCouponsRequest.state:type_name -> orderd.coupon.v1.CouponState
+	10, // 27: orderd.coupon.v1.ListCouponsResponse.coupons:type_name -> orderd.coupon.v1.Coupon
+	0,  // 28: orderd.coupon.v1.CouponChange.from:type_name -> orderd.coupon.v1.CouponState
+	0,  // 29: orderd.coupon.v1.CouponChange.to:type_name -> orderd.coupon.v1.CouponState
+	29, // 30: orderd.coupon.v1.CouponChange.at:type_name -> google.protobuf.Timestamp
+	27, // 31: orderd.coupon.v1.GetCouponHistoryResponse.changes:type_name -> orderd.coupon.v1.CouponChange
+	11, // 32: orderd.coupon.v1.CouponService.UpsertCouponTemplate:input_type -> orderd.coupon.v1.UpsertCouponTemplateRequest
+	13, // 33: orderd.coupon.v1.CouponService.GetCouponTemplate:input_type -> orderd.coupon.v1.GetCouponTemplateRequest
+	15, // 34: orderd.coupon.v1.CouponService.ListCouponTemplates:input_type -> orderd.coupon.v1.ListCouponTemplatesRequest
+	17, // 35: orderd.coupon.v1.CouponService.SwitchCouponTemplate:input_type -> orderd.coupon.v1.SwitchCouponTemplateRequest
+	19, // 36: orderd.coupon.v1.CouponService.ClaimCoupon:input_type -> orderd.coupon.v1.ClaimCouponRequest
+	21, // 37: orderd.coupon.v1.CouponService.ListClaimableCoupons:input_type -> orderd.coupon.v1.ListClaimableCouponsRequest
+	24, // 38: orderd.coupon.v1.CouponService.ListCoupons:input_type -> orderd.coupon.v1.ListCouponsRequest
+	26, // 39: orderd.coupon.v1.CouponService.GetCouponHistory:input_type -> orderd.coupon.v1.GetCouponHistoryRequest
+	12, // 40: orderd.coupon.v1.CouponService.UpsertCouponTemplate:output_type -> orderd.coupon.v1.UpsertCouponTemplateResponse
+	14, // 41: orderd.coupon.v1.CouponService.GetCouponTemplate:output_type -> orderd.coupon.v1.GetCouponTemplateResponse
+	16, // 42: orderd.coupon.v1.CouponService.ListCouponTemplates:output_type -> orderd.coupon.v1.ListCouponTemplatesResponse
+	18, // 43: orderd.coupon.v1.CouponService.SwitchCouponTemplate:output_type -> orderd.coupon.v1.SwitchCouponTemplateResponse
+	20, // 44: orderd.coupon.v1.CouponService.ClaimCoupon:output_type -> orderd.coupon.v1.ClaimCouponResponse
+	23, // 45: orderd.coupon.v1.CouponService.ListClaimableCoupons:output_type -> orderd.coupon.v1.ListClaimableCouponsResponse
+	25, // 46: orderd.coupon.v1.CouponService.ListCoupons:output_type -> orderd.coupon.v1.ListCouponsResponse
+	28, // 47: orderd.coupon.v1.CouponService.GetCouponHistory:output_type -> orderd.coupon.v1.GetCouponHistoryResponse
+	40, // [40:48] is the sub-list for method output_type
+	32, // [32:40] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_orderd_coupon_v1_coupon_proto_init() }
@@ -2001,7 +2201,7 @@ func file_orderd_coupon_v1_coupon_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_coupon_v1_coupon_proto_rawDesc), len(file_orderd_coupon_v1_coupon_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -38,6 +38,9 @@ const (
 	CouponServiceSwitchCouponTemplateProcedure = "/orderd.coupon.v1.CouponService/SwitchCouponTemplate"
 	// CouponServiceClaimCouponProcedure is the procedure name of the CouponService's ClaimCoupon RPC.
 	CouponServiceClaimCouponProcedure = "/orderd.coupon.v1.CouponService/ClaimCoupon"
+	// CouponServiceListClaimableCouponsProcedure is the procedure name of the CouponService's
+	// ListClaimableCoupons RPC.
+	CouponServiceListClaimableCouponsProcedure = "/orderd.coupon.v1.CouponService/ListClaimableCoupons"
 	// CouponServiceListCouponsProcedure is the procedure name of the CouponService's ListCoupons RPC.
 	CouponServiceListCouponsProcedure = "/orderd.coupon.v1.CouponService/ListCoupons"
 	// CouponServiceGetCouponHistoryProcedure is the procedure name of the CouponService's
@@ -86,6 +89,14 @@ var (
 			IdempotencyLevel: connect.IdempotencyIdempotent,
 		}
 	})
+	couponServiceListClaimableCouponsSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_orderd_coupon_v1_coupon_proto.Services().ByName("CouponService").Methods().ByName("ListClaimableCoupons"),
+			Procedure:        CouponServiceListClaimableCouponsProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
 	couponServiceListCouponsSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeUnary,
@@ -125,6 +136,9 @@ type CouponServiceClient interface {
 	// Errors: NOT_FOUND/TEMPLATE_NOT_FOUND; FAILED_PRECONDITION/NOT_CLAIMABLE (switched off, not for buyers to claim, before or after the time
 	// to claim it); RESOURCE_EXHAUSTED/COUPON_EXHAUSTED; FAILED_PRECONDITION/LIMIT_PER_BUYER; ALREADY_EXISTS/REQUEST_ID_REUSED.
 	ClaimCoupon(context.Context, *v1.ClaimCouponRequest) (*v1.ClaimCouponResponse, error)
+	// The templates that buyers can claim now, by name: those that are switched on and claimable, also where the buyer can have no more of them.
+	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
+	ListClaimableCoupons(context.Context, *v1.ListClaimableCouponsRequest) (*v1.ListClaimableCouponsResponse, error)
 	// A buyer's coupons in one state, those first whose validity ends first.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListCoupons(context.Context, *v1.ListCouponsRequest) (*v1.ListCouponsResponse, error)
@@ -160,6 +174,9 @@ type CouponServiceHandler interface {
 	// Errors: NOT_FOUND/TEMPLATE_NOT_FOUND; FAILED_PRECONDITION/NOT_CLAIMABLE (switched off, not for buyers to claim, before or after the time
 	// to claim it); RESOURCE_EXHAUSTED/COUPON_EXHAUSTED; FAILED_PRECONDITION/LIMIT_PER_BUYER; ALREADY_EXISTS/REQUEST_ID_REUSED.
 	ClaimCoupon(context.Context, *v1.ClaimCouponRequest) (*v1.ClaimCouponResponse, error)
+	// The templates that buyers can claim now, by name: those that are switched on and claimable, also where the buyer can have no more of them.
+	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
+	ListClaimableCoupons(context.Context, *v1.ListClaimableCouponsRequest) (*v1.ListClaimableCouponsResponse, error)
 	// A buyer's coupons in one state, those first whose validity ends first.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListCoupons(context.Context, *v1.ListCouponsRequest) (*v1.ListCouponsResponse, error)
@@ -178,6 +195,7 @@ func RegisterCouponServiceHandler(server *connect.Server, svc CouponServiceHandl
 		connect.Method{Spec: couponServiceListCouponTemplatesSpec(), Handler: adapter.listCouponTemplates},
 		connect.Method{Spec: couponServiceSwitchCouponTemplateSpec(), Handler: adapter.switchCouponTemplate},
 		connect.Method{Spec: couponServiceClaimCouponSpec(), Handler: adapter.claimCoupon},
+		connect.Method{Spec: couponServiceListClaimableCouponsSpec(), Handler: adapter.listClaimableCoupons},
 		connect.Method{Spec: couponServiceListCouponsSpec(), Handler: adapter.listCoupons},
 		connect.Method{Spec: couponServiceGetCouponHistorySpec(), Handler: adapter.getCouponHistory},
 	)
@@ -204,6 +222,10 @@ func (UnimplementedCouponServiceHandler) SwitchCouponTemplate(context.Context, *
 
 func (UnimplementedCouponServiceHandler) ClaimCoupon(context.Context, *v1.ClaimCouponRequest) (*v1.ClaimCouponResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.coupon.v1.CouponService.ClaimCoupon is not implemented")
+}
+
+func (UnimplementedCouponServiceHandler) ListClaimableCoupons(context.Context, *v1.ListClaimableCouponsRequest) (*v1.ListClaimableCouponsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.coupon.v1.CouponService.ListClaimableCoupons is not implemented")
 }
 
 func (UnimplementedCouponServiceHandler) ListCoupons(context.Context, *v1.ListCouponsRequest) (*v1.ListCouponsResponse, error) {
@@ -253,6 +275,14 @@ func (c *couponServiceClient) SwitchCouponTemplate(ctx context.Context, req *v1.
 func (c *couponServiceClient) ClaimCoupon(ctx context.Context, req *v1.ClaimCouponRequest) (*v1.ClaimCouponResponse, error) {
 	var res v1.ClaimCouponResponse
 	if err := c.client.CallUnary(ctx, couponServiceClaimCouponSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *couponServiceClient) ListClaimableCoupons(ctx context.Context, req *v1.ListClaimableCouponsRequest) (*v1.ListClaimableCouponsResponse, error) {
+	var res v1.ListClaimableCouponsResponse
+	if err := c.client.CallUnary(ctx, couponServiceListClaimableCouponsSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -330,6 +360,18 @@ func (h couponServiceHandler) claimCoupon(ctx context.Context, _ connect.Spec, s
 		return err
 	}
 	res, err := h.svc.ClaimCoupon(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h couponServiceHandler) listClaimableCoupons(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.ListClaimableCouponsRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ListClaimableCoupons(ctx, &req)
 	if err != nil {
 		return err
 	}

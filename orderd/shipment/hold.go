@@ -19,7 +19,8 @@ type Held struct {
 	at      time.Time
 	orderID uuid.UUID
 	works   []*work
-	ended   bool
+	// carrier of the first parcel that was ended; empty if none was.
+	carrier string
 }
 
 // Hold locks an order's parcels that have not left. It comes before the order's lock.
@@ -59,7 +60,9 @@ func (h *Held) Free(ctx context.Context, lines []order.LineQuantity, actor strin
 		if err := w.write(ctx); err != nil {
 			return false, err
 		}
-		h.ended = true
+		if h.carrier == "" {
+			h.carrier = w.shipment.Carrier
+		}
 	}
 	for _, n := range need {
 		if n > 0 {
@@ -69,12 +72,12 @@ func (h *Held) Free(ctx context.Context, lines []order.LineQuantity, actor strin
 	return true, nil
 }
 
-// Again requests a parcel of what is left to be shipped after parcels were ended, if a carrier is configured; key names what asks for it.
+// Again requests a parcel of what is left to be shipped after parcels were ended, with the same carrier; key names what asks for it.
 func (h *Held) Again(ctx context.Context, key, actor string) error {
-	if !h.ended || h.store.first == "" {
+	if h.carrier == "" {
 		return nil
 	}
-	w, err := h.store.request(ctx, h.tx, h.at, wish{orderID: h.orderID, source: key, carrier: h.store.first, actor: actor})
+	w, err := h.store.request(ctx, h.tx, h.at, wish{orderID: h.orderID, source: key, carrier: h.carrier, actor: actor})
 	if _, refused := conflict(err); refused || errors.Is(err, order.ErrNothingLeft) || errors.Is(err, order.ErrNoAddress) || errors.Is(err, errTooMany) {
 		return nil
 	}

@@ -153,3 +153,15 @@ func (s *Shop) Cancel(ctx context.Context, buyerID string, id uuid.UUID) error {
 	_, err := order.NewService(order.ServiceOptions{Store: s.Orders, PaymentTimeout: time.Hour}).CancelOrder(ctx, &orderv1.CancelOrderRequest{RequestId: uuid.NewString(), BuyerId: buyerID, OrderId: id.String()})
 	return err
 }
+
+// PaidBack tells the order that the provider has paid a granted refund back.
+func (s *Shop) PaidBack(ctx context.Context, id uuid.UUID, key string) error {
+	return database.ExecuteTx(ctx, s.Pool, func(tx pgx.Tx) error {
+		var amount int64
+		if err := tx.QueryRow(ctx, "SELECT amount FROM test_refunds WHERE order_id = $1 AND key = $2", id, key).Scan(&amount); err != nil {
+			return err
+		}
+		_, err := s.Orders.RecordRefunded(ctx, tx, s.Clock.Now(), id, key, uuid.New(), amount)
+		return err
+	})
+}

@@ -93,6 +93,8 @@ type Orders struct {
 	QuoteTTL Duration `json:"quoteTTL"`
 	// CompleteAfter is how long after its delivery an order is completed by itself.
 	CompleteAfter Duration `json:"completeAfter"`
+	// ReturnWindow is how long after its delivery goods of an order can be returned.
+	ReturnWindow Duration `json:"returnWindow"`
 }
 
 // Flash is how the flash pool is reached.
@@ -166,7 +168,7 @@ func Default() Config {
 		},
 		Database:  Database{MaxConnections: 16},
 		Messaging: Messaging{Replicas: 1},
-		Orders:    Orders{PaymentTimeout: Duration(30 * time.Minute), PlaceBatch: 128, QuoteTTL: Duration(15 * time.Minute), CompleteAfter: Duration(10 * 24 * time.Hour)},
+		Orders:    Orders{PaymentTimeout: Duration(30 * time.Minute), PlaceBatch: 128, QuoteTTL: Duration(15 * time.Minute), CompleteAfter: Duration(10 * 24 * time.Hour), ReturnWindow: Duration(15 * 24 * time.Hour)},
 		Auth:      Auth{RequestsPerSecond: 50, Burst: 100},
 		Worker:    Worker{MaterializePerSecond: 2000},
 	}
@@ -222,6 +224,7 @@ func (c Config) Validate(role Role) error {
 		need(c.Orders.PaymentTimeout > 0, "orders.paymentTimeout", "must be positive")
 		need(c.Orders.PlaceBatch > 0, "orders.placeBatch", "must be positive")
 		need(c.Orders.QuoteTTL > 0, "orders.quoteTTL", "must be positive")
+		need(c.Orders.ReturnWindow > 0, "orders.returnWindow", "must be positive")
 	}
 	if role == RoleWorker {
 		need(c.Flash.PeerURL != "", "flash.peerURL", "must be set")

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -39,7 +38,7 @@ func (p *pod) flash() (*role, error) {
 		services: func(s *connect.Server) { flashv1connect.RegisterFlashServiceHandler(s, pool.FlashService()) },
 		guard:    guard,
 		peers:    func(s *connect.Server) { flashv1connect.RegisterPeerServiceHandler(s, pool.PeerService()) },
-		loops:    []func(context.Context) error{pool.Run, verifier.Run},
+		loops:    []loop{pool.Run, verifier.Run},
 		ready:    allReady(pool.Ready, verifier.Ready),
 		drain:    pool.Drain,
 		close:    conn.Close,

@@ -30,6 +30,9 @@ type Options struct {
 	Log       *slog.Logger
 }
 
+// loop runs until its context ends.
+type loop = func(context.Context) error
+
 // role is what a pool's pods add to what every pod has.
 type role struct {
 	// services registers the RPCs for apps; nil if the role has none.
@@ -43,7 +46,7 @@ type role struct {
 	// handlers adds plain HTTP handlers beside the RPCs; nil if the role has none.
 	handlers func(*http.ServeMux)
 	// loops run until their context ends. One that returns before ends the pod.
-	loops []func(context.Context) error
+	loops []loop
 	// ready is nil while the role can do its work.
 	ready func() error
 	// drain hands over what the pod owns, before its listeners close.

@@ -8,57 +8,60 @@ import (
 	"time"
 
 	"connectrpc.com/connect/v2"
-	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/orderd-dev/orderd/api/gen/orderd/address/v1/addressv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/audit/v1/auditv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/cart/v1/cartv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1/couponv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/deadletter/v1/deadletterv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/freight/v1/freightv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/quote/v1/quotev1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/returns/v1/returnsv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/reward/v1/rewardv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1/shipmentv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/tax/v1/taxv1connect"
+	"github.com/orderd-dev/orderd/orderd/address"
 	"github.com/orderd-dev/orderd/orderd/audit"
+	"github.com/orderd-dev/orderd/orderd/auth"
+	"github.com/orderd-dev/orderd/orderd/cart"
 	"github.com/orderd-dev/orderd/orderd/catalog"
 	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/coupon"
+	"github.com/orderd-dev/orderd/orderd/deadletter"
+	"github.com/orderd-dev/orderd/orderd/freight"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
+	"github.com/orderd-dev/orderd/orderd/quote"
+	"github.com/orderd-dev/orderd/orderd/returns"
+	"github.com/orderd-dev/orderd/orderd/reward"
+	"github.com/orderd-dev/orderd/orderd/shipment"
+	"github.com/orderd-dev/orderd/orderd/tax"
 )
 
-// standard serves the catalog, orders and payments.
+// standard serves everything that apps and staff ask for, but for the flash lane.
 func (p *pod) standard(_ context.Context) (_ *role, err error) {
-	pool, err := p.database()
+	s, err := p.shop()
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			pool.Close()
+			s.close()
 		}
 	}()
-	ids, err := p.orderIDs()
-	if err != nil {
-		return nil, err
-	}
 	verifier, guard, err := p.access()
 	if err != nil {
 		return nil, err
 	}
-	recorder, err := audit.NewRecorder(audit.Options{Pool: pool, Clock: time.Now, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer})
+	recorder, err := audit.NewRecorder(audit.Options{Pool: s.pool, Clock: time.Now, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer})
 	if err != nil {
 		return nil, err
 	}
-	orders, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: p.Log, Registerer: p.registerer})
-	if err != nil {
-		return nil, err
-	}
-	providers, pages, err := p.providers(pool)
-	if err != nil {
-		return nil, err
-	}
-	payments, err := payment.NewService(payment.Options{
-		Pool: pool, Orders: orders, Providers: providers, Clock: time.Now, Random: rand.Reader,
-		Logger: p.Log, Registerer: p.registerer,
-	})
+	ids, err := p.orderIDs()
 	if err != nil {
 		return nil, err
 	}
@@ -66,57 +69,50 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	orderService := order.NewService(order.ServiceOptions{
-		Store: orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.Config.Orders.PaymentTimeout),
+	placing := order.NewService(order.ServiceOptions{
+		Store: s.orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.Config.Orders.PaymentTimeout),
 		MaxBatch: p.Config.Orders.PlaceBatch, Random: random(),
 	})
+	goingBack, err := returns.NewService(returns.Options{
+		Pool: s.pool, Orders: s.orders, Parcels: s.shipments, Window: time.Duration(p.Config.Orders.ReturnWindow),
+		Clock: time.Now, Random: rand.Reader, Registerer: p.registerer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	letters := deadletter.NewService(deadletter.Options{JetStream: s.js, Replicas: p.Config.Messaging.Replicas, Pool: s.pool, Clock: time.Now, Logger: p.Log})
 	return &role{
-		services: func(s *connect.Server) {
-			auditv1connect.RegisterAuditServiceHandler(s, audit.NewService(pool))
-			catalogv1connect.RegisterCatalogServiceHandler(s, catalog.NewService(pool, time.Now))
-			orderv1connect.RegisterOrderServiceHandler(s, orderService)
-			paymentv1connect.RegisterPaymentServiceHandler(s, payments)
+		services: func(server *connect.Server) {
+			addressv1connect.RegisterAddressServiceHandler(server, address.NewService(s.pool, time.Now, rand.Reader))
+			auditv1connect.RegisterAuditServiceHandler(server, audit.NewService(s.pool))
+			cartv1connect.RegisterCartServiceHandler(server, cart.NewService(s.pool, auth.Guests{Verifier: verifier}, time.Now))
+			catalogv1connect.RegisterCatalogServiceHandler(server, catalog.NewService(s.pool, time.Now))
+			couponv1connect.RegisterCouponServiceHandler(server, coupon.NewService(s.coupons))
+			deadletterv1connect.RegisterDeadLetterServiceHandler(server, letters)
+			freightv1connect.RegisterFreightServiceHandler(server, freight.NewService(s.pool, time.Now))
+			orderv1connect.RegisterOrderServiceHandler(server, placing)
+			paymentv1connect.RegisterPaymentServiceHandler(server, s.payments)
+			paymentv1connect.RegisterRefundServiceHandler(server, s.payments)
+			quotev1connect.RegisterQuoteServiceHandler(server, quote.NewService(s.pool, tokens, time.Now))
+			returnsv1connect.RegisterReturnServiceHandler(server, goingBack)
+			rewardv1connect.RegisterRewardServiceHandler(server, reward.NewService(s.rewards))
+			shipmentv1connect.RegisterShipmentServiceHandler(server, shipment.NewService(s.shipments))
+			taxv1connect.RegisterTaxServiceHandler(server, tax.NewService(s.pool, time.Now))
 		},
 		guard:    guard,
 		recorder: recorder,
 		handlers: func(mux *http.ServeMux) {
-			mux.Handle("POST /notifications/{provider}", p.plain(payment.NotificationHandler(payments)))
-			for pattern, page := range pages {
+			mux.Handle("POST /notifications/{provider}", p.plain(payment.NotificationHandler(s.payments)))
+			mux.Handle("POST /carriers/{carrier}/events", p.plain(shipment.PushHandler(s.shipments)))
+			for pattern, page := range s.pages {
 				mux.Handle(pattern, p.plain(page))
 			}
 		},
-		loops: []func(context.Context) error{verifier.Run},
-		ready: allReady(untilMigrated(pool), verifier.Ready),
+		loops: []loop{verifier.Run},
+		ready: allReady(untilMigrated(s.pool), verifier.Ready),
 		drain: func(context.Context) {},
-		close: pool.Close,
+		close: s.close,
 	}, nil
-}
-
-// providers are the configured payment providers, and the pages that they serve here themselves.
-func (p *pod) providers(pool *pgxpool.Pool) ([]payment.Provider, map[string]http.Handler, error) {
-	var providers []payment.Provider
-	pages := map[string]http.Handler{}
-	for i, c := range p.Config.Payments {
-		field := fmt.Sprintf("payments[%d]", i)
-		if c.Provider != sandbox.Name {
-			return nil, nil, fmt.Errorf("%s.provider %q: must be %s", field, c.Provider, sandbox.Name)
-		}
-		key, err := config.ReadSecret(c.SecretFile)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s.secretFile: %w", field, err)
-		}
-		box, err := sandbox.New(sandbox.Options{Pool: pool, Key: []byte(key), Merchant: p.Config.Cluster, PublicURL: c.PublicURL, Clock: time.Now})
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", field, err)
-		}
-		page, err := sandbox.Handler(sandbox.HandlerOptions{Sandbox: box, NotifyURL: c.NotifyURL, Logger: p.Log})
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", field, err)
-		}
-		providers = append(providers, box)
-		pages["/sandbox/pay"] = page
-	}
-	return providers, pages, nil
 }
 
 // plain bounds a handler that is no RPC in number and time. Each has slots of its own: a page of the
@@ -135,14 +131,6 @@ func (p *pod) plain(next http.Handler) http.Handler {
 			http.Error(w, "too many requests in flight", http.StatusServiceUnavailable)
 		}
 	})
-}
-
-func (p *pod) database() (*pgxpool.Pool, error) {
-	url, err := config.ReadSecret(p.Config.Database.URLFile)
-	if err != nil {
-		return nil, fmt.Errorf("database.urlFile: %w", err)
-	}
-	return database.Open(context.Background(), url, p.Config.Database.MaxConnections, database.WithRegisterer(p.registerer))
 }
 
 func (p *pod) orderIDs() (*orderid.Generator, error) {

@@ -2,45 +2,61 @@ package serve
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/materializer"
-	"github.com/orderd-dev/orderd/orderd/messaging"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/outbox"
+	"github.com/orderd-dev/orderd/orderd/payment"
+	"github.com/orderd-dev/orderd/orderd/shipment"
 )
 
-// worker runs what goes on behind the orders: the materializer, expiry, releases and the outbox relay.
+// worker runs what goes on behind the orders: the materializer, expiry, releases, the outbox relay, parcels, and
+// the consumers of order events.
 func (p *pod) worker(_ context.Context) (_ *role, err error) {
-	pool, err := p.database()
+	s, err := p.shop()
 	if err != nil {
 		return nil, err
-	}
-	conn, js, err := messaging.Connect(p.Config.Messaging, p.Name, p.Log)
-	if err != nil {
-		pool.Close()
-		return nil, err
-	}
-	r := &role{
-		ready: untilMigrated(pool),
-		drain: func(context.Context) {},
-		close: func() {
-			conn.Close()
-			pool.Close()
-		},
 	}
 	defer func() {
 		if err != nil {
-			r.close()
+			s.close()
 		}
 	}()
-	orders, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: p.Log, Registerer: p.registerer})
+	orders, err := p.orderLoops(s)
 	if err != nil {
 		return nil, err
 	}
-	options := order.WorkerOptions{Store: orders, Worker: p.Name, Logger: p.Log, Registerer: p.registerer}
+	parcels, err := shipment.NewWorker(shipment.WorkerOptions{Store: s.shipments, Worker: p.Name, Logger: p.Log, Registerer: p.registerer})
+	if err != nil {
+		return nil, err
+	}
+	money, err := p.paymentLoops(s)
+	if err != nil {
+		return nil, err
+	}
+	consumers, err := p.consumers(s)
+	if err != nil {
+		return nil, err
+	}
+	return &role{
+		loops: slices.Concat(orders, money, consumers, []loop{parcels.Run}),
+		ready: untilMigrated(s.pool),
+		drain: func(context.Context) {},
+		close: s.close,
+	}, nil
+}
+
+// orderLoops are the ones that orders themselves need.
+func (p *pod) orderLoops(s *shop) ([]loop, error) {
+	options := order.WorkerOptions{Store: s.orders, Worker: p.Name, Logger: p.Log, Registerer: p.registerer}
 	expirer, err := order.NewExpirer(options)
+	if err != nil {
+		return nil, err
+	}
+	completer, err := order.NewCompleter(options, time.Duration(p.Config.Orders.CompleteAfter))
 	if err != nil {
 		return nil, err
 	}
@@ -49,16 +65,29 @@ func (p *pod) worker(_ context.Context) (_ *role, err error) {
 		return nil, err
 	}
 	relay, err := outbox.NewRelay(outbox.RelayOptions{
-		Pool: pool, JetStream: js, Replicas: p.Config.Messaging.Replicas, Source: p.Config.Cluster, Worker: p.Name,
+		Pool: s.pool, JetStream: s.js, Replicas: p.Config.Messaging.Replicas, Source: p.Config.Cluster, Worker: p.Name,
 		Clock: time.Now, Logger: p.Log, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
 	}
 	materialize := materializer.New(materializer.Options{
-		JetStream: js, Writer: orders, RatePerSecond: p.Config.Worker.MaterializePerSecond,
+		JetStream: s.js, Writer: s.orders, RatePerSecond: p.Config.Worker.MaterializePerSecond,
 		Clock: time.Now, Random: random(), Logger: p.Log, Registerer: p.registerer,
 	})
-	r.loops = []func(context.Context) error{materialize.Run, expirer.Run, releaser.Run, relay.Run}
-	return r, nil
+	return []loop{materialize.Run, expirer.Run, completer.Run, releaser.Run, relay.Run}, nil
+}
+
+// paymentLoops ask the providers: what became of payments and refunds, and for their statements.
+func (p *pod) paymentLoops(s *shop) ([]loop, error) {
+	options := payment.WorkerOptions{Service: s.payments, Worker: p.Name, Logger: p.Log, Registerer: p.registerer}
+	poller, err := payment.NewPoller(options)
+	if err != nil {
+		return nil, err
+	}
+	refunds, err := payment.NewRefundWorker(options)
+	if err != nil {
+		return nil, err
+	}
+	return []loop{poller.Run, refunds.Run}, nil
 }

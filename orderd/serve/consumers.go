@@ -1,0 +1,67 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/consume"
+	"github.com/orderd-dev/orderd/orderd/payment"
+	"github.com/orderd-dev/orderd/orderd/reward"
+	"github.com/orderd-dev/orderd/orderd/shipment"
+)
+
+// consumers are what follows from what happens to orders, each with a durable of its own.
+func (p *pod) consumers(s *shop) ([]loop, error) {
+	sweeper, err := consume.NewSweeper(consume.SweeperOptions{Pool: s.pool, Worker: p.Name, Clock: time.Now, Logger: p.Log, Registerer: p.registerer})
+	if err != nil {
+		return nil, err
+	}
+	loops := []loop{sweeper.Run}
+	for _, o := range []consume.Options{
+		// A grant locks its campaign's budget, so the events of a batch would hold it for each other.
+		{Name: "reward", Types: reward.Types(), Effect: s.rewards.Handle, Batch: 1},
+		{Name: "payment", Types: []string{orderCancelled}, Effect: closePayments(s.payments)},
+		{Name: "shipment", Types: shipmentTypes(), Effect: requestShipments(s.shipments)},
+	} {
+		o.JetStream, o.Pool, o.Replicas = s.js, s.pool, p.Config.Messaging.Replicas
+		o.Clock, o.Random, o.Logger, o.Registerer = time.Now, random(), p.Log, p.registerer
+		c, err := consume.New(o)
+		if err != nil {
+			return nil, fmt.Errorf("consumer %s: %w", o.Name, err)
+		}
+		loops = append(loops, c.Run)
+	}
+	return loops, nil
+}
+
+const orderCancelled = "orderd.order.v1.OrderCancelled"
+
+func shipmentTypes() []string {
+	return []string{"orderd.order.v1.OrderPaid", "orderd.order.v1.OrderDeliverySet", orderCancelled}
+}
+
+// closePayments has the open payments of cancelled orders closed at once, and not at their next poll.
+func closePayments(payments *payment.Service) consume.Effect {
+	return func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+		return payments.CloseOpen(ctx, tx, e.OrderID, time.Now())
+	}
+}
+
+// requestShipments has the goods of paid orders sent, and of cancelled ones not.
+func requestShipments(shipments *shipment.Store) consume.Effect {
+	return func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+		switch event := e.Message.(type) {
+		case *orderv1.OrderPaid:
+			return shipments.RequestForPaid(ctx, tx, event, time.Now())
+		case *orderv1.OrderDeliverySet:
+			return shipments.RequestForDeliverySet(ctx, tx, event, time.Now())
+		case *orderv1.OrderCancelled:
+			return shipments.StopForCancelled(ctx, tx, event, time.Now())
+		}
+		return consume.Permanent(fmt.Errorf("unexpected event %s", e.Type))
+	}
+}

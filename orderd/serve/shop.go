@@ -1,0 +1,144 @@
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/orderd-dev/orderd/orderd/carrier"
+	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/coupon"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/messaging"
+	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/payment"
+	"github.com/orderd-dev/orderd/orderd/payment/providers"
+	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
+	"github.com/orderd-dev/orderd/orderd/reward"
+	"github.com/orderd-dev/orderd/orderd/shipment"
+)
+
+// shop is what the standard and the worker role have in common: the database, messaging, and the domains
+// that both of them work on.
+type shop struct {
+	pool      *pgxpool.Pool
+	conn      *nats.Conn
+	js        jetstream.JetStream
+	orders    *order.Store
+	payments  *payment.Service
+	shipments *shipment.Store
+	coupons   *coupon.Store
+	rewards   *reward.Store
+	// pages are served by payment providers of our own, by pattern.
+	pages map[string]http.Handler
+}
+
+func (p *pod) shop() (_ *shop, err error) {
+	s := &shop{}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.pool, err = p.database(); err != nil {
+		return nil, err
+	}
+	if s.conn, s.js, err = messaging.Connect(p.Config.Messaging, p.Name, p.Log); err != nil {
+		return nil, err
+	}
+	s.orders, err = order.NewStore(order.Options{
+		Pool: s.pool, Clock: time.Now, Logger: p.Log, Refunder: payment.NewRefunds(rand.Reader), Registerer: p.registerer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	all, err := providers.All(p.Config.Payments, providers.Deps{Cluster: p.Config.Cluster, Pool: s.pool, Clock: time.Now, Random: rand.Reader})
+	if err != nil {
+		return nil, err
+	}
+	if s.pages, err = p.pages(all); err != nil {
+		return nil, err
+	}
+	s.payments, err = payment.NewService(payment.Options{
+		Pool: s.pool, Orders: s.orders, Providers: all, Clock: time.Now, Random: rand.Reader,
+		Logger: p.Log, Registerer: p.registerer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	carriers, err := p.carriers()
+	if err != nil {
+		return nil, err
+	}
+	s.shipments, err = shipment.NewStore(shipment.Options{
+		Pool: s.pool, Orders: s.orders, Carriers: carriers, Clock: time.Now, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.coupons = coupon.NewStore(s.pool, time.Now, rand.Reader)
+	s.rewards = reward.NewStore(s.pool, s.coupons, time.Now)
+	return s, nil
+}
+
+func (s *shop) close() {
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+}
+
+func (p *pod) database() (*pgxpool.Pool, error) {
+	url, err := config.ReadSecret(p.Config.Database.URLFile)
+	if err != nil {
+		return nil, fmt.Errorf("database.urlFile: %w", err)
+	}
+	return database.Open(context.Background(), url, p.Config.Database.MaxConnections, database.WithRegisterer(p.registerer))
+}
+
+// pages are what a provider of our own serves here itself, by pattern.
+func (p *pod) pages(all []payment.Provider) (map[string]http.Handler, error) {
+	pages := map[string]http.Handler{}
+	for i, provider := range all {
+		box, ok := provider.(*sandbox.Sandbox)
+		if !ok {
+			continue
+		}
+		page, err := sandbox.Handler(sandbox.HandlerOptions{Sandbox: box, NotifyURL: p.Config.Payments[i].NotifyURL, Logger: p.Log})
+		if err != nil {
+			return nil, fmt.Errorf("payments[%d]: %w", i, err)
+		}
+		pages["/sandbox/pay"] = page
+	}
+	return pages, nil
+}
+
+// carriers are the configured ones, each behind a breaker of its own.
+func (p *pod) carriers() ([]carrier.Carrier, error) {
+	var all []carrier.Carrier
+	for i, c := range p.Config.Carriers {
+		field := fmt.Sprintf("carriers[%d]", i)
+		key, err := config.ReadSecret(c.SecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("%s.secretFile: %w", field, err)
+		}
+		api, err := carrier.NewHTTP(carrier.HTTPOptions{Name: c.Name, URL: c.URL, Key: []byte(key), Clock: time.Now, Random: rand.Reader})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", field, err)
+		}
+		breaker, err := carrier.NewBreaker(carrier.BreakerOptions{Carrier: api, Logger: p.Log, Registerer: p.registerer})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", field, err)
+		}
+		all = append(all, breaker)
+	}
+	return all, nil
+}

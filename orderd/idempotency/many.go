@@ -16,6 +16,11 @@ type Key struct{ Scope, ID string }
 // Key of the request.
 func (r Request) Key() Key { return Key{Scope: r.scope, ID: r.id} }
 
+// Same tells whether the other is a repetition of the request.
+func (r Request) Same(other Request) bool {
+	return r.Key() == other.Key() && bytes.Equal(r.hash, other.hash)
+}
+
 // Querier is a pool or a transaction.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)

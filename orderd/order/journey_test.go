@@ -59,17 +59,28 @@ func newShop(t testing.TB) *shop {
 	if s.store, err = order.NewStore(order.Options{Pool: s.pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}}); err != nil {
 		t.Fatal(err)
 	}
+	if s.tokens, err = quote.NewTokens([]byte("0123456789abcdef"), journeyTimeout); err != nil {
+		t.Fatal(err)
+	}
+	s.service = s.pod(t, 0)
+	return s
+}
+
+// pod is one more process that places orders in the shop, so many in a transaction.
+func (s *shop) pod(t testing.TB, batch int) *order.Service {
+	t.Helper()
+	clock := func() time.Time { return s.now }
 	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), clock, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.tokens, err = quote.NewTokens([]byte("0123456789abcdef"), journeyTimeout); err != nil {
+	store, err := order.NewStore(order.Options{Pool: s.pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.service = order.NewService(order.ServiceOptions{
-		Store: s.store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)),
+	return order.NewService(order.ServiceOptions{
+		Store: store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, MaxBatch: batch, Random: mathrand.New(mathrand.NewPCG(1, 2)),
 	})
-	return s
 }
 
 func (s *shop) tx(fn func(context.Context, pgx.Tx) error) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -62,45 +63,62 @@ type outcome = batch.Result[*orderv1.PlaceOrderResponse]
 // other error means that none was placed.
 func (s *Service) placeAll(ctx context.Context, wishes []wish) ([]outcome, error) {
 	outcomes := make([]outcome, len(wishes))
-	todo := make([]int, len(wishes))
-	for i := range wishes {
-		todo[i] = i
-	}
+	todo, repeats := repetitions(wishes)
 	for round := 0; len(todo) > 0; round++ {
-		now, later := distinct(wishes, todo)
-		again, err := s.placeRound(ctx, wishes, now, outcomes)
+		first, others := distinct(wishes, todo)
+		again, err := s.placeRound(ctx, wishes, first, outcomes)
 		if err != nil && round == 0 {
 			return nil, err
 		}
 		if err != nil || round == maxPlacingRounds {
-			for _, i := range append(now, later...) {
+			for _, i := range todo {
 				outcomes[i] = outcome{Err: errors.Join(err, errPlacedMeanwhile)}
 			}
-			return outcomes, nil
+			break
 		}
-		todo = append(again, later...)
+		todo = append(again, others...)
+	}
+	for i, first := range repeats {
+		outcomes[i] = outcomes[first]
 	}
 	return outcomes, nil
 }
 
-// maxPlacingRounds is far more than a batch needs: each round settles all but the copies of its requests and those that others commit meanwhile.
+// repetitions splits wishes into those that are to be settled, by their places, and repetitions of these with what they repeat.
+func repetitions(wishes []wish) (todo []int, repeats map[int]int) {
+	repeats = map[int]int{}
+	seen := make(map[idempotency.Key][]int, len(wishes))
+	for i, w := range wishes {
+		same := slices.IndexFunc(seen[w.request.Key()], func(n int) bool { return wishes[n].request.Same(w.request) })
+		if same >= 0 {
+			repeats[i] = seen[w.request.Key()][same]
+			continue
+		}
+		seen[w.request.Key()] = append(seen[w.request.Key()], i)
+		todo = append(todo, i)
+	}
+	return todo, repeats
+}
+
+// maxPlacingRounds is more than a batch needs: each round settles all but requests that have the id of another one, and those that others
+// commit meanwhile.
 const maxPlacingRounds = 8
 
 var errPlacedMeanwhile = rpcerr.Retry(connect.CodeUnavailable, "DATABASE_UNAVAILABLE", "the same request is under way; retry with the same request id", time.Second)
 
-// distinct splits wishes into the first of each request id and its copies, which will find its answer.
-func distinct(wishes []wish, todo []int) (now, later []int) {
+// distinct splits wishes into the first of each request id and the others, which will find its answer.
+func distinct(wishes []wish, todo []int) (first, others []int) {
 	seen := make(map[idempotency.Key]bool, len(todo))
 	for _, i := range todo {
 		k := wishes[i].request.Key()
 		if seen[k] {
-			later = append(later, i)
+			others = append(others, i)
 			continue
 		}
 		seen[k] = true
-		now = append(now, i)
+		first = append(first, i)
 	}
-	return now, later
+	return first, others
 }
 
 // placeRound settles wishes with different request ids, but for those that somebody else has stored, which it returns. Whether a request was

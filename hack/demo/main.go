@@ -1,6 +1,6 @@
 // Command demo shows one sale end to end. On the developer's machine, `demo run` installs orderd on a
 // cluster and drives the sale; in pods, `demo seed`, `demo stock` and `demo buyers` play the shop's
-// staff and the crowd.
+// staff and the crowd, and `demo outside` what a shop has beside orderd.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orderd-dev/orderd/hack/demo/buyers"
+	"github.com/orderd-dev/orderd/hack/demo/outside"
 	"github.com/orderd-dev/orderd/hack/demo/plan"
 	"github.com/orderd-dev/orderd/hack/demo/seed"
 )
@@ -32,11 +33,28 @@ func main() {
 		podCommand("buyers", "Come to the sale, check every order and pay it", func(cmd *cobra.Command, p plan.Plan) error {
 			return buyers.Run(cmd.Context(), p, cmd.OutOrStdout())
 		}),
+		outsideCommand(),
 	)
 	if err := root.ExecuteContext(ctx); err != nil {
 		stop()
 		os.Exit(1) //nolint:gocritic // stop has run.
 	}
+}
+
+func outsideCommand() *cobra.Command {
+	o := outside.Options{}
+	cmd := &cobra.Command{
+		Use: "outside", Short: "Be the issuer, the carrier and the push gateway", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return outside.Run(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Address, "address", ":8090", "where to listen")
+	f.StringVar(&o.URL, "url", "", "where others reach this pod; the issuer's name")
+	f.StringVar(&o.ShopURL, "shop-url", "", "the standard pool's base URL, which the carrier pushes to")
+	f.StringVar(&o.Audience, "audience", "", "the tokens' audience")
+	f.StringVar(&o.Carrier, "carrier", "", "the carrier's name")
+	f.StringVar(&o.Secrets, "secrets", "", "folder with the files carrier, push and issuer")
+	return cmd
 }
 
 // podCommand is a command that runs in a pod and takes a plan.

@@ -8,8 +8,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/consume"
 	"github.com/orderd-dev/orderd/orderd/payment"
+	"github.com/orderd-dev/orderd/orderd/push"
 	"github.com/orderd-dev/orderd/orderd/reward"
 	"github.com/orderd-dev/orderd/orderd/shipment"
 )
@@ -21,12 +23,20 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 		return nil, err
 	}
 	loops := []loop{sweeper.Run}
-	for _, o := range []consume.Options{
+	wanted := []consume.Options{
 		// A grant locks its campaign's budget, so the events of a batch would hold it for each other.
 		{Name: "reward", Types: reward.Types(), Effect: s.rewards.Handle, Batch: 1},
 		{Name: "payment", Types: []string{orderCancelled}, Effect: closePayments(s.payments)},
 		{Name: "shipment", Types: shipmentTypes(), Effect: requestShipments(s.shipments)},
-	} {
+	}
+	if p.Config.Push.URL != "" {
+		gateway, err := p.gateway(s)
+		if err != nil {
+			return nil, err
+		}
+		wanted = append(wanted, consume.Options{Name: "push", Types: push.Types(), Delivery: gateway.Deliver, Ordered: true})
+	}
+	for _, o := range wanted {
 		o.JetStream, o.Pool, o.Replicas = s.js, s.pool, p.Config.Messaging.Replicas
 		o.Clock, o.Random, o.Logger, o.Registerer = time.Now, random(), p.Log, p.registerer
 		c, err := consume.New(o)
@@ -36,6 +46,25 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 		loops = append(loops, c.Run)
 	}
 	return loops, nil
+}
+
+// gateway is the one that tells buyers' devices.
+func (p *pod) gateway(s *shop) (*push.Gateway, error) {
+	raw, err := config.ReadSecret(p.Config.Push.SecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("push.secretFile: %w", err)
+	}
+	secrets, err := push.ParseSecrets(raw)
+	if err != nil {
+		return nil, fmt.Errorf("push.secretFile: %w", err)
+	}
+	gateway, err := push.NewGateway(push.GatewayOptions{
+		URL: p.Config.Push.URL, Secrets: secrets, Source: p.Config.Cluster, Pool: s.pool, Clock: time.Now, Logger: p.Log, Registerer: p.registerer,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("push: %w", err)
+	}
+	return gateway, nil
 }
 
 const orderCancelled = "orderd.order.v1.OrderCancelled"

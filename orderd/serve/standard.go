@@ -18,6 +18,7 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/freight/v1/freightv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/push/v1/pushv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/quote/v1/quotev1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/returns/v1/returnsv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/reward/v1/rewardv1connect"
@@ -35,6 +36,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/payment"
+	"github.com/orderd-dev/orderd/orderd/push"
 	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/returns"
 	"github.com/orderd-dev/orderd/orderd/reward"
@@ -93,6 +95,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 			orderv1connect.RegisterOrderServiceHandler(server, placing)
 			paymentv1connect.RegisterPaymentServiceHandler(server, s.payments)
 			paymentv1connect.RegisterRefundServiceHandler(server, s.payments)
+			pushv1connect.RegisterPushServiceHandler(server, push.NewService(s.pool, time.Now))
 			quotev1connect.RegisterQuoteServiceHandler(server, quote.NewService(s.pool, tokens, time.Now))
 			returnsv1connect.RegisterReturnServiceHandler(server, goingBack)
 			rewardv1connect.RegisterRewardServiceHandler(server, reward.NewService(s.rewards))

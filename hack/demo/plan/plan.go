@@ -30,13 +30,13 @@ type Plan struct {
 	// Promotion is the PromotionEvent's name.
 	Promotion string `json:"promotion"`
 	// FlashURL and StandardURL are the base URLs of the two Services.
-	FlashURL    string    `json:"flashURL"`
-	StandardURL string    `json:"standardURL"`
+	FlashURL    string `json:"flashURL"`
+	StandardURL string `json:"standardURL"`
 	// IssuerURL is where the demo's tokens come from.
-	IssuerURL string `json:"issuerURL"`
-	Start       time.Time `json:"start"`
-	End         time.Time `json:"end"`
-	Items       []Item    `json:"items"`
+	IssuerURL string    `json:"issuerURL"`
+	Start     time.Time `json:"start"`
+	End       time.Time `json:"end"`
+	Items     []Item    `json:"items"`
 	// Buyers who come, at most MaxBuyers.
 	Buyers int `json:"buyers"`
 	// RushSeconds after the start in which all but a few buyers come.

@@ -1,0 +1,107 @@
+// Package outside is what a shop has beside orderd, for the demo: the issuer of its callers' tokens, a carrier
+// and a push gateway, in one pod.
+package outside
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/orderd-dev/orderd/hack/demo/outside/issuer"
+	"github.com/orderd-dev/orderd/test/carrier"
+	"github.com/orderd-dev/orderd/test/pushgateway"
+)
+
+const (
+	tokenLifetime     = 24 * time.Hour
+	readHeaderTimeout = 5 * time.Second
+	// parcelStep is how long a parcel takes from one place to the next.
+	parcelStep = 2 * time.Second
+)
+
+// Options of the pod.
+type Options struct {
+	// Address to listen on.
+	Address string
+	// URL is where others reach this pod: the issuer's name.
+	URL string
+	// ShopURL is the standard pool, which the carrier pushes to.
+	ShopURL string
+	// Audience of the tokens.
+	Audience string
+	// Carrier is its name.
+	Carrier string
+	// Secrets is a folder with the files carrier, push and issuer.
+	Secrets string
+}
+
+// Run serves until ctx ends: the issuer at /tokens and /.well-known/jwks.json, the carrier at /carrier and /control,
+// the push gateway at /push and, with what came, /push/taken.
+func Run(ctx context.Context, o Options) error {
+	keys := map[string]string{}
+	for _, name := range []string{"carrier", "push", "issuer"} {
+		raw, err := os.ReadFile(filepath.Join(o.Secrets, name))
+		if err != nil {
+			return fmt.Errorf("reading a secret: %w", err)
+		}
+		keys[name] = strings.TrimSpace(string(raw))
+	}
+	parcels := carrier.New(carrier.Options{Name: o.Carrier, Key: []byte(keys["carrier"]), ShopURL: o.ShopURL, Clock: time.Now})
+	gateway, err := pushgateway.New(time.Now, keys["push"])
+	if err != nil {
+		return fmt.Errorf("push gateway: %w", err)
+	}
+	tokens := issuer.New(o.URL, o.Audience, keys["issuer"], tokenLifetime, time.Now).Handler()
+	mux := http.NewServeMux()
+	mux.Handle("/tokens", tokens)
+	mux.Handle("/.well-known/", tokens)
+	mux.Handle("/carrier/", http.StripPrefix("/carrier", parcels))
+	mux.Handle("/control/", parcels.Control())
+	mux.Handle("/push", gateway)
+	mux.HandleFunc("GET /push/taken", func(w http.ResponseWriter, _ *http.Request) { taken(w, gateway) })
+	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
+	return serve(ctx, o.Address, mux, func(ctx context.Context) { parcels.Run(ctx, parcelStep) })
+}
+
+// taken tells how many notifications came, each counted once, by the event's type.
+func taken(w http.ResponseWriter, gateway *pushgateway.Gateway) {
+	byType := map[string]int{}
+	for _, n := range gateway.Taken() {
+		byType[n.Type]++
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(byType) // The client is gone.
+}
+
+func serve(ctx context.Context, address string, handler http.Handler, loop func(context.Context)) error {
+	socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: readHeaderTimeout}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	group.Go(func() error {
+		loop(ctx)
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		return server.Close()
+	})
+	return group.Wait()
+}

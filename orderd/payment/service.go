@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
@@ -56,6 +57,12 @@ type Service struct {
 	metrics *metrics
 	inboxes map[string]*inbox
 }
+
+var (
+	_ paymentv1connect.PaymentServiceHandler        = (*Service)(nil)
+	_ paymentv1connect.RefundServiceHandler         = (*Service)(nil)
+	_ paymentv1connect.ReconciliationServiceHandler = (*Service)(nil)
+)
 
 // NewService makes a service; an error is the registerer's, or two providers of one name.
 func NewService(o Options) (*Service, error) {

@@ -1,0 +1,324 @@
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/orderd-dev/orderd/orderd/lease"
+)
+
+const (
+	reconcileInterval = 10 * time.Second
+	// reconcilePage is how many rows of a statement, or payments of ours, are compared at once.
+	reconcilePage = 500
+	// reconcileTimeout bounds one attempt at a day.
+	reconcileTimeout = time.Hour
+	// statementDelay is how long after a day's end its statement is asked for, and retries how long after a failure.
+	statementDelay    = 12 * time.Hour
+	reconcileRetry    = 10 * time.Minute
+	maxReconcileDelay = 6 * time.Hour
+	// catchUp is how many days are made up for after an outage.
+	catchUp = 7
+	// edge is how far our clock's word on when a payment succeeded may be from the provider's, in the night between two statements.
+	edge = 2 * time.Hour
+)
+
+// States of a reconciliation.
+const (
+	reconcileRequested = "REQUESTED"
+	reconcileDone      = "DONE"
+)
+
+// DifferenceKind is what a statement and we do not agree on. DIFFERENCE_KIND_ before one makes its name in the API.
+type DifferenceKind string
+
+// The kinds.
+const (
+	// MissingHere: the statement has it and we do not.
+	MissingHere DifferenceKind = "MISSING_HERE"
+	// MissingThere: we have it and no statement does.
+	MissingThere    DifferenceKind = "MISSING_THERE"
+	AmountDiffers   DifferenceKind = "AMOUNT_DIFFERS"
+	CurrencyDiffers DifferenceKind = "CURRENCY_DIFFERS"
+	// StateDiffers: the provider has moved the money, and our payment or refund has not succeeded.
+	StateDiffers DifferenceKind = "STATE_DIFFERS"
+	// TransactionDiffers: ours has succeeded by another of the provider's transactions.
+	TransactionDiffers DifferenceKind = "TRANSACTION_DIFFERS"
+)
+
+// Difference is one.
+type Difference struct {
+	Provider string
+	Day      time.Time
+	// Subject is the provider's transaction, or our id of what its statement lacks.
+	Subject             string
+	Kind                DifferenceKind
+	SubjectKind         Kind
+	TransactionID       string
+	PaymentID, RefundID *uuid.UUID
+	OurState            string
+	OurAmount           int64
+	OurCurrency         string
+	TheirAmount         int64
+	TheirCurrency       string
+	FoundAt             time.Time
+}
+
+// booked is what we have of a row of a statement.
+type booked struct {
+	paymentID, refundID uuid.UUID
+	state               State
+	amount              int64
+	currency            string
+	// transactionID is what it succeeded by; empty if that is not told.
+	transactionID string
+}
+
+// compare is what a row and what we have of it do not agree on; nothing if they do. ours is nil if we have none.
+func compare(row StatementRow, ours *booked) []DifferenceKind {
+	if ours == nil {
+		return []DifferenceKind{MissingHere}
+	}
+	var out []DifferenceKind
+	if ours.currency != row.Currency {
+		out = append(out, CurrencyDiffers)
+	}
+	if ours.amount != row.Amount {
+		out = append(out, AmountDiffers)
+	}
+	switch {
+	case ours.state != Succeeded:
+		out = append(out, StateDiffers)
+	case ours.transactionID != "" && ours.transactionID != row.TransactionID:
+		out = append(out, TransactionDiffers)
+	}
+	return out
+}
+
+// Reconciler compares our payments and refunds with the providers' statements, a day at a time. A day may be read twice, by two
+// workers too: it finds the same.
+type Reconciler struct {
+	service  *Service
+	loop     *lease.Loop
+	interval time.Duration
+	log      *slog.Logger
+}
+
+// NewReconciler makes a reconciler; Run starts it.
+func NewReconciler(o WorkerOptions) (*Reconciler, error) {
+	r := &Reconciler{service: o.Service, interval: o.Interval, log: o.Logger}
+	if r.interval <= 0 {
+		r.interval = reconcileInterval
+	}
+	// The leases say whose turn it is; reading a statement takes longer than a round of leased work may.
+	var err error
+	r.loop, err = o.loop("reconciliation", r.interval, func(context.Context, int64) (bool, error) { return false, nil })
+	return r, err
+}
+
+// Run reconciles until ctx ends and returns nil.
+func (r *Reconciler) Run(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error { return r.loop.Run(ctx) })
+	for _, name := range r.service.names {
+		g.Go(func() error { r.watch(ctx, r.service.providers[name]); return nil })
+	}
+	return g.Wait()
+}
+
+// watch looks for days of a provider while this worker leases its bucket.
+func (r *Reconciler) watch(ctx context.Context, provider Provider) {
+	bucket := lease.Bucket(uuid.NewSHA1(uuid.Nil, []byte(provider.Name())))
+	tick := time.NewTicker(r.interval)
+	defer tick.Stop()
+	for {
+		if slices.Contains(r.loop.Held(), bucket) {
+			if err := r.service.reconcileDue(ctx, provider); err != nil && ctx.Err() == nil {
+				r.log.Warn("a reconciliation failed and is tried again", "provider", provider.Name(), "error", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reconcileDue reads the days whose time has come, one after the other.
+func (s *Service) reconcileDue(ctx context.Context, provider Provider) error {
+	latest := date(s.now().In(provider.Location()).Add(-statementDelay).AddDate(0, 0, -1))
+	if err := s.planDays(ctx, provider.Name(), latest); err != nil {
+		return err
+	}
+	for {
+		due, ok, err := s.dueDay(ctx, provider.Name())
+		if err != nil || !ok {
+			return err
+		}
+		reading, cancel := context.WithTimeout(ctx, reconcileTimeout)
+		rows, err := s.reconcile(reading, provider, due.Day)
+		cancel()
+		if err == nil {
+			err = s.finishDay(ctx, due, rows)
+		} else {
+			err = errors.Join(err, s.delayDay(ctx, due, failureOf(err)))
+		}
+		if err != nil {
+			return fmt.Errorf("day %s: %w", due.Day.Format(time.DateOnly), err)
+		}
+	}
+}
+
+// date is the day of a time in its own time zone.
+func date(t time.Time) time.Time {
+	y, m, d := t.Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+}
+
+// begins is when a day begins in a time zone.
+func begins(day time.Time, zone *time.Location) time.Time {
+	y, m, d := day.Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, zone)
+}
+
+// failureOf is what staff see of why a day could not be read.
+func failureOf(err error) string {
+	var refused *RefusedError
+	switch {
+	case errors.Is(err, ErrStatementNotReady):
+		return "STATEMENT_NOT_READY"
+	case errors.As(err, &refused):
+		return refused.Reason
+	}
+	return "PROVIDER_UNAVAILABLE"
+}
+
+// reconcile compares one day, both ways, and returns how many rows its statement has. What it finds is stored once, however often it runs.
+func (s *Service) reconcile(ctx context.Context, provider Provider, day time.Time) (int64, error) {
+	d := &dayReader{service: s, provider: provider.Name(), day: day}
+	from := begins(day, provider.Location())
+	err := provider.Statement(ctx, from, func(row StatementRow) error { return d.add(ctx, row) })
+	if err == nil {
+		err = d.flush(ctx)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading the statement: %w", err)
+	}
+	// What succeeded here in the last hours of the day may be in the next day's statement.
+	to := begins(day.AddDate(0, 0, 1), provider.Location())
+	for bucket := range int64(lease.Buckets) {
+		for _, of := range []Kind{KindPayment, KindRefund} {
+			if err := d.missing(ctx, of, bucket, from.Add(-edge), to.Add(-edge)); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return d.rows, nil
+}
+
+// dayReader compares a day's statement, a page at a time.
+type dayReader struct {
+	service  *Service
+	provider string
+	day      time.Time
+	rows     int64
+	page     []StatementRow
+}
+
+func (d *dayReader) add(ctx context.Context, row StatementRow) error {
+	d.rows++
+	if d.page = append(d.page, row); len(d.page) < reconcilePage {
+		return nil
+	}
+	return d.flush(ctx)
+}
+
+// flush compares the page and stores what came of it.
+func (d *dayReader) flush(ctx context.Context) error {
+	if len(d.page) == 0 {
+		return nil
+	}
+	known, err := d.find(ctx)
+	if err != nil {
+		return err
+	}
+	now := stamp(d.service.now())
+	found := findings{}
+	for _, row := range d.page {
+		ours := known.of(row)
+		for _, kind := range compare(row, ours) {
+			if kind == TransactionDiffers && known.told[row.TransactionID] {
+				// The buyer was charged twice: we know, and the money goes back.
+				continue
+			}
+			found.add(d.difference(row, ours, kind, now))
+		}
+		if ours != nil && ours.state == Succeeded {
+			found.settled(row.Kind, ours)
+		}
+	}
+	d.page = d.page[:0]
+	return d.store(ctx, found, now)
+}
+
+func (d *dayReader) difference(row StatementRow, ours *booked, kind DifferenceKind, now time.Time) Difference {
+	out := Difference{
+		Provider: d.provider, Day: d.day, Subject: row.TransactionID, Kind: kind, SubjectKind: row.kind(), TransactionID: row.TransactionID,
+		PaymentID: present(row.PaymentID), RefundID: present(row.RefundID), TheirAmount: row.Amount, TheirCurrency: row.Currency, FoundAt: now,
+	}
+	if ours != nil {
+		out.OurState, out.OurAmount, out.OurCurrency = string(ours.state), ours.amount, ours.currency
+		out.PaymentID, out.RefundID = present(ours.paymentID), present(ours.refundID)
+	}
+	return out
+}
+
+func (r StatementRow) kind() Kind {
+	if r.Kind == KindRefund {
+		return KindRefund
+	}
+	return KindPayment
+}
+
+func present(id uuid.UUID) *uuid.UUID {
+	if id == uuid.Nil {
+		return nil
+	}
+	return &id
+}
+
+// findings are what a page comes to.
+type findings struct {
+	differences []Difference
+	// payments and refunds are in the statement.
+	payments, refunds []uuid.UUID
+	// late are payments and refunds that the provider has moved and that have not succeeded here.
+	latePayments, lateRefunds []uuid.UUID
+}
+
+func (f *findings) add(d Difference) {
+	f.differences = append(f.differences, d)
+	switch {
+	case d.Kind != StateDiffers:
+	case d.SubjectKind == KindRefund:
+		f.lateRefunds = append(f.lateRefunds, *d.RefundID)
+	default:
+		f.latePayments = append(f.latePayments, *d.PaymentID)
+	}
+}
+
+func (f *findings) settled(kind Kind, ours *booked) {
+	if kind == KindRefund {
+		f.refunds = append(f.refunds, ours.refundID)
+		return
+	}
+	f.payments = append(f.payments, ours.paymentID)
+}

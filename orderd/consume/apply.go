@@ -15,7 +15,7 @@ import (
 var errPanic = errors.New("panic")
 
 // errSlow is an effect that does not end in time. Where the database can note that, it is the event's failure.
-var errSlow = fmt.Errorf("not done within %s", effectTimeout)
+var errSlow = errors.New("the effect takes too long")
 
 // apply has the events' effects in one transaction. If that fails, in two of half the size, so that one
 // event that fails is found and the others go on.
@@ -61,7 +61,7 @@ func (r *run) apply(ctx context.Context, items []*item) {
 
 // effect returns which events had their effect now; the others had it before, or are dead.
 func (r *run) effect(ctx context.Context, items []*item) (claimed map[key]bool, err error) {
-	limited, cancel := context.WithTimeout(ctx, effectTimeout)
+	limited, cancel := context.WithTimeout(ctx, r.EffectTimeout)
 	defer cancel()
 	keys := make([]key, len(items))
 	for i, it := range items {

@@ -46,6 +46,7 @@ const (
 	maxWorkers           = 256
 	maxBatch             = 1024
 	defaultAckWait       = 30 * time.Second
+	defaultEffectTimeout = 10 * time.Second
 	defaultFirstBackoff  = time.Second
 	defaultMaxBackoff    = 5 * time.Minute
 )
@@ -82,7 +83,7 @@ type Delivery func(ctx context.Context, e Event) error
 type Backoff struct{ First, Max time.Duration }
 
 // Options of a Consumer. Exactly one of Effect, BatchEffect and Delivery is set; MaxAttempts, Backoff,
-// Workers, Batch, AckWait and Registerer may be left out.
+// Workers, Batch, AckWait, EffectTimeout, Since and Registerer may be left out.
 type Options struct {
 	// Name of the consumer, its durable and its metrics: lower-case letters, digits and -.
 	Name      string
@@ -109,7 +110,9 @@ type Options struct {
 	Batch int
 	// AckWait is how long after a pod's death its events go to others. A living pod keeps them as long as it takes.
 	AckWait time.Duration
-	Clock   func() time.Time
+	// EffectTimeout bounds one transaction. A single event whose effect takes longer has failed.
+	EffectTimeout time.Duration
+	Clock         func() time.Time
 	// Random spreads retries.
 	Random     *rand.Rand
 	Logger     *slog.Logger
@@ -161,6 +164,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.AckWait <= 0 {
 		o.AckWait = defaultAckWait
+	}
+	if o.EffectTimeout <= 0 {
+		o.EffectTimeout = defaultEffectTimeout
 	}
 	if o.Effect != nil {
 		each := o.Effect

@@ -16,8 +16,7 @@ import (
 )
 
 const (
-	// effectTimeout bounds one transaction, and deliveryTimeout one delivery.
-	effectTimeout   = 10 * time.Second
+	// deliveryTimeout bounds one delivery.
 	deliveryTimeout = 30 * time.Second
 	// settleTimeout bounds what is written about an event that failed.
 	settleTimeout = 10 * time.Second

@@ -130,7 +130,7 @@ func complete(ctx context.Context, pool *pgxpool.Pool, consumer string, at time.
 // looked at, and false if there are none after it.
 func sweep(ctx context.Context, pool *pgxpool.Pool, bucket int64, after position, before time.Time, limit int) (last position, more bool, err error) {
 	rows, err := pool.Query(ctx, `SELECT consumer, event_id, changed_at < $4 FROM consumed_events
-		WHERE bucket = $1 AND (consumer, event_id) > ($2, $3) ORDER BY consumer, event_id LIMIT $5`, bucket, after.consumer, after.id, before, limit)
+		WHERE bucket = $1 AND (consumer, event_id) > ($2::text, $3::text) ORDER BY consumer, event_id LIMIT $5`, bucket, after.consumer, after.id, before, limit)
 	if err != nil {
 		return after, false, fmt.Errorf("looking for old inbox keys: %w", err)
 	}

@@ -112,7 +112,10 @@ func (w *world) consumer(o consume.Options) (stop func()) {
 	if o.AckWait == 0 {
 		o.AckWait = 2 * time.Second
 	}
-	o.Replicas, o.Clock, o.Random, o.Logger = 1, time.Now, rand.New(rand.NewPCG(1, 2)), logger()
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	o.Replicas, o.Random, o.Logger = 1, rand.New(rand.NewPCG(1, 2)), logger()
 	c, err := consume.New(o)
 	if err != nil {
 		w.t.Fatal(err)

@@ -82,8 +82,8 @@ func (w *world) serviceOn(js jetstream.JetStream) *deadletter.Service {
 	return deadletter.NewService(deadletter.Options{JetStream: js, Replicas: 1, Pool: w.pool, Clock: time.Now, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// pay publishes that so many orders are paid, and waits until they are dead letters of the consumer.
-func (w *world) pay(consumer string, n int) []*deadletterv1.DeadLetter {
+// pay publishes that so many orders are paid, and waits until they are dead letters.
+func (w *world) pay(n int) []*deadletterv1.DeadLetter {
 	w.t.Helper()
 	ctx := w.t.Context()
 	w.eventually("the stream", func() bool { _, err := w.js.Stream(ctx, outbox.Stream); return err == nil })
@@ -107,7 +107,7 @@ func (w *world) pay(consumer string, n int) []*deadletterv1.DeadLetter {
 	}
 	var letters []*deadletterv1.DeadLetter
 	w.eventually("all are dead letters", func() bool {
-		letters = w.list(consumer, 100)
+		letters = w.list("", 100)
 		return len(letters) == n
 	})
 	return letters
@@ -157,7 +157,7 @@ func TestListAndGet(t *testing.T) {
 	if got := w.list("", 0); len(got) != 0 {
 		t.Errorf("%d dead letters before anything happened", len(got))
 	}
-	letters := w.pay("reward", 7)
+	letters := w.pay(7)
 	for _, size := range []int32{1, 3, 7, 0} {
 		var ids []int64
 		for _, l := range w.list("reward", size) {
@@ -202,7 +202,7 @@ func TestListAndGet(t *testing.T) {
 
 func TestReplayGoesToTheOneConsumerAndHasItsEffectOnce(t *testing.T) {
 	w := newWorld(t, "reward", "push")
-	letters := w.pay("reward", 2)
+	letters := w.pay(2)
 	w.eventually("the other consumer is done", func() bool { return w.effects["push"].Load() == 2 })
 	w.broken.Store(false)
 	req := &deadletterv1.ReplayDeadLetterRequest{RequestId: "r1", DeadLetterId: letters[0].GetDeadLetterId()}
@@ -250,7 +250,7 @@ func (u *unsteady) PublishMsg(ctx context.Context, msg *nats.Msg, opts ...jetstr
 
 func TestARetryEndsAReplayWhoseAnswerWasLost(t *testing.T) {
 	w := newWorld(t, "reward")
-	letters := w.pay("reward", 1)
+	letters := w.pay(1)
 	w.broken.Store(false)
 	service := w.serviceOn(&unsteady{JetStream: w.js})
 	req := &deadletterv1.ReplayDeadLetterRequest{RequestId: "r1", DeadLetterId: letters[0].GetDeadLetterId()}
@@ -267,7 +267,7 @@ func TestARetryEndsAReplayWhoseAnswerWasLost(t *testing.T) {
 
 func TestDiscard(t *testing.T) {
 	w := newWorld(t, "reward")
-	letters := w.pay("reward", 2)
+	letters := w.pay(2)
 	req := &deadletterv1.DiscardDeadLetterRequest{RequestId: "r1", DeadLetterId: letters[0].GetDeadLetterId()}
 	for range 2 {
 		answer, err := w.service.DiscardDeadLetter(t.Context(), req)

@@ -269,6 +269,7 @@ func TestWhatTheGatewayAnswers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			secret := newSecret()
 			w := newWorld(t, []string{secret}, secret)
 			var bad atomic.Pointer[string]

@@ -95,6 +95,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 			orderv1connect.RegisterOrderServiceHandler(server, placing)
 			paymentv1connect.RegisterPaymentServiceHandler(server, s.payments)
 			paymentv1connect.RegisterRefundServiceHandler(server, s.payments)
+			paymentv1connect.RegisterReconciliationServiceHandler(server, s.payments)
 			pushv1connect.RegisterPushServiceHandler(server, push.NewService(s.pool, time.Now))
 			quotev1connect.RegisterQuoteServiceHandler(server, quote.NewService(s.pool, tokens, time.Now))
 			returnsv1connect.RegisterReturnServiceHandler(server, goingBack)

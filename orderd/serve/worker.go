@@ -89,5 +89,9 @@ func (p *pod) paymentLoops(s *shop) ([]loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []loop{poller.Run, refunds.Run}, nil
+	reconciler, err := payment.NewReconciler(options)
+	if err != nil {
+		return nil, err
+	}
+	return []loop{poller.Run, refunds.Run, reconciler.Run}, nil
 }

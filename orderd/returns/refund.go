@@ -83,6 +83,9 @@ func (w *work) takeOut(ctx context.Context, actor string) (*shipment.Held, error
 	if err != nil {
 		return nil, err
 	}
+	if o.State == order.Cancelled {
+		return nil, order.Conflict(o.State)
+	}
 	var inParcels []order.LineQuantity
 	for _, l := range r.Lines {
 		line := o.Lines[l.Line-1]

@@ -2,152 +2,35 @@ package order_test
 
 import (
 	"context"
-	"crypto/rand"
+	"errors"
 	"fmt"
-	"log/slog"
-	mathrand "math/rand/v2"
+	"strings"
 	"testing"
-	"time"
 
+	"connectrpc.com/connect/v2"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"pgregory.net/rapid"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
-	"github.com/orderd-dev/orderd/orderd/database"
+	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
+	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/orderid"
-	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
 )
 
-const journeyTimeout = 30 * time.Minute
-
-// refunds keeps granted refunds in a table of its own, as payment does.
-type refunds struct{}
-
-const createRefunds = `CREATE TABLE wishes (order_id uuid, key text, payment_id uuid, amount bigint, PRIMARY KEY (order_id, key))`
-
-// InsertRefund is order.Refunder's.
-func (refunds) InsertRefund(ctx context.Context, tx pgx.Tx, w order.RefundWish) error {
-	_, err := tx.Exec(ctx, "INSERT INTO wishes (order_id, key, payment_id, amount) VALUES ($1, $2, $3, $4) ON CONFLICT (order_id, key) DO NOTHING", w.OrderID, w.Key, w.PaymentID, w.Amount)
-	return err
-}
-
-// shop is what the journeys have in common.
-type shop struct {
-	pool    *pgxpool.Pool
-	store   *order.Store
-	service *order.Service
-	tokens  *quote.Tokens
-	now     time.Time
-	shops   int
-}
-
-func newShop(t testing.TB) *shop {
-	t.Helper()
-	s := &shop{pool: testdb.NewPool(t), now: time.UnixMilli(1_800_000_000_000)}
-	clock := func() time.Time { return s.now }
-	if _, err := s.pool.Exec(context.Background(), createRefunds); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if s.store, err = order.NewStore(order.Options{Pool: s.pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}}); err != nil {
-		t.Fatal(err)
-	}
-	if s.tokens, err = quote.NewTokens([]byte("0123456789abcdef"), journeyTimeout); err != nil {
-		t.Fatal(err)
-	}
-	s.service = s.pod(t, 0)
-	return s
-}
-
-// pod is one more process that places orders in the shop, so many in a transaction.
-func (s *shop) pod(t testing.TB, batch int) *order.Service {
-	t.Helper()
-	clock := func() time.Time { return s.now }
-	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), clock, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := order.NewStore(order.Options{Pool: s.pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return order.NewService(order.ServiceOptions{
-		Store: store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, MaxBatch: batch, Random: mathrand.New(mathrand.NewPCG(1, 2)),
-	})
-}
-
-func (s *shop) tx(fn func(context.Context, pgx.Tx) error) error {
-	ctx := context.Background()
-	return database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error { return fn(ctx, tx) })
-}
-
-func (s *shop) stocked(sku string, quantity int64) error {
-	return s.tx(func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, $1, 100, 'CNY', true, now())", sku)
-		if err != nil {
-			return err
-		}
-		if err := stock.Create(ctx, tx, sku); err != nil {
-			return err
-		}
-		return stock.Apply(ctx, tx, []stock.Movement{stock.Add("stocked", stock.Quantity{SKU: sku, Quantity: quantity})})
-	})
-}
-
-// model is what a journey expects: it predicts every answer.
-type model struct {
-	levels map[string]stock.Levels
-	orders []*placed
-}
-
-type placed struct {
-	id    string
-	buyer string
-	lines map[string]int64
-	state orderv1.OrderState
-	// paid stays when a paid order is cancelled.
-	paid bool
-}
-
-func (m *model) fits(lines map[string]int64) bool {
-	for sku, q := range lines {
-		if m.levels[sku].Available < q {
-			return false
-		}
-	}
-	return true
-}
-
-func (m *model) move(lines map[string]int64, available, reserved, deducted int64) {
-	for sku, q := range lines {
-		l := m.levels[sku]
-		m.levels[sku] = stock.Levels{Available: l.Available + available*q, Reserved: l.Reserved + reserved*q, Deducted: l.Deducted + deducted*q}
-	}
-}
-
-const (
-	unpaid    = orderv1.OrderState_ORDER_STATE_PENDING_PAYMENT
-	paid      = orderv1.OrderState_ORDER_STATE_PAID
-	cancelled = orderv1.OrderState_ORDER_STATE_CANCELLED
-)
-
-// Whatever buyers do in whatever order, every answer is the predicted one, stock is what the model says, and the
-// movements sum to it.
-func TestJourneysKeepStockRight(t *testing.T) {
+// Whatever buyers, payments, parcels and refunds do in whatever order, every answer is the predicted one, stock is what the model says, the
+// movements sum to it, and what was paid is what is kept and what went back.
+func TestJourneysKeepStockAndMoneyRight(t *testing.T) {
 	s := newShop(t)
 	rapid.Check(t, func(t *rapid.T) {
 		s.shops++
 		skus := []string{fmt.Sprintf("a%d", s.shops), fmt.Sprintf("b%d", s.shops)}
 		m := &model{levels: map[string]stock.Levels{}}
 		for _, sku := range skus {
-			q := rapid.Int64Range(1, 6).Draw(t, "stock")
+			q := rapid.Int64Range(1, 8).Draw(t, "stock")
 			if err := s.stocked(sku, q); err != nil {
 				t.Fatal(err)
 			}
@@ -160,59 +43,82 @@ func TestJourneysKeepStockRight(t *testing.T) {
 			return rapid.SampledFrom(m.orders).Draw(t, "order")
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"place":  func(t *rapid.T) { s.place(t, m, skus) },
-			"cancel": func(t *rapid.T) { s.cancel(t, m, pick(t)) },
-			"pay":    func(t *rapid.T) { s.pay(t, m, pick(t), pick(t)) },
-			"expire": func(t *rapid.T) { s.expire(t, m, pick(t)) },
-			"":       func(t *rapid.T) { s.check(t, m, skus) },
+			"place":   func(t *rapid.T) { s.place(t, m, skus) },
+			"cancel":  func(t *rapid.T) { s.cancel(t, m, pick(t)) },
+			"pay":     func(t *rapid.T) { s.pay(t, m, pick(t), pick(t)) },
+			"expire":  func(t *rapid.T) { s.expire(t, m, pick(t)) },
+			"ship":    func(t *rapid.T) { s.ship(t, pick(t)) },
+			"deliver": func(t *rapid.T) { s.deliver(t, pick(t)) },
+			"refund":  func(t *rapid.T) { s.refund(t, m, pick(t)) },
+			"repay":   func(t *rapid.T) { s.repay(t, pick(t)) },
+			"confirm": func(t *rapid.T) { s.confirm(t, pick(t)) },
+			"":        func(t *rapid.T) { s.check(t, m, skus) },
 		})
 	})
 }
 
 func (s *shop) place(t *rapid.T, m *model, skus []string) {
-	lines := map[string]int64{}
+	var lines []*units
 	var asked []*orderv1.PlaceOrderLine
 	for _, sku := range rapid.Permutation(skus).Draw(t, "skus")[:rapid.IntRange(1, len(skus)).Draw(t, "lines")] {
-		lines[sku] = rapid.Int64Range(1, 3).Draw(t, "quantity")
-		asked = append(asked, &orderv1.PlaceOrderLine{Sku: sku, Quantity: lines[sku]})
+		u := &units{sku: sku, quantity: rapid.Int64Range(1, 3).Draw(t, "quantity")}
+		lines = append(lines, u)
+		asked = append(asked, line(sku, u.quantity))
 	}
 	buyer := rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "buyer")
-	req := &orderv1.PlaceOrderRequest{RequestId: uuid.NewString(), BuyerId: buyer, Lines: asked}
+	req := &orderv1.PlaceOrderRequest{RequestId: uuid.NewString(), BuyerId: buyer, Lines: asked, Delivery: &quotev1.Delivery{Address: home("Yunnan")}}
 	answer, err := s.service.PlaceOrder(context.Background(), req)
 	if !m.fits(lines) {
 		if rpcerr.Reason(err) != "INSUFFICIENT_STOCK" {
-			t.Fatalf("placing %v: %v, want INSUFFICIENT_STOCK", lines, err)
+			t.Fatalf("placing %v: %v, want INSUFFICIENT_STOCK", asked, err)
 		}
 		return
 	}
 	if err != nil {
-		t.Fatalf("placing %v: %v", lines, err)
+		t.Fatalf("placing %v: %v", asked, err)
 	}
 	again, err := s.service.PlaceOrder(context.Background(), req)
 	if err != nil || again.GetOrder().GetOrderId() != answer.GetOrder().GetOrderId() {
 		t.Fatalf("again: %v, %v; want %v", again, err, answer)
 	}
 	m.move(lines, -1, 1, 0)
-	m.orders = append(m.orders, &placed{id: answer.GetOrder().GetOrderId(), buyer: buyer, lines: lines, state: unpaid})
+	o := &placed{id: answer.GetOrder().GetOrderId(), buyer: buyer, units: lines, state: unpaid, total: answer.GetOrder().GetTotal().GetAmount(), grants: map[string]int64{}}
+	var sum int64
+	for i, l := range answer.GetOrder().GetLines() {
+		lines[i].total = l.GetTotal().GetAmount()
+		sum += lines[i].total
+	}
+	pieces := o.sum(func(u *units) int64 { return u.quantity })
+	if o.total != sum || o.total != 100*pieces+7+3*(pieces-1) {
+		t.Fatalf("%d pieces cost %d, and the lines %d", pieces, o.total, sum)
+	}
+	m.orders = append(m.orders, o)
 }
 
 func (s *shop) cancel(t *rapid.T, m *model, o *placed) {
 	_, err := s.service.CancelOrder(context.Background(), &orderv1.CancelOrderRequest{RequestId: uuid.NewString(), BuyerId: o.buyer, OrderId: o.id})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if o.state == paid {
-		m.move(o.lines, 1, 0, -1)
+	switch o.state {
+	case unpaid:
+		m.move(o.units, 1, -1, 0)
 		o.state = cancelled
+	case paid:
+		var rest []order.LineQuantity
+		for i, u := range o.units {
+			if q := u.quantity - u.returned; q > 0 {
+				rest = append(rest, order.LineQuantity{Line: int64(i + 1), Quantity: q})
+			}
+		}
+		o.grants["cancel"] = o.grant(m, rest, false, true)
+		o.state = cancelled
+	case cancelled:
+	default:
+		if connect.CodeOf(err) != connect.CodeFailedPrecondition {
+			t.Fatalf("cancelling a shipped order: %v", err)
+		}
 		return
 	}
-	m.cancelled(o)
-}
-
-func (m *model) cancelled(o *placed) {
-	if o.state == unpaid {
-		m.move(o.lines, 1, -1, 0)
-		o.state = cancelled
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -225,14 +131,14 @@ func (s *shop) pay(t *rapid.T, m *model, orders ...*placed) {
 		switch {
 		case o.paid:
 			want = append(want, order.AlreadyPaid)
-		case o.state == cancelled && !m.fits(o.lines):
+		case o.state == cancelled && !m.fits(o.units):
 			want = append(want, order.StockGone)
 		case o.state == cancelled:
-			m.move(o.lines, -1, 0, 1)
+			m.move(o.units, -1, 0, 1)
 			o.state, o.paid = paid, true
 			want = append(want, order.Applied)
 		default:
-			m.move(o.lines, 0, -1, 1)
+			m.move(o.units, 0, -1, 1)
 			o.state, o.paid = paid, true
 			want = append(want, order.Applied)
 		}
@@ -251,28 +157,184 @@ func (s *shop) pay(t *rapid.T, m *model, orders ...*placed) {
 	}
 }
 
+// expire looks for the end of the time to pay, before it or after it.
 func (s *shop) expire(t *rapid.T, m *model, o *placed) {
-	if err := s.store.Expire(context.Background(), []uuid.UUID{uuid.MustParse(o.id)}, s.now); err != nil {
+	at := s.now
+	if rapid.Bool().Draw(t, "late") {
+		at = at.Add(journeyTimeout)
+	}
+	if err := s.store.Expire(context.Background(), []uuid.UUID{uuid.MustParse(o.id)}, at); err != nil {
 		t.Fatal(err)
 	}
-	// Not yet due, whatever its state: nothing happens.
-	s.check(t, m, nil)
-	if err := s.store.Expire(context.Background(), []uuid.UUID{uuid.MustParse(o.id)}, s.now.Add(journeyTimeout)); err != nil {
-		t.Fatal(err)
+	if at != s.now && o.state == unpaid {
+		m.move(o.units, 1, -1, 0)
+		o.state = cancelled
 	}
-	m.cancelled(o)
+}
+
+// some draws some of the units that of says there are of each line, perhaps too many.
+func some(t *rapid.T, o *placed, of func(*units) int64) (lines []order.LineQuantity, fits bool) {
+	fits = true
+	for i, u := range o.units {
+		if q := rapid.Int64Range(0, of(u)+rapid.SampledFrom([]int64{0, 0, 0, 1}).Draw(t, "too many")).Draw(t, "units"); q > 0 {
+			lines = append(lines, order.LineQuantity{Line: int64(i + 1), Quantity: q})
+			fits = fits && q <= of(u)
+		}
+	}
+	return lines, fits
+}
+
+// ship takes units of an order into a parcel that leaves, or is given up after all.
+func (s *shop) ship(t *rapid.T, o *placed) {
+	lines, fits := some(t, o, (*units).left)
+	if len(lines) == 0 {
+		return
+	}
+	leaves := rapid.Bool().Draw(t, "leaves")
+	err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
+		id := uuid.MustParse(o.id)
+		if _, err := s.store.ReserveShipment(ctx, tx, s.now, id, lines); err != nil {
+			return err
+		}
+		if leaves {
+			_, err := s.store.RecordShipped(ctx, tx, s.now, id, uuid.New(), lines, "test")
+			return err
+		}
+		return s.store.UnreserveShipment(ctx, tx, s.now, id, lines)
+	})
+	var refused *lifecycle.Refused
+	switch {
+	case o.state != paid && o.state != shipped:
+		if !errors.As(err, &refused) {
+			t.Fatalf("shipping in %s: %v", o.state, err)
+		}
+	case !fits:
+		if !errors.Is(err, order.ErrNothingLeft) {
+			t.Fatalf("shipping %v: %v", lines, err)
+		}
+	case err != nil:
+		t.Fatal(err)
+	case leaves:
+		for _, l := range lines {
+			o.units[l.Line-1].shipped += l.Quantity
+		}
+		o.state = shipped
+	}
+}
+
+func (s *shop) deliver(t *rapid.T, o *placed) {
+	lines, fits := some(t, o, func(u *units) int64 { return u.shipped - u.delivered })
+	if len(lines) == 0 {
+		return
+	}
+	err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
+		_, err := s.store.RecordDelivered(ctx, tx, s.now, uuid.MustParse(o.id), uuid.New(), lines, "test")
+		return err
+	})
+	var refused *lifecycle.Refused
+	switch {
+	case o.state == completed:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case o.state != shipped && o.state != delivered:
+		if !errors.As(err, &refused) {
+			t.Fatalf("delivering in %s: %v", o.state, err)
+		}
+	case !fits:
+		if !errors.Is(err, order.ErrQuantity) {
+			t.Fatalf("delivering %v: %v", lines, err)
+		}
+	case err != nil:
+		t.Fatal(err)
+	default:
+		for _, l := range lines {
+			o.units[l.Line-1].delivered += l.Quantity
+		}
+		if o.arrived() {
+			o.state = delivered
+		}
+	}
+}
+
+func (s *shop) refund(t *rapid.T, m *model, o *placed) {
+	lines, fits := some(t, o, func(u *units) int64 { return u.quantity - u.returned })
+	if len(lines) == 0 {
+		return
+	}
+	o.keys++
+	g := order.Grant{
+		OrderID: uuid.MustParse(o.id), Key: fmt.Sprint("return ", o.keys), Lines: lines, Reason: "test", Actor: "test",
+		Restock: rapid.Bool().Draw(t, "restock"), Left: rapid.Bool().Draw(t, "left"),
+	}
+	var granted order.Granted
+	err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
+		var err error
+		granted, _, err = s.store.GrantRefund(ctx, tx, s.now, g)
+		return err
+	})
+	var refused *lifecycle.Refused
+	switch {
+	case !o.refundable():
+		if !errors.As(err, &refused) {
+			t.Fatalf("refunding in %s: %v", o.state, err)
+		}
+	case !fits:
+		if !errors.Is(err, order.ErrRefundExceeds) {
+			t.Fatalf("refunding %v: %v", lines, err)
+		}
+	case err != nil:
+		t.Fatal(err)
+	default:
+		want := o.grant(m, lines, g.Left, g.Restock)
+		if granted.Amount != want {
+			t.Fatalf("%v: %d granted, want %d", lines, granted.Amount, want)
+		}
+		o.grants[g.Key] = want
+	}
+}
+
+// repay tells of every refund that the provider has paid it back, twice.
+func (s *shop) repay(t *rapid.T, o *placed) {
+	for key, amount := range o.grants {
+		for range 2 {
+			err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
+				_, err := s.store.RecordRefunded(ctx, tx, s.now, uuid.MustParse(o.id), key, uuid.New(), amount)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.refunded += amount
+	}
+	clear(o.grants)
+}
+
+func (s *shop) confirm(t *rapid.T, o *placed) {
+	_, err := s.service.ConfirmReceipt(context.Background(), &orderv1.ConfirmReceiptRequest{RequestId: uuid.NewString(), BuyerId: o.buyer, OrderId: o.id})
+	switch {
+	case o.state == completed, o.state == delivered, o.state == shipped && o.toShip() == 0:
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.state != completed {
+			for _, u := range o.units {
+				u.delivered = u.shipped
+			}
+		}
+		o.state = completed
+	default:
+		if rpcerr.Reason(err) != "ORDER_STATE_CONFLICT" {
+			t.Fatalf("confirming in %s: %v", o.state, err)
+		}
+	}
 }
 
 func (s *shop) check(t *rapid.T, m *model, skus []string) {
 	ctx := context.Background()
 	for _, o := range m.orders {
-		got, err := s.store.Get(ctx, o.buyer, uuid.MustParse(o.id))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if "ORDER_STATE_"+string(got.State) != o.state.String() {
-			t.Fatalf("order %s is %s, want %s", o.id, got.State, o.state)
-		}
+		s.checkOrder(t, o)
 	}
 	for _, sku := range skus {
 		got, err := stock.Get(ctx, s.pool, sku)
@@ -292,4 +354,62 @@ func (s *shop) check(t *rapid.T, m *model, skus []string) {
 			t.Fatalf("movements of %s: (-stock +sums)\n%s", sku, diff)
 		}
 	}
+}
+
+// checkOrder fails unless the order, its money and its history are what the model says.
+func (s *shop) checkOrder(t *rapid.T, o *placed) {
+	ctx := context.Background()
+	got, err := s.store.Get(ctx, o.buyer, uuid.MustParse(o.id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if "ORDER_STATE_"+string(got.State) != o.state.String() {
+		t.Fatalf("order %s is %s, want %s", o.id, got.State, o.state)
+	}
+	var granted, refunded, wishes int64
+	for i, l := range got.Lines {
+		u := o.units[i]
+		want := order.Line{Shipped: u.shipped, Delivered: u.delivered, Returned: u.returned, Withdrawn: u.withdrawn}
+		if diff := cmp.Diff(want, order.Line{Shipped: l.Shipped, Delivered: l.Delivered, Returned: l.Returned, Withdrawn: l.Withdrawn, Shipping: l.Shipping}); diff != "" {
+			t.Fatalf("line %d of a %s order: (-want +got)\n%s", i+1, o.state, diff)
+		}
+		if l.RefundGranted > u.total || l.Refunded > l.RefundGranted || l.Returned == l.Quantity && l.RefundGranted != u.total {
+			t.Fatalf("line %d: %d granted and %d refunded of %d for %d units", i+1, l.RefundGranted, l.Refunded, u.total, l.Returned)
+		}
+		granted, refunded = granted+l.RefundGranted, refunded+l.Refunded
+	}
+	if err := s.pool.QueryRow(ctx, "SELECT coalesce(sum(amount), 0)::bigint FROM wishes WHERE order_id = $1", o.id).Scan(&wishes); err != nil {
+		t.Fatal(err)
+	}
+	if granted != o.granted || refunded != o.refunded || wishes != o.granted {
+		t.Fatalf("%d granted, %d asked for and %d refunded; want %d and %d", granted, wishes, refunded, o.granted, o.refunded)
+	}
+	s.checkHistory(t, o)
+}
+
+// checkHistory fails unless each change begins where the one before ended, and the last one ends in the order's state.
+func (s *shop) checkHistory(t *rapid.T, o *placed) {
+	answer, err := s.service.GetOrderHistory(context.Background(), &orderv1.GetOrderHistoryRequest{BuyerId: o.buyer, OrderId: o.id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := orderv1.OrderState_ORDER_STATE_UNSPECIFIED
+	var events []string
+	for _, c := range answer.GetChanges() {
+		events = append(events, c.GetEvent())
+		if c.GetFrom() != state || order.Transitions()[name(c.GetFrom())][order.Event(c.GetEvent())] != name(c.GetTo()) {
+			t.Fatalf("%s from %s to %s after %v", c.GetEvent(), c.GetFrom(), c.GetTo(), events)
+		}
+		state = c.GetTo()
+	}
+	if state != o.state {
+		t.Fatalf("%v lead to %s, not to %s", events, state, o.state)
+	}
+}
+
+func name(s orderv1.OrderState) order.State {
+	if s == orderv1.OrderState_ORDER_STATE_UNSPECIFIED {
+		return ""
+	}
+	return order.State(strings.TrimPrefix(s.String(), "ORDER_STATE_"))
 }

@@ -49,7 +49,7 @@ const (
 	Complete Event = "complete"
 	// GrantRefund promises money back for units of the order.
 	GrantRefund Event = "grant_refund"
-	// Withdraw is the grant of a refund for the last unit of an order that nothing has left of.
+	// Withdraw is the grant of a refund for the last units of an order that nothing has left of.
 	Withdraw Event = "withdraw"
 	// Refund is the provider's word that it has paid a granted refund back.
 	Refund Event = "refund"

@@ -148,9 +148,7 @@ func (o *Order) grant(g Grant) (Granted, error) {
 		share := money.Share(l.total(), l.Returned+q, l.Quantity) - money.Share(l.total(), l.Returned, l.Quantity)
 		granted.Lines = append(granted.Lines, GrantedLine{Line: n, Quantity: q, Amount: share})
 		granted.Amount += share
-		if !g.Left {
-			l.Withdrawn += min(q, max(l.unshipped(), 0))
-		}
+		l.Withdrawn += l.withdraw(q, g.Left)
 		l.Returned += q
 		return nil
 	})
@@ -169,6 +167,14 @@ func (o *Order) grant(g Grant) (Granted, error) {
 		o.Lines[l.Line-1].RefundGranted += l.Amount
 	}
 	return granted, nil
+}
+
+// withdraw is how many of the units that are refunded will never leave. Those that have left, or are in parcels, are meant first if left says so.
+func (l *Line) withdraw(units int64, left bool) int64 {
+	if out := l.Shipping + l.Shipped - (l.Returned - l.Withdrawn); left {
+		return max(units-out, 0)
+	}
+	return min(units, l.unshipped())
 }
 
 // reduce makes less of it, over the lines in proportion.
@@ -194,7 +200,7 @@ func (g *Granted) reduce(amount int64) error {
 func afterGrant(o *Order, at time.Time, g Grant) ([]change, error) {
 	event := Event("")
 	switch {
-	case o.State == Paid && o.sum(func(l Line) int64 { return l.Quantity - l.Withdrawn }) == 0:
+	case o.State == Paid && o.sum(func(l Line) int64 { return l.Quantity - l.Returned }) == 0:
 		event = Withdraw
 	case o.State == Shipped && o.fulfilled():
 		event = Deliver

@@ -1,0 +1,110 @@
+package order_test
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/orderid"
+	"github.com/orderd-dev/orderd/orderd/quote"
+	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/test/testdb"
+)
+
+const journeyTimeout = 30 * time.Minute
+
+// refunds keeps granted refunds in a table of its own, as payment does.
+type refunds struct{}
+
+const createRefunds = `CREATE TABLE wishes (order_id uuid, key text, payment_id uuid, amount bigint, PRIMARY KEY (order_id, key))`
+
+// createFreight makes a delivery method that costs 7 for the first piece and 3 for each more, free in Shanghai and not to Lhasa.
+const createFreight = `WITH template AS (INSERT INTO freight_templates (name, currency, charge_by, updated_at) VALUES ('post', 'CNY', 'PIECE', now())),
+	rules AS (INSERT INTO freight_rules (template, country, region, not_deliverable, first_units, first_charge, additional_units, additional_charge)
+		VALUES ('post', '', '', false, 1, 7, 1, 3), ('post', 'CN', 'Shanghai', false, 1, 0, 0, 0), ('post', 'CN', 'Tibet', true, 0, 0, 0, 0))
+	INSERT INTO delivery_methods (name, title, template, position, updated_at) VALUES ('post', 'Post', 'post', 1, now())`
+
+func home(region string) *addressv1.Address {
+	return &addressv1.Address{Recipient: "Ann", Phone: "+86 123456", Country: "CN", Region: region, City: "A city", Street: "1 Street"}
+}
+
+// InsertRefund is order.Refunder's.
+func (refunds) InsertRefund(ctx context.Context, tx pgx.Tx, w order.RefundWish) error {
+	_, err := tx.Exec(ctx, "INSERT INTO wishes (order_id, key, payment_id, amount) VALUES ($1, $2, $3, $4) ON CONFLICT (order_id, key) DO NOTHING", w.OrderID, w.Key, w.PaymentID, w.Amount)
+	return err
+}
+
+// shop is what the journeys have in common.
+type shop struct {
+	pool    *pgxpool.Pool
+	store   *order.Store
+	service *order.Service
+	tokens  *quote.Tokens
+	now     time.Time
+	shops   int
+}
+
+func newShop(t testing.TB) *shop {
+	t.Helper()
+	s := &shop{pool: testdb.NewPool(t), now: time.UnixMilli(1_800_000_000_000)}
+	clock := func() time.Time { return s.now }
+	if _, err := s.pool.Exec(context.Background(), createRefunds); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pool.Exec(context.Background(), createFreight); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if s.store, err = order.NewStore(order.Options{Pool: s.pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}}); err != nil {
+		t.Fatal(err)
+	}
+	if s.tokens, err = quote.NewTokens([]byte("0123456789abcdef"), journeyTimeout); err != nil {
+		t.Fatal(err)
+	}
+	s.service = s.pod(t, 0)
+	return s
+}
+
+// pod is one more process that places orders in the shop, so many in a transaction.
+func (s *shop) pod(t testing.TB, batch int) *order.Service {
+	t.Helper()
+	clock := func() time.Time { return s.now }
+	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), clock, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := order.NewStore(order.Options{Pool: s.pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return order.NewService(order.ServiceOptions{
+		Store: store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, MaxBatch: batch, Random: mathrand.New(mathrand.NewPCG(1, 2)),
+	})
+}
+
+func (s *shop) tx(fn func(context.Context, pgx.Tx) error) error {
+	ctx := context.Background()
+	return database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error { return fn(ctx, tx) })
+}
+
+func (s *shop) stocked(sku string, quantity int64) error {
+	return s.tx(func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, $1, 100, 'CNY', true, now())", sku)
+		if err != nil {
+			return err
+		}
+		if err := stock.Create(ctx, tx, sku); err != nil {
+			return err
+		}
+		return stock.Apply(ctx, tx, []stock.Movement{stock.Add("stocked", stock.Quantity{SKU: sku, Quantity: quantity})})
+	})
+}

@@ -87,20 +87,30 @@ func (s *Service) ListAddresses(ctx context.Context, req *addressv1.ListAddresse
 	return answer, nil
 }
 
-// DeleteAddress deletes an address. If it was the default, the oldest that is left becomes it.
+// DeleteAddress deletes an address, once a request id. If it was the default, the oldest that is left becomes it.
 func (s *Service) DeleteAddress(ctx context.Context, req *addressv1.DeleteAddressRequest) (*addressv1.DeleteAddressResponse, error) {
+	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
+	if err != nil {
+		return nil, rpcerr.Internal(err)
+	}
 	id, err := uuid.Parse(req.GetAddressId())
 	if err != nil {
 		return nil, rpcerr.Internal(err)
 	}
-	err = database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	answer := &addressv1.DeleteAddressResponse{}
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
 		if err := lockBook(ctx, tx, req.GetBuyerId(), s.now()); err != nil {
 			return err
 		}
-		return remove(ctx, tx, req.GetBuyerId(), id)
+		var b pgx.Batch
+		if err := request.Claim(&b, s.now(), answer); err != nil {
+			return err
+		}
+		queueRemove(&b, req.GetBuyerId(), id)
+		return tx.SendBatch(ctx, &b).Close()
 	})
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
-	return &addressv1.DeleteAddressResponse{}, nil
+	return answer, nil
 }

@@ -96,14 +96,9 @@ func queueSave(b *pgx.Batch, buyerID string, s saved) {
 		s.isDefault, s.createdAt)
 }
 
-// remove deletes an address of a book that is locked.
-func remove(ctx context.Context, tx pgx.Tx, buyerID string, id uuid.UUID) error {
-	var b pgx.Batch
+// queueRemove deletes an address of a book that is locked.
+func queueRemove(b *pgx.Batch, buyerID string, id uuid.UUID) {
 	b.Queue("DELETE FROM addresses WHERE buyer_id = $1 AND address_id = $2", buyerID, id)
 	b.Queue(`UPDATE addresses SET is_default = true
 		WHERE buyer_id = $1 AND address_id = (SELECT address_id FROM addresses WHERE buyer_id = $1 ORDER BY is_default DESC, created_at, address_id LIMIT 1)`, buyerID)
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return fmt.Errorf("deleting an address: %w", err)
-	}
-	return nil
 }

@@ -18,7 +18,7 @@ type Querier interface {
 // each other.
 func lockCarts(ctx context.Context, tx pgx.Tx, now time.Time, buyers ...string) error {
 	slices.Sort(buyers)
-	_, err := tx.Exec(ctx, `INSERT INTO carts (buyer_id, updated_at) SELECT b, $2::timestamptz FROM unnest($1::text[]) AS b
+	_, err := tx.Exec(ctx, `INSERT INTO carts (buyer_id, updated_at) SELECT buyer_id, $2::timestamptz FROM unnest($1::text[]) AS u (buyer_id)
 		ON CONFLICT (buyer_id) DO UPDATE SET updated_at = excluded.updated_at`, buyers, now)
 	if err != nil {
 		return fmt.Errorf("locking a cart: %w", err)

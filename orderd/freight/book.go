@@ -27,8 +27,16 @@ func NewBook(methods []Method, templates []Template) *Book {
 	return b
 }
 
-const selectBook = `SELECT m.name, m.title, m.template, m.position, t.currency, t.charge_by,
-	r.country, r.region, r.not_deliverable, r.first_units, r.first_charge, r.additional_units, r.additional_charge, r.free_from
+// ruleColumns are a rule as an outer join has it: the first tells whether there is one.
+const ruleColumns = `r.country IS NOT NULL, coalesce(r.country, ''), coalesce(r.region, ''), coalesce(r.not_deliverable, false),
+	coalesce(r.first_units, 0), coalesce(r.first_charge, 0), coalesce(r.additional_units, 0), coalesce(r.additional_charge, 0), r.free_from`
+
+// fields are where ruleColumns are read into.
+func (r *Rule) fields(found *bool) []any {
+	return []any{found, &r.Country, &r.Region, &r.NotDeliverable, &r.FirstUnits, &r.FirstCharge, &r.AdditionalUnits, &r.AdditionalCharge, &r.FreeFrom}
+}
+
+const selectBook = `SELECT m.name, m.title, m.template, m.position, t.currency, t.charge_by, ` + ruleColumns + `
 FROM delivery_methods AS m
 JOIN freight_templates AS t ON t.name = m.template
 LEFT JOIN freight_rules AS r ON r.template = m.template AND r.country = ANY ($1)
@@ -46,17 +54,18 @@ func LoadBook(ctx context.Context, q Querier, countries []string) (*Book, error)
 	var m Method
 	var currency string
 	var by ChargeBy
-	var r nullRule
-	fields := append([]any{&m.Name, &m.Title, &m.Template, &m.Position, &currency, &by}, r.fields()...)
+	var r Rule
+	var found bool
+	fields := append([]any{&m.Name, &m.Title, &m.Template, &m.Position, &currency, &by}, r.fields(&found)...)
 	_, err = pgx.ForEachRow(rows, fields, func() error {
 		last := len(b.entries) - 1
 		if last < 0 || b.entries[last].method.Name != m.Name {
 			b.entries = append(b.entries, entry{method: m, template: Template{Name: m.Template, Currency: currency, ChargeBy: by}})
 			last++
 		}
-		if r.country != nil {
+		if found {
 			t := &b.entries[last].template
-			t.Rules = append(t.Rules, r.rule())
+			t.Rules = append(t.Rules, r)
 		}
 		return nil
 	})
@@ -64,23 +73,4 @@ func LoadBook(ctx context.Context, q Querier, countries []string) (*Book, error)
 		return nil, fmt.Errorf("reading delivery methods: %w", err)
 	}
 	return b, nil
-}
-
-// nullRule is a rule as an outer join has it: all of it may be missing.
-type nullRule struct {
-	country, region                                            *string
-	notDeliverable                                             *bool
-	firstUnits, firstCharge, additionalUnits, additionalCharge *int64
-	freeFrom                                                   *int64
-}
-
-func (r *nullRule) fields() []any {
-	return []any{&r.country, &r.region, &r.notDeliverable, &r.firstUnits, &r.firstCharge, &r.additionalUnits, &r.additionalCharge, &r.freeFrom}
-}
-
-func (r *nullRule) rule() Rule {
-	return Rule{
-		Country: *r.country, Region: *r.region, NotDeliverable: *r.notDeliverable, FirstUnits: *r.firstUnits, FirstCharge: *r.firstCharge,
-		AdditionalUnits: *r.additionalUnits, AdditionalCharge: *r.additionalCharge, FreeFrom: r.freeFrom,
-	}
 }

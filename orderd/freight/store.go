@@ -45,8 +45,7 @@ func queueTemplate(b *pgx.Batch, t Template, at time.Time) {
 
 // listTemplates reads templates behind a name, by name, with all of their rules.
 func listTemplates(ctx context.Context, q Querier, after string, size int) ([]Template, error) {
-	rows, err := q.Query(ctx, `SELECT t.name, t.currency, t.charge_by,
-			r.country, r.region, r.not_deliverable, r.first_units, r.first_charge, r.additional_units, r.additional_charge, r.free_from
+	rows, err := q.Query(ctx, `SELECT t.name, t.currency, t.charge_by, `+ruleColumns+`
 		FROM (SELECT name, currency, charge_by FROM freight_templates WHERE name > $1 ORDER BY name LIMIT $2) AS t
 		LEFT JOIN freight_rules AS r ON r.template = t.name
 		ORDER BY t.name, r.country, r.region`, after, size)
@@ -55,14 +54,15 @@ func listTemplates(ctx context.Context, q Querier, after string, size int) ([]Te
 	}
 	var out []Template
 	var t Template
-	var r nullRule
-	_, err = pgx.ForEachRow(rows, append([]any{&t.Name, &t.Currency, &t.ChargeBy}, r.fields()...), func() error {
+	var r Rule
+	var found bool
+	_, err = pgx.ForEachRow(rows, append([]any{&t.Name, &t.Currency, &t.ChargeBy}, r.fields(&found)...), func() error {
 		if len(out) == 0 || out[len(out)-1].Name != t.Name {
 			out = append(out, t)
 		}
-		if r.country != nil {
+		if found {
 			last := &out[len(out)-1]
-			last.Rules = append(last.Rules, r.rule())
+			last.Rules = append(last.Rules, r)
 		}
 		return nil
 	})

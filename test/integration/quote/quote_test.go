@@ -115,7 +115,7 @@ var _ = Describe("The confirm-order page", func() {
 	It("delivers where the quote said, whatever becomes of the saved address", func() {
 		saved := must(ann.addresses.SaveAddress(ctx(), &addressv1.SaveAddressRequest{RequestId: w.request(), Address: home("Zhejiang")})).GetAddress()
 		quoted := quoteOf(&quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 1}), Delivery: &quotev1.Delivery{AddressId: saved.GetAddressId()}})
-		must(ann.addresses.DeleteAddress(ctx(), &addressv1.DeleteAddressRequest{AddressId: saved.GetAddressId()}))
+		must(ann.addresses.DeleteAddress(ctx(), &addressv1.DeleteAddressRequest{RequestId: w.request(), AddressId: saved.GetAddressId()}))
 		Expect(must(w.place(ann, quoted.GetToken())).GetAddress()).To(EqualProto(home("Zhejiang")))
 		_, err := ann.quotes.QuoteOrder(ctx(), &quotev1.QuoteOrderRequest{
 			Lines: lines(map[string]int64{"TEA": 1}), Delivery: &quotev1.Delivery{AddressId: saved.GetAddressId()},

@@ -410,6 +410,7 @@ type DeleteAddressRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
 	AddressId     string                 `protobuf:"bytes,2,opt,name=address_id,json=addressId,proto3" json:"address_id,omitempty"`
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -454,6 +455,13 @@ func (x *DeleteAddressRequest) GetBuyerId() string {
 func (x *DeleteAddressRequest) GetAddressId() string {
 	if x != nil {
 		return x.AddressId
+	}
+	return ""
+}
+
+func (x *DeleteAddressRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
 	}
 	return ""
 }
@@ -537,12 +545,15 @@ const file_orderd_address_v1_address_proto_rawDesc = "" +
 	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\"V\n" +
 	"\x15ListAddressesResponse\x12=\n" +
-	"\taddresses\x18\x01 \x03(\v2\x1f.orderd.address.v1.SavedAddressR\taddresses\"i\n" +
+	"\taddresses\x18\x01 \x03(\v2\x1f.orderd.address.v1.SavedAddressR\taddresses\"\x97\x01\n" +
 	"\x14DeleteAddressRequest\x12(\n" +
 	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12'\n" +
 	"\n" +
-	"address_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\taddressId\"\x17\n" +
+	"address_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\taddressId\x12,\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\"\x17\n" +
 	"\x15DeleteAddressResponse2\xdd\x02\n" +
 	"\x0eAddressService\x12i\n" +
 	"\vSaveAddress\x12%.orderd.address.v1.SaveAddressRequest\x1a&.orderd.address.v1.SaveAddressResponse\"\v\x8a\xe8\x18\x04\n" +

@@ -69,6 +69,7 @@ type AddressServiceClient interface {
 	// The default first, then by age.
 	ListAddresses(context.Context, *v1.ListAddressesRequest) (*v1.ListAddressesResponse, error)
 	// Orders keep their own copy. Deleting one that is not there changes nothing.
+	// Errors: ALREADY_EXISTS/REQUEST_ID_REUSED.
 	DeleteAddress(context.Context, *v1.DeleteAddressRequest) (*v1.DeleteAddressResponse, error)
 }
 
@@ -86,6 +87,7 @@ type AddressServiceHandler interface {
 	// The default first, then by age.
 	ListAddresses(context.Context, *v1.ListAddressesRequest) (*v1.ListAddressesResponse, error)
 	// Orders keep their own copy. Deleting one that is not there changes nothing.
+	// Errors: ALREADY_EXISTS/REQUEST_ID_REUSED.
 	DeleteAddress(context.Context, *v1.DeleteAddressRequest) (*v1.DeleteAddressResponse, error)
 }
 

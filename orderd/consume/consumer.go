@@ -19,9 +19,11 @@ import (
 )
 
 const (
-	// maxUnfinished events of a consumer are with its workers or wait to be tried again. When there are more,
-	// nothing new comes until some of them are done or dead.
-	maxUnfinished = 8192
+	// maxUnfinished events of a consumer are with its workers or wait to be tried again: room for one in a hundred to fail
+	// until it is dead, for some minutes of a sale. When there are more, nothing new comes until some are done or dead.
+	maxUnfinished = 65536
+	// maxHeld is how many of them one pod has at most.
+	maxHeld = 4096
 	// maxFetch is how many events one question asks for.
 	maxFetch = 512
 	// idleWait is how long one question for events stays open, and a pod's end waits for it: events that come
@@ -72,7 +74,7 @@ func New(options Options) (*Consumer, error) {
 		return nil, err
 	}
 	// Each worker has a batch in work and another waiting.
-	c.capacity = min(int64(2*o.Workers*o.Batch), maxUnfinished/2)
+	c.capacity = min(int64(2*o.Workers*o.Batch), maxHeld)
 	c.room = semaphore.NewWeighted(c.capacity)
 	c.hand = newHand()
 	return c, nil

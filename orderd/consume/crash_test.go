@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -30,8 +31,9 @@ const (
 	natsVariable     = "ORDERD_TEST_CHILD_NATS"
 )
 
-// What a child is about to send to NATS when it dies.
+// What a child is about to send, to NATS or the database, when it dies.
 const (
+	inboxKey        = "INSERT INTO consumed_events"
 	acknowledgement = "+ACK"
 	termination     = "+TERM"
 	deadLetter      = "HPUB order.deadletters."
@@ -87,10 +89,24 @@ func runChild(needle string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	c, err := consume.New(consume.Options{
+	o := consume.Options{
 		Name: "reward", Types: []string{typePaid}, JetStream: js, Pool: pool, Replicas: 1, Effect: effect, MaxAttempts: 1,
 		AckWait: 2 * time.Second, Clock: time.Now, Random: rand.New(rand.NewPCG(1, 2)), Logger: logger(),
-	})
+	}
+	if needle == inboxKey {
+		dying, err := pgxpool.ParseConfig(os.Getenv(databaseVariable))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		dying.ConnConfig.DialFunc = func(_ context.Context, network, address string) (net.Conn, error) { return dyingDialer{needle}.Dial(network, address) }
+		if o.Pool, err = pgxpool.NewWithConfig(context.Background(), dying); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		o.Name, o.Effect, o.Delivery = "push", nil, tell(pool)
+	}
+	c, err := consume.New(o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -98,6 +114,14 @@ func runChild(needle string) int {
 	go func() { _ = c.Run(context.Background()) }()
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return 0
+}
+
+// tell is a delivery to a table, outside of any transaction of the consumer's.
+func tell(pool *pgxpool.Pool) consume.Delivery {
+	return func(ctx context.Context, e consume.Event) error {
+		_, err := pool.Exec(ctx, "INSERT INTO effects (consumer, event_id) VALUES ('push', $1)", e.ID)
+		return err
+	}
 }
 
 // dies runs a child until it has killed itself.
@@ -132,6 +156,25 @@ func TestKilledBetweenCommitAndAcknowledgement(t *testing.T) {
 	w.finished("reward")
 	if diff := cmp.Diff(once(ids), w.effects("reward")); diff != "" {
 		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+}
+
+func TestKilledBetweenDeliveryAndInboxKey(t *testing.T) {
+	w := newWorld(t)
+	ids := w.paid(20)
+	w.dies(inboxKey)
+	first := w.effects("push")
+	if len(first) == 0 {
+		t.Fatal("nothing is delivered")
+	}
+	w.consumer(consume.Options{Name: "push", Delivery: tell(w.pool)})
+	w.finished("push")
+	got := w.effects("push")
+	for _, id := range ids {
+		// What was delivered and not noted comes again with the same id; nothing else does.
+		if want := 1 + first[id]; got[id] < 1 || got[id] > want {
+			t.Errorf("%s was delivered %d times, want 1 to %d", id, got[id], want)
+		}
 	}
 }
 

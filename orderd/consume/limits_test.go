@@ -149,6 +149,25 @@ func TestAnEventThatIsInTheStreamTwiceHasOneEffect(t *testing.T) {
 	}
 }
 
+func TestManyEventsThatFailHoldUpNoOther(t *testing.T) {
+	w := newWorld(t)
+	bad := map[string]bool{}
+	for _, id := range w.paid(2000) {
+		bad[id] = true
+	}
+	w.consumer(consume.Options{Name: "reward", Backoff: consume.Backoff{First: time.Hour, Max: time.Hour}, Effect: func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+		if bad[e.ID] {
+			return errors.New("no such campaign")
+		}
+		return note("reward")(ctx, tx, e)
+	}})
+	ids := w.paid(300)
+	eventually(t, "the others have their effects", func() bool { return len(w.effects("reward")) == len(ids) })
+	if diff := cmp.Diff(once(ids), w.effects("reward")); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
+	}
+}
+
 func TestANewConsumerBeginsWithWhatIsRecent(t *testing.T) {
 	w := newWorld(t)
 	w.consumer(consume.Options{Name: "old", Effect: note("old")})

@@ -34,6 +34,7 @@ const patience = 30 * time.Second
 type world struct {
 	t       *testing.T
 	pool    *pgxpool.Pool
+	nats    *testnats.Server
 	js      jetstream.JetStream
 	service *deadletter.Service
 	broken  atomic.Bool
@@ -43,7 +44,8 @@ type world struct {
 
 func newWorld(t *testing.T, consumers ...string) *world {
 	t.Helper()
-	w := &world{t: t, pool: testdb.NewPool(t), js: testnats.Run(t).JetStream(t), effects: map[string]*atomic.Int64{}}
+	w := &world{t: t, pool: testdb.NewPool(t), nats: testnats.Run(t), effects: map[string]*atomic.Int64{}}
+	w.js = w.nats.JetStream(t)
 	w.service = w.serviceOn(w.js)
 	w.broken.Store(true)
 	for i, name := range consumers {
@@ -302,4 +304,15 @@ func TestAReplayNeedsItsConsumer(t *testing.T) {
 	if left := w.list("stamps", 10); len(left) != 1 {
 		t.Errorf("%d dead letters are left, want that it stays", len(left))
 	}
+}
+
+func TestAnOutageIsSaidToBeOne(t *testing.T) {
+	w := newWorld(t)
+	w.nats.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := w.service.ListDeadLetters(ctx, &deadletterv1.ListDeadLettersRequest{})
+	wantError(t, err, connect.CodeUnavailable, "MESSAGING_UNAVAILABLE")
+	_, err = w.service.DiscardDeadLetter(ctx, &deadletterv1.DiscardDeadLetterRequest{RequestId: "r1", DeadLetterId: 1})
+	wantError(t, err, connect.CodeUnavailable, "MESSAGING_UNAVAILABLE")
 }

@@ -68,6 +68,8 @@ type Gateway struct {
 	mu       sync.Mutex
 	written  map[string]map[string]Template
 	loadedAt time.Time
+	// quietUntil is when the gateway may be asked again, after it said so.
+	quietUntil time.Time
 }
 
 // NewGateway does no I/O. An error is a setting's or the registerer's.

@@ -327,6 +327,28 @@ func TestADeadGatewayDelaysItselfOnly(t *testing.T) {
 	}
 }
 
+func TestAPauseThatTheGatewayAsksForIsKept(t *testing.T) {
+	secret := newSecret()
+	w := newWorld(t, []string{secret}, secret)
+	var at atomic.Int64
+	w.gateway.SetFault(func(pushgateway.Notification) pushgateway.Fault {
+		if at.CompareAndSwap(0, time.Now().UnixNano()) {
+			return pushgateway.Fault{Status: http.StatusServiceUnavailable, RetryAfter: "1"}
+		}
+		return pushgateway.Fault{}
+	})
+	w.pay("ann")
+	w.eventually("the first request", func() bool { return w.gateway.Requests() > 0 })
+	for range 30 {
+		w.pay("bo")
+	}
+	w.eventually("the next request", func() bool { return w.gateway.Requests() > 1 })
+	if waited := time.Since(time.Unix(0, at.Load())); waited < 900*time.Millisecond {
+		t.Errorf("the next request came after %s, want a second", waited)
+	}
+	w.eventually("all are told", func() bool { return len(w.gateway.Taken()) == 31 })
+}
+
 func wantError(t *testing.T, err error, code connect.Code, reason string) {
 	t.Helper()
 	if connect.CodeOf(err) != code || rpcerr.Reason(err) != reason {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -16,8 +17,14 @@ import (
 	"github.com/orderd-dev/orderd/orderd/consume"
 )
 
-// maxAnswer is how much of an answer's body is read, so that its connection can be used again.
-const maxAnswer = 64 << 10
+const (
+	// maxAnswer is how much of an answer's body is read, so that its connection can be used again.
+	maxAnswer = 64 << 10
+	// maxQuiet bounds what the gateway can ask for.
+	maxQuiet = 5 * time.Minute
+)
+
+var errQuiet = errors.New("the push gateway asked for a pause")
 
 // statusError is an answer that is no success.
 type statusError struct {
@@ -59,6 +66,9 @@ func alive(err error) bool {
 // guarded sends unless the breaker is open, and says what a failure means for the event. While the gateway counts as dead,
 // failures are its own and not the event's.
 func (g *Gateway) guarded(ctx context.Context, eventID string, body []byte) error {
+	if wait := g.quiet(); wait > 0 {
+		return consume.Later(errQuiet, wait)
+	}
 	probing := g.breaker.State() != gobreaker.StateClosed
 	_, err := g.breaker.Execute(func() (int, error) { return 0, g.post(ctx, eventID, body) })
 	var status *statusError
@@ -70,11 +80,28 @@ func (g *Gateway) guarded(ctx context.Context, eventID string, body []byte) erro
 	case errors.As(err, &status) && status.refused():
 		return consume.Permanent(err)
 	case errors.As(err, &status) && (status.busy() || status.barred()):
+		g.keepQuiet(status.retryAfter)
 		return consume.Later(err, max(status.retryAfter, g.floor(status)))
 	case probing:
 		return consume.Later(err, g.pause)
 	}
 	return err
+}
+
+// keepQuiet has nothing sent for a while, as the gateway asked for.
+func (g *Gateway) keepQuiet(d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if until := g.now().Add(min(d, maxQuiet)); until.After(g.quietUntil) {
+		g.quietUntil = until
+	}
+}
+
+// quiet is how long nothing may be sent yet.
+func (g *Gateway) quiet() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.quietUntil.Sub(g.now())
 }
 
 // floor is the shortest pause after an answer.
@@ -96,6 +123,10 @@ func (g *Gateway) post(ctx context.Context, eventID string, body []byte) error {
 	}
 	resp, err := g.client.Do(req)
 	if err != nil {
+		// Its URL may hold a token, and the error goes to logs and dead letters.
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			err = failed.Err
+		}
 		return fmt.Errorf("sending to the push gateway: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()

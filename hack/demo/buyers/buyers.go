@@ -40,6 +40,10 @@ func Run(ctx context.Context, p plan.Plan, out io.Writer) error {
 	if err := l.login(ctx); err != nil {
 		return err
 	}
+	told, err := notified(ctx, p.IssuerURL)
+	if err != nil {
+		return err
+	}
 	if !wait(ctx, time.Until(p.Start.Add(-4*time.Second))) {
 		return ctx.Err()
 	}
@@ -51,6 +55,9 @@ func Run(ctx context.Context, p plan.Plan, out io.Writer) error {
 	l.enter("pay", time.Since(began))
 	began = time.Now()
 	l.pay(ctx, standard)
+	l.enter("after", time.Since(began))
+	began = time.Now()
+	l.after(ctx, standard, told)
 	l.enter("done", time.Since(began))
 	close(stop)
 	<-stopped

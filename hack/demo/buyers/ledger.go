@@ -166,6 +166,7 @@ func (l *ledger) progress() plan.Progress {
 	return plan.Progress{
 		Stage: l.stage, Requests: l.result.Requests, Accepted: l.result.Accepted, Refused: l.refusals, Retried: l.retried,
 		InFlight: l.inFlight, Verified: l.verified, Paid: l.result.Paid,
+		Rewarded: l.result.Rewarded, Notified: l.result.Notified, Delivered: l.result.Delivered,
 	}
 }
 
@@ -190,10 +191,13 @@ func (l *ledger) verifiedOne() {
 	l.verified++
 }
 
-func (l *ledger) paidOne() {
+func (l *ledger) paidOne() { l.count(func() { l.result.Paid++ }) }
+
+// count changes what is counted.
+func (l *ledger) count(change func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.result.Paid++
+	change()
 }
 
 func (l *ledger) snapshot() (orders []order, open map[request]order) {

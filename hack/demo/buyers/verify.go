@@ -171,6 +171,9 @@ func (l *ledger) pay(ctx context.Context, s *shop.Standard) {
 		if ctx.Err() != nil {
 			return
 		}
+		if err := l.deliver(ctx, s, o); err != nil {
+			l.broken("giving order %s its address: %v", o.id, err)
+		}
 		if err := payOne(l.as(ctx, o.buyerID), s, o); err != nil {
 			if ctx.Err() == nil {
 				l.broken("paying order %s: %v", o.id, err)

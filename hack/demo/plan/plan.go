@@ -49,7 +49,12 @@ type Plan struct {
 	MaterializeSeconds int `json:"materializeSeconds"`
 	// PaySeconds that all payments together may take.
 	PaySeconds int `json:"paySeconds"`
+	// AfterSeconds that all which follows the payments may take.
+	AfterSeconds int `json:"afterSeconds"`
 }
+
+// Campaign rewards the run's orders.
+func (p Plan) Campaign() string { return "thanks-" + p.Run }
 
 // MaxBuyers bounds the load: no buyer makes more than a few requests.
 const MaxBuyers = 60_000
@@ -91,7 +96,7 @@ type Stock struct {
 
 // Progress is printed once a second while buyers are busy.
 type Progress struct {
-	// Stage is rush, verify or pay.
+	// Stage is rush, verify, pay or after.
 	Stage    string `json:"stage"`
 	Requests int64  `json:"requests"`
 	Accepted int64  `json:"accepted"`
@@ -101,6 +106,10 @@ type Progress struct {
 	// Verified orders are in the database as they were acknowledged.
 	Verified int64 `json:"verified"`
 	Paid     int64 `json:"paid"`
+	// Rewarded, Notified and Delivered are as in Result.
+	Rewarded  int64 `json:"rewarded"`
+	Notified  int64 `json:"notified"`
+	Delivered int64 `json:"delivered"`
 }
 
 // Result is what the crowd saw.
@@ -127,6 +136,18 @@ type Result struct {
 	Missing int64 `json:"missing"`
 	// Paid orders.
 	Paid int64 `json:"paid"`
+	// Rewarded orders: their buyers got the campaign's coupon.
+	Rewarded int64 `json:"rewarded"`
+	// Notified is how many payments of the run's orders buyers' devices were told of.
+	Notified int64 `json:"notified"`
+	// Sent orders got an address; Delivered are those of them whose parcel has arrived.
+	Sent      int64 `json:"sent"`
+	Delivered int64 `json:"delivered"`
+	// Returned orders were sent back for their money; Refunded are those of them whose buyer has it.
+	Returned int64 `json:"returned"`
+	Refunded int64 `json:"refunded"`
+	// DeadLetters of all consumers.
+	DeadLetters int64 `json:"deadLetters"`
 	// Broken promises, in words; the first few.
 	Broken []string `json:"broken"`
 	// Seconds a stage took.

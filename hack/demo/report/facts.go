@@ -33,6 +33,13 @@ func New(f Facts) Report {
 		Items:                         f.Items,
 		AcknowledgedMissing:           f.Result.Missing,
 		OrdersPaid:                    f.Result.Paid,
+		Rewarded:                      f.Result.Rewarded,
+		Notified:                      f.Result.Notified,
+		Sent:                          f.Result.Sent,
+		Delivered:                     f.Result.Delivered,
+		Returned:                      f.Result.Returned,
+		Refunded:                      f.Result.Refunded,
+		DeadLetters:                   f.Result.DeadLetters,
 		SettleSeconds:                 f.SettleSeconds,
 	}
 	for _, it := range f.Plan.Items {
@@ -70,6 +77,11 @@ func Broken(f Facts) []string {
 	check(r.Oversold == 0, "%d units were sold that were not there", r.Oversold)
 	check(r.AcknowledgedMissing == 0, "%d acknowledged orders are not in the database", r.AcknowledgedMissing)
 	check(r.OrdersPaid == r.Accepted, "%d of %d orders were paid", r.OrdersPaid, r.Accepted)
+	check(r.Rewarded == r.OrdersPaid, "%d of %d paid orders were rewarded", r.Rewarded, r.OrdersPaid)
+	check(r.Notified == r.OrdersPaid, "devices were told of %d of %d payments", r.Notified, r.OrdersPaid)
+	check(r.Delivered == r.Sent, "%d of %d parcels arrived", r.Delivered, r.Sent)
+	check(r.Refunded == r.Returned, "%d of %d returns were refunded", r.Refunded, r.Returned)
+	check(r.DeadLetters == 0, "%d events became dead letters", r.DeadLetters)
 	check(f.Settled, "the promotion was not settled in time")
 	for _, it := range f.Plan.Items {
 		got := f.item(it.SKU)

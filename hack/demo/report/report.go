@@ -38,6 +38,15 @@ type Report struct {
 	// AcknowledgedMissing orders were acknowledged and are not in the database as acknowledged.
 	AcknowledgedMissing int64 `json:"acknowledgedMissing"`
 	OrdersPaid          int64 `json:"ordersPaid"`
+	// What followed the payments: coupons granted, devices told, parcels delivered of those sent, money back of goods returned,
+	// and events that no consumer could handle.
+	Rewarded    int64 `json:"rewarded"`
+	Notified    int64 `json:"notified"`
+	Sent        int64 `json:"sent"`
+	Delivered   int64 `json:"delivered"`
+	Returned    int64 `json:"returned"`
+	Refunded    int64 `json:"refunded"`
+	DeadLetters int64 `json:"deadLetters"`
 	// SettleSeconds is from the promotion's end until it was settled.
 	SettleSeconds float64 `json:"settleSeconds"`
 }
@@ -76,6 +85,11 @@ func (r Report) Print(out io.Writer) error {
 	row("oversold", "%d", r.Oversold)
 	row("acknowledged orders missing", "%d", r.AcknowledgedMissing)
 	row("orders paid", "%d", r.OrdersPaid)
+	row("orders rewarded with a coupon", "%d", r.Rewarded)
+	row("payments that devices were told of", "%d", r.Notified)
+	row("parcels delivered", "%d of %d", r.Delivered, r.Sent)
+	row("returns refunded", "%d of %d", r.Refunded, r.Returned)
+	row("dead letters", "%d", r.DeadLetters)
 	row("settled after the end", "%.1f s", r.SettleSeconds)
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("printing the report: %w", err)

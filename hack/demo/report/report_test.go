@@ -20,7 +20,7 @@ func kept() Facts {
 		Plan:                    plan.Plan{Start: start, Items: []plan.Item{{SKU: "A", Stock: 10}, {SKU: "B", Stock: 5}}},
 		ReadySecondsBeforeStart: 30,
 		Result: plan.Result{
-			Requests: 40, Accepted: 12, Paid: 12, FirstAcceptedMillis: 7, FirstAcceptedAt: start.Add(5 * time.Millisecond),
+			Requests: 40, Accepted: 12, Paid: 12, Rewarded: 12, Notified: 12, Sent: 3, Delivered: 3, Returned: 1, Refunded: 1, FirstAcceptedMillis: 7, FirstAcceptedAt: start.Add(5 * time.Millisecond),
 			Refused: map[string]int64{"SOLD_OUT": 20}, Units: map[string]int64{"A": 10, "B": 3}, SoldOut: map[string]int64{"A": 4},
 		},
 		Items:         []Item{{SKU: "A", Stock: 10, Sold: 10}, {SKU: "B", Stock: 5, Sold: 3, Left: 2}},
@@ -43,6 +43,11 @@ func TestBroken(t *testing.T) {
 		"oversold":                 {func(f *Facts) { f.Result.Units["A"] = 11 }, "1 units were sold that were not there"},
 		"lost":                     {func(f *Facts) { f.Result.Missing = 2 }, "2 acknowledged orders are not in the database"},
 		"not paid":                 {func(f *Facts) { f.Result.Paid = 0 }, "0 of 12 orders were paid"},
+		"no reward":                {func(f *Facts) { f.Result.Rewarded = 11 }, "11 of 12 paid orders were rewarded"},
+		"told of too much":         {func(f *Facts) { f.Result.Notified = 13 }, "told of 13 of 12 payments"},
+		"a parcel is lost":         {func(f *Facts) { f.Result.Delivered = 2 }, "2 of 3 parcels arrived"},
+		"money is kept":            {func(f *Facts) { f.Result.Refunded = 0 }, "0 of 1 returns were refunded"},
+		"given up":                 {func(f *Facts) { f.Result.DeadLetters = 1 }, "1 events became dead letters"},
 		"not settled":              {func(f *Facts) { f.Settled = false }, "not settled in time"},
 		"an item without a status": {func(f *Facts) { f.Items = f.Items[:1] }, "B is not in the promotion's status"},
 		"a sum that is wrong":      {func(f *Facts) { f.Items[1].Left = 1 }, "sold 3 and left 1 are not the stock of 5"},
@@ -84,6 +89,7 @@ func TestWrittenKeys(t *testing.T) {
 			map[string]any{"sku": "B", "stock": 5.0, "sold": 3.0, "left": 2.0},
 		},
 		"oversold": 0.0, "acknowledgedMissing": 0.0, "ordersPaid": 12.0, "settleSeconds": 2.0,
+		"rewarded": 12.0, "notified": 12.0, "sent": 3.0, "delivered": 3.0, "returned": 1.0, "refunded": 1.0, "deadLetters": 0.0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("report.json (-want +got):\n%s", diff)

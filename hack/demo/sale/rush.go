@@ -17,7 +17,7 @@ import (
 
 // rush sends the buyers and shows what they do, until they have verified and paid.
 func (o Options) rush(ctx context.Context, p plan.Plan, w *watcher) (plan.Result, error) {
-	limit := time.Until(p.End) + time.Duration(p.MaterializeSeconds+p.PaySeconds+60)*time.Second
+	limit := time.Until(p.End) + time.Duration(p.MaterializeSeconds+p.PaySeconds+p.AfterSeconds+60)*time.Second
 	var result *plan.Result
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -60,6 +60,9 @@ func (o Options) show(p plan.Plan, pr plan.Progress, promo *v1alpha1.PromotionEv
 	line := fmt.Sprintf("%4s  %-6s requests %6d  accepted %5d  refused %6d", at, pr.Stage, pr.Requests, pr.Accepted, pr.Refused)
 	if pr.Stage != "rush" {
 		line += fmt.Sprintf("  in database %5d  paid %5d", pr.Verified, pr.Paid)
+	}
+	if pr.Stage == "after" {
+		line += fmt.Sprintf("  rewarded %5d  notified %5d  delivered %4d", pr.Rewarded, pr.Notified, pr.Delivered)
 	}
 	fmt.Fprintf(o.Progress, "%s  | promo %s: %s, sold %s, left %s\n", line, p.Promotion, phase, sold, left)
 }

@@ -93,7 +93,7 @@ func (o Options) prepare(ctx context.Context) (*v1alpha1.PromotionEvent, plan.Pl
 		Run: o.Run, Promotion: promo.Name,
 		StandardURL: o.Cluster.Status.Endpoint, FlashURL: o.Cluster.Status.FlashEndpoint, IssuerURL: o.Cluster.Spec.Auth.Issuer,
 		Buyers: o.Buyers, InFlight: o.InFlight, RushSeconds: o.RushSeconds, Seed: o.Seed,
-		MaterializeSeconds: 90, PaySeconds: 180,
+		MaterializeSeconds: 90, PaySeconds: 180, AfterSeconds: 120,
 		// The pods that only seed want a whole plan, too.
 		Start: time.Now(), End: time.Now().Add(o.Length),
 	}

@@ -12,7 +12,6 @@ import (
 
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
-	"github.com/orderd-dev/orderd/hack/demo/outside/issuer"
 	"github.com/orderd-dev/orderd/hack/demo/plan"
 	"github.com/orderd-dev/orderd/hack/demo/shop"
 )
@@ -57,6 +56,9 @@ func Fill(ctx context.Context, p plan.Plan, out io.Writer) error {
 			return fmt.Errorf("adding %d to the stock of %s: %w", short, it.SKU, err)
 		}
 	}
+	if err := campaign(ctx, s, p); err != nil {
+		return err
+	}
 	return Print(ctx, p, out)
 }
 
@@ -83,11 +85,7 @@ func Print(ctx context.Context, p plan.Plan, out io.Writer) error {
 
 // asStaff is a context in which calls are made by the shop's staff.
 func asStaff(ctx context.Context, p plan.Plan) (context.Context, error) {
-	tokens, err := shop.Tokens(ctx, p.IssuerURL, []issuer.Claim{{Subject: "demo-staff", Roles: []string{"catalog", "marketing", "shipping", "operations"}}})
-	if err != nil {
-		return nil, err
-	}
-	return shop.As(ctx, tokens[0]), nil
+	return shop.AsStaff(ctx, p.IssuerURL, "catalog", "marketing")
 }
 
 func read(ctx context.Context, s *shop.Standard, sku string) (plan.Stock, error) {

@@ -13,17 +13,27 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1/couponv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/deadletter/v1/deadletterv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/freight/v1/freightv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/returns/v1/returnsv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/reward/v1/rewardv1connect"
 )
 
 // Standard is the standard lane, over connections that are kept.
 type Standard struct {
-	Catalog  catalogv1connect.CatalogServiceClient
-	Orders   orderv1connect.OrderServiceClient
-	Payments paymentv1connect.PaymentServiceClient
-	http     *http.Client
+	Catalog     catalogv1connect.CatalogServiceClient
+	Orders      orderv1connect.OrderServiceClient
+	Payments    paymentv1connect.PaymentServiceClient
+	Coupons     couponv1connect.CouponServiceClient
+	DeadLetters deadletterv1connect.DeadLetterServiceClient
+	Freight     freightv1connect.FreightServiceClient
+	Returns     returnsv1connect.ReturnServiceClient
+	Rewards     rewardv1connect.RewardServiceClient
+	http        *http.Client
 }
 
 // NewStandard makes clients that open at most maxConns connections to the base URL.
@@ -31,10 +41,15 @@ func NewStandard(baseURL string, maxConns int) *Standard {
 	httpClient := http1(maxConns)
 	client := connect.NewClient(connecthttp.NewTransport(httpClient, baseURL), bearer)
 	return &Standard{
-		Catalog:  catalogv1connect.NewCatalogServiceClient(client),
-		Orders:   orderv1connect.NewOrderServiceClient(client),
-		Payments: paymentv1connect.NewPaymentServiceClient(client),
-		http:     httpClient,
+		Catalog:     catalogv1connect.NewCatalogServiceClient(client),
+		Orders:      orderv1connect.NewOrderServiceClient(client),
+		Payments:    paymentv1connect.NewPaymentServiceClient(client),
+		Coupons:     couponv1connect.NewCouponServiceClient(client),
+		DeadLetters: deadletterv1connect.NewDeadLetterServiceClient(client),
+		Freight:     freightv1connect.NewFreightServiceClient(client),
+		Returns:     returnsv1connect.NewReturnServiceClient(client),
+		Rewards:     rewardv1connect.NewRewardServiceClient(client),
+		http:        httpClient,
 	}
 }
 

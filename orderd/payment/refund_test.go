@@ -1,0 +1,406 @@
+package payment_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"pgregory.net/rapid"
+
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/payment"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+const (
+	requested = paymentv1.RefundState_REFUND_STATE_REQUESTED
+	pending   = paymentv1.RefundState_REFUND_STATE_PENDING
+	refunded  = paymentv1.RefundState_REFUND_STATE_SUCCEEDED
+	failed    = paymentv1.RefundState_REFUND_STATE_FAILED
+)
+
+// cancelled is an order that was paid and cancelled: its refund is due.
+func (s *shop) cancelled(buyer string, quantity int64) *orderv1.Order {
+	s.tb.Helper()
+	o, _ := s.bought(buyer, quantity)
+	s.cancel(o)
+	return o
+}
+
+func (s *shop) onlyRefund(o *orderv1.Order, want paymentv1.RefundState) *paymentv1.Refund {
+	s.tb.Helper()
+	found := s.refundsOf(o)
+	if len(found) != 1 || found[0].GetState() != want {
+		s.tb.Fatalf("refunds %v, want one that is %s", found, want)
+	}
+	return found[0]
+}
+
+func TestARefundThatAnOrderGrants(t *testing.T) {
+	s := newShop(t)
+	s.sell(5)
+	o := s.cancelled("ann", 2)
+	r := s.onlyRefund(o, requested)
+	if r.GetAmount().GetAmount() != 2*unitPrice || r.GetAmount().GetCurrency() != "CNY" {
+		t.Fatalf("the refund is of %v", r.GetAmount())
+	}
+	for range 2 {
+		s.refund()
+		s.onlyRefund(o, refunded)
+	}
+	if n := s.count("sandbox_transactions", "state = 'REFUNDED' AND amount = $1", 2*unitPrice); n != 1 {
+		t.Errorf("the sandbox has paid back %d times", n)
+	}
+	if n := s.count("order_lines", "order_id = $1 AND refunded = $2", o.GetOrderId(), 2*unitPrice); n != 1 {
+		t.Error("the order does not know of its refund")
+	}
+	if n := s.count("outbox", "order_id = $1 AND event = 'refunded'", o.GetOrderId()); n != 1 {
+		t.Errorf("%d events tell of it", n)
+	}
+	if n := s.count("refund_history", "refund_id = $1", r.GetRefundId()); n != 2 {
+		t.Errorf("its history has %d rows", n)
+	}
+	ctx := context.Background()
+	if _, err := s.service.GetRefund(ctx, &paymentv1.GetRefundRequest{BuyerId: "ann", RefundId: r.GetRefundId()}); err != nil {
+		t.Error(err)
+	}
+	_, err := s.service.GetRefund(ctx, &paymentv1.GetRefundRequest{BuyerId: "bob", RefundId: r.GetRefundId()})
+	wantError(t, err, connect.CodeNotFound, "REFUND_NOT_FOUND")
+	others, err := s.service.ListOrderRefunds(ctx, &paymentv1.ListOrderRefundsRequest{BuyerId: "bob", OrderId: o.GetOrderId()})
+	if err != nil || len(others.GetRefunds()) != 0 {
+		t.Errorf("another buyer sees %v, %v", others, err)
+	}
+}
+
+func wantError(t testing.TB, err error, code connect.Code, reason string) {
+	t.Helper()
+	if connect.CodeOf(err) != code || rpcerr.Reason(err) != reason {
+		t.Errorf("%v; want %s/%s", err, code, reason)
+	}
+}
+
+func TestTheSecondPaymentOfAnOrderGoesBack(t *testing.T) {
+	s := newShop(t)
+	s.sell(5)
+	o := s.place("ann", 1)
+	first, second := s.charge(o), s.charge(o)
+	for _, c := range []*paymentv1.CreatePaymentResponse{first, second} {
+		if status := s.pay(c.GetRedirectUrl()); status != 200 {
+			t.Fatalf("paying: %d", status)
+		}
+	}
+	s.refund()
+	r := s.onlyRefund(o, refunded)
+	if r.GetPaymentId() != second.GetPayment().GetPaymentId() || r.GetReason() != string(order.AlreadyPaid) {
+		t.Errorf("refunded is %v", r)
+	}
+	if state := s.order(o).GetState(); state != orderv1.OrderState_ORDER_STATE_PAID {
+		t.Errorf("the order is %s", state)
+	}
+	if n := s.count("sandbox_transactions", "state = 'REFUNDED' AND payment_id = $1", second.GetPayment().GetPaymentId()); n != 1 {
+		t.Error("the sandbox has not paid the second back")
+	}
+}
+
+func TestALatePayment(t *testing.T) {
+	for name, taken := range map[string]bool{"with stock": false, "without stock": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			s.sell(2)
+			o := s.place("ann", 2)
+			c := s.charge(o)
+			// Closing does not reach the provider, so that the buyer can still pay.
+			s.cancel(o)
+			if taken {
+				s.place("bob", 1)
+			}
+			if status := s.pay(c.GetRedirectUrl()); status != 200 {
+				t.Fatalf("paying: %d", status)
+			}
+			s.refund()
+			state := s.order(o).GetState()
+			if !taken {
+				if n := len(s.refundsOf(o)); n != 0 || state != orderv1.OrderState_ORDER_STATE_PAID {
+					t.Errorf("%d refunds, the order is %s", n, state)
+				}
+				return
+			}
+			s.onlyRefund(o, refunded)
+			if state != orderv1.OrderState_ORDER_STATE_CANCELLED {
+				t.Errorf("the order is %s", state)
+			}
+		})
+	}
+}
+
+// Refunds are asked for outside of any order's lock here, which no code of orderd does: the table alone has to keep their sum.
+func TestRefundsNeverExceedThePayment(t *testing.T) {
+	s := newShop(t)
+	s.sell(1000)
+	refunder := payment.NewRefunds(rand.Reader)
+	rapid.Check(t, func(t *rapid.T) {
+		s.tb = t
+		o, p := s.bought("ann", 4)
+		total := int64(4 * unitPrice)
+		amounts := rapid.SliceOfN(rapid.Int64Range(1, total), 10, 10).Draw(t, "amounts")
+		var granted atomic.Int64
+		var exceeded atomic.Int64
+		var wg sync.WaitGroup
+		for i, amount := range amounts {
+			wg.Go(func() {
+				err := s.wish(refunder, o, p, fmt.Sprintf("key%d", i), amount)
+				switch {
+				case err == nil:
+					granted.Add(amount)
+				case errors.Is(err, order.ErrRefundExceeds):
+					exceeded.Add(1)
+				default:
+					t.Errorf("refund of %d: %v", amount, err)
+				}
+			})
+		}
+		wg.Wait()
+		var stored int64
+		s.must(s.pool.QueryRow(context.Background(), "SELECT coalesce(sum(amount), 0)::bigint FROM refunds WHERE payment_id = $1", p.GetPaymentId()).Scan(&stored))
+		if stored != granted.Load() || stored > total {
+			t.Fatalf("%d of %d are refunded, %d were granted", stored, total, granted.Load())
+		}
+		// What was refused was too much for what is left, or for what was left then.
+		if slices.Min(amounts) <= total-stored && exceeded.Load() == 10 {
+			t.Fatal("nothing was granted")
+		}
+		// The same again changes nothing.
+		for i, amount := range amounts {
+			if err := s.wish(refunder, o, p, fmt.Sprintf("key%d", i), amount); err != nil && !errors.Is(err, order.ErrRefundExceeds) {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func (s *shop) wish(refunder *payment.Refunds, o *orderv1.Order, p *paymentv1.Payment, key string, amount int64) error {
+	ctx := context.Background()
+	return database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+		return refunder.InsertRefund(ctx, tx, order.RefundWish{
+			Key: key, OrderID: uuid.MustParse(o.GetOrderId()), PaymentID: uuid.MustParse(p.GetPaymentId()), Amount: amount, Currency: "CNY", Reason: "test", At: s.clock.now(),
+		})
+	})
+}
+
+func TestARefundWithoutAnAnswerIsTheSameWhenItIsAskedForAgain(t *testing.T) {
+	s := newShop(t)
+	s.sell(5)
+	o := s.cancelled("ann", 1)
+	s.faults.set(nil, fail("refund", errLost))
+	s.refund()
+	s.onlyRefund(o, requested)
+	s.faults.set(fail("refund", errLost), nil)
+	s.clock.advance(time.Minute)
+	s.refund()
+	s.faults.set(nil, nil)
+	s.refund()
+	s.onlyRefund(o, requested) // its time has not come
+	s.clock.advance(time.Minute)
+	s.refund()
+	s.onlyRefund(o, refunded)
+	if n := s.count("sandbox_transactions", "state = 'REFUNDED'"); n != 1 {
+		t.Errorf("the sandbox has paid back %d times", n)
+	}
+	if asked := slices.Compact(s.faults.asked); len(asked) != 1 || s.faults.count("refund") != 3 {
+		t.Errorf("asked as %v, %d times", asked, s.faults.count("refund"))
+	}
+}
+
+func TestARefundThatTheProviderTakesItsTimeFor(t *testing.T) {
+	s := newShop(t)
+	s.sell(5)
+	o := s.cancelled("ann", 1)
+	s.faults.refunded = func(payment.RefundStatus) payment.RefundStatus {
+		return payment.RefundStatus{State: payment.RefundPending, ProviderRefundID: "theirs"}
+	}
+	s.refund()
+	r := s.onlyRefund(o, pending)
+	for range 3 {
+		s.clock.advance(time.Hour)
+		s.refund()
+		s.onlyRefund(o, pending)
+	}
+	if s.faults.count("refund") != 1 || s.faults.count("query refund") != 3 {
+		t.Errorf("calls: %v", s.faults.calls)
+	}
+	// One that the provider has forgotten is asked for again.
+	s.faults.refunded = nil
+	_, err := s.pool.Exec(context.Background(), "DELETE FROM sandbox_transactions WHERE state = 'REFUNDED'")
+	s.must(err)
+	s.clock.advance(time.Hour)
+	s.refund()
+	s.onlyRefund(o, refunded)
+	if asked := slices.Compact(s.faults.asked); len(asked) != 1 || asked[0].String() != r.GetRefundId() {
+		t.Errorf("asked as %v, want %s", asked, r.GetRefundId())
+	}
+}
+
+func TestANotificationEndsARefund(t *testing.T) {
+	s := newShop(t)
+	s.sell(5)
+	o := s.cancelled("ann", 1)
+	s.faults.refunded = func(payment.RefundStatus) payment.RefundStatus {
+		return payment.RefundStatus{State: payment.RefundPending}
+	}
+	s.refund()
+	r := s.onlyRefund(o, pending)
+	body := func(id string, amount int, currency, status string) string {
+		return fmt.Sprintf(`{"transaction_id":"theirs","payment_id":%q,"refund_id":%q,"merchant":%q,"amount":%d,"currency":%q,"status":%q}`, r.GetPaymentId(), id, merchant, amount, currency, status)
+	}
+	for _, tt := range []struct {
+		body string
+		want int
+	}{
+		{body("00000000-0000-4000-8000-000000000001", unitPrice, "CNY", "SUCCESS"), 404},
+		{body(r.GetRefundId(), unitPrice-1, "CNY", "SUCCESS"), 400},
+		{body(r.GetRefundId(), unitPrice, "JPY", "SUCCESS"), 400},
+		{body(r.GetRefundId(), unitPrice, "CNY", "SUCCESS"), 204},
+		{body(r.GetRefundId(), unitPrice, "CNY", "SUCCESS"), 204},
+		{body(r.GetRefundId(), unitPrice, "CNY", "FAILED"), 204},
+	} {
+		if got := s.send(tt.body); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.body, got, tt.want)
+		}
+	}
+	s.onlyRefund(o, refunded)
+	if n := s.count("outbox", "event = 'refunded'"); n != 1 {
+		t.Errorf("%d events tell of it", n)
+	}
+	kept, err := s.service.ListRefusedNotifications(context.Background(), &paymentv1.ListRefusedNotificationsRequest{PageSize: 1})
+	if err != nil || len(kept.GetNotifications()) != 1 || kept.GetNextPageToken() == "" {
+		t.Fatalf("kept: %v, %v", kept, err)
+	}
+	more, err := s.service.ListRefusedNotifications(context.Background(), &paymentv1.ListRefusedNotificationsRequest{PageToken: kept.GetNextPageToken()})
+	if err != nil || len(more.GetNotifications()) != 1 || more.GetNextPageToken() != "" {
+		t.Fatalf("kept besides: %v, %v", more, err)
+	}
+	reasons := []string{kept.GetNotifications()[0].GetReason(), more.GetNotifications()[0].GetReason()}
+	slices.Sort(reasons)
+	if !slices.Equal(reasons, []string{payment.ReasonAmountWrong, payment.ReasonCurrencyWrong}) {
+		t.Errorf("kept for %v", reasons)
+	}
+}
+
+func TestARefusedRefundIsTriedByScheduleAndThenByStaff(t *testing.T) {
+	for name, final := range map[string]bool{"under the same id": false, "under another id if the provider is done with the first": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			s.sell(5)
+			o := s.cancelled("ann", 1)
+			if final {
+				s.faults.instead = &payment.RefundStatus{State: payment.RefundFailed, Reason: "ACCOUNT_GONE"}
+			}
+			s.faults.set(func(call string) error {
+				if call == "refund" && !final {
+					return &payment.RefusedError{Reason: "NOT_ENOUGH"}
+				}
+				return nil
+			}, nil)
+			const tries = 7
+			for range 2 * tries {
+				s.refund()
+				s.clock.advance(25 * time.Hour)
+			}
+			r := s.onlyRefund(o, failed)
+			if got := s.faults.count("refund"); got != tries {
+				t.Errorf("tried %d times, want %d", got, tries)
+			}
+			wantIDs := 1
+			if final {
+				wantIDs = tries
+			}
+			if ids := slices.Compact(s.faults.asked); len(ids) != wantIDs {
+				t.Errorf("asked as %d ids, want %d", len(ids), wantIDs)
+			}
+			if r.GetFailure() != "" {
+				t.Error("the buyer sees the provider's code")
+			}
+			s.retryByStaff(t, o, r)
+		})
+	}
+}
+
+func (s *shop) retryByStaff(t *testing.T, o *orderv1.Order, r *paymentv1.Refund) {
+	t.Helper()
+	ctx := context.Background()
+	seen, err := s.service.ListRefunds(ctx, &paymentv1.ListRefundsRequest{State: failed})
+	if err != nil || len(seen.GetRefunds()) != 1 || seen.GetRefunds()[0].GetFailure() == "" || seen.GetRefunds()[0].GetFailures() != 7 {
+		t.Fatalf("staff sees %v, %v", seen, err)
+	}
+	s.faults.set(nil, nil)
+	s.faults.instead = nil
+	req := &paymentv1.RetryRefundRequest{RequestId: "again", RefundId: r.GetRefundId()}
+	for range 2 {
+		answer, err := s.service.RetryRefund(ctx, req)
+		if err != nil || answer.GetRefund().GetState() != requested {
+			t.Fatalf("retrying: %v, %v", answer, err)
+		}
+	}
+	s.refund()
+	s.onlyRefund(o, refunded)
+	_, err = s.service.RetryRefund(ctx, &paymentv1.RetryRefundRequest{RequestId: "once more", RefundId: r.GetRefundId()})
+	wantError(t, err, connect.CodeFailedPrecondition, "REFUND_STATE_CONFLICT")
+	_, err = s.service.RetryRefund(ctx, &paymentv1.RetryRefundRequest{RequestId: "ghost", RefundId: uuid.NewString()})
+	wantError(t, err, connect.CodeNotFound, "REFUND_NOT_FOUND")
+}
+
+// A refund from before refunds had a life cycle is one row that says what is due.
+func TestARefundOfAnOlderPodIsCarriedOut(t *testing.T) {
+	s := newShop(t)
+	s.sell(5)
+	o, p := s.bought("ann", 1)
+	_, err := s.pool.Exec(context.Background(), `INSERT INTO refunds (refund_id, provider, transaction_id, payment_id, order_id, state, reason, amount, currency, created_at)
+		SELECT gen_random_uuid(), provider, transaction_id, payment_id, order_id, 'REQUESTED', 'ORDER_ALREADY_PAID', amount, currency, created_at FROM payments WHERE payment_id = $1`, p.GetPaymentId())
+	s.must(err)
+	if err := s.wish(payment.NewRefunds(rand.Reader), o, p, "more", 1); !errors.Is(err, order.ErrRefundExceeds) {
+		t.Errorf("more than was paid: %v", err)
+	}
+	s.refund()
+	s.onlyRefund(o, refunded)
+}
+
+func TestRefundsOfAStateArePaged(t *testing.T) {
+	s := newShop(t)
+	s.sell(20)
+	var want []string
+	for i := range 5 {
+		o := s.cancelled(fmt.Sprintf("b%d", i), 1)
+		want = append(want, s.refundsOf(o)[0].GetRefundId())
+	}
+	var got []string
+	req := &paymentv1.ListRefundsRequest{State: requested, PageSize: 2}
+	for {
+		page, err := s.service.ListRefunds(context.Background(), req)
+		s.must(err)
+		for _, r := range page.GetRefunds() {
+			got = append(got, r.GetRefundId())
+		}
+		if req.PageToken = page.GetNextPageToken(); req.GetPageToken() == "" {
+			break
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("listed %v, want %v", got, want)
+	}
+	_, err := s.service.ListRefunds(context.Background(), &paymentv1.ListRefundsRequest{State: requested, PageToken: "nonsense"})
+	wantError(t, err, connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN")
+}

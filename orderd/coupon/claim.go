@@ -81,7 +81,8 @@ func (s *Store) claimOnce(ctx context.Context, tx pgx.Tx, read readFunc, request
 	if err := request.Claim(&b, now, answer); err != nil {
 		return err
 	}
-	if err := issue(ctx, tx, &b, t, begun); err != nil {
+	id := begun.coupon.ID
+	if err := issue(ctx, tx, &b, t, begun, id[len(id)-1]); err != nil {
 		return err
 	}
 	if t.envelope() == nil {
@@ -143,14 +144,13 @@ func (s *Store) begin(t *template, buyerID string, now time.Time, event Event, a
 	return c.step(event, now, actor, reason, uuid.Nil)
 }
 
-// issue writes a new coupon: it counts it for the buyer, takes it from the budget and begins its history, after what the batch holds
+// issue writes a new coupon: it counts it for the buyer, takes it from the budget's wanted bucket and begins its history, after what the batch holds
 // already. The error is errLimit, budget.ErrExhausted or budget.ErrChanged, after which the transaction, or its savepoint, has to be rolled back.
 //
 // The budget comes last, because many buyers want it at once. Only a red envelope's part has to be taken before its coupon is written.
-func issue(ctx context.Context, tx pgx.Tx, b *pgx.Batch, t *template, begun change) error {
+func issue(ctx context.Context, tx pgx.Tx, b *pgx.Batch, t *template, begun change, wanted uint8) error {
 	c := begun.coupon
 	queueCount(b, t, c.BuyerID)
-	wanted := c.ID[len(c.ID)-1]
 	if e := t.envelope(); e != nil {
 		if err := send(ctx, tx, b); err != nil {
 			return err

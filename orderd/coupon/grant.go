@@ -19,6 +19,8 @@ type GrantWish struct {
 	BuyerID  string
 	// Quantity of coupons: all of them or none.
 	Quantity int64
+	// Bucket of the template's budget to take from, if that has enough left: the same one for all that one transaction grants.
+	Bucket uint8
 	// Actor and Reason go to the coupons' history.
 	Actor, Reason string
 }
@@ -78,7 +80,7 @@ func (s *Store) grantOnce(ctx context.Context, tx pgx.Tx, read readFunc, w Grant
 			if err != nil {
 				return err
 			}
-			if err := issue(ctx, savepoint, &pgx.Batch{}, t, begun); err != nil {
+			if err := issue(ctx, savepoint, &pgx.Batch{}, t, begun, w.Bucket); err != nil {
 				return err
 			}
 			ids = append(ids, begun.coupon.ID)

@@ -87,9 +87,16 @@ func (s *shop) order(buyer string) *orderv1.Order {
 }
 
 func (s *shop) handle(o *orderv1.Order, m proto.Message) error {
-	e := consume.Event{ID: o.GetOrderId() + ".2", OrderID: uuid.MustParse(o.GetOrderId()), Message: m}
+	return s.handleAll(event(o, m))
+}
+
+func (s *shop) handleAll(events ...consume.Event) error {
 	ctx := context.Background()
-	return database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error { return s.store.Handle(ctx, tx, e) })
+	return database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error { return s.store.Handle(ctx, tx, events) })
+}
+
+func event(o *orderv1.Order, m proto.Message) consume.Event {
+	return consume.Event{ID: o.GetOrderId() + ".2", Type: string(m.ProtoReflect().Descriptor().FullName()), OrderID: uuid.MustParse(o.GetOrderId()), Message: m}
 }
 
 func (s *shop) paid(t *testing.T, o *orderv1.Order) {

@@ -24,8 +24,7 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 	}
 	loops := []loop{sweeper.Run}
 	wanted := []consume.Options{
-		// A grant locks its campaign's budget, so the events of a batch would hold it for each other.
-		{Name: "reward", Types: reward.Types(), Effect: s.rewards.Handle, Batch: 1},
+		{Name: "reward", Types: reward.Types(), BatchEffect: s.rewards.Handle, Batch: reward.Batch},
 		{Name: "payment", Types: []string{orderCancelled}, Effect: closePayments(s.payments)},
 		{Name: "shipment", Types: shipmentTypes(), Effect: requestShipments(s.shipments)},
 	}

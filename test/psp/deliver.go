@@ -95,7 +95,7 @@ func (s *Server) takeSwapped(provider string) []*notice {
 func (s *Server) Release() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := append(s.held, s.swapped...)
+	all := slices.Concat(s.held, s.swapped)
 	s.held, s.swapped = nil, nil
 	s.send(all)
 	return len(all)

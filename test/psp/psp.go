@@ -116,15 +116,14 @@ type payment struct {
 
 // refund of a payment.
 type refund struct {
-	payment        *payment
-	number, id     string
-	amount         int64
-	state          state
-	reason         string
-	notifyURL      string
-	at             time.Time
-	metadata       map[string]string
-	idempotencyKey string
+	payment    *payment
+	number, id string
+	amount     int64
+	state      state
+	reason     string
+	notifyURL  string
+	at         time.Time
+	metadata   map[string]string
 }
 
 func (p *payment) refunded() int64 {

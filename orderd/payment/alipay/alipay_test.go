@@ -216,6 +216,24 @@ func FuzzNotification(f *testing.F) {
 	})
 }
 
+// FuzzForm gives the reader forms without the price of a signature.
+func FuzzForm(f *testing.F) {
+	f.Add(form(f, nil).Encode())
+	f.Add(form(f, map[string]string{"refund_fee": "1.00"}).Encode())
+	f.Add("out_trade_no=" + number.Of(paymentID) + "&total_amount=1&trade_no=1")
+	p := testProvider()
+	f.Fuzz(func(t *testing.T, raw string) {
+		values, err := url.ParseQuery(raw)
+		if err != nil {
+			return
+		}
+		n, err := p.read(values, []byte(raw))
+		if err == nil && (n.PaymentID == uuid.Nil || n.TransactionID == "" || len(n.TransactionID) > 128 || n.Amount <= 0 || (n.Success && n.Ignore)) {
+			t.Fatalf("half a notification: %+v", n)
+		}
+	})
+}
+
 const billHead = "#支付宝业务明细查询\r\n#账号：[20880000000000010156]\r\n#起始日期：[2026年11月11日 00:00:00]   终止日期：[2026年11月12日 00:00:00]\r\n" +
 	"#-----------------------------------------业务明细列表----------------------------------------\r\n" +
 	"支付宝交易号,商户订单号,业务类型,商品名称,创建时间,完成时间,门店编号,门店名称,操作员,终端号,对方账户,订单金额（元）,商家实收（元）,支付宝红包（元）,集分宝（元）,支付宝优惠（元）," +

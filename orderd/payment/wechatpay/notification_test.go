@@ -118,7 +118,10 @@ func TestParseNotification(t *testing.T) {
 	paidAt := time.Date(2026, 11, 11, 10, 0, 0, 0, china)
 	paid := payment.Notification{Kind: payment.KindPayment, TransactionID: "4200", PaymentID: paymentID, Amount: 8801, Currency: "CNY", Success: true, PaidAt: paidAt}
 	back := payment.Notification{Kind: payment.KindRefund, TransactionID: "5030", PaymentID: paymentID, RefundID: refundID, Amount: 100, Currency: "CNY", Success: true, PaidAt: paidAt}
-	with := func(n payment.Notification, change func(*payment.Notification)) payment.Notification { change(&n); return n }
+	with := func(n payment.Notification, change func(*payment.Notification)) payment.Notification {
+		change(&n)
+		return n
+	}
 	for name, c := range map[string]struct {
 		original, plain string
 		want            payment.Notification
@@ -252,6 +255,22 @@ func FuzzNotification(f *testing.F) {
 			}
 		case !errors.As(err, &refused):
 			t.Fatalf("not refused: %v", err)
+		}
+	})
+}
+
+// FuzzResource gives the readers what was decrypted, without the price of a signature.
+func FuzzResource(f *testing.F) {
+	f.Add([]byte(transactionText()))
+	f.Add([]byte(refundText()))
+	f.Add([]byte(`{"success_time":"","amount":null,"mchid":"1900000001","appid":"wx0123456789"}`))
+	p := testProvider()
+	f.Fuzz(func(t *testing.T, plain []byte) {
+		for kind, read := range map[payment.Kind]func(raw, plain []byte) (payment.Notification, error){payment.KindPayment: p.paymentNotification, payment.KindRefund: p.refundNotification} {
+			n, err := read(nil, plain)
+			if err == nil && (n.Kind != kind || n.PaymentID == uuid.Nil || n.TransactionID == "" || len(n.TransactionID) > 128 || (n.Success && n.Ignore)) {
+				t.Fatalf("half a notification: %+v", n)
+			}
 		}
 	})
 }

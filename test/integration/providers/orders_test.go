@@ -2,12 +2,16 @@ package providers_test
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
 	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/payment"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/test/psp"
 )
@@ -135,6 +139,42 @@ var _ = Describe("An order", func() {
 			s.cancel(ctx, id)
 			s.refundsBecomeAfter(ctx, id, 5*time.Second, "SUCCEEDED")
 			Expect(s.sim.Refunds(c.provider, number)).To(Equal(int64(price)))
+		})
+
+		It("is in the provider's statement, and what is there besides is found: "+c.String(), func(ctx context.Context) {
+			s := newShop(c)
+			id, number := s.charged(ctx)
+			s.pay(number)
+			s.cancel(ctx, id)
+			s.refundsBecome(ctx, id, "SUCCEEDED")
+			kept, number := s.charged(ctx)
+			s.pay(number)
+			Expect(s.state(ctx, kept)).To(Equal(order.Paid))
+			// Somebody else uses the same merchant, and a payment of that is told here.
+			other := payment.Charge{
+				PaymentID: uuid.New(), OrderID: uuid.New(), Amount: 100, Currency: "CNY", CreatedAt: s.clock.now(), ExpiresAt: s.clock.now().Add(time.Hour),
+				Method: c.method, OpenID: "o2", ClientIP: "203.0.113.8", Description: "another's",
+			}
+			_, err := s.direct.Create(ctx, other)
+			Expect(err).NotTo(HaveOccurred())
+			s.pay(s.last())
+
+			day := s.clock.now().In(s.direct.Location()).Format(time.DateOnly)
+			s.clock.advance(48 * time.Hour)
+			_, err = s.payments.RunReconciliation(ctx, &paymentv1.RunReconciliationRequest{RequestId: s.requestID(), Provider: c.provider, Day: day})
+			Expect(err).NotTo(HaveOccurred())
+			Eventually(func(g Gomega) {
+				list, err := s.payments.ListReconciliations(ctx, &paymentv1.ListReconciliationsRequest{Provider: c.provider, PageSize: 100})
+				g.Expect(err).NotTo(HaveOccurred())
+				i := slices.IndexFunc(list.GetReconciliations(), func(r *paymentv1.Reconciliation) bool { return r.GetDay() == day })
+				g.Expect(i).To(BeNumerically(">=", 0))
+				g.Expect(list.GetReconciliations()[i].GetState()).To(Equal(paymentv1.ReconciliationState_RECONCILIATION_STATE_DONE), list.GetReconciliations()[i].GetFailure())
+				g.Expect(list.GetReconciliations()[i].GetRows()).To(Equal(int64(4)))
+			}).WithTimeout(patience).Should(Succeed())
+			found, err := s.payments.ListDifferences(ctx, &paymentv1.ListDifferencesRequest{Provider: c.provider, Day: day, PageSize: 100})
+			Expect(err).NotTo(HaveOccurred())
+			Expect(found.GetDifferences()).To(HaveLen(1), "%v", found.GetDifferences())
+			Expect(found.GetDifferences()[0].GetKind()).To(Equal(paymentv1.DifferenceKind_DIFFERENCE_KIND_MISSING_HERE))
 		})
 
 		if c.provider != psp.Alipay {

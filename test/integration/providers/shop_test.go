@@ -47,6 +47,8 @@ type shop struct {
 	orders   *order.Service
 	store    *order.Store
 	payments *payment.Service
+	// direct is the provider, past the service.
+	direct   payment.Provider
 	requests int
 }
 
@@ -71,6 +73,8 @@ func newShop(c testCase) *shop {
 		Provider: c.provider, Settings: keys.Settings(c.provider, sim.URL, c.certificates), SecretDir: filepath.Join(secrets, c.provider), NotifyURL: server.URL, PublicURL: server.URL,
 	}}, providers.Deps{Pool: s.pool, Clock: s.clock.now, Random: rand.Reader})
 	Expect(err).NotTo(HaveOccurred())
+
+	s.direct = all[0]
 
 	s.store, err = order.NewStore(order.Options{Pool: s.pool, Clock: s.clock.now, Logger: log, Refunder: payment.NewRefunds(rand.Reader)})
 	Expect(err).NotTo(HaveOccurred())
@@ -101,7 +105,7 @@ func (s *shop) stock() {
 	})).To(Succeed())
 }
 
-// work runs the poller and the refunds until the test ends.
+// work runs the poller, the refunds and the reconciliation until the test ends.
 func (s *shop) work(log *slog.Logger) {
 	GinkgoHelper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -110,13 +114,18 @@ func (s *shop) work(log *slog.Logger) {
 	Expect(err).NotTo(HaveOccurred())
 	refunds, err := payment.NewRefundWorker(o)
 	Expect(err).NotTo(HaveOccurred())
-	ended := make(chan error, 2)
-	go func() { ended <- poller.Run(ctx) }()
-	go func() { ended <- refunds.Run(ctx) }()
+	reconciler, err := payment.NewReconciler(o)
+	Expect(err).NotTo(HaveOccurred())
+	loops := []interface{ Run(context.Context) error }{poller, refunds, reconciler}
+	ended := make(chan error, len(loops))
+	for _, l := range loops {
+		go func() { ended <- l.Run(ctx) }()
+	}
 	DeferCleanup(func() {
 		cancel()
-		Expect(<-ended).To(Succeed())
-		Expect(<-ended).To(Succeed())
+		for range loops {
+			Expect(<-ended).To(Succeed())
+		}
 	})
 }
 
@@ -139,12 +148,11 @@ func (s *shop) request(orderID uuid.UUID) *paymentv1.CreatePaymentRequest {
 	}
 }
 
-// create starts a payment and returns its id.
-func (s *shop) create(ctx context.Context, orderID uuid.UUID) uuid.UUID {
+// create starts a payment.
+func (s *shop) create(ctx context.Context, orderID uuid.UUID) {
 	GinkgoHelper()
-	answer, err := s.payments.CreatePayment(ctx, s.request(orderID))
+	_, err := s.payments.CreatePayment(ctx, s.request(orderID))
 	Expect(err).NotTo(HaveOccurred())
-	return uuid.MustParse(answer.GetPayment().GetPaymentId())
 }
 
 // last is the simulator's number of the payment that it heard of last.

@@ -27,9 +27,7 @@ func main() {
 	flag.StringVar(&o.public, "public-url", "", "its base URL in URLs that it hands out; that of the request if empty")
 	flag.StringVar(&o.webhook, "stripe-webhook", "", "where Stripe's events go")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := o.run(ctx); err != nil {
+	if err := o.run(); err != nil {
 		slog.Error("psp ended", "error", err)
 		os.Exit(1)
 	}
@@ -37,7 +35,9 @@ func main() {
 
 type options struct{ listen, keys, secrets, public, webhook string }
 
-func (o options) run(ctx context.Context) error {
+func (o options) run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
 	keys, err := psp.LoadKeys(o.keys)
 	if errors.Is(err, os.ErrNotExist) {
 		if keys, err = psp.GenerateKeys(); err == nil {

@@ -93,20 +93,20 @@ func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = &limitedBody{ReadCloser: resp.Body, left: l.limit}
+	resp.Body = &limitedBody{ReadCloser: resp.Body, left: l.limit + 1}
 	return resp, nil
 }
 
 type limitedBody struct {
 	io.ReadCloser
+	// left is one more than what may still come.
 	left int64
 }
 
 func (b *limitedBody) Read(p []byte) (int, error) {
-	if b.left <= 0 {
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	if b.left -= int64(n); b.left <= 0 {
 		return 0, errTooLarge
 	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
 	return n, err
 }

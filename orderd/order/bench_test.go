@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"log/slog"
 	mathrand "math/rand/v2"
 	"sync"
 	"testing"
@@ -15,8 +14,6 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/orderid"
-	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/stock"
 	"github.com/orderd-dev/orderd/test/testdb"
 )
@@ -61,7 +58,10 @@ func BenchmarkPlaceOrder(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			service := newBenchService(b, order.Options{Pool: pool, Clock: time.Now, Logger: slog.New(slog.DiscardHandler)}, bench.batch)
+			service, err := newService(pool, time.Now, bench.batch)
+			if err != nil {
+				b.Fatal(err)
+			}
 			for b.Loop() {
 				start := time.Now()
 				placeMany(b, service, bench.n, bench.skus)
@@ -69,26 +69,6 @@ func BenchmarkPlaceOrder(b *testing.B) {
 			}
 		})
 	}
-}
-
-func newBenchService(b *testing.B, o order.Options, batch int) *order.Service {
-	b.Helper()
-	store, err := order.NewStore(o)
-	if err != nil {
-		b.Fatal(err)
-	}
-	key := []byte("0123456789abcdef")
-	ids, err := orderid.NewGenerator(key, time.Now, rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
-	tokens, err := quote.NewTokens(key, time.Hour)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return order.NewService(order.ServiceOptions{
-		Store: store, IDs: ids, Tokens: tokens, PaymentTimeout: time.Hour, MaxBatch: batch, Random: mathrand.New(mathrand.NewPCG(1, 2)),
-	})
 }
 
 func placeMany(b *testing.B, service *order.Service, n, skus int) {

@@ -20,7 +20,13 @@ import (
 	"github.com/orderd-dev/orderd/test/testdb"
 )
 
-const journeyTimeout = 30 * time.Minute
+const (
+	journeyTimeout  = 30 * time.Minute
+	shopConnections = 16
+)
+
+// shopKey is the same in every process of a test.
+func shopKey() []byte { return []byte("0123456789abcdef") }
 
 // refunds keeps granted refunds in a table of its own, as payment does.
 type refunds struct{}
@@ -55,7 +61,18 @@ type shop struct {
 
 func newShop(t testing.TB) *shop {
 	t.Helper()
-	s := &shop{pool: testdb.NewPool(t), now: time.UnixMilli(1_800_000_000_000)}
+	return openShop(t, testdb.NewMigrated(t))
+}
+
+// openShop is a shop on a database that has nothing but its tables.
+func openShop(t testing.TB, url string) *shop {
+	t.Helper()
+	pool, err := database.Open(context.Background(), url, shopConnections)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	s := &shop{pool: pool, now: time.UnixMilli(1_800_000_000_000)}
 	clock := func() time.Time { return s.now }
 	if _, err := s.pool.Exec(context.Background(), createRefunds); err != nil {
 		t.Fatal(err)
@@ -63,11 +80,10 @@ func newShop(t testing.TB) *shop {
 	if _, err := s.pool.Exec(context.Background(), createFreight); err != nil {
 		t.Fatal(err)
 	}
-	var err error
 	if s.store, err = order.NewStore(order.Options{Pool: s.pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}}); err != nil {
 		t.Fatal(err)
 	}
-	if s.tokens, err = quote.NewTokens([]byte("0123456789abcdef"), journeyTimeout); err != nil {
+	if s.tokens, err = quote.NewTokens(shopKey(), journeyTimeout); err != nil {
 		t.Fatal(err)
 	}
 	s.service = s.pod(t, 0)
@@ -77,18 +93,29 @@ func newShop(t testing.TB) *shop {
 // pod is one more process that places orders in the shop, so many in a transaction.
 func (s *shop) pod(t testing.TB, batch int) *order.Service {
 	t.Helper()
-	clock := func() time.Time { return s.now }
-	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), clock, rand.Reader)
+	service, err := newService(s.pool, func() time.Time { return s.now }, batch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := order.NewStore(order.Options{Pool: s.pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}})
+	return service
+}
+
+func newService(pool *pgxpool.Pool, clock func() time.Time, batch int) (*order.Service, error) {
+	ids, err := orderid.NewGenerator(shopKey(), clock, rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
+	}
+	tokens, err := quote.NewTokens(shopKey(), journeyTimeout)
+	if err != nil {
+		return nil, err
+	}
+	store, err := order.NewStore(order.Options{Pool: pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}})
+	if err != nil {
+		return nil, err
 	}
 	return order.NewService(order.ServiceOptions{
-		Store: store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, MaxBatch: batch, Random: mathrand.New(mathrand.NewPCG(1, 2)),
-	})
+		Store: store, IDs: ids, Tokens: tokens, PaymentTimeout: journeyTimeout, MaxBatch: batch, Random: mathrand.New(mathrand.NewPCG(1, 2)),
+	}), nil
 }
 
 func (s *shop) tx(fn func(context.Context, pgx.Tx) error) error {

@@ -35,37 +35,23 @@ type grant struct {
 }
 
 // takeAll takes one from its campaign's budget for each grant, in the order of the campaigns' names. If one of them has changed since it was
-// read, the error is budget.ErrChanged, and nothing was taken.
+// read, the error is budget.ErrChanged, and nothing was taken; nor is any row of a budget still locked, which whoever changes a
+// campaign may be waiting for.
 func takeAll(ctx context.Context, tx pgx.Tx, grants []*grant) error {
-	for i, g := range grants {
-		unit, err := budget.Take(ctx, tx, g.campaign.owner(), g.campaign.revision, bucket(grants))
-		switch {
-		case err == nil:
-			g.unit = unit
-		case errors.Is(err, budget.ErrExhausted):
-			g.outcome = outcomeBudgetExhausted
-		case errors.Is(err, budget.ErrChanged):
-			if undone := putBack(ctx, tx, grants[:i]); undone != nil {
-				return undone
+	return pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
+		for _, g := range grants {
+			unit, err := budget.Take(ctx, savepoint, g.campaign.owner(), g.campaign.revision, bucket(grants))
+			switch {
+			case err == nil:
+				g.unit = unit
+			case errors.Is(err, budget.ErrExhausted):
+				g.outcome = outcomeBudgetExhausted
+			default:
+				return err
 			}
-			return err
-		default:
-			return err
 		}
-	}
-	return nil
-}
-
-func putBack(ctx context.Context, tx pgx.Tx, grants []*grant) error {
-	for _, g := range grants {
-		if g.outcome == outcomeBudgetExhausted {
-			continue
-		}
-		if err := budget.PutBack(ctx, tx, g.campaign.owner(), g.unit); err != nil {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // giveAll grants the coupons, in the order of their templates' names.

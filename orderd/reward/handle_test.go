@@ -36,7 +36,7 @@ type shop struct {
 	now     time.Time
 }
 
-func newShop(t *testing.T) *shop {
+func newShop(t testing.TB) *shop {
 	t.Helper()
 	s := &shop{pool: testdb.NewPool(t), now: time.UnixMilli(1_800_000_000_000).UTC()}
 	clock := func() time.Time { return s.now }
@@ -48,7 +48,7 @@ func newShop(t *testing.T) *shop {
 }
 
 // template makes coupons that are only granted, so many of them.
-func (s *shop) template(t *testing.T, name string, coupons, limit int64) {
+func (s *shop) template(t testing.TB, name string, coupons, limit int64) {
 	t.Helper()
 	s.put(t, &couponv1.CouponTemplate{
 		Name: name, Title: name, Currency: "CNY", Benefit: &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: 100}},
@@ -56,7 +56,7 @@ func (s *shop) template(t *testing.T, name string, coupons, limit int64) {
 	})
 }
 
-func (s *shop) put(t *testing.T, template *couponv1.CouponTemplate) {
+func (s *shop) put(t testing.TB, template *couponv1.CouponTemplate) {
 	t.Helper()
 	if _, err := s.coupons.UpsertCouponTemplate(context.Background(), &couponv1.UpsertCouponTemplateRequest{RequestId: uuid.NewString(), Template: template}); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func (s *shop) put(t *testing.T, template *couponv1.CouponTemplate) {
 }
 
 // campaign grants a coupon of the template for every order that is paid within an hour of now, to so many.
-func (s *shop) campaign(t *testing.T, name, template string, budget int64, change func(*rewardv1.Campaign)) {
+func (s *shop) campaign(t testing.TB, name, template string, budget int64, change func(*rewardv1.Campaign)) {
 	t.Helper()
 	c := &rewardv1.Campaign{
 		Name: name, Title: name, From: timestamppb.New(s.now.Add(-time.Hour)), Until: timestamppb.New(s.now.Add(time.Hour)),
@@ -223,13 +223,20 @@ func TestBudgetsHoldForManyOrders(t *testing.T) {
 	s.campaign(t, "envelopes", "lucky", 1000, nil)
 	s.campaign(t, "first-come", "thanks", budget, nil)
 	var all sync.WaitGroup
-	for i := range orders {
-		o := s.order(fmt.Sprintf("buyer%d", i%30))
-		all.Go(func() {
-			if err := s.handle(o, &orderv1.OrderPaid{Order: o}); err != nil {
-				t.Error(err)
-			}
-		})
+	for i := range orders / 10 {
+		var events []consume.Event
+		for k := range 10 {
+			o := s.order(fmt.Sprintf("buyer%d", (10*i+k)%30))
+			events = append(events, event(o, &orderv1.OrderPaid{Order: o}))
+		}
+		// Each of them twice, as after a consumer's death.
+		for range 2 {
+			all.Go(func() {
+				if err := s.handleAll(events...); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 	all.Wait()
 	if c, k := s.spent(t, "envelopes", "lucky"); c != parts || k != parts {
@@ -380,6 +387,22 @@ func TestWhatComesBackWithTheOrder(t *testing.T) {
 			t.Errorf("ann has %d coupons", n)
 		}
 	})
+	t.Run("the payment and the end are handled together", func(t *testing.T) {
+		s := newShop(t)
+		s.template(t, "thanks", 100, 100)
+		s.campaign(t, "taken", "thanks", 100, func(c *rewardv1.Campaign) { c.TakenBack = true })
+		o, other := s.order("ann"), s.order("bob")
+		if err := s.handleAll(event(o, &orderv1.OrderPaid{Order: o}), event(o, &orderv1.OrderPaid{Order: o}), event(other, &orderv1.OrderPaid{Order: other}),
+			event(o, refundedInFull(proto.CloneOf(o)))); err != nil {
+			t.Fatal(err)
+		}
+		if a, r := s.has(t, available), s.has(t, revoked); a != 0 || r != 1 {
+			t.Errorf("ann has %d coupons, %d were taken back", a, r)
+		}
+		if diff := cmp.Diff(map[string]string{"taken": "GRANTED"}, s.outcomes(t, other)); diff != "" {
+			t.Errorf("bob's (-want +got):\n%s", diff)
+		}
+	})
 	t.Run("an unpaid order that expires", func(t *testing.T) {
 		s := newShop(t)
 		s.template(t, "thanks", 100, 100)
@@ -474,4 +497,29 @@ func TestCampaignsAreListedByName(t *testing.T) {
 	if got := rpcerr.Reason(err); got != "INVALID_PAGE_TOKEN" {
 		t.Errorf("a made-up token of grants: %v", err)
 	}
+}
+
+// BenchmarkHandle grants a coupon for every order, in transactions of Batch events, in two workers.
+func BenchmarkHandle(b *testing.B) {
+	s := newShop(b)
+	s.template(b, "thanks", 1_000_000_000, 1000)
+	s.campaign(b, "all", "thanks", 1_000_000_000, nil)
+	b.SetParallelism(1)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for more := true; more; {
+			var events []consume.Event
+			for range reward.Batch {
+				if more = pb.Next(); !more {
+					break
+				}
+				o := s.order(uuid.NewString())
+				events = append(events, event(o, &orderv1.OrderPaid{Order: o}))
+			}
+			if err := s.handleAll(events...); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "orders/s")
 }

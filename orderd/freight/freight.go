@@ -123,9 +123,9 @@ func (t *Template) units(load Load) int64 {
 }
 
 // sameRegion does not let a region's rule be missed for the way a buyer writes it.
-func sameRegion(a, b string) bool { return regionKey(a) == regionKey(b) }
-
-func regionKey(region string) string { return strings.ToLower(strings.TrimSpace(region)) }
+func sameRegion(a, b string) bool {
+	return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b))
+}
 
 // Book is the methods there are, in the order that buyers see them in, with their templates.
 type Book struct{ entries []entry }

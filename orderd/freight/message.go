@@ -3,6 +3,7 @@ package freight
 import (
 	"encoding/base64"
 	"regexp"
+	"slices"
 
 	"connectrpc.com/connect/v2"
 
@@ -19,14 +20,11 @@ var templateName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 // same one to Charge.
 func templateOf(in *freightv1.FreightTemplate) (Template, error) {
 	t := Template{Name: in.GetName(), Currency: in.GetCurrency(), ChargeBy: chargeByOf(in.GetChargeBy())}
-	seen := map[Place]bool{}
 	for _, r := range in.GetRules() {
-		place := Place{Country: r.GetCountry(), Region: regionKey(r.GetRegion())}
-		if seen[place] {
+		if slices.ContainsFunc(t.Rules, func(have Rule) bool { return have.Country == r.GetCountry() && sameRegion(have.Region, r.GetRegion()) }) {
 			return Template{}, rpcerr.New(connect.CodeInvalidArgument, "INVALID_REQUEST", "a region may stand in one rule only",
 				"field", "template.rules", "country", r.GetCountry(), "region", r.GetRegion())
 		}
-		seen[place] = true
 		t.Rules = append(t.Rules, Rule{
 			Country: r.GetCountry(), Region: r.GetRegion(), NotDeliverable: r.GetNotDeliverable(),
 			FirstUnits: r.GetFirstUnits(), FirstCharge: r.GetFirstCharge(),

@@ -20,7 +20,7 @@ import (
 const (
 	// One order in so many is sent to its buyer; of these, one in so many comes back.
 	oneSentIn, oneReturnedIn = 20, 10
-	paidEvent                = "orderd.order.v1.OrderPaid"
+	paidEvent                = "paid"
 )
 
 // among tells whether the order is one in so many.

@@ -72,11 +72,11 @@ func Run(ctx context.Context, o Options) error {
 	return serve(ctx, o.Address, mux, func(ctx context.Context) { parcels.Run(ctx, parcelStep) })
 }
 
-// taken tells how many notifications came, each counted once, by the event's type.
+// taken tells how many notifications came, each counted once, by what happened to the order.
 func taken(w http.ResponseWriter, gateway *pushgateway.Gateway) {
 	byType := map[string]int{}
 	for _, n := range gateway.Taken() {
-		byType[n.Type]++
+		byType[n.Data.Event]++
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(byType) // The client is gone.

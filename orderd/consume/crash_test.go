@@ -99,7 +99,9 @@ func runChild(needle string) int {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		dying.ConnConfig.DialFunc = func(_ context.Context, network, address string) (net.Conn, error) { return dyingDialer{needle}.Dial(network, address) }
+		dying.ConnConfig.DialFunc = func(_ context.Context, network, address string) (net.Conn, error) {
+			return dyingDialer{needle}.Dial(network, address)
+		}
 		if o.Pool, err = pgxpool.NewWithConfig(context.Background(), dying); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1

@@ -42,8 +42,10 @@ type world struct {
 	js          jetstream.JetStream
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
+	// Each test has its own, and mostly waits.
+	t.Parallel()
 	w := &world{t: t, databaseURL: testdb.NewMigrated(t), nats: testnats.Run(t)}
 	w.js = w.nats.JetStream(t)
 	w.pool = openPool(t, w.databaseURL)

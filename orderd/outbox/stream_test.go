@@ -33,7 +33,7 @@ func TestNameOf(t *testing.T) {
 }
 
 func TestAnEventIsQueuedUnderItsOwnNameOnly(t *testing.T) {
-	event := outbox.Event{OrderID: uuid.New(), Version: 2, Name: "payed", Payload: &orderv1.OrderPaid{}, At: time.Now()}
+	event := outbox.Event{OrderID: uuid.New(), Version: 2, Name: "settled", Payload: &orderv1.OrderPaid{}, At: time.Now()}
 	var b pgx.Batch
 	if err := outbox.Queue(&b, []outbox.Event{event}); err == nil {
 		t.Error("no error for a name that no consumer reads")

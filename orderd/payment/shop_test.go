@@ -51,6 +51,12 @@ type tester interface {
 	Fatalf(format string, args ...any)
 }
 
+// lasting is a tester that things can be made for, which it takes away at its end.
+type lasting interface {
+	tester
+	Cleanup(func())
+}
+
 // shop is one process with orders, payments and the sandbox on a database.
 type shop struct {
 	tb      tester
@@ -77,7 +83,7 @@ func newShop(tb testing.TB) *shop {
 	return openShop(tb, testdb.NewPool(tb), noon())
 }
 
-func openShop(tb testing.TB, pool *pgxpool.Pool, at time.Time) *shop {
+func openShop(tb lasting, pool *pgxpool.Pool, at time.Time) *shop {
 	tb.Helper()
 	s := &shop{tb: tb, pool: pool, clock: &clock{}}
 	s.clock.at.Store(at.UnixMilli())
@@ -340,4 +346,9 @@ func (f *faults) status(status payment.RefundStatus, err error) (payment.RefundS
 		return f.refunded(status), nil
 	}
 	return status, err
+}
+
+func (f *faults) Statement(ctx context.Context, day time.Time, each func(payment.StatementRow) error) error {
+	_, err := through(f, "statement", func() (struct{}, error) { return struct{}{}, f.Provider.Statement(ctx, day, each) })
+	return err
 }

@@ -45,3 +45,6 @@ var transitions = lifecycle.Table[State, Event]{
 	Locked:    {Use: Used, Unlock: Available},
 	Used:      {Return: Available},
 }
+
+// Transitions is the life cycle of a coupon, for documents.
+func Transitions() lifecycle.Table[State, Event] { return transitions }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes everything that is generated and checked in: Go and TypeScript code from the protos, deep-copy functions, CRDs
-# and RBAC from the Go types and markers, and from those the chart's templates. Running it again changes
-# nothing.
+# and RBAC from the Go types and markers, and from those the chart's templates; pages of docs/ from the life cycles' tables and
+# the protos' comments. Running it again changes nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 TOOLS=$PWD/bin/tools
@@ -40,6 +40,7 @@ build hack/tools/gen sigs.k8s.io/controller-tools/cmd/controller-gen
 
 hack/tools/gen/typescript.sh
 (cd api && "$TOOLS/buf" generate && "$TOOLS/buf" generate --template buf.gen.ts.yaml)
+"$TOOLS/buf" build api -o - | go run ./hack/tools/docs docs
 "$TOOLS/controller-gen" object crd:maxDescLen=1024 paths=./api/v1alpha1/... output:crd:dir=config/crd
 "$TOOLS/controller-gen" rbac:roleName=orderd-operator paths=./operator/... output:rbac:dir=config/rbac
 

@@ -33,8 +33,10 @@ func (s *Store) claim(ctx context.Context, req *couponv1.ClaimCouponRequest) (*c
 	}
 	answer := &couponv1.ClaimCouponResponse{}
 	attempt := func(read readFunc) error {
-		return idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
-			return s.claimOnce(ctx, tx, read, request, req, answer)
+		return budget.Attempt(func() error {
+			return idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+				return s.claimOnce(ctx, tx, read, request, req, answer)
+			})
 		})
 	}
 	if err = attempt(readTemplate); errors.Is(err, budget.ErrChanged) {
@@ -145,7 +147,7 @@ func (s *Store) begin(t *template, buyerID string, now time.Time, event Event, a
 }
 
 // issue writes a new coupon: it counts it for the buyer, takes it from the budget's wanted bucket and begins its history, after what the batch holds
-// already. The error is errLimit, budget.ErrExhausted or budget.ErrChanged, after which the transaction, or its savepoint, has to be rolled back.
+// already. The error is errLimit or one of budget.Take's, after which the transaction, or its savepoint, has to be rolled back.
 //
 // The budget comes last, because many buyers want it at once. Only a red envelope's part has to be taken before its coupon is written.
 func issue(ctx context.Context, tx pgx.Tx, b *pgx.Batch, t *template, begun change, wanted uint8) error {
@@ -172,8 +174,7 @@ func issue(ctx context.Context, tx pgx.Tx, b *pgx.Batch, t *template, begun chan
 	if err := send(ctx, tx, b); err != nil || taken {
 		return err
 	}
-	_, err := budget.Take(ctx, tx, t.owner(), t.revision, wanted)
-	return err
+	return budget.Explain(ctx, tx, t.owner(), t.revision)
 }
 
 func send(ctx context.Context, tx pgx.Tx, b *pgx.Batch) error {

@@ -50,12 +50,28 @@ func (s *Store) Grant(ctx context.Context, tx pgx.Tx, w GrantWish, at time.Time)
 	if w.Quantity < 1 || w.Quantity > MaxGrantQuantity {
 		return nil, fmt.Errorf("granting %d coupons: want 1 to %d", w.Quantity, MaxGrantQuantity)
 	}
-	ids, err := s.grantOnce(ctx, tx, readTemplate, w, stamp(at))
+	var ids []uuid.UUID
+	attempt := func(read readFunc) error {
+		return budget.Attempt(func() error {
+			var err error
+			ids, err = s.grantOnce(ctx, tx, read, w, stamp(at))
+			return err
+		})
+	}
+	err := attempt(readTemplate)
 	if errors.Is(err, budget.ErrChanged) {
 		// Marketing has changed the template meanwhile; now it waits for us.
-		ids, err = s.grantOnce(ctx, tx, holdTemplate, w, stamp(at))
+		err = attempt(holdTemplate)
 	}
-	return ids, err
+	switch {
+	case errors.Is(err, budget.ErrExhausted):
+		return nil, &NotGrantedError{Why: CouponExhausted}
+	case errors.Is(err, errLimit):
+		return nil, &NotGrantedError{Why: LimitPerBuyer}
+	case err != nil:
+		return nil, err
+	}
+	return ids, nil
 }
 
 // grantOnce works in a savepoint: a refusal undoes what came before it.
@@ -87,15 +103,7 @@ func (s *Store) grantOnce(ctx context.Context, tx pgx.Tx, read readFunc, w Grant
 		}
 		return nil
 	})
-	switch {
-	case errors.Is(err, budget.ErrExhausted):
-		return nil, &NotGrantedError{Why: CouponExhausted}
-	case errors.Is(err, errLimit):
-		return nil, &NotGrantedError{Why: LimitPerBuyer}
-	case err != nil:
-		return nil, err
-	}
-	return ids, nil
+	return ids, err
 }
 
 // RevokeFor takes coupons back that are still available, expired or not, and returns which. Those that an order has locked or used stay.

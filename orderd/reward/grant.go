@@ -34,23 +34,24 @@ type grant struct {
 	unit     budget.Unit
 }
 
-// takeAll takes one from its campaign's budget for each grant, in the order of the campaigns' names. If one of them has changed since it was
+// takeAll takes one from its campaign's budget for each grant, in the order of the campaigns' names; only when a bucket is empty and the next has to do
+// can two of them meet in a deadlock, which is run again. If one of them has changed since it was
 // read, the error is budget.ErrChanged, and nothing was taken; nor is any row of a budget still locked, which whoever changes a
 // campaign may be waiting for.
 func takeAll(ctx context.Context, tx pgx.Tx, grants []*grant) error {
-	return pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
-		for _, g := range grants {
-			unit, err := budget.Take(ctx, savepoint, g.campaign.owner(), g.campaign.revision, bucket(grants))
-			switch {
-			case err == nil:
-				g.unit = unit
-			case errors.Is(err, budget.ErrExhausted):
-				g.outcome = outcomeBudgetExhausted
-			default:
-				return err
+	return budget.Attempt(func() error {
+		return pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
+			for _, g := range grants {
+				unit, err := budget.Take(ctx, savepoint, g.campaign.owner(), g.campaign.revision, bucket(grants))
+				g.outcome, g.unit = "", unit
+				if errors.Is(err, budget.ErrExhausted) {
+					g.outcome = outcomeBudgetExhausted
+				} else if err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 }
 

@@ -20,6 +20,8 @@ var (
 	ErrExhausted = errors.New("the budget is exhausted")
 	// ErrChanged says that the budget is switched off, or that its owner has another revision than the caller has read.
 	ErrChanged = errors.New("the budget's owner has changed")
+	// ErrMissed says that others have emptied a bucket meanwhile; there is something left in another.
+	ErrMissed = errors.New("a bucket of the budget was emptied meanwhile")
 )
 
 // SpentError says that a budget cannot be lowered as far, because more is spent.
@@ -46,27 +48,35 @@ const takeSQL = `UPDATE budgets SET remaining = remaining - 1
 	RETURNING first_unit + remaining, bucket`
 
 // Take takes one unit: from the wanted bucket if that has one left, else from another. The row stays locked from here to the commit, so it
-// is best called late. The error is ErrExhausted or ErrChanged, after which nothing was taken.
+// is best called late. The error is ErrExhausted, ErrChanged or ErrMissed: nothing was taken, and yet a row may be locked, so the
+// transaction, or its savepoint, has to be rolled back before the next attempt. Rounds of them are enough.
 func Take(ctx context.Context, tx pgx.Tx, owner string, revision int64, wanted uint8) (Unit, error) {
-	// A round that takes nothing found a bucket whose last unit another transaction took meanwhile; it stays empty.
-	for range Buckets + 1 {
-		var u Unit
-		err := tx.QueryRow(ctx, takeSQL, owner, revision, shift(wanted)).Scan(&u.Number, &u.Bucket)
-		if err == nil {
-			return u, nil
-		}
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return Unit{}, fmt.Errorf("taking from the budget of %s: %w", owner, err)
-		}
-		if err := explain(ctx, tx, owner, revision); err != nil {
-			return Unit{}, err
-		}
+	var u Unit
+	err := tx.QueryRow(ctx, takeSQL, owner, revision, shift(wanted)).Scan(&u.Number, &u.Bucket)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Unit{}, Explain(ctx, tx, owner, revision)
 	}
-	return Unit{}, ErrExhausted
+	if err != nil {
+		return Unit{}, fmt.Errorf("taking from the budget of %s: %w", owner, err)
+	}
+	return u, nil
 }
 
-// QueueTake is Take's first round in a batch, best as its last statement; taken tells, once the batch is done,
-// whether a unit was taken. If not, call Take.
+// Rounds of attempts to take are enough: every ErrMissed is about another bucket, which stays empty.
+const Rounds = Buckets + 1
+
+// Attempt runs an attempt that begins anew each time, for as long as it misses.
+func Attempt(attempt func() error) error {
+	for range Rounds {
+		if err := attempt(); !errors.Is(err, ErrMissed) {
+			return err
+		}
+	}
+	return ErrExhausted
+}
+
+// QueueTake is Take in a batch, best as its last statement; taken tells, once the batch is done, whether a unit was taken. If not,
+// Explain says why.
 func QueueTake(b *pgx.Batch, owner string, revision int64, wanted uint8, taken *bool) {
 	*taken = false
 	b.Queue(takeSQL, owner, revision, shift(wanted)).Query(func(rows pgx.Rows) error {
@@ -80,8 +90,8 @@ func QueueTake(b *pgx.Batch, owner string, revision int64, wanted uint8, taken *
 // shift makes the wanted bucket the first in the order of (bucket + shift) % Buckets.
 func shift(wanted uint8) int64 { return Buckets - int64(wanted)%Buckets }
 
-// explain says why nothing was taken; nil if there is something to take.
-func explain(ctx context.Context, tx pgx.Tx, owner string, revision int64) error {
+// Explain says why nothing was taken: ErrExhausted, ErrChanged or ErrMissed.
+func Explain(ctx context.Context, tx pgx.Tx, owner string, revision int64) error {
 	var current, left bool
 	err := tx.QueryRow(ctx, `SELECT COALESCE(bool_and(enabled AND revision = $2), false), COALESCE(bool_or(remaining > 0), false)
 		FROM budgets WHERE owner = $1`, owner, revision).Scan(&current, &left)
@@ -93,7 +103,7 @@ func explain(ctx context.Context, tx pgx.Tx, owner string, revision int64) error
 	case !left:
 		return ErrExhausted
 	}
-	return nil
+	return ErrMissed
 }
 
 // PutBack undoes a Take of the same transaction.

@@ -33,10 +33,12 @@ func set(pool *pgxpool.Pool, owner string, revision, capacity int64, enabled boo
 
 func take(pool *pgxpool.Pool, owner string, revision int64, wanted uint8) (budget.Unit, error) {
 	var u budget.Unit
-	err := tx(pool, func(ctx context.Context, tx pgx.Tx) error {
-		var err error
-		u, err = budget.Take(ctx, tx, owner, revision, wanted)
-		return err
+	err := budget.Attempt(func() error {
+		return tx(pool, func(ctx context.Context, tx pgx.Tx) error {
+			var err error
+			u, err = budget.Take(ctx, tx, owner, revision, wanted)
+			return err
+		})
 	})
 	return u, err
 }

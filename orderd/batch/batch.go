@@ -85,6 +85,13 @@ func (b *Batcher[T, R]) Do(ctx context.Context, item T) (R, error) {
 	}
 }
 
+// Waiting is how many calls wait for a batch.
+func (b *Batcher[T, R]) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.waiting)
+}
+
 // drain takes batches until nothing waits, then ends.
 func (b *Batcher[T, R]) drain(ctx context.Context) {
 	for {

@@ -29,7 +29,7 @@
 // GET is answered 200 {"events": [event, …]}, at most 200, in any order; 404 if the shipment is not known.
 //
 // DELETE is answered 204 if the parcel will not be collected, or was never known; 409 if it has been collected. It may
-// be sent again.
+// be sent again. A PUT that arrives after it, because it was under way for longer, is to be refused with 422.
 //
 // POST has the body {"shipment_id": "…", "events": [event, …]}, 1 to 100 events, and is answered 204 once they are
 // stored; 400 malformed, 401 not signed well, 404 no such shipment with this carrier, 413 too large: do not send it again; 503: send it

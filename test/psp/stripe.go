@@ -158,7 +158,19 @@ func (s *Server) stripeRetrieve(r *http.Request, _ url.Values) (int, map[string]
 	if p == nil {
 		return http.StatusNotFound, stripeProblem("invalid_request_error", "resource_missing", "No such payment_intent")
 	}
-	return http.StatusOK, s.stripeIntent(p, lie{})
+	out := s.stripeIntent(p, lie{})
+	if p.state == succeeded && r.URL.Query().Get("expand[0]") == "latest_charge" {
+		out["latest_charge"] = stripeCharge(p)
+	}
+	return http.StatusOK, out
+}
+
+// stripeCharge is the Charge of a PaymentIntent that was paid.
+func stripeCharge(p *payment) map[string]any {
+	return map[string]any{
+		"id": p.transaction, "object": "charge", "amount": p.amount, "amount_captured": p.amount, "amount_refunded": p.refunded(), "currency": p.currency, "status": "succeeded",
+		"paid": true, "captured": true, "payment_intent": p.number, "metadata": p.metadata, "created": p.paidAt.Unix(),
+	}
 }
 
 var searched = regexp.MustCompile(`^metadata\[['"](\w+)['"]\]:\s*['"]([^'"]*)['"]$`)
@@ -285,10 +297,7 @@ func (s *Server) stripeCharges(r *http.Request, _ url.Values) (int, map[string]a
 		if p.provider != Stripe || p.state != succeeded {
 			continue
 		}
-		all = append(all, map[string]any{
-			"id": p.transaction, "object": "charge", "amount": p.amount, "amount_captured": p.amount, "amount_refunded": p.refunded(), "currency": p.currency, "status": "succeeded", "paid": true,
-			"captured": true, "payment_intent": p.number, "metadata": p.metadata, "created": p.paidAt.Unix(),
-		})
+		all = append(all, stripeCharge(p))
 	}
 	return http.StatusOK, list(r, "/v1/charges", all)
 }

@@ -179,6 +179,9 @@ func (p *Provider) Refund(ctx context.Context, r payment.RefundOrder) (payment.R
 	if err := p.call(ctx, "alipay.trade.refund", biz, &out, nil); err != nil {
 		return payment.RefundStatus{}, outcome("refunding", err)
 	}
+	if out.Number != number.Of(r.PaymentID) {
+		return payment.RefundStatus{}, errors.New("alipay: refunding: the answer is about another")
+	}
 	if out.FundChange == "Y" {
 		return payment.RefundStatus{State: payment.RefundSucceeded, ProviderRefundID: biz.Request}, nil
 	}

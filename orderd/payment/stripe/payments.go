@@ -60,7 +60,7 @@ func (p *Provider) Create(ctx context.Context, c payment.Charge) (payment.Sessio
 // the same, or makes one that nobody can pay, since its secret goes nowhere.
 func (p *Provider) find(ctx context.Context, c payment.Charge) (*stripe.PaymentIntent, error) {
 	if c.Reference != "" {
-		return p.client.V1PaymentIntents.Retrieve(ctx, c.Reference, nil)
+		return p.retrieve(ctx, c.Reference)
 	}
 	params := &stripe.PaymentIntentSearchParams{SearchParams: stripe.SearchParams{Query: fmt.Sprintf("metadata['%s']:'%s'", metadataPayment, c.PaymentID), Limit: stripe.Int64(1)}}
 	for pi, err := range p.client.V1PaymentIntents.Search(ctx, params) {
@@ -68,7 +68,7 @@ func (p *Provider) find(ctx context.Context, c payment.Charge) (*stripe.PaymentI
 			return nil, err
 		}
 		// The index is behind: what it found is asked for by itself.
-		return p.client.V1PaymentIntents.Retrieve(ctx, pi.ID, nil)
+		return p.retrieve(ctx, pi.ID)
 	}
 	if p.now().Sub(c.CreatedAt) > repeatable {
 		return nil, nil
@@ -77,7 +77,12 @@ func (p *Provider) find(ctx context.Context, c payment.Charge) (*stripe.PaymentI
 	if err != nil {
 		return nil, err
 	}
-	return p.client.V1PaymentIntents.Retrieve(ctx, pi.ID, nil)
+	return p.retrieve(ctx, pi.ID)
+}
+
+// retrieve reads a PaymentIntent with the charge that paid it.
+func (p *Provider) retrieve(ctx context.Context, id string) (*stripe.PaymentIntent, error) {
+	return p.client.V1PaymentIntents.Retrieve(ctx, id, &stripe.PaymentIntentRetrieveParams{Expand: []*string{stripe.String("latest_charge")}})
 }
 
 // Query asks for the payment.
@@ -115,13 +120,13 @@ func (p *Provider) Close(ctx context.Context, c payment.Charge) error {
 		return fmt.Errorf("stripe: canceling a PaymentIntent: %w", payment.ErrPaid)
 	}
 	params := &stripe.PaymentIntentCancelParams{CancellationReason: stripe.String(string(stripe.PaymentIntentCancellationReasonAbandoned))}
-	params.SetIdempotencyKey("close-" + c.PaymentID.String())
+	// Without a key of our own: Stripe would repeat a refusal for a day, and a second cancellation does no harm.
 	_, err = p.client.V1PaymentIntents.Cancel(ctx, pi.ID, params)
 	if !is(err, stripe.ErrorCodePaymentIntentUnexpectedState) {
 		return outcome("canceling a PaymentIntent", err)
 	}
 	// It was paid or canceled since, or is being paid.
-	if pi, err = p.client.V1PaymentIntents.Retrieve(ctx, pi.ID, nil); err != nil {
+	if pi, err = p.retrieve(ctx, pi.ID); err != nil {
 		return outcome("querying a PaymentIntent", err)
 	}
 	switch pi.Status {

@@ -55,6 +55,8 @@ type certificates struct {
 	bySerial map[string]certificate
 }
 
+var errNotLoaded = errors.New("wechatpay: the platform certificates could not be downloaded yet")
+
 // verify checks a signature over the body.
 func (k *keyring) verify(ctx context.Context, m mark, body []byte) error {
 	key, err := k.find(ctx, m.serial)
@@ -82,6 +84,10 @@ func (k *keyring) find(ctx context.Context, serial string) (*rsa.PublicKey, erro
 			return nil, err
 		}
 		found, _ = k.lookup(serial, now)
+	}
+	if k.loaded.Load() == nil {
+		// It may be WeChat Pay's all the same.
+		return nil, errNotLoaded
 	}
 	if found.key == nil || now.Before(found.before) || !now.Before(found.expiry) {
 		return nil, errKey

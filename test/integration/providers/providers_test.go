@@ -81,9 +81,7 @@ var _ = Describe("A payment's life at its provider", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(status.State).To(Equal(payment.StatusSucceeded))
 			Expect([]any{status.TransactionID, status.Amount, status.Currency}).To(Equal([]any{n.TransactionID, charge.Amount, charge.Currency}))
-			if c.provider != psp.Stripe {
-				Expect(status.PaidAt).To(BeTemporally("==", w.clock.now()))
-			}
+			Expect(status.PaidAt).To(BeTemporally("==", w.clock.now()))
 			Expect(w.provider.Close(ctx, charge)).To(MatchError(payment.ErrPaid))
 
 			first, second := refundOf(charge, n.TransactionID, 3300), refundOf(charge, n.TransactionID, 5501)

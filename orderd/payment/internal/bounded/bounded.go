@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -32,7 +33,8 @@ type Response struct {
 	Body   []byte
 }
 
-// NewClient connects within a time-out, as Do bounds the rest, and follows no redirect: a signed request is for one host only.
+// NewClient connects within a time-out, as Do bounds the rest, and follows no redirect: a signed request is for one host
+// only. It heeds HTTPS_PROXY, which clusters need that let nothing else out.
 func NewClient() *http.Client {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: idleLimit,
@@ -49,7 +51,12 @@ func Do(client *http.Client, req *http.Request, timeout time.Duration, limit int
 	defer cancel()
 	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
-		return Response{}, fmt.Errorf("calling: %w", err)
+		// The URL of a bill opens it: only the host is told.
+		var told *url.Error
+		if errors.As(err, &told) {
+			err = told.Err
+		}
+		return Response{}, fmt.Errorf("calling %s: %w", req.URL.Host, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := ReadAll(resp.Body, limit)

@@ -38,7 +38,11 @@ type shop struct {
 
 func newShop(t testing.TB) *shop {
 	t.Helper()
-	s := &shop{pool: testdb.NewPool(t), now: time.UnixMilli(1_800_000_000_000).UTC()}
+	return newShopOn(testdb.NewPool(t))
+}
+
+func newShopOn(pool *pgxpool.Pool) *shop {
+	s := &shop{pool: pool, now: time.UnixMilli(1_800_000_000_000).UTC()}
 	clock := func() time.Time { return s.now }
 	coupons := coupon.NewStore(s.pool, clock, rand.Reader)
 	s.coupons = coupon.NewService(coupons)

@@ -46,11 +46,17 @@ type world struct {
 
 func newWorld(ctx context.Context) *world {
 	GinkgoHelper()
-	w := &world{}
-	var err error
-	w.pool, err = database.Open(ctx, testdb.NewMigrated(GinkgoTB()), connections)
+	pool, err := database.Open(ctx, testdb.NewMigrated(GinkgoTB()), connections)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(w.pool.Close)
+	DeferCleanup(pool.Close)
+	return worldOn(ctx, pool)
+}
+
+// worldOn is another shop on the same database.
+func worldOn(ctx context.Context, pool *pgxpool.Pool) *world {
+	GinkgoHelper()
+	w := &world{pool: pool}
+	var err error
 	w.shop, err = testorder.New(ctx, w.pool)
 	Expect(err).NotTo(HaveOccurred())
 	// Nobody calls it here: no worker runs.

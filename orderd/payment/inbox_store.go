@@ -45,24 +45,35 @@ func insertNotifications(ctx context.Context, tx pgx.Tx, provider string, told [
 	return fresh, nil
 }
 
-// keepRefused stores a notification that was signed as it should be and is not believed, for staff to see. What is not signed is never
-// stored: anybody may send it.
+// reasonTakenBack says that a refund had succeeded and then failed after all.
+const reasonTakenBack = "REFUND_FAILED_AFTER_SUCCESS"
+
+// keepRefused counts a notification that is not believed, and stores it for staff to see if it was signed as it should be. What is not
+// signed is never stored: anybody may send it.
 func (s *Service) keepRefused(ctx context.Context, provider string, told Notification, err error) {
 	var refused *NotificationError
-	if !errors.As(err, &refused) || !slices.Contains([]string{ReasonMerchantWrong, ReasonAmountWrong, ReasonCurrencyWrong}, refused.Reason) {
+	if !errors.As(err, &refused) {
 		return
 	}
-	hash := sha256.Sum256(told.Raw)
-	var paymentID *uuid.UUID
-	if told.PaymentID != uuid.Nil {
-		paymentID = &told.PaymentID
+	s.metrics.refused.WithLabelValues(provider, refused.Reason).Inc()
+	if !slices.Contains([]string{ReasonMerchantWrong, ReasonAmountWrong, ReasonCurrencyWrong}, refused.Reason) {
+		return
 	}
-	_, err = s.pool.Exec(ctx, `INSERT INTO refused_notifications (provider, hash, reason, transaction_id, payment_id, raw, received_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (provider, hash) DO NOTHING`,
-		provider, hash[:], refused.Reason, told.TransactionID, paymentID, told.Raw, stamp(s.now()))
-	if err != nil {
+	if err := s.keep(ctx, provider, told, refused.Reason); err != nil {
 		s.log.Error("a refused notification was not stored", "provider", provider, "reason", refused.Reason, "error", err)
 	}
+}
+
+// keep stores what a provider has told for staff to see, once.
+func (s *Service) keep(ctx context.Context, provider string, told Notification, reason string) error {
+	hash := sha256.Sum256(told.Raw)
+	_, err := s.pool.Exec(ctx, `INSERT INTO refused_notifications (provider, hash, reason, transaction_id, payment_id, raw, received_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (provider, hash) DO NOTHING`,
+		provider, hash[:], reason, told.TransactionID, present(told.PaymentID), told.Raw, stamp(s.now()))
+	if err != nil {
+		return fmt.Errorf("keeping a notification: %w", err)
+	}
+	return nil
 }
 
 // storeTold keeps a notification of a refund as it came. Its effect does not hang on it: that happens once by the refund's state.

@@ -11,6 +11,7 @@ type metrics struct {
 	changes       *prometheus.CounterVec
 	notifications *prometheus.CounterVec
 	refunds       *prometheus.CounterVec
+	refused       *prometheus.CounterVec
 	polls         *prometheus.CounterVec
 	refundChanges *prometheus.CounterVec
 	differences   *prometheus.CounterVec
@@ -28,6 +29,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		refunds: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderd_payment_refunds_due_total", Help: "Payments whose money is due back, by reason.",
 		}, []string{"reason"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderd_payment_notifications_refused_total", Help: "Notifications, and answers to polls, that were not believed, by provider and reason.",
+		}, []string{"provider", "reason"}),
 		polls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderd_payment_polls_total", Help: "Questions to providers about payments, by provider and result (the provider's state, or failed).",
 		}, []string{"provider", "result"}),
@@ -45,7 +49,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.changes, m.notifications, m.refunds, m.polls, m.refundChanges, m.differences, m.batch} {
+	for _, c := range []prometheus.Collector{m.changes, m.notifications, m.refunds, m.refused, m.polls, m.refundChanges, m.differences, m.batch} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the metrics of payments: %w", err)
 		}

@@ -81,6 +81,12 @@ type booked struct {
 	transactionID string
 }
 
+// moved tells whether a statement may have it. A statement may have a refund from the day it was asked for, which the buyer's bank
+// may take days for.
+func (b *booked) moved() bool {
+	return b.state == Succeeded || (b.state == Pending && b.refundID != uuid.Nil)
+}
+
 // compare is what a row and what we have of it do not agree on; nothing if they do. ours is nil if we have none.
 func compare(row StatementRow, ours *booked) []DifferenceKind {
 	if ours == nil {
@@ -94,7 +100,7 @@ func compare(row StatementRow, ours *booked) []DifferenceKind {
 		out = append(out, AmountDiffers)
 	}
 	switch {
-	case ours.state != Succeeded:
+	case !ours.moved():
 		out = append(out, StateDiffers)
 	case ours.transactionID != "" && ours.transactionID != row.TransactionID:
 		out = append(out, TransactionDiffers)
@@ -261,7 +267,7 @@ func (d *dayReader) flush(ctx context.Context) error {
 			}
 			found.add(d.difference(row, ours, kind, now))
 		}
-		if ours != nil && ours.state == Succeeded {
+		if ours != nil && ours.moved() {
 			found.settled(row.Kind, ours)
 		}
 	}

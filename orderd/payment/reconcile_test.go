@@ -172,6 +172,33 @@ func TestTheStatementStopsARefundThatFailedHere(t *testing.T) {
 	}
 }
 
+// WeChat Pay's bill has a refund on the day it was asked for, whenever the bank has paid it.
+func TestARefundThatTheBankTakesDaysFor(t *testing.T) {
+	s := newShop(t)
+	s.sell(5)
+	o := s.cancelled("ann", 1)
+	s.faults.refunded = func(payment.RefundStatus) payment.RefundStatus {
+		return payment.RefundStatus{State: payment.RefundPending, Reason: "ABNORMAL"}
+	}
+	s.refund()
+	if got := s.reconcile(); len(got) != 0 {
+		t.Errorf("differences: %v", got)
+	}
+	seen, err := s.service.ListRefunds(context.Background(), &paymentv1.ListRefundsRequest{State: pending})
+	if err != nil || len(seen.GetRefunds()) != 1 || seen.GetRefunds()[0].GetFailure() != "ABNORMAL" {
+		t.Errorf("staff sees %v, %v", seen, err)
+	}
+	s.faults.refunded = nil
+	s.clock.advance(48 * time.Hour)
+	s.refund()
+	s.onlyRefund(o, refunded)
+	s.clock.advance(48 * time.Hour)
+	s.must(s.days.Round(context.Background()))
+	if n := s.count("reconciliation_differences", "true"); n != 0 {
+		t.Errorf("%d differences", n)
+	}
+}
+
 func TestAPaymentOfTheNightIsInTheNextStatement(t *testing.T) {
 	s := newShop(t)
 	s.sell(5)

@@ -110,7 +110,8 @@ func updateRefund(ctx context.Context, tx pgx.Tx, r *Refund, c change) error {
 
 // delayRefund sets when the refund is taken up again, unless it has changed meanwhile.
 func (s *Service) delayRefund(ctx context.Context, r *Refund) error {
-	_, err := s.pool.Exec(ctx, "UPDATE refunds SET attempts = $3, next_attempt_at = $4 WHERE refund_id = $1 AND version = $2", r.ID, r.stored, r.Attempts, r.NextAttemptAt)
+	_, err := s.pool.Exec(ctx, "UPDATE refunds SET attempts = $3, next_attempt_at = $4, failure = $5 WHERE refund_id = $1 AND version = $2",
+		r.ID, r.stored, r.Attempts, r.NextAttemptAt, r.Failure)
 	if err != nil {
 		return fmt.Errorf("delaying refund %s: %w", r.ID, err)
 	}

@@ -283,6 +283,10 @@ func TestANotificationEndsARefund(t *testing.T) {
 	if n := s.count("outbox", "event = 'refunded'"); n != 1 {
 		t.Errorf("%d events tell of it", n)
 	}
+	if n := s.count("refused_notifications", "reason = 'REFUND_FAILED_AFTER_SUCCESS'"); n != 1 {
+		t.Error("staff is not told of the money that came back")
+	}
+	s.exec("DELETE FROM refused_notifications WHERE reason = 'REFUND_FAILED_AFTER_SUCCESS'")
 	kept, err := s.service.ListRefusedNotifications(context.Background(), &paymentv1.ListRefusedNotificationsRequest{PageSize: 1})
 	if err != nil || len(kept.GetNotifications()) != 1 || kept.GetNextPageToken() == "" {
 		t.Fatalf("kept: %v, %v", kept, err)
@@ -374,6 +378,28 @@ func TestARefundOfAnOlderPodIsCarriedOut(t *testing.T) {
 	}
 	s.refund()
 	s.onlyRefund(o, refunded)
+}
+
+func TestANotificationOfAFailureCountsOnce(t *testing.T) {
+	s := newShop(t)
+	s.sell(5)
+	o := s.cancelled("ann", 1)
+	s.faults.refunded = func(payment.RefundStatus) payment.RefundStatus { return payment.RefundStatus{State: payment.RefundPending} }
+	s.refund()
+	r := s.onlyRefund(o, pending)
+	for range 3 {
+		body := fmt.Sprintf(`{"transaction_id":"theirs","payment_id":%q,"refund_id":%q,"merchant":%q,"amount":%d,"currency":"CNY","status":"FAILED"}`, r.GetPaymentId(), r.GetRefundId(), merchant, unitPrice)
+		if got := s.send(body); got != 204 {
+			t.Fatalf("answered %d", got)
+		}
+	}
+	s.onlyRefund(o, failed)
+	if n := s.count("refunds", "failures = 1 AND failure_final"); n != 1 {
+		t.Error("the failure was counted more than once")
+	}
+	if n := s.count("refused_notifications", "true"); n != 0 {
+		t.Error("staff is told of a failure as if it had been a success before")
+	}
 }
 
 func TestRefundsOfAStateArePaged(t *testing.T) {

@@ -110,7 +110,7 @@ func (s *Service) carryOut(ctx context.Context, r *Refund) error {
 	case RefundFailed:
 		return s.refundFailed(ctx, r, status.Reason, true)
 	case RefundPending:
-		return s.refundPending(ctx, r, status.ProviderRefundID)
+		return s.refundPending(ctx, r, status)
 	}
 	return fmt.Errorf("the provider answered %q", status.State)
 }
@@ -150,20 +150,22 @@ func (s *Service) refundSucceeded(ctx context.Context, r *Refund, providerID str
 	return s.writeRefund(ctx, r, c)
 }
 
-// refundPending is the first time the provider says so a change, and later a delay.
-func (s *Service) refundPending(ctx context.Context, r *Refund, providerID string) error {
+// refundPending is the first time the provider says so a change, and later a delay. The provider may have a reason, which staff can do
+// something about.
+func (s *Service) refundPending(ctx context.Context, r *Refund, status RefundStatus) error {
 	now := stamp(s.now())
+	r.Failure = status.Reason
 	if r.State == Pending {
 		r.delay(now)
 		return s.delayRefund(ctx, r)
 	}
-	c, err := stepRefund(r, Submit, now, "provider "+r.Provider, "refund "+providerID)
+	c, err := stepRefund(r, Submit, now, "provider "+r.Provider, "refund "+status.ProviderRefundID)
 	if err != nil {
 		return err
 	}
 	r.delay(now)
-	if providerID != "" {
-		r.ProviderRefundID = providerID
+	if status.ProviderRefundID != "" {
+		r.ProviderRefundID = status.ProviderRefundID
 	}
 	return s.writeRefund(ctx, r, c)
 }
@@ -215,6 +217,9 @@ func (s *Service) refundTold(ctx context.Context, provider string, told Notifica
 		err = s.applyRefundTold(ctx, r, told)
 		var refused *lifecycle.Refused
 		switch {
+		case errors.As(err, &refused) && !told.Success && r.State == Succeeded:
+			// A bank may send back days later what the provider had paid. That is for staff: what the buyer gets is not known here.
+			return errors.Join(s.storeTold(ctx, provider, told), s.keep(ctx, provider, told, reasonTakenBack))
 		case errors.As(err, &refused):
 			return s.storeTold(ctx, provider, told)
 		case errors.Is(err, errStale):

@@ -759,7 +759,7 @@ func (x *ListDifferencesResponse) GetNextPageToken() string {
 type RefusedNotification struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Provider string                 `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
-	// MERCHANT_WRONG, AMOUNT_WRONG or CURRENCY_WRONG.
+	// MERCHANT_WRONG, AMOUNT_WRONG or CURRENCY_WRONG; REFUND_FAILED_AFTER_SUCCESS of a refund that the buyer's bank has sent back.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Empty if it was not read so far.
 	TransactionId string `protobuf:"bytes,3,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`

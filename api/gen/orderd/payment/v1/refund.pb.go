@@ -96,7 +96,7 @@ type Refund struct {
 	Reason      string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	CreatedAt   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	SucceededAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=succeeded_at,json=succeededAt,proto3" json:"succeeded_at,omitempty"`
-	// The provider's own code of its last refusal; only for staff.
+	// The provider's own code of its last refusal, or of why a PENDING refund does not go on; only for staff.
 	Failure string `protobuf:"bytes,10,opt,name=failure,proto3" json:"failure,omitempty"`
 	// How often the provider has refused it; only for staff.
 	Failures int64 `protobuf:"varint,11,opt,name=failures,proto3" json:"failures,omitempty"`

@@ -84,7 +84,8 @@ type ReconciliationServiceClient interface {
 	// What a day's statement and we do not agree on.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListDifferences(context.Context, *v1.ListDifferencesRequest) (*v1.ListDifferencesResponse, error)
-	// Notifications that providers have signed and that were not believed (another merchant's, a wrong amount or currency), the latest first.
+	// Notifications that providers have signed and that were not believed (another merchant's, a wrong amount or currency), or that staff
+	// has to act on, the latest first.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListRefusedNotifications(context.Context, *v1.ListRefusedNotificationsRequest) (*v1.ListRefusedNotificationsResponse, error)
 }
@@ -108,7 +109,8 @@ type ReconciliationServiceHandler interface {
 	// What a day's statement and we do not agree on.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListDifferences(context.Context, *v1.ListDifferencesRequest) (*v1.ListDifferencesResponse, error)
-	// Notifications that providers have signed and that were not believed (another merchant's, a wrong amount or currency), the latest first.
+	// Notifications that providers have signed and that were not believed (another merchant's, a wrong amount or currency), or that staff
+	// has to act on, the latest first.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListRefusedNotifications(context.Context, *v1.ListRefusedNotificationsRequest) (*v1.ListRefusedNotificationsResponse, error)
 }

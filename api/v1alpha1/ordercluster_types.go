@@ -353,6 +353,15 @@ type OrdersSpec struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('2160h')",message="completeAfter must be between 1s and 2160h"
 	CompleteAfter *metav1.Duration `json:"completeAfter,omitempty"`
+
+	// returnWindow is how long after its delivery goods of an order can be returned.
+	// +optional
+	// +default="360h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('8760h')",message="returnWindow must be between 1s and 8760h"
+	ReturnWindow *metav1.Duration `json:"returnWindow,omitempty"`
 }
 
 // OrderClusterStatus is what the platform is.

@@ -37,6 +37,7 @@ func Config(c *v1alpha1.OrderCluster) (string, error) {
 	setDuration(&cfg.Orders.PaymentTimeout, c.Spec.Orders.PaymentTimeout)
 	setDuration(&cfg.Orders.QuoteTTL, c.Spec.Orders.QuoteTTL)
 	setDuration(&cfg.Orders.CompleteAfter, c.Spec.Orders.CompleteAfter)
+	setDuration(&cfg.Orders.ReturnWindow, c.Spec.Orders.ReturnWindow)
 	cfg.Orders.IDKeyFile = secretsDir + "/keys/" + OrderIDKey
 	cfg.Flash.PeerURL = fmt.Sprintf("http://%s:%d", serviceHost(c, v1alpha1.PoolFlash), peerPort)
 	cfg.Payments = payments(c)

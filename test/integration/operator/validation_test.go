@@ -134,6 +134,7 @@ var _ = Describe("An OrderCluster that is not valid", func() {
 		Entry("a carrier's name in capitals", func(c *cluster) {
 			c.Spec.Carriers = []v1alpha1.CarrierSpec{{Name: "Swift", URL: "https://swift.example", SecretRef: v1alpha1.SecretKeyReference{Name: "a", Key: "b"}}}
 		}, "spec.carriers[0].name"),
+		Entry("returns for two years", func(c *cluster) { c.Spec.Orders.ReturnWindow = &metav1.Duration{Duration: 17520 * time.Hour} }, "spec.orders.returnWindow"),
 		Entry("a quote for a week", func(c *cluster) { c.Spec.Orders.QuoteTTL = &metav1.Duration{Duration: 168 * time.Hour} }, "spec.orders.quoteTTL"),
 		Entry("a payment time-out of a month", func(c *cluster) { c.Spec.Orders.PaymentTimeout = &metav1.Duration{Duration: 720 * time.Hour} }, "spec.orders.paymentTimeout"),
 		Entry("too long a name", func(c *cluster) { c.Name = strings.Repeat("a", 41) }, "metadata.name", "at most 40"),

@@ -32,6 +32,10 @@ func (c change) published() (outbox.Event, bool) {
 		// The buyer's money, or the return that asked for it, has an event of its own.
 		return e, false
 	}
+	if c.placed != nil {
+		e.Name, e.Payload, e.Encoded = eventPlaced, c.placed, c.encoded
+		return e, true
+	}
 	o := c.order.proto()
 	switch c.event {
 	case Place:

@@ -9,8 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -57,6 +59,19 @@ func TestPageTokens(t *testing.T) {
 			t.Fatalf("token %q was taken as %s", token, got)
 		}
 	})
+}
+
+// A placed order's answer is stored in the bytes of its event.
+func TestAnswersAreEventsInTheirBytes(t *testing.T) {
+	o := &Order{BuyerID: "ann", State: PendingPayment, Version: 1, Currency: "CNY", Total: 5, Lines: []Line{{SKU: "tea", Quantity: 1, UnitPrice: 5}}}
+	raw, err := proto.Marshal(&orderv1.OrderPlaced{Order: o.proto()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := &orderv1.PlaceOrderResponse{}
+	if err := proto.Unmarshal(raw, got); err != nil || !proto.Equal(got.GetOrder(), o.proto()) || len(got.ProtoReflect().GetUnknown()) > 0 {
+		t.Errorf("%v, %v", got, err)
+	}
 }
 
 func TestAcceptedOrdersThatCannotBeWritten(t *testing.T) {

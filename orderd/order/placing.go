@@ -260,17 +260,21 @@ func newCandidate(i int, w wish, q *quote.Quote, now, expires time.Time) (*candi
 	if err != nil {
 		return nil, err
 	}
-	answer := &orderv1.PlaceOrderResponse{Order: o.proto()}
+	c.placed = &orderv1.OrderPlaced{Order: o.proto()}
+	if c.encoded, err = proto.Marshal(c.placed); err != nil {
+		return nil, fmt.Errorf("encoding the event: %w", err)
+	}
+	// The answer has the order where the event has it, so that their bytes are the same.
+	answer, response := &orderv1.PlaceOrderResponse{Order: c.placed.GetOrder()}, c.encoded
 	if o.free() {
 		paid := *o
 		if _, err := step(&paid, Pay, now, actorBuyer, reasonNothingToPay); err != nil {
 			return nil, err
 		}
 		answer.Order = paid.proto()
-	}
-	response, err := proto.Marshal(answer)
-	if err != nil {
-		return nil, fmt.Errorf("storing the answer: %w", err)
+		if response, err = proto.Marshal(answer); err != nil {
+			return nil, fmt.Errorf("storing the answer: %w", err)
+		}
 	}
 	return &candidate{wish: i, request: w.request, order: o, change: c, answer: answer, response: response}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 )
@@ -93,6 +94,9 @@ type change struct {
 	// version of the order after the step.
 	version int64
 	about   about
+	// placed is the event of a placed order, encoded its bytes, where they are there already.
+	placed  *orderv1.OrderPlaced
+	encoded []byte
 }
 
 // about is what the event of a change tells besides the order.

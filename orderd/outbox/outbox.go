@@ -23,6 +23,8 @@ type Event struct {
 	Name string
 	// Payload is the protobuf event; its full name is the event's type.
 	Payload proto.Message
+	// Encoded is the payload as bytes, where they are there already.
+	Encoded []byte
 	At      time.Time
 }
 
@@ -41,9 +43,12 @@ func Queue(b *pgx.Batch, events []Event) error {
 		if want := NameOf(typeName); e.Name != want {
 			return fmt.Errorf("event %s of order %s: %s is published as %s, which consumers go by", e.Name, e.OrderID, typeName, want)
 		}
-		payload, err := proto.Marshal(e.Payload)
-		if err != nil {
-			return fmt.Errorf("event %s of order %s: %w", e.Name, e.OrderID, err)
+		payload := e.Encoded
+		if payload == nil {
+			var err error
+			if payload, err = proto.Marshal(e.Payload); err != nil {
+				return fmt.Errorf("event %s of order %s: %w", e.Name, e.OrderID, err)
+			}
 		}
 		buckets, versions, ids = append(buckets, lease.Bucket(e.OrderID)), append(versions, e.Version), append(ids, e.OrderID)
 		names, types = append(names, e.Name), append(types, typeName)

@@ -29,7 +29,7 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/reward/v1/rewardv1connect"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/serve"
-	carrier "github.com/orderd-dev/orderd/test/carrier"
+	"github.com/orderd-dev/orderd/test/carrier"
 	"github.com/orderd-dev/orderd/test/pushgateway"
 	"github.com/orderd-dev/orderd/test/testauth"
 	"github.com/orderd-dev/orderd/test/testdb"

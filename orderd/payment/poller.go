@@ -76,7 +76,7 @@ func (p *Poller) Run(ctx context.Context) error { return p.loop.Run(ctx) }
 
 func (p *Poller) work(ctx context.Context, bucket int64) (bool, error) {
 	s := p.service
-	due, err := load(ctx, s.pool, "WHERE bucket = $1 AND next_query_at <= $2 ORDER BY next_query_at, payment_id LIMIT $3", bucket, s.now(), pollBatch)
+	due, err := load(ctx, s.pool, "WHERE bucket = $1 AND next_query_at IS NOT NULL AND next_query_at <= $2 ORDER BY next_query_at, payment_id LIMIT $3", bucket, s.now(), pollBatch)
 	if err != nil {
 		return false, err
 	}

@@ -73,7 +73,8 @@ func (d *dayReader) find(ctx context.Context) (*bookings, error) {
 	for _, p := range ours {
 		b.payments[p.ID] = &booked{paymentID: p.ID, state: p.State, amount: p.Amount, currency: p.Currency, transactionID: p.TransactionID}
 	}
-	given, err := loadRefunds(ctx, pool, "WHERE r.provider = $1 AND (r.refund_id = ANY ($2) OR r.asked_as = ANY ($2) OR r.payment_id = ANY ($3))", d.provider, refunds, payments)
+	given, err := loadRefunds(ctx, pool, `WHERE r.provider = $1 AND r.refund_id IN (SELECT refund_id FROM refunds WHERE refund_id = ANY ($2)
+		UNION SELECT refund_id FROM refunds WHERE asked_as = ANY ($2) UNION SELECT refund_id FROM refunds WHERE payment_id = ANY ($3))`, d.provider, refunds, payments)
 	if err != nil {
 		return nil, err
 	}
@@ -150,11 +151,11 @@ type ownRow struct {
 
 const (
 	unstatedPayments = `SELECT payment_id, payment_id, transaction_id, currency, amount, succeeded_at FROM payments
-		WHERE bucket = $1 AND succeeded_at >= $2 AND succeeded_at < $3 AND (succeeded_at, payment_id) > ($4::timestamptz, $5::uuid)
+		WHERE bucket = $1 AND succeeded_at IS NOT NULL AND succeeded_at >= $2 AND succeeded_at < $3 AND (succeeded_at, payment_id) > ($4::timestamptz, $5::uuid)
 			AND provider = $6 AND statement_day IS NULL AND amount > 0
 		ORDER BY succeeded_at, payment_id LIMIT $7`
 	unstatedRefunds = `SELECT refund_id, payment_id, provider_refund_id, currency, amount, succeeded_at FROM refunds
-		WHERE bucket = $1 AND succeeded_at >= $2 AND succeeded_at < $3 AND (succeeded_at, refund_id) > ($4::timestamptz, $5::uuid)
+		WHERE bucket = $1 AND succeeded_at IS NOT NULL AND succeeded_at >= $2 AND succeeded_at < $3 AND (succeeded_at, refund_id) > ($4::timestamptz, $5::uuid)
 			AND provider = $6 AND statement_day IS NULL
 		ORDER BY succeeded_at, refund_id LIMIT $7`
 )

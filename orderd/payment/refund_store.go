@@ -11,8 +11,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/order"
 )
 
-// maxSequence bounds how often a refund meets another one of the same transaction that is committed first.
-const maxSequence = 8
+// maxSequence bounds how often a refund meets another one of the same transaction that is committed first: each time one of them gets through.
+const maxSequence = 64
 
 // A refund from before it had a life cycle is of a whole transaction, which its transaction_id is.
 const selectRefunds = `SELECT r.refund_id, r.payment_id, r.order_id, r.provider, r.transaction_id, r.order_key,
@@ -120,7 +120,8 @@ func (s *Service) delayRefund(ctx context.Context, r *Refund) error {
 
 // refundAsked finds a refund by the id that its provider knows; nil if there is none.
 func refundAsked(ctx context.Context, q querier, provider string, asked uuid.UUID) (*Refund, error) {
-	refunds, err := loadRefunds(ctx, q, "WHERE r.provider = $1 AND (r.refund_id = $2 OR r.asked_as = $2)", provider, asked)
+	refunds, err := loadRefunds(ctx, q, `WHERE r.provider = $1 AND r.refund_id IN (SELECT refund_id FROM refunds WHERE refund_id = $2
+		UNION SELECT refund_id FROM refunds WHERE asked_as = $2)`, provider, asked)
 	if err != nil || len(refunds) == 0 {
 		return nil, err
 	}

@@ -384,7 +384,9 @@ func TestANotificationOfAFailureCountsOnce(t *testing.T) {
 	s := newShop(t)
 	s.sell(5)
 	o := s.cancelled("ann", 1)
-	s.faults.refunded = func(payment.RefundStatus) payment.RefundStatus { return payment.RefundStatus{State: payment.RefundPending} }
+	s.faults.refunded = func(payment.RefundStatus) payment.RefundStatus {
+		return payment.RefundStatus{State: payment.RefundPending}
+	}
 	s.refund()
 	r := s.onlyRefund(o, pending)
 	for range 3 {

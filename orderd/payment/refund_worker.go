@@ -53,8 +53,8 @@ func (w *RefundWorker) Run(ctx context.Context) error { return w.loop.Run(ctx) }
 
 func (w *RefundWorker) work(ctx context.Context, bucket int64) (bool, error) {
 	s := w.service
-	due, err := loadRefunds(ctx, s.pool, "WHERE r.bucket = $1 AND r.next_attempt_at <= $2 AND r.state <> 'SUCCEEDED' ORDER BY r.next_attempt_at, r.refund_id LIMIT $3",
-		bucket, s.now(), refundBatch)
+	due, err := loadRefunds(ctx, s.pool, `WHERE r.bucket = $1 AND r.next_attempt_at IS NOT NULL AND r.next_attempt_at <= $2 AND r.state <> 'SUCCEEDED'
+		ORDER BY r.next_attempt_at, r.refund_id LIMIT $3`, bucket, s.now(), refundBatch)
 	if err != nil {
 		return false, err
 	}

@@ -254,7 +254,7 @@ func (s *Server) alipayRefundCall(p *payment, c alipayContent) map[string]any {
 	case p.refunded()+amount > p.amount:
 		return refused("ACQ.REFUND_AMT_NOT_EQUAL_TOTAL")
 	}
-	f := &refund{payment: p, number: c.Refund, id: s.id("r"), amount: amount, state: succeeded, reason: c.Reason, at: s.now()}
+	f := &refund{payment: p, number: c.Refund, id: s.id("r"), amount: amount, state: succeeded, reason: c.Reason, askedAt: s.now(), at: s.now()}
 	p.refunds = append(p.refunds, f)
 	s.notifyRefund(f)
 	return answer(f, "Y")

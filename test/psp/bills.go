@@ -57,8 +57,9 @@ func (s *Server) weChatPayBillOf(day time.Time) ([]byte, int) {
 			paid += p.amount
 		}
 		for _, r := range p.refunds {
-			if within(r.at, day) {
-				row(r.at, p, r)
+			// A refund is in the bill of the day that it was asked for.
+			if within(r.askedAt, day) {
+				row(r.askedAt, p, r)
 				back += r.amount
 			}
 		}

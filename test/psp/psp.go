@@ -122,8 +122,9 @@ type refund struct {
 	state      state
 	reason     string
 	notifyURL  string
-	at         time.Time
-	metadata   map[string]string
+	// askedAt is when the merchant asked, and at when it ended.
+	askedAt, at time.Time
+	metadata    map[string]string
 }
 
 func (p *payment) refunded() int64 {

@@ -215,7 +215,7 @@ func (s *Server) stripeRefundCall(_ *http.Request, form url.Values) (int, map[st
 		return http.StatusBadRequest, stripeProblem("invalid_request_error", "charge_already_refunded", "Refund amount is greater than the charge's unrefunded amount")
 	}
 	id := "re_" + random(12)
-	f := &refund{payment: p, number: id, id: id, amount: amount, state: s.refundState(Stripe), reason: form.Get("reason"), at: s.now(), metadata: metadata(form)}
+	f := &refund{payment: p, number: id, id: id, amount: amount, state: s.refundState(Stripe), reason: form.Get("reason"), askedAt: s.now(), at: s.now(), metadata: metadata(form)}
 	p.refunds = append(p.refunds, f)
 	if f.state == succeeded {
 		s.notifyRefund(f)
@@ -228,7 +228,7 @@ func (s *Server) stripeRefunded(f *refund, l lie) map[string]any {
 	status := map[state]string{open: "pending", succeeded: "succeeded", failed: "failed"}[f.state]
 	out := map[string]any{
 		"id": f.id, "object": "refund", "amount": f.amount, "currency": f.payment.currency, "payment_intent": f.payment.number, "charge": f.payment.transaction,
-		"status": status, "metadata": f.metadata, "created": f.at.Unix(), "reason": nil,
+		"status": status, "metadata": f.metadata, "created": f.askedAt.Unix(), "reason": nil,
 	}
 	if f.state == failed {
 		out["failure_reason"] = "expired_or_canceled_card"

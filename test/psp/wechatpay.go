@@ -231,7 +231,7 @@ func (s *Server) weChatPayRefundCall(_ *http.Request, body []byte) (any, *proble
 	}
 	f := &refund{
 		payment: p, number: in.Refund, id: s.id("5030"), amount: in.Amount.Refund, state: s.refundState(WeChatPay), reason: in.Reason,
-		notifyURL: in.NotifyURL, at: s.now(),
+		notifyURL: in.NotifyURL, askedAt: s.now(), at: s.now(),
 	}
 	p.refunds = append(p.refunds, f)
 	answer := s.weChatPayRefunded(f, lie{}, false)
@@ -264,7 +264,7 @@ func (s *Server) weChatPayRefunded(f *refund, l lie, notification bool) map[stri
 		}
 		return out
 	}
-	out["status"], out["channel"], out["create_time"] = status, "ORIGINAL", chinaTime(f.at)
+	out["status"], out["channel"], out["create_time"] = status, "ORIGINAL", chinaTime(f.askedAt)
 	amount["currency"] = f.payment.currency
 	return out
 }

@@ -2,7 +2,6 @@ package providers_test
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -159,23 +158,31 @@ var _ = Describe("An order", func() {
 			Expect(err).NotTo(HaveOccurred())
 			s.pay(s.last())
 
-			day := s.clock.now().In(s.direct.Location()).Format(time.DateOnly)
+			day := s.day(s.clock.now())
 			s.clock.advance(48 * time.Hour)
-			_, err = s.payments.RunReconciliation(ctx, &paymentv1.RunReconciliationRequest{RequestId: s.requestID(), Provider: c.provider, Day: day})
-			Expect(err).NotTo(HaveOccurred())
-			Eventually(func(g Gomega) {
-				list, err := s.payments.ListReconciliations(ctx, &paymentv1.ListReconciliationsRequest{Provider: c.provider, PageSize: 100})
-				g.Expect(err).NotTo(HaveOccurred())
-				i := slices.IndexFunc(list.GetReconciliations(), func(r *paymentv1.Reconciliation) bool { return r.GetDay() == day })
-				g.Expect(i).To(BeNumerically(">=", 0))
-				g.Expect(list.GetReconciliations()[i].GetState()).To(Equal(paymentv1.ReconciliationState_RECONCILIATION_STATE_DONE), list.GetReconciliations()[i].GetFailure())
-				g.Expect(list.GetReconciliations()[i].GetRows()).To(Equal(int64(4)))
-			}).WithTimeout(patience).Should(Succeed())
-			found, err := s.payments.ListDifferences(ctx, &paymentv1.ListDifferencesRequest{Provider: c.provider, Day: day, PageSize: 100})
-			Expect(err).NotTo(HaveOccurred())
-			Expect(found.GetDifferences()).To(HaveLen(1), "%v", found.GetDifferences())
-			Expect(found.GetDifferences()[0].GetKind()).To(Equal(paymentv1.DifferenceKind_DIFFERENCE_KIND_MISSING_HERE))
+			found := s.differences(ctx, day, 4)
+			Expect(found).To(HaveLen(1), "%v", found)
+			Expect(found[0].GetKind()).To(Equal(paymentv1.DifferenceKind_DIFFERENCE_KIND_MISSING_HERE))
 		})
+
+		if c.provider != psp.Alipay {
+			It("agrees with statements of both days when a bank takes its time to pay back: "+c.String(), func(ctx context.Context) {
+				s := newShop(c)
+				id, number := s.charged(ctx)
+				s.pay(number)
+				s.sim.Fault(psp.Fault{Kind: psp.RefundPending})
+				s.cancel(ctx, id)
+				s.refundsBecome(ctx, id, "PENDING")
+				day := s.clock.now()
+				s.clock.advance(48 * time.Hour)
+				Expect(s.differences(ctx, s.day(day), 2)).To(BeEmpty())
+				s.sim.SettleRefunds(true)
+				s.refundsBecome(ctx, id, "SUCCEEDED")
+				settled := s.clock.now()
+				s.clock.advance(48 * time.Hour)
+				Expect(s.differences(ctx, s.day(settled), 0)).To(BeEmpty())
+			})
+		}
 
 		if c.provider != psp.Alipay {
 			It("is paid back by the notification of a refund that took its time: "+c.String(), func(ctx context.Context) {

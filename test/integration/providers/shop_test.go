@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -221,4 +222,25 @@ func (s *shop) refundsBecomeAfter(ctx context.Context, orderID uuid.UUID, step t
 func (s *shop) refundsBecome(ctx context.Context, orderID uuid.UUID, want ...string) {
 	GinkgoHelper()
 	Eventually(func() []string { return s.refunds(ctx, orderID) }).WithTimeout(patience).Should(Equal(want))
+}
+
+// day is the provider's day of a time.
+func (s *shop) day(at time.Time) string { return at.In(s.direct.Location()).Format(time.DateOnly) }
+
+// differences has a day reconciled whose statement has so many rows, and returns what was found.
+func (s *shop) differences(ctx context.Context, day string, rows int64) []*paymentv1.Difference {
+	GinkgoHelper()
+	_, err := s.payments.RunReconciliation(ctx, &paymentv1.RunReconciliationRequest{RequestId: s.requestID(), Provider: s.provider, Day: day})
+	Expect(err).NotTo(HaveOccurred())
+	Eventually(func(g Gomega) {
+		list, err := s.payments.ListReconciliations(ctx, &paymentv1.ListReconciliationsRequest{Provider: s.provider, PageSize: 100})
+		g.Expect(err).NotTo(HaveOccurred())
+		i := slices.IndexFunc(list.GetReconciliations(), func(r *paymentv1.Reconciliation) bool { return r.GetDay() == day })
+		g.Expect(i).To(BeNumerically(">=", 0))
+		g.Expect(list.GetReconciliations()[i].GetState()).To(Equal(paymentv1.ReconciliationState_RECONCILIATION_STATE_DONE), list.GetReconciliations()[i].GetFailure())
+		g.Expect(list.GetReconciliations()[i].GetRows()).To(Equal(rows))
+	}).WithTimeout(patience).Should(Succeed())
+	found, err := s.payments.ListDifferences(ctx, &paymentv1.ListDifferencesRequest{Provider: s.provider, Day: day, PageSize: 100})
+	Expect(err).NotTo(HaveOccurred())
+	return found.GetDifferences()
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
@@ -161,25 +162,40 @@ func dieWhilePlacing(t *testing.T, at int, after bool) {
 	s.holdsWhatOrdersHold(t)
 }
 
-// holdsWhatOrdersHold fails unless stock and the tables beside the orders are what the orders say.
+// holdsWhatOrdersHold fails unless stock and the tables beside the orders are what the orders say. All is read at one moment, because the
+// database may still be at work on what the child has sent.
 func (s *shop) holdsWhatOrdersHold(t *testing.T) {
 	t.Helper()
-	orders := s.count(t, "orders")
-	for _, table := range []string{"requests", "order_history", "outbox"} {
-		if n := s.count(t, table); n != orders {
-			t.Errorf("%d %s of %d orders", n, table, orders)
-		}
-	}
-	for _, sku := range []string{"tea", "cup"} {
-		var ordered, moved int64
-		err := s.pool.QueryRow(context.Background(), `SELECT (SELECT coalesce(sum(quantity), 0)::bigint FROM order_lines WHERE sku = $1),
-			(SELECT coalesce(sum(reserved), 0)::bigint FROM stock_movements WHERE sku = $1)`, sku).Scan(&ordered, &moved)
+	ctx := context.Background()
+	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		var orders, requests, changes, events int64
+		err := tx.QueryRow(ctx, "SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM requests), (SELECT count(*) FROM order_history), (SELECT count(*) FROM outbox)").
+			Scan(&orders, &requests, &changes, &events)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		if got, err := stock.Get(context.Background(), s.pool, sku); err != nil || got != (stock.Levels{Available: 1000 - ordered, Reserved: ordered}) || moved != ordered {
-			t.Errorf("%d of %s are ordered, %d moved: %+v, %v", ordered, sku, moved, got, err)
+		if requests != orders || changes != orders || events != orders {
+			t.Errorf("%d orders, %d requests, %d changes, %d events", orders, requests, changes, events)
 		}
+		for _, sku := range []string{"tea", "cup"} {
+			var ordered, moved int64
+			err := tx.QueryRow(ctx, `SELECT (SELECT coalesce(sum(quantity), 0)::bigint FROM order_lines WHERE sku = $1),
+				(SELECT coalesce(sum(reserved), 0)::bigint FROM stock_movements WHERE sku = $1)`, sku).Scan(&ordered, &moved)
+			if err != nil {
+				return err
+			}
+			got, err := stock.Get(ctx, tx, sku)
+			if err != nil {
+				return err
+			}
+			if got != (stock.Levels{Available: 1000 - ordered, Reserved: ordered}) || moved != ordered {
+				t.Errorf("%d of %s are ordered, %d moved: %+v", ordered, sku, moved, got)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

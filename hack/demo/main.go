@@ -44,7 +44,7 @@ func main() {
 func outsideCommand() *cobra.Command {
 	o := outside.Options{}
 	cmd := &cobra.Command{
-		Use: "outside", Short: "Be the issuer, the carrier and the push gateway", Args: cobra.NoArgs,
+		Use: "outside", Short: "Be the issuer, the carrier, the push gateway and the payment providers", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return outside.Run(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
@@ -54,6 +54,9 @@ func outsideCommand() *cobra.Command {
 	f.StringVar(&o.Audience, "audience", "", "the tokens' audience")
 	f.StringVar(&o.Carrier, "carrier", "", "the carrier's name")
 	f.StringVar(&o.Secrets, "secrets", "", "folder with the files carrier, push and issuer")
+	f.StringVar(&o.PSPAddress, "psp-address", ":8091", "where to listen as the payment providers")
+	f.StringVar(&o.PSPURL, "psp-url", "", "where others reach the payment providers")
+	f.StringVar(&o.PSPKeys, "psp-keys", "", "file with the payment providers' keys; without it there are none")
 	return cmd
 }
 

@@ -48,6 +48,7 @@ eval: $2
 chart: $ROOT/charts/orderd
 samples: $ROOT/config/samples
 databaseURLFile: $ROOT/bin/demo/database-url
+providerKeysFile: $ROOT/bin/demo/provider-keys.json
 images:
   orderd: $ORDERD_IMAGE
   operator: $ORDERD_OPERATOR_IMAGE

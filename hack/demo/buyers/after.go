@@ -23,12 +23,15 @@ const (
 	paidEvent                = "paid"
 )
 
-// among tells whether the order is one in so many.
-func among(o order, oneIn uint32) bool {
+// share is a number of the order, always the same.
+func share(o order) uint32 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(o.id)) // Never fails.
-	return h.Sum32()%oneIn == 0
+	return h.Sum32()
 }
+
+// among tells whether the order is one in so many.
+func among(o order, oneIn uint32) bool { return share(o)%oneIn == 0 }
 
 // deliver gives an order its address, if it is one of those that are sent.
 func (l *ledger) deliver(ctx context.Context, s *shop.Standard, o order) error {

@@ -54,7 +54,7 @@ func newLedger(p plan.Plan) *ledger {
 		open: map[request]order{}, refused: map[request]bool{},
 		result: plan.Result{
 			Refused: map[string]int64{}, Units: map[string]int64{}, SoldOut: map[string]int64{},
-			Seconds: map[string]float64{}, Broken: []string{},
+			PaidBy: map[string]int64{}, Seconds: map[string]float64{}, Broken: []string{},
 		},
 	}
 }
@@ -191,7 +191,12 @@ func (l *ledger) verifiedOne() {
 	l.verified++
 }
 
-func (l *ledger) paidOne() { l.count(func() { l.result.Paid++ }) }
+func (l *ledger) paidOne(provider string) {
+	l.count(func() {
+		l.result.Paid++
+		l.result.PaidBy[provider]++
+	})
+}
 
 // count changes what is counted.
 func (l *ledger) count(change func()) {

@@ -174,28 +174,29 @@ func (l *ledger) pay(ctx context.Context, s *shop.Standard) {
 		if err := l.deliver(ctx, s, o); err != nil {
 			l.broken("giving order %s its address: %v", o.id, err)
 		}
-		if err := payOne(l.as(ctx, o.buyerID), s, o); err != nil {
+		if err := l.payOne(l.as(ctx, o.buyerID), s, o); err != nil {
 			if ctx.Err() == nil {
 				l.broken("paying order %s: %v", o.id, err)
 			}
 			return
 		}
-		l.paidOne()
+		l.paidOne(l.providerOf(o).name)
 	})
 }
 
-func payOne(ctx context.Context, s *shop.Standard, o order) error {
+func (l *ledger) payOne(ctx context.Context, s *shop.Standard, o order) error {
+	provider := l.providerOf(o)
 	var payment *paymentv1.CreatePaymentResponse
 	err := retried(ctx, func(ctx context.Context) (err error) {
 		payment, err = s.Payments.CreatePayment(ctx, &paymentv1.CreatePaymentRequest{
-			RequestId: "pay-" + o.requestID, BuyerId: o.buyerID, OrderId: o.id, Provider: "sandbox",
+			RequestId: "pay-" + o.requestID, BuyerId: o.buyerID, OrderId: o.id, Provider: provider.name, Method: provider.method,
 		})
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("creating the payment: %w", err)
+		return fmt.Errorf("creating the payment at %s: %w", provider.name, err)
 	}
-	if err := s.PayAt(ctx, payment.GetRedirectUrl()); err != nil {
+	if err := s.PayAt(ctx, provider.page(l.plan.ProvidersURL, payment)); err != nil {
 		return err
 	}
 	for {

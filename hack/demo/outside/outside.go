@@ -1,5 +1,5 @@
-// Package outside is what a shop has beside orderd, for the demo: the issuer of its callers' tokens, a carrier
-// and a push gateway, in one pod.
+// Package outside is what a shop has beside orderd, for the demo: the issuer of its callers' tokens, a carrier,
+// a push gateway and simulated payment providers, in one pod.
 package outside
 
 import (
@@ -18,6 +18,7 @@ import (
 
 	"github.com/orderd-dev/orderd/hack/demo/outside/issuer"
 	"github.com/orderd-dev/orderd/test/carrier"
+	"github.com/orderd-dev/orderd/test/psp"
 	"github.com/orderd-dev/orderd/test/pushgateway"
 )
 
@@ -26,6 +27,9 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	// parcelStep is how long a parcel takes from one place to the next.
 	parcelStep = 2 * time.Second
+	// A provider sends a notification again so often, after a pause that doubles.
+	notifyAttempts = 8
+	notifyPause    = 200 * time.Millisecond
 )
 
 // Options of the pod.
@@ -42,6 +46,9 @@ type Options struct {
 	Carrier string
 	// Secrets is a folder with the files carrier, push and issuer.
 	Secrets string
+	// PSPAddress to listen on for the simulated payment providers, PSPURL where others reach them, and PSPKeys the file of
+	// their keys. Without that file there are none.
+	PSPAddress, PSPURL, PSPKeys string
 }
 
 // Run serves until ctx ends: the issuer at /tokens and /.well-known/jwks.json, the carrier at /carrier and /control,
@@ -69,7 +76,31 @@ func Run(ctx context.Context, o Options) error {
 	mux.Handle("/push", gateway)
 	mux.HandleFunc("GET /push/taken", func(w http.ResponseWriter, _ *http.Request) { taken(w, gateway) })
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
-	return serve(ctx, o.Address, mux, func(ctx context.Context) { parcels.Run(ctx, parcelStep) })
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return serve(ctx, o.Address, mux) })
+	group.Go(func() error {
+		parcels.Run(ctx, parcelStep)
+		return nil
+	})
+	group.Go(func() error { return o.providers(ctx) })
+	return group.Wait()
+}
+
+// providers serves the payment providers' simulator.
+func (o Options) providers(ctx context.Context) error {
+	keys, err := psp.LoadKeys(o.PSPKeys)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	simulator, err := psp.NewServer(psp.Options{Keys: keys, PublicURL: o.PSPURL, StripeWebhook: o.ShopURL + "/notifications/stripe", Pause: notifyPause, Attempts: notifyAttempts})
+	if err != nil {
+		return err
+	}
+	defer simulator.Close()
+	return serve(ctx, o.PSPAddress, simulator)
 }
 
 // taken tells how many notifications came, each counted once, by what happened to the order.
@@ -82,26 +113,15 @@ func taken(w http.ResponseWriter, gateway *pushgateway.Gateway) {
 	_ = json.NewEncoder(w).Encode(byType) // The client is gone.
 }
 
-func serve(ctx context.Context, address string, handler http.Handler, loop func(context.Context)) error {
+func serve(ctx context.Context, address string, handler http.Handler) error {
 	socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: readHeaderTimeout}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
-	group.Go(func() error {
-		loop(ctx)
-		return nil
-	})
-	group.Go(func() error {
-		<-ctx.Done()
-		return server.Close()
-	})
-	return group.Wait()
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
 }

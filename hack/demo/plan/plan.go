@@ -33,10 +33,12 @@ type Plan struct {
 	FlashURL    string `json:"flashURL"`
 	StandardURL string `json:"standardURL"`
 	// IssuerURL is where the demo's tokens come from.
-	IssuerURL string    `json:"issuerURL"`
-	Start     time.Time `json:"start"`
-	End       time.Time `json:"end"`
-	Items     []Item    `json:"items"`
+	IssuerURL string `json:"issuerURL"`
+	// ProvidersURL is where the payment providers are simulated; empty: all buyers pay at the sandbox.
+	ProvidersURL string    `json:"providersURL,omitempty"`
+	Start        time.Time `json:"start"`
+	End          time.Time `json:"end"`
+	Items        []Item    `json:"items"`
 	// Buyers who come, at most MaxBuyers.
 	Buyers int `json:"buyers"`
 	// RushSeconds after the start in which all but a few buyers come.
@@ -136,6 +138,8 @@ type Result struct {
 	Missing int64 `json:"missing"`
 	// Paid orders.
 	Paid int64 `json:"paid"`
+	// PaidBy is the paid orders by payment provider.
+	PaidBy map[string]int64 `json:"paidBy"`
 	// Rewarded orders: their buyers got the campaign's coupon.
 	Rewarded int64 `json:"rewarded"`
 	// Notified is how many payments of the run's orders buyers' devices were told of.

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -79,6 +77,19 @@ func (p *Platform) installChart(ctx context.Context, t target.Target, log *slog.
 	return err
 }
 
+// addPayments puts payment providers beside the sample's.
+func addPayments(cluster *unstructured.Unstructured, have, more []v1alpha1.PaymentSpec) error {
+	list := make([]any, 0, len(have)+len(more))
+	for _, p := range append(have, more...) {
+		one, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&p)
+		if err != nil {
+			return fmt.Errorf("adding payment provider %s: %w", p.Provider, err)
+		}
+		list = append(list, one)
+	}
+	return unstructured.SetNestedSlice(cluster.Object, list, "spec", "payments")
+}
+
 // setImage of a Deployment's containers.
 func setImage(deployment *unstructured.Unstructured, image string) error {
 	path := []string{"spec", "template", "spec", "containers"}
@@ -116,32 +127,35 @@ func (p *Platform) applySamples(ctx context.Context, t target.Target, samples []
 		return err
 	}
 	ref := typed.Spec.Database.URLSecretRef
-	secret := &corev1.Secret{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Name: ref.Name, Namespace: cluster.GetNamespace()},
-		StringData: map[string]string{ref.Key: url},
+	database := secret(cluster.GetNamespace(), ref.Name, map[string][]byte{ref.Key: []byte(url)})
+	simulated, payments, err := providers(cluster.GetNamespace(), t.ProviderKeysFile)
+	if err != nil {
+		return err
+	}
+	if err := addPayments(cluster, typed.Spec.Payments, payments); err != nil {
+		return err
 	}
 	var all []byte
-	for _, s := range samples {
-		object := any(s.Object)
-		switch {
-		case s.GetKind() == "PromotionEvent":
-			continue
-		case s.GetKind() == "Secret" && s.GetName() == ref.Name:
-			continue
-		case s == cluster:
-			// The Secret goes before the one who wants it, and after its namespace.
-			raw, err := kube.Manifest(secret)
-			if err != nil {
-				return err
-			}
-			all = append(all, raw...)
-		}
+	add := func(object any) error {
 		raw, err := kube.Manifest(object)
-		if err != nil {
+		all = append(all, raw...)
+		return err
+	}
+	for _, s := range samples {
+		if s.GetKind() == "PromotionEvent" || s.GetKind() == "Secret" && s.GetName() == ref.Name {
+			continue
+		}
+		if s == cluster {
+			// The Secrets go before the one who wants them, and after their namespace.
+			for _, one := range append(simulated, database) {
+				if err := add(one); err != nil {
+					return err
+				}
+			}
+		}
+		if err := add(s.Object); err != nil {
 			return err
 		}
-		all = append(all, raw...)
 	}
 	log.Info("kubectl apply", "folder", t.Samples, "image", t.Images.Orderd)
 	return t.Kube("").Apply(ctx, all)

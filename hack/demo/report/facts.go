@@ -33,6 +33,7 @@ func New(f Facts) Report {
 		Items:                         f.Items,
 		AcknowledgedMissing:           f.Result.Missing,
 		OrdersPaid:                    f.Result.Paid,
+		PaidBy:                        f.Result.PaidBy,
 		Rewarded:                      f.Result.Rewarded,
 		Notified:                      f.Result.Notified,
 		Sent:                          f.Result.Sent,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,8 @@ type Report struct {
 	// AcknowledgedMissing orders were acknowledged and are not in the database as acknowledged.
 	AcknowledgedMissing int64 `json:"acknowledgedMissing"`
 	OrdersPaid          int64 `json:"ordersPaid"`
+	// PaidBy is the paid orders by payment provider.
+	PaidBy map[string]int64 `json:"paidBy"`
 	// What followed the payments: coupons granted, devices told, parcels delivered of those sent, money back of goods returned,
 	// and events that no consumer could handle.
 	Rewarded    int64 `json:"rewarded"`
@@ -85,6 +88,9 @@ func (r Report) Print(out io.Writer) error {
 	row("oversold", "%d", r.Oversold)
 	row("acknowledged orders missing", "%d", r.AcknowledgedMissing)
 	row("orders paid", "%d", r.OrdersPaid)
+	for _, provider := range slices.Sorted(maps.Keys(r.PaidBy)) {
+		row("paid at "+provider, "%d", r.PaidBy[provider])
+	}
 	row("orders rewarded with a coupon", "%d", r.Rewarded)
 	row("payments that devices were told of", "%d", r.Notified)
 	row("parcels delivered", "%d of %d", r.Delivered, r.Sent)

@@ -20,7 +20,7 @@ func kept() Facts {
 		Plan:                    plan.Plan{Start: start, Items: []plan.Item{{SKU: "A", Stock: 10}, {SKU: "B", Stock: 5}}},
 		ReadySecondsBeforeStart: 30,
 		Result: plan.Result{
-			Requests: 40, Accepted: 12, Paid: 12, Rewarded: 12, Notified: 12, Sent: 3, Delivered: 3, Returned: 1, Refunded: 1, FirstAcceptedMillis: 7, FirstAcceptedAt: start.Add(5 * time.Millisecond),
+			Requests: 40, Accepted: 12, Paid: 12, PaidBy: map[string]int64{"sandbox": 12}, Rewarded: 12, Notified: 12, Sent: 3, Delivered: 3, Returned: 1, Refunded: 1, FirstAcceptedMillis: 7, FirstAcceptedAt: start.Add(5 * time.Millisecond),
 			Refused: map[string]int64{"SOLD_OUT": 20}, Units: map[string]int64{"A": 10, "B": 3}, SoldOut: map[string]int64{"A": 4},
 		},
 		Items:         []Item{{SKU: "A", Stock: 10, Sold: 10}, {SKU: "B", Stock: 5, Sold: 3, Left: 2}},
@@ -88,7 +88,7 @@ func TestWrittenKeys(t *testing.T) {
 			map[string]any{"sku": "A", "stock": 10.0, "sold": 10.0, "left": 0.0},
 			map[string]any{"sku": "B", "stock": 5.0, "sold": 3.0, "left": 2.0},
 		},
-		"oversold": 0.0, "acknowledgedMissing": 0.0, "ordersPaid": 12.0, "settleSeconds": 2.0,
+		"oversold": 0.0, "acknowledgedMissing": 0.0, "ordersPaid": 12.0, "paidBy": map[string]any{"sandbox": 12.0}, "settleSeconds": 2.0,
 		"rewarded": 12.0, "notified": 12.0, "sent": 3.0, "delivered": 3.0, "returned": 1.0, "refunded": 1.0, "deadLetters": 0.0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

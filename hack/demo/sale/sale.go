@@ -97,6 +97,11 @@ func (o Options) prepare(ctx context.Context) (*v1alpha1.PromotionEvent, plan.Pl
 		// The pods that only seed want a whole plan, too.
 		Start: time.Now(), End: time.Now().Add(o.Length),
 	}
+	for _, provider := range o.Cluster.Spec.Payments {
+		if url := provider.Settings["baseURL"]; url != "" {
+			p.ProvidersURL = url
+		}
+	}
 	for _, it := range promo.Spec.Items {
 		p.Items = append(p.Items, plan.Item{
 			SKU: it.SKU, Title: it.SKU, UnitPrice: it.UnitPrice(), Currency: promo.Spec.Currency,

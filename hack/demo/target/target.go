@@ -25,7 +25,9 @@ type Target struct {
 	Samples string `json:"samples"`
 	// DatabaseURLFile holds the database's URL as pods reach it.
 	DatabaseURLFile string `json:"databaseURLFile"`
-	Images          Images `json:"images"`
+	// ProviderKeysFile holds the keys of the simulated payment providers; made if it is not there.
+	ProviderKeysFile string `json:"providerKeysFile"`
+	Images           Images `json:"images"`
 }
 
 // Images are references that the cluster can run.

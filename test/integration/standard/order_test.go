@@ -225,6 +225,29 @@ var _ = Describe("Cancelling an order", func() {
 		Expect(err).To(failWith(connect.CodeAlreadyExists, "REQUEST_ID_REUSED"))
 	})
 
+	It("gives money and stock of a paid order back, once", func(ctx context.Context) {
+		s := newShop(podOptions{})
+		s.sell(ctx, "tea", 5)
+		o := s.place(ctx, "ann", "tea", 2)
+		Expect(pay(ctx, s.charge(ctx, o).GetRedirectUrl())).To(Equal(200))
+		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 3, Deducted: 2}))
+		for _, id := range []string{"c", "c", "another"} {
+			answer, err := s.clients.orders.CancelOrder(ctx, &orderv1.CancelOrderRequest{RequestId: id, BuyerId: "ann", OrderId: o.GetOrderId()})
+			Expect(err).NotTo(HaveOccurred())
+			Expect(answer.GetOrder().GetState()).To(Equal(orderv1.OrderState_ORDER_STATE_CANCELLED))
+			Expect(answer.GetOrder().GetRefundStatus()).To(Equal(orderv1.RefundStatus_REFUND_STATUS_PENDING))
+		}
+		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 5}))
+		Expect(s.count(ctx, "refunds", "order_id = $1 AND amount = 500", o.GetOrderId())).To(Equal(int64(1)))
+		answer, err := s.clients.orders.GetOrderHistory(ctx, &orderv1.GetOrderHistoryRequest{BuyerId: "ann", OrderId: o.GetOrderId()})
+		Expect(err).NotTo(HaveOccurred())
+		var events []string
+		for _, c := range answer.GetChanges() {
+			events = append(events, c.GetEvent())
+		}
+		Expect(events).To(Equal([]string{"place", "pay", "grant_refund", "cancel"}))
+	})
+
 	It("refuses one of somebody else", func(ctx context.Context) {
 		s := newShop(podOptions{})
 		s.sell(ctx, "tea", 5)

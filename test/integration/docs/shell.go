@@ -15,7 +15,7 @@ import (
 )
 
 // blockTimeout bounds one block, waiting included.
-const blockTimeout = 2 * time.Minute
+const blockTimeout = time.Minute
 
 // shell is one session of sh: what a block sets, later ones read.
 type shell struct {

@@ -143,6 +143,16 @@ func (w *world) around() {
 		}
 		_ = json.NewEncoder(rw).Encode(taken)
 	})
+	mux.HandleFunc("PUT /refuse/{buyer}", func(_ http.ResponseWriter, r *http.Request) {
+		buyer := r.PathValue("buyer")
+		gateway.SetFault(func(n pushgateway.Notification) pushgateway.Fault {
+			if n.Data.BuyerID == buyer {
+				return pushgateway.Fault{Status: http.StatusUnprocessableEntity}
+			}
+			return pushgateway.Fault{}
+		})
+	})
+	mux.HandleFunc("DELETE /refuse", func(http.ResponseWriter, *http.Request) { gateway.SetFault(nil) })
 	pushes := httptest.NewServer(mux)
 	w.Cleanup(pushes.Close)
 	w.pushes = pushes.URL

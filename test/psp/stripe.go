@@ -24,7 +24,11 @@ type reply struct {
 	body    []byte
 	// replayed says that it was given before.
 	replayed bool
+	at       time.Time
 }
+
+// keyLife is how long an idempotency key is remembered.
+const keyLife = 24 * time.Hour
 
 // stripeCall does one call and returns an object, or a status and an error.
 type stripeCall func(r *http.Request, form url.Values) (int, map[string]any)
@@ -94,7 +98,7 @@ func (s *Server) stripeOnce(r *http.Request, raw string, form url.Values, call s
 		return reply{status: status, body: encode(value)}
 	}
 	request := r.URL.Path + "?" + raw
-	if old, ok := s.replies[key]; ok {
+	if old, ok := s.replies[key]; ok && s.now().Sub(old.at) < keyLife {
 		if old.request != request {
 			return reply{status: http.StatusBadRequest, body: encode(stripeProblem("idempotency_error", "", "Keys for idempotent requests can only be used with the same parameters"))}
 		}
@@ -103,7 +107,7 @@ func (s *Server) stripeOnce(r *http.Request, raw string, form url.Values, call s
 	status, value := call(r, form)
 	out := reply{request: request, status: status, body: encode(value)}
 	// It is kept whether it succeeded or not.
-	s.replies[key] = reply{request: request, status: status, body: out.body, replayed: true}
+	s.replies[key] = reply{request: request, status: status, body: out.body, replayed: true, at: s.now()}
 	return out
 }
 

@@ -62,6 +62,9 @@ func (p *Provider) Create(ctx context.Context, c payment.Charge) (payment.Sessio
 			}
 			return payment.Session{}, outcome("creating a trade", err)
 		}
+		if out.QRCode == "" {
+			return payment.Session{}, errors.New("alipay: creating a trade: the answer has nowhere to pay")
+		}
 		return payment.Session{QRCode: out.QRCode}, nil
 	}
 	if c.Method != app {

@@ -86,6 +86,9 @@ func (p *Provider) Create(ctx context.Context, c payment.Charge) (payment.Sessio
 		}
 		return payment.Session{}, outcome("creating an order", err)
 	}
+	if out.PrepayID == "" && out.CodeURL == "" && out.H5URL == "" {
+		return payment.Session{}, errors.New("wechatpay: creating an order: the answer has nowhere to pay")
+	}
 	if c.Method == jsapi {
 		params, err := p.sdkParams(out.PrepayID)
 		return payment.Session{SDKParams: params}, err

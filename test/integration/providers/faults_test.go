@@ -251,6 +251,17 @@ var _ = Describe("A call", func() {
 		Expect(w.told(payment.KindPayment)).To(HaveLen(1))
 	})
 
+	It("does not believe certificates of WeChat Pay's that are not signed by one of them", func(ctx context.Context) {
+		w := newWorld(psp.WeChatPay, true)
+		charge := w.charge("native")
+		w.sim.Fault(psp.Fault{Kind: psp.ForgedAnswer, Operation: "certificates"})
+		_, err := w.provider.Create(ctx, charge)
+		openEnded(err)
+		w.clock.advance(2 * time.Minute)
+		_, err = w.provider.Create(ctx, charge)
+		Expect(err).NotTo(HaveOccurred())
+	})
+
 	It("does not believe a bill of WeChat Pay's that is not what was announced", func(ctx context.Context) {
 		w := newWorld(psp.WeChatPay, false)
 		charge := w.open(ctx, "native")
@@ -274,6 +285,26 @@ var _ = Describe("A call", func() {
 			got = append(got, row.PaymentID)
 		}
 		Expect(got).To(ConsistOf(want...))
+	})
+
+	It("does not refund twice at Stripe when the idempotency key is forgotten", func(ctx context.Context) {
+		w := newWorld(psp.Stripe, false)
+		charge := w.open(ctx, "payment_intent")
+		Expect(w.sim.Pay(psp.Stripe, w.number(charge))).To(Succeed())
+		r := refundOf(charge, w.told(payment.KindPayment)[0].TransactionID, 100)
+		for range 2 {
+			s, err := w.provider.Refund(ctx, r)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(s.State).To(Equal(payment.RefundSucceeded))
+			w.clock.advance(25 * time.Hour)
+		}
+		Expect(w.sim.Refunds(psp.Stripe, w.number(charge))).To(Equal(int64(100)))
+		lost := charge
+		lost.Reference = ""
+		status, err := w.provider.Query(ctx, lost)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(status.State).To(Equal(payment.StatusSucceeded), "it is found by its metadata")
+		Expect(w.sim.Payments()).To(HaveLen(1))
 	})
 
 	It("ignores what Stripe tells of a buyer's failed try", func(ctx context.Context) {

@@ -99,9 +99,9 @@ func TestReturning(t *testing.T) {
 }
 
 func TestPlain(t *testing.T) {
-	for text, want := range map[string]string{"tea": "tea", " a\nb\x00 ": "a b", "茶🍵": "茶", strings.Repeat("茶", 50): strings.Repeat("茶", 42)} {
-		if got := plain(text, maxDescription); got != want {
-			t.Errorf("%q became %q", text, got)
+	for _, c := range []struct{ text, want string }{{"tea", "tea"}, {" a\nb\x00 ", "a b"}, {"茶🍵", "茶"}, {strings.Repeat("茶", 50), strings.Repeat("茶", 42)}} {
+		if got := plain(c.text, maxDescription); got != c.want {
+			t.Errorf("%q became %q", c.text, got)
 		}
 	}
 }

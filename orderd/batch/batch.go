@@ -32,6 +32,8 @@ type Options struct {
 	Size int
 	// Parallel is how many batches are under way at once at most.
 	Parallel int
+	// Beside is how many calls have to wait before a batch begins beside one that is under way, so that batches stay large; 0 is none.
+	Beside int
 	// Timeout bounds a batch.
 	Timeout time.Duration
 	// Observe is told of every batch's size, unless nil.
@@ -70,7 +72,7 @@ func (b *Batcher[T, R]) Do(ctx context.Context, item T) (R, error) {
 		return none, ErrFull
 	}
 	b.waiting = append(b.waiting, call[T, R]{ctx: ctx, item: item, done: done})
-	if b.running < b.Parallel {
+	if b.running == 0 || b.running < b.Parallel && len(b.waiting) >= b.Beside {
 		b.running++
 		// What one caller's context says is nothing to the others in its batch.
 		go b.drain(context.WithoutCancel(ctx))
@@ -106,10 +108,14 @@ func (b *Batcher[T, R]) drain(ctx context.Context) {
 	}
 }
 
-// next takes the calls that wait and whose callers still do; none ends the drain.
+// next takes the calls that wait and whose callers still do; none ends the drain, and so do too few beside another batch.
 func (b *Batcher[T, R]) next() []call[T, R] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.running > 1 && len(b.waiting) < b.Beside {
+		b.running--
+		return nil
+	}
 	var calls []call[T, R]
 	n := 0
 	for ; n < len(b.waiting) && len(calls) < b.Size; n++ {

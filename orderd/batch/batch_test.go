@@ -165,3 +165,32 @@ func TestWhoIsGoneIsLeftOut(t *testing.T) {
 		t.Errorf("%v", g.taken)
 	}
 }
+
+// A second batch begins beside the first only once enough wait, and the first goes on alone.
+func TestBatchesBesideOthersAreLarge(t *testing.T) {
+	g := newGate()
+	o := options()
+	o.Parallel, o.Beside = 2, 2
+	b := batch.New(o, g.handle)
+	answers := make(chan answer, 10)
+	go func() { got, err := b.Do(context.Background(), 1); answers <- answer{1, got, err} }()
+	<-g.began
+	call(b, answers, 2)
+	go func() { got, err := b.Do(context.Background(), 3); answers <- answer{3, got, err} }()
+	if n := <-g.began; n != 2 {
+		t.Errorf("a batch of %d beside the first", n)
+	}
+	call(b, answers, 4)
+	g.let <- nil
+	<-answers
+	g.let <- nil
+	if n := <-g.began; n != 1 {
+		t.Errorf("a batch of %d at last", n)
+	}
+	g.let <- nil
+	for range 3 {
+		if a := <-answers; a.err != nil || a.got != 2*a.item {
+			t.Errorf("%+v", a)
+		}
+	}
+}

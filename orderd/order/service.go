@@ -24,9 +24,9 @@ const (
 	placeLimit = 4096
 	// defaultPlaceBatch is how many one transaction places at most.
 	defaultPlaceBatch = 128
-	// placeParallel is how many such transactions are under way at once. Two make smaller batches: measured on two cores with 128 buyers, one
-	// takes 118 µs of both processors an order and two take 146.
-	placeParallel = 1
+	// placeParallel is how many such transactions are under way at once. The second begins when half a batch waits: measured on two cores with
+	// 128 buyers it places a third more than one does at the same cost in processor time, and without waiting costs a quarter more.
+	placeParallel = 2
 	// placeTimeout bounds a transaction.
 	placeTimeout = 10 * time.Second
 	// placeRetry is what refused callers are asked to wait at least, and at most twice that.
@@ -71,6 +71,7 @@ func NewService(o ServiceOptions) *Service {
 	case 1:
 		options.Parallel = int(s.store.pool.Config().MaxConns)
 	}
+	options.Beside = options.Size / 2
 	s.placing = batch.New(options, s.placeAll)
 	return s
 }

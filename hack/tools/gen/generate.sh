@@ -39,6 +39,7 @@ build hack/tools/gen connectrpc.com/connect/v2/cmd/protoc-gen-connect-go
 build hack/tools/gen sigs.k8s.io/controller-tools/cmd/controller-gen
 
 hack/tools/gen/typescript.sh
+go run ./hack/tools/errordetails >bin/errordetails.binpb
 (cd api && "$TOOLS/buf" generate && "$TOOLS/buf" generate --template buf.gen.ts.yaml)
 "$TOOLS/buf" build api -o - | go run ./hack/tools/docs docs
 "$TOOLS/controller-gen" object crd:maxDescLen=1024 paths=./api/v1alpha1/... output:crd:dir=config/crd

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/catalog/v1/catalog.proto.
  */
 export const file_orderd_catalog_v1_catalog: GenFile = /*@__PURE__*/
-  fileDesc("Ch9vcmRlcmQvY2F0YWxvZy92MS9jYXRhbG9nLnByb3RvEhFvcmRlcmQuY2F0YWxvZy52MSKbAQoDU2t1EjUKA3NrdRgBIAEoCUIoukglciMyIV5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsNjN9JBIdCgV0aXRsZRgCIAEoCUIOukgLcgkQARjIAboBAQASLQoFcHJpY2UYAyABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXlCBrpIA8gBARIPCgdvbl9zYWxlGAQgASgIIj4KBVN0b2NrEhEKCWF2YWlsYWJsZRgBIAEoAxIQCghyZXNlcnZlZBgCIAEoAxIQCghkZWR1Y3RlZBgDIAEoAyI/ChBVcHNlcnRTa3VSZXF1ZXN0EisKA3NrdRgBIAEoCzIWLm9yZGVyZC5jYXRhbG9nLnYxLlNrdUIGukgDyAEBIjgKEVVwc2VydFNrdVJlc3BvbnNlEiMKA3NrdRgBIAEoCzIWLm9yZGVyZC5jYXRhbG9nLnYxLlNrdSIrCg1HZXRTa3VSZXF1ZXN0EhoKA3NrdRgBIAEoCUINukgKcggQARhAugEBACJeCg5HZXRTa3VSZXNwb25zZRIjCgNza3UYASABKAsyFi5vcmRlcmQuY2F0YWxvZy52MS5Ta3USJwoFc3RvY2sYAiABKAsyGC5vcmRlcmQuY2F0YWxvZy52MS5TdG9jayJ8ChJBZGp1c3RTdG9ja1JlcXVlc3QSIQoKcmVxdWVzdF9pZBgBIAEoCUINukgKcggQARhAugEBABIaCgNza3UYAiABKAlCDbpICnIIEAEYQLoBAQASJwoFZGVsdGEYAyABKANCGLpIFSITOAAYgJTr3AMogOyUo/z/////ASI+ChNBZGp1c3RTdG9ja1Jlc3BvbnNlEicKBXN0b2NrGAEgASgLMhgub3JkZXJkLmNhdGFsb2cudjEuU3RvY2syvgIKDkNhdGFsb2dTZXJ2aWNlEmMKCVVwc2VydFNrdRIjLm9yZGVyZC5jYXRhbG9nLnYxLlVwc2VydFNrdVJlcXVlc3QaJC5vcmRlcmQuY2F0YWxvZy52MS5VcHNlcnRTa3VSZXNwb25zZSILkAICiugYBAoCAwISXAoGR2V0U2t1EiAub3JkZXJkLmNhdGFsb2cudjEuR2V0U2t1UmVxdWVzdBohLm9yZGVyZC5jYXRhbG9nLnYxLkdldFNrdVJlc3BvbnNlIg2QAgGK6BgGCgQBAgMGEmkKC0FkanVzdFN0b2NrEiUub3JkZXJkLmNhdGFsb2cudjEuQWRqdXN0U3RvY2tSZXF1ZXN0GiYub3JkZXJkLmNhdGFsb2cudjEuQWRqdXN0U3RvY2tSZXNwb25zZSILkAICiugYBAoCAwJiBnByb3RvMw", [file_buf_validate_validate, file_orderd_access_v1_access, file_orderd_money_v1_money]);
+  fileDesc("Ch9vcmRlcmQvY2F0YWxvZy92MS9jYXRhbG9nLnByb3RvEhFvcmRlcmQuY2F0YWxvZy52MSKuAgoDU2t1EjUKA3NrdRgBIAEoCUIoukglciMyIV5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsNjN9JBIdCgV0aXRsZRgCIAEoCUIOukgLcgkQARjIAboBAQASLQoFcHJpY2UYAyABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXlCBrpIA8gBARIPCgdvbl9zYWxlGAQgASgIEiEKDHdlaWdodF9ncmFtcxgFIAEoA0ILukgIIgYYwIQ9KAASNgoJdGF4X2NsYXNzGAYgASgJQiO6SCByHjIcXihbYS16MC05XVthLXowLTktXXswLDMxfSk/JBI2CghjYXRlZ29yeRgHIAEoCUIkukghch8yHV4oW2EtejAtOV1bYS16MC05Ly1dezAsNjN9KT8kIk8KBVN0b2NrEhEKCWF2YWlsYWJsZRgBIAEoAxIQCghyZXNlcnZlZBgCIAEoAxIQCghkZWR1Y3RlZBgDIAEoAxIPCgdidWNrZXRzGAQgASgDImAKEFVwc2VydFNrdVJlcXVlc3QSKwoDc2t1GAEgASgLMhYub3JkZXJkLmNhdGFsb2cudjEuU2t1Qga6SAPIAQESHwoKcmVxdWVzdF9pZBgCIAEoCUILukgIcgYYQLoBAQAiOAoRVXBzZXJ0U2t1UmVzcG9uc2USIwoDc2t1GAEgASgLMhYub3JkZXJkLmNhdGFsb2cudjEuU2t1IisKDUdldFNrdVJlcXVlc3QSGgoDc2t1GAEgASgJQg26SApyCBABGEC6AQEAIl4KDkdldFNrdVJlc3BvbnNlEiMKA3NrdRgBIAEoCzIWLm9yZGVyZC5jYXRhbG9nLnYxLlNrdRInCgVzdG9jaxgCIAEoCzIYLm9yZGVyZC5jYXRhbG9nLnYxLlN0b2NrIpwBCg9MaXN0U2t1c1JlcXVlc3QSNgoIY2F0ZWdvcnkYASABKAlCJLpIIXIfMh1eKFthLXowLTldW2EtejAtOS8tXXswLDYzfSk/JBIUCgxvbl9zYWxlX29ubHkYAiABKAgSHQoJcGFnZV9zaXplGAMgASgFQgq6SAcaBRjIASgAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIABIlEKEExpc3RTa3VzUmVzcG9uc2USJAoEc2t1cxgBIAMoCzIWLm9yZGVyZC5jYXRhbG9nLnYxLlNrdRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkifAoSQWRqdXN0U3RvY2tSZXF1ZXN0EiEKCnJlcXVlc3RfaWQYASABKAlCDbpICnIIEAEYQLoBAQASGgoDc2t1GAIgASgJQg26SApyCBABGEC6AQEAEicKBWRlbHRhGAMgASgDQhi6SBUiEzgAGICU69wDKIDslKP8/////wEiPgoTQWRqdXN0U3RvY2tSZXNwb25zZRInCgVzdG9jaxgBIAEoCzIYLm9yZGVyZC5jYXRhbG9nLnYxLlN0b2NrIm8KElNwcmVhZFN0b2NrUmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEhoKA3NrdRgCIAEoCUINukgKcggQARhAugEBABIaCgdidWNrZXRzGAMgASgDQgm6SAYiBBhAKAEiPgoTU3ByZWFkU3RvY2tSZXNwb25zZRInCgVzdG9jaxgBIAEoCzIYLm9yZGVyZC5jYXRhbG9nLnYxLlN0b2NrMo0ECg5DYXRhbG9nU2VydmljZRJjCglVcHNlcnRTa3USIy5vcmRlcmQuY2F0YWxvZy52MS5VcHNlcnRTa3VSZXF1ZXN0GiQub3JkZXJkLmNhdGFsb2cudjEuVXBzZXJ0U2t1UmVzcG9uc2UiC5ACAoroGAQKAgMCElwKBkdldFNrdRIgLm9yZGVyZC5jYXRhbG9nLnYxLkdldFNrdVJlcXVlc3QaIS5vcmRlcmQuY2F0YWxvZy52MS5HZXRTa3VSZXNwb25zZSINkAIBiugYBgoEAQIDBhJiCghMaXN0U2t1cxIiLm9yZGVyZC5jYXRhbG9nLnYxLkxpc3RTa3VzUmVxdWVzdBojLm9yZGVyZC5jYXRhbG9nLnYxLkxpc3RTa3VzUmVzcG9uc2UiDZACAYroGAYKBAECAwYSaQoLQWRqdXN0U3RvY2sSJS5vcmRlcmQuY2F0YWxvZy52MS5BZGp1c3RTdG9ja1JlcXVlc3QaJi5vcmRlcmQuY2F0YWxvZy52MS5BZGp1c3RTdG9ja1Jlc3BvbnNlIguQAgKK6BgECgIDAhJpCgtTcHJlYWRTdG9jaxIlLm9yZGVyZC5jYXRhbG9nLnYxLlNwcmVhZFN0b2NrUmVxdWVzdBomLm9yZGVyZC5jYXRhbG9nLnYxLlNwcmVhZFN0b2NrUmVzcG9uc2UiC5ACAoroGAQKAgMCYgZwcm90bzM", [file_buf_validate_validate, file_orderd_access_v1_access, file_orderd_money_v1_money]);
 
 /**
  * @generated from message orderd.catalog.v1.Sku
@@ -43,6 +43,27 @@ export type Sku = Message<"orderd.catalog.v1.Sku"> & {
    * @generated from field: bool on_sale = 4;
    */
   onSale: boolean;
+
+  /**
+   * Of one unit, packed; 0 for goods that weigh nothing.
+   *
+   * @generated from field: int64 weight_grams = 5;
+   */
+  weightGrams: bigint;
+
+  /**
+   * The name of a tax class; empty: no tax.
+   *
+   * @generated from field: string tax_class = 6;
+   */
+  taxClass: string;
+
+  /**
+   * What coupons and lists go by; the shop's own names.
+   *
+   * @generated from field: string category = 7;
+   */
+  category: string;
 };
 
 /**
@@ -79,6 +100,13 @@ export type Stock = Message<"orderd.catalog.v1.Stock"> & {
    * @generated from field: int64 deducted = 3;
    */
   deducted: bigint;
+
+  /**
+   * Over how many rows of the database it is spread; 1 unless SpreadStock was called.
+   *
+   * @generated from field: int64 buckets = 4;
+   */
+  buckets: bigint;
 };
 
 /**
@@ -96,6 +124,14 @@ export type UpsertSkuRequest = Message<"orderd.catalog.v1.UpsertSkuRequest"> & {
    * @generated from field: orderd.catalog.v1.Sku sku = 1;
    */
   sku?: Sku | undefined;
+
+  /**
+   * Chosen by the caller, unique a change; a retry repeats it. Without it a late retry replaces what was
+   * written since.
+   *
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
 };
 
 /**
@@ -162,6 +198,68 @@ export const GetSkuResponseSchema: GenMessage<GetSkuResponse> = /*@__PURE__*/
   messageDesc(file_orderd_catalog_v1_catalog, 5);
 
 /**
+ * @generated from message orderd.catalog.v1.ListSkusRequest
+ */
+export type ListSkusRequest = Message<"orderd.catalog.v1.ListSkusRequest"> & {
+  /**
+   * Empty: all.
+   *
+   * @generated from field: string category = 1;
+   */
+  category: string;
+
+  /**
+   * @generated from field: bool on_sale_only = 2;
+   */
+  onSaleOnly: boolean;
+
+  /**
+   * At most 200; 50 if not given.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * From the answer before; empty for the first page.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message orderd.catalog.v1.ListSkusRequest.
+ * Use `create(ListSkusRequestSchema)` to create a new message.
+ */
+export const ListSkusRequestSchema: GenMessage<ListSkusRequest> = /*@__PURE__*/
+  messageDesc(file_orderd_catalog_v1_catalog, 6);
+
+/**
+ * @generated from message orderd.catalog.v1.ListSkusResponse
+ */
+export type ListSkusResponse = Message<"orderd.catalog.v1.ListSkusResponse"> & {
+  /**
+   * @generated from field: repeated orderd.catalog.v1.Sku skus = 1;
+   */
+  skus: Sku[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message orderd.catalog.v1.ListSkusResponse.
+ * Use `create(ListSkusResponseSchema)` to create a new message.
+ */
+export const ListSkusResponseSchema: GenMessage<ListSkusResponse> = /*@__PURE__*/
+  messageDesc(file_orderd_catalog_v1_catalog, 7);
+
+/**
  * @generated from message orderd.catalog.v1.AdjustStockRequest
  */
 export type AdjustStockRequest = Message<"orderd.catalog.v1.AdjustStockRequest"> & {
@@ -190,7 +288,7 @@ export type AdjustStockRequest = Message<"orderd.catalog.v1.AdjustStockRequest">
  * Use `create(AdjustStockRequestSchema)` to create a new message.
  */
 export const AdjustStockRequestSchema: GenMessage<AdjustStockRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_catalog_v1_catalog, 6);
+  messageDesc(file_orderd_catalog_v1_catalog, 8);
 
 /**
  * @generated from message orderd.catalog.v1.AdjustStockResponse
@@ -207,7 +305,53 @@ export type AdjustStockResponse = Message<"orderd.catalog.v1.AdjustStockResponse
  * Use `create(AdjustStockResponseSchema)` to create a new message.
  */
 export const AdjustStockResponseSchema: GenMessage<AdjustStockResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_catalog_v1_catalog, 7);
+  messageDesc(file_orderd_catalog_v1_catalog, 9);
+
+/**
+ * @generated from message orderd.catalog.v1.SpreadStockRequest
+ */
+export type SpreadStockRequest = Message<"orderd.catalog.v1.SpreadStockRequest"> & {
+  /**
+   * Chosen by the caller, unique a change; a retry repeats it.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * @generated from field: string sku = 2;
+   */
+  sku: string;
+
+  /**
+   * @generated from field: int64 buckets = 3;
+   */
+  buckets: bigint;
+};
+
+/**
+ * Describes the message orderd.catalog.v1.SpreadStockRequest.
+ * Use `create(SpreadStockRequestSchema)` to create a new message.
+ */
+export const SpreadStockRequestSchema: GenMessage<SpreadStockRequest> = /*@__PURE__*/
+  messageDesc(file_orderd_catalog_v1_catalog, 10);
+
+/**
+ * @generated from message orderd.catalog.v1.SpreadStockResponse
+ */
+export type SpreadStockResponse = Message<"orderd.catalog.v1.SpreadStockResponse"> & {
+  /**
+   * @generated from field: orderd.catalog.v1.Stock stock = 1;
+   */
+  stock?: Stock | undefined;
+};
+
+/**
+ * Describes the message orderd.catalog.v1.SpreadStockResponse.
+ * Use `create(SpreadStockResponseSchema)` to create a new message.
+ */
+export const SpreadStockResponseSchema: GenMessage<SpreadStockResponse> = /*@__PURE__*/
+  messageDesc(file_orderd_catalog_v1_catalog, 11);
 
 /**
  * The goods a shop sells and how many of each there are. For the shop's staff and backends.
@@ -216,7 +360,8 @@ export const AdjustStockResponseSchema: GenMessage<AdjustStockResponse> = /*@__P
  */
 export const CatalogService: GenService<{
   /**
-   * Creates the SKU, or replaces its title, price and on-sale flag. Its stock is not touched.
+   * Creates the SKU, or replaces everything about it but its stock.
+   * Errors: NOT_FOUND/TAX_CLASS_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
    *
    * @generated from rpc orderd.catalog.v1.CatalogService.UpsertSku
    */
@@ -236,6 +381,17 @@ export const CatalogService: GenService<{
     output: typeof GetSkuResponseSchema;
   },
   /**
+   * The SKUs by their codes.
+   * Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
+   *
+   * @generated from rpc orderd.catalog.v1.CatalogService.ListSkus
+   */
+  listSkus: {
+    methodKind: "unary";
+    input: typeof ListSkusRequestSchema;
+    output: typeof ListSkusResponseSchema;
+  },
+  /**
    * Adds to the SKU's available stock, or takes from it. Repeating a request id changes nothing.
    * Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/INSUFFICIENT_STOCK if more would be taken
    * than is available; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
@@ -246,6 +402,18 @@ export const CatalogService: GenService<{
     methodKind: "unary";
     input: typeof AdjustStockRequestSchema;
     output: typeof AdjustStockResponseSchema;
+  },
+  /**
+   * Spreads the SKU's stock over so many rows of the database, so that more orders can take of it at once: for SKUs that
+   * very many buyers order at the same time. Repeating a request id changes nothing.
+   * Errors: NOT_FOUND/SKU_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
+   *
+   * @generated from rpc orderd.catalog.v1.CatalogService.SpreadStock
+   */
+  spreadStock: {
+    methodKind: "unary";
+    input: typeof SpreadStockRequestSchema;
+    output: typeof SpreadStockResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_orderd_catalog_v1_catalog, 0);

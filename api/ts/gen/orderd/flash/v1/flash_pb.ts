@@ -299,8 +299,8 @@ export const FlashService: GenService<{
    * A request that was accepted gets the same answer for as long as the promotion's log is kept, also when the
    * item is sold out or the sale over by then.
    * Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ITEM_NOT_FOUND; FAILED_PRECONDITION/NOT_STARTED
-   * (metadata start_time), ENDED, PAUSED or ITEM_OFF; RESOURCE_EXHAUSTED/SOLD_OUT; RESOURCE_EXHAUSTED/
-   * LIMIT_PER_BUYER; ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/OVERLOADED or PARTITION_MOVING with a retry delay:
+   * (metadata start_time), ENDED, PAUSED or ITEM_OFF; RESOURCE_EXHAUSTED/SOLD_OUT (metadata sku, left);
+   * RESOURCE_EXHAUSTED/LIMIT_PER_BUYER (metadata sku); ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/OVERLOADED or PARTITION_MOVING with a retry delay:
    * whether the order was taken is then unknown, and a retry with the same request id tells.
    *
    * @generated from rpc orderd.flash.v1.FlashService.PlaceFlashOrder

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/payment/v1/payment.proto.
  */
 export const file_orderd_payment_v1_payment: GenFile = /*@__PURE__*/
-  fileDesc("Ch9vcmRlcmQvcGF5bWVudC92MS9wYXltZW50LnByb3RvEhFvcmRlcmQucGF5bWVudC52MSL7AQoHUGF5bWVudBISCgpwYXltZW50X2lkGAEgASgJEhAKCG9yZGVyX2lkGAIgASgJEhAKCHByb3ZpZGVyGAMgASgJEi4KBXN0YXRlGAQgASgOMh8ub3JkZXJkLnBheW1lbnQudjEuUGF5bWVudFN0YXRlEiYKBmFtb3VudBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxzdWNjZWVkZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpMBChRDcmVhdGVQYXltZW50UmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAMgASgJQgi6SAVyA7ABARIbCghwcm92aWRlchgEIAEoCUIJukgGcgQQARggIloKFUNyZWF0ZVBheW1lbnRSZXNwb25zZRIrCgdwYXltZW50GAEgASgLMhoub3JkZXJkLnBheW1lbnQudjEuUGF5bWVudBIUCgxyZWRpcmVjdF91cmwYAiABKAkiUgoRR2V0UGF5bWVudFJlcXVlc3QSHwoIYnV5ZXJfaWQYASABKAlCDbpICnIIEAEYQLoBAQASHAoKcGF5bWVudF9pZBgCIAEoCUIIukgFcgOwAQEiQQoSR2V0UGF5bWVudFJlc3BvbnNlEisKB3BheW1lbnQYASABKAsyGi5vcmRlcmQucGF5bWVudC52MS5QYXltZW50KrQBCgxQYXltZW50U3RhdGUSHQoZUEFZTUVOVF9TVEFURV9VTlNQRUNJRklFRBAAEhkKFVBBWU1FTlRfU1RBVEVfQ1JFQVRFRBABEhkKFVBBWU1FTlRfU1RBVEVfUEVORElORxACEhsKF1BBWU1FTlRfU1RBVEVfU1VDQ0VFREVEEAMSGAoUUEFZTUVOVF9TVEFURV9GQUlMRUQQBBIYChRQQVlNRU5UX1NUQVRFX0NMT1NFRBAFMukBCg5QYXltZW50U2VydmljZRJvCg1DcmVhdGVQYXltZW50Eicub3JkZXJkLnBheW1lbnQudjEuQ3JlYXRlUGF5bWVudFJlcXVlc3QaKC5vcmRlcmQucGF5bWVudC52MS5DcmVhdGVQYXltZW50UmVzcG9uc2UiC5ACAoroGAQKAgECEmYKCkdldFBheW1lbnQSJC5vcmRlcmQucGF5bWVudC52MS5HZXRQYXltZW50UmVxdWVzdBolLm9yZGVyZC5wYXltZW50LnYxLkdldFBheW1lbnRSZXNwb25zZSILkAIBiugYBAoCAQJiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_money_v1_money]);
+  fileDesc("Ch9vcmRlcmQvcGF5bWVudC92MS9wYXltZW50LnByb3RvEhFvcmRlcmQucGF5bWVudC52MSKcAgoHUGF5bWVudBISCgpwYXltZW50X2lkGAEgASgJEhAKCG9yZGVyX2lkGAIgASgJEhAKCHByb3ZpZGVyGAMgASgJEi4KBXN0YXRlGAQgASgOMh8ub3JkZXJkLnBheW1lbnQudjEuUGF5bWVudFN0YXRlEiYKBmFtb3VudBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxzdWNjZWVkZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBm1ldGhvZBgIIAEoCRIPCgdmYWlsdXJlGAkgASgJIp0BCg1QYXltZW50TWV0aG9kEhAKCHByb3ZpZGVyGAEgASgJEg4KBm1ldGhvZBgCIAEoCRINCgV0aXRsZRgDIAEoCRIrCgRraW5kGAQgASgOMh0ub3JkZXJkLnBheW1lbnQudjEuTWV0aG9kS2luZBIVCg1uZWVkc19vcGVuX2lkGAUgASgIEhcKD25lZWRzX2NsaWVudF9pcBgGIAEoCCJYChlMaXN0UGF5bWVudE1ldGhvZHNSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAIgASgJQgi6SAVyA7ABASKnAQoaTGlzdFBheW1lbnRNZXRob2RzUmVzcG9uc2USMQoHbWV0aG9kcxgBIAMoCzIgLm9yZGVyZC5wYXltZW50LnYxLlBheW1lbnRNZXRob2QSJgoGYW1vdW50GAIgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5Ei4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo4CChRDcmVhdGVQYXltZW50UmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAMgASgJQgi6SAVyA7ABARIbCghwcm92aWRlchgEIAEoCUIJukgGcgQQARggEhcKBm1ldGhvZBgFIAEoCUIHukgEcgIYIBIdCgdvcGVuX2lkGAYgASgJQgy6SAlyBxiAAboBAQASHQoJY2xpZW50X2lwGAcgASgJQgq6SAfYAQFyAnABEiIKCnJldHVybl91cmwYCCABKAlCDrpIC9gBAXIGGIAEiAEBIuoBChVDcmVhdGVQYXltZW50UmVzcG9uc2USKwoHcGF5bWVudBgBIAEoCzIaLm9yZGVyZC5wYXltZW50LnYxLlBheW1lbnQSFAoMcmVkaXJlY3RfdXJsGAIgASgJEg8KB3FyX2NvZGUYAyABKAkSSwoKc2RrX3BhcmFtcxgEIAMoCzI3Lm9yZGVyZC5wYXltZW50LnYxLkNyZWF0ZVBheW1lbnRSZXNwb25zZS5TZGtQYXJhbXNFbnRyeRowCg5TZGtQYXJhbXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlIKEUdldFBheW1lbnRSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhwKCnBheW1lbnRfaWQYAiABKAlCCLpIBXIDsAEBIkEKEkdldFBheW1lbnRSZXNwb25zZRIrCgdwYXltZW50GAEgASgLMhoub3JkZXJkLnBheW1lbnQudjEuUGF5bWVudCq0AQoMUGF5bWVudFN0YXRlEh0KGVBBWU1FTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVQQVlNRU5UX1NUQVRFX0NSRUFURUQQARIZChVQQVlNRU5UX1NUQVRFX1BFTkRJTkcQAhIbChdQQVlNRU5UX1NUQVRFX1NVQ0NFRURFRBADEhgKFFBBWU1FTlRfU1RBVEVfRkFJTEVEEAQSGAoUUEFZTUVOVF9TVEFURV9DTE9TRUQQBSpsCgpNZXRob2RLaW5kEhsKF01FVEhPRF9LSU5EX1VOU1BFQ0lGSUVEEAASGAoUTUVUSE9EX0tJTkRfUkVESVJFQ1QQARISCg5NRVRIT0RfS0lORF9RUhACEhMKD01FVEhPRF9LSU5EX1NESxADMukCCg5QYXltZW50U2VydmljZRJ+ChJMaXN0UGF5bWVudE1ldGhvZHMSLC5vcmRlcmQucGF5bWVudC52MS5MaXN0UGF5bWVudE1ldGhvZHNSZXF1ZXN0Gi0ub3JkZXJkLnBheW1lbnQudjEuTGlzdFBheW1lbnRNZXRob2RzUmVzcG9uc2UiC5ACAYroGAQKAgECEm8KDUNyZWF0ZVBheW1lbnQSJy5vcmRlcmQucGF5bWVudC52MS5DcmVhdGVQYXltZW50UmVxdWVzdBooLm9yZGVyZC5wYXltZW50LnYxLkNyZWF0ZVBheW1lbnRSZXNwb25zZSILkAICiugYBAoCAQISZgoKR2V0UGF5bWVudBIkLm9yZGVyZC5wYXltZW50LnYxLkdldFBheW1lbnRSZXF1ZXN0GiUub3JkZXJkLnBheW1lbnQudjEuR2V0UGF5bWVudFJlc3BvbnNlIguQAgGK6BgECgIBAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_money_v1_money]);
 
 /**
  * @generated from message orderd.payment.v1.Payment
@@ -35,7 +35,7 @@ export type Payment = Message<"orderd.payment.v1.Payment"> & {
   orderId: string;
 
   /**
-   * sandbox.
+   * wechatpay, alipay, stripe or sandbox.
    *
    * @generated from field: string provider = 3;
    */
@@ -60,6 +60,20 @@ export type Payment = Message<"orderd.payment.v1.Payment"> & {
    * @generated from field: google.protobuf.Timestamp succeeded_at = 7;
    */
   succeededAt?: Timestamp | undefined;
+
+  /**
+   * The provider's method, such as native.
+   *
+   * @generated from field: string method = 8;
+   */
+  method: string;
+
+  /**
+   * The provider's own code if the state is FAILED.
+   *
+   * @generated from field: string failure = 9;
+   */
+  failure: string;
 };
 
 /**
@@ -68,6 +82,103 @@ export type Payment = Message<"orderd.payment.v1.Payment"> & {
  */
 export const PaymentSchema: GenMessage<Payment> = /*@__PURE__*/
   messageDesc(file_orderd_payment_v1_payment, 0);
+
+/**
+ * @generated from message orderd.payment.v1.PaymentMethod
+ */
+export type PaymentMethod = Message<"orderd.payment.v1.PaymentMethod"> & {
+  /**
+   * @generated from field: string provider = 1;
+   */
+  provider: string;
+
+  /**
+   * @generated from field: string method = 2;
+   */
+  method: string;
+
+  /**
+   * For buyers.
+   *
+   * @generated from field: string title = 3;
+   */
+  title: string;
+
+  /**
+   * @generated from field: orderd.payment.v1.MethodKind kind = 4;
+   */
+  kind: MethodKind;
+
+  /**
+   * CreatePayment needs open_id, or client_ip.
+   *
+   * @generated from field: bool needs_open_id = 5;
+   */
+  needsOpenId: boolean;
+
+  /**
+   * @generated from field: bool needs_client_ip = 6;
+   */
+  needsClientIp: boolean;
+};
+
+/**
+ * Describes the message orderd.payment.v1.PaymentMethod.
+ * Use `create(PaymentMethodSchema)` to create a new message.
+ */
+export const PaymentMethodSchema: GenMessage<PaymentMethod> = /*@__PURE__*/
+  messageDesc(file_orderd_payment_v1_payment, 1);
+
+/**
+ * @generated from message orderd.payment.v1.ListPaymentMethodsRequest
+ */
+export type ListPaymentMethodsRequest = Message<"orderd.payment.v1.ListPaymentMethodsRequest"> & {
+  /**
+   * @generated from field: string buyer_id = 1;
+   */
+  buyerId: string;
+
+  /**
+   * @generated from field: string order_id = 2;
+   */
+  orderId: string;
+};
+
+/**
+ * Describes the message orderd.payment.v1.ListPaymentMethodsRequest.
+ * Use `create(ListPaymentMethodsRequestSchema)` to create a new message.
+ */
+export const ListPaymentMethodsRequestSchema: GenMessage<ListPaymentMethodsRequest> = /*@__PURE__*/
+  messageDesc(file_orderd_payment_v1_payment, 2);
+
+/**
+ * @generated from message orderd.payment.v1.ListPaymentMethodsResponse
+ */
+export type ListPaymentMethodsResponse = Message<"orderd.payment.v1.ListPaymentMethodsResponse"> & {
+  /**
+   * @generated from field: repeated orderd.payment.v1.PaymentMethod methods = 1;
+   */
+  methods: PaymentMethod[];
+
+  /**
+   * What is to be paid, and until when.
+   *
+   * @generated from field: orderd.money.v1.Money amount = 2;
+   */
+  amount?: Money | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message orderd.payment.v1.ListPaymentMethodsResponse.
+ * Use `create(ListPaymentMethodsResponseSchema)` to create a new message.
+ */
+export const ListPaymentMethodsResponseSchema: GenMessage<ListPaymentMethodsResponse> = /*@__PURE__*/
+  messageDesc(file_orderd_payment_v1_payment, 3);
 
 /**
  * @generated from message orderd.payment.v1.CreatePaymentRequest
@@ -89,11 +200,39 @@ export type CreatePaymentRequest = Message<"orderd.payment.v1.CreatePaymentReque
   orderId: string;
 
   /**
-   * The name of a provider that the OrderCluster configures: sandbox.
+   * A provider that the OrderCluster configures: wechatpay, alipay, stripe or sandbox.
    *
    * @generated from field: string provider = 4;
    */
   provider: string;
+
+  /**
+   * One of the provider's methods; empty: the first that takes the order's currency.
+   *
+   * @generated from field: string method = 5;
+   */
+  method: string;
+
+  /**
+   * The buyer's id at the provider, where the method needs one: WeChat Pay's openid.
+   *
+   * @generated from field: string open_id = 6;
+   */
+  openId: string;
+
+  /**
+   * The buyer's IP address, where the method needs it.
+   *
+   * @generated from field: string client_ip = 7;
+   */
+  clientIp: string;
+
+  /**
+   * Where the provider's page sends the buyer at the end, if it can: an app's or the shop's own URL.
+   *
+   * @generated from field: string return_url = 8;
+   */
+  returnUrl: string;
 };
 
 /**
@@ -101,7 +240,7 @@ export type CreatePaymentRequest = Message<"orderd.payment.v1.CreatePaymentReque
  * Use `create(CreatePaymentRequestSchema)` to create a new message.
  */
 export const CreatePaymentRequestSchema: GenMessage<CreatePaymentRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_payment_v1_payment, 1);
+  messageDesc(file_orderd_payment_v1_payment, 4);
 
 /**
  * @generated from message orderd.payment.v1.CreatePaymentResponse
@@ -118,6 +257,20 @@ export type CreatePaymentResponse = Message<"orderd.payment.v1.CreatePaymentResp
    * @generated from field: string redirect_url = 2;
    */
   redirectUrl: string;
+
+  /**
+   * The text of a QR code that pays.
+   *
+   * @generated from field: string qr_code = 3;
+   */
+  qrCode: string;
+
+  /**
+   * What the provider's SDK in the app takes.
+   *
+   * @generated from field: map<string, string> sdk_params = 4;
+   */
+  sdkParams: { [key: string]: string };
 };
 
 /**
@@ -125,7 +278,7 @@ export type CreatePaymentResponse = Message<"orderd.payment.v1.CreatePaymentResp
  * Use `create(CreatePaymentResponseSchema)` to create a new message.
  */
 export const CreatePaymentResponseSchema: GenMessage<CreatePaymentResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_payment_v1_payment, 2);
+  messageDesc(file_orderd_payment_v1_payment, 5);
 
 /**
  * @generated from message orderd.payment.v1.GetPaymentRequest
@@ -147,7 +300,7 @@ export type GetPaymentRequest = Message<"orderd.payment.v1.GetPaymentRequest"> &
  * Use `create(GetPaymentRequestSchema)` to create a new message.
  */
 export const GetPaymentRequestSchema: GenMessage<GetPaymentRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_payment_v1_payment, 3);
+  messageDesc(file_orderd_payment_v1_payment, 6);
 
 /**
  * @generated from message orderd.payment.v1.GetPaymentResponse
@@ -164,7 +317,7 @@ export type GetPaymentResponse = Message<"orderd.payment.v1.GetPaymentResponse">
  * Use `create(GetPaymentResponseSchema)` to create a new message.
  */
 export const GetPaymentResponseSchema: GenMessage<GetPaymentResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_payment_v1_payment, 4);
+  messageDesc(file_orderd_payment_v1_payment, 7);
 
 /**
  * @generated from enum orderd.payment.v1.PaymentState
@@ -208,6 +361,45 @@ export const PaymentStateSchema: GenEnum<PaymentState> = /*@__PURE__*/
   enumDesc(file_orderd_payment_v1_payment, 0);
 
 /**
+ * What the app does with a session.
+ *
+ * @generated from enum orderd.payment.v1.MethodKind
+ */
+export enum MethodKind {
+  /**
+   * @generated from enum value: METHOD_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Opens redirect_url.
+   *
+   * @generated from enum value: METHOD_KIND_REDIRECT = 1;
+   */
+  REDIRECT = 1,
+
+  /**
+   * Shows qr_code as a QR code.
+   *
+   * @generated from enum value: METHOD_KIND_QR = 2;
+   */
+  QR = 2,
+
+  /**
+   * Hands sdk_params to the provider's SDK.
+   *
+   * @generated from enum value: METHOD_KIND_SDK = 3;
+   */
+  SDK = 3,
+}
+
+/**
+ * Describes the enum orderd.payment.v1.MethodKind.
+ */
+export const MethodKindSchema: GenEnum<MethodKind> = /*@__PURE__*/
+  enumDesc(file_orderd_payment_v1_payment, 1);
+
+/**
  * Paying an order through a payment provider. The provider's notification, not this API, is what
  * makes an order PAID.
  *
@@ -215,9 +407,25 @@ export const PaymentStateSchema: GenEnum<PaymentState> = /*@__PURE__*/
  */
 export const PaymentService: GenService<{
   /**
-   * Starts a payment for an unpaid order.
-   * Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT if the order cannot
-   * be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
+   * The cashier: how an unpaid order can be paid, the preferred way first.
+   * Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+   * order cannot be paid any more.
+   *
+   * @generated from rpc orderd.payment.v1.PaymentService.ListPaymentMethods
+   */
+  listPaymentMethods: {
+    methodKind: "unary";
+    input: typeof ListPaymentMethodsRequestSchema;
+    output: typeof ListPaymentMethodsResponseSchema;
+  },
+  /**
+   * Starts a payment for an unpaid order. An order may have several; the first that succeeds counts, and the money of another
+   * goes back on its own.
+   * Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+   * order cannot be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN, INVALID_ARGUMENT/METHOD_UNKNOWN;
+   * INVALID_ARGUMENT/FIELD_REQUIRED for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
+   * order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED, with the provider's code in the metadata; FAILED_PRECONDITION/ALREADY_PAID
+   * if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
    * ALREADY_EXISTS/REQUEST_ID_REUSED.
    *
    * @generated from rpc orderd.payment.v1.PaymentService.CreatePayment

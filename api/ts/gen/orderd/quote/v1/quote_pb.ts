@@ -62,7 +62,7 @@ export type Delivery = Message<"orderd.quote.v1.Delivery"> & {
   address?: Address | undefined;
 
   /**
-   * The name of a delivery method; empty: the shop's first.
+   * The name of a delivery method; empty: the shop's first that delivers there.
    *
    * @generated from field: string method = 3;
    */
@@ -336,7 +336,7 @@ export type Quote = Message<"orderd.quote.v1.Quote"> & {
   coupons: QuotedCoupon[];
 
   /**
-   * The methods there are for the address.
+   * The methods there are for the address, with their freight before coupons.
    *
    * @generated from field: repeated orderd.quote.v1.QuotedDelivery deliveries = 8;
    */
@@ -424,7 +424,7 @@ export const QuoteService: GenService<{
   /**
    * What the selection would cost, and with which coupons. Nothing is reserved.
    * Errors: NOT_FOUND/SKU_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/SKU_NOT_ON_SALE, CURRENCY_MISMATCH,
-   * CART_EMPTY, COUPON_UNUSABLE (metadata coupon_id, why), DELIVERY_METHOD_UNKNOWN or UNDELIVERABLE (metadata sku, country, region);
+   * CART_EMPTY, COUPON_UNUSABLE (metadata coupon_id, why), DELIVERY_METHOD_UNKNOWN or UNDELIVERABLE (metadata country, region);
    * INVALID_ARGUMENT/AMOUNT_TOO_LARGE.
    *
    * @generated from rpc orderd.quote.v1.QuoteService.QuoteOrder

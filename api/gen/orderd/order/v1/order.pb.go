@@ -383,7 +383,7 @@ type Order struct {
 	ExpiresAt   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	PaidAt      *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=paid_at,json=paidAt,proto3" json:"paid_at,omitempty"`
 	CancelledAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=cancelled_at,json=cancelledAt,proto3" json:"cancelled_at,omitempty"`
-	// Why it was cancelled: BUYER, EXPIRED.
+	// Why it was cancelled: BUYER, EXPIRED, or REFUNDED if all of it was refunded before anything had left.
 	CancelReason string `protobuf:"bytes,10,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
 	// The promotion the order was bought in; empty in the standard lane.
 	Promotion string    `protobuf:"bytes,11,opt,name=promotion,proto3" json:"promotion,omitempty"`

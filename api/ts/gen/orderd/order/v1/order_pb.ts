@@ -179,7 +179,7 @@ export type Order = Message<"orderd.order.v1.Order"> & {
   cancelledAt?: Timestamp | undefined;
 
   /**
-   * Why it was cancelled: BUYER, EXPIRED.
+   * Why it was cancelled: BUYER, EXPIRED, or REFUNDED if all of it was refunded before anything had left.
    *
    * @generated from field: string cancel_reason = 10;
    */
@@ -946,7 +946,8 @@ export const OrderService: GenService<{
   /**
    * Gives an order its address, or another one, until its first shipment is requested. For flash orders, which are taken without one.
    * Errors: NOT_FOUND/ORDER_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT; FAILED_PRECONDITION/FREIGHT_DIFFERS
-   * if the freight there is not what the order was placed with; FAILED_PRECONDITION/UNDELIVERABLE; ALREADY_EXISTS/REQUEST_ID_REUSED.
+   * if the freight there is not what the order was placed with (a promotion's orders have it in their price);
+   * FAILED_PRECONDITION/UNDELIVERABLE or DELIVERY_METHOD_UNKNOWN; ALREADY_EXISTS/REQUEST_ID_REUSED.
    *
    * @generated from rpc orderd.order.v1.OrderService.SetDelivery
    */

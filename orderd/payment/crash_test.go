@@ -174,9 +174,9 @@ func TestAPodThatDiesAtAClose(t *testing.T) {
 		s.cancel(o)
 		s.clock.advance(time.Minute)
 		s.killed(t, "close", when, o)
-		s.wantPayment(c.GetPayment(), "ann", statePending)
+		s.wantPayment(c.GetPayment(), statePending)
 		s.poll()
-		s.wantPayment(c.GetPayment(), "ann", stateClosed)
+		s.wantPayment(c.GetPayment(), stateClosed)
 		if status := s.pay(c.GetRedirectUrl()); status != 410 {
 			t.Errorf("paying a closed payment: %d", status)
 		}

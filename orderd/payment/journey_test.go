@@ -86,7 +86,7 @@ func (j *journey) step(t *rapid.T) {
 		}
 	case "pay":
 		if len(j.pages) > 0 {
-			j.shop.pay(j.pages[pick%len(j.pages)])
+			j.pay(j.pages[pick%len(j.pages)])
 		}
 	case "cancel":
 		if len(j.orders) > 0 {

@@ -3,6 +3,7 @@ package payment
 import (
 	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -44,7 +45,8 @@ func parseCursor(token string, otherwise cursor) (cursor, error) {
 	if err == nil {
 		err = json.Unmarshal(raw, &c)
 	}
-	if err != nil {
+	// The database has no text with a zero byte.
+	if err != nil || strings.ContainsRune(c.ID+c.More, 0) {
 		return cursor{}, invalidToken()
 	}
 	return c, nil

@@ -27,9 +27,10 @@ const (
 	cancelled = orderv1.OrderState_ORDER_STATE_CANCELLED
 )
 
-func (s *shop) wantPayment(p *paymentv1.Payment, buyer string, want paymentv1.PaymentState) {
+// wantPayment looks at a payment of ann's.
+func (s *shop) wantPayment(p *paymentv1.Payment, want paymentv1.PaymentState) {
 	s.tb.Helper()
-	if got := s.payment(buyer, p.GetPaymentId()).GetState(); got != want {
+	if got := s.payment("ann", p.GetPaymentId()).GetState(); got != want {
 		s.tb.Fatalf("the payment is %s, want %s", got, want)
 	}
 }
@@ -56,7 +57,7 @@ func TestALostNotificationCostsADelay(t *testing.T) {
 	s.clock.advance(time.Minute)
 	s.poll()
 	s.wantOrder(o, paid)
-	s.wantPayment(c.GetPayment(), "ann", stateSucceeded)
+	s.wantPayment(c.GetPayment(), stateSucceeded)
 	// The notification comes after all, twice, and is about what is known.
 	s.lost.Store(false)
 	for range 2 {
@@ -92,10 +93,10 @@ func TestAnOpenPaymentIsAskedAboutLessAndLess(t *testing.T) {
 	if n := s.faults.count("query"); n < 5 || n > 15 {
 		t.Errorf("asked %d times in %s", n, timeToPay)
 	}
-	s.wantPayment(c.GetPayment(), "ann", statePending)
+	s.wantPayment(c.GetPayment(), statePending)
 	s.clock.advance(2 * time.Second)
 	s.poll()
-	s.wantPayment(c.GetPayment(), "ann", stateClosed)
+	s.wantPayment(c.GetPayment(), stateClosed)
 	if status := s.pay(c.GetRedirectUrl()); status != 410 {
 		t.Errorf("paying a closed payment: %d", status)
 	}
@@ -111,32 +112,32 @@ func TestWhatAnOrderNeedsNoMoreIsClosed(t *testing.T) {
 			t.Fatalf("paying: %d", status)
 		}
 		s.poll()
-		s.wantPayment(second.GetPayment(), "ann", stateClosed)
-		s.wantPayment(first.GetPayment(), "ann", stateSucceeded)
+		s.wantPayment(second.GetPayment(), stateClosed)
+		s.wantPayment(first.GetPayment(), stateSucceeded)
 		if status := s.pay(second.GetRedirectUrl()); status != 410 {
 			t.Errorf("paying again: %d", status)
 		}
 	})
-	t.Run("when the order was cancelled", func(t *testing.T) {
+	t.Run("when the order was cancelled", func(*testing.T) {
 		o := s.place("ann", 1)
 		c := s.charge(o)
 		s.cancel(o)
 		s.poll()
-		s.wantPayment(c.GetPayment(), "ann", statePending) // nobody has told the payments
+		s.wantPayment(c.GetPayment(), statePending) // nobody has told the payments
 		ctx := context.Background()
 		s.must(database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
 			return s.service.CloseOpen(ctx, tx, uuid.MustParse(o.GetOrderId()), s.clock.now())
 		}))
 		s.poll()
-		s.wantPayment(c.GetPayment(), "ann", stateClosed)
+		s.wantPayment(c.GetPayment(), stateClosed)
 	})
-	t.Run("when nobody tells of the cancellation", func(t *testing.T) {
+	t.Run("when nobody tells of the cancellation", func(*testing.T) {
 		o := s.place("ann", 1)
 		c := s.charge(o)
 		s.cancel(o)
 		s.clock.advance(time.Minute)
 		s.poll()
-		s.wantPayment(c.GetPayment(), "ann", stateClosed)
+		s.wantPayment(c.GetPayment(), stateClosed)
 	})
 	if n := s.count("payment_history", "event = 'close'"); n != 3 {
 		t.Errorf("%d rows of history", n)
@@ -161,7 +162,7 @@ func TestClosingFindsThatItWasPaid(t *testing.T) {
 			}
 			s.clock.advance(time.Minute)
 			s.poll()
-			s.wantPayment(c.GetPayment(), "ann", stateSucceeded)
+			s.wantPayment(c.GetPayment(), stateSucceeded)
 			if !taken {
 				s.wantOrder(o, paid)
 				return
@@ -213,12 +214,12 @@ func TestAProviderThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 	s.faults.set(nil, fail("close", errLost))
 	s.clock.advance(time.Minute)
 	s.poll()
-	s.wantPayment(c.GetPayment(), "ann", statePending)
+	s.wantPayment(c.GetPayment(), statePending)
 	s.faults.set(fail("close", &payment.RefusedError{Reason: "BUSY"}), nil)
 	s.clock.advance(time.Hour)
 	s.poll()
 	// It would not close; asked, it says that it was closed by the call whose answer was lost.
-	s.wantPayment(c.GetPayment(), "ann", stateClosed)
+	s.wantPayment(c.GetPayment(), stateClosed)
 }
 
 func TestWhatAQueryTellsIsBelievedNoMoreThanANotification(t *testing.T) {

@@ -149,7 +149,7 @@ func TestTheStatementHasThePaymentAskedAbout(t *testing.T) {
 		t.Fatal(diff)
 	}
 	s.poll()
-	s.wantPayment(c.GetPayment(), "ann", stateSucceeded)
+	s.wantPayment(c.GetPayment(), stateSucceeded)
 	s.wantOrder(o, paid)
 }
 

@@ -25,6 +25,7 @@ import (
 type rpc struct {
 	// name is Service/Method.
 	name   string
+	method protoreflect.MethodDescriptor
 	errors []documented
 }
 
@@ -65,7 +66,7 @@ func rpcsOf(image []byte) ([]rpc, error) {
 				if !proto.HasExtension(method.Options(), accessv1.E_Access) {
 					continue
 				}
-				r := rpc{name: fmt.Sprintf("%s/%s", service.Name(), method.Name())}
+				r := rpc{method: method, name: fmt.Sprintf("%s/%s", service.Name(), method.Name())}
 				r.errors, references[r.name], err = parse(file.SourceLocations().ByDescriptor(method).LeadingComments)
 				if err != nil {
 					err = fmt.Errorf("%s: comment of %s: %w", file.Path(), r.name, err)
@@ -83,7 +84,28 @@ func rpcsOf(image []byte) ([]rpc, error) {
 	if len(all) == 0 {
 		return nil, fmt.Errorf("the image has no RPC for apps")
 	}
-	return all, resolve(all, references)
+	if err := resolve(all, references); err != nil {
+		return nil, err
+	}
+	return all, complete(all)
+}
+
+// complete finds comments that leave out what every such RPC answers: a mutation with a request id, and a list with pages.
+func complete(all []rpc) error {
+	for _, r := range all {
+		fields := r.method.Input().Fields()
+		options, _ := r.method.Options().(*descriptorpb.MethodOptions)
+		mutation := options.GetIdempotencyLevel() == descriptorpb.MethodOptions_IDEMPOTENT
+		for reason, has := range map[string]bool{
+			"REQUEST_ID_REUSED":  mutation && fields.ByName("request_id") != nil,
+			"INVALID_PAGE_TOKEN": fields.ByName("page_token") != nil,
+		} {
+			if has != slices.ContainsFunc(r.errors, func(e documented) bool { return e.reason == reason }) {
+				return fmt.Errorf("comment of %s: %s belongs to it, or does not", r.name, reason)
+			}
+		}
+	}
+	return nil
 }
 
 // resolve adds the errors of the RPCs that comments refer to.

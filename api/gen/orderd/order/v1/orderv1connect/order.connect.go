@@ -126,9 +126,10 @@ type OrderServiceClient interface {
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	ConfirmReceipt(context.Context, *v1.ConfirmReceiptRequest) (*v1.ConfirmReceiptResponse, error)
 	// Gives an order its address, or another one, until its first shipment is requested. For flash orders, which are taken without one.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT; FAILED_PRECONDITION/FREIGHT_DIFFERS
-	// if the freight there is not what the order was placed with (a promotion's orders have it in their price);
-	// FAILED_PRECONDITION/UNDELIVERABLE or DELIVERY_METHOD_UNKNOWN; ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state);
+	// FAILED_PRECONDITION/FREIGHT_DIFFERS (metadata method) if the freight there is not what the order was placed with (a promotion's
+	// orders have it in their price); FAILED_PRECONDITION/UNDELIVERABLE (metadata country, region, method) or DELIVERY_METHOD_UNKNOWN
+	// (metadata method); ALREADY_EXISTS/REQUEST_ID_REUSED.
 	SetDelivery(context.Context, *v1.SetDeliveryRequest) (*v1.SetDeliveryResponse, error)
 }
 
@@ -163,9 +164,10 @@ type OrderServiceHandler interface {
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	ConfirmReceipt(context.Context, *v1.ConfirmReceiptRequest) (*v1.ConfirmReceiptResponse, error)
 	// Gives an order its address, or another one, until its first shipment is requested. For flash orders, which are taken without one.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT; FAILED_PRECONDITION/FREIGHT_DIFFERS
-	// if the freight there is not what the order was placed with (a promotion's orders have it in their price);
-	// FAILED_PRECONDITION/UNDELIVERABLE or DELIVERY_METHOD_UNKNOWN; ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state);
+	// FAILED_PRECONDITION/FREIGHT_DIFFERS (metadata method) if the freight there is not what the order was placed with (a promotion's
+	// orders have it in their price); FAILED_PRECONDITION/UNDELIVERABLE (metadata country, region, method) or DELIVERY_METHOD_UNKNOWN
+	// (metadata method); ALREADY_EXISTS/REQUEST_ID_REUSED.
 	SetDelivery(context.Context, *v1.SetDeliveryRequest) (*v1.SetDeliveryResponse, error)
 }
 

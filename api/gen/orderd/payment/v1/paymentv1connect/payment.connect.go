@@ -64,15 +64,15 @@ var (
 // PaymentServiceClient is a client for the orderd.payment.v1.PaymentService service.
 type PaymentServiceClient interface {
 	// The cashier: how an unpaid order can be paid, the preferred way first.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state) or PAYMENT_TIME_OVER if the
 	// order cannot be paid any more.
 	ListPaymentMethods(context.Context, *v1.ListPaymentMethodsRequest) (*v1.ListPaymentMethodsResponse, error)
 	// Starts a payment for an unpaid order. An order may have several; the first that succeeds counts, and the money of another
 	// goes back on its own.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state) or PAYMENT_TIME_OVER if the
 	// order cannot be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN, INVALID_ARGUMENT/METHOD_UNKNOWN;
-	// INVALID_ARGUMENT/FIELD_REQUIRED for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
-	// order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED, with the provider's code in the metadata; FAILED_PRECONDITION/ALREADY_PAID
+	// INVALID_ARGUMENT/FIELD_REQUIRED (metadata field) for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
+	// order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED (metadata provider_code: the provider's own); FAILED_PRECONDITION/ALREADY_PAID
 	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
@@ -89,15 +89,15 @@ func NewPaymentServiceClient(client *connect.Client) PaymentServiceClient {
 // PaymentServiceHandler is an implementation of the orderd.payment.v1.PaymentService service.
 type PaymentServiceHandler interface {
 	// The cashier: how an unpaid order can be paid, the preferred way first.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state) or PAYMENT_TIME_OVER if the
 	// order cannot be paid any more.
 	ListPaymentMethods(context.Context, *v1.ListPaymentMethodsRequest) (*v1.ListPaymentMethodsResponse, error)
 	// Starts a payment for an unpaid order. An order may have several; the first that succeeds counts, and the money of another
 	// goes back on its own.
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state) or PAYMENT_TIME_OVER if the
 	// order cannot be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN, INVALID_ARGUMENT/METHOD_UNKNOWN;
-	// INVALID_ARGUMENT/FIELD_REQUIRED for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
-	// order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED, with the provider's code in the metadata; FAILED_PRECONDITION/ALREADY_PAID
+	// INVALID_ARGUMENT/FIELD_REQUIRED (metadata field) for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
+	// order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED (metadata provider_code: the provider's own); FAILED_PRECONDITION/ALREADY_PAID
 	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)

@@ -408,7 +408,7 @@ export const MethodKindSchema: GenEnum<MethodKind> = /*@__PURE__*/
 export const PaymentService: GenService<{
   /**
    * The cashier: how an unpaid order can be paid, the preferred way first.
-   * Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+   * Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state) or PAYMENT_TIME_OVER if the
    * order cannot be paid any more.
    *
    * @generated from rpc orderd.payment.v1.PaymentService.ListPaymentMethods
@@ -421,10 +421,10 @@ export const PaymentService: GenService<{
   /**
    * Starts a payment for an unpaid order. An order may have several; the first that succeeds counts, and the money of another
    * goes back on its own.
-   * Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT or FAILED_PRECONDITION/PAYMENT_TIME_OVER if the
+   * Errors: NOT_FOUND/ORDER_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state) or PAYMENT_TIME_OVER if the
    * order cannot be paid any more; INVALID_ARGUMENT/PROVIDER_UNKNOWN, INVALID_ARGUMENT/METHOD_UNKNOWN;
-   * INVALID_ARGUMENT/FIELD_REQUIRED for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
-   * order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED, with the provider's code in the metadata; FAILED_PRECONDITION/ALREADY_PAID
+   * INVALID_ARGUMENT/FIELD_REQUIRED (metadata field) for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
+   * order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED (metadata provider_code: the provider's own); FAILED_PRECONDITION/ALREADY_PAID
    * if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
    * ALREADY_EXISTS/REQUEST_ID_REUSED.
    *

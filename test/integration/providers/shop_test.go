@@ -55,7 +55,7 @@ type shop struct {
 
 func newShop(c testCase) *shop {
 	GinkgoHelper()
-	s := &shop{testCase: c, clock: &clock{at: time.Date(2026, 11, 11, 2, 0, 0, 0, time.UTC)}, pool: testdb.NewPool(GinkgoTB())}
+	s := &shop{testCase: c, clock: &clock{at: time.Date(2026, 11, 11, 2, 0, 0, 0, time.UTC), started: time.Now()}, pool: testdb.NewPool(GinkgoTB())}
 	log := slog.New(slog.DiscardHandler)
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
@@ -110,7 +110,7 @@ func (s *shop) stock() {
 func (s *shop) work(log *slog.Logger) {
 	GinkgoHelper()
 	ctx, cancel := context.WithCancel(context.Background())
-	o := payment.WorkerOptions{Service: s.payments, Worker: "w1", Interval: 20 * time.Millisecond, TTL: 300 * time.Millisecond, Logger: log}
+	o := payment.WorkerOptions{Service: s.payments, Worker: "w1", Interval: 20 * time.Millisecond, TTL: time.Second, Logger: log}
 	poller, err := payment.NewPoller(o)
 	Expect(err).NotTo(HaveOccurred())
 	refunds, err := payment.NewRefundWorker(o)

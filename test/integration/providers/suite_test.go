@@ -36,16 +36,20 @@ var _ = BeforeSuite(func() {
 	Expect(err).NotTo(HaveOccurred())
 })
 
-// clock is one that a test sets, of both sides.
+// clock is one that a test sets, of both sides. It stands still unless it was started.
 type clock struct {
-	mu sync.Mutex
-	at time.Time
+	mu      sync.Mutex
+	at      time.Time
+	started time.Time
 }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.at
+	if c.started.IsZero() {
+		return c.at
+	}
+	return c.at.Add(time.Since(c.started))
 }
 
 func (c *clock) advance(d time.Duration) {

@@ -65,8 +65,12 @@ func (p *pod) shop() (_ *shop, err error) {
 	if s.pages, err = p.pages(all); err != nil {
 		return nil, err
 	}
+	guarded, err := payment.Guard(all, payment.BreakerOptions{Logger: p.Log, Registerer: p.registerer})
+	if err != nil {
+		return nil, err
+	}
 	s.payments, err = payment.NewService(payment.Options{
-		Pool: s.pool, Orders: s.orders, Providers: all, Clock: time.Now, Random: rand.Reader,
+		Pool: s.pool, Orders: s.orders, Providers: guarded, Clock: time.Now, Random: rand.Reader,
 		Logger: p.Log, Registerer: p.registerer,
 	})
 	if err != nil {

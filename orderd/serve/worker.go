@@ -10,6 +10,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/orderd/payment"
+	"github.com/orderd-dev/orderd/orderd/retention"
 	"github.com/orderd-dev/orderd/orderd/shipment"
 )
 
@@ -75,7 +76,11 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 		JetStream: s.js, Writer: s.orders, RatePerSecond: p.Config.Worker.MaterializePerSecond,
 		Clock: time.Now, Random: random(), Logger: p.Log, Registerer: p.registerer,
 	})
-	return []loop{materialize.Run, expirer.Run, completer.Run, releaser.Run, relay.Run}, nil
+	cleaner, err := retention.New(retention.Options{Pool: s.pool, Worker: p.Name, Clock: time.Now, Logger: p.Log, Registerer: p.registerer})
+	if err != nil {
+		return nil, err
+	}
+	return []loop{materialize.Run, expirer.Run, completer.Run, releaser.Run, relay.Run, cleaner.Run}, nil
 }
 
 // paymentLoops ask the providers: what became of payments and refunds, and for their statements.

@@ -50,9 +50,10 @@ func (s *shop) couponState(t *testing.T, id string) string {
 	return state
 }
 
-func (s *shop) orderWith(buyer, couponID string, lines ...*orderv1.PlaceOrderLine) (*orderv1.Order, error) {
+// orderWith is an order of Ann's with a coupon.
+func (s *shop) orderWith(couponID string, lines ...*orderv1.PlaceOrderLine) (*orderv1.Order, error) {
 	answer, err := s.service.PlaceOrder(context.Background(), &orderv1.PlaceOrderRequest{
-		RequestId: uuid.NewString(), BuyerId: buyer, Lines: lines, CouponIds: []string{couponID},
+		RequestId: uuid.NewString(), BuyerId: "ann", Lines: lines, CouponIds: []string{couponID},
 	})
 	return answer.GetOrder(), err
 }
@@ -77,12 +78,12 @@ func TestCouponsFollowTheirOrder(t *testing.T) {
 		}
 	}
 	id := give("ann")
-	o, err := s.orderWith("ann", id, line("tea", 1))
+	o, err := s.orderWith(id, line("tea", 1))
 	if err != nil || o.GetTotal().GetAmount() != 70 || len(o.GetCouponIds()) != 1 {
 		t.Fatalf("%v, %v", o, err)
 	}
 	want(id, "LOCKED", "placing")
-	if _, err := s.orderWith("ann", id, line("tea", 1)); rpcerr.Reason(err) != "COUPON_UNUSABLE" {
+	if _, err := s.orderWith(id, line("tea", 1)); rpcerr.Reason(err) != "COUPON_UNUSABLE" {
 		t.Errorf("the same coupon again: %v", err)
 	}
 	cancel(o)
@@ -91,14 +92,14 @@ func TestCouponsFollowTheirOrder(t *testing.T) {
 	want(id, "USED", "a late payment")
 	cancel(o)
 	want(id, "AVAILABLE", "cancelling it paid")
-	if o, err = s.orderWith("ann", id, line("tea", 1)); err != nil {
+	if o, err = s.orderWith(id, line("tea", 1)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.store.Expire(ctx, []uuid.UUID{uuid.MustParse(o.GetOrderId())}, s.now.Add(journeyTimeout)); err != nil {
 		t.Fatal(err)
 	}
 	want(id, "AVAILABLE", "expiry")
-	if o, err = s.orderWith("ann", id, line("tea", 2)); err != nil {
+	if o, err = s.orderWith(id, line("tea", 2)); err != nil {
 		t.Fatal(err)
 	}
 	s.paid(t, uuid.MustParse(o.GetOrderId()))
@@ -157,7 +158,7 @@ func TestOneCouponForManyOrders(t *testing.T) {
 		}
 	}
 	id := s.coupons(t, 30)("ann")
-	if _, err := s.orderWith("ann", id, line("tea", 1), line("cup", 2)); rpcerr.Reason(err) != "INSUFFICIENT_STOCK" {
+	if _, err := s.orderWith(id, line("tea", 1), line("cup", 2)); rpcerr.Reason(err) != "INSUFFICIENT_STOCK" {
 		t.Fatal(err)
 	}
 	if got := s.couponState(t, id); got != "AVAILABLE" {
@@ -170,7 +171,7 @@ func TestOneCouponForManyOrders(t *testing.T) {
 		wg.Go(func() {
 			var err error
 			if i%3 == 0 {
-				_, err = s.orderWith("ann", id, line("tea", 1), line("cup", 1))
+				_, err = s.orderWith(id, line("tea", 1), line("cup", 1))
 			} else {
 				_, err = s.service.PlaceOrder(context.Background(), &orderv1.PlaceOrderRequest{RequestId: uuid.NewString(), BuyerId: "bob", Lines: []*orderv1.PlaceOrderLine{line("tea", 1)}})
 			}
@@ -195,7 +196,7 @@ func TestNothingToPay(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := s.coupons(t, 100)("ann")
-	o, err := s.orderWith("ann", id, line("tea", 1))
+	o, err := s.orderWith(id, line("tea", 1))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestSetDelivery(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	bare := s.order(t, "ann", line("tea", 2))
+	bare := s.order(t, line("tea", 2))
 	for _, tt := range []struct{ region, method, want string }{
 		{"Yunnan", "", "FREIGHT_DIFFERS"},
 		{"Tibet", "", "UNDELIVERABLE"},
@@ -78,7 +78,7 @@ func TestParcelsNeedAnAddress(t *testing.T) {
 	if err := s.stocked("tea", 100); err != nil {
 		t.Fatal(err)
 	}
-	id := uuid.MustParse(s.order(t, "ann", line("tea", 2)).GetOrderId())
+	id := uuid.MustParse(s.order(t, line("tea", 2)).GetOrderId())
 	s.paid(t, id)
 	err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
 		_, err := s.store.ReserveShipment(ctx, tx, s.now, id, nil)
@@ -97,7 +97,7 @@ func TestCompletion(t *testing.T) {
 	}
 	const after = 24 * time.Hour
 	deliver := func() uuid.UUID {
-		o := s.order(t, "ann", line("tea", 1))
+		o := s.order(t, line("tea", 1))
 		id := uuid.MustParse(o.GetOrderId())
 		s.paid(t, id)
 		s.shipAll(t, o)

@@ -76,7 +76,7 @@ func (s *Service) placeAll(ctx context.Context, wishes []wish) ([]outcome, error
 			}
 			break
 		}
-		todo = append(again, others...)
+		todo = slices.Concat(again, others)
 	}
 	for i, first := range repeats {
 		outcomes[i] = outcomes[first]

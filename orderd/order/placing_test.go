@@ -24,9 +24,10 @@ func line(sku string, quantity int64) *orderv1.PlaceOrderLine {
 	return &orderv1.PlaceOrderLine{Sku: sku, Quantity: quantity}
 }
 
-func (s *shop) order(t testing.TB, buyer string, lines ...*orderv1.PlaceOrderLine) *orderv1.Order {
+// order is an order of Ann's.
+func (s *shop) order(t testing.TB, lines ...*orderv1.PlaceOrderLine) *orderv1.Order {
 	t.Helper()
-	answer, err := s.service.PlaceOrder(context.Background(), &orderv1.PlaceOrderRequest{RequestId: uuid.NewString(), BuyerId: buyer, Lines: lines})
+	answer, err := s.service.PlaceOrder(context.Background(), &orderv1.PlaceOrderRequest{RequestId: uuid.NewString(), BuyerId: "ann", Lines: lines})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +221,7 @@ func TestRefundsAtOnce(t *testing.T) {
 	if err := s.stocked("tea", 9); err != nil {
 		t.Fatal(err)
 	}
-	o := s.order(t, "ann", line("tea", 7))
+	o := s.order(t, line("tea", 7))
 	id := uuid.MustParse(o.GetOrderId())
 	s.paid(t, id)
 	var wg sync.WaitGroup

@@ -198,7 +198,7 @@ func (g *Granted) reduce(amount int64) error {
 
 // afterGrant is what a grant leads to besides: nothing is left to be done for the order, or all that was to arrive has.
 func afterGrant(o *Order, at time.Time, g Grant) ([]change, error) {
-	event := Event("")
+	var event Event
 	switch {
 	case o.State == Paid && o.sum(func(l Line) int64 { return l.Quantity - l.Returned }) == 0:
 		event = Withdraw

@@ -15,7 +15,7 @@ var general = []generalReason{
 	{"OVERLOADED", "UNAVAILABLE", "The pod is full. Retry after the delay; another pod may answer."},
 	{"INVALID_REQUEST", "INVALID_ARGUMENT", "The body cannot be read, or a field breaks a rule: the message and the detail `buf.validate.Violations` name it. A mistake in the app."},
 	{"REQUEST_TOO_LARGE", "RESOURCE_EXHAUSTED", "The body is too large. A mistake in the app."},
-	{"UNIMPLEMENTED", "UNIMPLEMENTED", "There is no such RPC at this address."},
+	{"UNIMPLEMENTED", "UNIMPLEMENTED", "There is no such RPC at this address. It may come without a reason; a service that is not at this address is HTTP 404."},
 	{"DATABASE_UNAVAILABLE", "UNAVAILABLE", "The database is away or busy; whether the request had its effect is unknown. Retry after the delay with the same `requestId`."},
 	{"DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "It took too long; whether the request had its effect is unknown. Retry with the same `requestId`."},
 	{"CANCELED", "CANCELED", "The app went away. As with a time-out, a retry with the same `requestId` tells."},

@@ -48,12 +48,13 @@ func TestWanted(t *testing.T) {
 			rows = append(rows, row{Bucket: b, Owner: "me", ExpiresAt: now.Add(time.Second)})
 		}
 	}
-	got := wanted(rows, "me", now, Buckets)
+	// 9 is what a process of the same name held before.
+	got := wanted(rows, "me", []int64{8}, now, Buckets)
 	slices.Sort(got)
-	if diff := cmp.Diff([]int64{4, 5, 6, 7, 10, 11, 12, 13, 14, 15}, got); diff != "" {
+	if diff := cmp.Diff([]int64{4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15}, got); diff != "" {
 		t.Error(diff)
 	}
-	if got := wanted(rows, "me", now, 3); len(got) != 3 {
+	if got := wanted(rows, "me", []int64{8}, now, 3); len(got) != 3 {
 		t.Errorf("%d buckets, want 3", len(got))
 	}
 }

@@ -172,7 +172,7 @@ func (l *Loop) beat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range wanted(rows, l.worker, now, fair-len(kept)) {
+	for _, b := range wanted(rows, l.worker, kept, now, fair-len(kept)) {
 		got, err := l.take(ctx, now, b)
 		if err != nil {
 			return err

@@ -66,7 +66,7 @@ var reasons = map[string]string{
 	"NOT_STARTED":                "Too early: the metadata `start_time` says when it starts. Retry then, spread over a moment.",
 	"ORDER_BUSY":                 "Other changes of the order were in the way. Retry after the delay.",
 	"ORDER_NOT_FOUND":            "The buyer has no such order. After a flash order: not yet, or the request was never taken.",
-	"ORDER_STATE_CONFLICT":       "The order's state, in the metadata `state`, does not allow it. Read the order again.",
+	"ORDER_STATE_CONFLICT":       "The order's state, in the metadata `state` (without `ORDER_STATE_`), does not allow it. Read the order again.",
 	"PARTITION_MOVING":           "Whether the order was taken is unknown. Retry with the same `requestId` after the delay.",
 	"PAUSED":                     "The promotion is paused. Try again later.",
 	"PAYMENT_NOT_FOUND":          "The buyer has no such payment.",

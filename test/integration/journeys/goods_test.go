@@ -1,0 +1,329 @@
+package journeys
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
+	"github.com/orderd-dev/orderd/test/carrier"
+)
+
+// collect has the carrier collect the parcel of a paid order.
+func (j *journey) collect() {
+	o, ok := one(j, j.orders, func(o *order) bool { return o.state == paid })
+	if !ok {
+		return
+	}
+	j.logf("collect the parcel of %s", o.id)
+	j.must(until(patience, "the carrier has the parcel of "+o.id, func() (bool, error) {
+		o.parcel = j.w.parcelOf(o)
+		return o.parcel != "", nil
+	}))
+	j.must(j.w.move(o.parcel, "COLLECTED"))
+	o.leave()
+	j.read(o)
+}
+
+// parcelOf is the parcel that has all of an order that is not refunded; empty if the carrier has none.
+func (w *world) parcelOf(o *order) string {
+	want := map[string]int64{}
+	for _, l := range o.lines {
+		if n := l.quantity - l.withdrawn; n > 0 {
+			want[l.sku.code] = n
+		}
+	}
+	for _, p := range w.carrier.Parcels() {
+		if p.OrderID == o.id && !p.Cancelled && p.TrackingNumber != "" && holds(p, want) {
+			return p.ShipmentID
+		}
+	}
+	return ""
+}
+
+func holds(p carrier.Parcel, want map[string]int64) bool {
+	got := map[string]int64{}
+	for _, i := range p.Items {
+		got[i.SKU] += i.Quantity
+	}
+	return fmt.Sprint(got) == fmt.Sprint(want)
+}
+
+// move lets something happen to a parcel and repeats the push until it is taken.
+func (w *world) move(parcel, code string) error {
+	err := w.carrier.Move(context.Background(), parcel, code)
+	if err == nil {
+		return nil
+	}
+	return until(patience, "the push about "+parcel+" is taken", func() (bool, error) {
+		return w.carrier.PushAgain(context.Background(), parcel) == nil, nil
+	})
+}
+
+func (j *journey) deliver() {
+	o, ok := one(j, j.orders, func(o *order) bool { return o.parcel != "" })
+	if !ok {
+		return
+	}
+	j.logf("deliver the parcel of %s, %s", o.id, o.state)
+	j.must(j.w.move(o.parcel, "DELIVERED"))
+	o.parcel = ""
+	o.arrive()
+	j.read(o)
+}
+
+// requestReturn asks for units of an order back, now and then more than there are.
+func (j *journey) requestReturn() {
+	o, ok := one(j, j.orders, func(o *order) bool { return o.everPaid && (o.state != cancelled || j.chance(5)) || j.chance(20) })
+	if !ok {
+		return
+	}
+	req, r := j.newReturn(o)
+	j.logf("return of %v of %s, %s, unshipped %v, parcel %v", r.lines, o.id, o.state, r.unshipped, r.parcel)
+	answer, err := ask(o.buyer.as.returns.RequestReturn, req)
+	j.expect(err, r.refusals()...)
+	if err == nil {
+		j.opened(r, answer.GetReturn())
+	}
+}
+
+func (j *journey) newReturn(o *order) (*returnsv1.RequestReturnRequest, *goingBack) {
+	r := &goingBack{order: o, parcel: j.chance(2), state: requested}
+	req := &returnsv1.RequestReturnRequest{
+		RequestId: j.requestID(), OrderId: o.id, Kind: returnsv1.ReturnKind_RETURN_KIND_WITH_PARCEL, Reason: returnsv1.ReturnReason_RETURN_REASON_DAMAGED,
+	}
+	if !r.parcel {
+		req.Kind, req.Unshipped = returnsv1.ReturnKind_RETURN_KIND_REFUND_ONLY, j.chance(5)
+		r.unshipped = req.GetUnshipped() || o.state == paid
+	}
+	for i := range o.lines {
+		if len(o.lines) > 1 && j.chance(2) && (i > 0 || len(o.lines) > i+1) && (i < len(o.lines)-1 || len(r.lines) > 0) {
+			continue
+		}
+		n := j.between(1, o.lines[i].quantity)
+		if j.chance(10) {
+			n++
+		}
+		r.lines = append(r.lines, backLine{line: i, quantity: n})
+		req.Lines = append(req.Lines, &returnsv1.ReturnLineQuantity{Line: int64(i + 1), Quantity: n})
+	}
+	return req, r
+}
+
+// refusals are why a return cannot be requested now.
+func (r *goingBack) refusals() []string {
+	if r.order.state == pending || r.order.state == cancelled {
+		return []string{"ORDER_STATE_CONFLICT"}
+	}
+	for _, b := range r.lines {
+		l := r.order.lines[b.line]
+		if b.quantity > l.returnable(r.unshipped, l.open[r.unshipped]) {
+			return []string{"NOT_RETURNABLE"}
+		}
+	}
+	return nil
+}
+
+func (j *journey) opened(r *goingBack, got *returnsv1.Return) {
+	r.id = got.GetReturnId()
+	for i, b := range r.lines {
+		r.order.lines[b.line].open[r.unshipped] += b.quantity
+		if r.unshipped {
+			r.lines[i].restock = b.quantity
+		}
+	}
+	j.returns = append(j.returns, r)
+	j.checkReturn(r, got)
+}
+
+func (j *journey) checkReturn(r *goingBack, got *returnsv1.Return) {
+	if got.GetState().String() != "RETURN_STATE_"+r.state || got.GetUnshipped() != r.unshipped {
+		j.fail("%s: return %v, want %s, unshipped %v", j.last(), got, r.state, r.unshipped)
+	}
+}
+
+// requestReturnsAtOnce asks for all units of a line several times at once: one can have them.
+func (j *journey) requestReturnsAtOnce() {
+	o, ok := one(j, j.orders, func(o *order) bool { return o.everPaid && o.state != cancelled })
+	if !ok {
+		return
+	}
+	unshipped := o.state == paid
+	n := 0
+	for i, l := range o.lines {
+		if l.returnable(unshipped, l.open[unshipped]) > 0 {
+			n = i + 1
+		}
+	}
+	if n == 0 {
+		return
+	}
+	left := o.lines[n-1].returnable(unshipped, o.lines[n-1].open[unshipped])
+	j.logf("returns at once of all %d of line %d of %s, %s", left, n, o.id, o.state)
+	var calls []func() (*returnsv1.RequestReturnResponse, error)
+	for range 3 {
+		req := &returnsv1.RequestReturnRequest{
+			RequestId: j.requestID(), OrderId: o.id, Kind: returnsv1.ReturnKind_RETURN_KIND_REFUND_ONLY, Reason: returnsv1.ReturnReason_RETURN_REASON_OTHER,
+			Lines: []*returnsv1.ReturnLineQuantity{{Line: int64(n), Quantity: left}},
+		}
+		calls = append(calls, func() (*returnsv1.RequestReturnResponse, error) { return ask(o.buyer.as.returns.RequestReturn, req) })
+	}
+	taken := 0
+	for _, r := range atOnce(calls) {
+		if r.err != nil {
+			j.expect(r.err, "NOT_RETURNABLE")
+			continue
+		}
+		taken++
+		j.opened(&goingBack{order: o, unshipped: unshipped, state: requested, lines: []backLine{{line: n - 1, quantity: left}}}, r.answer.GetReturn())
+	}
+	if taken != 1 {
+		j.fail("%d returns have the same units of line %d of %s", taken, n, o.id)
+	}
+}
+
+// changeReturn does one of all things to a return, whether its state allows it or not.
+func (j *journey) changeReturn() {
+	r, ok := one(j, j.returns, func(r *goingBack) bool {
+		return r.state != refunded && r.state != rejected && r.state != cancelled || j.chance(10)
+	})
+	if !ok {
+		return
+	}
+	steps := []func(*goingBack){j.approve, j.refund, j.send, j.receive, j.inspect, j.approve, j.refund, j.reject, j.takeBack}
+	steps[j.random.IntN(len(steps))](r)
+}
+
+func (j *journey) settleReturn(r *goingBack, got *returnsv1.Return, err error, allowed bool, to string) {
+	if !allowed {
+		j.expect(err, "RETURN_STATE_CONFLICT")
+		return
+	}
+	j.expect(err)
+	if to == rejected || to == cancelled {
+		r.end(to)
+	}
+	r.state = to
+	j.checkReturn(r, got)
+}
+
+// staffDid remembers what staff have changed.
+func (j *journey) staffDid(err error, id, procedure string) {
+	if err == nil {
+		j.staffRequests[id] = procedure
+	}
+}
+
+func (j *journey) approve(r *goingBack) {
+	j.logf("approve return %s, %s", r.id, r.state)
+	id := j.requestID()
+	answer, err := ask(j.staff.returns.ApproveReturn, &returnsv1.ApproveReturnRequest{RequestId: id, ReturnId: r.id})
+	j.staffDid(err, id, "ApproveReturn")
+	j.settleReturn(r, answer.GetReturn(), err, r.state == requested, approved)
+}
+
+func (j *journey) reject(r *goingBack) {
+	j.logf("reject return %s, %s", r.id, r.state)
+	id := j.requestID()
+	answer, err := ask(j.staff.returns.RejectReturn, &returnsv1.RejectReturnRequest{RequestId: id, ReturnId: r.id, Reason: "no"})
+	j.staffDid(err, id, "RejectReturn")
+	j.settleReturn(r, answer.GetReturn(), err, r.state == requested, rejected)
+}
+
+func (j *journey) takeBack(r *goingBack) {
+	j.logf("cancel return %s, %s", r.id, r.state)
+	answer, err := ask(r.order.buyer.as.returns.CancelReturn, &returnsv1.CancelReturnRequest{RequestId: j.requestID(), ReturnId: r.id})
+	j.settleReturn(r, answer.GetReturn(), err, r.state == requested || r.state == approved, cancelled)
+}
+
+func (j *journey) send(r *goingBack) {
+	j.logf("send return %s, %s, parcel %v", r.id, r.state, r.parcel)
+	answer, err := ask(r.order.buyer.as.returns.SendReturn, &returnsv1.SendReturnRequest{
+		RequestId: j.requestID(), ReturnId: r.id, Carrier: "post", TrackingNumber: "T-" + strconv.Itoa(j.requests),
+	})
+	j.settleReturn(r, answer.GetReturn(), err, r.parcel && r.state == approved, inTransit)
+}
+
+func (j *journey) receive(r *goingBack) {
+	j.logf("receive return %s, %s, parcel %v", r.id, r.state, r.parcel)
+	id := j.requestID()
+	answer, err := ask(j.staff.returns.ReceiveReturn, &returnsv1.ReceiveReturnRequest{RequestId: id, ReturnId: r.id})
+	j.staffDid(err, id, "ReceiveReturn")
+	j.settleReturn(r, answer.GetReturn(), err, r.parcel && (r.state == approved || r.state == inTransit), received)
+}
+
+func (j *journey) inspect(r *goingBack) {
+	j.logf("inspect return %s, %s", r.id, r.state)
+	id := j.requestID()
+	req := &returnsv1.InspectReturnRequest{RequestId: id, ReturnId: r.id}
+	restock := make([]int64, len(r.lines))
+	for i, b := range r.lines {
+		restock[i] = j.between(0, b.quantity)
+		req.Lines = append(req.Lines, &returnsv1.InspectedLine{Line: int64(b.line + 1), Restock: restock[i]})
+	}
+	answer, err := ask(j.staff.returns.InspectReturn, req)
+	j.staffDid(err, id, "InspectReturn")
+	j.settleReturn(r, answer.GetReturn(), err, r.state == received, received)
+	if err == nil {
+		for i := range r.lines {
+			r.lines[i].restock = restock[i]
+		}
+	}
+}
+
+// refund grants a return's refund: all of it, a part, or more than there is.
+func (j *journey) refund(r *goingBack) {
+	var whole int64
+	for _, b := range r.lines {
+		whole += r.order.lines[b.line].share(min(b.quantity, r.order.lines[b.line].quantity-r.order.lines[b.line].returned))
+	}
+	req := &returnsv1.RefundReturnRequest{RequestId: j.requestID(), ReturnId: r.id}
+	amount := whole
+	if j.chance(3) {
+		amount = j.between(0, whole+whole/5)
+		req.Amount = eur(amount)
+	}
+	j.logf("refund %d of %d for return %s, %s, of %s, %s", amount, whole, r.id, r.state, r.order.id, r.order.state)
+	answer, err := ask(j.staff.returns.RefundReturn, req)
+	j.staffDid(err, req.GetRequestId(), "RefundReturn")
+	j.expect(err, r.refundRefusals(amount > whole)...)
+	if err != nil {
+		return
+	}
+	if answer.GetReturn().GetRefund().GetAmount() != amount {
+		j.fail("%s: refunded %v", j.last(), answer.GetReturn().GetRefund())
+	}
+	amounts := make([]int64, len(r.lines))
+	for i, l := range answer.GetReturn().GetLines() {
+		amounts[i] = l.GetRefund().GetAmount()
+		if most := r.order.lines[r.lines[i].line].share(r.lines[i].quantity); amounts[i] > most || amount == whole && amounts[i] != most {
+			j.fail("%s: line %d got %d of %d", j.last(), l.GetLine(), amounts[i], most)
+		}
+		amount -= amounts[i]
+	}
+	if amount != 0 {
+		j.fail("%s: the lines sum to %d less", j.last(), amount)
+	}
+	r.grant(amounts)
+	j.checkReturn(r, answer.GetReturn())
+	j.read(r.order)
+}
+
+func (r *goingBack) refundRefusals(exceeds bool) []string {
+	if r.parcel && r.state != received || !r.parcel && r.state != approved {
+		return []string{"RETURN_STATE_CONFLICT"}
+	}
+	if r.order.state == cancelled {
+		return []string{"ORDER_STATE_CONFLICT"}
+	}
+	var out []string
+	for _, b := range r.lines {
+		if r.unshipped && r.order.lines[b.line].returnable(true, 0) < b.quantity {
+			out = append(out, "ALREADY_SHIPPED")
+		}
+	}
+	if exceeds {
+		out = append(out, "REFUND_EXCEEDS")
+	}
+	return out
+}

@@ -1,0 +1,94 @@
+package journeys
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// seedsVariable, as FIRST:COUNT, runs other journeys than the ones of every test run.
+	seedsVariable = "ORDERD_JOURNEY_SEEDS"
+	// steps of a journey.
+	steps = 45
+	// together is how many journeys share an orderd, and its killed pods, at the same time.
+	together = 6
+)
+
+// seeds of every test run.
+func seeds(t *testing.T) []uint64 {
+	t.Helper()
+	first, count := uint64(1), 12
+	if raw := os.Getenv(seedsVariable); raw != "" {
+		from, n, ok := strings.Cut(raw, ":")
+		var err error
+		if first, err = strconv.ParseUint(from, 10, 64); err == nil && ok {
+			count, err = strconv.Atoi(n)
+		}
+		if err != nil || !ok {
+			t.Fatalf("%s=%q: want FIRST:COUNT", seedsVariable, raw)
+		}
+	}
+	var out []uint64
+	for n := range count {
+		out = append(out, first+uint64(n))
+	}
+	return out
+}
+
+// TestJourneys walks many buyers' journeys at once while pods are killed, and audits the database when all is quiet.
+func TestJourneys(t *testing.T) {
+	w := newWorld(t)
+	w.furnish()
+	all := seeds(t)
+	t.Logf("journeys of %d steps by seeds %d to %d", steps, all[0], all[len(all)-1])
+	journeys, err := w.walk(all)
+	for _, p := range w.pods() {
+		t.Logf("%s was killed %d times", p.name, p.kills)
+	}
+	if err != nil {
+		w.dbg()
+		t.Fatal(err)
+	}
+	w.audit(journeys)
+}
+
+// walk runs journeys, some of them at once.
+func (w *world) walk(seeds []uint64) ([]*journey, error) {
+	journeys, errs := make([]*journey, len(seeds)), make([]error, len(seeds))
+	slots := make(chan struct{}, together)
+	var wg sync.WaitGroup
+	for i, seed := range seeds {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			journeys[i], errs[i] = w.run(seed, steps)
+		})
+	}
+	wg.Wait()
+	return journeys, errors.Join(errs...)
+}
+
+// audit is what has to hold in the database once all is quiet.
+func (w *world) audit(journeys []*journey) {
+	fmt.Fprintln(os.Stderr, "audit")
+}
+
+func (w *world) dbg() {
+	for _, p := range w.pods() {
+		w.Log(p.name, p.untilReady(), p.cmd.Process.Pid)
+	}
+	for _, q := range []string{"SELECT order_id::text||' '||state||' '||bucket||' '||expires_at||' '||now() FROM orders", "SELECT kind||' '||count(*)||' '||min(owner)||' '||min(expires_at)||' '||now() FROM leases GROUP BY kind", "SELECT kind||' '||worker||' '||expires_at FROM lease_workers"} {
+		rows, err := w.pool.Query(w.Context(), q)
+		w.must(err)
+		all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		w.must(err)
+		w.Log(strings.Join(all, "\n"))
+	}
+}

@@ -41,7 +41,6 @@ build hack/tools/gen sigs.k8s.io/controller-tools/cmd/controller-gen
 hack/tools/gen/typescript.sh
 go run ./hack/tools/errordetails >bin/errordetails.binpb
 (cd api && "$TOOLS/buf" generate && "$TOOLS/buf" generate --template buf.gen.ts.yaml)
-"$TOOLS/buf" build api -o - | go run ./hack/tools/docs docs
 "$TOOLS/controller-gen" object crd:maxDescLen=1024 paths=./api/v1alpha1/... output:crd:dir=config/crd
 "$TOOLS/controller-gen" rbac:roleName=orderd-operator paths=./operator/... output:rbac:dir=config/rbac
 
@@ -53,3 +52,4 @@ done
   sed -e 's/^  name: orderd-operator$/  name: {{ include "orderd.fullname" . }}/' \
     -e 's/^  namespace: orderd-system$/  namespace: {{ .Release.Namespace }}/' config/rbac/role.yaml
 } >"$CHART/role.yaml"
+"$TOOLS/buf" build api -o - | go run ./hack/tools/docs docs

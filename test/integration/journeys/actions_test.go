@@ -8,9 +8,9 @@ type action struct {
 
 func actions() []action {
 	return []action{
-		{3, (*journey).changePrice},
-		{2, (*journey).changeSale},
-		{3, (*journey).changeStock},
+		{2, (*journey).changePrice},
+		{1, (*journey).changeSale},
+		{4, (*journey).changeStock},
 		{1, (*journey).spread},
 		{4, (*journey).addToCart},
 		{3, (*journey).changeCart},
@@ -33,8 +33,8 @@ func actions() []action {
 		{9, (*journey).collect},
 		{7, (*journey).deliver},
 		{4, (*journey).confirm},
-		{8, (*journey).requestReturn},
+		{10, (*journey).requestReturn},
 		{2, (*journey).requestReturnsAtOnce},
-		{16, (*journey).changeReturn},
+		{22, (*journey).changeReturn},
 	}
 }

@@ -103,7 +103,7 @@ func (w *world) run(seed uint64, steps int) (j *journey, err error) {
 }
 
 // killsIn is how many steps there are to one kill.
-const killsIn = 12
+const killsIn = 30
 
 // maybeKill has a pod killed now, or a moment later, in the middle of what comes next.
 func (j *journey) maybeKill() {

@@ -2,21 +2,18 @@ package journeys
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 )
 
 const (
 	// seedsVariable, as FIRST:COUNT, runs other journeys than the ones of every test run.
 	seedsVariable = "ORDERD_JOURNEY_SEEDS"
 	// steps of a journey.
-	steps = 45
+	steps = 150
 	// together is how many journeys share an orderd, and its killed pods, at the same time.
 	together = 6
 )
@@ -24,7 +21,7 @@ const (
 // seeds of every test run.
 func seeds(t *testing.T) []uint64 {
 	t.Helper()
-	first, count := uint64(1), 12
+	first, count := uint64(1), 8
 	if raw := os.Getenv(seedsVariable); raw != "" {
 		from, n, ok := strings.Cut(raw, ":")
 		var err error
@@ -53,7 +50,6 @@ func TestJourneys(t *testing.T) {
 		t.Logf("%s was killed %d times", p.name, p.kills)
 	}
 	if err != nil {
-		w.dbg()
 		t.Fatal(err)
 	}
 	w.audit(journeys)
@@ -73,22 +69,4 @@ func (w *world) walk(seeds []uint64) ([]*journey, error) {
 	}
 	wg.Wait()
 	return journeys, errors.Join(errs...)
-}
-
-// audit is what has to hold in the database once all is quiet.
-func (w *world) audit(journeys []*journey) {
-	fmt.Fprintln(os.Stderr, "audit")
-}
-
-func (w *world) dbg() {
-	for _, p := range w.pods() {
-		w.Log(p.name, p.untilReady(), p.cmd.Process.Pid)
-	}
-	for _, q := range []string{"SELECT order_id::text||' '||state||' '||bucket||' '||expires_at||' '||now() FROM orders", "SELECT kind||' '||count(*)||' '||min(owner)||' '||min(expires_at)||' '||now() FROM leases GROUP BY kind", "SELECT kind||' '||worker||' '||expires_at FROM lease_workers"} {
-		rows, err := w.pool.Query(w.Context(), q)
-		w.must(err)
-		all, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		w.must(err)
-		w.Log(strings.Join(all, "\n"))
-	}
 }

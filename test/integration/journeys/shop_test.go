@@ -129,7 +129,7 @@ func (j *journey) changeSale() {
 
 func (j *journey) changeStock() {
 	s, _ := any1(j, j.skus)
-	delta := j.between(-12, 12)
+	delta := j.between(-12, 25)
 	if delta == 0 {
 		delta = 1
 	}

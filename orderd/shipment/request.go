@@ -200,8 +200,12 @@ func (s *Store) requestFor(ctx context.Context, tx pgx.Tx, o *orderv1.Order, eve
 }
 
 // StopForCancelled ends what has not left of a cancelled order and lets the carrier know: the effect of a consumer of OrderCancelled.
-// Without it that happens when the carrier is asked, or tells, the next time.
+// Without it that happens when the carrier is asked, or tells, the next time. An order that was cancelled unpaid had no parcels: those
+// that are there when its event comes late, or is replayed, are of a late payment and have to leave.
 func (s *Store) StopForCancelled(ctx context.Context, tx pgx.Tx, event *orderv1.OrderCancelled, at time.Time) error {
+	if event.GetOrder().GetPaidAt() == nil {
+		return nil
+	}
 	id, err := uuid.Parse(event.GetOrder().GetOrderId())
 	if err != nil {
 		return fmt.Errorf("order id: %w", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	shipmentv1 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
@@ -233,7 +234,7 @@ var _ = Describe("an order that is cancelled while its parcel waits", func() {
 		w.work(0)
 		s := w.only(ctx, id)
 		Expect(w.shop.Cancel(ctx, buyer, id)).To(Succeed())
-		event := &orderv1.OrderCancelled{Order: &orderv1.Order{OrderId: id.String()}}
+		event := &orderv1.OrderCancelled{Order: &orderv1.Order{OrderId: id.String(), PaidAt: timestamppb.Now()}}
 		for range 2 {
 			Expect(w.tx(ctx, func(tx pgx.Tx) error { return w.store.StopForCancelled(ctx, tx, event, time.Now()) })).To(Succeed())
 		}
@@ -242,6 +243,15 @@ var _ = Describe("an order that is cancelled while its parcel waits", func() {
 			p, _ := w.sim.Parcel(s.GetShipmentId())
 			g.Expect(p.Cancelled).To(BeTrue())
 		}).Should(Succeed())
+	})
+
+	It("before a late payment, leaves although the word of the cancellation comes after it", func(ctx context.Context) {
+		w.work(0)
+		s := w.only(ctx, id)
+		event := &orderv1.OrderCancelled{Order: &orderv1.Order{OrderId: id.String(), CancelReason: "EXPIRED"}}
+		Expect(w.tx(ctx, func(tx pgx.Tx) error { return w.store.StopForCancelled(ctx, tx, event, time.Now()) })).To(Succeed())
+		w.move(ctx, s, "COLLECTED")
+		Expect(w.order(ctx, id).State).To(Equal(order.Shipped))
 	})
 
 	It("without a word from the consumer, is found when the carrier is asked the next time", func(ctx context.Context) {

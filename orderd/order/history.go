@@ -3,6 +3,7 @@ package order
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,6 +15,9 @@ import (
 
 // maxHistory is more changes than an order can have: its parcels and refunds are bounded by its lines.
 const maxHistory = 1000
+
+// actorStaff is who acts in the history where staff did; which of them follows it.
+const actorStaff = "staff"
 
 // history reads what happened to a buyer's order, oldest first, or is ErrNotFound.
 func (s *Store) history(ctx context.Context, buyerID string, id uuid.UUID) ([]*orderv1.OrderChange, error) {
@@ -30,11 +34,19 @@ func (s *Store) history(ctx context.Context, buyerID string, id uuid.UUID) ([]*o
 		var from, to State
 		var at time.Time
 		err := row.Scan(&c.Version, &c.Event, &from, &to, &c.Actor, &c.Reason, &at)
-		c.From, c.To, c.At = from.proto(), to.proto(), timestamppb.New(at)
+		c.From, c.To, c.At, c.Actor = from.proto(), to.proto(), timestamppb.New(at), forBuyers(c.Actor)
 		return c, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading an order's history: %w", err)
 	}
 	return changes, nil
+}
+
+// forBuyers is an actor without the name of a member of the staff, which the audit and the histories for staff have.
+func forBuyers(actor string) string {
+	if strings.HasPrefix(actor, actorStaff+" ") {
+		return actorStaff
+	}
+	return actor
 }

@@ -5,6 +5,8 @@ package batch
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -140,7 +142,7 @@ func (b *Batcher[T, R]) run(ctx context.Context, calls []call[T, R]) {
 		items[i] = c.item
 	}
 	handling, cancel := context.WithTimeout(ctx, b.Timeout)
-	results, err := b.handle(handling, items)
+	results, err := b.caught(handling, items)
 	cancel()
 	if err != nil && len(calls) > 1 && database.ClassOf(err) == database.Final && !errors.Is(err, context.DeadlineExceeded) {
 		half := len(calls) / 2
@@ -155,4 +157,15 @@ func (b *Batcher[T, R]) run(ctx context.Context, calls []call[T, R]) {
 		}
 		c.done <- results[i]
 	}
+}
+
+// caught makes a panic an error, so that an item that causes one fails alone. HTTP's own recovery does not reach this goroutine, and
+// the item's caller would come back with it to the next pod.
+func (b *Batcher[T, R]) caught(ctx context.Context, items []T) (results []Result[R], err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return b.handle(ctx, items)
 }

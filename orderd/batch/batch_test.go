@@ -194,3 +194,24 @@ func TestBatchesBesideOthersAreLarge(t *testing.T) {
 		}
 	}
 }
+
+func TestAnItemThatPanicsFailsAlone(t *testing.T) {
+	b := batch.New(batch.Options{Limit: 8, Size: 8, Parallel: 1, Timeout: time.Minute}, func(_ context.Context, items []int) ([]batch.Result[int], error) {
+		if slices.Contains(items, 2) {
+			panic("two")
+		}
+		return make([]batch.Result[int], len(items)), nil
+	})
+	answers := make(chan answer, 4)
+	for item := range 4 {
+		go func() {
+			_, err := b.Do(context.Background(), item)
+			answers <- answer{item: item, err: err}
+		}()
+	}
+	for range 4 {
+		if a := <-answers; (a.err != nil) != (a.item == 2) {
+			t.Errorf("item %d: %v", a.item, a.err)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package payment_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"testing"
@@ -51,5 +52,43 @@ func TestAProviderThatNeverAnswersIsNotAskedForAWhile(t *testing.T) {
 		if n := s.faults.count("create") - before; n != 3*failures {
 			t.Errorf("%v: asked %d times, want %d", answer, n, 3*failures)
 		}
+	}
+}
+
+// patient is a provider whose callers lose their patience while it works.
+type patient struct {
+	payment.Provider
+	lose func()
+	err  error
+}
+
+func (p *patient) Create(ctx context.Context, c payment.Charge) (payment.Session, error) {
+	p.lose()
+	p.err = ctx.Err()
+	return p.Provider.Create(ctx, c)
+}
+
+func TestABuyersDeadlineIsNoProvidersFailure(t *testing.T) {
+	s := newShop(t)
+	s.sell(5)
+	o := s.place("ann", 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	slow := &patient{Provider: s.sandbox, lose: cancel}
+	service, err := payment.NewService(payment.Options{
+		Pool: s.pool, Orders: s.store, Providers: []payment.Provider{slow}, Clock: s.clock.now, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+	})
+	s.must(err)
+	request := s.request(o)
+	if _, err := service.CreatePayment(ctx, request); err == nil {
+		t.Fatal("nobody waited for the answer, and there was one")
+	}
+	if slow.err != nil {
+		t.Errorf("the provider's call ended with its caller: %v", slow.err)
+	}
+	slow.lose = func() {}
+	answer, err := service.CreatePayment(context.Background(), request)
+	s.must(err)
+	if answer.GetRedirectUrl() == "" {
+		t.Error("a retry does not say where to pay")
 	}
 }

@@ -126,7 +126,7 @@ func (s *Service) CreatePayment(ctx context.Context, req *paymentv1.CreatePaymen
 	if errors.As(err, &ended) {
 		if ended.payment.open() {
 			// The provider may have the session; a lost call is made again by the poller.
-			if _, err := s.settle(ctx, ended.payment, false); err != nil {
+			if _, err := s.settle(context.WithoutCancel(ctx), ended.payment, false); err != nil {
 				s.log.Warn("a payment was not closed and will be", "payment", id, "error", err)
 			}
 		}
@@ -138,9 +138,10 @@ func (s *Service) CreatePayment(ctx context.Context, req *paymentv1.CreatePaymen
 	return answer, nil
 }
 
-// create calls the provider. What it answers but a session becomes an RPC's error.
+// create calls the provider. What it answers but a session becomes an RPC's error. The call has a deadline of its own: callers choose
+// theirs, and one with short ones must not make the provider look dead to everybody (see Guard).
 func (s *Service) create(ctx context.Context, provider Provider, p *paymentv1.Payment, id, orderID uuid.UUID, due order.Due, req *paymentv1.CreatePaymentRequest) (Session, error) {
-	calling, cancel := context.WithTimeout(ctx, providerTimeout)
+	calling, cancel := context.WithTimeout(context.WithoutCancel(ctx), providerTimeout)
 	session, err := provider.Create(calling, Charge{
 		PaymentID: id, OrderID: orderID, Amount: due.Amount, Currency: due.Currency, CreatedAt: p.GetCreatedAt().AsTime(), ExpiresAt: due.ExpiresAt,
 		Method: p.GetMethod(), Description: "Order " + orderID.String(), ClientIP: req.GetClientIp(), OpenID: req.GetOpenId(), ReturnURL: req.GetReturnUrl(),

@@ -190,8 +190,30 @@ func (j *journey) changeReturn() {
 	if !ok {
 		return
 	}
-	steps := []func(*goingBack){j.approve, j.refund, j.send, j.receive, j.inspect, j.approve, j.refund, j.reject, j.takeBack}
-	steps[j.random.IntN(len(steps))](r)
+	steps := []func(*goingBack){j.approve, j.refund, j.send, j.receive, j.inspect, j.reject, j.takeBack}
+	if !j.chance(4) {
+		steps = r.next(j)
+	}
+	if len(steps) > 0 {
+		steps[j.random.IntN(len(steps))](r)
+	}
+}
+
+// next is what usually comes next.
+func (r *goingBack) next(j *journey) []func(*goingBack) {
+	switch {
+	case r.state == requested:
+		return []func(*goingBack){j.approve, j.approve, j.approve, j.reject, j.takeBack}
+	case r.state == approved && r.parcel:
+		return []func(*goingBack){j.send, j.send, j.receive, j.takeBack}
+	case r.state == approved:
+		return []func(*goingBack){j.refund, j.refund, j.refund, j.takeBack}
+	case r.state == inTransit:
+		return []func(*goingBack){j.receive}
+	case r.state == received:
+		return []func(*goingBack){j.inspect, j.refund}
+	}
+	return nil
 }
 
 func (j *journey) settleReturn(r *goingBack, got *returnsv1.Return, err error, allowed bool, to string) {

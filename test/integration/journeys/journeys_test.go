@@ -45,7 +45,10 @@ func TestJourneys(t *testing.T) {
 	w.furnish()
 	all := seeds(t)
 	t.Logf("journeys of %d steps by seeds %d to %d", steps, all[0], all[len(all)-1])
+	clear := w.weather(all[0])
 	journeys, err := w.walk(all)
+	clear()
+	t.Logf("%d faults around orderd: %v", len(w.faults), w.faults)
 	for _, p := range w.pods() {
 		t.Logf("%s was killed %d times", p.name, p.kills)
 	}

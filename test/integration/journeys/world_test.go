@@ -58,10 +58,13 @@ const (
 // world is an orderd of pods that are killed, with everything around it that is not.
 type world struct {
 	*testing.T
-	dir      string
-	logs     *logs
-	pool     *pgxpool.Pool
-	js       jetstream.JetStream
+	dir       string
+	logs      *logs
+	pool      *pgxpool.Pool
+	js        jetstream.JetStream
+	messaging *testnats.Server
+	// faults that there were.
+	faults   []string
 	issuer   *testauth.Issuer
 	carrier  *carrier.Simulator
 	gateway  *pushgateway.Gateway
@@ -96,11 +99,11 @@ func newWorld(t *testing.T) *world {
 	})
 	url := testdb.NewMigrated(t)
 	var err error
-	w.pool, err = database.Open(context.Background(), url, 24)
+	w.pool, err = database.Open(context.Background(), url+"&application_name=journeys", 24)
 	w.must(err)
 	t.Cleanup(w.pool.Close)
-	messaging := testnats.Run(t)
-	w.js = messaging.JetStream(t)
+	w.messaging = testnats.Run(t)
+	w.js = w.messaging.JetStream(t)
 	w.must(provision.EnsureBuckets(context.Background(), w.js, 1))
 	var jwks string
 	w.issuer, jwks = testauth.Start(t)
@@ -110,7 +113,7 @@ func newWorld(t *testing.T) *world {
 	c := &w.config
 	c.Cluster = cluster
 	c.Database = config.Database{URLFile: w.secret("url", url), MaxConnections: 12}
-	c.Messaging.URL = messaging.URL()
+	c.Messaging.URL = w.messaging.URL()
 	c.Orders.IDKeyFile = w.secret("key", hex.EncodeToString([]byte("0123456789abcdef")))
 	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = testauth.IssuerName, testauth.Audience, jwks
 	c.Auth.RequestsPerSecond, c.Auth.Burst = 10000, 10000

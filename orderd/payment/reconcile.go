@@ -267,7 +267,8 @@ func (d *dayReader) flush(ctx context.Context) error {
 			}
 			found.add(d.difference(row, ours, kind, now))
 		}
-		if ours != nil && ours.moved() {
+		// Also one that has not succeeded here: when it does, on a later day, no later statement has it.
+		if ours != nil {
 			found.settled(row.Kind, ours)
 		}
 	}

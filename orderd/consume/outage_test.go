@@ -106,7 +106,7 @@ func TestTheSweeperDropsOldKeysOnly(t *testing.T) {
 	ctx := t.Context()
 	// More than a sweep looks at, in one bucket, and some in another.
 	_, err := w.pool.Exec(ctx, `INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
-		SELECT CASE WHEN i < 2500 THEN 3 ELSE 5 END, 'reward', 'e' || i, 'DONE', 0, '', CASE WHEN i % 2 = 0 THEN now() - interval '9 days' ELSE now() - interval '7 days' END
+		SELECT CASE WHEN i < 2500 THEN 3 ELSE 5 END, 'reward', 'e' || i::text, 'DONE', 0, '', CASE WHEN i % 2 = 0 THEN now() - interval '9 days' ELSE now() - interval '7 days' END
 		FROM generate_series(1, 3000) AS i`)
 	if err != nil {
 		t.Fatal(err)

@@ -24,11 +24,12 @@ var files embed.FS
 
 const (
 	// The lock of a migration that was killed goes after the lease; waiting for it takes up to probes
-	// times the interval.
+	// times the interval, which is longer than all migrations take: on CockroachDB each change of a table is
+	// a job that every node follows, of a second or more.
 	lockLease     = 15 * time.Second
 	lockHeartbeat = 5 * time.Second
 	lockInterval  = 500 * time.Millisecond
-	lockProbes    = 120
+	lockProbes    = 600
 
 	orderIDKeySetting = "order_id_key"
 	orderIDKeyBytes   = 32

@@ -429,7 +429,7 @@ func TestThereIsALimitOfTemplates(t *testing.T) {
 	ctx := t.Context()
 	pool := testdb.NewPool(t)
 	s := push.NewService(pool, time.Now)
-	if _, err := pool.Exec(ctx, "INSERT INTO push_templates (event, language, title, body, muted, updated_at) SELECT 'paid', 'x' || i, '', '', true, now() FROM generate_series(1, 1000) AS i"); err != nil {
+	if _, err := pool.Exec(ctx, "INSERT INTO push_templates (event, language, title, body, muted, updated_at) SELECT 'paid', 'x' || i::text, '', '', true, now() FROM generate_series(1, 1000) AS i"); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.UpsertPushTemplate(ctx, &pushv1.UpsertPushTemplateRequest{RequestId: "r1", Template: &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"}})

@@ -463,7 +463,7 @@ func TestCampaignsAreKeptInBounds(t *testing.T) {
 		t.Errorf("switching nothing: %s", got)
 	}
 	if _, err := s.pool.Exec(ctx, `INSERT INTO reward_campaigns (name, revision, enabled, starts_at, ends_at, rule, created_at, updated_at)
-		SELECT 'x' || i, 1, true, now(), $1, '', now(), now() FROM generate_series(1, 200) AS s (i)`, s.now.Add(time.Hour)); err != nil {
+		SELECT 'x' || i::text, 1, true, now(), $1::timestamptz, '', now(), now() FROM generate_series(1, 200) AS s (i)`, s.now.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.rewards.SwitchCampaign(ctx, &rewardv1.SwitchCampaignRequest{RequestId: "6", Name: "c", On: true})

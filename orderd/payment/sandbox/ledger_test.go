@@ -174,7 +174,7 @@ func TestStatement(t *testing.T) {
 	ctx := context.Background()
 	day := s.now().Truncate(24 * time.Hour)
 	const payments = statementPage + 20
-	if _, err := s.pool.Exec(ctx, `INSERT INTO sandbox_transactions SELECT md5(i::text)::uuid, $1, 'PAID', i::text, 5, 'CNY', $2 FROM generate_series(1, $3::bigint) AS g (i)`,
+	if _, err := s.pool.Exec(ctx, `INSERT INTO sandbox_transactions SELECT md5(i::text)::uuid, $1::uuid, 'PAID', i::text, 5, 'CNY', $2::timestamptz FROM generate_series(1, $3::bigint) AS g (i)`,
 		uuid.Nil, day, payments); err != nil {
 		t.Fatal(err)
 	}

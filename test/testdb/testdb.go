@@ -30,6 +30,8 @@ const (
 	BinaryVariable = "COCKROACH_BINARY"
 
 	startTimeout = 60 * time.Second
+	// migrateTimeout is long, because on CockroachDB each change of a table is a job of its own.
+	migrateTimeout = 5 * time.Minute
 	// poolConnections is small, because many tests' pools share one server.
 	poolConnections = 16
 )
@@ -63,7 +65,7 @@ func New(tb testing.TB) string {
 func NewMigrated(tb testing.TB) string {
 	tb.Helper()
 	dsn := New(tb)
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), migrateTimeout)
 	defer cancel()
 	if err := database.Migrate(ctx, dsn, slog.New(slog.DiscardHandler)); err != nil {
 		tb.Fatalf("test database: %v", err)

@@ -105,11 +105,18 @@ func (w *world) audit(journeys []*journey) {
 	w.Helper()
 	begun := time.Now()
 	// Work makes work: all of it has to be done at the same time.
-	stirs := ""
-	if err := until(patience, "all is quiet", func() (quiet bool, err error) { stirs, err = w.stirs(); return stirs == "", err }); err != nil {
-		w.Fatalf("%v: %s", err, stirs)
+	last := ""
+	err := until("all is quiet", func() (bool, error) {
+		stirs, err := w.stirs()
+		if stirs != "" {
+			last = stirs
+		}
+		return stirs == "", err
+	})
+	if err != nil {
+		w.Fatalf("%v: %s", err, last)
 	}
-	w.Logf("all is quiet after %v", time.Since(begun).Round(time.Millisecond))
+	w.Logf("all is quiet after %v; last: %s", time.Since(begun).Round(time.Millisecond), last)
 	var broken []error
 	for law, query := range laws {
 		found, err := w.find(query)

@@ -16,7 +16,7 @@ func (j *journey) collect() {
 		return
 	}
 	j.logf("collect the parcel of %s", o.id)
-	j.must(until(patience, "the carrier has the parcel of "+o.id, func() (bool, error) {
+	j.must(until("the carrier has the parcel of "+o.id, func() (bool, error) {
 		o.parcel = j.w.parcelOf(o)
 		return o.parcel != "", nil
 	}))
@@ -55,7 +55,7 @@ func (w *world) move(parcel, code string) error {
 	if err == nil {
 		return nil
 	}
-	return until(patience, "the push about "+parcel+" is taken", func() (bool, error) {
+	return until("the push about "+parcel+" is taken", func() (bool, error) {
 		return w.carrier.PushAgain(context.Background(), parcel) == nil, nil
 	})
 }

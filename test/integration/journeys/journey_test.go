@@ -63,11 +63,9 @@ func (j *journey) logf(format string, args ...any) {
 	j.trace = append(j.trace, fmt.Sprintf("%s %2d  %s", time.Now().Format("05.000"), len(j.trace), fmt.Sprintf(format, args...)))
 }
 
-// run walks, and returns what went wrong with all that was done until then.
-func (w *world) run(seed uint64, steps int) (j *journey, err error) {
-	j = &journey{
-		w: w, name: fmt.Sprintf("j%d", seed), random: rand.New(rand.NewPCG(seed, 0)), staff: w.staff, staffRequests: map[string]string{},
-	}
+// run makes a journey of its own name and walks it; the error is what went wrong, with all that was done until then.
+func (w *world) run(name string, seed uint64, walk func(*journey)) (j *journey, err error) {
+	j = &journey{w: w, name: name, random: rand.New(rand.NewPCG(seed, 0)), staff: w.staff, staffRequests: map[string]string{}}
 	defer func() {
 		j.killing.Wait()
 		if r := recover(); r != nil {
@@ -79,10 +77,17 @@ func (w *world) run(seed uint64, steps int) (j *journey, err error) {
 		}
 		err = errors.Join(err, j.failed)
 		if err != nil {
-			err = fmt.Errorf("seed %d: %w\n%s", seed, err, strings.Join(j.trace, "\n"))
+			err = fmt.Errorf("%s (seed %d): %w\n%s", name, seed, err, strings.Join(j.trace, "\n"))
 		}
 	}()
 	j.open()
+	walk(j)
+	j.readAll()
+	return j, nil
+}
+
+// wander does random things, as many as there are steps.
+func (j *journey) wander() {
 	actions := actions()
 	var weights int
 	for _, a := range actions {
@@ -98,8 +103,6 @@ func (w *world) run(seed uint64, steps int) (j *journey, err error) {
 			}
 		}
 	}
-	j.readAll()
-	return j, nil
 }
 
 // killsIn is how many steps there are to one kill.
@@ -142,7 +145,7 @@ const attempt = 12 * time.Second
 
 // ask repeats a call until its answer is known: with the same request id, which is what makes the last answer the answer.
 func ask[Q, A any](rpc func(context.Context, Q) (A, error), req Q) (answer A, refused error) {
-	waited := until(patience, fmt.Sprintf("an answer to %v", req), func() (bool, error) {
+	waited := until(fmt.Sprintf("an answer to %v", req), func() (bool, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), attempt)
 		defer cancel()
 		answer, refused = rpc(ctx, req)

@@ -2,6 +2,7 @@ package journeys
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -45,6 +46,14 @@ func TestJourneys(t *testing.T) {
 	w.furnish()
 	all := seeds(t)
 	t.Logf("journeys of %d steps by seeds %d to %d", steps, all[0], all[len(all)-1])
+	var known []*journey
+	for name, walk := range cases() {
+		j, err := w.run(fmt.Sprintf("case%d", len(known)), 0, walk)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		known = append(known, j)
+	}
 	clear := w.weather(all[0])
 	journeys, err := w.walk(all)
 	clear()
@@ -55,7 +64,7 @@ func TestJourneys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.audit(journeys)
+	w.audit(append(known, journeys...))
 }
 
 // walk runs journeys, some of them at once.
@@ -67,7 +76,7 @@ func (w *world) walk(seeds []uint64) ([]*journey, error) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			journeys[i], errs[i] = w.run(seed, steps)
+			journeys[i], errs[i] = w.run(fmt.Sprintf("j%d", seed), seed, (*journey).wander)
 		})
 	}
 	wg.Wait()

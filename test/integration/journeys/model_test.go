@@ -180,10 +180,6 @@ func (o *order) units(of func(*line) int64) int64 {
 	return sum
 }
 
-func (o *order) unshipped() int64 {
-	return o.units(func(l *line) int64 { return l.quantity - l.shipped - l.withdrawn })
-}
-
 // reserve is what placing does.
 func (o *order) reserve() {
 	for _, l := range o.lines {

@@ -271,7 +271,10 @@ func (j *journey) placeOnceAtOnce() {
 // placeAndExpire places an order that has little time to be paid, and waits until that is over.
 func (j *journey) placeAndExpire() {
 	b, _ := any1(j, j.buyers)
-	w := j.wish(b)
+	j.expirePlaced(b, j.wish(b))
+}
+
+func (j *journey) expirePlaced(b *buyer, w want) {
 	j.logf("%s places %v at the hasty pod", b.id, w)
 	answer, err := ask(b.hasty.orders.PlaceOrder, request(j.requestID(), w))
 	o := j.placed(b, w, w.refusals(b), answer, err)
@@ -281,7 +284,7 @@ func (j *journey) placeAndExpire() {
 	if j.chance(2) {
 		j.createPaymentFor(o, "ORDER_STATE_CONFLICT", "PAYMENT_TIME_OVER")
 	}
-	j.must(until(patience, "order "+o.id+" expires", func() (bool, error) {
+	j.must(until("order "+o.id+" expires", func() (bool, error) {
 		answer, err := ask(b.as.orders.GetOrder, &orderv1.GetOrderRequest{OrderId: o.id})
 		return stateOf(answer.GetOrder()) == cancelled && answer.GetOrder().GetCancelReason() == "EXPIRED", err
 	}))

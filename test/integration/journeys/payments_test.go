@@ -74,7 +74,7 @@ func (j *journey) pay() {
 
 // page posts to the payment's page until it says what became of it.
 func (p *payment) page() (status int, err error) {
-	err = until(patience, "the page of payment "+p.id+" answers", func() (bool, error) {
+	err = until("the page of payment "+p.id+" answers", func() (bool, error) {
 		status, err = post(p.url, nil, nil)
 		return err == nil && status < 500, nil
 	})
@@ -138,15 +138,12 @@ func (w *world) notify(p *payment) error {
 	if err != nil {
 		return err
 	}
-	return until(patience, "the notification of payment "+p.id+" is taken", func() (bool, error) {
+	return until("the notification of payment "+p.id+" is taken", func() (bool, error) {
 		status, err := post(w.url+"/notifications/sandbox", raw, http.Header{sandbox.SignatureHeader: {w.provider.Sign(raw, time.Now())}})
-		switch {
-		case err != nil || status >= 500 || status == http.StatusTooManyRequests:
-			return false, nil
-		case status/100 != 2:
+		if err == nil && status/100 == 4 {
 			return false, fmt.Errorf("the notification of payment %s: %d", p.id, status)
 		}
-		return true, nil
+		return err == nil && status/100 == 2, nil
 	})
 }
 

@@ -109,24 +109,23 @@ func (p *pod) stop() {
 }
 
 func (p *pod) untilReady() error {
-	return until(patience, p.name+" is ready", func() (bool, error) {
+	return until(p.name+" is ready", func() (bool, error) {
 		select {
 		case <-p.done:
 			return false, fmt.Errorf("%s ended by itself", p.name)
 		default:
 		}
 		res, err := http.Get("http://" + p.admin + "/readyz")
-		if err != nil {
-			return false, nil
+		if err == nil {
+			_ = res.Body.Close()
 		}
-		_ = res.Body.Close()
-		return res.StatusCode == http.StatusOK, nil
+		return err == nil && res.StatusCode == http.StatusOK, nil
 	})
 }
 
 // until waits for a condition.
-func until(limit time.Duration, what string, holds func() (bool, error)) error {
-	deadline := time.NewTimer(limit)
+func until(what string, holds func() (bool, error)) error {
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
@@ -138,7 +137,7 @@ func until(limit time.Duration, what string, holds func() (bool, error)) error {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			return fmt.Errorf("not within %v: %s", limit, what)
+			return fmt.Errorf("not within %v: %s", patience, what)
 		}
 	}
 }

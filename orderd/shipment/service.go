@@ -109,7 +109,7 @@ func (s *Service) ListShipments(ctx context.Context, req *shipmentv1.ListShipmen
 	switch {
 	case req.GetOrderId() != "":
 		// An order has few: their states are compared here.
-		condition, args = condition+" AND order_id = $4 AND ($5 = '' OR state = $5)", append(args, req.GetOrderId(), stateName(req.GetState()))
+		condition, args = condition+" AND order_id = $4 AND ($5::text = '' OR state = $5)", append(args, req.GetOrderId(), stateName(req.GetState()))
 	case req.GetState() != 0:
 		condition, args = condition+" AND state = $4", append(args, stateName(req.GetState()))
 	}

@@ -220,3 +220,31 @@ func TestNothingToPay(t *testing.T) {
 		t.Errorf("%d refunds of nothing", n)
 	}
 }
+
+// No provider tells that nothing was paid back.
+func TestWhatCostNothingIsReturned(t *testing.T) {
+	s := newShop(t)
+	if err := s.stocked("tea", 3); err != nil {
+		t.Fatal(err)
+	}
+	id := s.coupons(t, 200)("ann")
+	o, err := s.orderWith(id, line("tea", 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.shipAll(t, o)
+	for n, want := range []string{"USED", "AVAILABLE"} {
+		err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
+			_, _, err := s.store.GrantRefund(ctx, tx, s.now, order.Grant{
+				OrderID: uuid.MustParse(o.GetOrderId()), Key: fmt.Sprint(n), Lines: []order.LineQuantity{{Line: 1, Quantity: 1}}, Left: true, Reason: "test", Actor: "test",
+			})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.couponState(t, id); got != want {
+			t.Errorf("after %d of 2 units the coupon is %s, want %s", n+1, got, want)
+		}
+	}
+}

@@ -85,10 +85,8 @@ func (s *Store) GrantRefund(ctx context.Context, tx pgx.Tx, at time.Time, g Gran
 	if err := write(ctx, tx, &b, changes); err != nil {
 		return Granted{}, nil, err
 	}
-	if len(follow) > 0 && o.State == Cancelled {
-		if err := returnCoupons(ctx, tx, []*Order{o}, at, coupon.CancelledPaid); err != nil {
-			return Granted{}, nil, err
-		}
+	if err := couponsOfGrant(ctx, tx, o, at); err != nil {
+		return Granted{}, nil, err
 	}
 	if g.Restock {
 		back, err := granted.back(g.RestockLines)
@@ -100,6 +98,18 @@ func (s *Store) GrantRefund(ctx context.Context, tx pgx.Tx, at time.Time, g Gran
 		}
 	}
 	return granted, func() { s.metrics.count(changes) }, nil
+}
+
+// couponsOfGrant gives the coupons back of an order that a grant has ended, or has taken all back of that cost nothing: no provider will
+// tell of that one.
+func couponsOfGrant(ctx context.Context, tx pgx.Tx, o *Order, at time.Time) error {
+	switch {
+	case o.State == Cancelled:
+		return returnCoupons(ctx, tx, []*Order{o}, at, coupon.CancelledPaid)
+	case o.free() && o.sum(func(l Line) int64 { return l.Quantity - l.Returned }) == 0:
+		return returnCoupons(ctx, tx, []*Order{o}, at, coupon.FullyRefunded)
+	}
+	return nil
 }
 
 // grant makes the grant in memory, hands it to the Refunder and queues what has to be written with the change it returns.

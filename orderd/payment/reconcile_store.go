@@ -91,7 +91,8 @@ func (d *dayReader) find(ctx context.Context) (*bookings, error) {
 // store writes a page's findings: which of ours are in the statement, and what differs. A payment or refund that the provider has moved is
 // asked about at once, but for a refund that failed: asking again could pay it twice, so it waits for staff.
 func (d *dayReader) store(ctx context.Context, f findings, now time.Time) error {
-	return database.ExecuteTx(ctx, d.service.pool, func(tx pgx.Tx) error {
+	var fresh []string
+	err := database.ExecuteTx(ctx, d.service.pool, func(tx pgx.Tx) error {
 		var b pgx.Batch
 		b.Queue("UPDATE payments SET statement_day = $2 WHERE payment_id = ANY ($1) AND statement_day IS NULL", f.payments, d.day)
 		b.Queue("UPDATE payments SET next_query_at = $2 WHERE payment_id = ANY ($1) AND state <> 'SUCCEEDED'", f.latePayments, now)
@@ -101,14 +102,23 @@ func (d *dayReader) store(ctx context.Context, f findings, now time.Time) error 
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return fmt.Errorf("marking what a statement has: %w", err)
 		}
-		return d.insert(ctx, tx, f.differences)
+		var err error
+		fresh, err = d.insert(ctx, tx, f.differences)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	for _, kind := range fresh {
+		d.service.metrics.differences.WithLabelValues(d.provider, kind).Inc()
+	}
+	return nil
 }
 
-// insert stores differences, each once.
-func (d *dayReader) insert(ctx context.Context, tx pgx.Tx, differences []Difference) error {
+// insert stores differences, each once, and returns the kinds of those that are new.
+func (d *dayReader) insert(ctx context.Context, tx pgx.Tx, differences []Difference) ([]string, error) {
 	if len(differences) == 0 {
-		return nil
+		return nil, nil
 	}
 	n := len(differences)
 	subjects, kinds, of, transactions := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -129,16 +139,13 @@ func (d *dayReader) insert(ctx context.Context, tx pgx.Tx, differences []Differe
 		ON CONFLICT (provider, day, subject, kind) DO NOTHING RETURNING kind`,
 		d.provider, d.day, differences[0].FoundAt, subjects, kinds, of, transactions, payments, refunds, states, ours, ourCurrencies, theirs, theirCurrencies)
 	if err != nil {
-		return fmt.Errorf("storing differences: %w", err)
+		return nil, fmt.Errorf("storing differences: %w", err)
 	}
 	fresh, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return fmt.Errorf("storing differences: %w", err)
+		return nil, fmt.Errorf("storing differences: %w", err)
 	}
-	for _, kind := range fresh {
-		d.service.metrics.differences.WithLabelValues(d.provider, kind).Inc()
-	}
-	return nil
+	return fresh, nil
 }
 
 // ownRow is one of ours that no statement has.

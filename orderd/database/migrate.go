@@ -36,12 +36,14 @@ const (
 )
 
 // onCockroachDB are statements for what only CockroachDB has. They only tune: where the user may not
-// run them they are left out with a warning. Rows of these tables live for seconds, and every scan would
+// run them they are left out with a warning. Rows of the first tables live for seconds, and every scan would
 // otherwise pass over a day of deleted ones.
 var onCockroachDB = []string{
 	"ALTER TABLE outbox CONFIGURE ZONE USING gc.ttlseconds = 600",
 	"ALTER TABLE leases CONFIGURE ZONE USING gc.ttlseconds = 600",
 	"ALTER TABLE lease_workers CONFIGURE ZONE USING gc.ttlseconds = 600",
+	// Some versions keep a primary key that is replaced as a unique index, which would allow no second bucket of a SKU.
+	"DROP INDEX IF EXISTS stock@stock_sku_key CASCADE",
 }
 
 // Migrate brings the database to this version's tables, one migration at a time whoever else tries,

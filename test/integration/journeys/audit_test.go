@@ -51,7 +51,9 @@ var laws = map[string]string{
 		WHERE o.total <> l.total OR o.discount <> l.discount OR o.freight <> l.freight`,
 	"a line's money is kept or refunded, and its units are in one place": `SELECT order_id::text || ' ' || line FROM order_lines
 		WHERE refunded <> refund_granted OR refund_granted > unit_price * quantity - discount + freight OR returned > quantity OR withdrawn > returned
-		OR shipped + withdrawn + shipping > quantity OR delivered > shipped OR returned - withdrawn > shipped OR returned = 0 AND refund_granted > 0`,
+		OR shipped + withdrawn + shipping > quantity OR delivered > shipped OR returned = 0 AND refund_granted > 0`,
+	"units that were returned had left or never will, while the order lives": `SELECT l.order_id::text || ' ' || l.line FROM order_lines l JOIN orders o USING (order_id)
+		WHERE l.returned - l.withdrawn > l.shipped AND o.state <> 'CANCELLED'`,
 	"a line's refunds are its grants": `SELECT l.order_id::text || ' ' || l.line FROM order_lines l LEFT JOIN
 		(SELECT order_id, line, sum(amount) amount, sum(quantity) quantity FROM order_refunds GROUP BY order_id, line) r USING (order_id, line)
 		WHERE l.refund_granted <> coalesce(r.amount, 0) OR l.returned <> coalesce(r.quantity, 0)`,

@@ -161,12 +161,12 @@ func (j *journey) requestReturnsAtOnce() {
 	left := o.lines[n-1].returnable(unshipped, o.lines[n-1].open[unshipped])
 	j.logf("returns at once of all %d of line %d of %s, %s", left, n, o.id, o.state)
 	var calls []func() (*returnsv1.RequestReturnResponse, error)
-	for range 3 {
+	for i := range 3 {
 		req := &returnsv1.RequestReturnRequest{
 			RequestId: j.requestID(), OrderId: o.id, Kind: returnsv1.ReturnKind_RETURN_KIND_REFUND_ONLY, Reason: returnsv1.ReturnReason_RETURN_REASON_OTHER,
 			Lines: []*returnsv1.ReturnLineQuantity{{Line: int64(n), Quantity: left}},
 		}
-		calls = append(calls, func() (*returnsv1.RequestReturnResponse, error) { return ask(o.buyer.as.returns.RequestReturn, req) })
+		calls = append(calls, func() (*returnsv1.RequestReturnResponse, error) { return ask(o.buyer.at(i).returns.RequestReturn, req) })
 	}
 	taken := 0
 	for _, r := range atOnce(calls) {

@@ -44,12 +44,15 @@ type cartLine struct {
 }
 
 type buyer struct {
-	id    string
-	as    clients
-	hasty clients
-	cart  map[*sku]*cartLine
-	had   int64
+	id string
+	// as calls the front pod as the buyer, and the others theirs.
+	as, back, hasty clients
+	cart            map[*sku]*cartLine
+	had             int64
 }
+
+// at is the front pod and the back pod in turn, for calls that meet.
+func (b *buyer) at(n int) clients { return []clients{b.as, b.back}[n%2] }
 
 type coupon struct {
 	id    string

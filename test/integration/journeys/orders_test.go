@@ -198,7 +198,7 @@ func (j *journey) placeAgain() {
 	j.expect(err, "REQUEST_ID_REUSED")
 }
 
-// placeLastUnits has several orders placed at once for a SKU that has not enough for all of them.
+// placeLastUnits has several orders placed at once, at two pods, for a SKU that has not enough for all of them.
 func (j *journey) placeLastUnits() {
 	s, ok := one(j, j.skus, func(s *sku) bool { return s.onSale })
 	if !ok {
@@ -212,14 +212,8 @@ func (j *journey) placeLastUnits() {
 		b := j.buyers[i%len(j.buyers)]
 		w := want{lines: []wanted{{sku: s, quantity: j.between(1+s.available/4, 2+s.available/2)}}}
 		req := request(j.requestID(), w)
-		as := b.as
-		if i == 3 && !j.chance(2) {
-			// Another pod works on the same stock.
-			b = j.buyers[0]
-		}
 		who, wishes = append(who, b), append(wishes, w)
-		as = b.as
-		calls = append(calls, func() (*orderv1.PlaceOrderResponse, error) { return ask(as.orders.PlaceOrder, req) })
+		calls = append(calls, func() (*orderv1.PlaceOrderResponse, error) { return ask(b.at(i/2).orders.PlaceOrder, req) })
 	}
 	before := s.available
 	var refused []int
@@ -255,8 +249,11 @@ func (j *journey) placeOnceAtOnce() {
 	w := j.wish(b)
 	req := request(j.requestID(), w)
 	j.logf("%s places %v, at once again", b.id, w)
-	call := func() (*orderv1.PlaceOrderResponse, error) { return ask(b.as.orders.PlaceOrder, req) }
-	results := atOnce([]func() (*orderv1.PlaceOrderResponse, error){call, call, call})
+	var calls []func() (*orderv1.PlaceOrderResponse, error)
+	for i := range 3 {
+		calls = append(calls, func() (*orderv1.PlaceOrderResponse, error) { return ask(b.at(i).orders.PlaceOrder, req) })
+	}
+	results := atOnce(calls)
 	o := j.placed(b, w, w.refusals(b), results[0].answer, results[0].err)
 	for _, r := range results[1:] {
 		if o == nil && r.err != nil && rpcerr.Reason(r.err) == rpcerr.Reason(results[0].err) {

@@ -54,7 +54,9 @@ func (j *journey) open() {
 	for n := range buyersOfShop {
 		id := fmt.Sprintf("%s-buyer-%d", j.name, n)
 		token := j.w.issuer.Token(id, "buyer")
-		j.buyers = append(j.buyers, &buyer{id: id, as: j.w.clients(j.w.url, token), hasty: j.w.clients(j.w.hastyURL(), token), cart: map[*sku]*cartLine{}})
+		j.buyers = append(j.buyers, &buyer{
+			id: id, as: j.w.clients(j.w.url, token), back: j.w.clients(j.w.backURL, token), hasty: j.w.clients(j.w.hastyURL, token), cart: map[*sku]*cartLine{},
+		})
 	}
 	j.template, j.worth, j.budget, j.limit = j.name+"-coupon", j.between(1, 4000), j.between(1, 5), j.between(1, 3)
 	validity := &couponv1.Validity{Days: 10}
@@ -218,10 +220,10 @@ func (j *journey) claimAtOnce() {
 	var calls []func() (*couponv1.ClaimCouponResponse, error)
 	var who []*buyer
 	for _, b := range j.buyers {
-		for range 2 {
+		for i := range 2 {
 			req := &couponv1.ClaimCouponRequest{RequestId: j.requestID(), Template: j.template}
 			who = append(who, b)
-			calls = append(calls, func() (*couponv1.ClaimCouponResponse, error) { return ask(b.as.coupons.ClaimCoupon, req) })
+			calls = append(calls, func() (*couponv1.ClaimCouponResponse, error) { return ask(b.at(i).coupons.ClaimCoupon, req) })
 		}
 	}
 	for i, r := range atOnce(calls) {

@@ -64,17 +64,17 @@ type world struct {
 	js        jetstream.JetStream
 	messaging *testnats.Server
 	// faults that there were.
-	faults   []string
-	issuer   *testauth.Issuer
-	carrier  *carrier.Simulator
-	gateway  *pushgateway.Gateway
-	provider *sandbox.Sandbox
-	config   config.Config
-	url      string
+	faults                 []string
+	issuer                 *testauth.Issuer
+	carrier                *carrier.Simulator
+	gateway                *pushgateway.Gateway
+	provider               *sandbox.Sandbox
+	config                 config.Config
+	url, backURL, hastyURL string
 
-	// front and hasty serve the same orderd; those who place at hasty have little time to pay.
-	front, hasty, worker *pod
-	staff                clients
+	// front, back and hasty serve the same orderd; those who place at hasty have little time to pay.
+	front, back, hasty, worker *pod
+	staff                      clients
 }
 
 // logs are what the pods say, shown if the test fails.
@@ -108,8 +108,8 @@ func newWorld(t *testing.T) *world {
 	var jwks string
 	w.issuer, jwks = testauth.Start(t)
 
-	front, hasty := w.free(), w.free()
-	w.url = "http://" + front
+	front, back, hasty := w.free(), w.free(), w.free()
+	w.url, w.backURL, w.hastyURL = "http://"+front, "http://"+back, "http://"+hasty
 	c := &w.config
 	c.Cluster = cluster
 	c.Database = config.Database{URLFile: w.secret("url", url), MaxConnections: 12}
@@ -124,6 +124,7 @@ func newWorld(t *testing.T) *world {
 	w.around()
 
 	w.front = w.start(config.RoleStandard, "front", front, c.Orders.PaymentTimeout)
+	w.back = w.start(config.RoleStandard, "back", back, c.Orders.PaymentTimeout)
 	w.hasty = w.start(config.RoleStandard, "hasty", hasty, config.Duration(hastyTimeout))
 	w.worker = w.start(config.RoleWorker, "worker", w.free(), c.Orders.PaymentTimeout)
 	for _, p := range w.pods() {
@@ -141,7 +142,7 @@ func (w *world) must(err error) {
 	}
 }
 
-func (w *world) pods() []*pod { return []*pod{w.front, w.hasty, w.worker} }
+func (w *world) pods() []*pod { return []*pod{w.front, w.back, w.hasty, w.worker} }
 
 func (w *world) secret(name, value string) string {
 	w.Helper()
@@ -242,11 +243,4 @@ func (w *world) clients(url, token string) clients {
 		payments: paymentv1connect.NewPaymentServiceClient(c), quotes: quotev1connect.NewQuoteServiceClient(c),
 		returns: returnsv1connect.NewReturnServiceClient(c), rewards: rewardv1connect.NewRewardServiceClient(c),
 	}
-}
-
-// hastyURL is where orders have little time to be paid.
-func (w *world) hastyURL() string {
-	c, err := config.Load(w.hasty.config)
-	w.must(err)
-	return "http://" + c.HTTP.Address
 }

@@ -7,14 +7,13 @@ import (
 	"sync"
 
 	"connectrpc.com/connect/v2"
+	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
-	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
-	"github.com/orderd-dev/orderd/api/gen/orderd/quote/v1/quotev1connect"
 )
 
 const (
@@ -56,46 +55,54 @@ func (b *book) stock(ctx context.Context, c *connect.Client) error {
 // placeCall places an order of two lines by a buyer of its own; what is placed is put into taken, unless nil.
 func (b *book) placeCall(phase string, taken *book) call {
 	run := fmt.Sprintf("%s-%08x", phase, rand.Uint32())
-	return func(ctx context.Context, client *connect.Client, caller, n int) error {
+	return func(caller, n int) (proto.Message, func([]byte) error) {
 		buyer := fmt.Sprintf("%s-%d-%d", run, caller, n)
 		first := rand.IntN(b.skus)
-		res, err := orderv1connect.NewOrderServiceClient(client).PlaceOrder(ctx, &orderv1.PlaceOrderRequest{
+		request := &orderv1.PlaceOrderRequest{
 			RequestId: "place", BuyerId: buyer,
 			Lines: []*orderv1.PlaceOrderLine{{Sku: sku(first), Quantity: 1}, {Sku: sku((first + 1 + rand.IntN(b.skus-1)) % b.skus), Quantity: 2}},
-		})
-		if err == nil && taken != nil {
-			taken.take(placed{buyer, res.GetOrder().GetOrderId()})
 		}
-		return err
+		if taken == nil || taken.full() {
+			return request, nil
+		}
+		return request, func(answer []byte) error {
+			res := &orderv1.PlaceOrderResponse{}
+			if err := proto.Unmarshal(answer, res); err != nil {
+				return err
+			}
+			taken.take(placed{buyer, res.GetOrder().GetOrderId()})
+			return nil
+		}
 	}
+}
+
+func (b *book) full() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.orders) >= maxBooked
 }
 
 func (b *book) take(p placed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.orders) < maxBooked {
-		b.orders = append(b.orders, p)
-	}
+	b.orders = append(b.orders, p)
 }
 
 func (b *book) any() placed { return b.orders[rand.IntN(len(b.orders))] }
 
-func (b *book) get(ctx context.Context, client *connect.Client, _, _ int) error {
+func (b *book) get(int, int) (proto.Message, func([]byte) error) {
 	p := b.any()
-	_, err := orderv1connect.NewOrderServiceClient(client).GetOrder(ctx, &orderv1.GetOrderRequest{BuyerId: p.buyer, OrderId: p.order})
-	return err
+	return &orderv1.GetOrderRequest{BuyerId: p.buyer, OrderId: p.order}, nil
 }
 
-func (b *book) list(ctx context.Context, client *connect.Client, _, _ int) error {
-	_, err := orderv1connect.NewOrderServiceClient(client).ListOrders(ctx, &orderv1.ListOrdersRequest{BuyerId: b.any().buyer})
-	return err
+func (b *book) list(int, int) (proto.Message, func([]byte) error) {
+	return &orderv1.ListOrdersRequest{BuyerId: b.any().buyer}, nil
 }
 
-func (b *book) quote(ctx context.Context, client *connect.Client, _, _ int) error {
+func (b *book) quote(int, int) (proto.Message, func([]byte) error) {
 	first := rand.IntN(b.skus - 1)
-	_, err := quotev1connect.NewQuoteServiceClient(client).QuoteOrder(ctx, &quotev1.QuoteOrderRequest{
+	return &quotev1.QuoteOrderRequest{
 		BuyerId: b.any().buyer,
 		Lines:   []*quotev1.SelectedLine{{Sku: sku(first), Quantity: 1}, {Sku: sku(first + 1), Quantity: 2}},
-	})
-	return err
+	}, nil
 }

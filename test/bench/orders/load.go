@@ -3,15 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
-	"connectrpc.com/connect/v2"
-	"connectrpc.com/connect/v2/connecthttp"
 	"github.com/HdrHistogram/hdrhistogram-go"
-
-	"github.com/orderd-dev/orderd/test/testauth"
+	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -22,8 +18,8 @@ const (
 	callWithin = 10 * time.Second
 )
 
-// call is one request of one of the callers; n is its number.
-type call func(ctx context.Context, client *connect.Client, caller, n int) error
+// call makes the request of one of the callers; n is its number. What is answered goes to done, unless nil.
+type call func(caller, n int) (request proto.Message, done func(answer []byte) error)
 
 // result of a phase.
 type result struct {
@@ -33,11 +29,16 @@ type result struct {
 	cpu time.Duration
 }
 
-// load lets the callers call one after the other, each on a connection of its own, and measures after the warm-up.
-func load(ctx context.Context, o options, server *child, token string, do call) (result, error) {
-	clients := make([]*connect.Client, o.connections)
-	for i := range clients {
-		clients[i] = newClient(server.url, token)
+// load lets the callers call a procedure one after the other, each on a connection of its own, and measures after the
+// warm-up.
+func load(ctx context.Context, o options, server *child, token, procedure string, do call) (result, error) {
+	wires := make([]*wire, o.connections)
+	for i := range wires {
+		var err error
+		if wires[i], err = dial(ctx, server.url, token, procedure); err != nil {
+			return result{}, err
+		}
+		defer wires[i].close()
 	}
 	began := time.Now()
 	from, until := began.Add(o.warm), began.Add(o.warm+o.phase)
@@ -59,7 +60,7 @@ func load(ctx context.Context, o options, server *child, token string, do call) 
 				if !sent.Before(until) {
 					return
 				}
-				err := do(ctx, clients[i], i, n)
+				err := wires[i].call(do(i, n))
 				if sent.Before(from) {
 					continue
 				}
@@ -106,10 +107,4 @@ func cpuAt(ctx context.Context, server *child, at time.Time) (time.Duration, err
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-}
-
-// newClient has one connection.
-func newClient(url, token string) *connect.Client {
-	transport := &http.Transport{MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1, DisableCompression: true}
-	return connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: transport, Timeout: callWithin}, url), testauth.Bearer(token))
 }

@@ -3,14 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"time"
 
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
 	"github.com/jackc/pgx/v5"
 	natsserver "github.com/nats-io/nats-server/v2/server"
 
+	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/quote/v1/quotev1connect"
 	"github.com/orderd-dev/orderd/test/testauth"
 	"github.com/orderd-dev/orderd/test/testdb"
 )
@@ -87,7 +92,7 @@ func (b *bench) setUp(ctx context.Context) error {
 	}
 	fmt.Printf("putting %d SKUs on sale\n", b.skus)
 	for _, pod := range []*child{b.ours, b.single} {
-		if err := b.book.stock(ctx, newClient(pod.url, b.token)); err != nil {
+		if err := b.book.stock(ctx, connect.NewClient(connecthttp.NewTransport(http.DefaultClient, pod.url), testauth.Bearer(b.token))); err != nil {
 			return err
 		}
 	}
@@ -143,24 +148,28 @@ func (b *bench) place(ctx context.Context, name string, server *child) (result, 
 	if err := b.checkpoint(ctx); err != nil {
 		return result{}, err
 	}
-	return b.phaseOf(ctx, name, server, b.book.placeCall(name, taken))
+	return b.phaseOf(ctx, name, server, orderv1connect.OrderServicePlaceOrderProcedure, b.book.placeCall(name, taken))
 }
 
 // reads measures the queries, on the orders that were placed.
 func (b *bench) reads(ctx context.Context) error {
 	for _, q := range []struct {
-		name string
-		do   call
-	}{{"get_order", b.book.get}, {"list_orders", b.book.list}, {"quote_order", b.book.quote}} {
-		if _, err := b.phaseOf(ctx, q.name, b.ours, q.do); err != nil {
+		name, procedure string
+		do              call
+	}{
+		{"get_order", orderv1connect.OrderServiceGetOrderProcedure, b.book.get},
+		{"list_orders", orderv1connect.OrderServiceListOrdersProcedure, b.book.list},
+		{"quote_order", quotev1connect.QuoteServiceQuoteOrderProcedure, b.book.quote},
+	} {
+		if _, err := b.phaseOf(ctx, q.name, b.ours, q.procedure, q.do); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) phaseOf(ctx context.Context, name string, server *child, do call) (result, error) {
-	r, err := load(ctx, b.options, server, b.token, do)
+func (b *bench) phaseOf(ctx context.Context, name string, server *child, procedure string, do call) (result, error) {
+	r, err := load(ctx, b.options, server, b.token, procedure, do)
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", name, err)
 	}

@@ -36,5 +36,6 @@ func actions() []action {
 		{10, (*journey).requestReturn},
 		{2, (*journey).requestReturnsAtOnce},
 		{22, (*journey).changeReturn},
+		{2, (*journey).refundAtOnce},
 	}
 }

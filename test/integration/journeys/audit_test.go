@@ -156,8 +156,8 @@ func (w *world) stirs() (string, error) {
 				return fmt.Sprintf("%s: %v", what, found), err
 			}
 		}
-		if ok, err := w.caughtUp(); err != nil || !ok {
-			return "consumers have events to handle", err
+		if busy, err := w.behind(); err != nil || busy != "" {
+			return busy, err
 		}
 	}
 	return "", nil
@@ -175,17 +175,18 @@ func (w *world) find(query string) ([]string, error) {
 	return found, nil
 }
 
-func (w *world) caughtUp() (bool, error) {
+// behind says which consumer has events to handle; nothing if none has.
+func (w *world) behind() (string, error) {
 	for _, name := range consumers() {
 		c, err := w.js.Consumer(context.Background(), outbox.Stream, name)
 		if err != nil {
-			return false, fmt.Errorf("consumer %s: %w", name, err)
+			return "", fmt.Errorf("consumer %s: %w", name, err)
 		}
 		if info := c.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-			return false, nil
+			return fmt.Sprintf("consumer %s has %d events to come and %d in its hands", name, info.NumPending, info.NumAckPending), nil
 		}
 	}
-	return true, nil
+	return "", nil
 }
 
 // step is a row of a history.

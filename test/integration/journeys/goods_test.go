@@ -295,10 +295,7 @@ func (j *journey) inspect(r *goingBack) {
 
 // refund grants a return's refund: all of it, a part, or more than there is.
 func (j *journey) refund(r *goingBack) {
-	var whole int64
-	for _, b := range r.lines {
-		whole += r.order.lines[b.line].share(min(b.quantity, r.order.lines[b.line].quantity-r.order.lines[b.line].returned))
-	}
+	whole := r.worth()
 	req := &returnsv1.RefundReturnRequest{RequestId: j.requestID(), ReturnId: r.id}
 	amount := whole
 	if j.chance(3) {
@@ -312,11 +309,16 @@ func (j *journey) refund(r *goingBack) {
 	if err != nil {
 		return
 	}
-	if answer.GetReturn().GetRefund().GetAmount() != amount {
-		j.fail("%s: refunded %v", j.last(), answer.GetReturn().GetRefund())
+	j.granted(r, answer.GetReturn(), amount, whole)
+}
+
+// granted takes a return's refund into the model.
+func (j *journey) granted(r *goingBack, got *returnsv1.Return, amount, whole int64) {
+	if got.GetRefund().GetAmount() != amount {
+		j.fail("%s: refunded %v", j.last(), got.GetRefund())
 	}
 	amounts := make([]int64, len(r.lines))
-	for i, l := range answer.GetReturn().GetLines() {
+	for i, l := range got.GetLines() {
 		amounts[i] = l.GetRefund().GetAmount()
 		if most := r.order.lines[r.lines[i].line].share(r.lines[i].quantity); amounts[i] > most || amount == whole && amounts[i] != most {
 			j.fail("%s: line %d got %d of %d", j.last(), l.GetLine(), amounts[i], most)
@@ -327,8 +329,48 @@ func (j *journey) refund(r *goingBack) {
 		j.fail("%s: the lines sum to %d less", j.last(), amount)
 	}
 	r.grant(amounts)
-	j.checkReturn(r, answer.GetReturn())
+	j.checkReturn(r, got)
 	j.read(r.order)
+}
+
+// worth is what was paid for the return's units, as far as they are there to be refunded.
+func (r *goingBack) worth() int64 {
+	var whole int64
+	for _, b := range r.lines {
+		l := r.order.lines[b.line]
+		whole += l.share(min(b.quantity, l.quantity-l.returned))
+	}
+	return whole
+}
+
+// refundAtOnce has a return refunded by several members of staff at the same moment: one of them does it.
+func (j *journey) refundAtOnce() {
+	r, ok := one(j, j.returns, func(r *goingBack) bool { return len(r.refundRefusals(false)) == 0 })
+	if !ok {
+		return
+	}
+	whole := r.worth()
+	j.logf("refunds at once of %d for return %s of %s, %s", whole, r.id, r.order.id, r.order.state)
+	var calls []func() (*returnsv1.RefundReturnResponse, error)
+	var ids []string
+	for range 4 {
+		req := &returnsv1.RefundReturnRequest{RequestId: j.requestID(), ReturnId: r.id}
+		ids = append(ids, req.GetRequestId())
+		calls = append(calls, func() (*returnsv1.RefundReturnResponse, error) { return ask(j.staff.returns.RefundReturn, req) })
+	}
+	var got []*returnsv1.Return
+	for i, res := range atOnce(calls) {
+		j.staffDid(res.err, ids[i], "RefundReturn")
+		if res.err != nil {
+			j.expect(res.err, "RETURN_STATE_CONFLICT")
+			continue
+		}
+		got = append(got, res.answer.GetReturn())
+	}
+	if len(got) != 1 {
+		j.fail("%d refunds of return %s", len(got), r.id)
+	}
+	j.granted(r, got[0], whole, whole)
 }
 
 func (r *goingBack) refundRefusals(exceeds bool) []string {

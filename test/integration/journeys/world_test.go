@@ -44,7 +44,7 @@ import (
 
 const (
 	// patience is how long a condition may take to come true on a busy machine whose pods are killed.
-	patience   = 60 * time.Second
+	patience   = 2 * time.Minute
 	cluster    = "shop/main"
 	carrierKey = "a key that carrier and shop share"
 	sandboxKey = "a key that only the tests have"

@@ -2,6 +2,7 @@ package specs
 
 import (
 	"fmt"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -155,6 +156,9 @@ func container(c *v1alpha1.OrderCluster, pool string) *corev1ac.ContainerApplyCo
 		WithLivenessProbe(probe("/livez", 10, 6)).
 		WithReadinessProbe(probe("/readyz", 1, 3)).
 		WithSecurityContext(containerSecurity())
+	if memory, ok := c.Pool(pool).Resources.Limits[corev1.ResourceMemory]; ok {
+		con = con.WithEnv(collector(memory.Value())...)
+	}
 	if r := c.Pool(pool).Resources; len(r.Limits)+len(r.Requests) > 0 {
 		res := corev1ac.ResourceRequirements()
 		if len(r.Limits) > 0 {
@@ -166,6 +170,15 @@ func container(c *v1alpha1.OrderCluster, pool string) *corev1ac.ContainerApplyCo
 		con = con.WithResources(res)
 	}
 	return con
+}
+
+// collector lets Go's garbage collector use the memory that the pod has: it runs seldom while there is plenty, and often
+// enough near the limit. Collecting as often as Go does by itself took a fifth of the CPU of placing an order.
+func collector(memoryLimit int64) []*corev1ac.EnvVarApplyConfiguration {
+	return []*corev1ac.EnvVarApplyConfiguration{
+		corev1ac.EnvVar().WithName("GOGC").WithValue("400"),
+		corev1ac.EnvVar().WithName("GOMEMLIMIT").WithValue(strconv.FormatInt(memoryLimit/10*9, 10)),
+	}
 }
 
 func containerPort(name string, port int32) *corev1ac.ContainerPortApplyConfiguration {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -91,6 +93,24 @@ func TestPodsGetOnlyTheSecretsOfTheirRole(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("mounts (-want +got):\n%s", diff)
+	}
+}
+
+func TestCollectorKnowsTheMemoryLimit(t *testing.T) {
+	c := sample()
+	c.Spec.Pools.Standard.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1000Mi")}
+	got := map[string]map[string]string{}
+	for _, pool := range []string{v1alpha1.PoolStandard, v1alpha1.PoolWorker} {
+		got[pool] = map[string]string{}
+		for _, env := range container(c, pool).Env {
+			if env.Value != nil {
+				got[pool][*env.Name] = *env.Value
+			}
+		}
+	}
+	want := map[string]map[string]string{v1alpha1.PoolStandard: {"GOGC": "400", "GOMEMLIMIT": "943718400"}, v1alpha1.PoolWorker: {}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("environment (-want +got):\n%s", diff)
 	}
 }
 

@@ -119,6 +119,8 @@ func start(ctx context.Context, what string) (*child, *bufio.Scanner, error) {
 	}
 	cmd := exec.CommandContext(ctx, self, "-child="+what)
 	cmd.Stderr = os.Stderr
+	// As the operator starts a pod with 512 MiB.
+	cmd.Env = append(os.Environ(), "GOGC=400", "GOMEMLIMIT=460MiB")
 	// A child does not outlive this process.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

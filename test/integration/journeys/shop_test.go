@@ -161,9 +161,9 @@ func (j *journey) addToCart() {
 	}
 	j.expect(err)
 	if b.cart[s] == nil {
-		b.cart[s] = &cartLine{selected: true}
+		b.cart[s] = &cartLine{}
 	}
-	b.cart[s].quantity += n
+	b.cart[s].quantity, b.cart[s].selected = b.cart[s].quantity+n, true
 }
 
 func (j *journey) changeCart() {

@@ -9,8 +9,12 @@ import (
 	"github.com/orderd-dev/orderd/test/pushgateway"
 )
 
-// fairWeather is how long everything around orderd works between two faults, and a fault lasts at most a third of it.
-const fairWeather = 900 * time.Millisecond
+// fairWeather is how long everything around orderd works between two faults at most, and stormy how long a fault lasts. More of them would leave
+// breakers no time to close, and find nothing else.
+const (
+	fairWeather = 2 * time.Second
+	stormy      = 300 * time.Millisecond
+)
 
 // storm is one fault of what is around orderd, and its end.
 type storm struct {
@@ -56,7 +60,7 @@ func (w *world) weather(seed uint64) (stop func()) {
 			}
 			s.begin()
 			w.faults = append(w.faults, s.name)
-			going := wait(ctx, time.Duration(random.Int64N(int64(fairWeather/3))))
+			going := wait(ctx, time.Duration(random.Int64N(int64(stormy))))
 			s.end()
 			if !going {
 				return

@@ -43,8 +43,8 @@ import (
 )
 
 const (
-	// patience is how long a condition may take to come true on a busy machine whose pods are killed.
-	patience   = 2 * time.Minute
+	// patience is how long a condition may take to come true on a busy machine whose pods are killed and whose carrier's breaker may be open, twice.
+	patience   = 3 * time.Minute
 	cluster    = "shop/main"
 	carrierKey = "a key that carrier and shop share"
 	sandboxKey = "a key that only the tests have"

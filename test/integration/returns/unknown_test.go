@@ -28,6 +28,8 @@ const (
 type cut struct {
 	net.Conn
 	at *atomic.Int32
+	// deaf connections have been sent a commit whose answer is lost.
+	deaf *atomic.Bool
 }
 
 var errCut = errors.New("the connection was cut")
@@ -41,14 +43,20 @@ func (c cut) Write(sent []byte) (int, error) {
 		_ = c.Close()
 		return 0, errCut
 	case c.at.CompareAndSwap(afterCommit, whole):
-		n, err := c.Conn.Write(sent)
-		if tcp, ok := c.Conn.(*net.TCPConn); ok && err == nil {
-			// What was sent arrives; what is answered does not.
-			err = tcp.CloseRead()
-		}
-		return n, err
+		// What was sent arrives; what is answered does not.
+		c.deaf.Store(true)
+		return c.Conn.Write(sent)
 	}
 	return c.Conn.Write(sent)
+}
+
+func (c cut) Read(answer []byte) (int, error) {
+	n, err := c.Conn.Read(answer)
+	if c.deaf.Load() {
+		_ = c.Close()
+		return 0, errCut
+	}
+	return n, err
 }
 
 var _ = DescribeTable("a commit whose outcome the caller never learns is found by its request id",
@@ -58,7 +66,7 @@ var _ = DescribeTable("a commit whose outcome the caller never learns is found b
 		config := w.pool.Config().Copy()
 		config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-			return cut{conn, at}, err
+			return cut{conn, at, &atomic.Bool{}}, err
 		}
 		pool, err := pgxpool.NewWithConfig(ctx, config)
 		Expect(err).NotTo(HaveOccurred())

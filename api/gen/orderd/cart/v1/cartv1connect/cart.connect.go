@@ -93,7 +93,7 @@ var (
 
 // CartServiceClient is a client for the orderd.cart.v1.CartService service.
 type CartServiceClient interface {
-	// Adds units of a SKU: a new, selected line, or more of the line that there is.
+	// Adds units of a SKU: a new, selected line, or more of the line that there is, which is then selected as well.
 	// Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/SKU_NOT_ON_SALE; RESOURCE_EXHAUSTED/CART_FULL;
 	// INVALID_ARGUMENT/QUANTITY_TOO_LARGE (metadata sku, quantity: what is in the line); ALREADY_EXISTS/REQUEST_ID_REUSED.
 	AddCartLine(context.Context, *v1.AddCartLineRequest) (*v1.AddCartLineResponse, error)
@@ -122,7 +122,7 @@ func NewCartServiceClient(client *connect.Client) CartServiceClient {
 
 // CartServiceHandler is an implementation of the orderd.cart.v1.CartService service.
 type CartServiceHandler interface {
-	// Adds units of a SKU: a new, selected line, or more of the line that there is.
+	// Adds units of a SKU: a new, selected line, or more of the line that there is, which is then selected as well.
 	// Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/SKU_NOT_ON_SALE; RESOURCE_EXHAUSTED/CART_FULL;
 	// INVALID_ARGUMENT/QUANTITY_TOO_LARGE (metadata sku, quantity: what is in the line); ALREADY_EXISTS/REQUEST_ID_REUSED.
 	AddCartLine(context.Context, *v1.AddCartLineRequest) (*v1.AddCartLineResponse, error)

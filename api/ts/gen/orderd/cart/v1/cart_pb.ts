@@ -381,7 +381,7 @@ export const MergeCartResponseSchema: GenMessage<MergeCartResponse> = /*@__PURE_
  */
 export const CartService: GenService<{
   /**
-   * Adds units of a SKU: a new, selected line, or more of the line that there is.
+   * Adds units of a SKU: a new, selected line, or more of the line that there is, which is then selected as well.
    * Errors: NOT_FOUND/SKU_NOT_FOUND; FAILED_PRECONDITION/SKU_NOT_ON_SALE; RESOURCE_EXHAUSTED/CART_FULL;
    * INVALID_ARGUMENT/QUANTITY_TOO_LARGE (metadata sku, quantity: what is in the line); ALREADY_EXISTS/REQUEST_ID_REUSED.
    *

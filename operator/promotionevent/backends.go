@@ -129,7 +129,7 @@ func (l streamLog) Ensure(ctx context.Context, promo *flashv1.Promotion) error {
 	if err := provision.EnsureBuckets(ctx, l.js, l.replicas); err != nil {
 		return err
 	}
-	return provision.EnsureStream(ctx, l.js, promo, l.replicas)
+	return provision.EnsureStreams(ctx, l.js, promo, l.replicas)
 }
 
 func (l streamLog) Open(ctx context.Context, promo *flashv1.Promotion, items []provision.Item) error {
@@ -157,5 +157,5 @@ func (l streamLog) Remove(ctx context.Context, promo *flashv1.Promotion) error {
 	if err := provision.DeletePromotion(ctx, l.js, promo.GetUid()); err != nil {
 		return err
 	}
-	return provision.DeleteStream(ctx, l.js, promo)
+	return provision.DeleteStreams(ctx, l.js, promo)
 }

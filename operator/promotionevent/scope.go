@@ -67,7 +67,7 @@ func (s *scope) definition(closed bool) *flashv1.Promotion {
 		EndUnixMs:        p.End().UnixMilli(),
 		Paused:           p.IsPaused(),
 		Partitions:       p.Status.Partitions,
-		Stream:           plog.StreamName(s.uid()),
+		Streams:          plog.StreamNames(s.uid(), 1),
 		Currency:         p.Spec.Currency,
 		PaymentTimeoutMs: p.PaymentTimeout().Milliseconds(),
 		Open:             true,

@@ -22,12 +22,15 @@ import (
 const forwardedHeader = "Orderd-Forwarded"
 
 // PeerService answers the pool's other pods, and workers.
-type PeerService struct{ pool *Pool }
+type PeerService struct {
+	flashv1connect.UnimplementedPeerServiceHandler
+	pool *Pool
+}
 
 var _ flashv1connect.PeerServiceHandler = PeerService{}
 
 // PeerService is for a port that only orderd's own pods reach.
-func (p *Pool) PeerService() PeerService { return PeerService{p} }
+func (p *Pool) PeerService() PeerService { return PeerService{pool: p} }
 
 // mine is the owner of a partition that this pod runs.
 func (s PeerService) mine(uid string, n int32) (*owner.Owner, error) {
@@ -114,7 +117,7 @@ func (p *Pool) releaseUnknown(ctx context.Context, uid string) (*flashv1.Release
 	if !p.view.Load().synced {
 		return nil, sale.PartitionMoving(p.jitter(retryDelay))
 	}
-	_, err := p.JetStream.Stream(ctx, plog.StreamName(uid))
+	_, err := p.JetStream.Stream(ctx, plog.StreamNames(uid, 1)[0])
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return &flashv1.ReleaseResponse{Outcome: flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED}, nil
 	}

@@ -238,7 +238,7 @@ func (p *Pool) start(key ownerKey, first *sale.Sale) {
 	if p.owners[key] != nil || p.draining.Load() || p.runCtx == nil || p.runCtx.Err() != nil {
 		return
 	}
-	var log plog.Log = plog.New(p.JetStream, key.uid, first.GetStream())
+	var log plog.Log = plog.New(p.JetStream, first.Promotion)
 	if p.WrapLog != nil {
 		log = p.WrapLog(log)
 	}

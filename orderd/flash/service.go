@@ -22,12 +22,15 @@ const soldOutTTL = time.Second
 type soldOutKey struct{ uid, sku string }
 
 // Service is the FlashService of a pod.
-type Service struct{ pool *Pool }
+type Service struct {
+	flashv1connect.UnimplementedFlashServiceHandler
+	pool *Pool
+}
 
 var _ flashv1connect.FlashServiceHandler = Service{}
 
 // FlashService takes buyers' requests. Requests must be valid by the proto's rules.
-func (p *Pool) FlashService() Service { return Service{p} }
+func (p *Pool) FlashService() Service { return Service{pool: p} }
 
 // PlaceFlashOrder implements FlashService.
 func (s Service) PlaceFlashOrder(ctx context.Context, request *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
@@ -37,7 +40,10 @@ func (s Service) PlaceFlashOrder(ctx context.Context, request *flashv1.PlaceFlas
 		p.metrics.refused.WithLabelValues(rpcerr.Reason(err)).Inc()
 		return nil, err
 	}
-	n := partition.ForBuyer(request.GetBuyerId(), promo.sale.GetPartitions())
+	n, err := promo.sale.Route(request)
+	if err != nil {
+		return nil, err
+	}
 	response, err := again(ctx, p, promo, n,
 		func(ctx context.Context, o *owner.Owner) (*flashv1.PlaceFlashOrderResponse, error) {
 			return o.Reserve(ctx, request)
@@ -59,10 +65,8 @@ func (p *Pool) refuseEarly(promo *promotion, request *flashv1.PlaceFlashOrderReq
 	if promo == nil {
 		return sale.PromotionNotFound()
 	}
-	for _, item := range request.GetItems() {
-		if promo.sale.Item(item.GetSku()) == nil {
-			return sale.ItemNotFound(item.GetSku())
-		}
+	if _, err := promo.sale.Route(request); err != nil {
+		return err
 	}
 	if p.Clock().Before(promo.sale.Start()) {
 		return sale.NotStarted(promo.sale.Start())

@@ -94,7 +94,7 @@ func count(kinds map[string]int, s step, p plan.Plan) {
 
 // counter is a flash lane that refuses the first answers and then accepts, once a request id.
 type counter struct {
-	flashv1connect.FlashServiceClient
+	flashv1connect.UnimplementedFlashServiceHandler
 	mu     sync.Mutex
 	refuse []error
 	asked  []string

@@ -26,6 +26,10 @@ var general = []generalReason{
 var reasons = map[string]string{
 	"ADDRESS_MISSING":            "The order has no address yet. The buyer gives one with `SetDelivery`.",
 	"ADDRESS_NOT_FOUND":          "The buyer has no such address. Read `ListAddresses` again.",
+	"ADMISSION_CLOSED":           "No more admission tokens are given out for this promotion.",
+	"ADMISSION_INVALID":          "An admission token is not one for this buyer and item. Load the item's page again.",
+	"ADMISSION_NOT_REQUIRED":     "The promotion asks for no admission tokens. Order without.",
+	"ADMISSION_REQUIRED":         "The promotion takes requests only with an admission token for each item, which the item's page has.",
 	"ALREADY_PAID":               "The provider has the money, and the order is about to be PAID. Read the order until it is.",
 	"ALREADY_SHIPPED":            "Units that had not left when the return was requested have left. Have the return cancelled and another requested.",
 	"AMOUNT_TOO_LARGE":           "The sum is more than 64 bits of the minor unit hold.",
@@ -53,6 +57,7 @@ var reasons = map[string]string{
 	"GUEST_TOKEN_INVALID":        "The guest's token is no valid one. The cart that was filled with it cannot be merged.",
 	"INSUFFICIENT_STOCK":         "There is too little stock. The detail `StockShortage` names the lines and what is left; the buyer orders less.",
 	"INVALID_PAGE_TOKEN":         "Not a `nextPageToken` of this RPC. Begin with the first page.",
+	"ITEMS_APART":                "The item in the metadata `sku` cannot be in one flash order with the first one. Order it by itself.",
 	"ITEM_NOT_FOUND":             "The promotion has no such item.",
 	"ITEM_OFF":                   "The shop has switched the item off.",
 	"LANGUAGE_INVALID":           "Not a BCP 47 tag.",

@@ -111,7 +111,9 @@ func (m *Materializer) Run(ctx context.Context) error {
 			}
 			following, cancel := context.WithCancel(ctx)
 			followed[uid] = cancel
-			running.Go(func() { m.follow(following, promo) })
+			for _, stream := range promo.GetStreams() {
+				running.Go(func() { m.follow(following, promo, stream) })
+			}
 		},
 		Delete: stop,
 		Synced: func(uids map[string]struct{}) {
@@ -125,11 +127,11 @@ func (m *Materializer) Run(ctx context.Context) error {
 	return nil
 }
 
-// follow writes a promotion's orders until ctx ends.
-func (m *Materializer) follow(ctx context.Context, promo *flashv1.Promotion) {
+// follow writes the orders of a promotion's stream until ctx ends.
+func (m *Materializer) follow(ctx context.Context, promo *flashv1.Promotion, stream string) {
 	log := m.Logger.With("promotion", promo.GetUid())
 	for attempt := 0; ctx.Err() == nil; {
-		err := m.step(ctx, promo)
+		err := m.step(ctx, promo, stream)
 		if err == nil {
 			attempt = 0
 			continue
@@ -143,10 +145,10 @@ func (m *Materializer) follow(ctx context.Context, promo *flashv1.Promotion) {
 }
 
 // step writes the orders of the records that are there, or waits for one.
-func (m *Materializer) step(ctx context.Context, promo *flashv1.Promotion) error {
-	consumer, err := m.JetStream.Consumer(ctx, promo.GetStream(), provision.MaterializerConsumer)
+func (m *Materializer) step(ctx context.Context, promo *flashv1.Promotion, stream string) error {
+	consumer, err := m.JetStream.Consumer(ctx, stream, provision.MaterializerConsumer)
 	if err != nil {
-		return fmt.Errorf("finding the consumer of stream %s: %w", promo.GetStream(), err)
+		return fmt.Errorf("finding the consumer of stream %s: %w", stream, err)
 	}
 	for ctx.Err() == nil {
 		records, err := receive(ctx, consumer)

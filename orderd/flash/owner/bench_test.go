@@ -32,10 +32,10 @@ func BenchmarkReserve(b *testing.B) {
 	js := testnats.Run(b).JetStream(b)
 	ctx := b.Context()
 	p := &flashv1.Promotion{
-		Uid: "bench", Name: "bench", Stream: plog.StreamName("bench"), Partitions: 1, Open: true, EndUnixMs: 1 << 60,
+		Uid: "bench", Name: "bench", Streams: plog.StreamNames("bench", 1), Partitions: 1, Open: true, EndUnixMs: 1 << 60,
 		Items: []*flashv1.PromotedItem{{Sku: "a", UnitPrice: 1, LimitPerBuyer: 1}},
 	}
-	if err := provision.EnsureStream(ctx, js, p, 1); err != nil {
+	if err := provision.EnsureStreams(ctx, js, p, 1); err != nil {
 		b.Fatal(err)
 	}
 	if err := provision.OpenPartitions(ctx, js, p, "bench", []provision.Item{{SKU: "a", Quantity: 1 << 40}}); err != nil {
@@ -48,7 +48,7 @@ func BenchmarkReserve(b *testing.B) {
 	current := sale.New(p)
 	yes := func() bool { return true }
 	o := owner.New(owner.Options{
-		Name: "bench", Log: plog.New(js, p.Uid, p.Stream), Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes,
+		Name: "bench", Log: plog.New(js, p), Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes,
 		Peers: nobody{}, OrderIDs: ids, Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
 		Logger: slog.New(slog.DiscardHandler), Metrics: owner.NewMetrics(prometheus.NewRegistry()),
 	})

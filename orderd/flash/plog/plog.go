@@ -46,7 +46,7 @@ type Log interface {
 	// Append returns the record's sequence once it is durable; ErrRefused; or an error that leaves the
 	// outcome unknown.
 	Append(ctx context.Context, entry Entry) (uint64, error)
-	// AppendBatch appends all entries, at most MaxBatch with a partition in one only, or none. It returns
+	// AppendBatch appends all entries, at most MaxBatch of one stream with a partition in one only, or none. It returns
 	// the sequence of the last; the ones before it have the sequences just below, in order.
 	AppendBatch(ctx context.Context, entries []Entry) (uint64, error)
 	// Last is the sequence of the partition's last record, as the stream's leader has it; 0 if it has none.
@@ -55,27 +55,54 @@ type Log interface {
 	Read(ctx context.Context, partition int32, after, upTo uint64, each func(uint64, *flashv1.Record) error) error
 }
 
-// StreamName is the stream of a promotion.
-func StreamName(uid string) string { return "PROMO_" + uid }
+// StreamNames are a promotion's count streams.
+func StreamNames(uid string, count int32) []string {
+	names := make([]string, count)
+	for k := range names {
+		names[k] = "PROMO_" + uid + "_" + strconv.Itoa(k)
+	}
+	return names
+}
 
 // Subject of a partition.
 func Subject(uid string, n int32) string { return "promo." + uid + "." + strconv.Itoa(int(n)) }
 
-// Subjects of all partitions of a promotion.
-func Subjects(uid string) string { return "promo." + uid + ".*" }
+// Subjects of the partitions of a promotion's stream.
+func Subjects(promo *flashv1.Promotion, stream int32) []string {
+	count := int32(len(promo.GetStreams()))
+	if count <= 1 {
+		return []string{"promo." + promo.GetUid() + ".*"}
+	}
+	per := promo.GetPartitions() / count
+	subjects := make([]string, per)
+	for i := range subjects {
+		subjects[i] = Subject(promo.GetUid(), stream*per+int32(i))
+	}
+	return subjects
+}
 
 // JetStream is the Log on a real stream.
 type JetStream struct {
-	js          jetstream.JetStream
-	uid, stream string
-	// handle is found once: looking it up is a question to the server.
-	handle atomic.Pointer[jetstream.Stream]
+	js      jetstream.JetStream
+	uid     string
+	streams []string
+	// per is how many partitions a stream has.
+	per int32
+	// handles are found once: looking one up is a question to the server.
+	handles []atomic.Pointer[jetstream.Stream]
 }
 
-// New takes the promotion's uid and stream. It does no I/O.
-func New(js jetstream.JetStream, uid, stream string) *JetStream {
-	return &JetStream{js: js, uid: uid, stream: stream}
+// New takes the promotion's uid, streams and number of partitions. It does no I/O.
+func New(js jetstream.JetStream, promo *flashv1.Promotion) *JetStream {
+	streams := promo.GetStreams()
+	return &JetStream{
+		js: js, uid: promo.GetUid(), streams: streams, per: max(1, promo.GetPartitions()/max(1, int32(len(streams)))),
+		handles: make([]atomic.Pointer[jetstream.Stream], len(streams)),
+	}
 }
+
+// streamOf is the stream that has a partition.
+func (l *JetStream) streamOf(n int32) string { return l.streams[n/l.per] }
 
 // Append implements Log.
 func (l *JetStream) Append(ctx context.Context, entry Entry) (uint64, error) {
@@ -85,7 +112,7 @@ func (l *JetStream) Append(ctx context.Context, entry Entry) (uint64, error) {
 	}
 	// No retry here: a refusal of the second try would not say whether the first one landed.
 	ack, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0),
-		jetstream.WithExpectStream(l.stream), jetstream.WithExpectLastSequencePerSubject(entry.Expected))
+		jetstream.WithExpectStream(l.streamOf(entry.Partition)), jetstream.WithExpectLastSequencePerSubject(entry.Expected))
 	if err != nil {
 		return 0, l.failed(entry, err)
 	}
@@ -108,7 +135,7 @@ func (l *JetStream) AppendBatch(ctx context.Context, entries []Entry) (uint64, e
 			return 0, err
 		}
 		options := []jetstreamext.BatchMsgOpt{
-			jetstreamext.WithBatchExpectStream(l.stream), jetstreamext.WithBatchExpectLastSequencePerSubject(entry.Expected),
+			jetstreamext.WithBatchExpectStream(l.streamOf(entry.Partition)), jetstreamext.WithBatchExpectLastSequencePerSubject(entry.Expected),
 		}
 		if i < last {
 			if err := batch.AddMsg(msg, options...); err != nil {
@@ -152,14 +179,15 @@ func (l *JetStream) failed(entry Entry, err error) error {
 
 // Last implements Log. The stream has no direct get, so that its leader answers.
 func (l *JetStream) Last(ctx context.Context, n int32) (uint64, error) {
-	handle := l.handle.Load()
+	known := &l.handles[n/l.per]
+	handle := known.Load()
 	if handle == nil {
-		stream, err := l.js.Stream(ctx, l.stream)
+		stream, err := l.js.Stream(ctx, l.streamOf(n))
 		if err != nil {
-			return 0, fmt.Errorf("finding stream %s: %w", l.stream, err)
+			return 0, fmt.Errorf("finding stream %s: %w", l.streamOf(n), err)
 		}
 		handle = &stream
-		l.handle.Store(handle)
+		known.Store(handle)
 	}
 	msg, err := (*handle).GetLastMsgForSubject(ctx, Subject(l.uid, n))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -176,7 +204,7 @@ func (l *JetStream) Read(ctx context.Context, n int32, after, upTo uint64, each 
 	if upTo <= after {
 		return nil
 	}
-	consumer, err := l.js.OrderedConsumer(ctx, l.stream, jetstream.OrderedConsumerConfig{
+	consumer, err := l.js.OrderedConsumer(ctx, l.streamOf(n), jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{Subject(l.uid, n)}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq: after + 1, MaxResetAttempts: 3, InactiveThreshold: readTimeout,
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
 )
 
 const (
@@ -64,10 +66,21 @@ func Split(items []Item, n int32) [][]Item {
 // allocation names the promotion's allocation in the database. Each partition is opened once however
 // often this runs; a repetition must bring the same items.
 func OpenPartitions(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, allocation string, items []Item) error {
-	log := plog.New(js, promo.GetUid(), promo.GetStream())
-	shards := Split(items, promo.GetPartitions())
+	for k := range promo.GetStreams() {
+		if err := openStream(ctx, js, sale.New(promo), int32(k), allocation, items); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openStream opens the partitions of one stream with the items that it sells.
+func openStream(ctx context.Context, js jetstream.JetStream, promo *sale.Sale, k int32, allocation string, items []Item) error {
+	log := plog.New(js, promo.Promotion)
+	mine := slices.DeleteFunc(slices.Clone(items), func(item Item) bool { return promo.Item(item.SKU).GetStream() != k })
+	shards := Split(mine, promo.PerStream())
 	for {
-		unopened, err := unopened(ctx, js, promo)
+		unopened, err := unopened(ctx, js, promo, k)
 		if err != nil {
 			return err
 		}
@@ -82,17 +95,19 @@ func OpenPartitions(ctx context.Context, js jetstream.JetStream, promo *flashv1.
 	}
 }
 
-func unopened(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) ([]int32, error) {
-	stream, err := js.Stream(ctx, promo.GetStream())
+// unopened are the partitions of a stream without a record.
+func unopened(ctx context.Context, js jetstream.JetStream, promo *sale.Sale, k int32) ([]int32, error) {
+	name := promo.GetStreams()[k]
+	stream, err := js.Stream(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("finding stream %s: %w", promo.GetStream(), err)
+		return nil, fmt.Errorf("finding stream %s: %w", name, err)
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(plog.Subjects(promo.GetUid())))
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter("promo."+promo.GetUid()+".*"))
 	if err != nil {
-		return nil, fmt.Errorf("listing subjects of stream %s: %w", promo.GetStream(), err)
+		return nil, fmt.Errorf("listing subjects of stream %s: %w", name, err)
 	}
 	var partitions []int32
-	for n := range promo.GetPartitions() {
+	for n := k * promo.PerStream(); n < (k+1)*promo.PerStream(); n++ {
 		if info.State.Subjects[plog.Subject(promo.GetUid(), n)] == 0 {
 			partitions = append(partitions, n)
 		}
@@ -115,7 +130,7 @@ func openAll(ctx context.Context, log plog.Log, partitions []int32, shards [][]I
 	}
 	for _, n := range partitions {
 		opened := &flashv1.Opened{Allocation: allocation}
-		for _, item := range shards[n] {
+		for _, item := range shards[n%int32(len(shards))] {
 			opened.Items = append(opened.Items, &flashv1.ItemQuantity{Sku: item.SKU, Quantity: item.Quantity})
 			size += len(item.SKU) + 16
 		}
@@ -132,7 +147,7 @@ func openAll(ctx context.Context, log plog.Log, partitions []int32, shards [][]I
 // ClosePartitions ends every partition and returns what they hold, by SKU. owner names the caller in the
 // logs. Owners that still append lose against it sooner or later; stop the sale before for it to be soon.
 func ClosePartitions(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, owner string) ([]Total, error) {
-	return CloseLogs(ctx, plog.New(js, promo.GetUid(), promo.GetStream()), promo, owner)
+	return CloseLogs(ctx, plog.New(js, promo), promo, owner)
 }
 
 // CloseLogs is ClosePartitions on any log.
@@ -180,7 +195,7 @@ func tryAppend(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, err
 
 // Totals reads all partitions and returns what they hold, by SKU.
 func Totals(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) ([]Total, error) {
-	log := plog.New(js, promo.GetUid(), promo.GetStream())
+	log := plog.New(js, promo)
 	return collect(ctx, promo, func(ctx context.Context, n int32, state *partition.State) error {
 		return plog.Catch(ctx, log, n, state)
 	})

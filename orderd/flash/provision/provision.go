@@ -47,38 +47,57 @@ func EnsureBuckets(ctx context.Context, js jetstream.JetStream, replicas int) er
 	return nil
 }
 
-// EnsureStream creates the promotion's stream, and the consumer that materializes it, unless they are
-// there. Nothing in the stream can be changed or removed, other than with the stream itself.
-func EnsureStream(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, replicas int) error {
+// EnsureStreams creates the promotion's streams, and the consumer of each that materializes it, unless they
+// are there. Nothing in a stream can be changed or removed, other than with the stream itself.
+func EnsureStreams(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, replicas int) error {
+	for k := range promo.GetStreams() {
+		if err := ensureStream(ctx, js, promo, int32(k), replicas); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ensureStream(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, k int32, replicas int) error {
+	name := promo.GetStreams()[k]
 	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: promo.GetStream(), Description: "Partitions of promotion " + promo.GetName(),
-		Subjects: []string{plog.Subjects(promo.GetUid())},
+		Name: name, Description: "Partitions of promotion " + promo.GetName(),
+		Subjects: plog.Subjects(promo, k),
 		Storage:  jetstream.FileStorage, Replicas: replicas,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgs: -1, MaxBytes: -1,
 		DenyDelete: true, DenyPurge: true, AllowAtomicPublish: true, AllowDirect: false,
 	})
 	if err != nil {
-		return fmt.Errorf("creating stream %s: %w", promo.GetStream(), err)
+		return fmt.Errorf("creating stream %s: %w", name, err)
 	}
 	_, err = stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable: MaterializerConsumer, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckWait: materializeAckWait, MaxAckPending: maxUnacked, MaxDeliver: -1,
 	})
 	if err != nil {
-		return fmt.Errorf("creating consumer %s of stream %s: %w", MaterializerConsumer, promo.GetStream(), err)
+		return fmt.Errorf("creating consumer %s of stream %s: %w", MaterializerConsumer, name, err)
 	}
 	return nil
 }
 
-// Drained says whether every record of the stream went through the materializer.
+// Drained says whether every record of the streams went through the materializer.
 func Drained(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) (bool, error) {
-	stream, err := js.Stream(ctx, promo.GetStream())
+	for _, name := range promo.GetStreams() {
+		if drained, err := drained(ctx, js, name); err != nil || !drained {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func drained(ctx context.Context, js jetstream.JetStream, name string) (bool, error) {
+	stream, err := js.Stream(ctx, name)
 	if err != nil {
-		return false, fmt.Errorf("finding stream %s: %w", promo.GetStream(), err)
+		return false, fmt.Errorf("finding stream %s: %w", name, err)
 	}
 	consumer, err := stream.Consumer(ctx, MaterializerConsumer)
 	if err != nil {
-		return false, fmt.Errorf("finding consumer %s of stream %s: %w", MaterializerConsumer, promo.GetStream(), err)
+		return false, fmt.Errorf("finding consumer %s of stream %s: %w", MaterializerConsumer, name, err)
 	}
 	info := consumer.CachedInfo()
 	return info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= stream.CachedInfo().State.LastSeq, nil
@@ -125,10 +144,12 @@ func DeletePromotion(ctx context.Context, js jetstream.JetStream, uid string) er
 	return nil
 }
 
-// DeleteStream removes the promotion's stream with all that is in it; nil if there is none.
-func DeleteStream(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) error {
-	if err := js.DeleteStream(ctx, promo.GetStream()); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("deleting stream %s: %w", promo.GetStream(), err)
+// DeleteStreams removes the promotion's streams with all that is in them; nil if there are none.
+func DeleteStreams(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) error {
+	for _, name := range promo.GetStreams() {
+		if err := js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("deleting stream %s: %w", name, err)
+		}
 	}
 	return nil
 }

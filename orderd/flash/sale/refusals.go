@@ -13,6 +13,7 @@ import (
 const (
 	ReasonPromotionNotFound = "PROMOTION_NOT_FOUND"
 	ReasonItemNotFound      = "ITEM_NOT_FOUND"
+	ReasonItemsApart        = "ITEMS_APART"
 	ReasonOrderNotFound     = "ORDER_NOT_FOUND"
 	ReasonNotStarted        = "NOT_STARTED"
 	ReasonEnded             = "ENDED"
@@ -41,6 +42,11 @@ func PromotionNotFound() error {
 // ItemNotFound refuses a SKU that the promotion does not have.
 func ItemNotFound(sku string) error {
 	return rpcerr.New(connect.CodeNotFound, ReasonItemNotFound, "the promotion has no such item", metadataSKU, sku)
+}
+
+// ItemsApart refuses an order of items that are in different streams: nothing can take both or neither.
+func ItemsApart(sku string) error {
+	return rpcerr.New(connect.CodeInvalidArgument, ReasonItemsApart, "the items cannot be ordered together", metadataSKU, sku)
 }
 
 // OrderNotFound says that no order was accepted for a request or has an id.

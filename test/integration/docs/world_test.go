@@ -164,7 +164,7 @@ func (w *world) provision(messaging *testnats.Server) {
 	w.Helper()
 	uid := "00000000-0000-4000-8000-000000000001"
 	p := &flashv1.Promotion{
-		Uid: uid, Name: promotion, Stream: plog.StreamName(uid), Partitions: 2,
+		Uid: uid, Name: promotion, Streams: plog.StreamNames(uid, 1), Partitions: 2,
 		StartUnixMs: time.Now().Add(-time.Minute).UnixMilli(), EndUnixMs: time.Now().Add(time.Hour).UnixMilli(),
 		Currency: "EUR", PaymentTimeoutMs: (5 * time.Minute).Milliseconds(), Open: true,
 		Items: []*flashv1.PromotedItem{{Sku: promotedSKU, UnitPrice: promotedUnit, LimitPerBuyer: 1}},
@@ -172,7 +172,7 @@ func (w *world) provision(messaging *testnats.Server) {
 	ctx, js := context.Background(), messaging.JetStream(w)
 	for _, step := range []func() error{
 		func() error { return provision.EnsureBuckets(ctx, js, 1) },
-		func() error { return provision.EnsureStream(ctx, js, p, 1) },
+		func() error { return provision.EnsureStreams(ctx, js, p, 1) },
 		func() error {
 			return provision.OpenPartitions(ctx, js, p, "allocation", []provision.Item{{SKU: promotedSKU, Quantity: 10}})
 		},

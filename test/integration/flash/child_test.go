@@ -135,7 +135,7 @@ func ownThenDie(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotio
 	current := sale.New(p)
 	o := owner.New(owner.Options{
 		Name: "child", Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes, Peers: alone{}, OrderIDs: ids,
-		Log: &wrappedLog{plog.New(js, p.Uid, p.Stream), func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
+		Log: &wrappedLog{plog.New(js, p), func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
 			sequence, err := log.Append(ctx, entry)
 			if err == nil && entry.Record.GetReserved() != nil {
 				die()

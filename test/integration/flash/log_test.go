@@ -25,7 +25,7 @@ var _ = Describe("A partition's log", func() {
 		items := []provision.Item{{SKU: "a", Quantity: 10}}
 		p = newPromotion(2, 0, items...)
 		open(ctx, js, p, items...)
-		log = plog.New(js, p.Uid, p.Stream)
+		log = plog.New(js, p)
 	})
 
 	It("refuses an append that expects another last record", func(ctx SpecContext) {
@@ -77,7 +77,7 @@ var _ = Describe("A partition's log", func() {
 	})
 
 	It("has no record where there is none", func(ctx SpecContext) {
-		Expect(log.Last(ctx, 77)).To(BeZero())
-		Expect(plog.New(js, "unknown", "PROMO_unknown").Last(ctx, 0)).Error().To(HaveOccurred())
+		Expect(plog.New(js, &flashv1.Promotion{Uid: "other", Streams: p.Streams, Partitions: 1}).Last(ctx, 0)).To(BeZero())
+		Expect(plog.New(js, &flashv1.Promotion{Uid: "unknown", Streams: []string{"PROMO_unknown"}, Partitions: 1}).Last(ctx, 0)).Error().To(HaveOccurred())
 	})
 })

@@ -154,7 +154,7 @@ var _ = Describe("The materializer", func() {
 	It("writes every order once when it is killed between commit and acknowledgement", func(ctx SpecContext) {
 		sell(ctx, 0, 80)
 		By("having the server give a dead worker's records to another one soon")
-		stream, err := js.Stream(ctx, p.Stream)
+		stream, err := js.Stream(ctx, p.Streams[0])
 		Expect(err).NotTo(HaveOccurred())
 		consumer, err := stream.Consumer(ctx, provision.MaterializerConsumer)
 		Expect(err).NotTo(HaveOccurred())

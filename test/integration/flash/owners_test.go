@@ -54,7 +54,7 @@ func ownerOptions(js jetstream.JetStream, p *flashv1.Promotion, name string) own
 	GinkgoHelper()
 	current := sale.New(p)
 	return owner.Options{
-		Name: name, Partition: 0, Log: plog.New(js, p.Uid, p.Stream), Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes, Peers: alone{},
+		Name: name, Partition: 0, Log: plog.New(js, p), Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes, Peers: alone{},
 		OrderIDs: newOrderIDs(), Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
 		Logger: logger().With("pod", name), Metrics: owner.NewMetrics(prometheus.NewRegistry()),
 	}
@@ -204,7 +204,7 @@ var _ = Describe("The owner of a partition", func() {
 		}))
 		response, err := o.Reserve(ctx, request(p, "ann", "r1", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
-		_, err = plog.New(js, p.Uid, p.Stream).Append(ctx, <-late)
+		_, err = plog.New(js, p).Append(ctx, <-late)
 		Expect(err).To(MatchError(plog.ErrRefused))
 		inLog := orders(ctx, js, p)
 		Expect(inLog).To(HaveLen(1))
@@ -229,7 +229,7 @@ var _ = Describe("The owner of a partition", func() {
 		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonPartitionMoving))
 		_, err = o.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "ann", RequestId: "r1"})
 		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonOrderNotFound))
-		_, err = plog.New(js, p.Uid, p.Stream).Append(ctx, <-late)
+		_, err = plog.New(js, p).Append(ctx, <-late)
 		Expect(err).To(MatchError(plog.ErrRefused))
 		Expect(orders(ctx, js, p)).To(BeEmpty())
 	})

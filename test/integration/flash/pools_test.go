@@ -181,7 +181,7 @@ var _ = Describe("A pool of flash pods", func() {
 
 		By("removing the sale")
 		Expect(provision.DeletePromotion(ctx, js, p.Uid)).To(Succeed())
-		Expect(provision.DeleteStream(ctx, js, p)).To(Succeed())
+		Expect(provision.DeleteStreams(ctx, js, p)).To(Succeed())
 		Eventually(release).WithArguments(0, buyers[3]).Should(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED))
 	})
 

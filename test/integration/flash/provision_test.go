@@ -23,9 +23,9 @@ var _ = Describe("Provisioning", func() {
 
 	It("opens every partition once, however often and wherever it runs", func(ctx SpecContext) {
 		p := newPromotion(2500, 0, items...)
-		Expect(provision.EnsureStream(ctx, js, p, 1)).To(Succeed())
+		Expect(provision.EnsureStreams(ctx, js, p, 1)).To(Succeed())
 		By("leaving some partitions opened, as a run that died would")
-		log := plog.New(js, p.Uid, p.Stream)
+		log := plog.New(js, p)
 		shards := provision.Split(items, p.Partitions)
 		for _, n := range []int32{0, 17, 2000} {
 			opened := &flashv1.Opened{Allocation: "allocation"}
@@ -46,7 +46,7 @@ var _ = Describe("Provisioning", func() {
 		group.Wait()
 		Expect(provision.OpenPartitions(ctx, js, p, "allocation", items)).To(Succeed())
 
-		stream, err := js.Stream(ctx, p.Stream)
+		stream, err := js.Stream(ctx, p.Streams[0])
 		Expect(err).NotTo(HaveOccurred())
 		Expect(stream.CachedInfo().State.Msgs).To(BeEquivalentTo(p.Partitions))
 	})
@@ -73,7 +73,7 @@ var _ = Describe("Provisioning", func() {
 	It("refuses to change or remove what the log holds", func(ctx SpecContext) {
 		p := newPromotion(1, 0, items...)
 		open(ctx, js, p, items...)
-		stream, err := js.Stream(ctx, p.Stream)
+		stream, err := js.Stream(ctx, p.Streams[0])
 		Expect(err).NotTo(HaveOccurred())
 		Expect(stream.Purge(ctx)).NotTo(Succeed())
 		Expect(stream.DeleteMsg(ctx, 1)).NotTo(Succeed())
@@ -93,7 +93,7 @@ var _ = Describe("Provisioning", func() {
 		Expect(after.Revision()).To(Equal(before.Revision()))
 		for range 2 {
 			Expect(provision.DeletePromotion(ctx, js, p.Uid)).To(Succeed())
-			Expect(provision.DeleteStream(ctx, js, p)).To(Succeed())
+			Expect(provision.DeleteStreams(ctx, js, p)).To(Succeed())
 		}
 		_, err = bucket.Get(ctx, p.Uid)
 		Expect(err).To(MatchError(jetstream.ErrKeyNotFound))
@@ -117,7 +117,7 @@ func countRecords(ctx context.Context, js jetstream.JetStream, p *flashv1.Promot
 // eachRecord of a partition, in order.
 func eachRecord(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, n int32, each func(*flashv1.Record)) {
 	GinkgoHelper()
-	log := plog.New(js, p.Uid, p.Stream)
+	log := plog.New(js, p)
 	last, err := log.Last(ctx, n)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(log.Read(ctx, n, 0, last, func(_ uint64, r *flashv1.Record) error {

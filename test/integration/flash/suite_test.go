@@ -33,7 +33,7 @@ func newPromotion(partitions int32, limit int64, items ...provision.Item) *flash
 	n := promotions.Add(1)
 	uid := fmt.Sprintf("00000000-0000-4000-8000-%012d", n)
 	p := &flashv1.Promotion{
-		Uid: uid, Name: fmt.Sprintf("sale-%d", n), Stream: plog.StreamName(uid), Partitions: partitions,
+		Uid: uid, Name: fmt.Sprintf("sale-%d", n), Streams: plog.StreamNames(uid, 1), Partitions: partitions,
 		StartUnixMs: time.Now().Add(-time.Minute).UnixMilli(), EndUnixMs: time.Now().Add(time.Hour).UnixMilli(),
 		Currency: "EUR", PaymentTimeoutMs: (15 * time.Minute).Milliseconds(), Open: true,
 	}
@@ -47,7 +47,7 @@ func newPromotion(partitions int32, limit int64, items ...provision.Item) *flash
 func open(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, items ...provision.Item) {
 	GinkgoHelper()
 	Expect(provision.EnsureBuckets(ctx, js, 1)).To(Succeed())
-	Expect(provision.EnsureStream(ctx, js, p, 1)).To(Succeed())
+	Expect(provision.EnsureStreams(ctx, js, p, 1)).To(Succeed())
 	Expect(provision.OpenPartitions(ctx, js, p, "allocation", items)).To(Succeed())
 	Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
 }

@@ -156,7 +156,7 @@ var _ = Describe("An operator that is killed", func() {
 	// checkKilled asserts what the dead operator left behind.
 	type checkKilled func(ctx context.Context, w *world, uid string)
 	streamless := func(ctx context.Context, w *world, uid string) {
-		_, err := w.js.Stream(ctx, plog.StreamName(uid))
+		_, err := w.js.Stream(ctx, plog.StreamNames(uid, 1)[0])
 		Expect(err).To(MatchError(jetstream.ErrStreamNotFound))
 	}
 	returned := func(want int) checkKilled {

@@ -137,9 +137,14 @@ type PlaceFlashOrderRequest struct {
 	// Chosen by the app, unique among the buyer's requests; a retry repeats it.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// All of them or nothing. A SKU may stand here once.
-	Items         []*FlashOrderItem `protobuf:"bytes,4,rep,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Items []*FlashOrderItem `protobuf:"bytes,4,rep,name=items,proto3" json:"items,omitempty"`
+	// The app's word that this request id was never sent before. Then any pod that knows an item to be sold out says so at once;
+	// else the buyer's partition is asked, because a retry of an accepted request gets its order also when nothing is left.
+	FirstAttempt bool `protobuf:"varint,5,opt,name=first_attempt,json=firstAttempt,proto3" json:"first_attempt,omitempty"`
+	// What FlashService.AdmitBuyers gave for each of the items, where the promotion asks for admission.
+	AdmissionTokens []string `protobuf:"bytes,6,rep,name=admission_tokens,json=admissionTokens,proto3" json:"admission_tokens,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *PlaceFlashOrderRequest) Reset() {
@@ -196,6 +201,20 @@ func (x *PlaceFlashOrderRequest) GetRequestId() string {
 func (x *PlaceFlashOrderRequest) GetItems() []*FlashOrderItem {
 	if x != nil {
 		return x.Items
+	}
+	return nil
+}
+
+func (x *PlaceFlashOrderRequest) GetFirstAttempt() bool {
+	if x != nil {
+		return x.FirstAttempt
+	}
+	return false
+}
+
+func (x *PlaceFlashOrderRequest) GetAdmissionTokens() []string {
+	if x != nil {
+		return x.AdmissionTokens
 	}
 	return nil
 }
@@ -260,6 +279,416 @@ func (x *PlaceFlashOrderResponse) GetAcceptedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+type PlaceFlashOrdersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each is checked by itself. Their positions go on from those of the stream's messages before.
+	Requests      []*PlaceFlashOrderRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceFlashOrdersRequest) Reset() {
+	*x = PlaceFlashOrdersRequest{}
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceFlashOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceFlashOrdersRequest) ProtoMessage() {}
+
+func (x *PlaceFlashOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceFlashOrdersRequest.ProtoReflect.Descriptor instead.
+func (*PlaceFlashOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PlaceFlashOrdersRequest) GetRequests() []*PlaceFlashOrderRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+type PlaceFlashOrdersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answers       []*FlashOrderAnswer    `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceFlashOrdersResponse) Reset() {
+	*x = PlaceFlashOrdersResponse{}
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceFlashOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceFlashOrdersResponse) ProtoMessage() {}
+
+func (x *PlaceFlashOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceFlashOrdersResponse.ProtoReflect.Descriptor instead.
+func (*PlaceFlashOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PlaceFlashOrdersResponse) GetAnswers() []*FlashOrderAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+// The answer to one request among many.
+type FlashOrderAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request's position, counted from 0 over the stream.
+	Position uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	// Types that are valid to be assigned to Outcome:
+	//
+	//	*FlashOrderAnswer_Accepted
+	//	*FlashOrderAnswer_Refused
+	Outcome       isFlashOrderAnswer_Outcome `protobuf_oneof:"outcome"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlashOrderAnswer) Reset() {
+	*x = FlashOrderAnswer{}
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlashOrderAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlashOrderAnswer) ProtoMessage() {}
+
+func (x *FlashOrderAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlashOrderAnswer.ProtoReflect.Descriptor instead.
+func (*FlashOrderAnswer) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FlashOrderAnswer) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *FlashOrderAnswer) GetOutcome() isFlashOrderAnswer_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *FlashOrderAnswer) GetAccepted() *PlaceFlashOrderResponse {
+	if x != nil {
+		if x, ok := x.Outcome.(*FlashOrderAnswer_Accepted); ok {
+			return x.Accepted
+		}
+	}
+	return nil
+}
+
+func (x *FlashOrderAnswer) GetRefused() *FlashOrderRefusal {
+	if x != nil {
+		if x, ok := x.Outcome.(*FlashOrderAnswer_Refused); ok {
+			return x.Refused
+		}
+	}
+	return nil
+}
+
+type isFlashOrderAnswer_Outcome interface {
+	isFlashOrderAnswer_Outcome()
+}
+
+type FlashOrderAnswer_Accepted struct {
+	Accepted *PlaceFlashOrderResponse `protobuf:"bytes,2,opt,name=accepted,proto3,oneof"`
+}
+
+type FlashOrderAnswer_Refused struct {
+	Refused *FlashOrderRefusal `protobuf:"bytes,3,opt,name=refused,proto3,oneof"`
+}
+
+func (*FlashOrderAnswer_Accepted) isFlashOrderAnswer_Outcome() {}
+
+func (*FlashOrderAnswer_Refused) isFlashOrderAnswer_Outcome() {}
+
+// What would be the error of a call by itself.
+type FlashOrderRefusal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the Connect code, such as "resource_exhausted".
+	Code     string            `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Reason   string            `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message  string            `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Metadata map[string]string `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// 0: no delay is asked for.
+	RetryDelayMs  int64 `protobuf:"varint,5,opt,name=retry_delay_ms,json=retryDelayMs,proto3" json:"retry_delay_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlashOrderRefusal) Reset() {
+	*x = FlashOrderRefusal{}
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlashOrderRefusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlashOrderRefusal) ProtoMessage() {}
+
+func (x *FlashOrderRefusal) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlashOrderRefusal.ProtoReflect.Descriptor instead.
+func (*FlashOrderRefusal) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FlashOrderRefusal) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *FlashOrderRefusal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *FlashOrderRefusal) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *FlashOrderRefusal) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *FlashOrderRefusal) GetRetryDelayMs() int64 {
+	if x != nil {
+		return x.RetryDelayMs
+	}
+	return 0
+}
+
+type AdmitBuyersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Promotion     string                 `protobuf:"bytes,1,opt,name=promotion,proto3" json:"promotion,omitempty"`
+	Admissions    []*Admission           `protobuf:"bytes,2,rep,name=admissions,proto3" json:"admissions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdmitBuyersRequest) Reset() {
+	*x = AdmitBuyersRequest{}
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdmitBuyersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdmitBuyersRequest) ProtoMessage() {}
+
+func (x *AdmitBuyersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdmitBuyersRequest.ProtoReflect.Descriptor instead.
+func (*AdmitBuyersRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AdmitBuyersRequest) GetPromotion() string {
+	if x != nil {
+		return x.Promotion
+	}
+	return ""
+}
+
+func (x *AdmitBuyersRequest) GetAdmissions() []*Admission {
+	if x != nil {
+		return x.Admissions
+	}
+	return nil
+}
+
+// A buyer who saw the page of an item.
+type Admission struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	Sku           string                 `protobuf:"bytes,2,opt,name=sku,proto3" json:"sku,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Admission) Reset() {
+	*x = Admission{}
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Admission) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Admission) ProtoMessage() {}
+
+func (x *Admission) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Admission.ProtoReflect.Descriptor instead.
+func (*Admission) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Admission) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *Admission) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+type AdmitBuyersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request's admissions.
+	Tokens        []string `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdmitBuyersResponse) Reset() {
+	*x = AdmitBuyersResponse{}
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdmitBuyersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdmitBuyersResponse) ProtoMessage() {}
+
+func (x *AdmitBuyersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdmitBuyersResponse.ProtoReflect.Descriptor instead.
+func (*AdmitBuyersResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *AdmitBuyersResponse) GetTokens() []string {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
 type GetFlashOrderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Promotion     string                 `protobuf:"bytes,1,opt,name=promotion,proto3" json:"promotion,omitempty"`
@@ -271,7 +700,7 @@ type GetFlashOrderRequest struct {
 
 func (x *GetFlashOrderRequest) Reset() {
 	*x = GetFlashOrderRequest{}
-	mi := &file_orderd_flash_v1_flash_proto_msgTypes[3]
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -283,7 +712,7 @@ func (x *GetFlashOrderRequest) String() string {
 func (*GetFlashOrderRequest) ProtoMessage() {}
 
 func (x *GetFlashOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_flash_proto_msgTypes[3]
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -296,7 +725,7 @@ func (x *GetFlashOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlashOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetFlashOrderRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{3}
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetFlashOrderRequest) GetPromotion() string {
@@ -331,7 +760,7 @@ type GetFlashOrderResponse struct {
 
 func (x *GetFlashOrderResponse) Reset() {
 	*x = GetFlashOrderResponse{}
-	mi := &file_orderd_flash_v1_flash_proto_msgTypes[4]
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +772,7 @@ func (x *GetFlashOrderResponse) String() string {
 func (*GetFlashOrderResponse) ProtoMessage() {}
 
 func (x *GetFlashOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_flash_proto_msgTypes[4]
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +785,7 @@ func (x *GetFlashOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlashOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetFlashOrderResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{4}
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetFlashOrderResponse) GetOrderId() string {
@@ -389,7 +818,7 @@ type GetPromotionRequest struct {
 
 func (x *GetPromotionRequest) Reset() {
 	*x = GetPromotionRequest{}
-	mi := &file_orderd_flash_v1_flash_proto_msgTypes[5]
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +830,7 @@ func (x *GetPromotionRequest) String() string {
 func (*GetPromotionRequest) ProtoMessage() {}
 
 func (x *GetPromotionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_flash_proto_msgTypes[5]
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +843,7 @@ func (x *GetPromotionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPromotionRequest.ProtoReflect.Descriptor instead.
 func (*GetPromotionRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{5}
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetPromotionRequest) GetPromotion() string {
@@ -440,7 +869,7 @@ type PromotionItem struct {
 
 func (x *PromotionItem) Reset() {
 	*x = PromotionItem{}
-	mi := &file_orderd_flash_v1_flash_proto_msgTypes[6]
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +881,7 @@ func (x *PromotionItem) String() string {
 func (*PromotionItem) ProtoMessage() {}
 
 func (x *PromotionItem) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_flash_proto_msgTypes[6]
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +894,7 @@ func (x *PromotionItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromotionItem.ProtoReflect.Descriptor instead.
 func (*PromotionItem) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{6}
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PromotionItem) GetSku() string {
@@ -504,19 +933,24 @@ func (x *PromotionItem) GetOff() bool {
 }
 
 type GetPromotionResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Promotion     string                 `protobuf:"bytes,1,opt,name=promotion,proto3" json:"promotion,omitempty"`
-	StartTime     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	EndTime       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	Paused        bool                   `protobuf:"varint,4,opt,name=paused,proto3" json:"paused,omitempty"`
-	Items         []*PromotionItem       `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Promotion string                 `protobuf:"bytes,1,opt,name=promotion,proto3" json:"promotion,omitempty"`
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	EndTime   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	Paused    bool                   `protobuf:"varint,4,opt,name=paused,proto3" json:"paused,omitempty"`
+	Items     []*PromotionItem       `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
+	// How many partitions an item's stock is split into by buyer, and a buyer's partition is their hash modulo it: a gateway that
+	// knows both sends requests where they are answered. See docs/flash-gateway.md.
+	Partitions int32 `protobuf:"varint,6,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// Requests need an admission token for each item.
+	AdmissionRequired bool `protobuf:"varint,7,opt,name=admission_required,json=admissionRequired,proto3" json:"admission_required,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *GetPromotionResponse) Reset() {
 	*x = GetPromotionResponse{}
-	mi := &file_orderd_flash_v1_flash_proto_msgTypes[7]
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +962,7 @@ func (x *GetPromotionResponse) String() string {
 func (*GetPromotionResponse) ProtoMessage() {}
 
 func (x *GetPromotionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_flash_proto_msgTypes[7]
+	mi := &file_orderd_flash_v1_flash_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,7 +975,7 @@ func (x *GetPromotionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPromotionResponse.ProtoReflect.Descriptor instead.
 func (*GetPromotionResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{7}
+	return file_orderd_flash_v1_flash_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetPromotionResponse) GetPromotion() string {
@@ -579,6 +1013,20 @@ func (x *GetPromotionResponse) GetItems() []*PromotionItem {
 	return nil
 }
 
+func (x *GetPromotionResponse) GetPartitions() int32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *GetPromotionResponse) GetAdmissionRequired() bool {
+	if x != nil {
+		return x.AdmissionRequired
+	}
+	return false
+}
+
 var File_orderd_flash_v1_flash_proto protoreflect.FileDescriptor
 
 const file_orderd_flash_v1_flash_proto_rawDesc = "" +
@@ -588,7 +1036,7 @@ const file_orderd_flash_v1_flash_proto_rawDesc = "" +
 	"\x03sku\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12&\n" +
 	"\bquantity\x18\x02 \x01(\x03B\n" +
-	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\xb1\x02\n" +
+	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\x92\x03\n" +
 	"\x16PlaceFlashOrderRequest\x12'\n" +
 	"\tpromotion\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tpromotion\x12(\n" +
 	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
@@ -598,12 +1046,45 @@ const file_orderd_flash_v1_flash_proto_rawDesc = "" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12\x95\x01\n" +
 	"\x05items\x18\x04 \x03(\v2\x1f.orderd.flash.v1.FlashOrderItemB^\xbaH[\xba\x01Q\n" +
 	"\x10items.unique_sku\x12 a SKU may stand in one item only\x1a\x1bthis.map(i, i.sku).unique()\x92\x01\x04\b\x01\x10\n" +
-	"R\x05items\"\xa9\x01\n" +
+	"R\x05items\x12#\n" +
+	"\rfirst_attempt\x18\x05 \x01(\bR\ffirstAttempt\x12:\n" +
+	"\x10admission_tokens\x18\x06 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\n" +
+	"\"\x05r\x03\x18\x80\x01R\x0fadmissionTokens\"\xa9\x01\n" +
 	"\x17PlaceFlashOrderResponse\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x126\n" +
 	"\x05state\x18\x02 \x01(\x0e2 .orderd.flash.v1.FlashOrderStateR\x05state\x12;\n" +
 	"\vaccepted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"acceptedAt\"\x97\x01\n" +
+	"acceptedAt\"^\n" +
+	"\x17PlaceFlashOrdersRequest\x12C\n" +
+	"\brequests\x18\x01 \x03(\v2'.orderd.flash.v1.PlaceFlashOrderRequestR\brequests\"W\n" +
+	"\x18PlaceFlashOrdersResponse\x12;\n" +
+	"\aanswers\x18\x01 \x03(\v2!.orderd.flash.v1.FlashOrderAnswerR\aanswers\"\xc1\x01\n" +
+	"\x10FlashOrderAnswer\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\x12F\n" +
+	"\baccepted\x18\x02 \x01(\v2(.orderd.flash.v1.PlaceFlashOrderResponseH\x00R\baccepted\x12>\n" +
+	"\arefused\x18\x03 \x01(\v2\".orderd.flash.v1.FlashOrderRefusalH\x00R\arefusedB\t\n" +
+	"\aoutcome\"\x8a\x02\n" +
+	"\x11FlashOrderRefusal\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12L\n" +
+	"\bmetadata\x18\x04 \x03(\v20.orderd.flash.v1.FlashOrderRefusal.MetadataEntryR\bmetadata\x12$\n" +
+	"\x0eretry_delay_ms\x18\x05 \x01(\x03R\fretryDelayMs\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x86\x01\n" +
+	"\x12AdmitBuyersRequest\x12'\n" +
+	"\tpromotion\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tpromotion\x12G\n" +
+	"\n" +
+	"admissions\x18\x02 \x03(\v2\x1a.orderd.flash.v1.AdmissionB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\n" +
+	"admissions\"V\n" +
+	"\tAdmission\x12(\n" +
+	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12\x1f\n" +
+	"\x03sku\x18\x02 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\"-\n" +
+	"\x13AdmitBuyersResponse\x12\x16\n" +
+	"\x06tokens\x18\x01 \x03(\tR\x06tokens\"\x97\x01\n" +
 	"\x14GetFlashOrderRequest\x12'\n" +
 	"\tpromotion\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tpromotion\x12(\n" +
 	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
@@ -623,23 +1104,33 @@ const file_orderd_flash_v1_flash_proto_rawDesc = "" +
 	"\x05price\x18\x02 \x01(\v2\x16.orderd.money.v1.MoneyR\x05price\x12&\n" +
 	"\x0flimit_per_buyer\x18\x03 \x01(\x03R\rlimitPerBuyer\x12\x19\n" +
 	"\bsold_out\x18\x04 \x01(\bR\asoldOut\x12\x10\n" +
-	"\x03off\x18\x05 \x01(\bR\x03off\"\xf4\x01\n" +
+	"\x03off\x18\x05 \x01(\bR\x03off\"\xc3\x02\n" +
 	"\x14GetPromotionResponse\x12\x1c\n" +
 	"\tpromotion\x18\x01 \x01(\tR\tpromotion\x129\n" +
 	"\n" +
 	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x16\n" +
 	"\x06paused\x18\x04 \x01(\bR\x06paused\x124\n" +
-	"\x05items\x18\x05 \x03(\v2\x1e.orderd.flash.v1.PromotionItemR\x05items*t\n" +
+	"\x05items\x18\x05 \x03(\v2\x1e.orderd.flash.v1.PromotionItemR\x05items\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x06 \x01(\x05R\n" +
+	"partitions\x12-\n" +
+	"\x12admission_required\x18\a \x01(\bR\x11admissionRequired*t\n" +
 	"\x0fFlashOrderState\x12!\n" +
 	"\x1dFLASH_ORDER_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aFLASH_ORDER_STATE_ACCEPTED\x10\x01\x12\x1e\n" +
-	"\x1aFLASH_ORDER_STATE_RELEASED\x10\x022\xd6\x02\n" +
+	"\x1aFLASH_ORDER_STATE_RELEASED\x10\x022\xb5\x04\n" +
 	"\fFlashService\x12q\n" +
 	"\x0fPlaceFlashOrder\x12'.orderd.flash.v1.PlaceFlashOrderRequest\x1a(.orderd.flash.v1.PlaceFlashOrderResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12k\n" +
+	"\x02\x01\x02\x90\x02\x02\x12w\n" +
+	"\x10PlaceFlashOrders\x12(.orderd.flash.v1.PlaceFlashOrdersRequest\x1a).orderd.flash.v1.PlaceFlashOrdersResponse\"\n" +
+	"\x8a\xe8\x18\x03\n" +
+	"\x01\x02\x90\x02\x02(\x010\x01\x12k\n" +
 	"\rGetFlashOrder\x12%.orderd.flash.v1.GetFlashOrderRequest\x1a&.orderd.flash.v1.GetFlashOrderResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12f\n" +
+	"\x02\x01\x02\x90\x02\x01\x12d\n" +
+	"\vAdmitBuyers\x12#.orderd.flash.v1.AdmitBuyersRequest\x1a$.orderd.flash.v1.AdmitBuyersResponse\"\n" +
+	"\x8a\xe8\x18\x03\n" +
+	"\x01\x02\x90\x02\x02\x12f\n" +
 	"\fGetPromotion\x12$.orderd.flash.v1.GetPromotionRequest\x1a%.orderd.flash.v1.GetPromotionResponse\"\t\x8a\xe8\x18\x02\x10\x01\x90\x02\x01B\xbd\x01\n" +
 	"\x13com.orderd.flash.v1B\n" +
 	"FlashProtoP\x01Z<github.com/orderd-dev/orderd/api/gen/orderd/flash/v1;flashv1\xa2\x02\x03OFX\xaa\x02\x0fOrderd.Flash.V1\xca\x02\x0fOrderd\\Flash\\V1\xe2\x02\x1bOrderd\\Flash\\V1\\GPBMetadata\xea\x02\x11Orderd::Flash::V1b\x06proto3"
@@ -657,41 +1148,59 @@ func file_orderd_flash_v1_flash_proto_rawDescGZIP() []byte {
 }
 
 var file_orderd_flash_v1_flash_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_orderd_flash_v1_flash_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_orderd_flash_v1_flash_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_orderd_flash_v1_flash_proto_goTypes = []any{
-	(FlashOrderState)(0),            // 0: orderd.flash.v1.FlashOrderState
-	(*FlashOrderItem)(nil),          // 1: orderd.flash.v1.FlashOrderItem
-	(*PlaceFlashOrderRequest)(nil),  // 2: orderd.flash.v1.PlaceFlashOrderRequest
-	(*PlaceFlashOrderResponse)(nil), // 3: orderd.flash.v1.PlaceFlashOrderResponse
-	(*GetFlashOrderRequest)(nil),    // 4: orderd.flash.v1.GetFlashOrderRequest
-	(*GetFlashOrderResponse)(nil),   // 5: orderd.flash.v1.GetFlashOrderResponse
-	(*GetPromotionRequest)(nil),     // 6: orderd.flash.v1.GetPromotionRequest
-	(*PromotionItem)(nil),           // 7: orderd.flash.v1.PromotionItem
-	(*GetPromotionResponse)(nil),    // 8: orderd.flash.v1.GetPromotionResponse
-	(*timestamppb.Timestamp)(nil),   // 9: google.protobuf.Timestamp
-	(*v1.Money)(nil),                // 10: orderd.money.v1.Money
+	(FlashOrderState)(0),             // 0: orderd.flash.v1.FlashOrderState
+	(*FlashOrderItem)(nil),           // 1: orderd.flash.v1.FlashOrderItem
+	(*PlaceFlashOrderRequest)(nil),   // 2: orderd.flash.v1.PlaceFlashOrderRequest
+	(*PlaceFlashOrderResponse)(nil),  // 3: orderd.flash.v1.PlaceFlashOrderResponse
+	(*PlaceFlashOrdersRequest)(nil),  // 4: orderd.flash.v1.PlaceFlashOrdersRequest
+	(*PlaceFlashOrdersResponse)(nil), // 5: orderd.flash.v1.PlaceFlashOrdersResponse
+	(*FlashOrderAnswer)(nil),         // 6: orderd.flash.v1.FlashOrderAnswer
+	(*FlashOrderRefusal)(nil),        // 7: orderd.flash.v1.FlashOrderRefusal
+	(*AdmitBuyersRequest)(nil),       // 8: orderd.flash.v1.AdmitBuyersRequest
+	(*Admission)(nil),                // 9: orderd.flash.v1.Admission
+	(*AdmitBuyersResponse)(nil),      // 10: orderd.flash.v1.AdmitBuyersResponse
+	(*GetFlashOrderRequest)(nil),     // 11: orderd.flash.v1.GetFlashOrderRequest
+	(*GetFlashOrderResponse)(nil),    // 12: orderd.flash.v1.GetFlashOrderResponse
+	(*GetPromotionRequest)(nil),      // 13: orderd.flash.v1.GetPromotionRequest
+	(*PromotionItem)(nil),            // 14: orderd.flash.v1.PromotionItem
+	(*GetPromotionResponse)(nil),     // 15: orderd.flash.v1.GetPromotionResponse
+	nil,                              // 16: orderd.flash.v1.FlashOrderRefusal.MetadataEntry
+	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
+	(*v1.Money)(nil),                 // 18: orderd.money.v1.Money
 }
 var file_orderd_flash_v1_flash_proto_depIdxs = []int32{
 	1,  // 0: orderd.flash.v1.PlaceFlashOrderRequest.items:type_name -> orderd.flash.v1.FlashOrderItem
 	0,  // 1: orderd.flash.v1.PlaceFlashOrderResponse.state:type_name -> orderd.flash.v1.FlashOrderState
-	9,  // 2: orderd.flash.v1.PlaceFlashOrderResponse.accepted_at:type_name -> google.protobuf.Timestamp
-	0,  // 3: orderd.flash.v1.GetFlashOrderResponse.state:type_name -> orderd.flash.v1.FlashOrderState
-	9,  // 4: orderd.flash.v1.GetFlashOrderResponse.accepted_at:type_name -> google.protobuf.Timestamp
-	10, // 5: orderd.flash.v1.PromotionItem.price:type_name -> orderd.money.v1.Money
-	9,  // 6: orderd.flash.v1.GetPromotionResponse.start_time:type_name -> google.protobuf.Timestamp
-	9,  // 7: orderd.flash.v1.GetPromotionResponse.end_time:type_name -> google.protobuf.Timestamp
-	7,  // 8: orderd.flash.v1.GetPromotionResponse.items:type_name -> orderd.flash.v1.PromotionItem
-	2,  // 9: orderd.flash.v1.FlashService.PlaceFlashOrder:input_type -> orderd.flash.v1.PlaceFlashOrderRequest
-	4,  // 10: orderd.flash.v1.FlashService.GetFlashOrder:input_type -> orderd.flash.v1.GetFlashOrderRequest
-	6,  // 11: orderd.flash.v1.FlashService.GetPromotion:input_type -> orderd.flash.v1.GetPromotionRequest
-	3,  // 12: orderd.flash.v1.FlashService.PlaceFlashOrder:output_type -> orderd.flash.v1.PlaceFlashOrderResponse
-	5,  // 13: orderd.flash.v1.FlashService.GetFlashOrder:output_type -> orderd.flash.v1.GetFlashOrderResponse
-	8,  // 14: orderd.flash.v1.FlashService.GetPromotion:output_type -> orderd.flash.v1.GetPromotionResponse
-	12, // [12:15] is the sub-list for method output_type
-	9,  // [9:12] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	17, // 2: orderd.flash.v1.PlaceFlashOrderResponse.accepted_at:type_name -> google.protobuf.Timestamp
+	2,  // 3: orderd.flash.v1.PlaceFlashOrdersRequest.requests:type_name -> orderd.flash.v1.PlaceFlashOrderRequest
+	6,  // 4: orderd.flash.v1.PlaceFlashOrdersResponse.answers:type_name -> orderd.flash.v1.FlashOrderAnswer
+	3,  // 5: orderd.flash.v1.FlashOrderAnswer.accepted:type_name -> orderd.flash.v1.PlaceFlashOrderResponse
+	7,  // 6: orderd.flash.v1.FlashOrderAnswer.refused:type_name -> orderd.flash.v1.FlashOrderRefusal
+	16, // 7: orderd.flash.v1.FlashOrderRefusal.metadata:type_name -> orderd.flash.v1.FlashOrderRefusal.MetadataEntry
+	9,  // 8: orderd.flash.v1.AdmitBuyersRequest.admissions:type_name -> orderd.flash.v1.Admission
+	0,  // 9: orderd.flash.v1.GetFlashOrderResponse.state:type_name -> orderd.flash.v1.FlashOrderState
+	17, // 10: orderd.flash.v1.GetFlashOrderResponse.accepted_at:type_name -> google.protobuf.Timestamp
+	18, // 11: orderd.flash.v1.PromotionItem.price:type_name -> orderd.money.v1.Money
+	17, // 12: orderd.flash.v1.GetPromotionResponse.start_time:type_name -> google.protobuf.Timestamp
+	17, // 13: orderd.flash.v1.GetPromotionResponse.end_time:type_name -> google.protobuf.Timestamp
+	14, // 14: orderd.flash.v1.GetPromotionResponse.items:type_name -> orderd.flash.v1.PromotionItem
+	2,  // 15: orderd.flash.v1.FlashService.PlaceFlashOrder:input_type -> orderd.flash.v1.PlaceFlashOrderRequest
+	4,  // 16: orderd.flash.v1.FlashService.PlaceFlashOrders:input_type -> orderd.flash.v1.PlaceFlashOrdersRequest
+	11, // 17: orderd.flash.v1.FlashService.GetFlashOrder:input_type -> orderd.flash.v1.GetFlashOrderRequest
+	8,  // 18: orderd.flash.v1.FlashService.AdmitBuyers:input_type -> orderd.flash.v1.AdmitBuyersRequest
+	13, // 19: orderd.flash.v1.FlashService.GetPromotion:input_type -> orderd.flash.v1.GetPromotionRequest
+	3,  // 20: orderd.flash.v1.FlashService.PlaceFlashOrder:output_type -> orderd.flash.v1.PlaceFlashOrderResponse
+	5,  // 21: orderd.flash.v1.FlashService.PlaceFlashOrders:output_type -> orderd.flash.v1.PlaceFlashOrdersResponse
+	12, // 22: orderd.flash.v1.FlashService.GetFlashOrder:output_type -> orderd.flash.v1.GetFlashOrderResponse
+	10, // 23: orderd.flash.v1.FlashService.AdmitBuyers:output_type -> orderd.flash.v1.AdmitBuyersResponse
+	15, // 24: orderd.flash.v1.FlashService.GetPromotion:output_type -> orderd.flash.v1.GetPromotionResponse
+	20, // [20:25] is the sub-list for method output_type
+	15, // [15:20] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_orderd_flash_v1_flash_proto_init() }
@@ -699,13 +1208,17 @@ func file_orderd_flash_v1_flash_proto_init() {
 	if File_orderd_flash_v1_flash_proto != nil {
 		return
 	}
+	file_orderd_flash_v1_flash_proto_msgTypes[5].OneofWrappers = []any{
+		(*FlashOrderAnswer_Accepted)(nil),
+		(*FlashOrderAnswer_Refused)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_flash_v1_flash_proto_rawDesc), len(file_orderd_flash_v1_flash_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,8 @@ const (
 	ReleaseReason_RELEASE_REASON_UNSPECIFIED ReleaseReason = 0
 	ReleaseReason_RELEASE_REASON_CANCELLED   ReleaseReason = 1
 	ReleaseReason_RELEASE_REASON_EXPIRED     ReleaseReason = 2
+	// The database refused the order for good, and it is a dead letter.
+	ReleaseReason_RELEASE_REASON_UNWRITABLE ReleaseReason = 3
 )
 
 // Enum value maps for ReleaseReason.
@@ -35,11 +37,13 @@ var (
 		0: "RELEASE_REASON_UNSPECIFIED",
 		1: "RELEASE_REASON_CANCELLED",
 		2: "RELEASE_REASON_EXPIRED",
+		3: "RELEASE_REASON_UNWRITABLE",
 	}
 	ReleaseReason_value = map[string]int32{
 		"RELEASE_REASON_UNSPECIFIED": 0,
 		"RELEASE_REASON_CANCELLED":   1,
 		"RELEASE_REASON_EXPIRED":     2,
+		"RELEASE_REASON_UNWRITABLE":  3,
 	}
 )
 
@@ -1042,11 +1046,12 @@ const file_orderd_flash_v1_log_proto_rawDesc = "" +
 	"\x04sold\x18\x02 \x01(\x03R\x04sold\x12\x16\n" +
 	"\x06unsold\x18\x03 \x01(\x03R\x06unsold\":\n" +
 	"\x06Closed\x120\n" +
-	"\x05items\x18\x01 \x03(\v2\x1a.orderd.flash.v1.ItemTotalR\x05items*i\n" +
+	"\x05items\x18\x01 \x03(\v2\x1a.orderd.flash.v1.ItemTotalR\x05items*\x88\x01\n" +
 	"\rReleaseReason\x12\x1e\n" +
 	"\x1aRELEASE_REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18RELEASE_REASON_CANCELLED\x10\x01\x12\x1a\n" +
-	"\x16RELEASE_REASON_EXPIRED\x10\x02B\xbb\x01\n" +
+	"\x16RELEASE_REASON_EXPIRED\x10\x02\x12\x1d\n" +
+	"\x19RELEASE_REASON_UNWRITABLE\x10\x03B\xbb\x01\n" +
 	"\x13com.orderd.flash.v1B\bLogProtoP\x01Z<github.com/orderd-dev/orderd/api/gen/orderd/flash/v1;flashv1\xa2\x02\x03OFX\xaa\x02\x0fOrderd.Flash.V1\xca\x02\x0fOrderd\\Flash\\V1\xe2\x02\x1bOrderd\\Flash\\V1\\GPBMetadata\xea\x02\x11Orderd::Flash::V1b\x06proto3"
 
 var (

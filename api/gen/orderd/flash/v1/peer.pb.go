@@ -233,18 +233,301 @@ func (x *ReserveResponse) GetResponse() *PlaceFlashOrderResponse {
 	return nil
 }
 
-type LookupRequest struct {
+type ForwardRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	PromotionUid  string                 `protobuf:"bytes,1,opt,name=promotion_uid,json=promotionUid,proto3" json:"promotion_uid,omitempty"`
-	Partition     int32                  `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
-	Request       *GetFlashOrderRequest  `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	Requests      []*Forwarded           `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForwardRequest) Reset() {
+	*x = ForwardRequest{}
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForwardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForwardRequest) ProtoMessage() {}
+
+func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
+func (*ForwardRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ForwardRequest) GetRequests() []*Forwarded {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// A buyer's request for a partition that the receiver is believed to own.
+type Forwarded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the sender, unique among the stream's requests.
+	Id            uint64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	PromotionUid  string                  `protobuf:"bytes,2,opt,name=promotion_uid,json=promotionUid,proto3" json:"promotion_uid,omitempty"`
+	Partition     int32                   `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
+	Request       *PlaceFlashOrderRequest `protobuf:"bytes,4,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Forwarded) Reset() {
+	*x = Forwarded{}
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Forwarded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Forwarded) ProtoMessage() {}
+
+func (x *Forwarded) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Forwarded.ProtoReflect.Descriptor instead.
+func (*Forwarded) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Forwarded) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Forwarded) GetPromotionUid() string {
+	if x != nil {
+		return x.PromotionUid
+	}
+	return ""
+}
+
+func (x *Forwarded) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Forwarded) GetRequest() *PlaceFlashOrderRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+type ForwardResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// position is the Forwarded's id. The reason NOT_OWNER says that the guess was wrong and nothing happened.
+	Answers       []*FlashOrderAnswer `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForwardResponse) Reset() {
+	*x = ForwardResponse{}
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForwardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForwardResponse) ProtoMessage() {}
+
+func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
+func (*ForwardResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ForwardResponse) GetAnswers() []*FlashOrderAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+type FindOrderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	OrderId       []byte                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindOrderRequest) Reset() {
+	*x = FindOrderRequest{}
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindOrderRequest) ProtoMessage() {}
+
+func (x *FindOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindOrderRequest.ProtoReflect.Descriptor instead.
+func (*FindOrderRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FindOrderRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *FindOrderRequest) GetOrderId() []byte {
+	if x != nil {
+		return x.OrderId
+	}
+	return nil
+}
+
+type FindOrderResponse struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	PromotionUid string                 `protobuf:"bytes,1,opt,name=promotion_uid,json=promotionUid,proto3" json:"promotion_uid,omitempty"`
+	// The PromotionEvent's name.
+	Promotion     string          `protobuf:"bytes,2,opt,name=promotion,proto3" json:"promotion,omitempty"`
+	Reservation   *Reservation    `protobuf:"bytes,3,opt,name=reservation,proto3" json:"reservation,omitempty"`
+	State         FlashOrderState `protobuf:"varint,4,opt,name=state,proto3,enum=orderd.flash.v1.FlashOrderState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindOrderResponse) Reset() {
+	*x = FindOrderResponse{}
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindOrderResponse) ProtoMessage() {}
+
+func (x *FindOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindOrderResponse.ProtoReflect.Descriptor instead.
+func (*FindOrderResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FindOrderResponse) GetPromotionUid() string {
+	if x != nil {
+		return x.PromotionUid
+	}
+	return ""
+}
+
+func (x *FindOrderResponse) GetPromotion() string {
+	if x != nil {
+		return x.Promotion
+	}
+	return ""
+}
+
+func (x *FindOrderResponse) GetReservation() *Reservation {
+	if x != nil {
+		return x.Reservation
+	}
+	return nil
+}
+
+func (x *FindOrderResponse) GetState() FlashOrderState {
+	if x != nil {
+		return x.State
+	}
+	return FlashOrderState_FLASH_ORDER_STATE_UNSPECIFIED
+}
+
+type LookupRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	PromotionUid string                 `protobuf:"bytes,1,opt,name=promotion_uid,json=promotionUid,proto3" json:"promotion_uid,omitempty"`
+	Partition    int32                  `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	Request      *GetFlashOrderRequest  `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	// Instead of request: the order with this id, of this buyer.
+	OrderId       []byte `protobuf:"bytes,4,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	BuyerId       string `protobuf:"bytes,5,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[2]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +539,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[2]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +552,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{2}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LookupRequest) GetPromotionUid() string {
@@ -293,16 +576,32 @@ func (x *LookupRequest) GetRequest() *GetFlashOrderRequest {
 	return nil
 }
 
+func (x *LookupRequest) GetOrderId() []byte {
+	if x != nil {
+		return x.OrderId
+	}
+	return nil
+}
+
+func (x *LookupRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
 type LookupResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Response      *GetFlashOrderResponse `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Response *GetFlashOrderResponse `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
+	// The whole order, if it was asked for by its id.
+	Reservation   *Reservation `protobuf:"bytes,2,opt,name=reservation,proto3" json:"reservation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LookupResponse) Reset() {
 	*x = LookupResponse{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[3]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +613,7 @@ func (x *LookupResponse) String() string {
 func (*LookupResponse) ProtoMessage() {}
 
 func (x *LookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[3]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,12 +626,19 @@ func (x *LookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResponse.ProtoReflect.Descriptor instead.
 func (*LookupResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{3}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LookupResponse) GetResponse() *GetFlashOrderResponse {
 	if x != nil {
 		return x.Response
+	}
+	return nil
+}
+
+func (x *LookupResponse) GetReservation() *Reservation {
+	if x != nil {
+		return x.Reservation
 	}
 	return nil
 }
@@ -355,7 +661,7 @@ type TransferRequest struct {
 
 func (x *TransferRequest) Reset() {
 	*x = TransferRequest{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[4]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +673,7 @@ func (x *TransferRequest) String() string {
 func (*TransferRequest) ProtoMessage() {}
 
 func (x *TransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[4]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +686,7 @@ func (x *TransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRequest.ProtoReflect.Descriptor instead.
 func (*TransferRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{4}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TransferRequest) GetPromotionUid() string {
@@ -440,7 +746,7 @@ type TransferResponse struct {
 
 func (x *TransferResponse) Reset() {
 	*x = TransferResponse{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[5]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +758,7 @@ func (x *TransferResponse) String() string {
 func (*TransferResponse) ProtoMessage() {}
 
 func (x *TransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[5]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +771,7 @@ func (x *TransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferResponse.ProtoReflect.Descriptor instead.
 func (*TransferResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{5}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TransferResponse) GetOutcome() TransferOutcome {
@@ -508,7 +814,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[6]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +826,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[6]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +839,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{6}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReleaseRequest) GetPromotionUid() string {
@@ -573,7 +879,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[7]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +891,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[7]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +904,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{7}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReleaseResponse) GetOutcome() ReleaseOutcome {
@@ -618,13 +924,33 @@ const file_orderd_flash_v1_peer_proto_rawDesc = "" +
 	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12A\n" +
 	"\arequest\x18\x03 \x01(\v2'.orderd.flash.v1.PlaceFlashOrderRequestR\arequest\"W\n" +
 	"\x0fReserveResponse\x12D\n" +
-	"\bresponse\x18\x01 \x01(\v2(.orderd.flash.v1.PlaceFlashOrderResponseR\bresponse\"\x93\x01\n" +
+	"\bresponse\x18\x01 \x01(\v2(.orderd.flash.v1.PlaceFlashOrderResponseR\bresponse\"H\n" +
+	"\x0eForwardRequest\x126\n" +
+	"\brequests\x18\x01 \x03(\v2\x1a.orderd.flash.v1.ForwardedR\brequests\"\xa1\x01\n" +
+	"\tForwarded\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12#\n" +
+	"\rpromotion_uid\x18\x02 \x01(\tR\fpromotionUid\x12\x1c\n" +
+	"\tpartition\x18\x03 \x01(\x05R\tpartition\x12A\n" +
+	"\arequest\x18\x04 \x01(\v2'.orderd.flash.v1.PlaceFlashOrderRequestR\arequest\"N\n" +
+	"\x0fForwardResponse\x12;\n" +
+	"\aanswers\x18\x01 \x03(\v2!.orderd.flash.v1.FlashOrderAnswerR\aanswers\"H\n" +
+	"\x10FindOrderRequest\x12\x19\n" +
+	"\bbuyer_id\x18\x01 \x01(\tR\abuyerId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\fR\aorderId\"\xce\x01\n" +
+	"\x11FindOrderResponse\x12#\n" +
+	"\rpromotion_uid\x18\x01 \x01(\tR\fpromotionUid\x12\x1c\n" +
+	"\tpromotion\x18\x02 \x01(\tR\tpromotion\x12>\n" +
+	"\vreservation\x18\x03 \x01(\v2\x1c.orderd.flash.v1.ReservationR\vreservation\x126\n" +
+	"\x05state\x18\x04 \x01(\x0e2 .orderd.flash.v1.FlashOrderStateR\x05state\"\xc9\x01\n" +
 	"\rLookupRequest\x12#\n" +
 	"\rpromotion_uid\x18\x01 \x01(\tR\fpromotionUid\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12?\n" +
-	"\arequest\x18\x03 \x01(\v2%.orderd.flash.v1.GetFlashOrderRequestR\arequest\"T\n" +
+	"\arequest\x18\x03 \x01(\v2%.orderd.flash.v1.GetFlashOrderRequestR\arequest\x12\x19\n" +
+	"\border_id\x18\x04 \x01(\fR\aorderId\x12\x19\n" +
+	"\bbuyer_id\x18\x05 \x01(\tR\abuyerId\"\x94\x01\n" +
 	"\x0eLookupResponse\x12B\n" +
-	"\bresponse\x18\x01 \x01(\v2&.orderd.flash.v1.GetFlashOrderResponseR\bresponse\"\xc7\x01\n" +
+	"\bresponse\x18\x01 \x01(\v2&.orderd.flash.v1.GetFlashOrderResponseR\bresponse\x12>\n" +
+	"\vreservation\x18\x02 \x01(\v2\x1c.orderd.flash.v1.ReservationR\vreservation\"\xc7\x01\n" +
 	"\x0fTransferRequest\x12#\n" +
 	"\rpromotion_uid\x18\x01 \x01(\tR\fpromotionUid\x12%\n" +
 	"\x0efrom_partition\x18\x02 \x01(\x05R\rfromPartition\x12!\n" +
@@ -655,9 +981,11 @@ const file_orderd_flash_v1_peer_proto_rawDesc = "" +
 	"\x0eReleaseOutcome\x12\x1f\n" +
 	"\x1bRELEASE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18RELEASE_OUTCOME_RELEASED\x10\x01\x12\x1a\n" +
-	"\x16RELEASE_OUTCOME_CLOSED\x10\x022\xc5\x02\n" +
+	"\x16RELEASE_OUTCOME_CLOSED\x10\x022\xeb\x03\n" +
 	"\vPeerService\x12L\n" +
-	"\aReserve\x12\x1f.orderd.flash.v1.ReserveRequest\x1a .orderd.flash.v1.ReserveResponse\x12I\n" +
+	"\aReserve\x12\x1f.orderd.flash.v1.ReserveRequest\x1a .orderd.flash.v1.ReserveResponse\x12P\n" +
+	"\aForward\x12\x1f.orderd.flash.v1.ForwardRequest\x1a .orderd.flash.v1.ForwardResponse(\x010\x01\x12R\n" +
+	"\tFindOrder\x12!.orderd.flash.v1.FindOrderRequest\x1a\".orderd.flash.v1.FindOrderResponse\x12I\n" +
 	"\x06Lookup\x12\x1e.orderd.flash.v1.LookupRequest\x1a\x1f.orderd.flash.v1.LookupResponse\x12O\n" +
 	"\bTransfer\x12 .orderd.flash.v1.TransferRequest\x1a!.orderd.flash.v1.TransferResponse\x12L\n" +
 	"\aRelease\x12\x1f.orderd.flash.v1.ReleaseRequest\x1a .orderd.flash.v1.ReleaseResponseB\xbc\x01\n" +
@@ -676,45 +1004,63 @@ func file_orderd_flash_v1_peer_proto_rawDescGZIP() []byte {
 }
 
 var file_orderd_flash_v1_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_orderd_flash_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_orderd_flash_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_orderd_flash_v1_peer_proto_goTypes = []any{
 	(TransferOutcome)(0),            // 0: orderd.flash.v1.TransferOutcome
 	(ReleaseOutcome)(0),             // 1: orderd.flash.v1.ReleaseOutcome
 	(*ReserveRequest)(nil),          // 2: orderd.flash.v1.ReserveRequest
 	(*ReserveResponse)(nil),         // 3: orderd.flash.v1.ReserveResponse
-	(*LookupRequest)(nil),           // 4: orderd.flash.v1.LookupRequest
-	(*LookupResponse)(nil),          // 5: orderd.flash.v1.LookupResponse
-	(*TransferRequest)(nil),         // 6: orderd.flash.v1.TransferRequest
-	(*TransferResponse)(nil),        // 7: orderd.flash.v1.TransferResponse
-	(*ReleaseRequest)(nil),          // 8: orderd.flash.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),         // 9: orderd.flash.v1.ReleaseResponse
-	(*PlaceFlashOrderRequest)(nil),  // 10: orderd.flash.v1.PlaceFlashOrderRequest
-	(*PlaceFlashOrderResponse)(nil), // 11: orderd.flash.v1.PlaceFlashOrderResponse
-	(*GetFlashOrderRequest)(nil),    // 12: orderd.flash.v1.GetFlashOrderRequest
-	(*GetFlashOrderResponse)(nil),   // 13: orderd.flash.v1.GetFlashOrderResponse
-	(ReleaseReason)(0),              // 14: orderd.flash.v1.ReleaseReason
+	(*ForwardRequest)(nil),          // 4: orderd.flash.v1.ForwardRequest
+	(*Forwarded)(nil),               // 5: orderd.flash.v1.Forwarded
+	(*ForwardResponse)(nil),         // 6: orderd.flash.v1.ForwardResponse
+	(*FindOrderRequest)(nil),        // 7: orderd.flash.v1.FindOrderRequest
+	(*FindOrderResponse)(nil),       // 8: orderd.flash.v1.FindOrderResponse
+	(*LookupRequest)(nil),           // 9: orderd.flash.v1.LookupRequest
+	(*LookupResponse)(nil),          // 10: orderd.flash.v1.LookupResponse
+	(*TransferRequest)(nil),         // 11: orderd.flash.v1.TransferRequest
+	(*TransferResponse)(nil),        // 12: orderd.flash.v1.TransferResponse
+	(*ReleaseRequest)(nil),          // 13: orderd.flash.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),         // 14: orderd.flash.v1.ReleaseResponse
+	(*PlaceFlashOrderRequest)(nil),  // 15: orderd.flash.v1.PlaceFlashOrderRequest
+	(*PlaceFlashOrderResponse)(nil), // 16: orderd.flash.v1.PlaceFlashOrderResponse
+	(*FlashOrderAnswer)(nil),        // 17: orderd.flash.v1.FlashOrderAnswer
+	(*Reservation)(nil),             // 18: orderd.flash.v1.Reservation
+	(FlashOrderState)(0),            // 19: orderd.flash.v1.FlashOrderState
+	(*GetFlashOrderRequest)(nil),    // 20: orderd.flash.v1.GetFlashOrderRequest
+	(*GetFlashOrderResponse)(nil),   // 21: orderd.flash.v1.GetFlashOrderResponse
+	(ReleaseReason)(0),              // 22: orderd.flash.v1.ReleaseReason
 }
 var file_orderd_flash_v1_peer_proto_depIdxs = []int32{
-	10, // 0: orderd.flash.v1.ReserveRequest.request:type_name -> orderd.flash.v1.PlaceFlashOrderRequest
-	11, // 1: orderd.flash.v1.ReserveResponse.response:type_name -> orderd.flash.v1.PlaceFlashOrderResponse
-	12, // 2: orderd.flash.v1.LookupRequest.request:type_name -> orderd.flash.v1.GetFlashOrderRequest
-	13, // 3: orderd.flash.v1.LookupResponse.response:type_name -> orderd.flash.v1.GetFlashOrderResponse
-	0,  // 4: orderd.flash.v1.TransferResponse.outcome:type_name -> orderd.flash.v1.TransferOutcome
-	14, // 5: orderd.flash.v1.ReleaseRequest.reason:type_name -> orderd.flash.v1.ReleaseReason
-	1,  // 6: orderd.flash.v1.ReleaseResponse.outcome:type_name -> orderd.flash.v1.ReleaseOutcome
-	2,  // 7: orderd.flash.v1.PeerService.Reserve:input_type -> orderd.flash.v1.ReserveRequest
-	4,  // 8: orderd.flash.v1.PeerService.Lookup:input_type -> orderd.flash.v1.LookupRequest
-	6,  // 9: orderd.flash.v1.PeerService.Transfer:input_type -> orderd.flash.v1.TransferRequest
-	8,  // 10: orderd.flash.v1.PeerService.Release:input_type -> orderd.flash.v1.ReleaseRequest
-	3,  // 11: orderd.flash.v1.PeerService.Reserve:output_type -> orderd.flash.v1.ReserveResponse
-	5,  // 12: orderd.flash.v1.PeerService.Lookup:output_type -> orderd.flash.v1.LookupResponse
-	7,  // 13: orderd.flash.v1.PeerService.Transfer:output_type -> orderd.flash.v1.TransferResponse
-	9,  // 14: orderd.flash.v1.PeerService.Release:output_type -> orderd.flash.v1.ReleaseResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	15, // 0: orderd.flash.v1.ReserveRequest.request:type_name -> orderd.flash.v1.PlaceFlashOrderRequest
+	16, // 1: orderd.flash.v1.ReserveResponse.response:type_name -> orderd.flash.v1.PlaceFlashOrderResponse
+	5,  // 2: orderd.flash.v1.ForwardRequest.requests:type_name -> orderd.flash.v1.Forwarded
+	15, // 3: orderd.flash.v1.Forwarded.request:type_name -> orderd.flash.v1.PlaceFlashOrderRequest
+	17, // 4: orderd.flash.v1.ForwardResponse.answers:type_name -> orderd.flash.v1.FlashOrderAnswer
+	18, // 5: orderd.flash.v1.FindOrderResponse.reservation:type_name -> orderd.flash.v1.Reservation
+	19, // 6: orderd.flash.v1.FindOrderResponse.state:type_name -> orderd.flash.v1.FlashOrderState
+	20, // 7: orderd.flash.v1.LookupRequest.request:type_name -> orderd.flash.v1.GetFlashOrderRequest
+	21, // 8: orderd.flash.v1.LookupResponse.response:type_name -> orderd.flash.v1.GetFlashOrderResponse
+	18, // 9: orderd.flash.v1.LookupResponse.reservation:type_name -> orderd.flash.v1.Reservation
+	0,  // 10: orderd.flash.v1.TransferResponse.outcome:type_name -> orderd.flash.v1.TransferOutcome
+	22, // 11: orderd.flash.v1.ReleaseRequest.reason:type_name -> orderd.flash.v1.ReleaseReason
+	1,  // 12: orderd.flash.v1.ReleaseResponse.outcome:type_name -> orderd.flash.v1.ReleaseOutcome
+	2,  // 13: orderd.flash.v1.PeerService.Reserve:input_type -> orderd.flash.v1.ReserveRequest
+	4,  // 14: orderd.flash.v1.PeerService.Forward:input_type -> orderd.flash.v1.ForwardRequest
+	7,  // 15: orderd.flash.v1.PeerService.FindOrder:input_type -> orderd.flash.v1.FindOrderRequest
+	9,  // 16: orderd.flash.v1.PeerService.Lookup:input_type -> orderd.flash.v1.LookupRequest
+	11, // 17: orderd.flash.v1.PeerService.Transfer:input_type -> orderd.flash.v1.TransferRequest
+	13, // 18: orderd.flash.v1.PeerService.Release:input_type -> orderd.flash.v1.ReleaseRequest
+	3,  // 19: orderd.flash.v1.PeerService.Reserve:output_type -> orderd.flash.v1.ReserveResponse
+	6,  // 20: orderd.flash.v1.PeerService.Forward:output_type -> orderd.flash.v1.ForwardResponse
+	8,  // 21: orderd.flash.v1.PeerService.FindOrder:output_type -> orderd.flash.v1.FindOrderResponse
+	10, // 22: orderd.flash.v1.PeerService.Lookup:output_type -> orderd.flash.v1.LookupResponse
+	12, // 23: orderd.flash.v1.PeerService.Transfer:output_type -> orderd.flash.v1.TransferResponse
+	14, // 24: orderd.flash.v1.PeerService.Release:output_type -> orderd.flash.v1.ReleaseResponse
+	19, // [19:25] is the sub-list for method output_type
+	13, // [13:19] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_orderd_flash_v1_peer_proto_init() }
@@ -730,7 +1076,7 @@ func file_orderd_flash_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_flash_v1_peer_proto_rawDesc), len(file_orderd_flash_v1_peer_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   8,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

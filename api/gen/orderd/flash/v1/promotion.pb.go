@@ -32,17 +32,24 @@ type Promotion struct {
 	EndUnixMs   int64  `protobuf:"varint,4,opt,name=end_unix_ms,json=endUnixMs,proto3" json:"end_unix_ms,omitempty"`
 	Paused      bool   `protobuf:"varint,5,opt,name=paused,proto3" json:"paused,omitempty"`
 	Partitions  int32  `protobuf:"varint,6,opt,name=partitions,proto3" json:"partitions,omitempty"`
-	// The JetStream stream that holds the partitions' subjects.
-	Stream           string          `protobuf:"bytes,7,opt,name=stream,proto3" json:"stream,omitempty"`
+	// The JetStream streams that hold the partitions' subjects, at least one. Stream k has the partitions from k times
+	// partitions / streams on, and sells the items that name it; partitions is a multiple of their number.
+	Streams          []string        `protobuf:"bytes,13,rep,name=streams,proto3" json:"streams,omitempty"`
 	Currency         string          `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
 	Items            []*PromotedItem `protobuf:"bytes,9,rep,name=items,proto3" json:"items,omitempty"`
 	PaymentTimeoutMs int64           `protobuf:"varint,10,opt,name=payment_timeout_ms,json=paymentTimeoutMs,proto3" json:"payment_timeout_ms,omitempty"`
 	// Every partition is opened: requests may be served. Set once provisioned.
 	Open bool `protobuf:"varint,11,opt,name=open,proto3" json:"open,omitempty"`
 	// Every partition is closed. Releases credit the stock in the database from now on.
-	Closed        bool `protobuf:"varint,12,opt,name=closed,proto3" json:"closed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Closed bool `protobuf:"varint,12,opt,name=closed,proto3" json:"closed,omitempty"`
+	// Stock added after the partitions were opened, oldest first; never removed from the list. A partition's owner appends its share.
+	TopUps []*TopUp `protobuf:"bytes,14,rep,name=top_ups,json=topUps,proto3" json:"top_ups,omitempty"`
+	// Requests need an admission token for each item.
+	AdmissionRequired bool `protobuf:"varint,15,opt,name=admission_required,json=admissionRequired,proto3" json:"admission_required,omitempty"`
+	// When no more admission tokens are given out.
+	AdmissionEndUnixMs int64 `protobuf:"varint,16,opt,name=admission_end_unix_ms,json=admissionEndUnixMs,proto3" json:"admission_end_unix_ms,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Promotion) Reset() {
@@ -117,11 +124,11 @@ func (x *Promotion) GetPartitions() int32 {
 	return 0
 }
 
-func (x *Promotion) GetStream() string {
+func (x *Promotion) GetStreams() []string {
 	if x != nil {
-		return x.Stream
+		return x.Streams
 	}
-	return ""
+	return nil
 }
 
 func (x *Promotion) GetCurrency() string {
@@ -159,6 +166,90 @@ func (x *Promotion) GetClosed() bool {
 	return false
 }
 
+func (x *Promotion) GetTopUps() []*TopUp {
+	if x != nil {
+		return x.TopUps
+	}
+	return nil
+}
+
+func (x *Promotion) GetAdmissionRequired() bool {
+	if x != nil {
+		return x.AdmissionRequired
+	}
+	return false
+}
+
+func (x *Promotion) GetAdmissionEndUnixMs() int64 {
+	if x != nil {
+		return x.AdmissionEndUnixMs
+	}
+	return 0
+}
+
+// Stock of one SKU added to a promotion.
+type TopUp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unique in the promotion.
+	Id  string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Sku string `protobuf:"bytes,2,opt,name=sku,proto3" json:"sku,omitempty"`
+	// Units over all partitions of the item's stream.
+	Quantity      int64 `protobuf:"varint,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TopUp) Reset() {
+	*x = TopUp{}
+	mi := &file_orderd_flash_v1_promotion_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TopUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TopUp) ProtoMessage() {}
+
+func (x *TopUp) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_flash_v1_promotion_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TopUp.ProtoReflect.Descriptor instead.
+func (*TopUp) Descriptor() ([]byte, []int) {
+	return file_orderd_flash_v1_promotion_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *TopUp) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *TopUp) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+func (x *TopUp) GetQuantity() int64 {
+	if x != nil {
+		return x.Quantity
+	}
+	return 0
+}
+
 type PromotedItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Sku   string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
@@ -167,13 +258,15 @@ type PromotedItem struct {
 	// 0: no limit.
 	LimitPerBuyer int64 `protobuf:"varint,3,opt,name=limit_per_buyer,json=limitPerBuyer,proto3" json:"limit_per_buyer,omitempty"`
 	Off           bool  `protobuf:"varint,4,opt,name=off,proto3" json:"off,omitempty"`
+	// The index in Promotion.streams of the one that sells it.
+	Stream        int32 `protobuf:"varint,5,opt,name=stream,proto3" json:"stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PromotedItem) Reset() {
 	*x = PromotedItem{}
-	mi := &file_orderd_flash_v1_promotion_proto_msgTypes[1]
+	mi := &file_orderd_flash_v1_promotion_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -185,7 +278,7 @@ func (x *PromotedItem) String() string {
 func (*PromotedItem) ProtoMessage() {}
 
 func (x *PromotedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_promotion_proto_msgTypes[1]
+	mi := &file_orderd_flash_v1_promotion_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -198,7 +291,7 @@ func (x *PromotedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromotedItem.ProtoReflect.Descriptor instead.
 func (*PromotedItem) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_promotion_proto_rawDescGZIP(), []int{1}
+	return file_orderd_flash_v1_promotion_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PromotedItem) GetSku() string {
@@ -229,20 +322,29 @@ func (x *PromotedItem) GetOff() bool {
 	return false
 }
 
+func (x *PromotedItem) GetStream() int32 {
+	if x != nil {
+		return x.Stream
+	}
+	return 0
+}
+
 // A live pod of the flash pool: the value of its key (the pod's name) in the key-value bucket
 // orderd_members, whose entries go when they are not renewed.
 type Member struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// host:port of the pod's PeerService.
-	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// host:port of the pod's FlashService, for gateways.
+	ServiceAddress string `protobuf:"bytes,3,opt,name=service_address,json=serviceAddress,proto3" json:"service_address,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_orderd_flash_v1_promotion_proto_msgTypes[2]
+	mi := &file_orderd_flash_v1_promotion_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -254,7 +356,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_promotion_proto_msgTypes[2]
+	mi := &file_orderd_flash_v1_promotion_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -267,7 +369,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_promotion_proto_rawDescGZIP(), []int{2}
+	return file_orderd_flash_v1_promotion_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Member) GetName() string {
@@ -284,11 +386,18 @@ func (x *Member) GetAddress() string {
 	return ""
 }
 
+func (x *Member) GetServiceAddress() string {
+	if x != nil {
+		return x.ServiceAddress
+	}
+	return ""
+}
+
 var File_orderd_flash_v1_promotion_proto protoreflect.FileDescriptor
 
 const file_orderd_flash_v1_promotion_proto_rawDesc = "" +
 	"\n" +
-	"\x1forderd/flash/v1/promotion.proto\x12\x0forderd.flash.v1\"\xf0\x02\n" +
+	"\x1forderd/flash/v1/promotion.proto\x12\x0forderd.flash.v1\"\x8b\x04\n" +
 	"\tPromotion\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
@@ -297,23 +406,32 @@ const file_orderd_flash_v1_promotion_proto_rawDesc = "" +
 	"\x06paused\x18\x05 \x01(\bR\x06paused\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x06 \x01(\x05R\n" +
-	"partitions\x12\x16\n" +
-	"\x06stream\x18\a \x01(\tR\x06stream\x12\x1a\n" +
+	"partitions\x12\x18\n" +
+	"\astreams\x18\r \x03(\tR\astreams\x12\x1a\n" +
 	"\bcurrency\x18\b \x01(\tR\bcurrency\x123\n" +
 	"\x05items\x18\t \x03(\v2\x1d.orderd.flash.v1.PromotedItemR\x05items\x12,\n" +
 	"\x12payment_timeout_ms\x18\n" +
 	" \x01(\x03R\x10paymentTimeoutMs\x12\x12\n" +
 	"\x04open\x18\v \x01(\bR\x04open\x12\x16\n" +
-	"\x06closed\x18\f \x01(\bR\x06closed\"y\n" +
+	"\x06closed\x18\f \x01(\bR\x06closed\x12/\n" +
+	"\atop_ups\x18\x0e \x03(\v2\x16.orderd.flash.v1.TopUpR\x06topUps\x12-\n" +
+	"\x12admission_required\x18\x0f \x01(\bR\x11admissionRequired\x121\n" +
+	"\x15admission_end_unix_ms\x18\x10 \x01(\x03R\x12admissionEndUnixMsJ\x04\b\a\x10\b\"E\n" +
+	"\x05TopUp\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x1a\n" +
+	"\bquantity\x18\x03 \x01(\x03R\bquantity\"\x91\x01\n" +
 	"\fPromotedItem\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1d\n" +
 	"\n" +
 	"unit_price\x18\x02 \x01(\x03R\tunitPrice\x12&\n" +
 	"\x0flimit_per_buyer\x18\x03 \x01(\x03R\rlimitPerBuyer\x12\x10\n" +
-	"\x03off\x18\x04 \x01(\bR\x03off\"6\n" +
+	"\x03off\x18\x04 \x01(\bR\x03off\x12\x16\n" +
+	"\x06stream\x18\x05 \x01(\x05R\x06stream\"_\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aaddress\x18\x02 \x01(\tR\aaddressB\xc1\x01\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12'\n" +
+	"\x0fservice_address\x18\x03 \x01(\tR\x0eserviceAddressB\xc1\x01\n" +
 	"\x13com.orderd.flash.v1B\x0ePromotionProtoP\x01Z<github.com/orderd-dev/orderd/api/gen/orderd/flash/v1;flashv1\xa2\x02\x03OFX\xaa\x02\x0fOrderd.Flash.V1\xca\x02\x0fOrderd\\Flash\\V1\xe2\x02\x1bOrderd\\Flash\\V1\\GPBMetadata\xea\x02\x11Orderd::Flash::V1b\x06proto3"
 
 var (
@@ -328,19 +446,21 @@ func file_orderd_flash_v1_promotion_proto_rawDescGZIP() []byte {
 	return file_orderd_flash_v1_promotion_proto_rawDescData
 }
 
-var file_orderd_flash_v1_promotion_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_orderd_flash_v1_promotion_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_orderd_flash_v1_promotion_proto_goTypes = []any{
 	(*Promotion)(nil),    // 0: orderd.flash.v1.Promotion
-	(*PromotedItem)(nil), // 1: orderd.flash.v1.PromotedItem
-	(*Member)(nil),       // 2: orderd.flash.v1.Member
+	(*TopUp)(nil),        // 1: orderd.flash.v1.TopUp
+	(*PromotedItem)(nil), // 2: orderd.flash.v1.PromotedItem
+	(*Member)(nil),       // 3: orderd.flash.v1.Member
 }
 var file_orderd_flash_v1_promotion_proto_depIdxs = []int32{
-	1, // 0: orderd.flash.v1.Promotion.items:type_name -> orderd.flash.v1.PromotedItem
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 0: orderd.flash.v1.Promotion.items:type_name -> orderd.flash.v1.PromotedItem
+	1, // 1: orderd.flash.v1.Promotion.top_ups:type_name -> orderd.flash.v1.TopUp
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_orderd_flash_v1_promotion_proto_init() }
@@ -354,7 +474,7 @@ func file_orderd_flash_v1_promotion_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_flash_v1_promotion_proto_rawDesc), len(file_orderd_flash_v1_promotion_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -27,8 +27,13 @@ const (
 	// FlashServicePlaceFlashOrderProcedure is the procedure name of the FlashService's PlaceFlashOrder
 	// RPC.
 	FlashServicePlaceFlashOrderProcedure = "/orderd.flash.v1.FlashService/PlaceFlashOrder"
+	// FlashServicePlaceFlashOrdersProcedure is the procedure name of the FlashService's
+	// PlaceFlashOrders RPC.
+	FlashServicePlaceFlashOrdersProcedure = "/orderd.flash.v1.FlashService/PlaceFlashOrders"
 	// FlashServiceGetFlashOrderProcedure is the procedure name of the FlashService's GetFlashOrder RPC.
 	FlashServiceGetFlashOrderProcedure = "/orderd.flash.v1.FlashService/GetFlashOrder"
+	// FlashServiceAdmitBuyersProcedure is the procedure name of the FlashService's AdmitBuyers RPC.
+	FlashServiceAdmitBuyersProcedure = "/orderd.flash.v1.FlashService/AdmitBuyers"
 	// FlashServiceGetPromotionProcedure is the procedure name of the FlashService's GetPromotion RPC.
 	FlashServiceGetPromotionProcedure = "/orderd.flash.v1.FlashService/GetPromotion"
 )
@@ -42,12 +47,28 @@ var (
 			IdempotencyLevel: connect.IdempotencyIdempotent,
 		}
 	})
+	flashServicePlaceFlashOrdersSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeBidi,
+			Schema:           v1.File_orderd_flash_v1_flash_proto.Services().ByName("FlashService").Methods().ByName("PlaceFlashOrders"),
+			Procedure:        FlashServicePlaceFlashOrdersProcedure,
+			IdempotencyLevel: connect.IdempotencyIdempotent,
+		}
+	})
 	flashServiceGetFlashOrderSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeUnary,
 			Schema:           v1.File_orderd_flash_v1_flash_proto.Services().ByName("FlashService").Methods().ByName("GetFlashOrder"),
 			Procedure:        FlashServiceGetFlashOrderProcedure,
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	flashServiceAdmitBuyersSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_orderd_flash_v1_flash_proto.Services().ByName("FlashService").Methods().ByName("AdmitBuyers"),
+			Procedure:        FlashServiceAdmitBuyersProcedure,
+			IdempotencyLevel: connect.IdempotencyIdempotent,
 		}
 	})
 	flashServiceGetPromotionSpec = sync.OnceValue(func() connect.Spec {
@@ -65,15 +86,28 @@ type FlashServiceClient interface {
 	// A request that was accepted gets the same answer for as long as the promotion's log is kept, also when the
 	// item is sold out or the sale over by then.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ITEM_NOT_FOUND; FAILED_PRECONDITION/NOT_STARTED
-	// (metadata start_time), ENDED, PAUSED or ITEM_OFF; RESOURCE_EXHAUSTED/SOLD_OUT (metadata sku, left);
+	// (metadata start_time), ENDED, PAUSED or ITEM_OFF; INVALID_ARGUMENT/ITEMS_APART (metadata sku) for items that the promotion sells in
+	// different streams; PERMISSION_DENIED/ADMISSION_REQUIRED or ADMISSION_INVALID (metadata sku); RESOURCE_EXHAUSTED/SOLD_OUT (metadata sku, left);
 	// RESOURCE_EXHAUSTED/LIMIT_PER_BUYER (metadata sku); ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/OVERLOADED or PARTITION_MOVING with a retry delay:
 	// whether the order was taken is then unknown, and a retry with the same request id tells.
 	PlaceFlashOrder(context.Context, *v1.PlaceFlashOrderRequest) (*v1.PlaceFlashOrderResponse, error)
+	// Many buyers' requests over one stream, for an app's backend. A message carries any number of requests, up to 1,024; each
+	// is answered as soon as it is durable, in any order, by its position in the stream. While too many are unanswered
+	// the pod reads no further. One request's refusal, with the reasons of PlaceFlashOrder, concerns no other. When the stream
+	// ends before its answers, whether the unanswered ones were taken is unknown, and a retry with the same request id tells.
+	// Errors: INVALID_ARGUMENT/INVALID_REQUEST for a message with too many requests; UNAVAILABLE/OVERLOADED with a retry delay when
+	// the pod has too many streams or is going away.
+	PlaceFlashOrders(context.Context) (FlashServicePlaceFlashOrdersClientStream, error)
 	// What became of a request, by the request id it was made with.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/OVERLOADED or PARTITION_MOVING
 	// with a retry delay.
 	GetFlashOrder(context.Context, *v1.GetFlashOrderRequest) (*v1.GetFlashOrderResponse, error)
-	// The promotion's window and items, as this pod knows them.
+	// Admission tokens of a promotion that asks for them, for the backend of the page that shows its items. A token is
+	// bound to its buyer and SKU, and no secret from the buyer.
+	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ITEM_NOT_FOUND; FAILED_PRECONDITION/ADMISSION_CLOSED (metadata end_time) once
+	// no more are given out; FAILED_PRECONDITION/ADMISSION_NOT_REQUIRED.
+	AdmitBuyers(context.Context, *v1.AdmitBuyersRequest) (*v1.AdmitBuyersResponse, error)
+	// The promotion's window and items, as this pod knows them. By GET it may be cached for as long as its Cache-Control says.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND.
 	GetPromotion(context.Context, *v1.GetPromotionRequest) (*v1.GetPromotionResponse, error)
 }
@@ -84,20 +118,70 @@ func NewFlashServiceClient(client *connect.Client) FlashServiceClient {
 	return &flashServiceClient{client: client}
 }
 
+// FlashServicePlaceFlashOrdersClientStream is the client stream for the FlashService's
+// PlaceFlashOrders RPC.
+type FlashServicePlaceFlashOrdersClientStream struct {
+	stream connect.ClientStream
+}
+
+// SendHeaders opens the stream and flushes the request headers without a message. The first Send or
+// Receive does this implicitly.
+func (s FlashServicePlaceFlashOrdersClientStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a request message to the server.
+func (s FlashServicePlaceFlashOrdersClientStream) Send(req *v1.PlaceFlashOrdersRequest) error {
+	return s.stream.Send(req)
+}
+
+// CloseSend closes the request side of the stream.
+func (s FlashServicePlaceFlashOrdersClientStream) CloseSend() error {
+	return s.stream.CloseSend()
+}
+
+// Receive returns the next response message from the server.
+func (s FlashServicePlaceFlashOrdersClientStream) Receive() (*v1.PlaceFlashOrdersResponse, error) {
+	var res v1.PlaceFlashOrdersResponse
+	if err := s.stream.Receive(&res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+// Close releases the stream's resources. It is idempotent and is typically deferred to clean up a
+// stream abandoned before io.EOF.
+func (s FlashServicePlaceFlashOrdersClientStream) Close() error {
+	return s.stream.Close()
+}
+
 // FlashServiceHandler is an implementation of the orderd.flash.v1.FlashService service.
 type FlashServiceHandler interface {
 	// A request that was accepted gets the same answer for as long as the promotion's log is kept, also when the
 	// item is sold out or the sale over by then.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ITEM_NOT_FOUND; FAILED_PRECONDITION/NOT_STARTED
-	// (metadata start_time), ENDED, PAUSED or ITEM_OFF; RESOURCE_EXHAUSTED/SOLD_OUT (metadata sku, left);
+	// (metadata start_time), ENDED, PAUSED or ITEM_OFF; INVALID_ARGUMENT/ITEMS_APART (metadata sku) for items that the promotion sells in
+	// different streams; PERMISSION_DENIED/ADMISSION_REQUIRED or ADMISSION_INVALID (metadata sku); RESOURCE_EXHAUSTED/SOLD_OUT (metadata sku, left);
 	// RESOURCE_EXHAUSTED/LIMIT_PER_BUYER (metadata sku); ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/OVERLOADED or PARTITION_MOVING with a retry delay:
 	// whether the order was taken is then unknown, and a retry with the same request id tells.
 	PlaceFlashOrder(context.Context, *v1.PlaceFlashOrderRequest) (*v1.PlaceFlashOrderResponse, error)
+	// Many buyers' requests over one stream, for an app's backend. A message carries any number of requests, up to 1,024; each
+	// is answered as soon as it is durable, in any order, by its position in the stream. While too many are unanswered
+	// the pod reads no further. One request's refusal, with the reasons of PlaceFlashOrder, concerns no other. When the stream
+	// ends before its answers, whether the unanswered ones were taken is unknown, and a retry with the same request id tells.
+	// Errors: INVALID_ARGUMENT/INVALID_REQUEST for a message with too many requests; UNAVAILABLE/OVERLOADED with a retry delay when
+	// the pod has too many streams or is going away.
+	PlaceFlashOrders(context.Context, FlashServicePlaceFlashOrdersServerStream) error
 	// What became of a request, by the request id it was made with.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/OVERLOADED or PARTITION_MOVING
 	// with a retry delay.
 	GetFlashOrder(context.Context, *v1.GetFlashOrderRequest) (*v1.GetFlashOrderResponse, error)
-	// The promotion's window and items, as this pod knows them.
+	// Admission tokens of a promotion that asks for them, for the backend of the page that shows its items. A token is
+	// bound to its buyer and SKU, and no secret from the buyer.
+	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ITEM_NOT_FOUND; FAILED_PRECONDITION/ADMISSION_CLOSED (metadata end_time) once
+	// no more are given out; FAILED_PRECONDITION/ADMISSION_NOT_REQUIRED.
+	AdmitBuyers(context.Context, *v1.AdmitBuyersRequest) (*v1.AdmitBuyersResponse, error)
+	// The promotion's window and items, as this pod knows them. By GET it may be cached for as long as its Cache-Control says.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND.
 	GetPromotion(context.Context, *v1.GetPromotionRequest) (*v1.GetPromotionResponse, error)
 }
@@ -108,9 +192,36 @@ func RegisterFlashServiceHandler(server *connect.Server, svc FlashServiceHandler
 	adapter := flashServiceHandler{svc: svc}
 	server.Register(
 		connect.Method{Spec: flashServicePlaceFlashOrderSpec(), Handler: adapter.placeFlashOrder},
+		connect.Method{Spec: flashServicePlaceFlashOrdersSpec(), Handler: adapter.placeFlashOrders},
 		connect.Method{Spec: flashServiceGetFlashOrderSpec(), Handler: adapter.getFlashOrder},
+		connect.Method{Spec: flashServiceAdmitBuyersSpec(), Handler: adapter.admitBuyers},
 		connect.Method{Spec: flashServiceGetPromotionSpec(), Handler: adapter.getPromotion},
 	)
+}
+
+// FlashServicePlaceFlashOrdersServerStream is the server stream for the FlashService's
+// PlaceFlashOrders RPC.
+type FlashServicePlaceFlashOrdersServerStream struct {
+	stream connect.ServerStream
+}
+
+// Receive returns the next request message from the client.
+func (s FlashServicePlaceFlashOrdersServerStream) Receive() (*v1.PlaceFlashOrdersRequest, error) {
+	var req v1.PlaceFlashOrdersRequest
+	if err := s.stream.Receive(&req); err != nil {
+		return nil, err
+	}
+	return &req, nil
+}
+
+// SendHeaders flushes the response headers without a message. The first Send does this implicitly.
+func (s FlashServicePlaceFlashOrdersServerStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a response message to the client.
+func (s FlashServicePlaceFlashOrdersServerStream) Send(res *v1.PlaceFlashOrdersResponse) error {
+	return s.stream.Send(res)
 }
 
 // UnimplementedFlashServiceHandler returns CodeUnimplemented from all methods.
@@ -120,8 +231,16 @@ func (UnimplementedFlashServiceHandler) PlaceFlashOrder(context.Context, *v1.Pla
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.flash.v1.FlashService.PlaceFlashOrder is not implemented")
 }
 
+func (UnimplementedFlashServiceHandler) PlaceFlashOrders(context.Context, FlashServicePlaceFlashOrdersServerStream) error {
+	return connect.NewError(connect.CodeUnimplemented, "orderd.flash.v1.FlashService.PlaceFlashOrders is not implemented")
+}
+
 func (UnimplementedFlashServiceHandler) GetFlashOrder(context.Context, *v1.GetFlashOrderRequest) (*v1.GetFlashOrderResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.flash.v1.FlashService.GetFlashOrder is not implemented")
+}
+
+func (UnimplementedFlashServiceHandler) AdmitBuyers(context.Context, *v1.AdmitBuyersRequest) (*v1.AdmitBuyersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.flash.v1.FlashService.AdmitBuyers is not implemented")
 }
 
 func (UnimplementedFlashServiceHandler) GetPromotion(context.Context, *v1.GetPromotionRequest) (*v1.GetPromotionResponse, error) {
@@ -140,9 +259,25 @@ func (c *flashServiceClient) PlaceFlashOrder(ctx context.Context, req *v1.PlaceF
 	return &res, nil
 }
 
+func (c *flashServiceClient) PlaceFlashOrders(ctx context.Context) (FlashServicePlaceFlashOrdersClientStream, error) {
+	stream, err := c.client.CallClientStream(ctx, flashServicePlaceFlashOrdersSpec())
+	if err != nil {
+		return FlashServicePlaceFlashOrdersClientStream{}, err
+	}
+	return FlashServicePlaceFlashOrdersClientStream{stream: stream}, nil
+}
+
 func (c *flashServiceClient) GetFlashOrder(ctx context.Context, req *v1.GetFlashOrderRequest) (*v1.GetFlashOrderResponse, error) {
 	var res v1.GetFlashOrderResponse
 	if err := c.client.CallUnary(ctx, flashServiceGetFlashOrderSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *flashServiceClient) AdmitBuyers(ctx context.Context, req *v1.AdmitBuyersRequest) (*v1.AdmitBuyersResponse, error) {
+	var res v1.AdmitBuyersResponse
+	if err := c.client.CallUnary(ctx, flashServiceAdmitBuyersSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -170,12 +305,28 @@ func (h flashServiceHandler) placeFlashOrder(ctx context.Context, _ connect.Spec
 	return stream.Send(res)
 }
 
+func (h flashServiceHandler) placeFlashOrders(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	return h.svc.PlaceFlashOrders(ctx, FlashServicePlaceFlashOrdersServerStream{stream: stream})
+}
+
 func (h flashServiceHandler) getFlashOrder(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
 	var req v1.GetFlashOrderRequest
 	if err := stream.Receive(&req); err != nil {
 		return err
 	}
 	res, err := h.svc.GetFlashOrder(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h flashServiceHandler) admitBuyers(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.AdmitBuyersRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.AdmitBuyers(ctx, &req)
 	if err != nil {
 		return err
 	}

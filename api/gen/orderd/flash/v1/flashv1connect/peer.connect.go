@@ -26,6 +26,10 @@ const (
 const (
 	// PeerServiceReserveProcedure is the procedure name of the PeerService's Reserve RPC.
 	PeerServiceReserveProcedure = "/orderd.flash.v1.PeerService/Reserve"
+	// PeerServiceForwardProcedure is the procedure name of the PeerService's Forward RPC.
+	PeerServiceForwardProcedure = "/orderd.flash.v1.PeerService/Forward"
+	// PeerServiceFindOrderProcedure is the procedure name of the PeerService's FindOrder RPC.
+	PeerServiceFindOrderProcedure = "/orderd.flash.v1.PeerService/FindOrder"
 	// PeerServiceLookupProcedure is the procedure name of the PeerService's Lookup RPC.
 	PeerServiceLookupProcedure = "/orderd.flash.v1.PeerService/Lookup"
 	// PeerServiceTransferProcedure is the procedure name of the PeerService's Transfer RPC.
@@ -40,6 +44,20 @@ var (
 			StreamType: connect.StreamTypeUnary,
 			Schema:     v1.File_orderd_flash_v1_peer_proto.Services().ByName("PeerService").Methods().ByName("Reserve"),
 			Procedure:  PeerServiceReserveProcedure,
+		}
+	})
+	peerServiceForwardSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeBidi,
+			Schema:     v1.File_orderd_flash_v1_peer_proto.Services().ByName("PeerService").Methods().ByName("Forward"),
+			Procedure:  PeerServiceForwardProcedure,
+		}
+	})
+	peerServiceFindOrderSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_orderd_flash_v1_peer_proto.Services().ByName("PeerService").Methods().ByName("FindOrder"),
+			Procedure:  PeerServiceFindOrderProcedure,
 		}
 	})
 	peerServiceLookupSpec = sync.OnceValue(func() connect.Spec {
@@ -67,8 +85,14 @@ var (
 
 // PeerServiceClient is a client for the orderd.flash.v1.PeerService service.
 type PeerServiceClient interface {
-	// A buyer's request, forwarded to the owner. Errors as FlashService.PlaceFlashOrder.
+	// A buyer's request, forwarded to the owner. Errors as FlashService.PlaceFlashOrder. Goes once Forward is there.
 	Reserve(context.Context, *v1.ReserveRequest) (*v1.ReserveResponse, error)
+	// Buyers' requests, forwarded to the owners of their partitions over one long-lived stream between two pods, many
+	// in a message. Answers come as they are durable, in any order.
+	Forward(context.Context) (PeerServiceForwardClientStream, error)
+	// An order by its id, for pods that have only that: any pod takes it and asks the owners that may know it. Orders of
+	// promotions whose log is gone are not found. Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/PARTITION_MOVING with a retry delay.
+	FindOrder(context.Context, *v1.FindOrderRequest) (*v1.FindOrderResponse, error)
 	// A buyer's question, forwarded to the owner. Errors as FlashService.GetFlashOrder.
 	Lookup(context.Context, *v1.LookupRequest) (*v1.LookupResponse, error)
 	// Asks the owner of a shard to move stock to the asker's, in one atomic batch.
@@ -84,10 +108,52 @@ func NewPeerServiceClient(client *connect.Client) PeerServiceClient {
 	return &peerServiceClient{client: client}
 }
 
+// PeerServiceForwardClientStream is the client stream for the PeerService's Forward RPC.
+type PeerServiceForwardClientStream struct {
+	stream connect.ClientStream
+}
+
+// SendHeaders opens the stream and flushes the request headers without a message. The first Send or
+// Receive does this implicitly.
+func (s PeerServiceForwardClientStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a request message to the server.
+func (s PeerServiceForwardClientStream) Send(req *v1.ForwardRequest) error {
+	return s.stream.Send(req)
+}
+
+// CloseSend closes the request side of the stream.
+func (s PeerServiceForwardClientStream) CloseSend() error {
+	return s.stream.CloseSend()
+}
+
+// Receive returns the next response message from the server.
+func (s PeerServiceForwardClientStream) Receive() (*v1.ForwardResponse, error) {
+	var res v1.ForwardResponse
+	if err := s.stream.Receive(&res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+// Close releases the stream's resources. It is idempotent and is typically deferred to clean up a
+// stream abandoned before io.EOF.
+func (s PeerServiceForwardClientStream) Close() error {
+	return s.stream.Close()
+}
+
 // PeerServiceHandler is an implementation of the orderd.flash.v1.PeerService service.
 type PeerServiceHandler interface {
-	// A buyer's request, forwarded to the owner. Errors as FlashService.PlaceFlashOrder.
+	// A buyer's request, forwarded to the owner. Errors as FlashService.PlaceFlashOrder. Goes once Forward is there.
 	Reserve(context.Context, *v1.ReserveRequest) (*v1.ReserveResponse, error)
+	// Buyers' requests, forwarded to the owners of their partitions over one long-lived stream between two pods, many
+	// in a message. Answers come as they are durable, in any order.
+	Forward(context.Context, PeerServiceForwardServerStream) error
+	// An order by its id, for pods that have only that: any pod takes it and asks the owners that may know it. Orders of
+	// promotions whose log is gone are not found. Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/PARTITION_MOVING with a retry delay.
+	FindOrder(context.Context, *v1.FindOrderRequest) (*v1.FindOrderResponse, error)
 	// A buyer's question, forwarded to the owner. Errors as FlashService.GetFlashOrder.
 	Lookup(context.Context, *v1.LookupRequest) (*v1.LookupResponse, error)
 	// Asks the owner of a shard to move stock to the asker's, in one atomic batch.
@@ -103,10 +169,36 @@ func RegisterPeerServiceHandler(server *connect.Server, svc PeerServiceHandler) 
 	adapter := peerServiceHandler{svc: svc}
 	server.Register(
 		connect.Method{Spec: peerServiceReserveSpec(), Handler: adapter.reserve},
+		connect.Method{Spec: peerServiceForwardSpec(), Handler: adapter.forward},
+		connect.Method{Spec: peerServiceFindOrderSpec(), Handler: adapter.findOrder},
 		connect.Method{Spec: peerServiceLookupSpec(), Handler: adapter.lookup},
 		connect.Method{Spec: peerServiceTransferSpec(), Handler: adapter.transfer},
 		connect.Method{Spec: peerServiceReleaseSpec(), Handler: adapter.release},
 	)
+}
+
+// PeerServiceForwardServerStream is the server stream for the PeerService's Forward RPC.
+type PeerServiceForwardServerStream struct {
+	stream connect.ServerStream
+}
+
+// Receive returns the next request message from the client.
+func (s PeerServiceForwardServerStream) Receive() (*v1.ForwardRequest, error) {
+	var req v1.ForwardRequest
+	if err := s.stream.Receive(&req); err != nil {
+		return nil, err
+	}
+	return &req, nil
+}
+
+// SendHeaders flushes the response headers without a message. The first Send does this implicitly.
+func (s PeerServiceForwardServerStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a response message to the client.
+func (s PeerServiceForwardServerStream) Send(res *v1.ForwardResponse) error {
+	return s.stream.Send(res)
 }
 
 // UnimplementedPeerServiceHandler returns CodeUnimplemented from all methods.
@@ -114,6 +206,14 @@ type UnimplementedPeerServiceHandler struct{}
 
 func (UnimplementedPeerServiceHandler) Reserve(context.Context, *v1.ReserveRequest) (*v1.ReserveResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.flash.v1.PeerService.Reserve is not implemented")
+}
+
+func (UnimplementedPeerServiceHandler) Forward(context.Context, PeerServiceForwardServerStream) error {
+	return connect.NewError(connect.CodeUnimplemented, "orderd.flash.v1.PeerService.Forward is not implemented")
+}
+
+func (UnimplementedPeerServiceHandler) FindOrder(context.Context, *v1.FindOrderRequest) (*v1.FindOrderResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.flash.v1.PeerService.FindOrder is not implemented")
 }
 
 func (UnimplementedPeerServiceHandler) Lookup(context.Context, *v1.LookupRequest) (*v1.LookupResponse, error) {
@@ -135,6 +235,22 @@ type peerServiceClient struct {
 func (c *peerServiceClient) Reserve(ctx context.Context, req *v1.ReserveRequest) (*v1.ReserveResponse, error) {
 	var res v1.ReserveResponse
 	if err := c.client.CallUnary(ctx, peerServiceReserveSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *peerServiceClient) Forward(ctx context.Context) (PeerServiceForwardClientStream, error) {
+	stream, err := c.client.CallClientStream(ctx, peerServiceForwardSpec())
+	if err != nil {
+		return PeerServiceForwardClientStream{}, err
+	}
+	return PeerServiceForwardClientStream{stream: stream}, nil
+}
+
+func (c *peerServiceClient) FindOrder(ctx context.Context, req *v1.FindOrderRequest) (*v1.FindOrderResponse, error) {
+	var res v1.FindOrderResponse
+	if err := c.client.CallUnary(ctx, peerServiceFindOrderSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -172,6 +288,22 @@ func (h peerServiceHandler) reserve(ctx context.Context, _ connect.Spec, stream 
 		return err
 	}
 	res, err := h.svc.Reserve(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h peerServiceHandler) forward(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	return h.svc.Forward(ctx, PeerServiceForwardServerStream{stream: stream})
+}
+
+func (h peerServiceHandler) findOrder(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.FindOrderRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.FindOrder(ctx, &req)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/flash/v1/flash.proto.
  */
 export const file_orderd_flash_v1_flash: GenFile = /*@__PURE__*/
-  fileDesc("ChtvcmRlcmQvZmxhc2gvdjEvZmxhc2gucHJvdG8SD29yZGVyZC5mbGFzaC52MSJKCg5GbGFzaE9yZGVySXRlbRIaCgNza3UYASABKAlCDbpICnIIEAEYQLoBAQASHAoIcXVhbnRpdHkYAiABKANCCrpIByIFGI9OKAEiiwIKFlBsYWNlRmxhc2hPcmRlclJlcXVlc3QSHAoJcHJvbW90aW9uGAEgASgJQgm6SAZyBBABGD8SHwoIYnV5ZXJfaWQYAiABKAlCDbpICnIIEAEYQLoBAQASIQoKcmVxdWVzdF9pZBgDIAEoCUINukgKcggQARhAugEBABKOAQoFaXRlbXMYBCADKAsyHy5vcmRlcmQuZmxhc2gudjEuRmxhc2hPcmRlckl0ZW1CXrpIW7oBUQoQaXRlbXMudW5pcXVlX3NrdRIgYSBTS1UgbWF5IHN0YW5kIGluIG9uZSBpdGVtIG9ubHkaG3RoaXMubWFwKGksIGkuc2t1KS51bmlxdWUoKZIBBAgBEAoijQEKF1BsYWNlRmxhc2hPcmRlclJlc3BvbnNlEhAKCG9yZGVyX2lkGAEgASgJEi8KBXN0YXRlGAIgASgOMiAub3JkZXJkLmZsYXNoLnYxLkZsYXNoT3JkZXJTdGF0ZRIvCgthY2NlcHRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAieAoUR2V0Rmxhc2hPcmRlclJlcXVlc3QSHAoJcHJvbW90aW9uGAEgASgJQgm6SAZyBBABGD8SHwoIYnV5ZXJfaWQYAiABKAlCDbpICnIIEAEYQLoBAQASIQoKcmVxdWVzdF9pZBgDIAEoCUINukgKcggQARhAugEBACKLAQoVR2V0Rmxhc2hPcmRlclJlc3BvbnNlEhAKCG9yZGVyX2lkGAEgASgJEi8KBXN0YXRlGAIgASgOMiAub3JkZXJkLmZsYXNoLnYxLkZsYXNoT3JkZXJTdGF0ZRIvCgthY2NlcHRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiMwoTR2V0UHJvbW90aW9uUmVxdWVzdBIcCglwcm9tb3Rpb24YASABKAlCCbpIBnIEEAEYPyJ7Cg1Qcm9tb3Rpb25JdGVtEgsKA3NrdRgBIAEoCRIlCgVwcmljZRgCIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIXCg9saW1pdF9wZXJfYnV5ZXIYAyABKAMSEAoIc29sZF9vdXQYBCABKAgSCwoDb2ZmGAUgASgIIsYBChRHZXRQcm9tb3Rpb25SZXNwb25zZRIRCglwcm9tb3Rpb24YASABKAkSLgoKc3RhcnRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnBhdXNlZBgEIAEoCBItCgVpdGVtcxgFIAMoCzIeLm9yZGVyZC5mbGFzaC52MS5Qcm9tb3Rpb25JdGVtKnQKD0ZsYXNoT3JkZXJTdGF0ZRIhCh1GTEFTSF9PUkRFUl9TVEFURV9VTlNQRUNJRklFRBAAEh4KGkZMQVNIX09SREVSX1NUQVRFX0FDQ0VQVEVEEAESHgoaRkxBU0hfT1JERVJfU1RBVEVfUkVMRUFTRUQQAjLWAgoMRmxhc2hTZXJ2aWNlEnEKD1BsYWNlRmxhc2hPcmRlchInLm9yZGVyZC5mbGFzaC52MS5QbGFjZUZsYXNoT3JkZXJSZXF1ZXN0Gigub3JkZXJkLmZsYXNoLnYxLlBsYWNlRmxhc2hPcmRlclJlc3BvbnNlIguQAgKK6BgECgIBAhJrCg1HZXRGbGFzaE9yZGVyEiUub3JkZXJkLmZsYXNoLnYxLkdldEZsYXNoT3JkZXJSZXF1ZXN0GiYub3JkZXJkLmZsYXNoLnYxLkdldEZsYXNoT3JkZXJSZXNwb25zZSILkAIBiugYBAoCAQISZgoMR2V0UHJvbW90aW9uEiQub3JkZXJkLmZsYXNoLnYxLkdldFByb21vdGlvblJlcXVlc3QaJS5vcmRlcmQuZmxhc2gudjEuR2V0UHJvbW90aW9uUmVzcG9uc2UiCZACAYroGAIQAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_money_v1_money]);
+  fileDesc("ChtvcmRlcmQvZmxhc2gvdjEvZmxhc2gucHJvdG8SD29yZGVyZC5mbGFzaC52MSJKCg5GbGFzaE9yZGVySXRlbRIaCgNza3UYASABKAlCDbpICnIIEAEYQLoBAQASHAoIcXVhbnRpdHkYAiABKANCCrpIByIFGI9OKAEizQIKFlBsYWNlRmxhc2hPcmRlclJlcXVlc3QSHAoJcHJvbW90aW9uGAEgASgJQgm6SAZyBBABGD8SHwoIYnV5ZXJfaWQYAiABKAlCDbpICnIIEAEYQLoBAQASIQoKcmVxdWVzdF9pZBgDIAEoCUINukgKcggQARhAugEBABKOAQoFaXRlbXMYBCADKAsyHy5vcmRlcmQuZmxhc2gudjEuRmxhc2hPcmRlckl0ZW1CXrpIW7oBUQoQaXRlbXMudW5pcXVlX3NrdRIgYSBTS1UgbWF5IHN0YW5kIGluIG9uZSBpdGVtIG9ubHkaG3RoaXMubWFwKGksIGkuc2t1KS51bmlxdWUoKZIBBAgBEAoSFQoNZmlyc3RfYXR0ZW1wdBgFIAEoCBIpChBhZG1pc3Npb25fdG9rZW5zGAYgAygJQg+6SAySAQkQCiIFcgMYgAEijQEKF1BsYWNlRmxhc2hPcmRlclJlc3BvbnNlEhAKCG9yZGVyX2lkGAEgASgJEi8KBXN0YXRlGAIgASgOMiAub3JkZXJkLmZsYXNoLnYxLkZsYXNoT3JkZXJTdGF0ZRIvCgthY2NlcHRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiVAoXUGxhY2VGbGFzaE9yZGVyc1JlcXVlc3QSOQoIcmVxdWVzdHMYASADKAsyJy5vcmRlcmQuZmxhc2gudjEuUGxhY2VGbGFzaE9yZGVyUmVxdWVzdCJOChhQbGFjZUZsYXNoT3JkZXJzUmVzcG9uc2USMgoHYW5zd2VycxgBIAMoCzIhLm9yZGVyZC5mbGFzaC52MS5GbGFzaE9yZGVyQW5zd2VyIqQBChBGbGFzaE9yZGVyQW5zd2VyEhAKCHBvc2l0aW9uGAEgASgEEjwKCGFjY2VwdGVkGAIgASgLMigub3JkZXJkLmZsYXNoLnYxLlBsYWNlRmxhc2hPcmRlclJlc3BvbnNlSAASNQoHcmVmdXNlZBgDIAEoCzIiLm9yZGVyZC5mbGFzaC52MS5GbGFzaE9yZGVyUmVmdXNhbEgAQgkKB291dGNvbWUizwEKEUZsYXNoT3JkZXJSZWZ1c2FsEgwKBGNvZGUYASABKAkSDgoGcmVhc29uGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSQgoIbWV0YWRhdGEYBCADKAsyMC5vcmRlcmQuZmxhc2gudjEuRmxhc2hPcmRlclJlZnVzYWwuTWV0YWRhdGFFbnRyeRIWCg5yZXRyeV9kZWxheV9tcxgFIAEoAxovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEibwoSQWRtaXRCdXllcnNSZXF1ZXN0EhwKCXByb21vdGlvbhgBIAEoCUIJukgGcgQQARg/EjsKCmFkbWlzc2lvbnMYAiADKAsyGi5vcmRlcmQuZmxhc2gudjEuQWRtaXNzaW9uQgu6SAiSAQUIARDoByJICglBZG1pc3Npb24SHwoIYnV5ZXJfaWQYASABKAlCDbpICnIIEAEYQLoBAQASGgoDc2t1GAIgASgJQg26SApyCBABGEC6AQEAIiUKE0FkbWl0QnV5ZXJzUmVzcG9uc2USDgoGdG9rZW5zGAEgAygJIngKFEdldEZsYXNoT3JkZXJSZXF1ZXN0EhwKCXByb21vdGlvbhgBIAEoCUIJukgGcgQQARg/Eh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEiEKCnJlcXVlc3RfaWQYAyABKAlCDbpICnIIEAEYQLoBAQAiiwEKFUdldEZsYXNoT3JkZXJSZXNwb25zZRIQCghvcmRlcl9pZBgBIAEoCRIvCgVzdGF0ZRgCIAEoDjIgLm9yZGVyZC5mbGFzaC52MS5GbGFzaE9yZGVyU3RhdGUSLwoLYWNjZXB0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjMKE0dldFByb21vdGlvblJlcXVlc3QSHAoJcHJvbW90aW9uGAEgASgJQgm6SAZyBBABGD8iewoNUHJvbW90aW9uSXRlbRILCgNza3UYASABKAkSJQoFcHJpY2UYAiABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSFwoPbGltaXRfcGVyX2J1eWVyGAMgASgDEhAKCHNvbGRfb3V0GAQgASgIEgsKA29mZhgFIAEoCCL2AQoUR2V0UHJvbW90aW9uUmVzcG9uc2USEQoJcHJvbW90aW9uGAEgASgJEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZwYXVzZWQYBCABKAgSLQoFaXRlbXMYBSADKAsyHi5vcmRlcmQuZmxhc2gudjEuUHJvbW90aW9uSXRlbRISCgpwYXJ0aXRpb25zGAYgASgFEhoKEmFkbWlzc2lvbl9yZXF1aXJlZBgHIAEoCCp0Cg9GbGFzaE9yZGVyU3RhdGUSIQodRkxBU0hfT1JERVJfU1RBVEVfVU5TUEVDSUZJRUQQABIeChpGTEFTSF9PUkRFUl9TVEFURV9BQ0NFUFRFRBABEh4KGkZMQVNIX09SREVSX1NUQVRFX1JFTEVBU0VEEAIytQQKDEZsYXNoU2VydmljZRJxCg9QbGFjZUZsYXNoT3JkZXISJy5vcmRlcmQuZmxhc2gudjEuUGxhY2VGbGFzaE9yZGVyUmVxdWVzdBooLm9yZGVyZC5mbGFzaC52MS5QbGFjZUZsYXNoT3JkZXJSZXNwb25zZSILkAICiugYBAoCAQISdwoQUGxhY2VGbGFzaE9yZGVycxIoLm9yZGVyZC5mbGFzaC52MS5QbGFjZUZsYXNoT3JkZXJzUmVxdWVzdBopLm9yZGVyZC5mbGFzaC52MS5QbGFjZUZsYXNoT3JkZXJzUmVzcG9uc2UiCpACAoroGAMKAQIoATABEmsKDUdldEZsYXNoT3JkZXISJS5vcmRlcmQuZmxhc2gudjEuR2V0Rmxhc2hPcmRlclJlcXVlc3QaJi5vcmRlcmQuZmxhc2gudjEuR2V0Rmxhc2hPcmRlclJlc3BvbnNlIguQAgGK6BgECgIBAhJkCgtBZG1pdEJ1eWVycxIjLm9yZGVyZC5mbGFzaC52MS5BZG1pdEJ1eWVyc1JlcXVlc3QaJC5vcmRlcmQuZmxhc2gudjEuQWRtaXRCdXllcnNSZXNwb25zZSIKkAICiugYAwoBAhJmCgxHZXRQcm9tb3Rpb24SJC5vcmRlcmQuZmxhc2gudjEuR2V0UHJvbW90aW9uUmVxdWVzdBolLm9yZGVyZC5mbGFzaC52MS5HZXRQcm9tb3Rpb25SZXNwb25zZSIJkAIBiugYAhABYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_money_v1_money]);
 
 /**
  * @generated from message orderd.flash.v1.FlashOrderItem
@@ -71,6 +71,21 @@ export type PlaceFlashOrderRequest = Message<"orderd.flash.v1.PlaceFlashOrderReq
    * @generated from field: repeated orderd.flash.v1.FlashOrderItem items = 4;
    */
   items: FlashOrderItem[];
+
+  /**
+   * The app's word that this request id was never sent before. Then any pod that knows an item to be sold out says so at once;
+   * else the buyer's partition is asked, because a retry of an accepted request gets its order also when nothing is left.
+   *
+   * @generated from field: bool first_attempt = 5;
+   */
+  firstAttempt: boolean;
+
+  /**
+   * What FlashService.AdmitBuyers gave for each of the items, where the promotion asks for admission.
+   *
+   * @generated from field: repeated string admission_tokens = 6;
+   */
+  admissionTokens: string[];
 };
 
 /**
@@ -108,6 +123,188 @@ export const PlaceFlashOrderResponseSchema: GenMessage<PlaceFlashOrderResponse> 
   messageDesc(file_orderd_flash_v1_flash, 2);
 
 /**
+ * @generated from message orderd.flash.v1.PlaceFlashOrdersRequest
+ */
+export type PlaceFlashOrdersRequest = Message<"orderd.flash.v1.PlaceFlashOrdersRequest"> & {
+  /**
+   * Each is checked by itself. Their positions go on from those of the stream's messages before.
+   *
+   * @generated from field: repeated orderd.flash.v1.PlaceFlashOrderRequest requests = 1;
+   */
+  requests: PlaceFlashOrderRequest[];
+};
+
+/**
+ * Describes the message orderd.flash.v1.PlaceFlashOrdersRequest.
+ * Use `create(PlaceFlashOrdersRequestSchema)` to create a new message.
+ */
+export const PlaceFlashOrdersRequestSchema: GenMessage<PlaceFlashOrdersRequest> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_flash, 3);
+
+/**
+ * @generated from message orderd.flash.v1.PlaceFlashOrdersResponse
+ */
+export type PlaceFlashOrdersResponse = Message<"orderd.flash.v1.PlaceFlashOrdersResponse"> & {
+  /**
+   * @generated from field: repeated orderd.flash.v1.FlashOrderAnswer answers = 1;
+   */
+  answers: FlashOrderAnswer[];
+};
+
+/**
+ * Describes the message orderd.flash.v1.PlaceFlashOrdersResponse.
+ * Use `create(PlaceFlashOrdersResponseSchema)` to create a new message.
+ */
+export const PlaceFlashOrdersResponseSchema: GenMessage<PlaceFlashOrdersResponse> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_flash, 4);
+
+/**
+ * The answer to one request among many.
+ *
+ * @generated from message orderd.flash.v1.FlashOrderAnswer
+ */
+export type FlashOrderAnswer = Message<"orderd.flash.v1.FlashOrderAnswer"> & {
+  /**
+   * The request's position, counted from 0 over the stream.
+   *
+   * @generated from field: uint64 position = 1;
+   */
+  position: bigint;
+
+  /**
+   * @generated from oneof orderd.flash.v1.FlashOrderAnswer.outcome
+   */
+  outcome: {
+    /**
+     * @generated from field: orderd.flash.v1.PlaceFlashOrderResponse accepted = 2;
+     */
+    value: PlaceFlashOrderResponse;
+    case: "accepted";
+  } | {
+    /**
+     * @generated from field: orderd.flash.v1.FlashOrderRefusal refused = 3;
+     */
+    value: FlashOrderRefusal;
+    case: "refused";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message orderd.flash.v1.FlashOrderAnswer.
+ * Use `create(FlashOrderAnswerSchema)` to create a new message.
+ */
+export const FlashOrderAnswerSchema: GenMessage<FlashOrderAnswer> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_flash, 5);
+
+/**
+ * What would be the error of a call by itself.
+ *
+ * @generated from message orderd.flash.v1.FlashOrderRefusal
+ */
+export type FlashOrderRefusal = Message<"orderd.flash.v1.FlashOrderRefusal"> & {
+  /**
+   * The name of the Connect code, such as "resource_exhausted".
+   *
+   * @generated from field: string code = 1;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string message = 3;
+   */
+  message: string;
+
+  /**
+   * @generated from field: map<string, string> metadata = 4;
+   */
+  metadata: { [key: string]: string };
+
+  /**
+   * 0: no delay is asked for.
+   *
+   * @generated from field: int64 retry_delay_ms = 5;
+   */
+  retryDelayMs: bigint;
+};
+
+/**
+ * Describes the message orderd.flash.v1.FlashOrderRefusal.
+ * Use `create(FlashOrderRefusalSchema)` to create a new message.
+ */
+export const FlashOrderRefusalSchema: GenMessage<FlashOrderRefusal> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_flash, 6);
+
+/**
+ * @generated from message orderd.flash.v1.AdmitBuyersRequest
+ */
+export type AdmitBuyersRequest = Message<"orderd.flash.v1.AdmitBuyersRequest"> & {
+  /**
+   * @generated from field: string promotion = 1;
+   */
+  promotion: string;
+
+  /**
+   * @generated from field: repeated orderd.flash.v1.Admission admissions = 2;
+   */
+  admissions: Admission[];
+};
+
+/**
+ * Describes the message orderd.flash.v1.AdmitBuyersRequest.
+ * Use `create(AdmitBuyersRequestSchema)` to create a new message.
+ */
+export const AdmitBuyersRequestSchema: GenMessage<AdmitBuyersRequest> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_flash, 7);
+
+/**
+ * A buyer who saw the page of an item.
+ *
+ * @generated from message orderd.flash.v1.Admission
+ */
+export type Admission = Message<"orderd.flash.v1.Admission"> & {
+  /**
+   * @generated from field: string buyer_id = 1;
+   */
+  buyerId: string;
+
+  /**
+   * @generated from field: string sku = 2;
+   */
+  sku: string;
+};
+
+/**
+ * Describes the message orderd.flash.v1.Admission.
+ * Use `create(AdmissionSchema)` to create a new message.
+ */
+export const AdmissionSchema: GenMessage<Admission> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_flash, 8);
+
+/**
+ * @generated from message orderd.flash.v1.AdmitBuyersResponse
+ */
+export type AdmitBuyersResponse = Message<"orderd.flash.v1.AdmitBuyersResponse"> & {
+  /**
+   * In the order of the request's admissions.
+   *
+   * @generated from field: repeated string tokens = 1;
+   */
+  tokens: string[];
+};
+
+/**
+ * Describes the message orderd.flash.v1.AdmitBuyersResponse.
+ * Use `create(AdmitBuyersResponseSchema)` to create a new message.
+ */
+export const AdmitBuyersResponseSchema: GenMessage<AdmitBuyersResponse> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_flash, 9);
+
+/**
  * @generated from message orderd.flash.v1.GetFlashOrderRequest
  */
 export type GetFlashOrderRequest = Message<"orderd.flash.v1.GetFlashOrderRequest"> & {
@@ -132,7 +329,7 @@ export type GetFlashOrderRequest = Message<"orderd.flash.v1.GetFlashOrderRequest
  * Use `create(GetFlashOrderRequestSchema)` to create a new message.
  */
 export const GetFlashOrderRequestSchema: GenMessage<GetFlashOrderRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_flash, 3);
+  messageDesc(file_orderd_flash_v1_flash, 10);
 
 /**
  * @generated from message orderd.flash.v1.GetFlashOrderResponse
@@ -159,7 +356,7 @@ export type GetFlashOrderResponse = Message<"orderd.flash.v1.GetFlashOrderRespon
  * Use `create(GetFlashOrderResponseSchema)` to create a new message.
  */
 export const GetFlashOrderResponseSchema: GenMessage<GetFlashOrderResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_flash, 4);
+  messageDesc(file_orderd_flash_v1_flash, 11);
 
 /**
  * @generated from message orderd.flash.v1.GetPromotionRequest
@@ -176,7 +373,7 @@ export type GetPromotionRequest = Message<"orderd.flash.v1.GetPromotionRequest">
  * Use `create(GetPromotionRequestSchema)` to create a new message.
  */
 export const GetPromotionRequestSchema: GenMessage<GetPromotionRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_flash, 5);
+  messageDesc(file_orderd_flash_v1_flash, 12);
 
 /**
  * @generated from message orderd.flash.v1.PromotionItem
@@ -219,7 +416,7 @@ export type PromotionItem = Message<"orderd.flash.v1.PromotionItem"> & {
  * Use `create(PromotionItemSchema)` to create a new message.
  */
 export const PromotionItemSchema: GenMessage<PromotionItem> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_flash, 6);
+  messageDesc(file_orderd_flash_v1_flash, 13);
 
 /**
  * @generated from message orderd.flash.v1.GetPromotionResponse
@@ -249,6 +446,21 @@ export type GetPromotionResponse = Message<"orderd.flash.v1.GetPromotionResponse
    * @generated from field: repeated orderd.flash.v1.PromotionItem items = 5;
    */
   items: PromotionItem[];
+
+  /**
+   * How many partitions an item's stock is split into by buyer, and a buyer's partition is their hash modulo it: a gateway that
+   * knows both sends requests where they are answered. See docs/flash-gateway.md.
+   *
+   * @generated from field: int32 partitions = 6;
+   */
+  partitions: number;
+
+  /**
+   * Requests need an admission token for each item.
+   *
+   * @generated from field: bool admission_required = 7;
+   */
+  admissionRequired: boolean;
 };
 
 /**
@@ -256,7 +468,7 @@ export type GetPromotionResponse = Message<"orderd.flash.v1.GetPromotionResponse
  * Use `create(GetPromotionResponseSchema)` to create a new message.
  */
 export const GetPromotionResponseSchema: GenMessage<GetPromotionResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_flash, 7);
+  messageDesc(file_orderd_flash_v1_flash, 14);
 
 /**
  * @generated from enum orderd.flash.v1.FlashOrderState
@@ -299,7 +511,8 @@ export const FlashService: GenService<{
    * A request that was accepted gets the same answer for as long as the promotion's log is kept, also when the
    * item is sold out or the sale over by then.
    * Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ITEM_NOT_FOUND; FAILED_PRECONDITION/NOT_STARTED
-   * (metadata start_time), ENDED, PAUSED or ITEM_OFF; RESOURCE_EXHAUSTED/SOLD_OUT (metadata sku, left);
+   * (metadata start_time), ENDED, PAUSED or ITEM_OFF; INVALID_ARGUMENT/ITEMS_APART (metadata sku) for items that the promotion sells in
+   * different streams; PERMISSION_DENIED/ADMISSION_REQUIRED or ADMISSION_INVALID (metadata sku); RESOURCE_EXHAUSTED/SOLD_OUT (metadata sku, left);
    * RESOURCE_EXHAUSTED/LIMIT_PER_BUYER (metadata sku); ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/OVERLOADED or PARTITION_MOVING with a retry delay:
    * whether the order was taken is then unknown, and a retry with the same request id tells.
    *
@@ -309,6 +522,21 @@ export const FlashService: GenService<{
     methodKind: "unary";
     input: typeof PlaceFlashOrderRequestSchema;
     output: typeof PlaceFlashOrderResponseSchema;
+  },
+  /**
+   * Many buyers' requests over one stream, for an app's backend. A message carries any number of requests, up to 1,024; each
+   * is answered as soon as it is durable, in any order, by its position in the stream. While too many are unanswered
+   * the pod reads no further. One request's refusal, with the reasons of PlaceFlashOrder, concerns no other. When the stream
+   * ends before its answers, whether the unanswered ones were taken is unknown, and a retry with the same request id tells.
+   * Errors: INVALID_ARGUMENT/INVALID_REQUEST for a message with too many requests; UNAVAILABLE/OVERLOADED with a retry delay when
+   * the pod has too many streams or is going away.
+   *
+   * @generated from rpc orderd.flash.v1.FlashService.PlaceFlashOrders
+   */
+  placeFlashOrders: {
+    methodKind: "bidi_streaming";
+    input: typeof PlaceFlashOrdersRequestSchema;
+    output: typeof PlaceFlashOrdersResponseSchema;
   },
   /**
    * What became of a request, by the request id it was made with.
@@ -323,7 +551,20 @@ export const FlashService: GenService<{
     output: typeof GetFlashOrderResponseSchema;
   },
   /**
-   * The promotion's window and items, as this pod knows them.
+   * Admission tokens of a promotion that asks for them, for the backend of the page that shows its items. A token is
+   * bound to its buyer and SKU, and no secret from the buyer.
+   * Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ITEM_NOT_FOUND; FAILED_PRECONDITION/ADMISSION_CLOSED (metadata end_time) once
+   * no more are given out; FAILED_PRECONDITION/ADMISSION_NOT_REQUIRED.
+   *
+   * @generated from rpc orderd.flash.v1.FlashService.AdmitBuyers
+   */
+  admitBuyers: {
+    methodKind: "unary";
+    input: typeof AdmitBuyersRequestSchema;
+    output: typeof AdmitBuyersResponseSchema;
+  },
+  /**
+   * The promotion's window and items, as this pod knows them. By GET it may be cached for as long as its Cache-Control says.
    * Errors: NOT_FOUND/PROMOTION_NOT_FOUND.
    *
    * @generated from rpc orderd.flash.v1.FlashService.GetPromotion

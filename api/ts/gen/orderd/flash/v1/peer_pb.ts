@@ -4,9 +4,9 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { GetFlashOrderRequest, GetFlashOrderResponse, PlaceFlashOrderRequest, PlaceFlashOrderResponse } from "./flash_pb.js";
+import type { FlashOrderAnswer, FlashOrderState, GetFlashOrderRequest, GetFlashOrderResponse, PlaceFlashOrderRequest, PlaceFlashOrderResponse } from "./flash_pb.js";
 import { file_orderd_flash_v1_flash } from "./flash_pb.js";
-import type { ReleaseReason } from "./log_pb.js";
+import type { ReleaseReason, Reservation } from "./log_pb.js";
 import { file_orderd_flash_v1_log } from "./log_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/flash/v1/peer.proto.
  */
 export const file_orderd_flash_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("ChpvcmRlcmQvZmxhc2gvdjEvcGVlci5wcm90bxIPb3JkZXJkLmZsYXNoLnYxInQKDlJlc2VydmVSZXF1ZXN0EhUKDXByb21vdGlvbl91aWQYASABKAkSEQoJcGFydGl0aW9uGAIgASgFEjgKB3JlcXVlc3QYAyABKAsyJy5vcmRlcmQuZmxhc2gudjEuUGxhY2VGbGFzaE9yZGVyUmVxdWVzdCJNCg9SZXNlcnZlUmVzcG9uc2USOgoIcmVzcG9uc2UYASABKAsyKC5vcmRlcmQuZmxhc2gudjEuUGxhY2VGbGFzaE9yZGVyUmVzcG9uc2UicQoNTG9va3VwUmVxdWVzdBIVCg1wcm9tb3Rpb25fdWlkGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoBRI2CgdyZXF1ZXN0GAMgASgLMiUub3JkZXJkLmZsYXNoLnYxLkdldEZsYXNoT3JkZXJSZXF1ZXN0IkoKDkxvb2t1cFJlc3BvbnNlEjgKCHJlc3BvbnNlGAEgASgLMiYub3JkZXJkLmZsYXNoLnYxLkdldEZsYXNoT3JkZXJSZXNwb25zZSKGAQoPVHJhbnNmZXJSZXF1ZXN0EhUKDXByb21vdGlvbl91aWQYASABKAkSFgoOZnJvbV9wYXJ0aXRpb24YAiABKAUSFAoMdG9fcGFydGl0aW9uGAMgASgFEgsKA3NrdRgEIAEoCRIMCgRuZWVkGAUgASgDEhMKC3RvX3NlcXVlbmNlGAYgASgEIn0KEFRyYW5zZmVyUmVzcG9uc2USMQoHb3V0Y29tZRgBIAEoDjIgLm9yZGVyZC5mbGFzaC52MS5UcmFuc2Zlck91dGNvbWUSEAoIcXVhbnRpdHkYAiABKAMSEwoLdG9fc2VxdWVuY2UYAyABKAQSDwoHaW5mbG93cxgEIAEoBCJ7Cg5SZWxlYXNlUmVxdWVzdBIVCg1wcm9tb3Rpb25fdWlkGAEgASgJEhAKCGJ1eWVyX2lkGAIgASgJEhAKCG9yZGVyX2lkGAMgASgMEi4KBnJlYXNvbhgEIAEoDjIeLm9yZGVyZC5mbGFzaC52MS5SZWxlYXNlUmVhc29uIkMKD1JlbGVhc2VSZXNwb25zZRIwCgdvdXRjb21lGAEgASgOMh8ub3JkZXJkLmZsYXNoLnYxLlJlbGVhc2VPdXRjb21lKqIBCg9UcmFuc2Zlck91dGNvbWUSIAocVFJBTlNGRVJfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhoKFlRSQU5TRkVSX09VVENPTUVfTU9WRUQQARIaChZUUkFOU0ZFUl9PVVRDT01FX0VNUFRZEAISGQoVVFJBTlNGRVJfT1VUQ09NRV9CVVNZEAMSGgoWVFJBTlNGRVJfT1VUQ09NRV9TVEFMRRAEKmsKDlJlbGVhc2VPdXRjb21lEh8KG1JFTEVBU0VfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhwKGFJFTEVBU0VfT1VUQ09NRV9SRUxFQVNFRBABEhoKFlJFTEVBU0VfT1VUQ09NRV9DTE9TRUQQAjLFAgoLUGVlclNlcnZpY2USTAoHUmVzZXJ2ZRIfLm9yZGVyZC5mbGFzaC52MS5SZXNlcnZlUmVxdWVzdBogLm9yZGVyZC5mbGFzaC52MS5SZXNlcnZlUmVzcG9uc2USSQoGTG9va3VwEh4ub3JkZXJkLmZsYXNoLnYxLkxvb2t1cFJlcXVlc3QaHy5vcmRlcmQuZmxhc2gudjEuTG9va3VwUmVzcG9uc2USTwoIVHJhbnNmZXISIC5vcmRlcmQuZmxhc2gudjEuVHJhbnNmZXJSZXF1ZXN0GiEub3JkZXJkLmZsYXNoLnYxLlRyYW5zZmVyUmVzcG9uc2USTAoHUmVsZWFzZRIfLm9yZGVyZC5mbGFzaC52MS5SZWxlYXNlUmVxdWVzdBogLm9yZGVyZC5mbGFzaC52MS5SZWxlYXNlUmVzcG9uc2ViBnByb3RvMw", [file_orderd_flash_v1_flash, file_orderd_flash_v1_log]);
+  fileDesc("ChpvcmRlcmQvZmxhc2gvdjEvcGVlci5wcm90bxIPb3JkZXJkLmZsYXNoLnYxInQKDlJlc2VydmVSZXF1ZXN0EhUKDXByb21vdGlvbl91aWQYASABKAkSEQoJcGFydGl0aW9uGAIgASgFEjgKB3JlcXVlc3QYAyABKAsyJy5vcmRlcmQuZmxhc2gudjEuUGxhY2VGbGFzaE9yZGVyUmVxdWVzdCJNCg9SZXNlcnZlUmVzcG9uc2USOgoIcmVzcG9uc2UYASABKAsyKC5vcmRlcmQuZmxhc2gudjEuUGxhY2VGbGFzaE9yZGVyUmVzcG9uc2UiPgoORm9yd2FyZFJlcXVlc3QSLAoIcmVxdWVzdHMYASADKAsyGi5vcmRlcmQuZmxhc2gudjEuRm9yd2FyZGVkInsKCUZvcndhcmRlZBIKCgJpZBgBIAEoBBIVCg1wcm9tb3Rpb25fdWlkGAIgASgJEhEKCXBhcnRpdGlvbhgDIAEoBRI4CgdyZXF1ZXN0GAQgASgLMicub3JkZXJkLmZsYXNoLnYxLlBsYWNlRmxhc2hPcmRlclJlcXVlc3QiRQoPRm9yd2FyZFJlc3BvbnNlEjIKB2Fuc3dlcnMYASADKAsyIS5vcmRlcmQuZmxhc2gudjEuRmxhc2hPcmRlckFuc3dlciI2ChBGaW5kT3JkZXJSZXF1ZXN0EhAKCGJ1eWVyX2lkGAEgASgJEhAKCG9yZGVyX2lkGAIgASgMIqEBChFGaW5kT3JkZXJSZXNwb25zZRIVCg1wcm9tb3Rpb25fdWlkGAEgASgJEhEKCXByb21vdGlvbhgCIAEoCRIxCgtyZXNlcnZhdGlvbhgDIAEoCzIcLm9yZGVyZC5mbGFzaC52MS5SZXNlcnZhdGlvbhIvCgVzdGF0ZRgEIAEoDjIgLm9yZGVyZC5mbGFzaC52MS5GbGFzaE9yZGVyU3RhdGUilQEKDUxvb2t1cFJlcXVlc3QSFQoNcHJvbW90aW9uX3VpZBgBIAEoCRIRCglwYXJ0aXRpb24YAiABKAUSNgoHcmVxdWVzdBgDIAEoCzIlLm9yZGVyZC5mbGFzaC52MS5HZXRGbGFzaE9yZGVyUmVxdWVzdBIQCghvcmRlcl9pZBgEIAEoDBIQCghidXllcl9pZBgFIAEoCSJ9Cg5Mb29rdXBSZXNwb25zZRI4CghyZXNwb25zZRgBIAEoCzImLm9yZGVyZC5mbGFzaC52MS5HZXRGbGFzaE9yZGVyUmVzcG9uc2USMQoLcmVzZXJ2YXRpb24YAiABKAsyHC5vcmRlcmQuZmxhc2gudjEuUmVzZXJ2YXRpb24ihgEKD1RyYW5zZmVyUmVxdWVzdBIVCg1wcm9tb3Rpb25fdWlkGAEgASgJEhYKDmZyb21fcGFydGl0aW9uGAIgASgFEhQKDHRvX3BhcnRpdGlvbhgDIAEoBRILCgNza3UYBCABKAkSDAoEbmVlZBgFIAEoAxITCgt0b19zZXF1ZW5jZRgGIAEoBCJ9ChBUcmFuc2ZlclJlc3BvbnNlEjEKB291dGNvbWUYASABKA4yIC5vcmRlcmQuZmxhc2gudjEuVHJhbnNmZXJPdXRjb21lEhAKCHF1YW50aXR5GAIgASgDEhMKC3RvX3NlcXVlbmNlGAMgASgEEg8KB2luZmxvd3MYBCABKAQiewoOUmVsZWFzZVJlcXVlc3QSFQoNcHJvbW90aW9uX3VpZBgBIAEoCRIQCghidXllcl9pZBgCIAEoCRIQCghvcmRlcl9pZBgDIAEoDBIuCgZyZWFzb24YBCABKA4yHi5vcmRlcmQuZmxhc2gudjEuUmVsZWFzZVJlYXNvbiJDCg9SZWxlYXNlUmVzcG9uc2USMAoHb3V0Y29tZRgBIAEoDjIfLm9yZGVyZC5mbGFzaC52MS5SZWxlYXNlT3V0Y29tZSqiAQoPVHJhbnNmZXJPdXRjb21lEiAKHFRSQU5TRkVSX09VVENPTUVfVU5TUEVDSUZJRUQQABIaChZUUkFOU0ZFUl9PVVRDT01FX01PVkVEEAESGgoWVFJBTlNGRVJfT1VUQ09NRV9FTVBUWRACEhkKFVRSQU5TRkVSX09VVENPTUVfQlVTWRADEhoKFlRSQU5TRkVSX09VVENPTUVfU1RBTEUQBCprCg5SZWxlYXNlT3V0Y29tZRIfChtSRUxFQVNFX09VVENPTUVfVU5TUEVDSUZJRUQQABIcChhSRUxFQVNFX09VVENPTUVfUkVMRUFTRUQQARIaChZSRUxFQVNFX09VVENPTUVfQ0xPU0VEEAIy6wMKC1BlZXJTZXJ2aWNlEkwKB1Jlc2VydmUSHy5vcmRlcmQuZmxhc2gudjEuUmVzZXJ2ZVJlcXVlc3QaIC5vcmRlcmQuZmxhc2gudjEuUmVzZXJ2ZVJlc3BvbnNlElAKB0ZvcndhcmQSHy5vcmRlcmQuZmxhc2gudjEuRm9yd2FyZFJlcXVlc3QaIC5vcmRlcmQuZmxhc2gudjEuRm9yd2FyZFJlc3BvbnNlKAEwARJSCglGaW5kT3JkZXISIS5vcmRlcmQuZmxhc2gudjEuRmluZE9yZGVyUmVxdWVzdBoiLm9yZGVyZC5mbGFzaC52MS5GaW5kT3JkZXJSZXNwb25zZRJJCgZMb29rdXASHi5vcmRlcmQuZmxhc2gudjEuTG9va3VwUmVxdWVzdBofLm9yZGVyZC5mbGFzaC52MS5Mb29rdXBSZXNwb25zZRJPCghUcmFuc2ZlchIgLm9yZGVyZC5mbGFzaC52MS5UcmFuc2ZlclJlcXVlc3QaIS5vcmRlcmQuZmxhc2gudjEuVHJhbnNmZXJSZXNwb25zZRJMCgdSZWxlYXNlEh8ub3JkZXJkLmZsYXNoLnYxLlJlbGVhc2VSZXF1ZXN0GiAub3JkZXJkLmZsYXNoLnYxLlJlbGVhc2VSZXNwb25zZWIGcHJvdG8z", [file_orderd_flash_v1_flash, file_orderd_flash_v1_log]);
 
 /**
  * @generated from message orderd.flash.v1.ReserveRequest
@@ -61,6 +61,134 @@ export const ReserveResponseSchema: GenMessage<ReserveResponse> = /*@__PURE__*/
   messageDesc(file_orderd_flash_v1_peer, 1);
 
 /**
+ * @generated from message orderd.flash.v1.ForwardRequest
+ */
+export type ForwardRequest = Message<"orderd.flash.v1.ForwardRequest"> & {
+  /**
+   * @generated from field: repeated orderd.flash.v1.Forwarded requests = 1;
+   */
+  requests: Forwarded[];
+};
+
+/**
+ * Describes the message orderd.flash.v1.ForwardRequest.
+ * Use `create(ForwardRequestSchema)` to create a new message.
+ */
+export const ForwardRequestSchema: GenMessage<ForwardRequest> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_peer, 2);
+
+/**
+ * A buyer's request for a partition that the receiver is believed to own.
+ *
+ * @generated from message orderd.flash.v1.Forwarded
+ */
+export type Forwarded = Message<"orderd.flash.v1.Forwarded"> & {
+  /**
+   * Chosen by the sender, unique among the stream's requests.
+   *
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: string promotion_uid = 2;
+   */
+  promotionUid: string;
+
+  /**
+   * @generated from field: int32 partition = 3;
+   */
+  partition: number;
+
+  /**
+   * @generated from field: orderd.flash.v1.PlaceFlashOrderRequest request = 4;
+   */
+  request?: PlaceFlashOrderRequest | undefined;
+};
+
+/**
+ * Describes the message orderd.flash.v1.Forwarded.
+ * Use `create(ForwardedSchema)` to create a new message.
+ */
+export const ForwardedSchema: GenMessage<Forwarded> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_peer, 3);
+
+/**
+ * @generated from message orderd.flash.v1.ForwardResponse
+ */
+export type ForwardResponse = Message<"orderd.flash.v1.ForwardResponse"> & {
+  /**
+   * position is the Forwarded's id. The reason NOT_OWNER says that the guess was wrong and nothing happened.
+   *
+   * @generated from field: repeated orderd.flash.v1.FlashOrderAnswer answers = 1;
+   */
+  answers: FlashOrderAnswer[];
+};
+
+/**
+ * Describes the message orderd.flash.v1.ForwardResponse.
+ * Use `create(ForwardResponseSchema)` to create a new message.
+ */
+export const ForwardResponseSchema: GenMessage<ForwardResponse> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_peer, 4);
+
+/**
+ * @generated from message orderd.flash.v1.FindOrderRequest
+ */
+export type FindOrderRequest = Message<"orderd.flash.v1.FindOrderRequest"> & {
+  /**
+   * @generated from field: string buyer_id = 1;
+   */
+  buyerId: string;
+
+  /**
+   * @generated from field: bytes order_id = 2;
+   */
+  orderId: Uint8Array;
+};
+
+/**
+ * Describes the message orderd.flash.v1.FindOrderRequest.
+ * Use `create(FindOrderRequestSchema)` to create a new message.
+ */
+export const FindOrderRequestSchema: GenMessage<FindOrderRequest> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_peer, 5);
+
+/**
+ * @generated from message orderd.flash.v1.FindOrderResponse
+ */
+export type FindOrderResponse = Message<"orderd.flash.v1.FindOrderResponse"> & {
+  /**
+   * @generated from field: string promotion_uid = 1;
+   */
+  promotionUid: string;
+
+  /**
+   * The PromotionEvent's name.
+   *
+   * @generated from field: string promotion = 2;
+   */
+  promotion: string;
+
+  /**
+   * @generated from field: orderd.flash.v1.Reservation reservation = 3;
+   */
+  reservation?: Reservation | undefined;
+
+  /**
+   * @generated from field: orderd.flash.v1.FlashOrderState state = 4;
+   */
+  state: FlashOrderState;
+};
+
+/**
+ * Describes the message orderd.flash.v1.FindOrderResponse.
+ * Use `create(FindOrderResponseSchema)` to create a new message.
+ */
+export const FindOrderResponseSchema: GenMessage<FindOrderResponse> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_peer, 6);
+
+/**
  * @generated from message orderd.flash.v1.LookupRequest
  */
 export type LookupRequest = Message<"orderd.flash.v1.LookupRequest"> & {
@@ -78,6 +206,18 @@ export type LookupRequest = Message<"orderd.flash.v1.LookupRequest"> & {
    * @generated from field: orderd.flash.v1.GetFlashOrderRequest request = 3;
    */
   request?: GetFlashOrderRequest | undefined;
+
+  /**
+   * Instead of request: the order with this id, of this buyer.
+   *
+   * @generated from field: bytes order_id = 4;
+   */
+  orderId: Uint8Array;
+
+  /**
+   * @generated from field: string buyer_id = 5;
+   */
+  buyerId: string;
 };
 
 /**
@@ -85,7 +225,7 @@ export type LookupRequest = Message<"orderd.flash.v1.LookupRequest"> & {
  * Use `create(LookupRequestSchema)` to create a new message.
  */
 export const LookupRequestSchema: GenMessage<LookupRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 2);
+  messageDesc(file_orderd_flash_v1_peer, 7);
 
 /**
  * @generated from message orderd.flash.v1.LookupResponse
@@ -95,6 +235,13 @@ export type LookupResponse = Message<"orderd.flash.v1.LookupResponse"> & {
    * @generated from field: orderd.flash.v1.GetFlashOrderResponse response = 1;
    */
   response?: GetFlashOrderResponse | undefined;
+
+  /**
+   * The whole order, if it was asked for by its id.
+   *
+   * @generated from field: orderd.flash.v1.Reservation reservation = 2;
+   */
+  reservation?: Reservation | undefined;
 };
 
 /**
@@ -102,7 +249,7 @@ export type LookupResponse = Message<"orderd.flash.v1.LookupResponse"> & {
  * Use `create(LookupResponseSchema)` to create a new message.
  */
 export const LookupResponseSchema: GenMessage<LookupResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 3);
+  messageDesc(file_orderd_flash_v1_peer, 8);
 
 /**
  * @generated from message orderd.flash.v1.TransferRequest
@@ -152,7 +299,7 @@ export type TransferRequest = Message<"orderd.flash.v1.TransferRequest"> & {
  * Use `create(TransferRequestSchema)` to create a new message.
  */
 export const TransferRequestSchema: GenMessage<TransferRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 4);
+  messageDesc(file_orderd_flash_v1_peer, 9);
 
 /**
  * @generated from message orderd.flash.v1.TransferResponse
@@ -189,7 +336,7 @@ export type TransferResponse = Message<"orderd.flash.v1.TransferResponse"> & {
  * Use `create(TransferResponseSchema)` to create a new message.
  */
 export const TransferResponseSchema: GenMessage<TransferResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 5);
+  messageDesc(file_orderd_flash_v1_peer, 10);
 
 /**
  * @generated from message orderd.flash.v1.ReleaseRequest
@@ -221,7 +368,7 @@ export type ReleaseRequest = Message<"orderd.flash.v1.ReleaseRequest"> & {
  * Use `create(ReleaseRequestSchema)` to create a new message.
  */
 export const ReleaseRequestSchema: GenMessage<ReleaseRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 6);
+  messageDesc(file_orderd_flash_v1_peer, 11);
 
 /**
  * @generated from message orderd.flash.v1.ReleaseResponse
@@ -238,7 +385,7 @@ export type ReleaseResponse = Message<"orderd.flash.v1.ReleaseResponse"> & {
  * Use `create(ReleaseResponseSchema)` to create a new message.
  */
 export const ReleaseResponseSchema: GenMessage<ReleaseResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 7);
+  messageDesc(file_orderd_flash_v1_peer, 12);
 
 /**
  * @generated from enum orderd.flash.v1.TransferOutcome
@@ -318,7 +465,7 @@ export const ReleaseOutcomeSchema: GenEnum<ReleaseOutcome> = /*@__PURE__*/
  */
 export const PeerService: GenService<{
   /**
-   * A buyer's request, forwarded to the owner. Errors as FlashService.PlaceFlashOrder.
+   * A buyer's request, forwarded to the owner. Errors as FlashService.PlaceFlashOrder. Goes once Forward is there.
    *
    * @generated from rpc orderd.flash.v1.PeerService.Reserve
    */
@@ -326,6 +473,28 @@ export const PeerService: GenService<{
     methodKind: "unary";
     input: typeof ReserveRequestSchema;
     output: typeof ReserveResponseSchema;
+  },
+  /**
+   * Buyers' requests, forwarded to the owners of their partitions over one long-lived stream between two pods, many
+   * in a message. Answers come as they are durable, in any order.
+   *
+   * @generated from rpc orderd.flash.v1.PeerService.Forward
+   */
+  forward: {
+    methodKind: "bidi_streaming";
+    input: typeof ForwardRequestSchema;
+    output: typeof ForwardResponseSchema;
+  },
+  /**
+   * An order by its id, for pods that have only that: any pod takes it and asks the owners that may know it. Orders of
+   * promotions whose log is gone are not found. Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/PARTITION_MOVING with a retry delay.
+   *
+   * @generated from rpc orderd.flash.v1.PeerService.FindOrder
+   */
+  findOrder: {
+    methodKind: "unary";
+    input: typeof FindOrderRequestSchema;
+    output: typeof FindOrderResponseSchema;
   },
   /**
    * A buyer's question, forwarded to the owner. Errors as FlashService.GetFlashOrder.

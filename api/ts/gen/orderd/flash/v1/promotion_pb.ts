@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/flash/v1/promotion.proto.
  */
 export const file_orderd_flash_v1_promotion: GenFile = /*@__PURE__*/
-  fileDesc("Ch9vcmRlcmQvZmxhc2gvdjEvcHJvbW90aW9uLnByb3RvEg9vcmRlcmQuZmxhc2gudjEigAIKCVByb21vdGlvbhILCgN1aWQYASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydF91bml4X21zGAMgASgDEhMKC2VuZF91bml4X21zGAQgASgDEg4KBnBhdXNlZBgFIAEoCBISCgpwYXJ0aXRpb25zGAYgASgFEg4KBnN0cmVhbRgHIAEoCRIQCghjdXJyZW5jeRgIIAEoCRIsCgVpdGVtcxgJIAMoCzIdLm9yZGVyZC5mbGFzaC52MS5Qcm9tb3RlZEl0ZW0SGgoScGF5bWVudF90aW1lb3V0X21zGAogASgDEgwKBG9wZW4YCyABKAgSDgoGY2xvc2VkGAwgASgIIlUKDFByb21vdGVkSXRlbRILCgNza3UYASABKAkSEgoKdW5pdF9wcmljZRgCIAEoAxIXCg9saW1pdF9wZXJfYnV5ZXIYAyABKAMSCwoDb2ZmGAQgASgIIicKBk1lbWJlchIMCgRuYW1lGAEgASgJEg8KB2FkZHJlc3MYAiABKAliBnByb3RvMw");
+  fileDesc("Ch9vcmRlcmQvZmxhc2gvdjEvcHJvbW90aW9uLnByb3RvEg9vcmRlcmQuZmxhc2gudjEi6wIKCVByb21vdGlvbhILCgN1aWQYASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydF91bml4X21zGAMgASgDEhMKC2VuZF91bml4X21zGAQgASgDEg4KBnBhdXNlZBgFIAEoCBISCgpwYXJ0aXRpb25zGAYgASgFEg8KB3N0cmVhbXMYDSADKAkSEAoIY3VycmVuY3kYCCABKAkSLAoFaXRlbXMYCSADKAsyHS5vcmRlcmQuZmxhc2gudjEuUHJvbW90ZWRJdGVtEhoKEnBheW1lbnRfdGltZW91dF9tcxgKIAEoAxIMCgRvcGVuGAsgASgIEg4KBmNsb3NlZBgMIAEoCBInCgd0b3BfdXBzGA4gAygLMhYub3JkZXJkLmZsYXNoLnYxLlRvcFVwEhoKEmFkbWlzc2lvbl9yZXF1aXJlZBgPIAEoCBIdChVhZG1pc3Npb25fZW5kX3VuaXhfbXMYECABKANKBAgHEAgiMgoFVG9wVXASCgoCaWQYASABKAkSCwoDc2t1GAIgASgJEhAKCHF1YW50aXR5GAMgASgDImUKDFByb21vdGVkSXRlbRILCgNza3UYASABKAkSEgoKdW5pdF9wcmljZRgCIAEoAxIXCg9saW1pdF9wZXJfYnV5ZXIYAyABKAMSCwoDb2ZmGAQgASgIEg4KBnN0cmVhbRgFIAEoBSJACgZNZW1iZXISDAoEbmFtZRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhcKD3NlcnZpY2VfYWRkcmVzcxgDIAEoCWIGcHJvdG8z");
 
 /**
  * What pods must know of a promotion: the value of its key (the promotion's uid) in the key-value
@@ -52,11 +52,12 @@ export type Promotion = Message<"orderd.flash.v1.Promotion"> & {
   partitions: number;
 
   /**
-   * The JetStream stream that holds the partitions' subjects.
+   * The JetStream streams that hold the partitions' subjects, at least one. Stream k has the partitions from k times
+   * partitions / streams on, and sells the items that name it; partitions is a multiple of their number.
    *
-   * @generated from field: string stream = 7;
+   * @generated from field: repeated string streams = 13;
    */
-  stream: string;
+  streams: string[];
 
   /**
    * @generated from field: string currency = 8;
@@ -86,6 +87,27 @@ export type Promotion = Message<"orderd.flash.v1.Promotion"> & {
    * @generated from field: bool closed = 12;
    */
   closed: boolean;
+
+  /**
+   * Stock added after the partitions were opened, oldest first; never removed from the list. A partition's owner appends its share.
+   *
+   * @generated from field: repeated orderd.flash.v1.TopUp top_ups = 14;
+   */
+  topUps: TopUp[];
+
+  /**
+   * Requests need an admission token for each item.
+   *
+   * @generated from field: bool admission_required = 15;
+   */
+  admissionRequired: boolean;
+
+  /**
+   * When no more admission tokens are given out.
+   *
+   * @generated from field: int64 admission_end_unix_ms = 16;
+   */
+  admissionEndUnixMs: bigint;
 };
 
 /**
@@ -94,6 +116,39 @@ export type Promotion = Message<"orderd.flash.v1.Promotion"> & {
  */
 export const PromotionSchema: GenMessage<Promotion> = /*@__PURE__*/
   messageDesc(file_orderd_flash_v1_promotion, 0);
+
+/**
+ * Stock of one SKU added to a promotion.
+ *
+ * @generated from message orderd.flash.v1.TopUp
+ */
+export type TopUp = Message<"orderd.flash.v1.TopUp"> & {
+  /**
+   * Unique in the promotion.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string sku = 2;
+   */
+  sku: string;
+
+  /**
+   * Units over all partitions of the item's stream.
+   *
+   * @generated from field: int64 quantity = 3;
+   */
+  quantity: bigint;
+};
+
+/**
+ * Describes the message orderd.flash.v1.TopUp.
+ * Use `create(TopUpSchema)` to create a new message.
+ */
+export const TopUpSchema: GenMessage<TopUp> = /*@__PURE__*/
+  messageDesc(file_orderd_flash_v1_promotion, 1);
 
 /**
  * @generated from message orderd.flash.v1.PromotedItem
@@ -122,6 +177,13 @@ export type PromotedItem = Message<"orderd.flash.v1.PromotedItem"> & {
    * @generated from field: bool off = 4;
    */
   off: boolean;
+
+  /**
+   * The index in Promotion.streams of the one that sells it.
+   *
+   * @generated from field: int32 stream = 5;
+   */
+  stream: number;
 };
 
 /**
@@ -129,7 +191,7 @@ export type PromotedItem = Message<"orderd.flash.v1.PromotedItem"> & {
  * Use `create(PromotedItemSchema)` to create a new message.
  */
 export const PromotedItemSchema: GenMessage<PromotedItem> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_promotion, 1);
+  messageDesc(file_orderd_flash_v1_promotion, 2);
 
 /**
  * A live pod of the flash pool: the value of its key (the pod's name) in the key-value bucket
@@ -149,6 +211,13 @@ export type Member = Message<"orderd.flash.v1.Member"> & {
    * @generated from field: string address = 2;
    */
   address: string;
+
+  /**
+   * host:port of the pod's FlashService, for gateways.
+   *
+   * @generated from field: string service_address = 3;
+   */
+  serviceAddress: string;
 };
 
 /**
@@ -156,5 +225,5 @@ export type Member = Message<"orderd.flash.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_promotion, 2);
+  messageDesc(file_orderd_flash_v1_promotion, 3);
 

@@ -862,9 +862,11 @@ type PromotionItem struct {
 	// This pod last saw no stock of it in any shard.
 	SoldOut bool `protobuf:"varint,4,opt,name=sold_out,json=soldOut,proto3" json:"sold_out,omitempty"`
 	// Switched off by the shop.
-	Off           bool `protobuf:"varint,5,opt,name=off,proto3" json:"off,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Off bool `protobuf:"varint,5,opt,name=off,proto3" json:"off,omitempty"`
+	// The first of the partitions that sell it.
+	FirstPartition int32 `protobuf:"varint,6,opt,name=first_partition,json=firstPartition,proto3" json:"first_partition,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PromotionItem) Reset() {
@@ -932,6 +934,13 @@ func (x *PromotionItem) GetOff() bool {
 	return false
 }
 
+func (x *PromotionItem) GetFirstPartition() int32 {
+	if x != nil {
+		return x.FirstPartition
+	}
+	return 0
+}
+
 type GetPromotionResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Promotion string                 `protobuf:"bytes,1,opt,name=promotion,proto3" json:"promotion,omitempty"`
@@ -939,13 +948,16 @@ type GetPromotionResponse struct {
 	EndTime   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	Paused    bool                   `protobuf:"varint,4,opt,name=paused,proto3" json:"paused,omitempty"`
 	Items     []*PromotionItem       `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
-	// How many partitions an item's stock is split into by buyer, and a buyer's partition is their hash modulo it: a gateway that
-	// knows both sends requests where they are answered. See docs/flash-gateway.md.
+	// How many partitions an item's stock is split into by buyer. A buyer's is the item's first one plus their hash modulo
+	// this: see docs/flash-gateway.md.
 	Partitions int32 `protobuf:"varint,6,opt,name=partitions,proto3" json:"partitions,omitempty"`
 	// Requests need an admission token for each item.
 	AdmissionRequired bool `protobuf:"varint,7,opt,name=admission_required,json=admissionRequired,proto3" json:"admission_required,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Of each partition, the value of the request header Orderd-Route that leads a gateway which hashes it to the pod that owns
+	// the partition now. Without it, or with an old one, pods forward the request.
+	Routes        []string `protobuf:"bytes,8,rep,name=routes,proto3" json:"routes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetPromotionResponse) Reset() {
@@ -1027,6 +1039,13 @@ func (x *GetPromotionResponse) GetAdmissionRequired() bool {
 	return false
 }
 
+func (x *GetPromotionResponse) GetRoutes() []string {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
 var File_orderd_flash_v1_flash_proto protoreflect.FileDescriptor
 
 const file_orderd_flash_v1_flash_proto_rawDesc = "" +
@@ -1098,13 +1117,14 @@ const file_orderd_flash_v1_flash_proto_rawDesc = "" +
 	"\vaccepted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"acceptedAt\">\n" +
 	"\x13GetPromotionRequest\x12'\n" +
-	"\tpromotion\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tpromotion\"\xa4\x01\n" +
+	"\tpromotion\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tpromotion\"\xcd\x01\n" +
 	"\rPromotionItem\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12,\n" +
 	"\x05price\x18\x02 \x01(\v2\x16.orderd.money.v1.MoneyR\x05price\x12&\n" +
 	"\x0flimit_per_buyer\x18\x03 \x01(\x03R\rlimitPerBuyer\x12\x19\n" +
 	"\bsold_out\x18\x04 \x01(\bR\asoldOut\x12\x10\n" +
-	"\x03off\x18\x05 \x01(\bR\x03off\"\xc3\x02\n" +
+	"\x03off\x18\x05 \x01(\bR\x03off\x12'\n" +
+	"\x0ffirst_partition\x18\x06 \x01(\x05R\x0efirstPartition\"\xdb\x02\n" +
 	"\x14GetPromotionResponse\x12\x1c\n" +
 	"\tpromotion\x18\x01 \x01(\tR\tpromotion\x129\n" +
 	"\n" +
@@ -1115,7 +1135,8 @@ const file_orderd_flash_v1_flash_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x06 \x01(\x05R\n" +
 	"partitions\x12-\n" +
-	"\x12admission_required\x18\a \x01(\bR\x11admissionRequired*t\n" +
+	"\x12admission_required\x18\a \x01(\bR\x11admissionRequired\x12\x16\n" +
+	"\x06routes\x18\b \x03(\tR\x06routes*t\n" +
 	"\x0fFlashOrderState\x12!\n" +
 	"\x1dFLASH_ORDER_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aFLASH_ORDER_STATE_ACCEPTED\x10\x01\x12\x1e\n" +

@@ -38,6 +38,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
 )
@@ -49,6 +50,8 @@ type Caller struct {
 	Roles   Roles
 	// Guest is a buyer who has not signed in.
 	Guest bool
+	// Expires is when the token is not taken any more: its expiry with the leeway. Zero in tests that make a caller without one.
+	Expires time.Time
 	// Acting are the roles that let the caller into the RPC being served; empty outside of one.
 	Acting Roles
 }

@@ -60,8 +60,6 @@ type Verifier struct {
 // verified is a token whose signature was checked.
 type verified struct {
 	caller Caller
-	// until is the token's expiry with the leeway.
-	until time.Time
 	// generation of the keys that it was checked with.
 	generation uint64
 }
@@ -152,9 +150,9 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Caller, error) {
 	key := sha256.Sum256([]byte(token))
 	generation := v.keys.generation.Load()
 	if known, ok := v.verified.Get(key); ok && known.generation == generation {
-		if !v.now().Before(known.until) {
+		if !v.now().Before(known.caller.Expires) {
 			v.verified.Remove(key)
-			return Caller{}, expired(nil)
+			return Caller{}, Expired()
 		}
 		v.metrics.remembered.Inc()
 		return known.caller, nil
@@ -166,7 +164,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Caller, error) {
 	v.metrics.verified.Inc()
 	caller := claims.caller()
 	// With the generation from before, so that a set that came in between makes this one old.
-	v.verified.Add(key, verified{caller: caller, until: claims.ExpiresAt.Add(leeway), generation: generation})
+	v.verified.Add(key, verified{caller: caller, generation: generation})
 	return caller, nil
 }
 
@@ -220,7 +218,7 @@ func (c *claims) roles() Roles {
 }
 
 func (c *claims) caller() Caller {
-	return Caller{Subject: c.Subject, Roles: c.roles(), Guest: c.Guest}
+	return Caller{Subject: c.Subject, Roles: c.roles(), Guest: c.Guest, Expires: c.ExpiresAt.Add(leeway)}
 }
 
 // refusal is what the caller sees of an error of the parser. An expired token is only called so
@@ -243,7 +241,7 @@ func refusal(ctx context.Context, err error) error {
 	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
 		return invalid("the token is not valid yet", err)
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return expired(err)
+		return Expired().WithCause(err)
 	case errors.Is(err, errKeyID), errors.Is(err, jwkset.ErrKeyNotFound):
 		return invalid("the token is signed with a key that the issuer does not have", err)
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
@@ -252,10 +250,7 @@ func refusal(ctx context.Context, err error) error {
 	return invalid("the bearer token is not a JSON Web Token", err)
 }
 
-func expired(cause error) error {
-	err := rpcerr.New(connect.CodeUnauthenticated, "TOKEN_EXPIRED", "the token has expired")
-	if cause != nil {
-		err = err.WithCause(cause)
-	}
-	return err
+// Expired is the refusal of a token that has expired, for who finds it later than Verify did.
+func Expired() *connect.Error {
+	return rpcerr.New(connect.CodeUnauthenticated, "TOKEN_EXPIRED", "the token has expired")
 }

@@ -156,6 +156,10 @@ func TestVerify(t *testing.T) {
 			// Twice: what is remembered must not differ.
 			for range 2 {
 				got, refused := w.verdict(t, token)
+				if until, _ := claims["exp"].(int64); refused == "" && got.Expires.Unix() != until+30 {
+					t.Errorf("expires at %s, want half a minute after %d", got.Expires, until)
+				}
+				got.Expires = time.Time{}
 				if diff := cmp.Diff(tt.want, got); diff != "" || refused != tt.refuse {
 					t.Errorf("refused %q, want %q; caller (-want +got):\n%s", refused, tt.refuse, diff)
 				}

@@ -1,8 +1,6 @@
 package serve
 
 import (
-	"time"
-
 	"github.com/orderd-dev/orderd/orderd/auth"
 )
 
@@ -11,13 +9,13 @@ func (p *pod) access() (*auth.Verifier, *auth.Guard, error) {
 	c := p.Config.Auth
 	verifier, err := auth.NewVerifier(auth.VerifierOptions{
 		Issuer: c.Issuer, Audience: c.Audience, JWKSURL: c.JWKSURL,
-		Clock: time.Now, Logger: p.Log, Registerer: p.registerer,
+		Clock: p.Clock, Logger: p.Log, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	guard, err := auth.NewGuard(auth.GuardOptions{
-		Verifier: verifier, Clock: time.Now, Registerer: p.registerer,
+		Verifier: verifier, Clock: p.Clock, Registerer: p.registerer,
 		Callers:  auth.Limits{PerSecond: c.RequestsPerSecond, Burst: c.Burst},
 		Services: auth.Limits{PerSecond: c.ServiceRequestsPerSecond, Burst: c.ServiceBurst},
 	})

@@ -15,7 +15,6 @@ import (
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
@@ -60,12 +59,12 @@ func counting(t *testing.T, limits auth.Limits) (*testauth.Issuer, *httptest.Ser
 	t.Helper()
 	issuer, guard := newGuard(t, limits)
 	c := config.Default().HTTP
-	server := connect.NewServer(forApps(observe(prometheus.NewRegistry()), slog.New(slog.DiscardHandler), c, guard, nil)...)
+	server := connect.NewServer(testStack(slog.New(slog.DiscardHandler), c).forApps(guard, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, counter{})
 	catalogv1connect.RegisterCatalogServiceHandler(server, counter{})
 	// It has no access option: it is between pods, and not served to apps.
 	flashv1connect.RegisterPeerServiceHandler(server, counter{})
-	s := httptest.NewUnstartedServer(rpcMux(server, c))
+	s := httptest.NewUnstartedServer(front(server, rpcMux(server, c), c))
 	// gRPC needs HTTP/2, which Go's clients speak by themselves only over TLS.
 	s.EnableHTTP2 = true
 	s.StartTLS()

@@ -18,15 +18,15 @@ import (
 
 // consumers are what follows from what happens to orders, each with a durable of its own.
 func (p *pod) consumers(s *shop) ([]loop, error) {
-	sweeper, err := consume.NewSweeper(consume.SweeperOptions{Pool: s.pool, Worker: p.Name, Clock: time.Now, Logger: p.Log, Registerer: p.registerer})
+	sweeper, err := consume.NewSweeper(consume.SweeperOptions{Pool: s.pool, Worker: p.Name, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer})
 	if err != nil {
 		return nil, err
 	}
 	loops := []loop{sweeper.Run}
 	wanted := []consume.Options{
 		{Name: "reward", Types: reward.Types(), BatchEffect: s.rewards.Handle, Batch: reward.Batch},
-		{Name: "payment", Types: []string{orderCancelled}, Effect: closePayments(s.payments)},
-		{Name: "shipment", Types: shipmentTypes(), Effect: requestShipments(s.shipments)},
+		{Name: "payment", Types: []string{orderCancelled}, Effect: closePayments(s.payments, p.Clock)},
+		{Name: "shipment", Types: shipmentTypes(), Effect: requestShipments(s.shipments, p.Clock)},
 	}
 	if p.Config.Push.URL != "" {
 		gateway, err := p.gateway(s)
@@ -37,7 +37,7 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 	}
 	for _, o := range wanted {
 		o.JetStream, o.Pool, o.Replicas = s.js, s.pool, p.Config.Messaging.Replicas
-		o.Clock, o.Random, o.Logger, o.Registerer = time.Now, random(), p.Log, p.registerer
+		o.Clock, o.Random, o.Logger, o.Registerer = p.Clock, random(), p.Log, p.registerer
 		c, err := consume.New(o)
 		if err != nil {
 			return nil, fmt.Errorf("consumer %s: %w", o.Name, err)
@@ -58,7 +58,7 @@ func (p *pod) gateway(s *shop) (*push.Gateway, error) {
 		return nil, fmt.Errorf("push.secretFile: %w", err)
 	}
 	gateway, err := push.NewGateway(push.GatewayOptions{
-		URL: p.Config.Push.URL, Secrets: secrets, Source: p.Config.Cluster, Pool: s.pool, Clock: time.Now, Logger: p.Log, Registerer: p.registerer,
+		URL: p.Config.Push.URL, Secrets: secrets, Source: p.Config.Cluster, Pool: s.pool, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)
@@ -73,22 +73,22 @@ func shipmentTypes() []string {
 }
 
 // closePayments has the open payments of cancelled orders closed at once, and not at their next poll.
-func closePayments(payments *payment.Service) consume.Effect {
+func closePayments(payments *payment.Service, now func() time.Time) consume.Effect {
 	return func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
-		return payments.CloseOpen(ctx, tx, e.OrderID, time.Now())
+		return payments.CloseOpen(ctx, tx, e.OrderID, now())
 	}
 }
 
 // requestShipments has the goods of paid orders sent, and of cancelled ones not.
-func requestShipments(shipments *shipment.Store) consume.Effect {
+func requestShipments(shipments *shipment.Store, now func() time.Time) consume.Effect {
 	return func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
 		switch event := e.Message.(type) {
 		case *orderv1.OrderPaid:
-			return shipments.RequestForPaid(ctx, tx, event, time.Now())
+			return shipments.RequestForPaid(ctx, tx, event, now())
 		case *orderv1.OrderDeliverySet:
-			return shipments.RequestForDeliverySet(ctx, tx, event, time.Now())
+			return shipments.RequestForDeliverySet(ctx, tx, event, now())
 		case *orderv1.OrderCancelled:
-			return shipments.StopForCancelled(ctx, tx, event, time.Now())
+			return shipments.StopForCancelled(ctx, tx, event, now())
 		}
 		return consume.Permanent(fmt.Errorf("unexpected event %s", e.Type))
 	}

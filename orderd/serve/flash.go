@@ -3,7 +3,6 @@ package serve
 import (
 	"errors"
 	"math/rand/v2"
-	"time"
 
 	"connectrpc.com/connect/v2"
 
@@ -31,7 +30,7 @@ func (p *pod) flash() (*role, error) {
 	}
 	pool := flash.NewPool(flash.Options{
 		JetStream: js, Replicas: p.Config.Messaging.Replicas, Name: p.Name, Advertise: p.Advertise,
-		Clock: time.Now, Random: random(), OrderIDs: ids,
+		Clock: p.Clock, Random: random(), OrderIDs: ids,
 		Logger: p.Log, Registerer: p.registerer,
 	})
 	return &role{

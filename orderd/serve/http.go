@@ -21,6 +21,10 @@ const (
 	idleTimeout       = 2 * time.Minute
 	// Many callers share a connection of a gateway's, so a connection may carry many requests.
 	maxStreamsPerConnection = 1024
+	// A connection that nothing came from for pingAfter is asked whether it lives, and closed if it does not say so within pingTimeout:
+	// a stream has no time-out of its own, and would keep a machine's that is gone.
+	pingAfter   = 15 * time.Second
+	pingTimeout = 15 * time.Second
 )
 
 // listener is a server that is up from the start of its role and drained at its end.
@@ -41,9 +45,9 @@ func listen(ctx context.Context, name, address string, handler http.Handler, c c
 	protocols.SetUnencryptedHTTP2(true)
 	timeout := time.Duration(c.RequestTimeout)
 	return &listener{name: name, socket: socket, server: &http.Server{
-		Handler:           http.MaxBytesHandler(handler, int64(c.MaxBodyBytes)),
+		Handler:           handler,
 		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreamsPerConnection},
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreamsPerConnection, SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		MaxHeaderBytes:    maxHeaderBytes,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       timeout + readHeaderTimeout,
@@ -80,6 +84,26 @@ const minCompressed = 4 << 10
 // rpcMux mounts a server's RPCs with the limits of the configuration.
 func rpcMux(server *connect.Server, c config.HTTP) *http.ServeMux {
 	mux := http.NewServeMux()
-	connecthttp.Mount(mux, server, connecthttp.WithReadMaxBytes(c.MaxBodyBytes), connecthttp.WithCompressMinBytes(minCompressed))
+	connecthttp.Mount(mux, server, connecthttp.WithReadMaxBytes(c.MaxBodyBytes), connecthttp.WithCompressMinBytes(minCompressed),
+		connecthttp.WithConditionalOptions(streamOptions))
 	return mux
+}
+
+// front is what a request for a server's RPCs, or for what is mounted beside them, comes to first: a stream may go on, and
+// everything else is bounded in size.
+func front(server *connect.Server, mux http.Handler, c config.HTTP) http.Handler {
+	streams := map[string]bool{}
+	for spec := range server.Specs() {
+		if spec.StreamType != connect.StreamTypeUnary {
+			streams[spec.Procedure] = true
+		}
+	}
+	bounded, unbounded := http.MaxBytesHandler(mux, int64(c.MaxBodyBytes)), longLived(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if streams[r.URL.Path] {
+			unbounded.ServeHTTP(w, r)
+			return
+		}
+		bounded.ServeHTTP(w, r)
+	})
 }

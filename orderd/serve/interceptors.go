@@ -21,14 +21,24 @@ import (
 // Callers that were refused because the pod is full come back spread over this time.
 const overloadRetrySpread = time.Second
 
+// stack is what the interceptors of a pod's servers are made from.
+type stack struct {
+	observed connect.ServerInterceptor
+	log      *slog.Logger
+	http     config.HTTP
+	clock    func() time.Time
+	// leaving is closed when streams have to end, because the pod does.
+	leaving <-chan struct{}
+}
+
 // forApps is what stands around the RPCs for apps, from the outside in. Who calls is checked before the
 // body is decoded; whose things are meant is known after, and before the request is validated, because
 // a buyer may leave out who they are. What staff changes is recorded last: what was refused until there
 // changes nothing. A role without audited mutations has no recorder.
-func forApps(observed connect.ServerInterceptor, log *slog.Logger, c config.HTTP, guard *auth.Guard, recorder *audit.Recorder) []connect.ServerInterceptor {
+func (s stack) forApps(guard *auth.Guard, recorder *audit.Recorder) []connect.ServerInterceptor {
 	around := []connect.ServerInterceptor{
-		observed, explain(log), admit(c.MaxInFlight), guard.Authenticate(), bound(time.Duration(c.RequestTimeout)),
-		guard.KeepToOwn(), validate.NewServerInterceptor(),
+		s.observed, explain(s.log), admit(s.http.MaxInFlight), guard.Authenticate(), s.bound(),
+		guard.KeepToOwn(), onlyUnary(validate.NewServerInterceptor()),
 	}
 	if recorder != nil {
 		around = append(around, recorder.Interceptor())
@@ -38,35 +48,56 @@ func forApps(observed connect.ServerInterceptor, log *slog.Logger, c config.HTTP
 
 // forPeers is what stands around the RPCs between pods. They are not refused for load, nor asked who
 // calls: what they forward has been admitted already.
-func forPeers(observed connect.ServerInterceptor, log *slog.Logger, c config.HTTP) []connect.ServerInterceptor {
-	return []connect.ServerInterceptor{observed, explain(log), bound(time.Duration(c.RequestTimeout)), validate.NewServerInterceptor()}
+func (s stack) forPeers() []connect.ServerInterceptor {
+	return []connect.ServerInterceptor{s.observed, explain(s.log), s.bound(), onlyUnary(validate.NewServerInterceptor())}
 }
 
-// observe counts and times every RPC by procedure and code.
+// observe counts and times every RPC by procedure and code, and counts streams.
 func observe(reg prometheus.Registerer) connect.ServerInterceptor {
-	seconds := promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
+	factory := promauto.With(reg)
+	seconds := factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "orderd_rpc_duration_seconds", Help: "Time to answer an RPC, by procedure and Connect code.",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 	}, []string{"procedure", "code"})
+	open := factory.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "orderd_rpc_streams", Help: "Streams that are open, by procedure.",
+	}, []string{"procedure"})
+	ended := factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "orderd_rpc_streams_ended_total", Help: "Streams that ended, by procedure and Connect code.",
+	}, []string{"procedure", "code"})
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			if spec.StreamType != connect.StreamTypeUnary {
+				now := open.WithLabelValues(spec.Procedure)
+				now.Inc()
+				defer now.Dec()
+				err := next(ctx, spec, stream)
+				ended.WithLabelValues(spec.Procedure, codeOf(err)).Inc()
+				return err
+			}
 			begin := time.Now()
 			err := next(ctx, spec, stream)
-			code := "ok"
-			if err != nil {
-				code = connect.CodeOf(err).String()
-			}
-			seconds.WithLabelValues(spec.Procedure, code).Observe(time.Since(begin).Seconds())
+			seconds.WithLabelValues(spec.Procedure, codeOf(err)).Observe(time.Since(begin).Seconds())
 			return err
 		}
 	}
 }
 
-// admit works on at most limit requests at once and refuses the rest before their body is decoded.
+func codeOf(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return connect.CodeOf(err).String()
+}
+
+// admit works on at most limit requests at once and refuses the rest before their body is decoded. Streams bound themselves.
 func admit(limit int) connect.ServerInterceptor {
 	slots := make(chan struct{}, limit)
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			if spec.StreamType != connect.StreamTypeUnary {
+				return next(ctx, spec, stream)
+			}
 			select {
 			case slots <- struct{}{}:
 				defer func() { <-slots }()
@@ -79,10 +110,14 @@ func admit(limit int) connect.ServerInterceptor {
 	}
 }
 
-// bound ends a request that takes longer than timeout.
-func bound(timeout time.Duration) connect.ServerInterceptor {
+// bound ends a request that takes longer than the configured time. A stream may take longer, but not forever: see live.
+func (s stack) bound() connect.ServerInterceptor {
+	timeout := time.Duration(s.http.RequestTimeout)
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			if spec.StreamType != connect.StreamTypeUnary {
+				return s.live(ctx, spec, stream, next)
+			}
 			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
 			return next(ctx, spec, stream)

@@ -46,11 +46,15 @@ type served struct {
 func serving(t *testing.T, c config.HTTP, log *bytes.Buffer, answer func(context.Context) error) *served {
 	t.Helper()
 	issuer, guard := newGuard(t, auth.Limits{PerSecond: 1000, Burst: 1000})
-	server := connect.NewServer(forApps(observe(prometheus.NewRegistry()), slog.New(slog.NewTextHandler(log, nil)), c, guard, nil)...)
+	server := connect.NewServer(testStack(slog.New(slog.NewTextHandler(log, nil)), c).forApps(guard, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, lane{answer: answer})
-	s := httptest.NewServer(http.MaxBytesHandler(rpcMux(server, c), int64(c.MaxBodyBytes)))
+	s := httptest.NewServer(front(server, rpcMux(server, c), c))
 	t.Cleanup(s.Close)
 	return &served{Server: s, issuer: issuer}
+}
+
+func testStack(log *slog.Logger, c config.HTTP) stack {
+	return stack{observed: observe(prometheus.NewRegistry()), log: log, http: c, clock: time.Now, leaving: make(chan struct{})}
 }
 
 func newGuard(t *testing.T, limits auth.Limits) (*testauth.Issuer, *auth.Guard) {

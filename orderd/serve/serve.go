@@ -28,6 +28,8 @@ type Options struct {
 	Advertise string
 	Version   string
 	Log       *slog.Logger
+	// Clock is what everything of the pod takes for the time; time.Now if nil.
+	Clock func() time.Time
 }
 
 // loop runs until its context ends.
@@ -62,9 +64,12 @@ func Run(ctx context.Context, o Options) error {
 	if err := o.Config.Validate(o.Role); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
 	reg := prometheus.NewRegistry()
 	labels := prometheus.Labels{"cluster": o.Config.Cluster, "role": string(o.Role)}
-	pod := &pod{Options: o, registry: reg, registerer: prometheus.WrapRegistererWith(labels, reg)}
+	pod := &pod{Options: o, registry: reg, registerer: prometheus.WrapRegistererWith(labels, reg), leaving: make(chan struct{})}
 	pod.registerer.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -85,6 +90,8 @@ type pod struct {
 	Options
 	registry   *prometheus.Registry
 	registerer prometheus.Registerer
+	// leaving is closed when the pod begins to close its listeners.
+	leaving chan struct{}
 }
 
 func (p *pod) role(ctx context.Context) (*role, error) {
@@ -149,39 +156,40 @@ func (p *pod) drain(failed context.Context, r *role, health *health, listeners [
 	case <-moment.C:
 	case <-failed.Done():
 	}
+	close(p.leaving)
 	return shutdown(ctx, listeners)
 }
 
 func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listener, error) {
 	c := p.Config.HTTP
-	admin, err := listen(ctx, "admin", c.AdminAddress, health.mux(p.registry), c)
+	admin, err := listen(ctx, "admin", c.AdminAddress, http.MaxBytesHandler(health.mux(p.registry), int64(c.MaxBodyBytes)), c)
 	if err != nil {
 		return nil, err
 	}
 	all := []*listener{admin}
-	observed := observe(p.registerer)
-	add := func(name, address string, mux *http.ServeMux) error {
-		l, err := listen(ctx, name, address, mux, c)
+	around := stack{observed: observe(p.registerer), log: p.Log, http: c, clock: p.Clock, leaving: p.leaving}
+	add := func(name, address string, handler http.Handler) error {
+		l, err := listen(ctx, name, address, handler, c)
 		if err == nil {
 			all = append(all, l)
 		}
 		return err
 	}
 	if r.peers != nil {
-		server := connect.NewServer(forPeers(observed, p.Log, c)...)
+		server := connect.NewServer(around.forPeers()...)
 		r.peers(server)
-		if err := add("peers", c.PeerAddress, rpcMux(server, c)); err != nil {
+		if err := add("peers", c.PeerAddress, front(server, rpcMux(server, c), c)); err != nil {
 			return nil, err
 		}
 	}
 	if r.services != nil {
-		server := connect.NewServer(forApps(observed, p.Log, c, r.guard, r.recorder)...)
+		server := connect.NewServer(around.forApps(r.guard, r.recorder)...)
 		r.services(server)
 		mux := rpcMux(server, c)
 		if r.handlers != nil {
 			r.handlers(mux)
 		}
-		if err := add("apps", c.Address, mux); err != nil {
+		if err := add("apps", c.Address, front(server, mux, c)); err != nil {
 			return nil, err
 		}
 	}

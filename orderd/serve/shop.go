@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
@@ -53,12 +52,12 @@ func (p *pod) shop() (_ *shop, err error) {
 		return nil, err
 	}
 	s.orders, err = order.NewStore(order.Options{
-		Pool: s.pool, Clock: time.Now, Logger: p.Log, Refunder: payment.NewRefunds(rand.Reader), Registerer: p.registerer,
+		Pool: s.pool, Clock: p.Clock, Logger: p.Log, Refunder: payment.NewRefunds(rand.Reader), Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
 	}
-	all, err := providers.All(p.Config.Payments, providers.Deps{Cluster: p.Config.Cluster, Pool: s.pool, Clock: time.Now, Random: rand.Reader})
+	all, err := providers.All(p.Config.Payments, providers.Deps{Cluster: p.Config.Cluster, Pool: s.pool, Clock: p.Clock, Random: rand.Reader})
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +69,7 @@ func (p *pod) shop() (_ *shop, err error) {
 		return nil, err
 	}
 	s.payments, err = payment.NewService(payment.Options{
-		Pool: s.pool, Orders: s.orders, Providers: guarded, Clock: time.Now, Random: rand.Reader,
+		Pool: s.pool, Orders: s.orders, Providers: guarded, Clock: p.Clock, Random: rand.Reader,
 		Logger: p.Log, Registerer: p.registerer,
 	})
 	if err != nil {
@@ -81,13 +80,13 @@ func (p *pod) shop() (_ *shop, err error) {
 		return nil, err
 	}
 	s.shipments, err = shipment.NewStore(shipment.Options{
-		Pool: s.pool, Orders: s.orders, Carriers: carriers, Clock: time.Now, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer,
+		Pool: s.pool, Orders: s.orders, Carriers: carriers, Clock: p.Clock, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.coupons = coupon.NewStore(s.pool, time.Now, rand.Reader)
-	s.rewards = reward.NewStore(s.pool, s.coupons, time.Now)
+	s.coupons = coupon.NewStore(s.pool, p.Clock, rand.Reader)
+	s.rewards = reward.NewStore(s.pool, s.coupons, p.Clock)
 	return s, nil
 }
 
@@ -134,7 +133,7 @@ func (p *pod) carriers() ([]carrier.Carrier, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s.secretFile: %w", field, err)
 		}
-		api, err := carrier.NewHTTP(carrier.HTTPOptions{Name: c.Name, URL: c.URL, Key: []byte(key), Clock: time.Now, Random: rand.Reader})
+		api, err := carrier.NewHTTP(carrier.HTTPOptions{Name: c.Name, URL: c.URL, Key: []byte(key), Clock: p.Clock, Random: rand.Reader})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", field, err)
 		}

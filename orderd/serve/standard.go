@@ -59,7 +59,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	recorder, err := audit.NewRecorder(audit.Options{Pool: s.pool, Clock: time.Now, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer})
+	recorder, err := audit.NewRecorder(audit.Options{Pool: s.pool, Clock: p.Clock, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer})
 	if err != nil {
 		return nil, err
 	}
@@ -77,31 +77,31 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	})
 	goingBack, err := returns.NewService(returns.Options{
 		Pool: s.pool, Orders: s.orders, Parcels: s.shipments, Window: time.Duration(p.Config.Orders.ReturnWindow),
-		Clock: time.Now, Random: rand.Reader, Registerer: p.registerer,
+		Clock: p.Clock, Random: rand.Reader, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
 	}
-	letters := deadletter.NewService(deadletter.Options{JetStream: s.js, Replicas: p.Config.Messaging.Replicas, Pool: s.pool, Clock: time.Now, Logger: p.Log})
+	letters := deadletter.NewService(deadletter.Options{JetStream: s.js, Replicas: p.Config.Messaging.Replicas, Pool: s.pool, Clock: p.Clock, Logger: p.Log})
 	return &role{
 		services: func(server *connect.Server) {
-			addressv1connect.RegisterAddressServiceHandler(server, address.NewService(s.pool, time.Now, rand.Reader))
+			addressv1connect.RegisterAddressServiceHandler(server, address.NewService(s.pool, p.Clock, rand.Reader))
 			auditv1connect.RegisterAuditServiceHandler(server, audit.NewService(s.pool))
-			cartv1connect.RegisterCartServiceHandler(server, cart.NewService(s.pool, auth.Guests{Verifier: verifier}, time.Now))
-			catalogv1connect.RegisterCatalogServiceHandler(server, catalog.NewService(s.pool, time.Now))
+			cartv1connect.RegisterCartServiceHandler(server, cart.NewService(s.pool, auth.Guests{Verifier: verifier}, p.Clock))
+			catalogv1connect.RegisterCatalogServiceHandler(server, catalog.NewService(s.pool, p.Clock))
 			couponv1connect.RegisterCouponServiceHandler(server, coupon.NewService(s.coupons))
 			deadletterv1connect.RegisterDeadLetterServiceHandler(server, letters)
-			freightv1connect.RegisterFreightServiceHandler(server, freight.NewService(s.pool, time.Now))
+			freightv1connect.RegisterFreightServiceHandler(server, freight.NewService(s.pool, p.Clock))
 			orderv1connect.RegisterOrderServiceHandler(server, placing)
 			paymentv1connect.RegisterPaymentServiceHandler(server, s.payments)
 			paymentv1connect.RegisterRefundServiceHandler(server, s.payments)
 			paymentv1connect.RegisterReconciliationServiceHandler(server, s.payments)
-			pushv1connect.RegisterPushServiceHandler(server, push.NewService(s.pool, time.Now))
-			quotev1connect.RegisterQuoteServiceHandler(server, quote.NewService(s.pool, tokens, time.Now))
+			pushv1connect.RegisterPushServiceHandler(server, push.NewService(s.pool, p.Clock))
+			quotev1connect.RegisterQuoteServiceHandler(server, quote.NewService(s.pool, tokens, p.Clock))
 			returnsv1connect.RegisterReturnServiceHandler(server, goingBack)
 			rewardv1connect.RegisterRewardServiceHandler(server, reward.NewService(s.rewards))
 			shipmentv1connect.RegisterShipmentServiceHandler(server, shipment.NewService(s.shipments))
-			taxv1connect.RegisterTaxServiceHandler(server, tax.NewService(s.pool, time.Now))
+			taxv1connect.RegisterTaxServiceHandler(server, tax.NewService(s.pool, p.Clock))
 		},
 		guard:    guard,
 		recorder: recorder,
@@ -142,7 +142,7 @@ func (p *pod) orderIDs() (*orderid.Generator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("orders.idKeyFile: %w", err)
 	}
-	ids, err := orderid.NewGenerator([]byte(key), time.Now, rand.Reader)
+	ids, err := orderid.NewGenerator([]byte(key), p.Clock, rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("orders.idKeyFile: %w", err)
 	}

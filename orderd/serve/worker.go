@@ -67,16 +67,16 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 	}
 	relay, err := outbox.NewRelay(outbox.RelayOptions{
 		Pool: s.pool, JetStream: s.js, Replicas: p.Config.Messaging.Replicas, Source: p.Config.Cluster, Worker: p.Name,
-		Clock: time.Now, Logger: p.Log, Registerer: p.registerer,
+		Clock: p.Clock, Logger: p.Log, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
 	}
 	materialize := materializer.New(materializer.Options{
 		JetStream: s.js, Writer: s.orders, RatePerSecond: p.Config.Worker.MaterializePerSecond,
-		Clock: time.Now, Random: random(), Logger: p.Log, Registerer: p.registerer,
+		Clock: p.Clock, Random: random(), Logger: p.Log, Registerer: p.registerer,
 	})
-	cleaner, err := retention.New(retention.Options{Pool: s.pool, Worker: p.Name, Clock: time.Now, Logger: p.Log, Registerer: p.registerer})
+	cleaner, err := retention.New(retention.Options{Pool: s.pool, Worker: p.Name, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,144 @@
+package serve
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+
+	"github.com/orderd-dev/orderd/orderd/auth"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+// maxStreamMessage bounds a message of a stream, which holds up to 1,024 requests: 2 KiB for each.
+const maxStreamMessage = 2 << 20
+
+// streamOptions are those of stream RPCs. Their messages hold many requests. They go between backends, where compressing
+// costs more than what it saves.
+func streamOptions(spec connect.Spec) []connecthttp.Option {
+	if spec.StreamType == connect.StreamTypeUnary {
+		return nil
+	}
+	return []connecthttp.Option{connecthttp.WithReadMaxBytes(maxStreamMessage), connecthttp.WithCompressMinBytes(math.MaxInt)}
+}
+
+// longLived takes the server's time-outs, which are for single requests, from a stream.
+func longLived(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		// Both are known to every protocol that the servers here speak.
+		_ = control.SetReadDeadline(time.Time{})
+		_ = control.SetWriteDeadline(time.Time{})
+		incoming := &incoming{control: control}
+		defer incoming.forget()
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), incomingKey{}, incoming)))
+	})
+}
+
+type incomingKey struct{}
+
+// incoming is what a caller sends on a stream, as the server has it.
+type incoming struct {
+	mu      sync.Mutex
+	control *http.ResponseController
+}
+
+// end lets whoever reads the stream, now or later, fail.
+func (i *incoming) end() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.control != nil {
+		_ = i.control.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// forget says that the handler is done, after which the server's things must not be touched.
+func (i *incoming) forget() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.control = nil
+}
+
+// liveStream is a stream whose requests may have to end before its caller wants.
+type liveStream struct {
+	connect.ServerStream
+
+	why atomic.Pointer[connect.Error]
+}
+
+// Receive answers why the stream has to end, once it has to.
+func (s *liveStream) Receive(msg any) error {
+	err := s.ServerStream.Receive(msg)
+	if why := s.why.Load(); err != nil && why != nil {
+		return why
+	}
+	return err
+}
+
+// live serves a stream until its caller's token expires or the pod leaves. From then on receiving fails with the reason, while the
+// handler can go on to answer what it has; the configured time for a request later its context ends as well.
+func (s stack) live(ctx context.Context, spec connect.Spec, stream connect.ServerStream, next connect.ServerFunc) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	requests := &liveStream{ServerStream: stream}
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		why := s.untilEnd(ctx, done)
+		if why == nil {
+			return
+		}
+		requests.why.Store(why)
+		if in, ok := ctx.Value(incomingKey{}).(*incoming); ok {
+			in.end()
+		}
+		grace := time.NewTimer(time.Duration(s.http.RequestTimeout))
+		defer grace.Stop()
+		select {
+		case <-done:
+		case <-grace.C:
+			cancel()
+		}
+	}()
+	err := next(ctx, spec, requests)
+	if why := requests.why.Load(); err != nil && why != nil {
+		return why
+	}
+	return err
+}
+
+// untilEnd waits until a stream has to end, and says why; nil if it is done before.
+func (s stack) untilEnd(ctx context.Context, done <-chan struct{}) *connect.Error {
+	var expired <-chan time.Time
+	if caller, ok := auth.CallerFrom(ctx); ok && !caller.Expires.IsZero() {
+		timer := time.NewTimer(caller.Expires.Sub(s.clock()))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case <-done:
+		return nil
+	case <-expired:
+		return auth.Expired()
+	case <-s.leaving:
+		return rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", "the pod is going away; go on with a new stream", overloadRetrySpread/10)
+	}
+}
+
+// onlyUnary keeps an interceptor away from streams, whose handlers look at each of a message's requests by itself.
+func onlyUnary(interceptor connect.ServerInterceptor) connect.ServerInterceptor {
+	return func(next connect.ServerFunc) connect.ServerFunc {
+		unary := interceptor(next)
+		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			if spec.StreamType != connect.StreamTypeUnary {
+				return next(ctx, spec, stream)
+			}
+			return unary(ctx, spec, stream)
+		}
+	}
+}

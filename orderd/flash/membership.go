@@ -81,7 +81,7 @@ func (m *membership) renew(ctx context.Context) error {
 		}
 		m.bucket = bucket
 	}
-	value, err := proto.Marshal(&flashv1.Member{Name: m.pool.Name, Address: m.pool.Advertise})
+	value, err := proto.Marshal(&flashv1.Member{Name: m.pool.Name, Address: m.pool.Advertise, ServiceAddress: m.pool.ServiceAddress})
 	if err != nil {
 		return fmt.Errorf("encoding the own membership: %w", err)
 	}
@@ -105,8 +105,7 @@ func (m *membership) leave(ctx context.Context) {
 		}
 	}
 	m.pool.update(func(v *view) {
-		v.members = without(v.members, m.pool.Name)
-		v.setSales(v.sales())
+		v.setMembers(without(v.members, m.pool.Name))
 	})
 }
 
@@ -128,7 +127,7 @@ func (m *membership) handler() watch.Handler {
 				m.pool.Logger.Error("member cannot be read", "member", name, "error", err)
 				return
 			}
-			m.known[name] = seen{member{name, entry.GetAddress()}, stored}
+			m.known[name] = seen{member{name, entry.GetAddress(), entry.GetServiceAddress()}, stored}
 			// The server says when entries expire. Should its word get lost, with the bucket or on the way, the
 			// others' renewals tell how old an entry is.
 			for other, s := range m.known {
@@ -165,8 +164,7 @@ func (m *membership) publish() {
 		return
 	}
 	m.pool.update(func(v *view) {
-		v.members = members
-		v.setSales(v.sales())
+		v.setMembers(members)
 		v.synced = m.pool.salesSeen && len(members) > 0
 	})
 	names := make([]string, len(members))

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/orderd-dev/orderd/orderd/flash/admission"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
@@ -31,7 +32,10 @@ const (
 	retryDelay = 200 * time.Millisecond
 )
 
-// Options of a pool. All but WrapLog are needed.
+// maxSkew is Options.MaxSkew unless it is set.
+const maxSkew = 500 * time.Millisecond
+
+// Options of a pool. What is not said to be optional is needed.
 type Options struct {
 	JetStream jetstream.JetStream
 	// Replicas of the members' bucket, should it have to be made.
@@ -40,8 +44,17 @@ type Options struct {
 	Name string
 	// Advertise is the host:port of this pod's PeerService.
 	Advertise string
-	// Clock decides when a sale starts and ends.
+	// ServiceAddress is the host:port of this pod's FlashService as gateways and other pods reach it; Advertise if it is empty.
+	ServiceAddress string
+	// Clock is the pod's own. It measures how long things take, and is compared with the cluster's, which decides when a
+	// sale starts and ends.
 	Clock func() time.Time
+	// ClusterClock, if set, stands in for the cluster's clock, for tests that set the time.
+	ClusterClock func() time.Time
+	// MaxSkew is how far the pod's clock may be from the cluster's before the pod is not ready; 0: 500 ms.
+	MaxSkew time.Duration
+	// Admission makes and checks admission tokens; optional: without it no promotion asks for them.
+	Admission *admission.Signer
 	// Random spreads retries.
 	Random     *rand.Rand
 	OrderIDs   owner.OrderIDs
@@ -80,6 +93,12 @@ type Pool struct {
 
 // NewPool does no I/O; it panics if the registerer has a pool's metrics already.
 func NewPool(options Options) *Pool {
+	if options.ServiceAddress == "" {
+		options.ServiceAddress = options.Advertise
+	}
+	if options.MaxSkew == 0 {
+		options.MaxSkew = maxSkew
+	}
 	p := &Pool{
 		Options: options, ownerMetrics: owner.NewMetrics(options.Registerer), metrics: newMetrics(options.Registerer),
 		peers: newPeers(), changed: make(chan struct{}, 1), owners: map[ownerKey]*owner.Owner{},
@@ -173,6 +192,17 @@ func (p *Pool) Drain(ctx context.Context) {
 		}
 	}
 }
+
+// now is the cluster's time, and false while it is not known: then nothing may be accepted.
+func (p *Pool) now() (time.Time, bool) {
+	if p.ClusterClock != nil {
+		return p.ClusterClock(), true
+	}
+	return p.Clock(), true
+}
+
+// soldOutMark says that moments ago no more than left units of an item could be had anywhere.
+func (p *Pool) soldOutMark(_, _ string) (left int64, ok bool) { return 0, false }
 
 func (p *Pool) owner(key ownerKey) *owner.Owner {
 	p.ownersMu.RLock()

@@ -6,14 +6,16 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/partition"
+	"github.com/orderd-dev/orderd/orderd/flash/placement"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/flash/watch"
 )
 
 // member is a live pod of the pool.
 type member struct {
-	Name, Address string
+	Name string
+	// Address of its PeerService, ServiceAddress of its FlashService; the latter is empty if the pod does not say.
+	Address, ServiceAddress string
 }
 
 // promotion is a sale and who owns its partitions. Never changed.
@@ -21,6 +23,8 @@ type promotion struct {
 	sale *sale.Sale
 	// owners by partition; the zero member while none is known.
 	owners []member
+	// routes by partition: what a gateway comes to the owner by. Empty while no members are known.
+	routes []string
 }
 
 func (p *promotion) ownedBy(n int32, name string) bool {
@@ -29,31 +33,46 @@ func (p *promotion) ownedBy(n int32, name string) bool {
 
 // view is what the pod knows, in one piece that requests read without a lock. Never changed.
 type view struct {
-	synced  bool
-	members []member
-	byUID   map[string]*promotion
-	byName  map[string]*promotion
+	synced bool
+	// members by name; placement is theirs.
+	members   []member
+	placement *placement.Members
+	byUID     map[string]*promotion
+	byName    map[string]*promotion
 }
 
-// pick is rendezvous hashing: the member with the highest hash for the partition. When a member comes
-// or goes, only its own partitions move.
-func pick(members []member, uid string, n int32) member {
-	var best member
-	var highest uint64
-	suffix := string([]byte{byte(n), byte(n >> 8), byte(n >> 16)})
-	for _, m := range members {
-		if h := partition.Hash(uid, suffix, m.Name); best.Name == "" || h > highest {
-			best, highest = m, h
+// setMembers replaces the members, and all promotions with them.
+func (v *view) setMembers(members []member) {
+	v.members, v.placement = members, placement.NewMembers(addresses(members))
+	v.setSales(v.sales())
+}
+
+// addresses are what the members are placed by: those that gateways know them by, if they are different for all of them.
+func addresses(members []member) []string {
+	addresses := make([]string, len(members))
+	taken := make(map[string]struct{}, len(members))
+	for i, m := range members {
+		addresses[i] = m.ServiceAddress
+		taken[m.ServiceAddress] = struct{}{}
+	}
+	if _, none := taken[""]; none || len(taken) < len(members) {
+		for i, m := range members {
+			addresses[i] = m.Name
 		}
 	}
-	return best
+	return addresses
 }
 
-func place(s *sale.Sale, members []member) *promotion {
+func place(s *sale.Sale, members []member, by *placement.Members) *promotion {
 	p := &promotion{sale: s, owners: make([]member, s.GetPartitions())}
-	for n := range s.GetPartitions() {
-		p.owners[n] = pick(members, s.GetUid(), n)
+	if len(members) == 0 {
+		return p
 	}
+	placed := by.Place(s.GetName(), s.GetPartitions())
+	for n, i := range placed.Owners {
+		p.owners[n] = members[i]
+	}
+	p.routes = placed.Routes
 	return p
 }
 
@@ -72,7 +91,7 @@ func (v *view) setSales(sales map[string]*sale.Sale) {
 	v.byUID = make(map[string]*promotion, len(sales))
 	v.byName = make(map[string]*promotion, len(sales))
 	for uid, s := range sales {
-		p := place(s, v.members)
+		p := place(s, v.members, v.placement)
 		v.byUID[uid] = p
 		// A promotion that was made again under its old name has the later start or is not closed.
 		if other := v.byName[s.GetName()]; other == nil || newer(s, other.sale) {

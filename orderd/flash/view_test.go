@@ -1,7 +1,6 @@
 package flash
 
 import (
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -10,42 +9,42 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
-	"pgregory.net/rapid"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/placement"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
 )
 
-func TestOnlyThePartitionsOfAMemberThatGoesMove(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var members []member
-		for i := range rapid.IntRange(2, 12).Draw(t, "members") {
-			members = append(members, member{Name: fmt.Sprint("pod-", i)})
-		}
-		gone := rapid.IntRange(0, len(members)-1).Draw(t, "gone")
-		rest := without(members, members[gone].Name)
-		for n := range int32(64) {
-			before, after := pick(members, "uid", n), pick(rest, "uid", n)
-			if before != members[gone] && before != after {
-				t.Fatalf("partition %d moved from %s to %s although %s went", n, before.Name, after.Name, members[gone].Name)
+func TestEveryPartitionHasAnOwnerAndARoute(t *testing.T) {
+	s := sale.New(&flashv1.Promotion{Uid: "uid", Name: "sale", Partitions: 64})
+	tests := []struct {
+		name    string
+		members []member
+	}{
+		{"all say where gateways reach them", []member{{"a", "a:1", "a:2"}, {"b", "b:1", "b:2"}, {"c", "c:1", "c:2"}}},
+		{"one does not", []member{{"a", "a:1", "a:2"}, {"b", "b:1", ""}, {"c", "c:1", "c:2"}}},
+		{"two say the same", []member{{"a", "a:1", "x:2"}, {"b", "b:1", "x:2"}, {"c", "c:1", "c:2"}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := place(s, test.members, placement.NewMembers(addresses(test.members)))
+			counts := map[string]int{}
+			for n, owner := range p.owners {
+				counts[owner.Name]++
+				if p.routes[n] == "" {
+					t.Errorf("partition %d has no route", n)
+				}
 			}
-		}
-	})
-}
-
-func TestPartitionsSpreadOverMembers(t *testing.T) {
-	members := []member{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d"}}
-	counts := map[string]int{}
-	for n := range int32(1000) {
-		counts[pick(members, "uid", n).Name]++
+			for _, m := range test.members {
+				if counts[m.Name] < 10 || counts[m.Name] > 27 {
+					t.Errorf("%s has %d of 64 partitions", m.Name, counts[m.Name])
+				}
+			}
+		})
 	}
-	for name, count := range counts {
-		if count < 200 || count > 300 {
-			t.Errorf("%s has %d of 1000 partitions", name, count)
-		}
-	}
-	if got := pick(nil, "uid", 0); got != (member{}) {
-		t.Errorf("an empty pool picks %v", got)
+	if p := place(s, nil, nil); len(p.owners) != 64 || p.ownedBy(0, "a") || len(p.routes) != 0 {
+		t.Errorf("without members: %v", p.owners)
 	}
 }
 

@@ -49,6 +49,9 @@ func Internal(cause error) *connect.Error {
 
 // Reason of an error made here, on either side of the wire; empty if it has none.
 func Reason(err error) string {
+	if known, ok := err.(interface{ Reason() string }); ok {
+		return known.Reason()
+	}
 	if info, ok := detail[*errdetails.ErrorInfo](err); ok {
 		return info.GetReason()
 	}

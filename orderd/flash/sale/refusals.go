@@ -1,6 +1,7 @@
 package sale
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -24,6 +25,11 @@ const (
 	ReasonRequestIDReused   = "REQUEST_ID_REUSED"
 	ReasonOverloaded        = "OVERLOADED"
 	ReasonPartitionMoving   = "PARTITION_MOVING"
+	// The first two are for promotions that ask for admission tokens, the others for those who want some.
+	ReasonAdmissionRequired    = "ADMISSION_REQUIRED"
+	ReasonAdmissionInvalid     = "ADMISSION_INVALID"
+	ReasonAdmissionClosed      = "ADMISSION_CLOSED"
+	ReasonAdmissionNotRequired = "ADMISSION_NOT_REQUIRED"
 	// ReasonNotOwner is between pods only.
 	ReasonNotOwner = "NOT_OWNER"
 )
@@ -36,52 +42,69 @@ const (
 
 // PromotionNotFound refuses a promotion that this pod does not know.
 func PromotionNotFound() error {
-	return rpcerr.New(connect.CodeNotFound, ReasonPromotionNotFound, "there is no such promotion")
+	return refusal(connect.CodeNotFound, 0, ReasonPromotionNotFound, "there is no such promotion")
 }
 
 // ItemNotFound refuses a SKU that the promotion does not have.
 func ItemNotFound(sku string) error {
-	return rpcerr.New(connect.CodeNotFound, ReasonItemNotFound, "the promotion has no such item", metadataSKU, sku)
+	return refusal(connect.CodeNotFound, 0, ReasonItemNotFound, "the promotion has no such item", metadataSKU, sku)
 }
 
 // ItemsApart refuses an order of items that are in different streams: nothing can take both or neither.
 func ItemsApart(sku string) error {
-	return rpcerr.New(connect.CodeInvalidArgument, ReasonItemsApart, "the items cannot be ordered together", metadataSKU, sku)
+	return refusal(connect.CodeInvalidArgument, 0, ReasonItemsApart, "the items cannot be ordered together", metadataSKU, sku)
 }
 
 // OrderNotFound says that no order was accepted for a request or has an id.
 func OrderNotFound() error {
-	return rpcerr.New(connect.CodeNotFound, ReasonOrderNotFound, "there is no such order in the promotion")
+	return refusal(connect.CodeNotFound, 0, ReasonOrderNotFound, "there is no such order in the promotion")
 }
 
 // NotStarted refuses a request before the window.
-func NotStarted(start time.Time) error {
-	return rpcerr.New(connect.CodeFailedPrecondition, ReasonNotStarted, "the promotion has not started", "start_time", start.Format(time.RFC3339Nano))
+func NotStarted(start time.Time) error { return notStarted(start) }
+
+func notStarted(start time.Time) *Refusal {
+	return refusal(connect.CodeFailedPrecondition, 0, ReasonNotStarted, "the promotion has not started", "start_time", start.Format(time.RFC3339Nano))
 }
 
 // Ended refuses a request after the window.
-func Ended() error {
-	return rpcerr.New(connect.CodeFailedPrecondition, ReasonEnded, "the promotion has ended")
+func Ended() error { return ended() }
+
+func ended() *Refusal {
+	return refusal(connect.CodeFailedPrecondition, 0, ReasonEnded, "the promotion has ended")
 }
 
 // Paused refuses a request while the shop holds the sale.
-func Paused() error {
-	return rpcerr.New(connect.CodeFailedPrecondition, ReasonPaused, "the promotion is paused")
+func Paused() error { return paused() }
+
+func paused() *Refusal {
+	return refusal(connect.CodeFailedPrecondition, 0, ReasonPaused, "the promotion is paused")
 }
 
 // ItemOff refuses an item that the shop switched off.
-func ItemOff(sku string) error {
-	return rpcerr.New(connect.CodeFailedPrecondition, ReasonItemOff, "the item is switched off", metadataSKU, sku)
+func ItemOff(sku string) error { return itemOff(sku) }
+
+func itemOff(sku string) *Refusal {
+	return refusal(connect.CodeFailedPrecondition, 0, ReasonItemOff, "the item is switched off", metadataSKU, sku)
 }
 
 // SoldOut refuses an item of which no more than left units, fewer than asked for, are in all shards.
-func SoldOut(sku string, left int64) error {
-	return rpcerr.New(connect.CodeResourceExhausted, ReasonSoldOut, "sold out", metadataSKU, sku, metadataLeft, strconv.FormatInt(left, 10))
+func SoldOut(sku string, left int64) error { return soldOut(sku, left) }
+
+func soldOut(sku string, left int64) *Refusal {
+	return refusal(connect.CodeResourceExhausted, 0, ReasonSoldOut, "sold out", metadataSKU, sku, metadataLeft, strconv.FormatInt(left, 10))
 }
 
 // SoldOutSKU is the item of a SoldOut error of which nothing at all is left; empty for any other error.
 func SoldOutSKU(err error) string {
 	if rpcerr.Reason(err) != ReasonSoldOut {
+		return ""
+	}
+	var own *Refusal
+	if errors.As(err, &own) {
+		if own.metadata[metadataLeft] == "0" {
+			return own.metadata[metadataSKU]
+		}
 		return ""
 	}
 	if metadata := rpcerr.Metadata(err); metadata[metadataLeft] == "0" {
@@ -92,25 +115,45 @@ func SoldOutSKU(err error) string {
 
 // LimitPerBuyer refuses what would give a buyer more of an item than is allowed.
 func LimitPerBuyer(sku string) error {
-	return rpcerr.New(connect.CodeResourceExhausted, ReasonLimitPerBuyer, "over the limit per buyer", metadataSKU, sku)
+	return refusal(connect.CodeResourceExhausted, 0, ReasonLimitPerBuyer, "over the limit per buyer", metadataSKU, sku)
 }
 
 // RequestIDReused refuses a request id that stands for an order of other items.
 func RequestIDReused() error {
-	return rpcerr.New(connect.CodeAlreadyExists, ReasonRequestIDReused, "the request id was used with other items")
+	return refusal(connect.CodeAlreadyExists, 0, ReasonRequestIDReused, "the request id was used with other items")
 }
 
 // Overloaded refuses what exceeds a queue. Nothing was taken.
 func Overloaded(after time.Duration) error {
-	return rpcerr.Retry(connect.CodeUnavailable, ReasonOverloaded, "too many requests at once", after)
+	return refusal(connect.CodeUnavailable, after, ReasonOverloaded, "too many requests at once")
 }
 
 // PartitionMoving leaves open whether the request was taken; a retry with the same request id tells.
 func PartitionMoving(after time.Duration) error {
-	return rpcerr.Retry(connect.CodeUnavailable, ReasonPartitionMoving, "the buyer's partition changes hands", after)
+	return refusal(connect.CodeUnavailable, after, ReasonPartitionMoving, "the buyer's partition changes hands")
 }
 
 // NotOwner tells another pod that it guessed wrong. Nothing was taken.
 func NotOwner() error {
-	return rpcerr.New(connect.CodeFailedPrecondition, ReasonNotOwner, "another pod owns the partition")
+	return refusal(connect.CodeFailedPrecondition, 0, ReasonNotOwner, "another pod owns the partition")
+}
+
+// AdmissionRequired refuses a request without a token for one of its items.
+func AdmissionRequired(sku string) error {
+	return refusal(connect.CodePermissionDenied, 0, ReasonAdmissionRequired, "the item needs an admission token", metadataSKU, sku)
+}
+
+// AdmissionInvalid refuses a request none of whose tokens is for one of its items, its buyer and this promotion.
+func AdmissionInvalid(sku string) error {
+	return refusal(connect.CodePermissionDenied, 0, ReasonAdmissionInvalid, "the admission token is not for this buyer and item", metadataSKU, sku)
+}
+
+// AdmissionClosed says that admission tokens were given out until end.
+func AdmissionClosed(end time.Time) error {
+	return refusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionClosed, "no more admission tokens are given out", "end_time", end.Format(time.RFC3339Nano))
+}
+
+// AdmissionNotRequired says that the promotion takes requests without admission tokens.
+func AdmissionNotRequired() error {
+	return refusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionNotRequired, "the promotion asks for no admission tokens")
 }

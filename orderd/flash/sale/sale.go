@@ -9,23 +9,60 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 )
 
-// Sale is one version of a promotion. Never changed after New.
+// Sale is one version of a promotion. Never changed after New. The refusals that it has ready cost nothing to give.
 type Sale struct {
 	*flashv1.Promotion
-	items map[string]*flashv1.PromotedItem
+	// items has each SKU's index in Promotion.Items.
+	items   map[string]int
+	soldOut []*Refusal
+	itemOff []*Refusal
+
+	notStarted, ended, paused *Refusal
 }
 
 // New takes the promotion over: it must not be changed afterwards.
 func New(promotion *flashv1.Promotion) *Sale {
-	s := &Sale{Promotion: promotion, items: make(map[string]*flashv1.PromotedItem, len(promotion.GetItems()))}
-	for _, item := range promotion.GetItems() {
-		s.items[item.GetSku()] = item
+	s := &Sale{
+		Promotion: promotion, items: make(map[string]int, len(promotion.GetItems())),
+		soldOut: make([]*Refusal, len(promotion.GetItems())), itemOff: make([]*Refusal, len(promotion.GetItems())),
+		ended: ended(), paused: paused(),
+	}
+	s.notStarted = notStarted(s.Start())
+	for i, item := range promotion.GetItems() {
+		s.items[item.GetSku()] = i
+		s.soldOut[i], s.itemOff[i] = soldOut(item.GetSku(), 0), itemOff(item.GetSku())
 	}
 	return s
 }
 
 // Item of a SKU, or nil.
-func (s *Sale) Item(sku string) *flashv1.PromotedItem { return s.items[sku] }
+func (s *Sale) Item(sku string) *flashv1.PromotedItem {
+	if i, ok := s.items[sku]; ok {
+		return s.Items[i]
+	}
+	return nil
+}
+
+// Index of a SKU in the promotion's items, which are len(GetItems()), and whether it is one of them.
+func (s *Sale) Index(sku string) (int, bool) {
+	i, ok := s.items[sku]
+	return i, ok
+}
+
+// SoldOut is the refusal SoldOut(sku, 0) for the item with an index.
+func (s *Sale) SoldOut(index int) *Refusal { return s.soldOut[index] }
+
+// ItemOff is the refusal ItemOff(sku) for the item with an index.
+func (s *Sale) ItemOff(index int) *Refusal { return s.itemOff[index] }
+
+// NotStarted is the refusal NotStarted(s.Start()).
+func (s *Sale) NotStarted() *Refusal { return s.notStarted }
+
+// Ended is the refusal Ended().
+func (s *Sale) Ended() *Refusal { return s.ended }
+
+// Paused is the refusal Paused().
+func (s *Sale) Paused() *Refusal { return s.paused }
 
 // Start of the window.
 func (s *Sale) Start() time.Time { return time.UnixMilli(s.GetStartUnixMs()).UTC() }
@@ -59,24 +96,27 @@ func (s *Sale) Route(request *flashv1.PlaceFlashOrderRequest) (int32, error) {
 	return s.Partition(request.GetBuyerId(), max(stream, 0)), nil
 }
 
-// Admit says whether the sale takes a request at a time: nil or the refusal. Stock and limits are
+// Started says whether the window has opened at a time of the cluster's clock.
+func (s *Sale) Started(now time.Time) bool { return now.UnixMilli() >= s.GetStartUnixMs() }
+
+// Admit says whether the sale takes a request at a time of the cluster's clock: nil or the refusal. Stock and limits are
 // the partition's business.
 func (s *Sale) Admit(now time.Time, request *flashv1.PlaceFlashOrderRequest) error {
 	switch ms := now.UnixMilli(); {
 	case s.GetClosed() || ms >= s.GetEndUnixMs():
-		return Ended()
+		return s.ended
 	case ms < s.GetStartUnixMs():
-		return NotStarted(s.Start())
+		return s.notStarted
 	case s.GetPaused():
-		return Paused()
+		return s.paused
 	}
 	for _, item := range request.GetItems() {
-		promoted := s.Item(item.GetSku())
-		if promoted == nil {
+		i, ok := s.items[item.GetSku()]
+		if !ok {
 			return ItemNotFound(item.GetSku())
 		}
-		if promoted.GetOff() {
-			return ItemOff(item.GetSku())
+		if s.Items[i].GetOff() {
+			return s.itemOff[i]
 		}
 	}
 	return nil

@@ -1,0 +1,89 @@
+package sale
+
+import (
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect/v2"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+// Refusal is an answer to one request in both forms that it leaves a pod in: the error of a call by itself, which
+// Unwrap gives and the connect package finds, and a message among the answers of a stream. Each is made when it is
+// first asked for and then kept, so that one refusal serves any number of requests. Safe for concurrent use.
+type Refusal struct {
+	code     connect.Code
+	reason   string
+	text     string
+	metadata map[string]string
+	after    time.Duration
+
+	err     atomic.Pointer[connect.Error]
+	message atomic.Pointer[flashv1.FlashOrderRefusal]
+}
+
+// refusal with metadata as key, value, key, value. After 0 asks for no delay.
+func refusal(code connect.Code, after time.Duration, reason, text string, metadata ...string) *Refusal {
+	r := &Refusal{code: code, reason: reason, text: text, after: after}
+	for i := 0; i+1 < len(metadata); i += 2 {
+		if r.metadata == nil {
+			r.metadata = make(map[string]string, len(metadata)/2)
+		}
+		r.metadata[metadata[i]] = metadata[i+1]
+	}
+	return r
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.code.String() + ": " + r.text }
+
+// Reason as rpcerr.Reason finds it, without a search.
+func (r *Refusal) Reason() string { return r.reason }
+
+// Code as connect.CodeOf finds it.
+func (r *Refusal) Code() connect.Code { return r.code }
+
+// RetryAfter is how long the caller is asked to wait; 0: a retry does not help, or may come at once.
+func (r *Refusal) RetryAfter() time.Duration { return r.after }
+
+// Unwrap is the *connect.Error with its details.
+func (r *Refusal) Unwrap() error {
+	if err := r.err.Load(); err != nil {
+		return err
+	}
+	metadata := make([]string, 0, 2*len(r.metadata))
+	for key, value := range r.metadata {
+		metadata = append(metadata, key, value)
+	}
+	err := rpcerr.New(r.code, r.reason, r.text, metadata...)
+	if r.after > 0 {
+		err = rpcerr.Retry(r.code, r.reason, r.text, r.after, metadata...)
+	}
+	r.err.Store(err)
+	return err
+}
+
+// Message for a stream's answers. It must not be changed.
+func (r *Refusal) Message() *flashv1.FlashOrderRefusal {
+	if message := r.message.Load(); message != nil {
+		return message
+	}
+	message := &flashv1.FlashOrderRefusal{
+		Code: r.code.String(), Reason: r.reason, Message: r.text, Metadata: maps.Clone(r.metadata), RetryDelayMs: r.after.Milliseconds(),
+	}
+	r.message.Store(message)
+	return message
+}
+
+// FromMessage is the refusal that another pod's Message says. A code that there is not becomes internal.
+func FromMessage(message *flashv1.FlashOrderRefusal) *Refusal {
+	r := &Refusal{
+		code: connect.CodeInternal, reason: message.GetReason(), text: message.GetMessage(), metadata: message.GetMetadata(),
+		after: time.Duration(message.GetRetryDelayMs()) * time.Millisecond,
+	}
+	_ = r.code.UnmarshalText([]byte(message.GetCode()))
+	return r
+}

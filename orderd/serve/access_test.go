@@ -59,12 +59,13 @@ func counting(t *testing.T, limits auth.Limits) (*testauth.Issuer, *httptest.Ser
 	t.Helper()
 	issuer, guard := newGuard(t, limits)
 	c := config.Default().HTTP
-	server := connect.NewServer(testStack(slog.New(slog.DiscardHandler), c).forApps(guard, nil)...)
+	around := testStack(t, slog.New(slog.DiscardHandler), c)
+	server := connect.NewServer(around.forApps(guard, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, counter{})
 	catalogv1connect.RegisterCatalogServiceHandler(server, counter{})
 	// It has no access option: it is between pods, and not served to apps.
 	flashv1connect.RegisterPeerServiceHandler(server, counter{})
-	s := httptest.NewUnstartedServer(front(server, rpcMux(server, c), c))
+	s := httptest.NewUnstartedServer(front(server, rpcMux(server, c), around.gate, c))
 	// gRPC needs HTTP/2, which Go's clients speak by themselves only over TLS.
 	s.EnableHTTP2 = true
 	s.StartTLS()

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/overload"
 )
 
 const (
@@ -89,19 +90,25 @@ func rpcMux(server *connect.Server, c config.HTTP) *http.ServeMux {
 	return mux
 }
 
-// front is what a request for a server's RPCs, or for what is mounted beside them, comes to first: a stream may go on, and
-// everything else is bounded in size.
-func front(server *connect.Server, mux http.Handler, c config.HTTP) http.Handler {
-	streams := map[string]bool{}
+// front is what a request for a server's RPCs, or for what is mounted beside them, comes to first: unary RPCs are let in by the gate
+// (if there is one), streams may go on, and everything else is bounded in size.
+func front(server *connect.Server, mux http.Handler, gate *overload.Gate, c config.HTTP) http.Handler {
+	bounded, unbounded := http.MaxBytesHandler(mux, int64(c.MaxBodyBytes)), longLived(mux)
+	gated := bounded
+	if gate != nil {
+		gated = gate.Handler(bounded)
+	}
+	handlers := map[string]http.Handler{}
 	for spec := range server.Specs() {
-		if spec.StreamType != connect.StreamTypeUnary {
-			streams[spec.Procedure] = true
+		if spec.StreamType == connect.StreamTypeUnary {
+			handlers[spec.Procedure] = gated
+		} else {
+			handlers[spec.Procedure] = unbounded
 		}
 	}
-	bounded, unbounded := http.MaxBytesHandler(mux, int64(c.MaxBodyBytes)), longLived(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if streams[r.URL.Path] {
-			unbounded.ServeHTTP(w, r)
+		if handler, ok := handlers[r.URL.Path]; ok {
+			handler.ServeHTTP(w, r)
 			return
 		}
 		bounded.ServeHTTP(w, r)

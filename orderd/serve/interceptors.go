@@ -4,40 +4,36 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/validate"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/orderd-dev/orderd/orderd/audit"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/overload"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
-// Callers that were refused because the pod is full come back spread over this time.
-const overloadRetrySpread = time.Second
-
 // stack is what the interceptors of a pod's servers are made from.
 type stack struct {
-	observed connect.ServerInterceptor
-	log      *slog.Logger
-	http     config.HTTP
-	clock    func() time.Time
+	metrics *metrics
+	gate    *overload.Gate
+	log     *slog.Logger
+	http    config.HTTP
+	clock   func() time.Time
 	// leaving is closed when streams have to end, because the pod does.
 	leaving <-chan struct{}
 }
 
-// forApps is what stands around the RPCs for apps, from the outside in. Who calls is checked before the
+// forApps is what stands around the RPCs for apps, from the outside in, behind the gate. Who calls is checked before the
 // body is decoded; whose things are meant is known after, and before the request is validated, because
 // a buyer may leave out who they are. What staff changes is recorded last: what was refused until there
 // changes nothing. A role without audited mutations has no recorder.
 func (s stack) forApps(guard *auth.Guard, recorder *audit.Recorder) []connect.ServerInterceptor {
 	around := []connect.ServerInterceptor{
-		s.observed, explain(s.log), admit(s.http.MaxInFlight), guard.Authenticate(), s.bound(),
+		s.metrics.observe(s.gate), explain(s.log), guard.Authenticate(), s.bound(),
 		guard.KeepToOwn(), onlyUnary(validate.NewServerInterceptor()),
 	}
 	if recorder != nil {
@@ -49,65 +45,7 @@ func (s stack) forApps(guard *auth.Guard, recorder *audit.Recorder) []connect.Se
 // forPeers is what stands around the RPCs between pods. They are not refused for load, nor asked who
 // calls: what they forward has been admitted already.
 func (s stack) forPeers() []connect.ServerInterceptor {
-	return []connect.ServerInterceptor{s.observed, explain(s.log), s.bound(), onlyUnary(validate.NewServerInterceptor())}
-}
-
-// observe counts and times every RPC by procedure and code, and counts streams.
-func observe(reg prometheus.Registerer) connect.ServerInterceptor {
-	factory := promauto.With(reg)
-	seconds := factory.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "orderd_rpc_duration_seconds", Help: "Time to answer an RPC, by procedure and Connect code.",
-		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
-	}, []string{"procedure", "code"})
-	open := factory.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "orderd_rpc_streams", Help: "Streams that are open, by procedure.",
-	}, []string{"procedure"})
-	ended := factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "orderd_rpc_streams_ended_total", Help: "Streams that ended, by procedure and Connect code.",
-	}, []string{"procedure", "code"})
-	return func(next connect.ServerFunc) connect.ServerFunc {
-		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
-			if spec.StreamType != connect.StreamTypeUnary {
-				now := open.WithLabelValues(spec.Procedure)
-				now.Inc()
-				defer now.Dec()
-				err := next(ctx, spec, stream)
-				ended.WithLabelValues(spec.Procedure, codeOf(err)).Inc()
-				return err
-			}
-			begin := time.Now()
-			err := next(ctx, spec, stream)
-			seconds.WithLabelValues(spec.Procedure, codeOf(err)).Observe(time.Since(begin).Seconds())
-			return err
-		}
-	}
-}
-
-func codeOf(err error) string {
-	if err == nil {
-		return "ok"
-	}
-	return connect.CodeOf(err).String()
-}
-
-// admit works on at most limit requests at once and refuses the rest before their body is decoded. Streams bound themselves.
-func admit(limit int) connect.ServerInterceptor {
-	slots := make(chan struct{}, limit)
-	return func(next connect.ServerFunc) connect.ServerFunc {
-		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
-			if spec.StreamType != connect.StreamTypeUnary {
-				return next(ctx, spec, stream)
-			}
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-				return next(ctx, spec, stream)
-			default:
-				after := overloadRetrySpread/10 + rand.N(overloadRetrySpread)
-				return rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", "too many requests in flight", after)
-			}
-		}
-	}
+	return []connect.ServerInterceptor{s.metrics.observe(nil), explain(s.log), s.bound(), onlyUnary(validate.NewServerInterceptor())}
 }
 
 // bound ends a request that takes longer than the configured time. A stream may take longer, but not forever: see live.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/overload"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/test/testauth"
 )
@@ -46,15 +48,21 @@ type served struct {
 func serving(t *testing.T, c config.HTTP, log *bytes.Buffer, answer func(context.Context) error) *served {
 	t.Helper()
 	issuer, guard := newGuard(t, auth.Limits{PerSecond: 1000, Burst: 1000})
-	server := connect.NewServer(testStack(slog.New(slog.NewTextHandler(log, nil)), c).forApps(guard, nil)...)
+	around := testStack(t, slog.New(slog.NewTextHandler(log, nil)), c)
+	server := connect.NewServer(around.forApps(guard, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, lane{answer: answer})
-	s := httptest.NewServer(front(server, rpcMux(server, c), c))
+	s := httptest.NewServer(front(server, rpcMux(server, c), around.gate, c))
 	t.Cleanup(s.Close)
 	return &served{Server: s, issuer: issuer}
 }
 
-func testStack(log *slog.Logger, c config.HTTP) stack {
-	return stack{observed: observe(prometheus.NewRegistry()), log: log, http: c, clock: time.Now, leaving: make(chan struct{})}
+func testStack(t *testing.T, log *slog.Logger, c config.HTTP) stack {
+	t.Helper()
+	gate, err := overload.NewGate(overload.Options{Max: c.MaxInFlight, Lowest: lowestInFlight, Clock: time.Now, Random: rand.Int64N})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stack{metrics: newMetrics(prometheus.NewRegistry()), gate: gate, log: log, http: c, clock: time.Now, leaving: make(chan struct{})}
 }
 
 func newGuard(t *testing.T, limits auth.Limits) (*testauth.Issuer, *auth.Guard) {

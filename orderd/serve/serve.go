@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -16,6 +18,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/audit"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/overload"
 )
 
 // Options of a pod.
@@ -31,6 +34,9 @@ type Options struct {
 	// Clock is what everything of the pod takes for the time; time.Now if nil.
 	Clock func() time.Time
 }
+
+// lowestInFlight, for each processor, is how many requests a pod works on at once before it looks how slow they are.
+const lowestInFlight = 64
 
 // loop runs until its context ends.
 type loop = func(context.Context) error
@@ -167,7 +173,13 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 		return nil, err
 	}
 	all := []*listener{admin}
-	around := stack{observed: observe(p.registerer), log: p.Log, http: c, clock: p.Clock, leaving: p.leaving}
+	gate, err := overload.NewGate(overload.Options{
+		Max: c.MaxInFlight, Lowest: lowestInFlight * runtime.GOMAXPROCS(0), Clock: time.Now, Random: rand.Int64N, Registerer: p.registerer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	around := stack{metrics: newMetrics(p.registerer), gate: gate, log: p.Log, http: c, clock: p.Clock, leaving: p.leaving}
 	add := func(name, address string, handler http.Handler) error {
 		l, err := listen(ctx, name, address, handler, c)
 		if err == nil {
@@ -178,7 +190,7 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 	if r.peers != nil {
 		server := connect.NewServer(around.forPeers()...)
 		r.peers(server)
-		if err := add("peers", c.PeerAddress, front(server, rpcMux(server, c), c)); err != nil {
+		if err := add("peers", c.PeerAddress, front(server, rpcMux(server, c), nil, c)); err != nil {
 			return nil, err
 		}
 	}
@@ -189,7 +201,7 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 		if r.handlers != nil {
 			r.handlers(mux)
 		}
-		if err := add("apps", c.Address, front(server, mux, c)); err != nil {
+		if err := add("apps", c.Address, front(server, mux, gate, c)); err != nil {
 			return nil, err
 		}
 	}

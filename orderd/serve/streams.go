@@ -18,6 +18,9 @@ import (
 // maxStreamMessage bounds a message of a stream, which holds up to 1,024 requests: 2 KiB for each.
 const maxStreamMessage = 2 << 20
 
+// streamRetry is when a caller may come back whose stream ended with its pod: others are there already.
+const streamRetry = 100 * time.Millisecond
+
 // streamOptions are those of stream RPCs. Their messages hold many requests. They go between backends, where compressing
 // costs more than what it saves.
 func streamOptions(spec connect.Spec) []connecthttp.Option {
@@ -126,7 +129,7 @@ func (s stack) untilEnd(ctx context.Context, done <-chan struct{}) *connect.Erro
 	case <-expired:
 		return auth.Expired()
 	case <-s.leaving:
-		return rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", "the pod is going away; go on with a new stream", overloadRetrySpread/10)
+		return rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", "the pod is going away; go on with a new stream", streamRetry)
 	}
 }
 

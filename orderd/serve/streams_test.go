@@ -55,12 +55,12 @@ type streaming struct {
 func newStreaming(t *testing.T, c config.HTTP, tokenFor time.Duration) *streaming {
 	t.Helper()
 	issuer, guard := newGuard(t, auth.Limits{})
-	around := testStack(slog.New(slog.DiscardHandler), c)
+	around := testStack(t, slog.New(slog.DiscardHandler), c)
 	s := &streaming{stack: around, leave: make(chan struct{})}
 	s.leaving = s.leave
 	server := connect.NewServer(s.forApps(guard, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, echo{})
-	l, err := listen(t.Context(), "apps", "127.0.0.1:0", front(server, rpcMux(server, c), c), c)
+	l, err := listen(t.Context(), "apps", "127.0.0.1:0", front(server, rpcMux(server, c), s.gate, c), c)
 	if err != nil {
 		t.Fatal(err)
 	}

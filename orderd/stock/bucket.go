@@ -73,7 +73,7 @@ func (h held) place(movements []Movement) []Movement {
 			continue
 		}
 		target := rows[0]
-		if m.kind != kindAllocate {
+		if !m.promotes() {
 			target = enough(rows, start(m.ref, len(rows)), -m.available)
 		}
 		out = append(out, gather(rows, target, m)...)

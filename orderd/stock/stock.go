@@ -39,6 +39,9 @@ type Movement struct {
 // takes tells whether the movement needs units that are available.
 func (m Movement) takes() bool { return m.available < 0 }
 
+// promotes tells whether the movement puts units into a promotion. They are always in bucket 0.
+func (m Movement) promotes() bool { return m.kind == kindAllocate || strings.HasPrefix(m.kind, kindTopUp) }
+
 const (
 	kindAdd      = "ADD"
 	kindReserve  = "RESERVE"

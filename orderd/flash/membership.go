@@ -21,8 +21,9 @@ const renewEvery = provision.MemberTTL / 3
 
 // membership keeps the pod's own entry alive and follows those of the others.
 type membership struct {
-	pool *Pool
-	// renewed is when the last renewal that succeeded was sent, in Unix nanoseconds.
+	pool  *Pool
+	beats *heartbeats
+	// renewed is when the last renewal that succeeded was sent, by Pool.elapsed.
 	renewed atomic.Int64
 
 	mu     sync.Mutex
@@ -39,11 +40,15 @@ type seen struct {
 	stored time.Time
 }
 
-func newMembership(p *Pool) *membership { return &membership{pool: p, known: map[string]seen{}} }
+func newMembership(p *Pool) *membership {
+	m := &membership{pool: p, beats: &heartbeats{clock: &p.clock}, known: map[string]seen{}}
+	m.renewed.Store(int64(-2 * provision.MemberTTL))
+	return m
+}
 
 // lease says that no other pod can have taken this one's partitions for want of a sign of life.
 func (m *membership) lease() bool {
-	return m.pool.Clock().Sub(time.Unix(0, m.renewed.Load())) < provision.MemberTTL
+	return m.pool.elapsed()-time.Duration(m.renewed.Load()) < provision.MemberTTL
 }
 
 // heartbeat renews the own entry until ctx ends.
@@ -85,12 +90,14 @@ func (m *membership) renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encoding the own membership: %w", err)
 	}
-	sent := m.pool.Clock()
-	if _, err := m.bucket.Put(ctx, m.pool.Name, value); err != nil {
+	sent := m.pool.elapsed()
+	revision, err := m.bucket.Put(ctx, m.pool.Name, value)
+	if err != nil {
 		m.bucket = nil
 		return fmt.Errorf("writing the own membership: %w", err)
 	}
-	m.renewed.Store(sent.UnixNano())
+	m.renewed.Store(int64(sent))
+	m.beats.wrote(renewal{revision: revision, sent: sent, done: m.pool.elapsed()})
 	return nil
 }
 
@@ -121,6 +128,11 @@ func without(members []member, name string) []member {
 
 func (m *membership) handler() watch.Handler {
 	return watch.Handler{
+		Stored: func(name string, revision uint64, stored time.Time) {
+			if name == m.pool.Name {
+				m.beats.saw(sighting{revision: revision, at: m.pool.elapsed(), stored: stored})
+			}
+		},
 		Put: func(name string, value []byte, stored time.Time) {
 			var entry flashv1.Member
 			if err := proto.Unmarshal(value, &entry); err != nil || entry.GetName() != name {

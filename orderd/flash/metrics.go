@@ -18,3 +18,13 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	registerer.MustRegister(m.refused, m.forwards)
 	return m
 }
+
+// registerClock shows how wrong the pod's clock is; 0 while that is not known.
+func registerClock(registerer prometheus.Registerer, p *Pool) {
+	registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "orderd_clock_skew_seconds", Help: "How far the pod's clock is ahead of the cluster's, at least; negative: behind.",
+	}, func() float64 {
+		skew, _ := p.skew()
+		return skew.Seconds()
+	}))
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/orderd-dev/orderd/orderd/flash/admission"
+	"github.com/orderd-dev/orderd/orderd/flash/clock"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
@@ -76,6 +77,9 @@ type Pool struct {
 	metrics      *metrics
 	peers        *peers
 	membership   *membership
+	clock        clock.Clock
+	// started is where elapsed counts from.
+	started time.Time
 
 	draining  atomic.Bool
 	view      atomic.Pointer[view]
@@ -101,8 +105,9 @@ func NewPool(options Options) *Pool {
 	}
 	p := &Pool{
 		Options: options, ownerMetrics: owner.NewMetrics(options.Registerer), metrics: newMetrics(options.Registerer),
-		peers: newPeers(), changed: make(chan struct{}, 1), owners: map[ownerKey]*owner.Owner{},
+		peers: newPeers(), changed: make(chan struct{}, 1), owners: map[ownerKey]*owner.Owner{}, started: options.Clock(),
 	}
+	registerClock(options.Registerer, p)
 	p.membership = newMembership(p)
 	p.view.Store(&view{})
 	return p
@@ -144,10 +149,12 @@ func (p *Pool) Run(ctx context.Context) error {
 var (
 	ErrDraining  = errors.New("the pod is draining")
 	ErrNotSynced = errors.New("promotions or members are not known yet")
+	ErrNoTime    = errors.New("the cluster's time is not known yet")
+	ErrSkewed    = errors.New("the pod's clock is wrong")
 )
 
-// Ready is nil once the pod knows promotions and members, is one of them, and serves every partition of
-// an open promotion that is its own.
+// Ready is nil once the pod knows promotions, members and the cluster's time, is one of the members, and serves every partition
+// of an open promotion that is its own. A pod whose clock is wrong goes on serving its partitions by the cluster's, but is not ready.
 func (p *Pool) Ready() error {
 	if p.draining.Load() {
 		return ErrDraining
@@ -155,6 +162,9 @@ func (p *Pool) Ready() error {
 	v := p.view.Load()
 	if !v.synced {
 		return ErrNotSynced
+	}
+	if err := p.inTime(); err != nil {
+		return err
 	}
 	for uid, s := range v.byUID {
 		if !s.sale.GetOpen() || s.sale.GetClosed() {
@@ -193,12 +203,36 @@ func (p *Pool) Drain(ctx context.Context) {
 	}
 }
 
-// now is the cluster's time, and false while it is not known: then nothing may be accepted.
+// elapsed is a reading of the pod's monotonic clock.
+func (p *Pool) elapsed() time.Duration { return p.Clock().Sub(p.started) }
+
+// now is the cluster's time, never ahead of it, and false while it is not known: then nothing may be accepted.
 func (p *Pool) now() (time.Time, bool) {
 	if p.ClusterClock != nil {
 		return p.ClusterClock(), true
 	}
-	return p.Clock(), true
+	return p.clock.Now(p.elapsed())
+}
+
+// skew is how far the pod's clock is ahead of the cluster's for certain, negative if it is behind; false while that is not known.
+func (p *Pool) skew() (time.Duration, bool) {
+	wall := p.Clock()
+	return p.clock.Skew(wall.Sub(p.started), wall)
+}
+
+// inTime is nil if the pod's clock is known to be near the cluster's.
+func (p *Pool) inTime() error {
+	if p.ClusterClock != nil {
+		return nil
+	}
+	skew, ok := p.skew()
+	switch {
+	case !ok:
+		return ErrNoTime
+	case skew.Abs() > p.MaxSkew:
+		return fmt.Errorf("%w: %s ahead of the cluster's, allowed are %s", ErrSkewed, skew.Round(time.Millisecond), p.MaxSkew)
+	}
+	return nil
 }
 
 // soldOutMark says that moments ago no more than left units of an item could be had anywhere.

@@ -25,6 +25,8 @@ const (
 type Handler struct {
 	// Put is a key's value, new or seen before, and when the server stored it.
 	Put func(key string, value []byte, stored time.Time)
+	// Stored, if set, comes before Put with the entry's revision and when the server stored it.
+	Stored func(key string, revision uint64, stored time.Time)
 	// Delete is a key that was removed or has expired.
 	Delete func(key string)
 	// Synced has all keys of the bucket, each time they were all read.
@@ -92,6 +94,9 @@ func follow(ctx context.Context, js jetstream.JetStream, bucket string, length t
 				handler.Synced(keys)
 			case entry.Operation() == jetstream.KeyValuePut:
 				keys[entry.Key()] = struct{}{}
+				if handler.Stored != nil {
+					handler.Stored(entry.Key(), entry.Revision(), entry.Created())
+				}
 				handler.Put(entry.Key(), entry.Value(), entry.Created())
 			default:
 				delete(keys, entry.Key())

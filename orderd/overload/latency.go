@@ -19,7 +19,7 @@ const (
 	followDown = 0.1
 	followUp   = 0.02
 	// accept is how usual rises in each interval in which calls are slow with the lowest limit: then that is how long they take.
-	accept = 1.1
+	accept = 1.02
 
 	// steps of the histogram in each doubling of the time, from a microsecond to half a minute.
 	steps   = 4

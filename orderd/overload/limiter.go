@@ -6,10 +6,10 @@ const (
 	// begin is the limit of a pod that does not know yet how long its requests take, as a multiple of the lowest one.
 	begin = 2
 	// tolerated is how much longer than usual requests may take before the limit falls, and roomy up to what it may rise.
-	tolerated = 2.0
-	roomy     = 1.6
+	tolerated = 1.5
+	roomy     = 1.2
 	// rising and falling bound a step of the limit.
-	rising  = 1.25
+	rising  = 1.1
 	falling = 0.5
 )
 

@@ -27,8 +27,10 @@ const (
 type Levels struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sender's name.
-	Pod           string             `protobuf:"bytes,1,opt,name=pod,proto3" json:"pod,omitempty"`
-	Partitions    []*PartitionLevels `protobuf:"bytes,2,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	Pod        string             `protobuf:"bytes,1,opt,name=pod,proto3" json:"pod,omitempty"`
+	Partitions []*PartitionLevels `protobuf:"bytes,2,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	// The cluster's time before the levels were read: how old they are, whenever they come.
+	SentUnixMs    int64 `protobuf:"varint,3,opt,name=sent_unix_ms,json=sentUnixMs,proto3" json:"sent_unix_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -77,14 +79,24 @@ func (x *Levels) GetPartitions() []*PartitionLevels {
 	return nil
 }
 
+func (x *Levels) GetSentUnixMs() int64 {
+	if x != nil {
+		return x.SentUnixMs
+	}
+	return 0
+}
+
 type PartitionLevels struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Partition int32                  `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
 	// The log's sequence that the levels were read at.
-	Sequence uint64       `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Items    []*ItemLevel `protobuf:"bytes,3,rep,name=items,proto3" json:"items,omitempty"`
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Those that are not 0, unless unchanged.
+	Items []*ItemLevel `protobuf:"bytes,3,rep,name=items,proto3" json:"items,omitempty"`
 	// The items that the partition's owner knows to be sold out in all shards.
-	SoldOut       []*SoldOutItem `protobuf:"bytes,4,rep,name=sold_out,json=soldOut,proto3" json:"sold_out,omitempty"`
+	SoldOut []*SoldOutItem `protobuf:"bytes,4,rep,name=sold_out,json=soldOut,proto3" json:"sold_out,omitempty"`
+	// items is left out: the same ones as before are 0, and the others near what was broadcast with this sequence.
+	Unchanged     bool `protobuf:"varint,5,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -145,6 +157,13 @@ func (x *PartitionLevels) GetSoldOut() []*SoldOutItem {
 		return x.SoldOut
 	}
 	return nil
+}
+
+func (x *PartitionLevels) GetUnchanged() bool {
+	if x != nil {
+		return x.Unchanged
+	}
+	return false
 }
 
 type ItemLevel struct {
@@ -265,17 +284,20 @@ var File_orderd_flash_v1_levels_proto protoreflect.FileDescriptor
 
 const file_orderd_flash_v1_levels_proto_rawDesc = "" +
 	"\n" +
-	"\x1corderd/flash/v1/levels.proto\x12\x0forderd.flash.v1\"\\\n" +
+	"\x1corderd/flash/v1/levels.proto\x12\x0forderd.flash.v1\"~\n" +
 	"\x06Levels\x12\x10\n" +
 	"\x03pod\x18\x01 \x01(\tR\x03pod\x12@\n" +
 	"\n" +
 	"partitions\x18\x02 \x03(\v2 .orderd.flash.v1.PartitionLevelsR\n" +
-	"partitions\"\xb6\x01\n" +
+	"partitions\x12 \n" +
+	"\fsent_unix_ms\x18\x03 \x01(\x03R\n" +
+	"sentUnixMs\"\xd4\x01\n" +
 	"\x0fPartitionLevels\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x120\n" +
 	"\x05items\x18\x03 \x03(\v2\x1a.orderd.flash.v1.ItemLevelR\x05items\x127\n" +
-	"\bsold_out\x18\x04 \x03(\v2\x1c.orderd.flash.v1.SoldOutItemR\asoldOut\";\n" +
+	"\bsold_out\x18\x04 \x03(\v2\x1c.orderd.flash.v1.SoldOutItemR\asoldOut\x12\x1c\n" +
+	"\tunchanged\x18\x05 \x01(\bR\tunchanged\";\n" +
 	"\tItemLevel\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1c\n" +
 	"\tavailable\x18\x02 \x01(\x03R\tavailable\"J\n" +

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/flash/v1/levels.proto.
  */
 export const file_orderd_flash_v1_levels: GenFile = /*@__PURE__*/
-  fileDesc("ChxvcmRlcmQvZmxhc2gvdjEvbGV2ZWxzLnByb3RvEg9vcmRlcmQuZmxhc2gudjEiSwoGTGV2ZWxzEgsKA3BvZBgBIAEoCRI0CgpwYXJ0aXRpb25zGAIgAygLMiAub3JkZXJkLmZsYXNoLnYxLlBhcnRpdGlvbkxldmVscyKRAQoPUGFydGl0aW9uTGV2ZWxzEhEKCXBhcnRpdGlvbhgBIAEoBRIQCghzZXF1ZW5jZRgCIAEoBBIpCgVpdGVtcxgDIAMoCzIaLm9yZGVyZC5mbGFzaC52MS5JdGVtTGV2ZWwSLgoIc29sZF9vdXQYBCADKAsyHC5vcmRlcmQuZmxhc2gudjEuU29sZE91dEl0ZW0iKwoJSXRlbUxldmVsEgsKA3NrdRgBIAEoCRIRCglhdmFpbGFibGUYAiABKAMiOAoLU29sZE91dEl0ZW0SCwoDc2t1GAEgASgJEgwKBGxlZnQYAiABKAMSDgoGYWdlX21zGAMgASgDYgZwcm90bzM");
+  fileDesc("ChxvcmRlcmQvZmxhc2gvdjEvbGV2ZWxzLnByb3RvEg9vcmRlcmQuZmxhc2gudjEiYQoGTGV2ZWxzEgsKA3BvZBgBIAEoCRI0CgpwYXJ0aXRpb25zGAIgAygLMiAub3JkZXJkLmZsYXNoLnYxLlBhcnRpdGlvbkxldmVscxIUCgxzZW50X3VuaXhfbXMYAyABKAMipAEKD1BhcnRpdGlvbkxldmVscxIRCglwYXJ0aXRpb24YASABKAUSEAoIc2VxdWVuY2UYAiABKAQSKQoFaXRlbXMYAyADKAsyGi5vcmRlcmQuZmxhc2gudjEuSXRlbUxldmVsEi4KCHNvbGRfb3V0GAQgAygLMhwub3JkZXJkLmZsYXNoLnYxLlNvbGRPdXRJdGVtEhEKCXVuY2hhbmdlZBgFIAEoCCIrCglJdGVtTGV2ZWwSCwoDc2t1GAEgASgJEhEKCWF2YWlsYWJsZRgCIAEoAyI4CgtTb2xkT3V0SXRlbRILCgNza3UYASABKAkSDAoEbGVmdBgCIAEoAxIOCgZhZ2VfbXMYAyABKANiBnByb3RvMw");
 
 /**
  * What a pod broadcasts of its partitions' stock shards, several times a second, over core NATS: subject
@@ -31,6 +31,13 @@ export type Levels = Message<"orderd.flash.v1.Levels"> & {
    * @generated from field: repeated orderd.flash.v1.PartitionLevels partitions = 2;
    */
   partitions: PartitionLevels[];
+
+  /**
+   * The cluster's time before the levels were read: how old they are, whenever they come.
+   *
+   * @generated from field: int64 sent_unix_ms = 3;
+   */
+  sentUnixMs: bigint;
 };
 
 /**
@@ -57,6 +64,8 @@ export type PartitionLevels = Message<"orderd.flash.v1.PartitionLevels"> & {
   sequence: bigint;
 
   /**
+   * Those that are not 0, unless unchanged.
+   *
    * @generated from field: repeated orderd.flash.v1.ItemLevel items = 3;
    */
   items: ItemLevel[];
@@ -67,6 +76,13 @@ export type PartitionLevels = Message<"orderd.flash.v1.PartitionLevels"> & {
    * @generated from field: repeated orderd.flash.v1.SoldOutItem sold_out = 4;
    */
   soldOut: SoldOutItem[];
+
+  /**
+   * items is left out: the same ones as before are 0, and the others near what was broadcast with this sequence.
+   *
+   * @generated from field: bool unchanged = 5;
+   */
+  unchanged: boolean;
 };
 
 /**

@@ -11,6 +11,9 @@ const (
 	ConditionClusterReady = "ClusterReady"
 	// ConditionStockAllocated: the items' stock was taken from the SKUs' stock.
 	ConditionStockAllocated = "StockAllocated"
+	// ConditionToppedUp: the sale has all the stock that the spec's items ask for now. False: some could not be added, and the sale
+	// goes on without it.
+	ConditionToppedUp = "ToppedUp"
 	// ConditionPartitionsOpen: every partition has its stock shards, and the pods were told.
 	ConditionPartitionsOpen = "PartitionsOpen"
 	// ConditionFlashPoolReady: the flash pool serves with the pods that the expected peak needs.
@@ -61,11 +64,16 @@ const (
 
 	// ReasonAllocated of StockAllocated.
 	ReasonAllocated = "Allocated"
-	// ReasonInsufficientStock of StockAllocated and Stalled: the message says how much is missing of what. Nothing was taken.
+	// ReasonInsufficientStock of StockAllocated, ToppedUp and Stalled: the message says how much is missing of what. Nothing of
+	// those items was taken.
 	ReasonInsufficientStock = "InsufficientStock"
-	// ReasonUnknownSKU of StockAllocated and Stalled: the catalog has no such SKU. Nothing was taken.
+	// ReasonUnknownSKU of StockAllocated, ToppedUp and Stalled: the catalog has no such SKU. Nothing was taken.
 	ReasonUnknownSKU = "UnknownSKU"
-	// ReasonDatabaseError of StockAllocated and Settled: the database did not answer as it should; it is tried again.
+	// ReasonToppedUp of ToppedUp.
+	ReasonToppedUp = "ToppedUp"
+	// ReasonTooManyTopUps of ToppedUp: stock was added too often, and no more can be.
+	ReasonTooManyTopUps = "TooManyTopUps"
+	// ReasonDatabaseError of StockAllocated, ToppedUp and Settled: the database did not answer as it should; it is tried again.
 	ReasonDatabaseError = "DatabaseError"
 	// ReasonMessagingError of PartitionsOpen and Settled: NATS did not answer as it should; it is tried again.
 	ReasonMessagingError = "MessagingError"
@@ -84,7 +92,7 @@ const (
 	ReasonMaxReplicasReached = "MaxReplicasReached"
 	// ReasonAvailable of FlashPoolReady.
 	ReasonAvailable = "Available"
-	// ReasonEnded of FlashPoolReady and Late: the sale has ended.
+	// ReasonEnded of FlashPoolReady, Late and ToppedUp: the sale has ended.
 	ReasonEnded = "Ended"
 
 	// ReasonNotReadyInTime of Late.

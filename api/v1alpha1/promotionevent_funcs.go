@@ -35,6 +35,22 @@ func (p *PromotionEvent) ReadyDeadline() time.Time {
 	return p.Spec.StartTime.Add(-prewarm)
 }
 
+// AdmissionRequired reports whether orders need admission tokens.
+func (p *PromotionEvent) AdmissionRequired() bool {
+	return p.Spec.Admission.Required != nil && *p.Spec.Admission.Required
+}
+
+// AdmissionEnd is when no more admission tokens are given out: startTime unless set.
+func (p *PromotionEvent) AdmissionEnd() time.Time {
+	if until := p.Spec.Admission.Until; !until.IsZero() {
+		return until.Time
+	}
+	return p.Spec.StartTime.Time
+}
+
+// StreamCount is how many streams the promotion has, at least 1.
+func (p *PromotionEvent) StreamCount() int32 { return max(1, p.Status.Streams) }
+
 // PaymentTimeout of the sale's orders; 15 minutes unless set.
 func (p *PromotionEvent) PaymentTimeout() time.Duration {
 	if p.Spec.PaymentTimeout != nil {

@@ -23,6 +23,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="metadata.name must be at most 63 characters: buyers' apps name the promotion by it"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Live', 'Draining', 'Settled']) || self.spec.startTime == oldSelf.spec.startTime",fieldPath=".spec.startTime",message="startTime must not change once the promotion is live"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Draining', 'Settled']) || self.spec.endTime == oldSelf.spec.endTime",fieldPath=".spec.endTime",message="endTime must not change once the promotion has ended"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Draining', 'Settled']) || self.spec.items.map(i, i.stock).sum() <= oldSelf.spec.items.map(i, i.stock).sum()",fieldPath=".spec.items",message="stock must not grow once the promotion has ended"
 type PromotionEvent struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the standard object's metadata.
@@ -56,6 +57,11 @@ type PromotionEventList struct {
 // +kubebuilder:validation:XValidation:rule="self.endTime > self.startTime",fieldPath=".endTime",message="endTime must be after startTime"
 // +kubebuilder:validation:XValidation:rule="self.endTime - self.startTime <= duration('744h')",fieldPath=".endTime",message="endTime must be at most 744h (31 days) after startTime"
 // +kubebuilder:validation:XValidation:rule="has(self.partitions) == has(oldSelf.partitions) && (!has(self.partitions) || self.partitions == oldSelf.partitions)",fieldPath=".partitions",message="partitions must not change once the promotion is created"
+// +kubebuilder:validation:XValidation:rule="has(self.streams) == has(oldSelf.streams) && (!has(self.streams) || self.streams == oldSelf.streams)",fieldPath=".streams",message="streams must not change once the promotion is created"
+// +kubebuilder:validation:XValidation:rule="!has(self.partitions) || self.partitions <= 64 * (has(self.streams) ? self.streams : 1)",fieldPath=".partitions",message="partitions must be at most 64 for each of streams"
+// +kubebuilder:validation:XValidation:rule="!has(self.partitions) || !has(self.streams) || self.partitions % self.streams == 0",fieldPath=".partitions",message="partitions must be a multiple of streams"
+// +kubebuilder:validation:XValidation:rule="!has(self.streams) || self.streams <= self.items.size()",fieldPath=".streams",message="streams must not be more than items: each sells at least one"
+// +kubebuilder:validation:XValidation:rule="!has(self.admission) || !has(self.admission.until) || self.admission.until <= self.endTime",fieldPath=".admission.until",message="until must not be after endTime"
 type PromotionEventSpec struct {
 	// orderClusterRef names the OrderCluster that runs the sale.
 	// +required
@@ -98,25 +104,39 @@ type PromotionEventSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="paymentTimeout must be between 10s and 168h"
 	PaymentTimeout *metav1.Duration `json:"paymentTimeout,omitempty"`
 
-	// items are the SKUs on sale.
+	// items are the SKUs on sale. Each costs 35 to 100 bytes of a flash pod's memory in every partition that it owns.
 	// +required
 	// +listType=map
 	// +listMapKey=sku
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=100
-	// +kubebuilder:validation:XValidation:rule="self.size() == oldSelf.size() && oldSelf.all(o, self.exists(i, i.sku == o.sku))",message="items: no sku may be added or removed once the promotion is created (switch an item off instead)"
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:XValidation:rule="self.map(i, i.sku) == oldSelf.map(i, i.sku)",message="items: no sku may be added, removed or moved once the promotion is created (switch an item off instead)"
 	Items []PromotionItem `json:"items,omitempty"`
 
 	// traffic is the rush that the flash pool is scaled for.
 	// +required
 	Traffic TrafficSpec `json:"traffic,omitzero"`
 
-	// partitions is how many logs the sale is split into by buyer; each holds a stock shard of every item. One or two a
-	// flash pod are fastest. Unset: two for each pod that the expected peak needs.
+	// partitions is how many logs the sale is split into by buyer, over all its streams; each holds a stock shard of every
+	// item of its stream. One or two a flash pod are fastest. At most 64 for each of streams, and a multiple of them. Unset: two
+	// for each pod that the expected peak needs.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=64
+	// +kubebuilder:validation:Maximum=512
 	Partitions *int32 `json:"partitions,omitempty"`
+
+	// streams is how many JetStream streams the logs are in. Items are spread over them by their stock, and an order can only
+	// have items of one stream: more than one is for sales that are too fast for one stream. A stream is never trimmed: on each
+	// of messaging.replicas disks a reservation takes about 150 bytes, plus the lengths of its buyer's id, request id and SKUs,
+	// until the log is removed. Unset: one for each 50,000 expected requests a second, and one if partitions is set.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=8
+	Streams *int32 `json:"streams,omitempty"`
+
+	// admission lets only those buyers order who got a token before the sale. It may be changed at any time.
+	// +optional
+	Admission AdmissionSpec `json:"admission,omitzero"`
 
 	// paused refuses new orders while the window goes on.
 	// +optional
@@ -125,6 +145,20 @@ type PromotionEventSpec struct {
 	// settlement says what happens after the end.
 	// +optional
 	Settlement SettlementSpec `json:"settlement,omitzero"`
+}
+
+// AdmissionSpec lets only those buyers order who got a token before the sale, so that a script which never saw the page gets
+// nothing.
+//
+// +kubebuilder:validation:MinProperties=1
+type AdmissionSpec struct {
+	// required: an order needs an admission token for each of its items.
+	// +optional
+	Required *bool `json:"required,omitempty"`
+
+	// until is when no more tokens are given out, at the latest endTime. Unset: startTime.
+	// +optional
+	Until metav1.Time `json:"until,omitzero"`
 }
 
 // OrderClusterReference names an OrderCluster in the same namespace.
@@ -152,12 +186,12 @@ type PromotionItem struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="price must not change once the promotion is created"
 	Price *int64 `json:"price,omitempty"`
 
-	// stock is how many units are taken from the SKU's stock for the sale. What is not sold comes back after the end.
+	// stock is how many units are taken from the SKU's stock for the sale. What is not sold comes back after the end. It may grow
+	// until the end, also while the sale is live: what the SKU's stock has too little of is said by the condition ToppedUp.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
 	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="stock may only grow, never shrink"
-	// +kubebuilder:validation:XValidation:rule="self <= oldSelf",message="stock cannot grow once the promotion is created: adding stock to a sale is not supported yet"
 	Stock int64 `json:"stock,omitempty"`
 
 	// limitPerBuyer is the most units a buyer may have of it in this sale. Unset or 0: no limit.
@@ -214,8 +248,8 @@ const (
 
 // PromotionEventStatus is how the sale is going.
 type PromotionEventStatus struct {
-	// conditions are Ready, Reconciling, Stalled, ClusterReady, StockAllocated, PartitionsOpen, FlashPoolReady, Late, Paused,
-	// Settled and InvariantViolated.
+	// conditions are Ready, Reconciling, Stalled, ClusterReady, StockAllocated, ToppedUp, PartitionsOpen, FlashPoolReady, Late,
+	// Paused, Settled and InvariantViolated.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -234,8 +268,14 @@ type PromotionEventStatus struct {
 	// partitions is how many logs the sale is split into. Fixed before the first of them is opened.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=64
+	// +kubebuilder:validation:Maximum=512
 	Partitions int32 `json:"partitions,omitempty"`
+
+	// streams is how many JetStream streams the logs are in. Fixed before the first of them is made.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=8
+	Streams int32 `json:"streams,omitempty"`
 
 	// replicas is how many flash pods this sale needs for its expected peak.
 	// +optional
@@ -243,7 +283,7 @@ type PromotionEventStatus struct {
 	Replicas int32 `json:"replicas,omitempty"`
 
 	// sold is how many units are in orders that were not released, over all items. Updated about every two seconds while
-	// the sale is live.
+	// the sale is live, and up to every ten with 1,000 items.
 	// +optional
 	Sold *int64 `json:"sold,omitempty"`
 
@@ -255,7 +295,7 @@ type PromotionEventStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=sku
-	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:MaxItems=1000
 	Items []PromotionItemStatus `json:"items,omitempty"`
 
 	// readyTime is when the sale was first ready.
@@ -283,7 +323,13 @@ type PromotionItemStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	SKU string `json:"sku,omitempty"`
 
-	// allocated is how many units were taken from the SKU's stock.
+	// stream is the index of the stream that sells it. Fixed before the stream is made.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=7
+	Stream *int32 `json:"stream,omitempty"`
+
+	// allocated is how many units were taken from the SKU's stock, with those that were added later.
 	// +optional
 	Allocated *int64 `json:"allocated,omitempty"`
 

@@ -1,11 +1,13 @@
 package capacity
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"pgregory.net/rapid"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 )
@@ -53,25 +55,62 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
-func TestPartitions(t *testing.T) {
+func TestStreamsAndPartitions(t *testing.T) {
 	tests := map[string]struct {
-		spec *int32
-		peak int32
-		want int32
+		partitions, streams *int32
+		peak                int32
+		items               int
+		wantStreams, want   int32
 	}{
-		"as the spec says":     {spec: ptr.To[int32](8), peak: 1, want: 8},
-		"two a pod":            {peak: 2000, want: 6},
-		"never more than most": {peak: 1_000_000, want: 64},
+		"as the spec says":                  {partitions: ptr.To[int32](8), peak: 1, items: 2, wantStreams: 1, want: 8},
+		"two a pod":                         {peak: 2000, items: 2, wantStreams: 1, want: 6},
+		"a stream for each 50,000":          {peak: 50_001, items: 1000, wantStreams: 2, want: 126},
+		"never more than most":              {peak: 10_000_000, items: 1000, wantStreams: 8, want: 512},
+		"not more streams than items":       {peak: 10_000_000, items: 3, wantStreams: 3, want: 192},
+		"one stream of partitions as given": {partitions: ptr.To[int32](64), peak: 1_000_000, items: 1000, wantStreams: 1, want: 64},
+		"streams as the spec says":          {streams: ptr.To[int32](4), peak: 2000, items: 1000, wantStreams: 4, want: 8},
+		"both as the spec says":             {streams: ptr.To[int32](4), partitions: ptr.To[int32](16), peak: 1, items: 4, wantStreams: 4, want: 16},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			p := promotion(tt.peak, 0)
-			p.Spec.Partitions = tt.spec
-			if got := Partitions(cluster(ptr.To[int32](1000), 1, nil), &p); got != tt.want {
+			p.Spec.Partitions, p.Spec.Streams = tt.partitions, tt.streams
+			p.Spec.Items = make([]v1alpha1.PromotionItem, tt.items)
+			streams := Streams(&p)
+			if streams != tt.wantStreams {
+				t.Errorf("Streams() = %d, want %d", streams, tt.wantStreams)
+			}
+			if got := Partitions(cluster(ptr.To[int32](1000), 1, nil), &p, streams); got != tt.want {
 				t.Errorf("Partitions() = %d, want %d", got, tt.want)
 			}
 		})
 	}
+}
+
+func TestSpreadIsEvenAndKeepsToTheItems(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		streams := rapid.Int32Range(1, 8).Draw(t, "streams")
+		items := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) v1alpha1.PromotionItem {
+			return v1alpha1.PromotionItem{SKU: rapid.StringMatching(`[a-z]{1,6}`).Draw(t, "sku"), Stock: rapid.Int64Range(1, 1000).Draw(t, "stock")}
+		}), int(streams), 60, func(i v1alpha1.PromotionItem) string { return i.SKU }).Draw(t, "items")
+		got := Spread(items, streams)
+		stock, most := make([]int64, streams), int64(0)
+		of := map[string]int32{}
+		for i, item := range items {
+			stock[got[i]] += item.Stock
+			most = max(most, item.Stock)
+			of[item.SKU] = got[i]
+		}
+		if slices.Min(stock) == 0 || slices.Max(stock)-slices.Min(stock) > most {
+			t.Fatalf("streams have %v, the largest item %d", stock, most)
+		}
+		shuffled := rapid.Permutation(items).Draw(t, "order")
+		for i, k := range Spread(shuffled, streams) {
+			if of[shuffled[i].SKU] != k {
+				t.Fatalf("%s is in stream %d, and in %d if the items come in another order", shuffled[i].SKU, of[shuffled[i].SKU], k)
+			}
+		}
+	})
 }
 
 func TestNeeded(t *testing.T) {

@@ -26,7 +26,7 @@ const databaseTimeout = 10 * time.Second
 type Backends interface {
 	// Stock is the promotion's stock in the database.
 	Stock(ctx context.Context, c *v1alpha1.OrderCluster) (Stock, error)
-	// Log is the promotion's stream and its key in the promotions bucket.
+	// Log is the promotion's streams and its key in the promotions bucket.
 	Log(ctx context.Context, c *v1alpha1.OrderCluster) (Log, error)
 }
 
@@ -34,6 +34,8 @@ type Backends interface {
 type Stock interface {
 	Allocate(ctx context.Context, uid string, items []stock.Quantity) error
 	Allocated(ctx context.Context, uid string) ([]stock.Quantity, error)
+	AddTopUps(ctx context.Context, uid string, targets []stock.Quantity) ([]stock.TopUp, error)
+	EndTopUps(ctx context.Context, uid string) ([]stock.TopUp, error)
 	// Sold is what orders in the database hold; see order.SoldInPromotion.
 	Sold(ctx context.Context, uid string) ([]stock.Quantity, error)
 	// Releasing is how many cancelled or expired orders still have to give their stock back.
@@ -42,30 +44,33 @@ type Stock interface {
 	Returned(ctx context.Context, uid string) ([]stock.Quantity, error)
 }
 
-// Log is a promotion's stream and its key in the promotions bucket. Every call may be repeated; see
+// Log is a promotion's streams and its key in the promotions bucket. Every call may be repeated; see
 // package provision.
 type Log interface {
-	// Ensure makes the stream.
+	// Ensure makes the streams.
 	Ensure(ctx context.Context, promo *flashv1.Promotion) error
 	// Open gives every partition its stock shards.
 	Open(ctx context.Context, promo *flashv1.Promotion, items []provision.Item) error
-	// Publish tells the pods.
-	Publish(ctx context.Context, promo *flashv1.Promotion) error
-	// Totals reads what the partitions hold.
+	// Publish tells the pods, and returns what they were told before; nil: nothing.
+	Publish(ctx context.Context, promo *flashv1.Promotion) (*flashv1.Promotion, error)
+	// Totals is what the partitions hold.
 	Totals(ctx context.Context, promo *flashv1.Promotion) ([]provision.Total, error)
 	// Close ends every partition and returns what they held.
 	Close(ctx context.Context, promo *flashv1.Promotion) ([]provision.Total, error)
 	// Drained reports whether every accepted order is in the database.
 	Drained(ctx context.Context, promo *flashv1.Promotion) (bool, error)
-	// Remove deletes key and stream.
+	// Remove deletes key and streams.
 	Remove(ctx context.Context, promo *flashv1.Promotion) error
 }
 
-// Connections are the Backends over a Registry's connections.
-type Connections struct{ Registry *backends.Registry }
+// Connections are the Backends over a Registry's connections. They keep what was counted of the promotions' logs.
+type Connections struct {
+	Registry *backends.Registry
+	counts   counts
+}
 
 // Stock implements Backends.
-func (b Connections) Stock(ctx context.Context, c *v1alpha1.OrderCluster) (Stock, error) {
+func (b *Connections) Stock(ctx context.Context, c *v1alpha1.OrderCluster) (Stock, error) {
 	pool, err := b.Registry.Database(ctx, c)
 	if err != nil {
 		return nil, err
@@ -74,12 +79,12 @@ func (b Connections) Stock(ctx context.Context, c *v1alpha1.OrderCluster) (Stock
 }
 
 // Log implements Backends.
-func (b Connections) Log(ctx context.Context, c *v1alpha1.OrderCluster) (Log, error) {
+func (b *Connections) Log(ctx context.Context, c *v1alpha1.OrderCluster) (Log, error) {
 	js, err := b.Registry.JetStream(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	return streamLog{js, c.MessagingReplicas()}, nil
+	return streamLog{js, c.MessagingReplicas(), &b.counts}, nil
 }
 
 type databaseStock struct{ db *pgxpool.Pool }
@@ -94,6 +99,18 @@ func (s databaseStock) Allocated(ctx context.Context, uid string) ([]stock.Quant
 	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 	defer cancel()
 	return stock.Allocated(ctx, s.db, uid)
+}
+
+func (s databaseStock) AddTopUps(ctx context.Context, uid string, targets []stock.Quantity) ([]stock.TopUp, error) {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	return stock.AddTopUps(ctx, s.db, uid, targets)
+}
+
+func (s databaseStock) EndTopUps(ctx context.Context, uid string) ([]stock.TopUp, error) {
+	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	return stock.EndTopUps(ctx, s.db, uid)
 }
 
 func (s databaseStock) Sold(ctx context.Context, uid string) ([]stock.Quantity, error) {
@@ -123,6 +140,7 @@ func (s databaseStock) Returned(ctx context.Context, uid string) ([]stock.Quanti
 type streamLog struct {
 	js       jetstream.JetStream
 	replicas int
+	counts   *counts
 }
 
 func (l streamLog) Ensure(ctx context.Context, promo *flashv1.Promotion) error {
@@ -136,16 +154,25 @@ func (l streamLog) Open(ctx context.Context, promo *flashv1.Promotion, items []p
 	return provision.OpenPartitions(ctx, l.js, promo, promo.GetUid(), items)
 }
 
-func (l streamLog) Publish(ctx context.Context, promo *flashv1.Promotion) error {
-	return provision.PutPromotion(ctx, l.js, promo)
+func (l streamLog) Publish(ctx context.Context, promo *flashv1.Promotion) (*flashv1.Promotion, error) {
+	return provision.Publish(ctx, l.js, promo)
 }
 
 func (l streamLog) Totals(ctx context.Context, promo *flashv1.Promotion) ([]provision.Total, error) {
-	return provision.Totals(ctx, l.js, promo)
+	return l.counts.of(promo.GetUid()).counter.Totals(ctx, l.js, promo)
 }
 
 func (l streamLog) Close(ctx context.Context, promo *flashv1.Promotion) ([]provision.Total, error) {
-	return provision.ClosePartitions(ctx, l.js, promo, closer)
+	// What is closed never changes, and to settle takes several looks at it.
+	if totals := l.counts.of(promo.GetUid()).closed.Load(); totals != nil {
+		return *totals, nil
+	}
+	totals, err := provision.ClosePartitions(ctx, l.js, promo, closer)
+	if err != nil {
+		return nil, err
+	}
+	l.counts.closed(promo.GetUid(), totals)
+	return totals, nil
 }
 
 func (l streamLog) Drained(ctx context.Context, promo *flashv1.Promotion) (bool, error) {
@@ -153,7 +180,8 @@ func (l streamLog) Drained(ctx context.Context, promo *flashv1.Promotion) (bool,
 }
 
 func (l streamLog) Remove(ctx context.Context, promo *flashv1.Promotion) error {
-	// The pods let go of the promotion before its stream goes.
+	l.counts.drop(promo.GetUid())
+	// The pods let go of the promotion before its streams go.
 	if err := provision.DeletePromotion(ctx, l.js, promo.GetUid()); err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 }
 
 func (r *Reconciler) run(ctx context.Context, s *scope) error {
-	for _, phase := range []phase{r.findCluster, r.retain, r.plan, r.allocate, r.open, r.publish, r.checkCapacity, r.count, r.settle} {
+	for _, phase := range []phase{r.findCluster, r.retain, r.plan, r.allocate, r.open, r.topUp, r.publish, r.checkCapacity, r.count, r.settle} {
 		stop, err := phase(ctx, s)
 		if err != nil {
 			return err

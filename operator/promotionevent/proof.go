@@ -14,19 +14,25 @@ import (
 // violation says how the invariant is violated.
 type violation struct{ reason, message string }
 
-// prove checks, for every item, that what was allocated in the database is what the log was opened
-// with, that the log has it all as sold or unsold, and that the database has the same sold.
-func prove(allocated, sold []stock.Quantity, totals []provision.Total) *violation {
+// prove checks, for every item, that what was allocated in the database and added to it later is what the log was opened with and
+// got later, that the log has it all as sold or unsold, and that the database has the same sold.
+func prove(allocated []stock.Quantity, topUps []stock.TopUp, sold []stock.Quantity, totals []provision.Total) *violation {
 	inLog := map[string]provision.Total{}
 	for _, t := range totals {
 		inLog[t.SKU] = t
 	}
 	var problems []string
-	want := quantities(allocated)
+	want, added := quantities(allocated), map[string]int64{}
+	for _, t := range topUps {
+		added[t.SKU] += t.Quantity
+	}
 	for _, sku := range union(want, inLog) {
 		t := inLog[sku]
 		if t.Allocated != want[sku] {
 			problems = append(problems, fmt.Sprintf("%s: %d allocated in the database, %d in the log", sku, want[sku], t.Allocated))
+		}
+		if t.ToppedUp != added[sku] {
+			problems = append(problems, fmt.Sprintf("%s: %d topped up in the database, %d in the log", sku, added[sku], t.ToppedUp))
 		}
 		if t.Allocated+t.ToppedUp != t.Sold+t.Unsold {
 			problems = append(problems, fmt.Sprintf("%s: allocated %d + topped up %d is not sold %d + unsold %d", sku, t.Allocated, t.ToppedUp, t.Sold, t.Unsold))

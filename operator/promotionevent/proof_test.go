@@ -14,6 +14,7 @@ func TestProve(t *testing.T) {
 	phone := provision.Total{SKU: "phone", Allocated: 100, Sold: 60, Unsold: 40}
 	tests := map[string]struct {
 		allocated, sold []stock.Quantity
+		topUps          []stock.TopUp
 		totals          []provision.Total
 		want            *violation
 	}{
@@ -27,7 +28,14 @@ func TestProve(t *testing.T) {
 		},
 		"topped up": {
 			allocated: []stock.Quantity{{SKU: "phone", Quantity: 100}}, sold: []stock.Quantity{{SKU: "phone", Quantity: 110}},
+			topUps: []stock.TopUp{{Number: 1, SKU: "phone", Quantity: 15}, {Number: 2, SKU: "phone", Quantity: 5}},
 			totals: []provision.Total{{SKU: "phone", Allocated: 100, ToppedUp: 20, Sold: 110, Unsold: 10}},
+		},
+		"a top-up that did not come to the log": {
+			allocated: []stock.Quantity{{SKU: "phone", Quantity: 100}}, sold: []stock.Quantity{{SKU: "phone", Quantity: 60}},
+			topUps: []stock.TopUp{{Number: 1, SKU: "phone", Quantity: 15}},
+			totals: []provision.Total{phone},
+			want:   &violation{v1alpha1.ReasonLogMismatch, "phone: 15 topped up in the database, 0 in the log"},
 		},
 		"a unit lost in the log": {
 			allocated: []stock.Quantity{{SKU: "phone", Quantity: 100}}, sold: []stock.Quantity{{SKU: "phone", Quantity: 60}},
@@ -57,7 +65,7 @@ func TestProve(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := prove(tt.allocated, tt.sold, tt.totals)
+			got := prove(tt.allocated, tt.topUps, tt.sold, tt.totals)
 			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(violation{})); diff != "" {
 				t.Errorf("prove() (-want +got):\n%s", diff)
 			}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/capacity"
 	"github.com/orderd-dev/orderd/orderd/database"
@@ -45,15 +46,21 @@ func (r *Reconciler) findCluster(ctx context.Context, s *scope) (bool, error) {
 	return true, nil
 }
 
-// plan fixes the number of partitions. It is in the status before the first of them is opened: what it
-// is computed from may change later, and the number must not.
+// plan fixes the streams, the items of each, and the number of partitions. They are in the status before the first stream is
+// made: what they are computed from may change later, and they must not.
 func (r *Reconciler) plan(_ context.Context, s *scope) (bool, error) {
 	st := &s.promotion.Status
 	st.Replicas = capacity.Replicas(s.cluster, s.promotion)
 	if st.Partitions != 0 {
 		return false, nil
 	}
-	st.Partitions = capacity.Partitions(s.cluster, s.promotion)
+	st.Streams = capacity.Streams(s.promotion)
+	st.Partitions = capacity.Partitions(s.cluster, s.promotion, st.Streams)
+	st.Items = nil
+	streams := capacity.Spread(s.promotion.Spec.Items, st.Streams)
+	for i, item := range s.promotion.Spec.Items {
+		st.Items = append(st.Items, v1alpha1.PromotionItemStatus{SKU: item.SKU, Stream: &streams[i]})
+	}
 	s.within(time.Millisecond)
 	return true, nil
 }
@@ -64,33 +71,27 @@ func (r *Reconciler) allocate(ctx context.Context, s *scope) (bool, error) {
 		return false, nil
 	}
 	db, err := r.stock(ctx, s)
-	if err == nil && s.ended() {
-		// It may have been allocated just before the operator died.
-		var have []stock.Quantity
-		if have, err = db.Allocated(ctx, s.uid()); err == nil && len(have) == 0 {
+	var items []stock.Quantity
+	if err == nil {
+		// It may have been allocated just before the operator died, and the spec may ask for more since.
+		items, err = db.Allocated(ctx, s.uid())
+	}
+	if err == nil && len(items) == 0 {
+		if s.ended() {
 			s.neverOpened()
 			return true, nil
 		}
-	}
-	var items []stock.Quantity
-	for _, item := range s.promotion.Spec.Items {
-		items = append(items, stock.Quantity{SKU: item.SKU, Quantity: item.Stock})
-	}
-	if err == nil {
+		items = s.targets()
 		err = db.Allocate(ctx, s.uid(), items)
 	}
 	var insufficient *stock.InsufficientError
 	var unknown *stock.UnknownSKUError
 	switch {
 	case err == nil:
-		s.allocated()
+		s.allocated(items)
 		return false, nil
 	case errors.As(err, &insufficient):
-		var missing []string
-		for _, m := range insufficient.Missing {
-			missing = append(missing, fmt.Sprintf("%d of %s", m.Quantity, m.SKU))
-		}
-		s.notAllocated(v1alpha1.ReasonInsufficientStock, "missing "+strings.Join(missing, ", ")+"; nothing was taken")
+		s.notAllocated(v1alpha1.ReasonInsufficientStock, "missing "+unitsOf(insufficient.Missing)+"; nothing was taken")
 	case errors.As(err, &unknown):
 		s.notAllocated(v1alpha1.ReasonUnknownSKU, "the catalog does not have "+strings.Join(unknown.SKUs, ", ")+"; nothing was taken")
 	default:
@@ -101,19 +102,34 @@ func (r *Reconciler) allocate(ctx context.Context, s *scope) (bool, error) {
 	return true, nil
 }
 
-func (s *scope) allocated() {
-	st := &s.promotion.Status
-	st.Items = nil
-	var sum int64
+// targets is the stock that the spec asks for.
+func (s *scope) targets() []stock.Quantity {
+	var items []stock.Quantity
 	for _, item := range s.promotion.Spec.Items {
-		sum += item.Stock
-		st.Items = append(st.Items, v1alpha1.PromotionItemStatus{
-			SKU: item.SKU, Allocated: ptr.To(item.Stock), Sold: ptr.To[int64](0), Left: ptr.To(item.Stock),
-		})
+		items = append(items, stock.Quantity{SKU: item.SKU, Quantity: item.Stock})
 	}
-	st.Sold, st.Left = ptr.To[int64](0), ptr.To(sum)
-	s.report.True(v1alpha1.ConditionStockAllocated, v1alpha1.ReasonAllocated, "%d units of %d items", sum, len(st.Items))
-	s.report.Normal("StockAllocated", "Provision", "%d units of %d items were taken from stock", sum, len(st.Items))
+	return items
+}
+
+// unitsOf lists quantities for people.
+func unitsOf(list []stock.Quantity) string {
+	var parts []string
+	for _, q := range list {
+		parts = append(parts, fmt.Sprintf("%d of %s", q.Quantity, q.SKU))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (s *scope) allocated(items []stock.Quantity) {
+	var totals []provision.Total
+	var sum int64
+	for _, item := range items {
+		sum += item.Quantity
+		totals = append(totals, provision.Total{SKU: item.SKU, Allocated: item.Quantity, Unsold: item.Quantity})
+	}
+	s.figures(totals)
+	s.report.True(v1alpha1.ConditionStockAllocated, v1alpha1.ReasonAllocated, "%d units of %d items", sum, len(items))
+	s.report.Normal("StockAllocated", "Provision", "%d units of %d items were taken from stock", sum, len(items))
 }
 
 // notAllocated waits for a person to put more into stock, which nothing tells the operator about.
@@ -139,14 +155,17 @@ func (s *scope) neverOpened() {
 	s.finished = s.deleted()
 }
 
-// open makes the stream and gives every partition its stock shards, once.
+// open makes the streams and gives every partition its stock shards, once.
 func (r *Reconciler) open(ctx context.Context, s *scope) (bool, error) {
 	if s.report.Is(v1alpha1.ConditionPartitionsOpen) || !s.promotion.Status.ClosedTime.IsZero() {
 		return false, nil
 	}
-	var items []provision.Item
-	for _, item := range s.promotion.Spec.Items {
-		items = append(items, provision.Item{SKU: item.SKU, Quantity: item.Stock})
+	items, err := r.allocation(ctx, s)
+	if err != nil {
+		r.warn(s, "opening the partitions", err)
+		s.report.False(v1alpha1.ConditionPartitionsOpen, v1alpha1.ReasonDatabaseError, "%s", databaseProblem(err))
+		s.within(retryInterval)
+		return true, nil
 	}
 	log, err := r.log(ctx, s)
 	if err == nil {
@@ -162,14 +181,30 @@ func (r *Reconciler) open(ctx context.Context, s *scope) (bool, error) {
 	return false, nil
 }
 
+// allocation is what the partitions are opened with: what was allocated, and not what the spec asks for now.
+func (r *Reconciler) allocation(ctx context.Context, s *scope) ([]provision.Item, error) {
+	db, err := r.stock(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	allocated, err := db.Allocated(ctx, s.uid())
+	var items []provision.Item
+	for _, item := range allocated {
+		items = append(items, provision.Item{SKU: item.SKU, Quantity: item.Quantity})
+	}
+	return items, err
+}
+
 // publish tells the pods what the promotion is now. They see a change within a moment.
 func (r *Reconciler) publish(ctx context.Context, s *scope) (bool, error) {
 	if !s.promotion.Status.ClosedTime.IsZero() {
 		return false, nil
 	}
 	log, err := r.log(ctx, s)
+	var before *flashv1.Promotion
+	now := s.definition(false)
 	if err == nil {
-		err = log.Publish(ctx, s.definition(false))
+		before, err = log.Publish(ctx, now)
 	}
 	if err != nil {
 		if s.report.Is(v1alpha1.ConditionPartitionsOpen) {
@@ -183,6 +218,10 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) (bool, error) {
 	}
 	if s.report.True(v1alpha1.ConditionPartitionsOpen, v1alpha1.ReasonOpened, "%d partitions have their stock shards", s.promotion.Status.Partitions) {
 		s.report.Normal("PartitionsOpen", "Provision", "%d partitions have their stock shards", s.promotion.Status.Partitions)
+	}
+	r.tell(s, before, now)
+	if s.toppedUp {
+		s.report.True(v1alpha1.ConditionToppedUp, v1alpha1.ReasonToppedUp, "the sale has the stock that the spec asks for")
 	}
 	return false, nil
 }

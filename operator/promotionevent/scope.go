@@ -4,10 +4,13 @@ import (
 	"context"
 	"time"
 
+	"k8s.io/utils/ptr"
+
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
 // scope is what one reconcile knows of one PromotionEvent.
@@ -21,6 +24,10 @@ type scope struct {
 	next time.Duration
 	// finished: nothing is left of a deleted promotion but its finalizer.
 	finished bool
+	// topUps are all that the promotion got, as far as this reconcile has asked; toppedUp says that they are all that its spec
+	// asks for.
+	topUps   []stock.TopUp
+	toppedUp bool
 	// stalled says what a person has to act on; empty: nothing.
 	stalledReason, stalledMessage string
 }
@@ -67,18 +74,33 @@ func (s *scope) definition(closed bool) *flashv1.Promotion {
 		EndUnixMs:        p.End().UnixMilli(),
 		Paused:           p.IsPaused(),
 		Partitions:       p.Status.Partitions,
-		Streams:          plog.StreamNames(s.uid(), 1),
+		Streams:          plog.StreamNames(s.uid(), p.StreamCount()),
 		Currency:         p.Spec.Currency,
 		PaymentTimeoutMs: p.PaymentTimeout().Milliseconds(),
 		Open:             true,
 		Closed:           closed,
+
+		AdmissionRequired: p.AdmissionRequired(), AdmissionEndUnixMs: p.AdmissionEnd().UnixMilli(),
 	}
+	streams := s.streams()
 	for _, item := range p.Spec.Items {
 		d.Items = append(d.Items, &flashv1.PromotedItem{
-			Sku: item.SKU, UnitPrice: item.UnitPrice(), LimitPerBuyer: item.Limit(), Off: item.IsOff(),
+			Sku: item.SKU, UnitPrice: item.UnitPrice(), LimitPerBuyer: item.Limit(), Off: item.IsOff(), Stream: ptr.Deref(streams[item.SKU], 0),
 		})
 	}
+	for _, t := range s.topUps {
+		d.TopUps = append(d.TopUps, &flashv1.TopUp{Id: t.Name(), Sku: t.SKU, Quantity: t.Quantity})
+	}
 	return d
+}
+
+// streams is the index of the stream of each SKU, as plan fixed it.
+func (s *scope) streams() map[string]*int32 {
+	streams := make(map[string]*int32, len(s.promotion.Status.Items))
+	for _, item := range s.promotion.Status.Items {
+		streams[item.SKU] = item.Stream
+	}
+	return streams
 }
 
 // stock opens the promotion's stock in the database.
@@ -86,7 +108,7 @@ func (r *Reconciler) stock(ctx context.Context, s *scope) (Stock, error) {
 	return r.Backends.Stock(ctx, s.cluster)
 }
 
-// log opens the promotion's stream.
+// log opens the promotion's streams.
 func (r *Reconciler) log(ctx context.Context, s *scope) (Log, error) {
 	return r.Backends.Log(ctx, s.cluster)
 }

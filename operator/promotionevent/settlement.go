@@ -18,6 +18,8 @@ import (
 const (
 	// countInterval is how often sold and left are counted while the sale is live.
 	countInterval = 2 * time.Second
+	// countItems is how many items a sale may have for that; with twice as many they are counted half as often.
+	countItems = 200
 	// countShare keeps counting a very long log from becoming all that the operator does: at least this many times as
 	// long as the count took passes before the next.
 	countShare = 10
@@ -48,19 +50,27 @@ func (r *Reconciler) count(ctx context.Context, s *scope) (bool, error) {
 		return false, nil
 	}
 	s.figures(totals)
-	s.within(max(countInterval, countShare*r.Clock().Sub(begin)))
+	// A status of very many items costs the API server something.
+	interval := countInterval * time.Duration(max(1, len(totals)/countItems))
+	s.within(max(interval, countShare*r.Clock().Sub(begin)))
 	return false, nil
 }
 
-// figures puts what the log holds into the status.
+// figures puts what the log holds into the status. Each item keeps its place and its stream.
 func (s *scope) figures(totals []provision.Total) {
+	of := make(map[string]provision.Total, len(totals))
+	for _, t := range totals {
+		of[t.SKU] = t
+	}
 	st := &s.promotion.Status
+	streams := s.streams()
 	var sold, left int64
 	st.Items = nil
-	for _, t := range totals {
+	for _, item := range s.promotion.Spec.Items {
+		t := of[item.SKU]
 		sold, left = sold+t.Sold, left+t.Unsold
 		st.Items = append(st.Items, v1alpha1.PromotionItemStatus{
-			SKU: t.SKU, Allocated: ptr.To(t.Allocated + t.ToppedUp), Sold: ptr.To(t.Sold), Left: ptr.To(t.Unsold),
+			SKU: item.SKU, Stream: streams[item.SKU], Allocated: ptr.To(t.Allocated + t.ToppedUp), Sold: ptr.To(t.Sold), Left: ptr.To(t.Unsold),
 		})
 	}
 	st.Sold, st.Left = ptr.To(sold), ptr.To(left)
@@ -88,6 +98,9 @@ func (r *Reconciler) settle(ctx context.Context, s *scope) (bool, error) {
 
 // close ends the partitions and waits until the materializer has written all that is in them.
 func (r *Reconciler) close(ctx context.Context, s *scope) ([]provision.Total, bool) {
+	if s.promotion.Status.ClosedTime.IsZero() && !r.endTopUps(ctx, s) {
+		return nil, false
+	}
 	log, err := r.log(ctx, s)
 	if err != nil {
 		r.messagingFailed(s, v1alpha1.ConditionSettled, "closing the partitions", err)
@@ -111,7 +124,7 @@ func (r *Reconciler) close(ctx context.Context, s *scope) ([]provision.Total, bo
 	drained, err := log.Drained(ctx, s.definition(false))
 	if err == nil && drained {
 		// From now on releases credit the stock in the database.
-		err = log.Publish(ctx, s.definition(true))
+		_, err = log.Publish(ctx, s.definition(true))
 	}
 	if err != nil {
 		r.messagingFailed(s, v1alpha1.ConditionSettled, "waiting for accepted orders to be written", err)
@@ -125,15 +138,35 @@ func (r *Reconciler) close(ctx context.Context, s *scope) ([]provision.Total, bo
 	return totals, true
 }
 
+// endTopUps lets no more stock be added, and learns what has to be in the log before it is closed.
+func (r *Reconciler) endTopUps(ctx context.Context, s *scope) bool {
+	db, err := r.stock(ctx, s)
+	if err == nil {
+		s.topUps, err = db.EndTopUps(ctx, s.uid())
+	}
+	if err != nil {
+		r.databaseFailed(s, err)
+		return false
+	}
+	if !s.report.Is(v1alpha1.ConditionToppedUp) {
+		s.report.False(v1alpha1.ConditionToppedUp, v1alpha1.ReasonEnded, "the sale ended before it had the stock that the spec asks for")
+	}
+	return true
+}
+
 // returnStock proves the invariant and then returns the unsold stock: with an invariant violated, nobody
 // knows how much is unsold, and a person has to look.
 func (r *Reconciler) returnStock(ctx context.Context, s *scope, totals []provision.Total) {
 	s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonReturningStock, "unsold stock is being returned")
 	db, err := r.stock(ctx, s)
 	var allocated, sold []stock.Quantity
+	var topUps []stock.TopUp
 	var releasing int64
 	if err == nil {
 		allocated, err = db.Allocated(ctx, s.uid())
+	}
+	if err == nil {
+		topUps, err = db.EndTopUps(ctx, s.uid())
 	}
 	if err == nil {
 		// Read before sold: a release that begins after this comes too late for the log, and stays sold in both.
@@ -146,7 +179,7 @@ func (r *Reconciler) returnStock(ctx context.Context, s *scope, totals []provisi
 		r.databaseFailed(s, err)
 		return
 	}
-	if violation := prove(allocated, sold, totals); violation != nil {
+	if violation := prove(allocated, topUps, sold, totals); violation != nil {
 		if violation.reason == v1alpha1.ReasonDatabaseMismatch && releasing > 0 {
 			// A release may be in the log while the database does not know it yet.
 			s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonReleasing, "%d cancelled or expired orders are being released", releasing)
@@ -195,10 +228,10 @@ func (s *scope) settledWith(totals []provision.Total) {
 	s.figures(totals)
 	st := &s.promotion.Status
 	for i := range st.Items {
-		st.Items[i].Returned = ptr.To(totals[i].Unsold)
+		st.Items[i].Returned = st.Items[i].Left
 	}
 	st.SettledTime = metav1.NewTime(s.now)
-	s.report.False(v1alpha1.ConditionInvariantViolated, v1alpha1.ReasonProved, "allocated = sold + returned for every item, in the log and in the database")
+	s.report.False(v1alpha1.ConditionInvariantViolated, v1alpha1.ReasonProved, "allocated + topped up = sold + returned for every item, in the log and in the database")
 	message := fmt.Sprintf("%d units sold, %d returned to stock", *st.Sold, *st.Left)
 	s.report.True(v1alpha1.ConditionSettled, v1alpha1.ReasonSettled, "%s", message)
 	s.report.Normal("Settled", "Settle", "%s", message)

@@ -141,7 +141,7 @@ func setup(mgr ctrl.Manager, registry *backends.Registry, o Options) error {
 	if err := clusters.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up OrderClusters: %w", err)
 	}
-	var used promotionevent.Backends = promotionevent.Connections{Registry: registry}
+	var used promotionevent.Backends = &promotionevent.Connections{Registry: registry}
 	if o.Wrap != nil {
 		used = o.Wrap(used)
 	}

@@ -144,49 +144,6 @@ func openAll(ctx context.Context, log plog.Log, partitions []int32, shards [][]I
 	return flush()
 }
 
-// ClosePartitions ends every partition and returns what they hold, by SKU. owner names the caller in the
-// logs. Owners that still append lose against it sooner or later; stop the sale before for it to be soon.
-func ClosePartitions(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, owner string) ([]Total, error) {
-	return CloseLogs(ctx, plog.New(js, promo), promo, owner)
-}
-
-// CloseLogs is ClosePartitions on any log.
-func CloseLogs(ctx context.Context, log plog.Log, promo *flashv1.Promotion, owner string) ([]Total, error) {
-	return collect(ctx, promo, func(ctx context.Context, n int32, state *partition.State) error {
-		return closePartition(ctx, log, n, state, owner)
-	})
-}
-
-func closePartition(ctx context.Context, log plog.Log, n int32, state *partition.State, owner string) error {
-	for {
-		if err := plog.Catch(ctx, log, n, state); err != nil {
-			return err
-		}
-		if state.Closed() {
-			return nil
-		}
-		if !state.Opened() {
-			return fmt.Errorf("partition %d was never opened", n)
-		}
-		// Fencing first ends what an owner has in flight; Closed follows at once, and the owner, who must read
-		// the log before it can append again, comes too late.
-		fenced := &flashv1.Record{Kind: &flashv1.Record_Fenced{Fenced: &flashv1.Fenced{Owner: owner}}}
-		for _, next := range []*flashv1.Record{fenced, state.ClosedRecord()} {
-			sequence, err := tryAppend(ctx, log, plog.Entry{Partition: n, Expected: state.Sequence(), Record: next})
-			if err != nil {
-				if ctx.Err() != nil {
-					return err
-				}
-				// Refused or unknown: the log tells.
-				break
-			}
-			if err := state.Fold(sequence, next); err != nil {
-				return err
-			}
-		}
-	}
-}
-
 func tryAppend(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()

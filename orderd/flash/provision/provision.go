@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
@@ -101,32 +100,6 @@ func drained(ctx context.Context, js jetstream.JetStream, name string) (bool, er
 	}
 	info := consumer.CachedInfo()
 	return info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= stream.CachedInfo().State.LastSeq, nil
-}
-
-// PutPromotion writes the promotion's key unless it has that value.
-func PutPromotion(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) error {
-	bucket, err := js.KeyValue(ctx, PromotionsBucket)
-	if err != nil {
-		return fmt.Errorf("finding bucket %s: %w", PromotionsBucket, err)
-	}
-	entry, err := bucket.Get(ctx, promo.GetUid())
-	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
-		return fmt.Errorf("reading promotion %s: %w", promo.GetUid(), err)
-	}
-	if err == nil {
-		var have flashv1.Promotion
-		if proto.Unmarshal(entry.Value(), &have) == nil && proto.Equal(&have, promo) {
-			return nil
-		}
-	}
-	value, err := proto.Marshal(promo)
-	if err != nil {
-		return fmt.Errorf("encoding promotion %s: %w", promo.GetUid(), err)
-	}
-	if _, err := bucket.Put(ctx, promo.GetUid(), value); err != nil {
-		return fmt.Errorf("writing promotion %s: %w", promo.GetUid(), err)
-	}
-	return nil
 }
 
 // DeletePromotion removes the promotion's key; nil if there is none.

@@ -95,6 +95,19 @@ func (s deadlyStock) Allocate(ctx context.Context, uid string, items []stock.Qua
 	return s.deadly.after("allocate", s.Stock.Allocate(ctx, uid, items))
 }
 
+func (s deadlyStock) AddTopUps(ctx context.Context, uid string, targets []stock.Quantity) ([]stock.TopUp, error) {
+	all, err := s.Stock.AddTopUps(ctx, uid, targets)
+	if len(all) > 0 {
+		return all, s.deadly.after("add", err)
+	}
+	return all, err
+}
+
+func (s deadlyStock) EndTopUps(ctx context.Context, uid string) ([]stock.TopUp, error) {
+	all, err := s.Stock.EndTopUps(ctx, uid)
+	return all, s.deadly.after("end top-ups", err)
+}
+
 func (s deadlyStock) ReturnUnsold(ctx context.Context, uid string, items []stock.Quantity) error {
 	return s.deadly.after("return", s.Stock.ReturnUnsold(ctx, uid, items))
 }
@@ -112,12 +125,16 @@ func (l deadlyLog) Open(ctx context.Context, p *flashv1.Promotion, items []provi
 	return l.deadly.after("open", l.Log.Open(ctx, p, items))
 }
 
-func (l deadlyLog) Publish(ctx context.Context, p *flashv1.Promotion) error {
+func (l deadlyLog) Publish(ctx context.Context, p *flashv1.Promotion) (*flashv1.Promotion, error) {
 	point := "publish"
-	if p.GetClosed() {
+	switch {
+	case p.GetClosed():
 		point = "publish closed"
+	case len(p.GetTopUps()) > 0:
+		point = "publish top-up"
 	}
-	return l.deadly.after(point, l.Log.Publish(ctx, p))
+	before, err := l.Log.Publish(ctx, p)
+	return before, l.deadly.after(point, err)
 }
 
 func (l deadlyLog) Close(ctx context.Context, p *flashv1.Promotion) ([]provision.Total, error) {
@@ -209,5 +226,48 @@ var _ = Describe("An operator that is killed", func() {
 		Entry("between closing partitions and returning stock", SpecTimeout(2*time.Minute), "close", true, returned(0)),
 		Entry("between telling the pods of the end and returning stock", SpecTimeout(2*time.Minute), "publish closed", true, returned(0)),
 		Entry("between returning stock and noting it", SpecTimeout(2*time.Minute), "return", true, returned(2)),
+	)
+
+	DescribeTable("while stock is added, adds it once",
+		func(ctx SpecContext, point string, ended bool) {
+			w, pool := migratedWorld(ctx, time.Now)
+			w.play()
+			addSKU(ctx, pool, "phone", 1000)
+			addSKU(ctx, pool, "case", 1000)
+			Expect(kube.Client.Create(ctx, makeCluster(w.namespace, w.nats.URL()).Obj())).To(Succeed())
+			start := time.Now().Truncate(time.Second)
+			p := makePromotion(w.namespace).Window(start, start.Add(time.Hour)).Obj()
+			p.Spec.Settlement.KeepLog = &metav1.Duration{Duration: time.Hour}
+			Expect(kube.Client.Create(ctx, p)).To(Succeed())
+			flash := w.sell()
+			killed := w.operateUntilKilled(point)
+			Eventually(func() v1alpha1.PromotionPhase { return w.getPromotion(ctx).Status.Phase }).Should(Equal(v1alpha1.PhaseLive))
+			buyMany(ctx, flash, "phone", sold)
+			w.materialize(pool)
+			w.changePromotion(ctx, func(spec *v1alpha1.PromotionEventSpec) { spec.Items[0].Stock, spec.Items[1].Stock = 140, 57 })
+			end := func() {
+				Eventually(w.promotionCondition(ctx, v1alpha1.ConditionToppedUp)).Should(Equal("True/ToppedUp"))
+				Expect(kube.Client.Delete(ctx, w.getPromotion(ctx))).To(Succeed())
+			}
+			if ended {
+				end()
+			}
+			Eventually(killed).Should(BeClosed(), "the operator did not come to the point")
+			w.operate()
+			if !ended {
+				end()
+			}
+			Eventually(w.promotionCondition(ctx, v1alpha1.ConditionSettled)).Should(Equal("True/Settled"))
+			p = w.getPromotion(ctx)
+			Expect(condition(p.Status.Conditions, v1alpha1.ConditionInvariantViolated)).To(Equal("False/Proved"))
+			Expect(p.Status.Items).To(ConsistOf(
+				itemStatus("phone", 140, sold, 140-sold, ptr.To[int64](140-sold)), itemStatus("case", 57, 0, 57, ptr.To[int64](57))))
+			Expect(levels(ctx, pool, "phone")).To(Equal(stock.Levels{Available: 1000 - sold, Reserved: sold}))
+			Expect(levels(ctx, pool, "case")).To(Equal(stock.Levels{Available: 1000}))
+		},
+		Entry("between moving it in the database and telling the pods", SpecTimeout(2*time.Minute), "add", false),
+		Entry("between telling the pods and noting it", SpecTimeout(2*time.Minute), "publish top-up", false),
+		Entry("between ending it and closing partitions", SpecTimeout(2*time.Minute), "end top-ups", true),
+		Entry("between closing partitions and returning stock", SpecTimeout(2*time.Minute), "close", true),
 	)
 })

@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -42,11 +43,7 @@ var _ = Describe("A PromotionEvent that is not valid", func() {
 		Entry("currency in lower case", func(p *promo) { p.Spec.Currency = "cny" }, "spec.currency"),
 		Entry("no items", func(p *promo) { p.Spec.Items = nil }, "spec.items"),
 		Entry("the same SKU twice", func(p *promo) { p.Spec.Items[1].SKU = "phone" }, "spec.items", "Duplicate"),
-		Entry("too many items", func(p *promo) {
-			for len(p.Spec.Items) < 101 {
-				p.Spec.Items = append(p.Spec.Items, v1alpha1.PromotionItem{SKU: "sku-" + strings.Repeat("x", len(p.Spec.Items)%50+1) + string(rune('a'+len(p.Spec.Items)/50)), Price: ptr.To[int64](1), Stock: 1})
-			}
-		}, "spec.items", "100"),
+		Entry("too many items", func(p *promo) { p.Spec.Items = manyItems(1001) }, "spec.items", "1000"),
 		Entry("a SKU with a space", func(p *promo) { p.Spec.Items[0].SKU = "a phone" }, "spec.items[0].sku"),
 		Entry("a negative price", func(p *promo) { p.Spec.Items[0].Price = ptr.To[int64](-1) }, "spec.items[0].price"),
 		Entry("no price", func(p *promo) { p.Spec.Items[0].Price = nil }, "spec.items[0].price"),
@@ -55,7 +52,14 @@ var _ = Describe("A PromotionEvent that is not valid", func() {
 		Entry("too large a limit", func(p *promo) { p.Spec.Items[0].LimitPerBuyer = ptr.To[int32](10000) }, "spec.items[0].limitPerBuyer"),
 		Entry("no peak", func(p *promo) { p.Spec.Traffic.ExpectedPeakRPS = 0 }, "spec.traffic"),
 		Entry("no partitions", func(p *promo) { p.Spec.Partitions = ptr.To[int32](0) }, "spec.partitions"),
-		Entry("too many partitions", func(p *promo) { p.Spec.Partitions = ptr.To[int32](65) }, "spec.partitions"),
+		Entry("too many partitions", func(p *promo) { p.Spec.Partitions = ptr.To[int32](65) }, "spec.partitions", "at most 64 for each"),
+		Entry("too many partitions of streams", func(p *promo) { p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](2), ptr.To[int32](130) }, "spec.partitions", "at most 64 for each"),
+		Entry("partitions that streams cannot share", func(p *promo) { p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](2), ptr.To[int32](5) }, "spec.partitions", "multiple of streams"),
+		Entry("more streams than items", func(p *promo) { p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](3), nil }, "spec.streams", "more than items"),
+		Entry("nine streams", func(p *promo) { p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](9), nil }, "spec.streams"),
+		Entry("tokens after the end", func(p *promo) {
+			p.Spec.Admission = v1alpha1.AdmissionSpec{Required: ptr.To(true), Until: metav1.NewTime(p.Spec.EndTime.Add(time.Second))}
+		}, "spec.admission.until", "not be after endTime"),
 		Entry("a prewarm of days", func(p *promo) { p.Spec.Prewarm.Duration = 25 * time.Hour }, "spec.prewarm", "at most 24h"),
 		Entry("a negative prewarm", func(p *promo) { p.Spec.Prewarm.Duration = -time.Minute }, "spec.prewarm"),
 		Entry("a payment time-out of a second", func(p *promo) { p.Spec.PaymentTimeout.Duration = time.Second }, "spec.paymentTimeout", "10s"),
@@ -79,14 +83,16 @@ var _ = Describe("A PromotionEvent that is not valid", func() {
 			}
 			expectRefused(err, parts...)
 		},
-		Entry("another SKU", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].SKU = "tablet" }, "spec.items", "no sku may be added or removed"),
-		Entry("an item less", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items = p.Spec.Items[:1] }, "spec.items", "no sku may be added or removed"),
+		Entry("another SKU", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].SKU = "tablet" }, "spec.items", "no sku may be added, removed or moved"),
+		Entry("an item less", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items = p.Spec.Items[:1] }, "spec.items", "no sku may be added, removed or moved"),
+		Entry("items in another order", v1alpha1.PromotionPhase(""), func(p *promo) { slices.Reverse(p.Spec.Items) }, "spec.items", "no sku may be added, removed or moved"),
 		Entry("another price", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].Price = ptr.To[int64](1) }, "spec.items[0].price", "must not change"),
 		Entry("less stock", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].Stock-- }, "spec.items[0].stock", "never shrink"),
-		Entry("more stock", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].Stock++ }, "spec.items[0].stock", "not supported yet"),
+		Entry("more stock when ended", v1alpha1.PhaseDraining, func(p *promo) { p.Spec.Items[0].Stock++ }, "spec.items", "must not grow once the promotion has ended"),
 		Entry("another currency", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Currency = "USD" }, "spec.currency", "must not change"),
 		Entry("another OrderCluster", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.OrderClusterRef.Name = "other" }, "spec.orderClusterRef", "must not change"),
 		Entry("other partitions", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Partitions = ptr.To[int32](5) }, "spec.partitions", "must not change"),
+		Entry("streams set", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Streams = ptr.To[int32](2) }, "spec.streams", "must not change"),
 		Entry("partitions unset", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Partitions = nil }, "spec.partitions", "must not change"),
 		Entry("another start when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.StartTime = metav1.NewTime(p.Spec.StartTime.Add(time.Minute)) },
 			"spec.startTime", "must not change once the promotion is live"),
@@ -94,6 +100,9 @@ var _ = Describe("A PromotionEvent that is not valid", func() {
 			"spec.endTime", "must not change once the promotion has ended"),
 		Entry("but not: another start when ready", v1alpha1.PhaseReady, func(p *promo) { p.Spec.StartTime = metav1.NewTime(p.Spec.StartTime.Add(time.Minute)) }),
 		Entry("but not: extended when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.EndTime.Add(time.Minute)) }),
+		Entry("but not: more stock when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.Items[0].Stock++ }),
+		Entry("but not: tokens needed when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.Admission.Required = ptr.To(true) }),
+		Entry("but not: an item off when ended", v1alpha1.PhaseSettled, func(p *promo) { p.Spec.Items[0].Off = ptr.To(true) }),
 		Entry("but not: paused when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.Paused = ptr.To(true) }),
 		Entry("but not: an item off and another limit when live", v1alpha1.PhaseLive, func(p *promo) {
 			p.Spec.Items[0].Off, p.Spec.Items[1].LimitPerBuyer = ptr.To(true), ptr.To[int32](3)

@@ -214,5 +214,15 @@ func (w *world) promotionCondition(ctx context.Context, kind string) func() stri
 
 // itemStatus builds the status of an item for comparisons.
 func itemStatus(sku string, allocated, sold, left int64, returned *int64) v1alpha1.PromotionItemStatus {
-	return v1alpha1.PromotionItemStatus{SKU: sku, Allocated: ptr.To(allocated), Sold: ptr.To(sold), Left: ptr.To(left), Returned: returned}
+	return v1alpha1.PromotionItemStatus{SKU: sku, Stream: ptr.To[int32](0), Allocated: ptr.To(allocated), Sold: ptr.To(sold), Left: ptr.To(left), Returned: returned}
+}
+
+// changePromotion changes the spec, again if the operator wrote the object at the same moment.
+func (w *world) changePromotion(ctx context.Context, change func(*v1alpha1.PromotionEventSpec)) {
+	GinkgoHelper()
+	Eventually(func() error {
+		p := w.getPromotion(ctx)
+		change(&p.Spec)
+		return kube.Client.Update(ctx, p)
+	}).Should(Succeed())
 }

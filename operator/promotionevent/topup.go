@@ -1,0 +1,112 @@
+package promotionevent
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"k8s.io/utils/ptr"
+
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/orderd/stock"
+)
+
+// topUp moves what the spec asks for beyond the allocation in the database. The pods are told of it by publish, of all of it each
+// time: an operator that dies in between repeats it exactly. What is short leaves the sale as it is.
+func (r *Reconciler) topUp(ctx context.Context, s *scope) (bool, error) {
+	if s.ended() || s.toppedUpBefore() {
+		return false, nil
+	}
+	const condition = v1alpha1.ConditionToppedUp
+	db, err := r.stock(ctx, s)
+	if err == nil {
+		s.topUps, err = addTopUps(ctx, db, s.uid(), s.targets())
+	}
+	var insufficient *stock.InsufficientError
+	var unknown *stock.UnknownSKUError
+	switch {
+	case err == nil:
+		s.toppedUp = true
+	case errors.As(err, &insufficient):
+		s.notToppedUp(v1alpha1.ReasonInsufficientStock, "missing "+unitsOf(insufficient.Missing)+"; nothing of them was added, and the sale goes on")
+	case errors.As(err, &unknown):
+		s.notToppedUp(v1alpha1.ReasonUnknownSKU, "the catalog does not have "+strings.Join(unknown.SKUs, ", ")+" any more; nothing of them was added, and the sale goes on")
+	case errors.Is(err, stock.ErrTooManyTopUps):
+		s.notToppedUp(v1alpha1.ReasonTooManyTopUps, err.Error())
+	default:
+		r.warn(s, "adding stock", err)
+		s.report.False(condition, v1alpha1.ReasonDatabaseError, "%s", databaseProblem(err))
+		s.within(retryInterval)
+	}
+	if err == nil && !s.started() {
+		s.allocatedMore()
+	}
+	return false, nil
+}
+
+// toppedUpBefore reports whether the database need not be asked: nothing was changed since, or no item's stock.
+func (s *scope) toppedUpBefore() bool {
+	if !s.report.Is(v1alpha1.ConditionToppedUp) {
+		return false
+	}
+	if s.report.Get(v1alpha1.ConditionToppedUp).ObservedGeneration == s.promotion.Generation {
+		return true
+	}
+	have := map[string]int64{}
+	for _, item := range s.promotion.Status.Items {
+		have[item.SKU] = ptr.Deref(item.Allocated, 0)
+	}
+	s.toppedUp = !slices.ContainsFunc(s.promotion.Spec.Items, func(item v1alpha1.PromotionItem) bool { return item.Stock > have[item.SKU] })
+	return s.toppedUp
+}
+
+// addTopUps adds what is lacking of all items, or of those that there is enough of. An error of the kind that says what there is too
+// little of comes with all top-ups, any other without.
+func addTopUps(ctx context.Context, db Stock, uid string, targets []stock.Quantity) ([]stock.TopUp, error) {
+	all, err := db.AddTopUps(ctx, uid, targets)
+	var short []string
+	var insufficient *stock.InsufficientError
+	var unknown *stock.UnknownSKUError
+	switch {
+	case errors.As(err, &insufficient):
+		for _, m := range insufficient.Missing {
+			short = append(short, m.SKU)
+		}
+	case errors.As(err, &unknown):
+		short = unknown.SKUs
+	default:
+		return all, err
+	}
+	rest := slices.DeleteFunc(slices.Clone(targets), func(q stock.Quantity) bool { return slices.Contains(short, q.SKU) })
+	all, again := db.AddTopUps(ctx, uid, rest)
+	if again != nil {
+		return nil, again
+	}
+	return all, err
+}
+
+// notToppedUp waits for a person to put more into stock, which nothing tells the operator about.
+func (s *scope) notToppedUp(reason, message string) {
+	before := s.report.Get(v1alpha1.ConditionToppedUp)
+	if before == nil || before.Reason != reason || before.ObservedGeneration != s.promotion.Generation {
+		s.report.Warning(reason, s.action("TopUp"), "%s", message)
+	}
+	s.report.False(v1alpha1.ConditionToppedUp, reason, "%s", message)
+	s.within(retryInterval)
+}
+
+// allocatedMore brings the figures of a sale that nothing is sold of yet up to date.
+func (s *scope) allocatedMore() {
+	wanted := map[string]int64{}
+	for _, item := range s.promotion.Spec.Items {
+		wanted[item.SKU] = item.Stock
+	}
+	st := &s.promotion.Status
+	var left int64
+	for i := range st.Items {
+		st.Items[i].Allocated, st.Items[i].Left = ptr.To(wanted[st.Items[i].SKU]), ptr.To(wanted[st.Items[i].SKU])
+		left += wanted[st.Items[i].SKU]
+	}
+	st.Left = ptr.To(left)
+}

@@ -99,7 +99,8 @@ type Orders struct {
 
 // Flash is how the flash pool is reached.
 type Flash struct {
-	// PeerURL is the flash pool's PeerService, which workers release stock through.
+	// PeerURL is the flash pool's PeerService, which workers release stock through, and standard pods find orders by that are not in the
+	// database yet; empty: there is no flash pool (not for workers).
 	PeerURL string `json:"peerURL"`
 }
 

@@ -8,7 +8,7 @@ import (
 // State of an order.
 type State string
 
-// The states, as they are stored. ORDER_STATE_ before one makes its name in the API.
+// The states, as they are stored (but for InLane). ORDER_STATE_ before one makes its name in the API.
 const (
 	PendingPayment State = "PENDING_PAYMENT"
 	Paid           State = "PAID"
@@ -18,6 +18,8 @@ const (
 	Delivered State = "DELIVERED"
 	Completed State = "COMPLETED"
 	Cancelled State = "CANCELLED"
+	// InLane is of orders that the flash lane has accepted, and the database does not have yet: it is never stored, and nothing leads to it.
+	InLane State = "ACCEPTED"
 )
 
 // Event changes an order: its state, or, where it stays in its state, what is partial on its lines.

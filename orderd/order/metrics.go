@@ -11,6 +11,7 @@ type metrics struct {
 	refused  *prometheus.CounterVec
 	late     *prometheus.CounterVec
 	releases *prometheus.CounterVec
+	lane     *prometheus.CounterVec
 	expiry   prometheus.Histogram
 	batch    prometheus.Histogram
 }
@@ -29,6 +30,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		releases: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderd_order_releases_total", Help: "Flash orders whose stock went back, by outcome (RELEASED into the sale, CREDITED to stock, failed).",
 		}, []string{"outcome"}),
+		lane: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderd_order_lane_lookups_total",
+			Help: "Orders that were looked for in the flash lane because the database did not have them, by outcome (found, absent, failed, refused).",
+		}, []string{"outcome"}),
 		expiry: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "orderd_order_expiry_delay_seconds", Help: "How long after their time unpaid orders were cancelled.",
 			Buckets: []float64{0.5, 1, 2, 5, 10, 30, 60, 300, 1800},
@@ -41,7 +46,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.changes, m.refused, m.late, m.releases, m.expiry, m.batch} {
+	for _, c := range []prometheus.Collector{m.changes, m.refused, m.late, m.releases, m.lane, m.expiry, m.batch} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the metrics of orders: %w", err)
 		}

@@ -33,7 +33,7 @@ const (
 	placeRetry = 500 * time.Millisecond
 )
 
-// ServiceOptions of a Service. All but MaxBatch have to be set.
+// ServiceOptions of a Service. All but MaxBatch and Lane have to be set.
 type ServiceOptions struct {
 	Store *Store
 	// IDs makes the ids of orders.
@@ -45,6 +45,8 @@ type ServiceOptions struct {
 	// MaxBatch is how many orders that are placed at once share a transaction at most; 128 if zero. With 1 each order has a transaction of
 	// its own, and as many are under way as the pool has connections.
 	MaxBatch int
+	// Lane is asked for orders that are not in the database yet; nil: there is no flash lane.
+	Lane Lane
 	// Random spreads the retries of callers that are refused; it is used by one goroutine at a time.
 	Random *rand.Rand
 }
@@ -56,6 +58,9 @@ type Service struct {
 	tokens  *quote.Tokens
 	timeout time.Duration
 	placing *batch.Batcher[wish, *orderv1.PlaceOrderResponse]
+	lane    Lane
+	// laneSlots has one entry for each question to the lane that is under way.
+	laneSlots chan struct{}
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -63,7 +68,7 @@ type Service struct {
 
 // NewService makes a service.
 func NewService(o ServiceOptions) *Service {
-	s := &Service{store: o.Store, ids: o.IDs, tokens: o.Tokens, timeout: o.PaymentTimeout, random: o.Random}
+	s := &Service{store: o.Store, ids: o.IDs, tokens: o.Tokens, timeout: o.PaymentTimeout, random: o.Random, lane: o.Lane, laneSlots: make(chan struct{}, laneMost)}
 	options := batch.Options{Limit: placeLimit, Size: o.MaxBatch, Parallel: placeParallel, Timeout: placeTimeout, Observe: s.store.metrics.placing}
 	switch o.MaxBatch {
 	case 0:
@@ -103,13 +108,13 @@ func (s *Service) retryDelay() time.Duration {
 	return placeRetry + time.Duration(s.random.Int64N(int64(placeRetry)))
 }
 
-// GetOrder returns a buyer's order.
+// GetOrder returns a buyer's order, also one that the flash lane has accepted and that is not in the database yet.
 func (s *Service) GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
 		return nil, rpcError(ErrNotFound)
 	}
-	o, err := s.store.Get(ctx, req.GetBuyerId(), id)
+	o, err := s.find(ctx, req.GetBuyerId(), id)
 	if err != nil {
 		return nil, rpcError(err)
 	}
@@ -209,9 +214,11 @@ func rpcError(err error) error {
 	return database.RPCError(err)
 }
 
+const reasonNotFound = "ORDER_NOT_FOUND"
+
 // NotFound is the error for an order that the buyer does not have.
 func NotFound() error {
-	return rpcerr.New(connect.CodeNotFound, "ORDER_NOT_FOUND", "the buyer has no such order")
+	return rpcerr.New(connect.CodeNotFound, reasonNotFound, "the buyer has no such order")
 }
 
 // Conflict is the error for what the order's state does not allow.

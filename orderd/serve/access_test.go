@@ -60,7 +60,7 @@ func counting(t *testing.T, limits auth.Limits) (*testauth.Issuer, *httptest.Ser
 	issuer, guard := newGuard(t, limits)
 	c := config.Default().HTTP
 	around := testStack(t, slog.New(slog.DiscardHandler), c)
-	server := connect.NewServer(around.forApps(guard, nil)...)
+	server := connect.NewServer(around.forApps(guard, nil, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, counter{})
 	catalogv1connect.RegisterCatalogServiceHandler(server, counter{})
 	// It has no access option: it is between pods, and not served to apps.

@@ -31,13 +31,16 @@ type stack struct {
 // body is decoded; whose things are meant is known after, and before the request is validated, because
 // a buyer may leave out who they are. What staff changes is recorded last: what was refused until there
 // changes nothing. A role without audited mutations has no recorder.
-func (s stack) forApps(guard *auth.Guard, recorder *audit.Recorder) []connect.ServerInterceptor {
+func (s stack) forApps(guard *auth.Guard, recorder *audit.Recorder, inside connect.ServerInterceptor) []connect.ServerInterceptor {
 	around := []connect.ServerInterceptor{
 		s.metrics.observe(s.gate), explain(s.log), guard.Authenticate(), s.bound(),
 		guard.KeepToOwn(), onlyUnary(validate.NewServerInterceptor()),
 	}
 	if recorder != nil {
 		around = append(around, recorder.Interceptor())
+	}
+	if inside != nil {
+		around = append(around, inside)
 	}
 	return around
 }

@@ -49,7 +49,7 @@ func serving(t *testing.T, c config.HTTP, log *bytes.Buffer, answer func(context
 	t.Helper()
 	issuer, guard := newGuard(t, auth.Limits{PerSecond: 1000, Burst: 1000})
 	around := testStack(t, slog.New(slog.NewTextHandler(log, nil)), c)
-	server := connect.NewServer(around.forApps(guard, nil)...)
+	server := connect.NewServer(around.forApps(guard, nil, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, lane{answer: answer})
 	s := httptest.NewServer(front(server, rpcMux(server, c), around.gate, c))
 	t.Cleanup(s.Close)

@@ -49,6 +49,8 @@ type role struct {
 	guard *auth.Guard
 	// recorder keeps what staff changes by them; nil if staff can change nothing by them.
 	recorder *audit.Recorder
+	// inside stands around the handlers themselves, inside of everything else; nil if nothing does.
+	inside connect.ServerInterceptor
 	// peers registers the RPCs between pods; nil if the role has none.
 	peers func(*connect.Server)
 	// handlers adds plain HTTP handlers beside the RPCs; nil if the role has none.
@@ -195,7 +197,7 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 		}
 	}
 	if r.services != nil {
-		server := connect.NewServer(around.forApps(r.guard, r.recorder)...)
+		server := connect.NewServer(around.forApps(r.guard, r.recorder, r.inside)...)
 		r.services(server)
 		mux := rpcMux(server, c)
 		if r.handlers != nil {

@@ -32,6 +32,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/coupon"
 	"github.com/orderd-dev/orderd/orderd/deadletter"
+	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/freight"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/orderid"
@@ -73,7 +74,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	}
 	placing := order.NewService(order.ServiceOptions{
 		Store: s.orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.Config.Orders.PaymentTimeout),
-		MaxBatch: p.Config.Orders.PlaceBatch, Random: random(),
+		MaxBatch: p.Config.Orders.PlaceBatch, Random: random(), Lane: p.lane(s),
 	})
 	goingBack, err := returns.NewService(returns.Options{
 		Pool: s.pool, Orders: s.orders, Parcels: s.shipments, Window: time.Duration(p.Config.Orders.ReturnWindow),
@@ -105,6 +106,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 		},
 		guard:    guard,
 		recorder: recorder,
+		inside:   placing.NotYet(),
 		handlers: func(mux *http.ServeMux) {
 			mux.Handle("POST /notifications/{provider}", p.plain(payment.NotificationHandler(s.payments)))
 			mux.Handle("POST /carriers/{carrier}/events", p.plain(shipment.PushHandler(s.shipments)))
@@ -117,6 +119,14 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 		drain: func(context.Context) {},
 		close: s.close,
 	}, nil
+}
+
+// lane is where orders are looked for that are not in the database yet; nil if no flash pool is configured.
+func (p *pod) lane(s *shop) order.Lane {
+	if p.Config.Flash.PeerURL == "" {
+		return nil
+	}
+	return flash.NewFindClient(p.Config.Flash.PeerURL, s.js)
 }
 
 // plain bounds a handler that is no RPC in number and time. Each has slots of its own: a page of the

@@ -58,7 +58,7 @@ func newStreaming(t *testing.T, c config.HTTP, tokenFor time.Duration) *streamin
 	around := testStack(t, slog.New(slog.DiscardHandler), c)
 	s := &streaming{stack: around, leave: make(chan struct{})}
 	s.leaving = s.leave
-	server := connect.NewServer(s.forApps(guard, nil)...)
+	server := connect.NewServer(s.forApps(guard, nil, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, echo{})
 	l, err := listen(t.Context(), "apps", "127.0.0.1:0", front(server, rpcMux(server, c), s.gate, c), c)
 	if err != nil {

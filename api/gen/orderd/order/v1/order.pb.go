@@ -39,6 +39,9 @@ const (
 	OrderState_ORDER_STATE_DELIVERED OrderState = 4
 	OrderState_ORDER_STATE_COMPLETED OrderState = 5
 	OrderState_ORDER_STATE_CANCELLED OrderState = 6
+	// A flash order that is taken for good and not in the database yet: only GetOrder answers it, with version 0. It can be paid,
+	// delivered and cancelled from PENDING_PAYMENT on.
+	OrderState_ORDER_STATE_ACCEPTED OrderState = 7
 )
 
 // Enum value maps for OrderState.
@@ -51,6 +54,7 @@ var (
 		4: "ORDER_STATE_DELIVERED",
 		5: "ORDER_STATE_COMPLETED",
 		6: "ORDER_STATE_CANCELLED",
+		7: "ORDER_STATE_ACCEPTED",
 	}
 	OrderState_value = map[string]int32{
 		"ORDER_STATE_UNSPECIFIED":     0,
@@ -60,6 +64,7 @@ var (
 		"ORDER_STATE_DELIVERED":       4,
 		"ORDER_STATE_COMPLETED":       5,
 		"ORDER_STATE_CANCELLED":       6,
+		"ORDER_STATE_ACCEPTED":        7,
 	}
 )
 
@@ -383,7 +388,8 @@ type Order struct {
 	ExpiresAt   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	PaidAt      *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=paid_at,json=paidAt,proto3" json:"paid_at,omitempty"`
 	CancelledAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=cancelled_at,json=cancelledAt,proto3" json:"cancelled_at,omitempty"`
-	// Why it was cancelled: BUYER, EXPIRED, or REFUNDED if all of it was refunded before anything had left.
+	// Why it was cancelled: BUYER, EXPIRED, REFUNDED if all of it was refunded before anything had left, or UNWRITABLE if a flash order
+	// could not be put into the database (a SKU of it was deleted).
 	CancelReason string `protobuf:"bytes,10,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
 	// The promotion the order was bought in; empty in the standard lane.
 	Promotion string    `protobuf:"bytes,11,opt,name=promotion,proto3" json:"promotion,omitempty"`
@@ -1768,7 +1774,7 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\border_id\x18\x03 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\x12=\n" +
 	"\bdelivery\x18\x04 \x01(\v2\x19.orderd.quote.v1.DeliveryB\x06\xbaH\x03\xc8\x01\x01R\bdelivery\"C\n" +
 	"\x13SetDeliveryResponse\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order*\xca\x01\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order*\xe4\x01\n" +
 	"\n" +
 	"OrderState\x12\x1b\n" +
 	"\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x1f\n" +
@@ -1777,7 +1783,8 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\x13ORDER_STATE_SHIPPED\x10\x03\x12\x19\n" +
 	"\x15ORDER_STATE_DELIVERED\x10\x04\x12\x19\n" +
 	"\x15ORDER_STATE_COMPLETED\x10\x05\x12\x19\n" +
-	"\x15ORDER_STATE_CANCELLED\x10\x06*\xec\x01\n" +
+	"\x15ORDER_STATE_CANCELLED\x10\x06\x12\x18\n" +
+	"\x14ORDER_STATE_ACCEPTED\x10\a*\xec\x01\n" +
 	"\x10FulfilmentStatus\x12!\n" +
 	"\x1dFULFILMENT_STATUS_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dFULFILMENT_STATUS_UNFULFILLED\x10\x01\x12'\n" +

@@ -108,7 +108,9 @@ type OrderServiceClient interface {
 	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage); FAILED_PRECONDITION/COUPON_UNUSABLE;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
+	// A flash order is found from the moment that it was accepted: as ORDER_STATE_ACCEPTED until it is in the database, which it is
+	// shortly after. The other RPCs that name an order answer UNAVAILABLE/ORDER_NOT_READY until then.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/LANE_UNAVAILABLE with a retry delay if it may be in the flash lane, which does not answer.
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
 	// A buyer's orders, newest first.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
@@ -146,7 +148,9 @@ type OrderServiceHandler interface {
 	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage); FAILED_PRECONDITION/COUPON_UNUSABLE;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
-	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
+	// A flash order is found from the moment that it was accepted: as ORDER_STATE_ACCEPTED until it is in the database, which it is
+	// shortly after. The other RPCs that name an order answer UNAVAILABLE/ORDER_NOT_READY until then.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/LANE_UNAVAILABLE with a retry delay if it may be in the flash lane, which does not answer.
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
 	// A buyer's orders, newest first.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.

@@ -1,0 +1,80 @@
+package flash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+// findAttempts is how often a question is put: the first may go to a pod that has just gone.
+const findAttempts = 2
+
+// FindClient asks any pod of the flash pool for orders that it accepted.
+type FindClient struct {
+	client flashv1connect.PeerServiceClient
+	js     jetstream.JetStream
+}
+
+// NewFindClient takes the base URL of the flash pool's PeerService. It connects when it is first used.
+func NewFindClient(peerURL string, js jetstream.JetStream) *FindClient {
+	transport := connecthttp.NewTransport(newPeerHTTPClient(), peerURL, connecthttp.WithReadMaxBytes(peerResponseBytes))
+	return &FindClient{client: flashv1connect.NewPeerServiceClient(connect.NewClient(transport)), js: js}
+}
+
+// Find returns an order with what became of it; nil if no promotion whose log is kept has it. A shop may have no flash pods: if none
+// answers, and no promotion was ever prepared or all are gone, there is no such order. Any other error leaves it open.
+func (c *FindClient) Find(ctx context.Context, buyerID string, id uuid.UUID) (*flashv1.FindOrderResponse, error) {
+	var err error
+	for range findAttempts {
+		var found *flashv1.FindOrderResponse
+		found, err = c.client.FindOrder(ctx, &flashv1.FindOrderRequest{BuyerId: buyerID, OrderId: id[:]})
+		if err == nil {
+			return found, nil
+		}
+		if rpcerr.Reason(err) == "ORDER_NOT_FOUND" {
+			return nil, nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if none, noneErr := c.noPromotions(ctx); none {
+		return nil, nil
+	} else if noneErr != nil {
+		err = errors.Join(err, noneErr)
+	}
+	return nil, fmt.Errorf("looking for order %s in the flash lane: %w", id, err)
+}
+
+// noPromotions tells whether the flash lane has nothing to sell, and nothing that it sold.
+func (c *FindClient) noPromotions(ctx context.Context) (bool, error) {
+	bucket, err := c.js.KeyValue(ctx, provision.PromotionsBucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("finding the promotions: %w", err)
+	}
+	keys, err := bucket.ListKeys(ctx)
+	if errors.Is(err, jetstream.ErrNoKeysFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("listing the promotions: %w", err)
+	}
+	defer func() { _ = keys.Stop() }()
+	for range keys.Keys() {
+		return false, nil
+	}
+	return ctx.Err() == nil, ctx.Err()
+}

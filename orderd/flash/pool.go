@@ -77,6 +77,7 @@ type Pool struct {
 	metrics      *metrics
 	peers        *peers
 	membership   *membership
+	board        *board
 	clock        clock.Clock
 	// started is where elapsed counts from.
 	started time.Time
@@ -107,8 +108,8 @@ func NewPool(options Options) *Pool {
 		Options: options, ownerMetrics: owner.NewMetrics(options.Registerer), metrics: newMetrics(options.Registerer),
 		peers: newPeers(), changed: make(chan struct{}, 1), owners: map[ownerKey]*owner.Owner{}, started: options.Clock(),
 	}
-	registerClock(options.Registerer, p)
-	p.membership = newMembership(p)
+	p.membership, p.board = newMembership(p), newBoard(p)
+	registerGauges(options.Registerer, p)
 	p.view.Store(&view{})
 	return p
 }
@@ -122,6 +123,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	p.ownersMu.Unlock()
 	var group sync.WaitGroup
 	group.Go(func() { p.membership.heartbeat(ctx) })
+	group.Go(func() { p.board.run(ctx) })
 	group.Go(func() {
 		watch.Bucket(ctx, p.JetStream, provision.MembersBucket, p.jitter, p.Logger, p.membership.handler())
 	})
@@ -235,8 +237,14 @@ func (p *Pool) inTime() error {
 	return nil
 }
 
-// soldOutMark says that moments ago no more than left units of an item could be had anywhere.
-func (p *Pool) soldOutMark(_, _ string) (left int64, ok bool) { return 0, false }
+// soldOutMark says that a moment ago no more than left units of an item could be had anywhere, and false if that is not known.
+func (p *Pool) soldOutMark(uid, sku string) (left int64, ok bool) {
+	now, ok := p.now()
+	if !ok {
+		return 0, false
+	}
+	return p.board.table.Mark(uid, sku, now)
+}
 
 func (p *Pool) owner(key ownerKey) *owner.Owner {
 	p.ownersMu.RLock()

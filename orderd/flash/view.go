@@ -25,6 +25,8 @@ type promotion struct {
 	owners []member
 	// routes by partition: what a gateway comes to the owner by. Empty while no members are known.
 	routes []string
+	// by are the members that it was placed on.
+	by *placement.Members
 }
 
 func (p *promotion) ownedBy(n int32, name string) bool {
@@ -64,7 +66,7 @@ func addresses(members []member) []string {
 }
 
 func place(s *sale.Sale, members []member, by *placement.Members) *promotion {
-	p := &promotion{sale: s, owners: make([]member, s.GetPartitions())}
+	p := &promotion{sale: s, owners: make([]member, s.GetPartitions()), by: by}
 	if len(members) == 0 {
 		return p
 	}
@@ -82,16 +84,21 @@ func (p *Pool) update(change func(*view)) {
 	next := *p.view.Load()
 	change(&next)
 	p.view.Store(&next)
+	p.board.table.SetSales(next.sales())
 	p.viewMu.Unlock()
 	p.notify()
 }
 
-// setSales replaces all promotions' sales.
+// setSales replaces all promotions' sales. What did not change is not placed again.
 func (v *view) setSales(sales map[string]*sale.Sale) {
+	known := v.byUID
 	v.byUID = make(map[string]*promotion, len(sales))
 	v.byName = make(map[string]*promotion, len(sales))
 	for uid, s := range sales {
-		p := place(s, v.members, v.placement)
+		p := known[uid]
+		if p == nil || p.sale != s || p.by != v.placement {
+			p = place(s, v.members, v.placement)
+		}
 		v.byUID[uid] = p
 		// A promotion that was made again under its old name has the later start or is not closed.
 		if other := v.byName[s.GetName()]; other == nil || newer(s, other.sale) {

@@ -1,6 +1,7 @@
 package flash
 
 import (
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -123,4 +124,49 @@ func TestPromotionsByName(t *testing.T) {
 	expect("removed while nobody watched", "old")
 	h.Delete("old")
 	expect("removed", "")
+}
+
+// fullView is as large as they get: 50 promotions of 1,000 items in 64 partitions, and 20 pods.
+func fullView(b *testing.B) (*Pool, []member) {
+	b.Helper()
+	p := testPool()
+	var members []member
+	for i := range 20 {
+		members = append(members, member{fmt.Sprintf("pod-%02d", i), fmt.Sprintf("10.0.0.%d:8082", i), fmt.Sprintf("10.0.0.%d:8080", i)})
+	}
+	p.update(func(v *view) {
+		v.setMembers(members)
+		sales := map[string]*sale.Sale{}
+		for i := range 50 {
+			uid := fmt.Sprint("uid-", i)
+			promotion := &flashv1.Promotion{Uid: uid, Name: fmt.Sprint("sale-", i), Partitions: 64, Streams: []string{"s"}}
+			for sku := range 1000 {
+				promotion.Items = append(promotion.Items, &flashv1.PromotedItem{Sku: fmt.Sprint("sku-", sku)})
+			}
+			sales[uid] = sale.New(promotion)
+		}
+		v.setSales(sales)
+	})
+	return p, members
+}
+
+func BenchmarkAMemberGoes(b *testing.B) {
+	p, members := fullView(b)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		p.update(func(v *view) { v.setMembers(members[:19+i%2]) })
+	}
+}
+
+func BenchmarkAPromotionChanges(b *testing.B) {
+	p, _ := fullView(b)
+	changed := p.view.Load().byUID["uid-7"].sale.Promotion
+	b.ReportAllocs()
+	for b.Loop() {
+		p.update(func(v *view) {
+			sales := v.sales()
+			sales["uid-7"] = sale.New(changed)
+			v.setSales(sales)
+		})
+	}
 }

@@ -82,7 +82,7 @@ func (r *Refusal) Message() *flashv1.FlashOrderRefusal {
 func FromMessage(message *flashv1.FlashOrderRefusal) *Refusal {
 	r := &Refusal{
 		code: connect.CodeInternal, reason: message.GetReason(), text: message.GetMessage(), metadata: message.GetMetadata(),
-		after: time.Duration(message.GetRetryDelayMs()) * time.Millisecond,
+		after: time.Duration(max(0, message.GetRetryDelayMs())) * time.Millisecond,
 	}
 	_ = r.code.UnmarshalText([]byte(message.GetCode()))
 	return r

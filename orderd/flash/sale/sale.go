@@ -3,6 +3,7 @@
 package sale
 
 import (
+	"sync/atomic"
 	"time"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
@@ -13,9 +14,9 @@ import (
 type Sale struct {
 	*flashv1.Promotion
 	// items has each SKU's index in Promotion.Items.
-	items   map[string]int
-	soldOut []*Refusal
-	itemOff []*Refusal
+	items map[string]int
+	// Refusals of items by index, made when they are first needed.
+	soldOut, itemOff []atomic.Pointer[Refusal]
 
 	notStarted, ended, paused *Refusal
 }
@@ -24,13 +25,13 @@ type Sale struct {
 func New(promotion *flashv1.Promotion) *Sale {
 	s := &Sale{
 		Promotion: promotion, items: make(map[string]int, len(promotion.GetItems())),
-		soldOut: make([]*Refusal, len(promotion.GetItems())), itemOff: make([]*Refusal, len(promotion.GetItems())),
-		ended: ended(), paused: paused(),
+		soldOut: make([]atomic.Pointer[Refusal], len(promotion.GetItems())),
+		itemOff: make([]atomic.Pointer[Refusal], len(promotion.GetItems())),
+		ended:   ended(), paused: paused(),
 	}
 	s.notStarted = notStarted(s.Start())
 	for i, item := range promotion.GetItems() {
 		s.items[item.GetSku()] = i
-		s.soldOut[i], s.itemOff[i] = soldOut(item.GetSku(), 0), itemOff(item.GetSku())
 	}
 	return s
 }
@@ -50,10 +51,24 @@ func (s *Sale) Index(sku string) (int, bool) {
 }
 
 // SoldOut is the refusal SoldOut(sku, 0) for the item with an index.
-func (s *Sale) SoldOut(index int) *Refusal { return s.soldOut[index] }
+func (s *Sale) SoldOut(index int) *Refusal {
+	if r := s.soldOut[index].Load(); r != nil {
+		return r
+	}
+	r := soldOut(s.Items[index].GetSku(), 0)
+	s.soldOut[index].Store(r)
+	return r
+}
 
 // ItemOff is the refusal ItemOff(sku) for the item with an index.
-func (s *Sale) ItemOff(index int) *Refusal { return s.itemOff[index] }
+func (s *Sale) ItemOff(index int) *Refusal {
+	if r := s.itemOff[index].Load(); r != nil {
+		return r
+	}
+	r := itemOff(s.Items[index].GetSku())
+	s.itemOff[index].Store(r)
+	return r
+}
 
 // NotStarted is the refusal NotStarted(s.Start()).
 func (s *Sale) NotStarted() *Refusal { return s.notStarted }
@@ -116,7 +131,7 @@ func (s *Sale) Admit(now time.Time, request *flashv1.PlaceFlashOrderRequest) err
 			return ItemNotFound(item.GetSku())
 		}
 		if s.Items[i].GetOff() {
-			return s.itemOff[i]
+			return s.ItemOff(i)
 		}
 	}
 	return nil

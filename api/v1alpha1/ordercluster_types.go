@@ -94,6 +94,10 @@ type OrderClusterSpec struct {
 	// +optional
 	Orders OrdersSpec `json:"orders,omitzero"`
 
+	// flash has the rules of the flash pool.
+	// +optional
+	Flash FlashSpec `json:"flash,omitzero"`
+
 	// paused stops the operator from changing anything that belongs to this OrderCluster. What runs goes on running.
 	// +optional
 	Paused *bool `json:"paused,omitempty"`
@@ -322,6 +326,44 @@ type AuthSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000
 	Burst *int32 `json:"burst,omitempty"`
+
+	// services is what one service may do at each pod: a backend, which acts for many buyers with one token. Unset: what the pod
+	// can do.
+	// +optional
+	Services ServiceLimitsSpec `json:"services,omitzero"`
+}
+
+// ServiceLimitsSpec is what one service may do at each pod.
+//
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="has(self.requestsPerSecond) || !has(self.burst)",fieldPath=".requestsPerSecond",message="burst needs requestsPerSecond"
+type ServiceLimitsSpec struct {
+	// requestsPerSecond is what one service may do at each pod; a message of a stream counts as many as it has requests.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000000
+	RequestsPerSecond *int32 `json:"requestsPerSecond,omitempty"`
+
+	// burst is how many requests of one service a pod takes at once. Unset: as many as requestsPerSecond.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000000
+	Burst *int32 `json:"burst,omitempty"`
+}
+
+// FlashSpec has the rules of the flash pool.
+//
+// +kubebuilder:validation:MinProperties=1
+type FlashSpec struct {
+	// maxClockSkew is how far a flash pod's clock may be from the NATS servers' before the pod is not ready. Sales open and close by
+	// the servers' clock, whatever the pod's own says.
+	// +optional
+	// +default="500ms"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('50ms') && duration(self) <= duration('1m')",message="maxClockSkew must be between 50ms and 1m"
+	MaxClockSkew *metav1.Duration `json:"maxClockSkew,omitempty"`
 }
 
 // OrdersSpec has the rules of the order life cycle.
@@ -362,6 +404,22 @@ type OrdersSpec struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('8760h')",message="returnWindow must be between 1s and 8760h"
 	ReturnWindow *metav1.Duration `json:"returnWindow,omitempty"`
+
+	// materializePerSecond is how many orders of the flash lane all worker pods together write to the database in a second, at
+	// most, so that a sale leaves the database to ordinary orders.
+	// +optional
+	// +default=2000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000
+	MaterializePerSecond *int32 `json:"materializePerSecond,omitempty"`
+
+	// materializeConcurrency is with how many transactions at once a worker pod writes them. It should be less than
+	// database.maxConnectionsPerPod.
+	// +optional
+	// +default=4
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=32
+	MaterializeConcurrency *int32 `json:"materializeConcurrency,omitempty"`
 }
 
 // OrderClusterStatus is what the platform is.

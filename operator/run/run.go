@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -123,7 +124,7 @@ func cacheOptions(o Options) cache.Options {
 	options := cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&appsv1.Deployment{}: own, &batchv1.Job{}: own, &policyv1.PodDisruptionBudget{}: own,
+			&appsv1.Deployment{}: own, &batchv1.Job{}: own, &policyv1.PodDisruptionBudget{}: own, &networkingv1.NetworkPolicy{}: own,
 			&corev1.ConfigMap{}: own, &corev1.Service{}: own, &corev1.ServiceAccount{}: own,
 		},
 	}

@@ -5,6 +5,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
@@ -40,6 +41,15 @@ func Config(c *v1alpha1.OrderCluster) (string, error) {
 	setDuration(&cfg.Orders.ReturnWindow, c.Spec.Orders.ReturnWindow)
 	cfg.Orders.IDKeyFile = secretsDir + "/keys/" + OrderIDKey
 	cfg.Flash.PeerURL = fmt.Sprintf("http://%s:%d", serviceHost(c, v1alpha1.PoolFlash), peerPort)
+	setDuration(&cfg.Flash.MaxClockSkew, c.Spec.Flash.MaxClockSkew)
+	if n := c.Spec.Orders.MaterializePerSecond; n != nil {
+		// The spec says it for all worker pods together, the file for each.
+		pods := c.Pool(v1alpha1.PoolWorker).MinReplicas()
+		cfg.Worker.MaterializePerSecond = int((*n + pods - 1) / pods)
+	}
+	if n := c.Spec.Orders.MaterializeConcurrency; n != nil {
+		cfg.Worker.MaterializeConcurrency = int(*n)
+	}
 	cfg.Payments = payments(c)
 	for _, carrier := range c.Spec.Carriers {
 		cfg.Carriers = append(cfg.Carriers, config.Carrier{
@@ -55,6 +65,10 @@ func Config(c *v1alpha1.OrderCluster) (string, error) {
 	}
 	if n := c.Spec.Auth.Burst; n != nil {
 		cfg.Auth.Burst = int(*n)
+	}
+	if n := c.Spec.Auth.Services.RequestsPerSecond; n != nil {
+		cfg.Auth.ServiceRequestsPerSecond = int(*n)
+		cfg.Auth.ServiceBurst = int(ptr.Deref(c.Spec.Auth.Services.Burst, *n))
 	}
 	raw, err := yaml.Marshal(cfg)
 	if err != nil {

@@ -39,7 +39,7 @@ func Pools() []string {
 	return []string{v1alpha1.PoolStandard, v1alpha1.PoolFlash, v1alpha1.PoolWorker}
 }
 
-// PoolName names a pool's Deployment, Service, ServiceAccount and PodDisruptionBudget.
+// PoolName names a pool's Deployment, Service, ServiceAccount, NetworkPolicy and PodDisruptionBudget.
 func PoolName(cluster, pool string) string { return cluster + "-" + pool }
 
 // ConfigName names the pools' ConfigMap.

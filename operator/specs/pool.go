@@ -17,7 +17,7 @@ import (
 // Pool is everything that makes up one pool, in the order in which it is applied.
 func Pool(c *v1alpha1.OrderCluster, pool, configHash string, replicas int32) []runtime.ApplyConfiguration {
 	return []runtime.ApplyConfiguration{
-		serviceAccount(c, pool), service(c, pool), disruptionBudget(c, pool), deployment(c, pool, configHash, replicas),
+		serviceAccount(c, pool), service(c, pool), networkPolicy(c, pool), disruptionBudget(c, pool), deployment(c, pool, configHash, replicas),
 	}
 }
 

@@ -34,8 +34,12 @@ func sample() *v1alpha1.OrderCluster {
 			}},
 			Carriers:      []v1alpha1.CarrierSpec{{Name: "swift", URL: "https://swift.example", SecretRef: v1alpha1.SecretKeyReference{Name: "swift", Key: "k"}}},
 			Notifications: &v1alpha1.NotificationsSpec{URL: "https://push.example/in", SecretRef: v1alpha1.SecretKeyReference{Name: "push", Key: "k"}},
-			Auth:          v1alpha1.AuthSpec{Issuer: "https://id.example", Audience: "shop", JWKSURL: "https://id.example/jwks", Burst: ptr.To[int32](7)},
-			Orders:        v1alpha1.OrdersSpec{PaymentTimeout: &metav1.Duration{Duration: 7 * time.Minute}},
+			Auth:          v1alpha1.AuthSpec{Issuer: "https://id.example", Audience: "shop", JWKSURL: "https://id.example/jwks", Burst: ptr.To[int32](7), Services: v1alpha1.ServiceLimitsSpec{RequestsPerSecond: ptr.To[int32](20_000)}},
+			Orders: v1alpha1.OrdersSpec{
+				PaymentTimeout: &metav1.Duration{Duration: 7 * time.Minute}, MaterializePerSecond: ptr.To[int32](1000), MaterializeConcurrency: ptr.To[int32](6),
+			},
+			Flash: v1alpha1.FlashSpec{MaxClockSkew: &metav1.Duration{Duration: time.Second}},
+			Pools: v1alpha1.PoolsSpec{Worker: v1alpha1.PoolSpec{Replicas: v1alpha1.PoolReplicas{Min: ptr.To[int32](3)}}},
 		},
 	}
 }
@@ -63,7 +67,8 @@ func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
 	want.Database.URLFile = "/etc/orderd/secrets/database/url"
 	want.Messaging = config.Messaging{URL: "nats://nats:4222", CredentialsFile: "/etc/orderd/secrets/messaging/creds", Replicas: 1}
 	want.Orders.PaymentTimeout, want.Orders.IDKeyFile = config.Duration(7*time.Minute), "/etc/orderd/secrets/keys/order-id-key"
-	want.Flash.PeerURL = "http://shop-flash.ns.svc:8082"
+	want.Flash = config.Flash{PeerURL: "http://shop-flash.ns.svc:8082", MaxClockSkew: config.Duration(time.Second)}
+	want.Worker = config.Worker{MaterializePerSecond: 334, MaterializeConcurrency: 6}
 	want.Payments = []config.Payment{{
 		Provider: "sandbox", SecretFile: "/etc/orderd/secrets/payments-sandbox/key",
 		PublicURL: "https://shop.example", NotifyURL: "http://shop-standard.ns.svc:8080",
@@ -73,7 +78,7 @@ func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
 	}}
 	want.Carriers = []config.Carrier{{Name: "swift", URL: "https://swift.example", SecretFile: "/etc/orderd/secrets/carriers-swift/key"}}
 	want.Push = config.Push{URL: "https://push.example/in", SecretFile: "/etc/orderd/secrets/push/key"}
-	want.Auth = config.Auth{Issuer: "https://id.example", Audience: "shop", JWKSURL: "https://id.example/jwks", RequestsPerSecond: want.Auth.RequestsPerSecond, Burst: 7}
+	want.Auth = config.Auth{Issuer: "https://id.example", Audience: "shop", JWKSURL: "https://id.example/jwks", RequestsPerSecond: want.Auth.RequestsPerSecond, Burst: 7, ServiceRequestsPerSecond: 20_000, ServiceBurst: 20_000}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Config() (-want +got):\n%s", diff)
 	}

@@ -102,12 +102,16 @@ type Flash struct {
 	// PeerURL is the flash pool's PeerService, which workers release stock through, and standard pods find orders by that are not in the
 	// database yet; empty: there is no flash pool (not for workers).
 	PeerURL string `json:"peerURL"`
+	// MaxClockSkew is how far a flash pod's clock may be from the cluster's before the pod is not ready; 0: 500 ms.
+	MaxClockSkew Duration `json:"maxClockSkew,omitempty"`
 }
 
 // Worker has the worker role's rates.
 type Worker struct {
 	// MaterializePerSecond is how many flash orders a pod writes to the database a second, at most.
 	MaterializePerSecond int `json:"materializePerSecond"`
+	// MaterializeConcurrency is how many transactions a pod has open for that at once, at most. One promotion has one less.
+	MaterializeConcurrency int `json:"materializeConcurrency"`
 }
 
 // Payment is one configured payment provider.
@@ -171,7 +175,7 @@ func Default() Config {
 		Messaging: Messaging{Replicas: 1},
 		Orders:    Orders{PaymentTimeout: Duration(30 * time.Minute), PlaceBatch: 128, QuoteTTL: Duration(15 * time.Minute), CompleteAfter: Duration(10 * 24 * time.Hour), ReturnWindow: Duration(15 * 24 * time.Hour)},
 		Auth:      Auth{RequestsPerSecond: 50, Burst: 100},
-		Worker:    Worker{MaterializePerSecond: 2000},
+		Worker:    Worker{MaterializePerSecond: 2000, MaterializeConcurrency: 4},
 	}
 }
 
@@ -212,6 +216,7 @@ func (c Config) Validate(role Role) error {
 		need(c.Database.MaxConnections > 0, "database.maxConnections", "must be positive")
 	}
 	if role != RoleWorker {
+		need(c.Flash.MaxClockSkew >= 0, "flash.maxClockSkew", "must not be negative")
 		need(c.Orders.IDKeyFile != "", "orders.idKeyFile", "must be set")
 		need(c.Auth.Issuer != "", "auth.issuer", "must be set")
 		need(c.Auth.Audience != "", "auth.audience", "must be set")
@@ -231,6 +236,7 @@ func (c Config) Validate(role Role) error {
 		need(c.Flash.PeerURL != "", "flash.peerURL", "must be set")
 		need(c.Orders.CompleteAfter > 0, "orders.completeAfter", "must be positive")
 		need(c.Worker.MaterializePerSecond > 0, "worker.materializePerSecond", "must be positive")
+		need(c.Worker.MaterializeConcurrency > 0, "worker.materializeConcurrency", "must be positive")
 	}
 	if role != RoleFlash {
 		c.validateOutside(need)

@@ -12,6 +12,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -72,6 +73,37 @@ func (w *world) events(ctx context.Context) []string {
 	return reasons
 }
 
+// expectPeersOnly asserts that the flash pool's calls between pods are for the OrderCluster's own pods, and that only the flash pool
+// has them. Nothing in these tests enforces it: there is no network plugin.
+func (w *world) expectPeersOnly(ctx context.Context) {
+	GinkgoHelper()
+	opened := map[string][]string{}
+	for _, pool := range []string{"standard", "flash", "worker"} {
+		np := &networkingv1.NetworkPolicy{}
+		Expect(kube.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: "shop-" + pool}, np)).To(Succeed())
+		Expect(np.Spec.PolicyTypes).To(ConsistOf(networkingv1.PolicyTypeIngress))
+		d, err := w.deployment(ctx, pool)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(np.Spec.PodSelector.MatchLabels).To(Equal(d.Spec.Selector.MatchLabels))
+		for _, rule := range np.Spec.Ingress {
+			from := "anybody"
+			for _, peer := range rule.From {
+				from = "own pods"
+				for key, value := range peer.PodSelector.MatchLabels {
+					Expect(d.Spec.Template.Labels).To(HaveKeyWithValue(key, value))
+				}
+				Expect(peer.PodSelector.MatchLabels).To(HaveKeyWithValue("app.kubernetes.io/instance", "shop"))
+			}
+			for _, port := range rule.Ports {
+				opened[pool] = append(opened[pool], port.Port.String()+" "+from)
+			}
+		}
+	}
+	Expect(opened).To(Equal(map[string][]string{
+		"standard": {"8080 anybody", "8081 anybody"}, "flash": {"8080 anybody", "8081 anybody", "8082 own pods"}, "worker": {"8081 anybody"},
+	}))
+}
+
 var _ = Describe("An OrderCluster", func() {
 	It("becomes ready: migrated first, then every pool", func(ctx SpecContext) {
 		w := newWorld(ctx, testdb.New(GinkgoTB()), time.Now)
@@ -95,11 +127,12 @@ var _ = Describe("An OrderCluster", func() {
 		c := w.getCluster(ctx)
 		for _, pool := range []string{"standard", "flash", "worker"} {
 			key := types.NamespacedName{Namespace: w.namespace, Name: "shop-" + pool}
-			for _, o := range []client.Object{&appsv1.Deployment{}, &corev1.Service{}, &corev1.ServiceAccount{}, &policyv1.PodDisruptionBudget{}} {
+			for _, o := range []client.Object{&appsv1.Deployment{}, &corev1.Service{}, &corev1.ServiceAccount{}, &networkingv1.NetworkPolicy{}, &policyv1.PodDisruptionBudget{}} {
 				Expect(kube.Client.Get(ctx, key, o)).To(Succeed())
 				Expect(metav1.IsControlledBy(o, c)).To(BeTrue(), "%T", o)
 			}
 		}
+		w.expectPeersOnly(ctx)
 		key, err := database.OrderIDKey(ctx, w.pool(ctx))
 		Expect(err).NotTo(HaveOccurred())
 		keys := &corev1.Secret{}

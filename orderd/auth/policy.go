@@ -2,6 +2,7 @@ package auth
 
 import (
 	"sync"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	"google.golang.org/protobuf/proto"
@@ -19,6 +20,8 @@ type Policy struct {
 	Public bool
 	// Mutation is true of everything but NO_SIDE_EFFECTS.
 	Mutation bool
+	// MaxAge is how long any cache may keep an answer by GET; 0: none may.
+	MaxAge time.Duration
 	// buyerID is the request's top-level string field of that name; nil if it has none.
 	buyerID protoreflect.FieldDescriptor
 }
@@ -32,7 +35,7 @@ func PolicyOf(method protoreflect.MethodDescriptor) Policy {
 		p.Mutation = options.GetIdempotencyLevel() != descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 	}
 	if access, ok := proto.GetExtension(method.Options(), accessv1.E_Access).(*accessv1.Access); ok {
-		p.Roles, p.Public = RolesOf(access.GetRoles()...), access.GetPublic()
+		p.Roles, p.Public, p.MaxAge = RolesOf(access.GetRoles()...), access.GetPublic(), time.Duration(access.GetMaxAgeSeconds())*time.Second
 	}
 	field := method.Input().Fields().ByName(buyerIDField)
 	if field != nil && field.Kind() == protoreflect.StringKind && field.Cardinality() != protoreflect.Repeated {

@@ -84,6 +84,9 @@ func TestEveryRPCSaysWhoMayCallIt(t *testing.T) {
 		if policy.Public && policy.Mutation {
 			t.Errorf("%s is a mutation that anybody may make", m.FullName())
 		}
+		if policy.MaxAge != 0 && (!policy.Public || policy.Mutation || policy.MaxAge < 0) {
+			t.Errorf("%s lets caches keep answers for %s, and they are not the same for everybody", m.FullName(), policy.MaxAge)
+		}
 		if policy.Mutation && m.IsStreamingClient() && policy.Roles&auth.StaffRoles != 0 {
 			t.Errorf("%s is a mutation by staff of several requests, of which the audit would keep the first", m.FullName())
 		}

@@ -33,7 +33,7 @@ type stack struct {
 // changes nothing. A role without audited mutations has no recorder.
 func (s stack) forApps(guard *auth.Guard, recorder *audit.Recorder, inside connect.ServerInterceptor) []connect.ServerInterceptor {
 	around := []connect.ServerInterceptor{
-		s.metrics.observe(s.gate), explain(s.log), guard.Authenticate(), s.bound(),
+		s.metrics.observe(s.gate), caching, explain(s.log), guard.Authenticate(), s.bound(),
 		guard.KeepToOwn(), onlyUnary(validate.NewServerInterceptor()),
 	}
 	if recorder != nil {

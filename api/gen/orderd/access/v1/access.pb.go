@@ -98,7 +98,10 @@ type Access struct {
 	// Any of them is enough.
 	Roles []Role `protobuf:"varint,1,rep,packed,name=roles,proto3,enum=orderd.access.v1.Role" json:"roles,omitempty"`
 	// No token is needed.
-	Public        bool `protobuf:"varint,2,opt,name=public,proto3" json:"public,omitempty"`
+	Public bool `protobuf:"varint,2,opt,name=public,proto3" json:"public,omitempty"`
+	// For how long any cache may keep an answer by GET, which a public RPC without side effects can have: it is the same for everybody.
+	// 0, as for all others: no cache keeps it.
+	MaxAgeSeconds int32 `protobuf:"varint,3,opt,name=max_age_seconds,json=maxAgeSeconds,proto3" json:"max_age_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,6 +150,13 @@ func (x *Access) GetPublic() bool {
 	return false
 }
 
+func (x *Access) GetMaxAgeSeconds() int32 {
+	if x != nil {
+		return x.MaxAgeSeconds
+	}
+	return 0
+}
+
 var file_orderd_access_v1_access_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -168,10 +178,11 @@ var File_orderd_access_v1_access_proto protoreflect.FileDescriptor
 
 const file_orderd_access_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\x1dorderd/access/v1/access.proto\x12\x10orderd.access.v1\x1a google/protobuf/descriptor.proto\"N\n" +
+	"\x1dorderd/access/v1/access.proto\x12\x10orderd.access.v1\x1a google/protobuf/descriptor.proto\"v\n" +
 	"\x06Access\x12,\n" +
 	"\x05roles\x18\x01 \x03(\x0e2\x16.orderd.access.v1.RoleR\x05roles\x12\x16\n" +
-	"\x06public\x18\x02 \x01(\bR\x06public*\xb0\x01\n" +
+	"\x06public\x18\x02 \x01(\bR\x06public\x12&\n" +
+	"\x0fmax_age_seconds\x18\x03 \x01(\x05R\rmaxAgeSeconds*\xb0\x01\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/access/v1/access.proto.
  */
 export const file_orderd_access_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("Ch1vcmRlcmQvYWNjZXNzL3YxL2FjY2Vzcy5wcm90bxIQb3JkZXJkLmFjY2Vzcy52MSI/CgZBY2Nlc3MSJQoFcm9sZXMYASADKA4yFi5vcmRlcmQuYWNjZXNzLnYxLlJvbGUSDgoGcHVibGljGAIgASgIKrABCgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABIOCgpST0xFX0JVWUVSEAESEAoMUk9MRV9TRVJWSUNFEAISEAoMUk9MRV9DQVRBTE9HEAMSEAoMUk9MRV9SRVRVUk5TEAQSEQoNUk9MRV9TSElQUElORxAFEhIKDlJPTEVfTUFSS0VUSU5HEAYSEAoMUk9MRV9SRVBPUlRTEAcSEwoPUk9MRV9PUEVSQVRJT05TEAg6UgoGYWNjZXNzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMYgY0DIAEoCzIYLm9yZGVyZC5hY2Nlc3MudjEuQWNjZXNzUgZhY2Nlc3NiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("Ch1vcmRlcmQvYWNjZXNzL3YxL2FjY2Vzcy5wcm90bxIQb3JkZXJkLmFjY2Vzcy52MSJYCgZBY2Nlc3MSJQoFcm9sZXMYASADKA4yFi5vcmRlcmQuYWNjZXNzLnYxLlJvbGUSDgoGcHVibGljGAIgASgIEhcKD21heF9hZ2Vfc2Vjb25kcxgDIAEoBSqwAQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDgoKUk9MRV9CVVlFUhABEhAKDFJPTEVfU0VSVklDRRACEhAKDFJPTEVfQ0FUQUxPRxADEhAKDFJPTEVfUkVUVVJOUxAEEhEKDVJPTEVfU0hJUFBJTkcQBRISCg5ST0xFX01BUktFVElORxAGEhAKDFJPTEVfUkVQT1JUUxAHEhMKD1JPTEVfT1BFUkFUSU9OUxAIOlIKBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGIGNAyABKAsyGC5vcmRlcmQuYWNjZXNzLnYxLkFjY2Vzc1IGYWNjZXNzYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * @generated from message orderd.access.v1.Access
@@ -31,6 +31,14 @@ export type Access = Message<"orderd.access.v1.Access"> & {
    * @generated from field: bool public = 2;
    */
   public: boolean;
+
+  /**
+   * For how long any cache may keep an answer by GET, which a public RPC without side effects can have: it is the same for everybody.
+   * 0, as for all others: no cache keeps it.
+   *
+   * @generated from field: int32 max_age_seconds = 3;
+   */
+  maxAgeSeconds: number;
 };
 
 /**

@@ -3,7 +3,7 @@ package flash
 import (
 	"context"
 	"fmt"
-	"sort"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,18 +30,12 @@ type membership struct {
 	bucket jetstream.KeyValue
 	left   bool
 
-	// What follows belongs to the watch's goroutine.
-	known map[string]seen
-}
-
-type seen struct {
-	member
-	// stored is the server's time.
-	stored time.Time
+	// roster belongs to the watch's goroutine.
+	roster *roster
 }
 
 func newMembership(p *Pool) *membership {
-	m := &membership{pool: p, beats: &heartbeats{clock: &p.clock}, known: map[string]seen{}}
+	m := &membership{pool: p, beats: &heartbeats{clock: &p.clock}, roster: newRoster(p.Name)}
 	m.renewed.Store(int64(-2 * provision.MemberTTL))
 	return m
 }
@@ -139,18 +133,15 @@ func (m *membership) handler() watch.Handler {
 				m.pool.Logger.Error("member cannot be read", "member", name, "error", err)
 				return
 			}
-			m.known[name] = seen{member{name, entry.GetAddress(), entry.GetServiceAddress()}, stored}
-			// The server says when entries expire. Should its word get lost, with the bucket or on the way, the
-			// others' renewals tell how old an entry is.
-			for other, s := range m.known {
-				if stored.Sub(s.stored) > 2*provision.MemberTTL {
-					delete(m.known, other)
-				}
-			}
+			m.roster.put(member{name, entry.GetAddress(), entry.GetServiceAddress()}, stored, m.pool.elapsed())
 			m.publish()
 		},
 		Delete: func(name string) {
-			delete(m.known, name)
+			m.roster.left(name)
+			m.publish()
+		},
+		Expired: func(name string) {
+			m.roster.expire(name, m.pool.elapsed())
 			m.publish()
 		},
 		// Keys that are gone were deleted, or with a bucket that its members now fill again.
@@ -158,21 +149,14 @@ func (m *membership) handler() watch.Handler {
 	}
 }
 
-// publish puts the members into the view. While the pod itself is not among them it has been away, and
-// what it knows of the others is not better than what it knew before.
+// publish puts the members into the view.
 func (m *membership) publish() {
-	draining := m.pool.draining.Load()
-	if _, there := m.known[m.pool.Name]; !there && !draining {
-		return
+	members, ok := m.roster.members()
+	if m.pool.draining.Load() {
+		// The own entry goes, and is not missed.
+		members, ok = without(m.roster.all(), m.pool.Name), true
 	}
-	members := make([]member, 0, len(m.known))
-	for name, s := range m.known {
-		if name != m.pool.Name || !draining {
-			members = append(members, s.member)
-		}
-	}
-	sort.Slice(members, func(i, j int) bool { return members[i].Name < members[j].Name })
-	if equal(members, m.pool.view.Load().members) {
+	if !ok || slices.Equal(members, m.pool.view.Load().members) {
 		return
 	}
 	m.pool.update(func(v *view) {
@@ -184,16 +168,4 @@ func (m *membership) publish() {
 		names[i] = member.Name
 	}
 	m.pool.Logger.Info("members changed", "members", names)
-}
-
-func equal(a, b []member) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }

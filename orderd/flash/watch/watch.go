@@ -27,8 +27,10 @@ type Handler struct {
 	Put func(key string, value []byte, stored time.Time)
 	// Stored, if set, comes before Put with the entry's revision and when the server stored it.
 	Stored func(key string, revision uint64, stored time.Time)
-	// Delete is a key that was removed or has expired.
+	// Delete is a key that was removed, or has expired.
 	Delete func(key string)
+	// Expired, if set, gets the keys that have expired in place of Delete.
+	Expired func(key string)
 	// Synced has all keys of the bucket, each time they were all read.
 	Synced func(keys map[string]struct{})
 }
@@ -98,6 +100,10 @@ func follow(ctx context.Context, js jetstream.JetStream, bucket string, length t
 					handler.Stored(entry.Key(), entry.Revision(), entry.Created())
 				}
 				handler.Put(entry.Key(), entry.Value(), entry.Created())
+			case entry.Operation() == jetstream.KeyValuePurge && handler.Expired != nil:
+				// The server's marker for what it dropped by age. Nobody else purges keys that expire.
+				delete(keys, entry.Key())
+				handler.Expired(entry.Key())
 			default:
 				delete(keys, entry.Key())
 				handler.Delete(entry.Key())

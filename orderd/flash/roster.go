@@ -1,0 +1,110 @@
+package flash
+
+import (
+	"sort"
+	"time"
+
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+)
+
+// silentAfter is how long the pod's own renewals may be missing before it blames the servers rather than the other pods.
+const silentAfter = 2 * renewEvery
+
+// roster is who the live pods are, from what the members' bucket says. Times named at are by Pool.elapsed. Not safe for concurrent use.
+//
+// When the servers that hold the bucket were away, entries expire that nobody could renew: a pod that could not renew its own
+// gives the others time to do it, so that no partition moves for nothing.
+type roster struct {
+	own   string
+	known map[string]seen
+	// back is when the pod's own renewals came again after they were missing; 0: they never were.
+	back time.Duration
+}
+
+type seen struct {
+	member
+	// stored is the server's time of the last renewal, at when the pod first saw it.
+	stored time.Time
+	at     time.Duration
+	// expired says that the servers dropped the entry.
+	expired bool
+}
+
+func newRoster(own string) *roster { return &roster{own: own, known: map[string]seen{}} }
+
+// put takes an entry, new or seen before.
+func (r *roster) put(m member, stored time.Time, at time.Duration) {
+	last, known := r.known[m.Name]
+	if known && !last.expired && !stored.After(last.stored) {
+		return
+	}
+	if m.Name == r.own && known && (last.expired || at-last.at > silentAfter) {
+		r.back = at
+	}
+	r.known[m.Name] = seen{member: m, stored: stored, at: at}
+	r.sweep(stored, at)
+}
+
+// left takes the word of a pod that it goes.
+func (r *roster) left(name string) {
+	if name == r.own {
+		r.expire(name, r.known[name].at)
+		return
+	}
+	delete(r.known, name)
+}
+
+// expire takes the servers' word that an entry was not renewed.
+func (r *roster) expire(name string, at time.Duration) {
+	s, known := r.known[name]
+	if !known {
+		return
+	}
+	s.expired = true
+	r.known[name] = s
+	if name != r.own && !r.silent(at) && !r.returning(at) {
+		delete(r.known, name)
+	}
+}
+
+// sweep drops those who had the time to renew their entries and did not. The servers say when entries expire; should their word get
+// lost, with the bucket or on the way, the others' renewals tell how old an entry is.
+func (r *roster) sweep(stored time.Time, at time.Duration) {
+	if r.silent(at) || r.returning(at) {
+		return
+	}
+	for name, s := range r.known {
+		old := stored.Sub(s.stored) > 2*provision.MemberTTL && at-s.at > provision.MemberTTL
+		if name != r.own && (s.expired || old) {
+			delete(r.known, name)
+		}
+	}
+}
+
+// silent says that the pod's own renewals are missing.
+func (r *roster) silent(at time.Duration) bool {
+	own, known := r.known[r.own]
+	return !known || own.expired || at-own.at > silentAfter
+}
+
+// returning says that they were until not long ago.
+func (r *roster) returning(at time.Duration) bool {
+	return r.back > 0 && at-r.back < provision.MemberTTL
+}
+
+// members by name, and false while the pod itself is not one: it has been away, and what it knows of the others is not
+// better than what it knew before.
+func (r *roster) members() ([]member, bool) {
+	own, known := r.known[r.own]
+	return r.all(), known && !own.expired
+}
+
+// all by name, whether the pod itself is among them or not.
+func (r *roster) all() []member {
+	members := make([]member, 0, len(r.known))
+	for _, s := range r.known {
+		members = append(members, s.member)
+	}
+	sort.Slice(members, func(i, j int) bool { return members[i].Name < members[j].Name })
+	return members
+}

@@ -1,0 +1,104 @@
+package flash
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+)
+
+// entry is one word from the members' bucket, at a time in seconds by the pod's clock and the servers' alike.
+type entry struct {
+	at      float64
+	name    string
+	expired bool
+	left    bool
+	// want are the members afterwards; nil: not known.
+	want []string
+}
+
+func TestRoster(t *testing.T) {
+	ttl := provision.MemberTTL.Seconds()
+	tests := []struct {
+		name    string
+		entries []entry
+	}{
+		{"members come, expire and leave", []entry{
+			{at: 0, name: "other"},
+			{at: 0, name: "self", want: []string{"other", "self"}},
+			{at: 0, name: "third", want: []string{"other", "self", "third"}},
+			{at: 1, name: "self", want: []string{"other", "self", "third"}},
+			{at: 1, name: "third", left: true, want: []string{"other", "self"}},
+			{at: 2, name: "self", want: []string{"other", "self"}},
+			{at: ttl - 0.1, name: "self", want: []string{"other", "self"}},
+			{at: ttl, name: "other", expired: true, want: []string{"self"}},
+		}},
+		{"a word that got lost", []entry{
+			{at: 0, name: "self", want: []string{"self"}},
+			{at: 0, name: "other", want: []string{"other", "self"}},
+			{at: 1, name: "self", want: []string{"other", "self"}},
+			{at: 2, name: "self", want: []string{"other", "self"}},
+			{at: 3, name: "self", want: []string{"other", "self"}},
+			{at: 4, name: "self", want: []string{"other", "self"}},
+			{at: 5, name: "self", want: []string{"other", "self"}},
+			{at: 2 * ttl, name: "self", want: []string{"other", "self"}},
+			{at: 2*ttl + 0.5, name: "self", want: []string{"self"}},
+		}},
+		{"servers away: nobody moves for it", []entry{
+			{at: 0, name: "self", want: []string{"self"}},
+			{at: 0, name: "other", want: []string{"other", "self"}},
+			{at: 0, name: "third", want: []string{"other", "self", "third"}},
+			{at: 9, name: "other", expired: true, want: []string{"other", "self", "third"}},
+			{at: 9, name: "self", expired: true},
+			{at: 9, name: "third", expired: true},
+			{at: 9.1, name: "self", want: []string{"other", "self", "third"}},
+			{at: 9.9, name: "third", want: []string{"other", "self", "third"}},
+			{at: 10.1, name: "self", want: []string{"other", "self", "third"}},
+			{at: 11.1, name: "self", want: []string{"other", "self", "third"}},
+			{at: 11.5, name: "third", want: []string{"other", "self", "third"}},
+			{at: 9.1 + ttl, name: "self", want: []string{"self", "third"}},
+		}},
+		{"servers away, and the entries expire after the first renewal", []entry{
+			{at: 0, name: "self", want: []string{"self"}},
+			{at: 0, name: "other", want: []string{"other", "self"}},
+			{at: 9, name: "self", want: []string{"other", "self"}},
+			{at: 9.1, name: "other", expired: true, want: []string{"other", "self"}},
+			{at: 9.8, name: "other", want: []string{"other", "self"}},
+			{at: 10, name: "self", want: []string{"other", "self"}},
+			{at: 9 + ttl, name: "self", want: []string{"other", "self"}},
+		}},
+		{"what was read again says nothing new", []entry{
+			{at: 0, name: "self", want: []string{"self"}},
+			{at: 0, name: "self", want: []string{"self"}},
+			{at: 0, name: "other", want: []string{"other", "self"}},
+			{at: 0, name: "other", want: []string{"other", "self"}},
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := newRoster("self")
+			for _, e := range test.entries {
+				at := time.Duration(e.at * float64(time.Second))
+				switch {
+				case e.expired:
+					r.expire(e.name, at)
+				case e.left:
+					r.left(e.name)
+				default:
+					r.put(member{Name: e.name}, time.UnixMilli(1_000_000).Add(at), at)
+				}
+				var got []string
+				if members, ok := r.members(); ok {
+					for _, m := range members {
+						got = append(got, m.Name)
+					}
+				}
+				if diff := cmp.Diff(e.want, got); diff != "" {
+					t.Errorf("after %+v (-want +got):\n%s", e, diff)
+				}
+			}
+		})
+	}
+}

@@ -21,13 +21,16 @@ const (
 )
 
 // reason is an error as a header and a column can hold it.
-func reason(err error) string {
-	text := strings.Map(func(r rune) rune {
+func reason(err error) string { return Reason(err.Error()) }
+
+// Reason is a text as HeaderReason can hold it: one line, valid UTF-8, not too long.
+func Reason(text string) string {
+	text = strings.Map(func(r rune) rune {
 		if r < ' ' {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(err.Error(), "?"))
+	}, strings.ToValidUTF8(text, "?"))
 	if len(text) > maxReason {
 		text = strings.ToValidUTF8(text[:maxReason], "")
 	}
@@ -54,7 +57,7 @@ func (r *run) bury(ctx context.Context, it *item, rec record) {
 }
 
 func (r *run) deadLetter(it *item, rec record) *nats.Msg {
-	msg := nats.NewMsg(deadLetterSubject(r.Name, it.event.ID))
+	msg := nats.NewMsg(DeadLetterSubjectOf(r.Name, it.event.ID))
 	msg.Data = it.msg.Data()
 	for name, values := range it.msg.Headers() {
 		// What the stream needed to take the original in is not the event's.
@@ -84,7 +87,7 @@ func (r *run) replayed(ctx context.Context, it *item, result string) {
 		if err != nil {
 			return err
 		}
-		return stream.Purge(ctx, jetstream.WithPurgeSubject(deadLetterSubject(r.Name, it.event.ID)))
+		return stream.Purge(ctx, jetstream.WithPurgeSubject(DeadLetterSubjectOf(r.Name, it.event.ID)))
 	}()
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		r.failed(ctx, it, Later(fmt.Errorf("removing the dead letter: %w", err), 0))

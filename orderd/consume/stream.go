@@ -57,8 +57,8 @@ func DeadLetterSubject(consumer string) string {
 	return deadLetterPrefix + consumer + ".>"
 }
 
-// deadLetterSubject is the one of an event, which has at most one dead letter a consumer.
-func deadLetterSubject(consumer, eventID string) string {
+// DeadLetterSubjectOf is the one of an event, which has at most one dead letter a consumer. Both have to be tokens of a NATS subject.
+func DeadLetterSubjectOf(consumer, eventID string) string {
 	return deadLetterPrefix + consumer + "." + eventID
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,7 +32,8 @@ type AcceptedItem struct {
 }
 
 // Materialize writes accepted orders to the database in one transaction; those that are there already
-// stay as they are. A few hundred a call are best. An error means that none was written.
+// stay as they are. A few hundred a call are best. An error means that none was written, unless its class is Unknown; a
+// *RefusedError that some never can be.
 func (s *Store) Materialize(ctx context.Context, accepted []Accepted) error {
 	wanted, skus, err := acceptedOrders(accepted)
 	if err != nil || len(wanted) == 0 {
@@ -40,7 +42,7 @@ func (s *Store) Materialize(ctx context.Context, accepted []Accepted) error {
 	var placed []change
 	err = database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
 		placed = nil
-		titles, err := catalog.Find(ctx, tx, skus)
+		catalogued, err := catalog.Find(ctx, tx, skus)
 		if err != nil {
 			return err
 		}
@@ -49,33 +51,52 @@ func (s *Store) Materialize(ctx context.Context, accepted []Accepted) error {
 			return err
 		}
 		orders := ordersOf(placed)
-		for _, o := range orders {
-			for i, l := range o.Lines {
-				sku, ok := titles[l.SKU]
-				if !ok {
-					return fmt.Errorf("order %s: there is no SKU %s", o.ID, l.SKU)
-				}
-				o.Lines[i].Title = sku.Title
-			}
+		refused := entitle(orders, catalogued)
+		if len(refused) > 0 {
+			return &RefusedError{Orders: refused}
 		}
 		var b pgx.Batch
+		queueRefused(&b, idsOf(orders), refused)
 		queueLines(&b, orders)
 		if err := queueRecords(&b, placed); err != nil {
 			return err
 		}
-		return tx.SendBatch(ctx, &b).Close()
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+			return err
+		}
+		if len(refused) > 0 {
+			return &RefusedError{Orders: refused}
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("materializing %d orders: %w", len(wanted), err)
+		return fmt.Errorf("materializing %d orders: %w", len(wanted), refusedByData(err, wanted))
 	}
 	s.metrics.count(placed)
 	return nil
+}
+
+// entitle gives the lines their SKUs' titles, and tells which orders have a SKU that is not in the catalog.
+func entitle(orders []*Order, catalogued map[string]catalog.SKU) map[uuid.UUID]string {
+	refused := map[uuid.UUID]string{}
+	for _, o := range orders {
+		for i, l := range o.Lines {
+			sku, ok := catalogued[l.SKU]
+			if !ok {
+				refused[o.ID] = fmt.Sprintf("SKU %s is not in the catalog", l.SKU)
+				break
+			}
+			o.Lines[i].Title = sku.Title
+		}
+	}
+	return refused
 }
 
 // acceptedOrders are the orders to place, each once, by rising id, and the SKUs in them.
 func acceptedOrders(accepted []Accepted) ([]change, []string, error) {
 	seen := make(map[uuid.UUID]bool, len(accepted))
 	skus := make(map[string]bool)
+	refused := map[uuid.UUID]string{}
 	var changes []change
 	var codes []string
 	for _, a := range accepted {
@@ -94,9 +115,13 @@ func acceptedOrders(accepted []Accepted) ([]change, []string, error) {
 				codes = append(codes, item.SKU)
 			}
 		}
+		if !o.flash() {
+			return nil, nil, fmt.Errorf("accepted order %s is of no promotion", a.OrderID)
+		}
 		sum, ok := total(o.Lines)
-		if !ok || len(o.Lines) == 0 || !o.flash() {
-			return nil, nil, fmt.Errorf("accepted order %s cannot be written", a.OrderID)
+		if !ok || len(o.Lines) == 0 {
+			refused[o.ID] = "its items are no order: " + describe(o.Lines)
+			continue
 		}
 		o.Total = sum
 		c, err := step(o, Place, o.CreatedAt, actorFlash, "")
@@ -105,8 +130,31 @@ func acceptedOrders(accepted []Accepted) ([]change, []string, error) {
 		}
 		changes = append(changes, c)
 	}
-	slices.SortFunc(changes, func(a, b change) int { return slices.Compare(a.order.ID[:], b.order.ID[:]) })
+	if len(refused) > 0 {
+		return nil, nil, fmt.Errorf("materializing %d orders: %w", len(seen), &RefusedError{Orders: refused})
+	}
+	slices.SortFunc(changes, func(a, b change) int { return compareIDs(a.order.ID, b.order.ID) })
 	return changes, codes, nil
+}
+
+// describe lists lines whose total cannot be told.
+func describe(lines []Line) string {
+	if len(lines) == 0 {
+		return "there are none"
+	}
+	parts := make([]string, len(lines))
+	for i, l := range lines {
+		parts[i] = fmt.Sprintf("%d of %s at %d", l.Quantity, l.SKU, l.UnitPrice)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func idsOf(orders []*Order) []uuid.UUID {
+	ids := make([]uuid.UUID, len(orders))
+	for i, o := range orders {
+		ids[i] = o.ID
+	}
+	return ids
 }
 
 func ordersOf(changes []change) []*Order {

@@ -3,6 +3,8 @@ package order
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,29 +13,67 @@ import (
 )
 
 // SoldInPromotion is, by SKU, what a promotion's orders in the database hold: every materialized order's
-// units but those whose release landed in the promotion's log. While PendingReleases is not zero, a
+// units, and every unwritable one's, but those whose release landed in the promotion's log. While PendingReleases is not zero, a
 // release may have landed and not be counted yet.
 func SoldInPromotion(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]stock.Quantity, error) {
+	sold := map[string]int64{}
+	if err := soldWritten(ctx, db, promotionUID, sold); err != nil {
+		return nil, fmt.Errorf("counting what promotion %s sold: %w", promotionUID, err)
+	}
+	if err := soldUnwritable(ctx, db, promotionUID, sold); err != nil {
+		return nil, fmt.Errorf("counting what promotion %s sold: %w", promotionUID, err)
+	}
+	var out []stock.Quantity
+	for _, sku := range slices.Sorted(maps.Keys(sold)) {
+		out = append(out, stock.Quantity{SKU: sku, Quantity: sold[sku]})
+	}
+	return out, nil
+}
+
+func soldWritten(ctx context.Context, db *pgxpool.Pool, promotionUID string, sold map[string]int64) error {
 	rows, err := db.Query(ctx, `SELECT l.sku, sum(l.quantity)::bigint FROM orders o
 		JOIN order_lines l ON l.order_id = o.order_id
 		LEFT JOIN flash_releases r ON r.order_id = o.order_id AND r.outcome = 'RELEASED'
 		WHERE o.promotion_uid = $1 AND o.promotion_uid <> '' AND r.order_id IS NULL
-		GROUP BY l.sku ORDER BY l.sku`, promotionUID)
+		GROUP BY l.sku`, promotionUID)
 	if err != nil {
-		return nil, fmt.Errorf("counting what promotion %s sold: %w", promotionUID, err)
+		return err
 	}
-	sold, err := pgx.CollectRows(rows, pgx.RowToStructByPos[stock.Quantity])
-	if err != nil {
-		return nil, fmt.Errorf("counting what promotion %s sold: %w", promotionUID, err)
-	}
-	return sold, nil
+	var sku string
+	var quantity int64
+	_, err = pgx.ForEachRow(rows, []any{&sku, &quantity}, func() error {
+		sold[sku] += quantity
+		return nil
+	})
+	return err
 }
 
-// PendingReleases is how many of a promotion's cancelled or expired orders still have to give their stock back.
+// soldUnwritable adds the orders that are in the log only, where they count as sold until they are released. There are few: each is a
+// dead letter that somebody looks at.
+func soldUnwritable(ctx context.Context, db *pgxpool.Pool, promotionUID string, sold map[string]int64) error {
+	rows, err := db.Query(ctx, `SELECT order_id, reservation FROM flash_releases
+		WHERE promotion_uid = $1 AND reservation IS NOT NULL AND outcome <> 'RELEASED'`, promotionUID)
+	if err != nil {
+		return err
+	}
+	var u unwritable
+	_, err = pgx.ForEachRow(rows, []any{&u.OrderID, &u.Reservation}, func() error {
+		r, err := u.decode()
+		if err != nil {
+			return err
+		}
+		for _, item := range r.GetItems() {
+			sold[item.GetSku()] += item.GetQuantity()
+		}
+		return nil
+	})
+	return err
+}
+
+// PendingReleases is how many of a promotion's cancelled, expired or unwritable orders still have to give their stock back.
 func PendingReleases(ctx context.Context, db *pgxpool.Pool, promotionUID string) (int64, error) {
 	var n int64
-	err := db.QueryRow(ctx, `SELECT count(*) FROM orders o JOIN flash_releases r ON r.order_id = o.order_id
-		WHERE o.promotion_uid = $1 AND o.promotion_uid <> '' AND r.outcome = 'PENDING'`, promotionUID).Scan(&n)
+	err := db.QueryRow(ctx, "SELECT count(*) FROM flash_releases WHERE outcome = 'PENDING' AND promotion_uid = $1", promotionUID).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("counting the releases of promotion %s: %w", promotionUID, err)
 	}

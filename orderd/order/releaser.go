@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,8 +18,9 @@ import (
 )
 
 const (
-	releaseBatch    = 64
-	releaseParallel = 16
+	releaseBatch = 256
+	// releaseParallel calls of one bucket are open at once. Owners put what waits at the same time into one record.
+	releaseParallel = 48
 	// releaseInterval is between looks for releases, a query a bucket.
 	releaseInterval = 500 * time.Millisecond
 	// releaseTimeout bounds one call to a partition's owner.
@@ -65,10 +67,21 @@ type release struct {
 	PromotionUID, BuyerID string
 	Reason                string
 	Attempts              int64
+	// Reservation is the order itself, encoded, if it is unwritable and so in no other table.
+	Reservation []byte
+}
+
+// buyer whose partition has the order.
+func (w release) buyer() (string, error) {
+	if w.Reservation == nil {
+		return w.BuyerID, nil
+	}
+	r, err := unwritable{w.OrderID, w.Reservation}.decode()
+	return r.GetBuyerId(), err
 }
 
 func (r *Releaser) work(ctx context.Context, bucket int64) (bool, error) {
-	rows, err := r.store.pool.Query(ctx, `SELECT order_id, promotion_uid, buyer_id, reason, attempts FROM flash_releases
+	rows, err := r.store.pool.Query(ctx, `SELECT order_id, promotion_uid, buyer_id, reason, attempts, reservation FROM flash_releases
 		WHERE bucket = $1 AND outcome = 'PENDING' AND next_attempt_at <= $2 ORDER BY next_attempt_at, order_id LIMIT $3`, bucket, r.store.now(), releaseBatch)
 	if err != nil {
 		return false, fmt.Errorf("looking for releases: %w", err)
@@ -118,7 +131,7 @@ func (r *Releaser) ask(ctx context.Context, waiting []release) []flashv1.Release
 		g.Go(func() error {
 			call, cancel := context.WithTimeout(ctx, releaseTimeout)
 			defer cancel()
-			outcome, err := r.flash.Release(call, w.PromotionUID, w.BuyerID, w.OrderID, w.reason())
+			outcome, err := r.release(call, w)
 			if err != nil {
 				r.log.Warn("release failed and is tried again", "order", w.OrderID, "promotion", w.PromotionUID, "attempts", w.Attempts+1, "error", err)
 				return nil
@@ -131,9 +144,20 @@ func (r *Releaser) ask(ctx context.Context, waiting []release) []flashv1.Release
 	return outcomes
 }
 
+func (r *Releaser) release(ctx context.Context, w release) (flashv1.ReleaseOutcome, error) {
+	buyer, err := w.buyer()
+	if err != nil {
+		return flashv1.ReleaseOutcome_RELEASE_OUTCOME_UNSPECIFIED, err
+	}
+	return r.flash.Release(ctx, w.PromotionUID, buyer, w.OrderID, w.reason())
+}
+
 func (w release) reason() flashv1.ReleaseReason {
-	if w.Reason == reasonExpired {
+	switch w.Reason {
+	case reasonExpired:
 		return flashv1.ReleaseReason_RELEASE_REASON_EXPIRED
+	case reasonUnwritable:
+		return flashv1.ReleaseReason_RELEASE_REASON_UNWRITABLE
 	}
 	return flashv1.ReleaseReason_RELEASE_REASON_CANCELLED
 }
@@ -151,11 +175,7 @@ func (s *Store) settleReleases(ctx context.Context, released, closed []release) 
 		if err := setOutcome(ctx, tx, closed, outcomeCredited); err != nil || len(closed) == 0 {
 			return err
 		}
-		orders, err := load(ctx, tx, "WHERE order_id = ANY ($1) ORDER BY order_id", orderIDs(closed))
-		if err != nil {
-			return err
-		}
-		return stock.Apply(ctx, tx, movements(orders, stock.Release))
+		return credit(ctx, tx, closed)
 	})
 	if err != nil {
 		return fmt.Errorf("writing what became of releases: %w", err)
@@ -163,6 +183,39 @@ func (s *Store) settleReleases(ctx context.Context, released, closed []release) 
 	s.metrics.releases.WithLabelValues(outcomeReleased).Add(float64(len(released)))
 	s.metrics.releases.WithLabelValues(outcomeCredited).Add(float64(len(closed)))
 	return nil
+}
+
+// credit gives the orders' units back to their SKUs. What has no stock any more, as a SKU that was deleted, gets none.
+func credit(ctx context.Context, tx pgx.Tx, closed []release) error {
+	orders, err := load(ctx, tx, "WHERE order_id = ANY ($1) ORDER BY order_id", orderIDs(closed))
+	if err != nil {
+		return err
+	}
+	moves := movements(orders, stock.Release)
+	for _, c := range closed {
+		if c.Reservation == nil {
+			continue
+		}
+		r, err := unwritable{c.OrderID, c.Reservation}.decode()
+		if err != nil {
+			return err
+		}
+		for _, item := range r.GetItems() {
+			moves = append(moves, stock.Release(c.OrderID.String(), stock.Quantity{SKU: item.GetSku(), Quantity: item.GetQuantity()}))
+		}
+	}
+	skus := make([]string, len(moves))
+	for i, m := range moves {
+		skus[i] = m.SKU()
+	}
+	there, err := stock.Lock(ctx, tx, skus)
+	if err != nil {
+		return err
+	}
+	return stock.Apply(ctx, tx, slices.DeleteFunc(moves, func(m stock.Movement) bool {
+		_, ok := there[m.SKU()]
+		return !ok
+	}))
 }
 
 func setOutcome(ctx context.Context, tx pgx.Tx, releases []release, outcome string) error {

@@ -36,6 +36,9 @@ type Movement struct {
 	after [2]string
 }
 
+// SKU whose stock it changes.
+func (m Movement) SKU() string { return m.sku }
+
 // takes tells whether the movement needs units that are available.
 func (m Movement) takes() bool { return m.available < 0 }
 

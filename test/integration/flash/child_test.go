@@ -208,10 +208,10 @@ func childRequest(p *flashv1.Promotion, i int) *flashv1.PlaceFlashOrderRequest {
 }
 
 // dyingWriter dies as soon as a transaction is committed.
-type dyingWriter struct{ store *order.Store }
+type dyingWriter struct{ *order.Store }
 
 func (w dyingWriter) Materialize(ctx context.Context, accepted []order.Accepted) error {
-	err := w.store.Materialize(ctx, accepted)
+	err := w.Store.Materialize(ctx, accepted)
 	if err == nil {
 		die()
 	}

@@ -31,15 +31,15 @@ import (
 
 // outage is a database that is away for the first transactions.
 type outage struct {
-	store *order.Store
-	left  atomic.Int64
+	*order.Store
+	left atomic.Int64
 }
 
 func (o *outage) Materialize(ctx context.Context, accepted []order.Accepted) error {
 	if o.left.Add(-1) >= 0 {
 		return errors.New("the database is away")
 	}
-	return o.store.Materialize(ctx, accepted)
+	return o.Store.Materialize(ctx, accepted)
 }
 
 var _ = Describe("The materializer", func() {
@@ -143,7 +143,7 @@ var _ = Describe("The materializer", func() {
 	})
 
 	It("outlasts a database that is away", func(ctx SpecContext) {
-		writer := &outage{store: store}
+		writer := &outage{Store: store}
 		writer.left.Store(5)
 		start(writer)
 		sell(ctx, 0, 50)

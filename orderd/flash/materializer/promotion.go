@@ -1,0 +1,56 @@
+package materializer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+)
+
+// promotion is what a promotion's streams share.
+type promotion struct {
+	*Materializer
+	definition *flashv1.Promotion
+	log        *slog.Logger
+	cancel     context.CancelFunc
+	// closed: nothing comes any more once the streams are drained.
+	closed atomic.Bool
+	// slots are for chunks from their first attempt to their end.
+	slots chan struct{}
+	// again is for one chunk at a time to be tried again, so that a promotion whose orders cannot be written
+	// has one transaction open, and the others have the rest.
+	again chan struct{}
+	// turn is for one chunk at a time to wait for the rate limit, so that promotions take turns there, however much each
+	// has to write.
+	turn sync.Mutex
+}
+
+func (m *Materializer) newPromotion(definition *flashv1.Promotion) *promotion {
+	return &promotion{
+		Materializer: m, definition: definition, log: m.Logger.With("promotion", definition.GetUid()),
+		slots: make(chan struct{}, max(1, m.Concurrency-1)), again: make(chan struct{}, 1),
+	}
+}
+
+// enter waits for one of a few places.
+func enter(ctx context.Context, places chan<- struct{}) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// pace waits until so many orders may be written.
+func (p *promotion) pace(ctx context.Context, orders int) error {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if err := p.limiter.WaitN(ctx, orders); err != nil {
+		return fmt.Errorf("waiting for the rate limit: %w", err)
+	}
+	return nil
+}

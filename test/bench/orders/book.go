@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 
 	"connectrpc.com/connect/v2"
@@ -14,6 +15,7 @@ import (
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
+	"github.com/orderd-dev/orderd/test/bench/internal/load"
 )
 
 const (
@@ -53,9 +55,9 @@ func (b *book) stock(ctx context.Context, c *connect.Client) error {
 }
 
 // placeCall places an order of two lines by a buyer of its own; what is placed is put into taken, unless nil.
-func (b *book) placeCall(phase string, taken *book) call {
+func (b *book) placeCall(phase string, taken *book) load.Call {
 	run := fmt.Sprintf("%s-%08x", phase, rand.Uint32())
-	return func(caller, n int) (proto.Message, func([]byte) error) {
+	return func(caller, n int) (proto.Message, load.Check) {
 		buyer := fmt.Sprintf("%s-%d-%d", run, caller, n)
 		first := rand.IntN(b.skus)
 		request := &orderv1.PlaceOrderRequest{
@@ -65,13 +67,16 @@ func (b *book) placeCall(phase string, taken *book) call {
 		if taken == nil || taken.full() {
 			return request, nil
 		}
-		return request, func(answer []byte) error {
+		return request, func(status int, answer []byte) (bool, error) {
+			if status != http.StatusOK {
+				return false, fmt.Errorf("%d: %s", status, answer)
+			}
 			res := &orderv1.PlaceOrderResponse{}
 			if err := proto.Unmarshal(answer, res); err != nil {
-				return err
+				return false, err
 			}
 			taken.take(placed{buyer, res.GetOrder().GetOrderId()})
-			return nil
+			return true, nil
 		}
 	}
 }
@@ -90,16 +95,16 @@ func (b *book) take(p placed) {
 
 func (b *book) any() placed { return b.orders[rand.IntN(len(b.orders))] }
 
-func (b *book) get(int, int) (proto.Message, func([]byte) error) {
+func (b *book) get(int, int) (proto.Message, load.Check) {
 	p := b.any()
 	return &orderv1.GetOrderRequest{BuyerId: p.buyer, OrderId: p.order}, nil
 }
 
-func (b *book) list(int, int) (proto.Message, func([]byte) error) {
+func (b *book) list(int, int) (proto.Message, load.Check) {
 	return &orderv1.ListOrdersRequest{BuyerId: b.any().buyer}, nil
 }
 
-func (b *book) quote(int, int) (proto.Message, func([]byte) error) {
+func (b *book) quote(int, int) (proto.Message, load.Check) {
 	first := rand.IntN(b.skus - 1)
 	return &quotev1.QuoteOrderRequest{
 		BuyerId: b.any().buyer,

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -16,6 +15,9 @@ import (
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/quote/v1/quotev1connect"
+	"github.com/orderd-dev/orderd/test/bench/internal/load"
+	"github.com/orderd-dev/orderd/test/bench/internal/proc"
+	"github.com/orderd-dev/orderd/test/bench/internal/report"
 	"github.com/orderd-dev/orderd/test/testauth"
 	"github.com/orderd-dev/orderd/test/testdb"
 )
@@ -26,11 +28,11 @@ type bench struct {
 	folder, token, jwks string
 	nats                *natsserver.Server
 	// ours and single are pods on databases of their own; they differ in how many orders a transaction takes.
-	ours, single, noop *child
+	ours, single, noop *proc.Child
 	oursURL, bulkURL   string
 	book               *book
 	// rounds of each row, by its id.
-	rounds map[string][]float64
+	rounds report.Rounds
 }
 
 func measure(ctx context.Context, o options) error {
@@ -40,7 +42,7 @@ func measure(ctx context.Context, o options) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	b := &bench{options: o, folder: folder, book: newBook(o.skus), rounds: map[string][]float64{}}
+	b := &bench{options: o, folder: folder, book: newBook(o.skus), rounds: report.Rounds{}}
 	if err := b.setUp(ctx); err != nil {
 		return err
 	}
@@ -91,8 +93,8 @@ func (b *bench) setUp(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("putting %d SKUs on sale\n", b.skus)
-	for _, pod := range []*child{b.ours, b.single} {
-		if err := b.book.stock(ctx, connect.NewClient(connecthttp.NewTransport(http.DefaultClient, pod.url), testauth.Bearer(b.token))); err != nil {
+	for _, pod := range []*proc.Child{b.ours, b.single} {
+		if err := b.book.stock(ctx, connect.NewClient(connecthttp.NewTransport(http.DefaultClient, pod.URL), testauth.Bearer(b.token))); err != nil {
 			return err
 		}
 	}
@@ -100,8 +102,8 @@ func (b *bench) setUp(ctx context.Context) error {
 }
 
 func (b *bench) tearDown() {
-	for _, c := range []*child{b.noop, b.ours, b.single} {
-		c.stop()
+	for _, c := range []*proc.Child{b.noop, b.ours, b.single} {
+		c.Stop()
 	}
 	b.nats.Shutdown()
 }
@@ -132,21 +134,21 @@ func (b *bench) round(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("  %-8s %8.0f orders/s\n", "bulk", many)
-	b.add("bulk_per_second", many)
-	b.add("place_vs_noop", ours.perSecond/none.perSecond)
-	b.add("place_vs_single", ours.perSecond/single.perSecond)
-	b.add("place_vs_bulk", ours.perSecond/many)
+	b.rounds.Add("bulk_per_second", many)
+	b.rounds.Add("place_vs_noop", ours.Accepted/none.Accepted)
+	b.rounds.Add("place_vs_single", ours.Accepted/single.Accepted)
+	b.rounds.Add("place_vs_bulk", ours.Accepted/many)
 	return nil
 }
 
-func (b *bench) place(ctx context.Context, name string, server *child) (result, error) {
+func (b *bench) place(ctx context.Context, name string, server *proc.Child) (load.Result, error) {
 	var taken *book
 	if server == b.ours {
 		taken = b.book
 	}
 	// What the last one left behind is not for the next to wait for.
 	if err := b.checkpoint(ctx); err != nil {
-		return result{}, err
+		return load.Result{}, err
 	}
 	return b.phaseOf(ctx, name, server, orderv1connect.OrderServicePlaceOrderProcedure, b.book.placeCall(name, taken))
 }
@@ -155,7 +157,7 @@ func (b *bench) place(ctx context.Context, name string, server *child) (result, 
 func (b *bench) reads(ctx context.Context) error {
 	for _, q := range []struct {
 		name, procedure string
-		do              call
+		do              load.Call
 	}{
 		{"get_order", orderv1connect.OrderServiceGetOrderProcedure, b.book.get},
 		{"list_orders", orderv1connect.OrderServiceListOrdersProcedure, b.book.list},
@@ -168,20 +170,21 @@ func (b *bench) reads(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) phaseOf(ctx context.Context, name string, server *child, procedure string, do call) (result, error) {
-	r, err := load(ctx, b.options, server, b.token, procedure, do)
+func (b *bench) phaseOf(ctx context.Context, name string, server *proc.Child, procedure string, do load.Call) (load.Result, error) {
+	r, err := load.Run(ctx, load.Options{
+		Connections: b.connections, Warm: b.warm, Phase: b.phase,
+		URLs: []string{server.URL}, Token: b.token, Procedure: procedure, Servers: []*proc.Child{server},
+	}, do)
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", name, err)
 	}
-	fmt.Printf("  %-12s %8.0f/s  p50 %6.2f ms  p99 %6.2f ms  %4.0f µs CPU each\n", name, r.perSecond, millis(r.p50), millis(r.p99), float64(r.cpu.Microseconds()))
-	b.add(name+"_per_second", r.perSecond)
-	b.add(name+"_p50_ms", millis(r.p50))
-	b.add(name+"_p99_ms", millis(r.p99))
-	b.add(name+"_cpu_us", float64(r.cpu.Microseconds()))
+	fmt.Printf("  %-12s %8.0f/s  p50 %6.2f ms  p99 %6.2f ms  %4.0f µs CPU each\n", name, r.Accepted, millis(r.P50), millis(r.P99), float64(r.CPU.Microseconds()))
+	b.rounds.Add(name+"_per_second", r.Accepted)
+	b.rounds.Add(name+"_p50_ms", millis(r.P50))
+	b.rounds.Add(name+"_p99_ms", millis(r.P99))
+	b.rounds.Add(name+"_cpu_us", float64(r.CPU.Microseconds()))
 	return r, nil
 }
-
-func (b *bench) add(id string, value float64) { b.rounds[id] = append(b.rounds[id], value) }
 
 func (b *bench) checkpoint(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, b.oursURL)
@@ -192,7 +195,5 @@ func (b *bench) checkpoint(ctx context.Context) error {
 	_, err = conn.Exec(ctx, "CHECKPOINT")
 	return err
 }
-
-func (b *bench) path(name string) string { return filepath.Join(b.folder, name) }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

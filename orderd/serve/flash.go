@@ -33,8 +33,12 @@ func (p *pod) flash() (*role, error) {
 		Clock: p.Clock, Random: random(), OrderIDs: ids,
 		Logger: p.Log, Registerer: p.registerer,
 	})
+	var service flashv1connect.FlashServiceHandler = pool.FlashService()
+	if p.FlashService != nil {
+		service = p.FlashService
+	}
 	return &role{
-		services: func(s *connect.Server) { flashv1connect.RegisterFlashServiceHandler(s, pool.FlashService()) },
+		services: func(s *connect.Server) { flashv1connect.RegisterFlashServiceHandler(s, service) },
 		guard:    guard,
 		peers:    func(s *connect.Server) { flashv1connect.RegisterPeerServiceHandler(s, pool.PeerService()) },
 		loops:    []loop{pool.Run, verifier.Run},

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/audit"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
@@ -33,6 +34,9 @@ type Options struct {
 	Log       *slog.Logger
 	// Clock is what everything of the pod takes for the time; time.Now if nil.
 	Clock func() time.Time
+	// FlashService, if set, stands in for the flash role's own behind everything that is around it, so that another can be
+	// measured against it.
+	FlashService flashv1connect.FlashServiceHandler
 }
 
 // lowestInFlight, for each processor, is how many requests a pod works on at once before it looks how slow they are.

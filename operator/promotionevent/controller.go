@@ -41,7 +41,9 @@ const (
 
 // Reconciler reconciles PromotionEvents.
 type Reconciler struct {
-	Client   client.Client
+	Client client.Client
+	// Reader reads past the cache: namespaces, which the operator does not keep.
+	Reader   client.Reader
 	Recorder events.EventRecorder
 	Backends Backends
 	Clock    func() time.Time
@@ -51,7 +53,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=orderd.dev,resources=orderclusters,verbs=get;list;watch
 // +kubebuilder:rbac:groups=orderd.dev,resources=promotionevents,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=orderd.dev,resources=promotionevents/status,verbs=get;patch
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+// +kubebuilder:rbac:groups="",resources=secrets;namespaces,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // SetupWithManager registers the reconciler and what wakes it up.

@@ -35,7 +35,10 @@ func (r *Reconciler) findCluster(ctx context.Context, s *scope) (bool, error) {
 	default:
 		s.cluster = c
 		s.report.True(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterReady, "OrderCluster %s is migrated", name)
-		return false, nil
+		return r.abandon(ctx, s)
+	}
+	if stop, err := r.abandon(ctx, s); stop || err != nil {
+		return true, err
 	}
 	if s.report.Is(v1alpha1.ConditionStockAllocated) && !s.settled() {
 		// The OrderCluster's own finalizer waits for its promotions, so somebody took it away by force.

@@ -147,7 +147,7 @@ func setup(mgr ctrl.Manager, registry *backends.Registry, o Options) error {
 		used = o.Wrap(used)
 	}
 	promotions := &promotionevent.Reconciler{
-		Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("orderd-operator"),
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("orderd-operator"),
 		Backends: used, Clock: o.Clock, Log: o.Log,
 	}
 	if err := promotions.SetupWithManager(mgr); err != nil {

@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -67,7 +68,7 @@ func newStage(ctx context.Context) *stage {
 	registry := backends.NewRegistry(kube.Client, w.log)
 	DeferCleanup(registry.Close)
 	s.reconciler = &promotionevent.Reconciler{
-		Client: kube.Client, Recorder: s.recorder, Backends: &promotionevent.Connections{Registry: registry}, Clock: clock.Now, Log: w.log,
+		Client: kube.Client, Reader: kube.Client, Recorder: s.recorder, Backends: &promotionevent.Connections{Registry: registry}, Clock: clock.Now, Log: w.log,
 	}
 	return s
 }
@@ -398,5 +399,88 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(s.getPromotion(ctx).Status.Phase).To(Equal(v1alpha1.PhaseDraining))
 		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 900, Reserved: 100}))
 		Expect(s.events()).To(ContainSubstring("Warning InvariantViolated"))
+	}, SpecTimeout(time.Minute))
+
+	It("takes more stock while it sells, as much as there is, and records each lever", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.live(ctx, s.promotion().Obj())
+		flash := s.sell()
+		Expect(condition(s.conditions(ctx), "ToppedUp")).To(Equal("True/ToppedUp"))
+		buyMany(ctx, flash, "case", 50)
+		Eventually(func() string { return buy(ctx, flash, "late", "case") }).Should(Equal("SOLD_OUT"))
+		s.events()
+		change := func(f func(*v1alpha1.PromotionEventSpec)) {
+			GinkgoHelper()
+			s.changePromotion(ctx, f)
+			s.reconcile(ctx)
+		}
+
+		By("adding stock")
+		change(func(spec *v1alpha1.PromotionEventSpec) { spec.Items[1].Stock = 60 })
+		Expect(levels(ctx, s.pool, "case")).To(Equal(stock.Levels{Available: 940, Reserved: 60}))
+		Expect(condition(s.conditions(ctx), "ToppedUp")).To(Equal("True/ToppedUp"))
+		Expect(s.events()).To(ContainSubstring("StockAdded taken from stock: 10 of case"))
+
+		By("adding what there is, and saying what is missing")
+		change(func(spec *v1alpha1.PromotionEventSpec) { spec.Items[0].Stock, spec.Items[1].Stock = 110, 5000 })
+		Expect(levels(ctx, s.pool, "case")).To(Equal(stock.Levels{Available: 940, Reserved: 60}))
+		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 890, Reserved: 110}))
+		Expect(condition(s.conditions(ctx), "ToppedUp")).To(Equal("False/InsufficientStock"))
+		Expect(message(s.conditions(ctx), "ToppedUp")).To(ContainSubstring("missing 4000 of case"))
+		Expect(s.getPromotion(ctx).Status.Phase).To(Equal(v1alpha1.PhaseLive))
+		Expect(s.events()).To(And(ContainSubstring("Warning InsufficientStock"), ContainSubstring("StockAdded taken from stock: 10 of phone")))
+		addSKU(ctx, s.pool, "case", 4000)
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "ToppedUp")).To(Equal("True/ToppedUp"))
+		Expect(levels(ctx, s.pool, "case")).To(Equal(stock.Levels{Available: 0, Reserved: 5000}))
+
+		By("the other levers")
+		s.events()
+		change(func(spec *v1alpha1.PromotionEventSpec) {
+			spec.Paused, spec.Items[0].Off, spec.Items[1].LimitPerBuyer = ptr.To(true), ptr.To(true), ptr.To[int32](3)
+			spec.Admission.Required, spec.EndTime = ptr.To(true), metav1.NewTime(s.end.Add(time.Hour))
+		})
+		told := s.events()
+		for _, want := range []string{
+			"SalePaused", "SaleExtended", "AdmissionRequired", "ItemsSwitchedOff no longer sold: phone", "LimitsChanged units a buyer may have, 0 for no limit: case 3 (before: 0)",
+		} {
+			Expect(told).To(ContainSubstring("Normal " + want))
+		}
+		change(func(spec *v1alpha1.PromotionEventSpec) {
+			*spec = *s.promotion().Obj().Spec.DeepCopy()
+			spec.Items[0].Stock, spec.Items[1].Stock = 110, 5000
+		})
+		told = s.events()
+		for _, want := range []string{"SaleResumed", "SaleShortened", "AdmissionNotRequired", "ItemsSwitchedOn sold again: phone"} {
+			Expect(told).To(ContainSubstring("Normal " + want))
+		}
+
+		By("settling: what was allocated and added is what was sold and returned")
+		s.materialize(s.pool)
+		s.clock.Set(s.end.Add(time.Minute))
+		s.reconcile(ctx)
+		Eventually(func() string {
+			s.reconcile(ctx)
+			return condition(s.conditions(ctx), "Settled")
+		}).Should(Equal("True/Settled"))
+		p := s.getPromotion(ctx)
+		Expect(condition(p.Status.Conditions, "InvariantViolated")).To(Equal("False/Proved"))
+		Expect(p.Status.Items).To(ConsistOf(
+			itemStatus("phone", 110, 0, 110, ptr.To[int64](110)), itemStatus("case", 5000, 50, 4950, ptr.To[int64](4950))))
+	}, SpecTimeout(2*time.Minute))
+
+	It("is let go with its namespace, once nothing leads to its stock any more", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.live(ctx, s.promotion().Obj())
+		Expect(kube.Client.Delete(ctx, s.getPromotion(ctx))).To(Succeed())
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "database"}}
+		Expect(kube.Client.Delete(ctx, secret)).To(Succeed())
+		s.clock.Set(time.Now())
+		s.reconcile(ctx)
+		Expect(gone(ctx, s.namespace)).To(BeFalse(), "the Secret may come back")
+		Expect(kube.Client.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})).To(Succeed())
+		Expect(s.reconciler.Reconcile(ctx, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}})).To(BeZero())
+		Expect(gone(ctx, s.namespace)).To(BeTrue())
+		Expect(s.events()).To(ContainSubstring("Warning Abandoned"))
 	}, SpecTimeout(time.Minute))
 })

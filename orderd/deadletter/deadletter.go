@@ -15,6 +15,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	deadletterv1 "github.com/orderd-dev/orderd/api/gen/orderd/deadletter/v1"
+	// The type of the materializer's dead letters, which eventJSON looks up by its name.
+	_ "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/consume"
 )
 

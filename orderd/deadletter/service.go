@@ -15,6 +15,7 @@ import (
 	deadletterv1 "github.com/orderd-dev/orderd/api/gen/orderd/deadletter/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/deadletter/v1/deadletterv1connect"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -105,6 +106,9 @@ func (s *Service) ReplayDeadLetter(ctx context.Context, req *deadletterv1.Replay
 		return nil, err
 	}
 	if l != nil {
+		if l.consumer == provision.MaterializerConsumer {
+			return nil, rpcerr.New(connect.CodeFailedPrecondition, "NOT_REPLAYABLE", "an order that could not be written gave its stock back, and is never written", "consumer", l.consumer)
+		}
 		known, err := s.store.known(ctx, l.consumer)
 		if err != nil {
 			return nil, err

@@ -69,6 +69,7 @@ var reasons = map[string]string{
 	"METHOD_UNKNOWN":             "The provider has no such method. Offer what `ListPaymentMethods` answers.",
 	"NOTHING_LEFT_TO_SHIP":       "The units are in another shipment, or refunded.",
 	"NOT_CLAIMABLE":              "Buyers cannot claim it now.",
+	"NOT_REPLAYABLE":             "The materializer took the order out for good and its stock goes back, so it can never be written. The dead letter can be discarded.",
 	"NOT_RETURNABLE":             "A line has not as many units that can be returned: metadata `line` and `left`.",
 	"NOT_STARTED":                "Too early: the metadata `start_time` says when it starts. Retry then, spread over a moment.",
 	"ORDER_BUSY":                 "Other changes of the order were in the way. Retry after the delay.",

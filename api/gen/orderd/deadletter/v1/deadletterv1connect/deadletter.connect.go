@@ -83,6 +83,7 @@ type DeadLetterServiceClient interface {
 	// Gives the event to the consumer that could not handle it once more, and to no other; the dead letter is gone with that. The event
 	// has its effect once, however often it is replayed. If it fails again, it is a dead letter with another id.
 	// Errors: NOT_FOUND/DEAD_LETTER_NOT_FOUND; FAILED_PRECONDITION/CONSUMER_UNKNOWN (metadata consumer) if there is no such consumer any more;
+	// FAILED_PRECONDITION/NOT_REPLAYABLE (metadata consumer) if it is of the materializer: the order's stock is not its any more;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/MESSAGING_UNAVAILABLE with a retry delay.
 	ReplayDeadLetter(context.Context, *v1.ReplayDeadLetterRequest) (*v1.ReplayDeadLetterResponse, error)
 	// Deletes a dead letter: its event will never have its effect.
@@ -107,6 +108,7 @@ type DeadLetterServiceHandler interface {
 	// Gives the event to the consumer that could not handle it once more, and to no other; the dead letter is gone with that. The event
 	// has its effect once, however often it is replayed. If it fails again, it is a dead letter with another id.
 	// Errors: NOT_FOUND/DEAD_LETTER_NOT_FOUND; FAILED_PRECONDITION/CONSUMER_UNKNOWN (metadata consumer) if there is no such consumer any more;
+	// FAILED_PRECONDITION/NOT_REPLAYABLE (metadata consumer) if it is of the materializer: the order's stock is not its any more;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/MESSAGING_UNAVAILABLE with a retry delay.
 	ReplayDeadLetter(context.Context, *v1.ReplayDeadLetterRequest) (*v1.ReplayDeadLetterResponse, error)
 	// Deletes a dead letter: its event will never have its effect.

@@ -275,6 +275,9 @@ export const DiscardDeadLetterResponseSchema: GenMessage<DiscardDeadLetterRespon
 
 /**
  * Events of orders that a consumer could not handle, for the staff who look after that. They are kept for 90 days.
+ * The consumer "materializer" has flash orders that were accepted and cannot be written to the database, because their SKU was deleted,
+ * say: the event is the order's Reservation, and its stock goes back by itself. A record of the flash lane's log that cannot be read is
+ * there too, with its bytes only.
  *
  * @generated from service orderd.deadletter.v1.DeadLetterService
  */
@@ -304,6 +307,7 @@ export const DeadLetterService: GenService<{
    * Gives the event to the consumer that could not handle it once more, and to no other; the dead letter is gone with that. The event
    * has its effect once, however often it is replayed. If it fails again, it is a dead letter with another id.
    * Errors: NOT_FOUND/DEAD_LETTER_NOT_FOUND; FAILED_PRECONDITION/CONSUMER_UNKNOWN (metadata consumer) if there is no such consumer any more;
+   * FAILED_PRECONDITION/NOT_REPLAYABLE (metadata consumer) if it is of the materializer: the order's stock is not its any more;
    * ALREADY_EXISTS/REQUEST_ID_REUSED; UNAVAILABLE/MESSAGING_UNAVAILABLE with a retry delay.
    *
    * @generated from rpc orderd.deadletter.v1.DeadLetterService.ReplayDeadLetter

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -65,6 +66,10 @@ func follow(ctx context.Context, js jetstream.JetStream, bucket string, length t
 	if err != nil {
 		return err
 	}
+	// The watch brings what is left of the revisions until here.
+	var seen atomic.Uint64
+	before, _ := lastRevision(opening, kv)
+	seen.Store(before)
 	watcher, err := kv.WatchAll(ctx)
 	if err != nil {
 		return err
@@ -74,6 +79,7 @@ func follow(ctx context.Context, js jetstream.JetStream, bucket string, length t
 	defer end.Stop()
 	keys := map[string]struct{}{}
 	synced := false
+	var missed <-chan struct{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,6 +93,8 @@ func follow(ctx context.Context, js jetstream.JetStream, bucket string, length t
 			return nil
 		case <-end.C:
 			return nil
+		case <-missed:
+			return nil
 		case entry, ok := <-watcher.Updates():
 			switch {
 			case !ok:
@@ -94,20 +102,33 @@ func follow(ctx context.Context, js jetstream.JetStream, bucket string, length t
 			case entry == nil:
 				synced = true
 				handler.Synced(keys)
-			case entry.Operation() == jetstream.KeyValuePut:
-				keys[entry.Key()] = struct{}{}
-				if handler.Stored != nil {
-					handler.Stored(entry.Key(), entry.Revision(), entry.Created())
-				}
-				handler.Put(entry.Key(), entry.Value(), entry.Created())
-			case entry.Operation() == jetstream.KeyValuePurge && handler.Expired != nil:
-				// The server's marker for what it dropped by age. Nobody else purges keys that expire.
-				delete(keys, entry.Key())
-				handler.Expired(entry.Key())
+				missed = behind(ctx, kv, &seen)
 			default:
-				delete(keys, entry.Key())
-				handler.Delete(entry.Key())
+				seen.Store(max(seen.Load(), entry.Revision()))
+				handler.take(entry, keys)
 			}
 		}
 	}
+}
+
+// take hands on what happened to one key.
+func (h Handler) take(entry jetstream.KeyValueEntry, keys map[string]struct{}) {
+	switch entry.Operation() {
+	case jetstream.KeyValuePut:
+		keys[entry.Key()] = struct{}{}
+		if h.Stored != nil {
+			h.Stored(entry.Key(), entry.Revision(), entry.Created())
+		}
+		h.Put(entry.Key(), entry.Value(), entry.Created())
+		return
+	case jetstream.KeyValuePurge:
+		// The server's marker for what it dropped by age. Nobody else purges keys that expire.
+		if h.Expired != nil {
+			delete(keys, entry.Key())
+			h.Expired(entry.Key())
+			return
+		}
+	}
+	delete(keys, entry.Key())
+	h.Delete(entry.Key())
 }

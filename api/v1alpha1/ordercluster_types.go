@@ -335,7 +335,6 @@ type AuthSpec struct {
 
 // ServiceLimitsSpec is what one service may do at each pod.
 //
-// +kubebuilder:validation:MinProperties=1
 // +kubebuilder:validation:XValidation:rule="has(self.requestsPerSecond) || !has(self.burst)",fieldPath=".requestsPerSecond",message="burst needs requestsPerSecond"
 type ServiceLimitsSpec struct {
 	// requestsPerSecond is what one service may do at each pod; a message of a stream counts as many as it has requests.
@@ -352,8 +351,6 @@ type ServiceLimitsSpec struct {
 }
 
 // FlashSpec has the rules of the flash pool.
-//
-// +kubebuilder:validation:MinProperties=1
 type FlashSpec struct {
 	// maxClockSkew is how far a flash pod's clock may be from the NATS servers' before the pod is not ready. Sales open and close by
 	// the servers' clock, whatever the pod's own says.

@@ -149,10 +149,8 @@ type PromotionEventSpec struct {
 
 // AdmissionSpec lets only those buyers order who got a token before the sale, so that a script which never saw the page gets
 // nothing.
-//
-// +kubebuilder:validation:MinProperties=1
 type AdmissionSpec struct {
-	// required: an order needs an admission token for each of its items.
+	// required says that an order needs an admission token for each of its items.
 	// +optional
 	Required *bool `json:"required,omitempty"`
 

@@ -43,7 +43,9 @@ func (m Movement) SKU() string { return m.sku }
 func (m Movement) takes() bool { return m.available < 0 }
 
 // promotes tells whether the movement puts units into a promotion. They are always in bucket 0.
-func (m Movement) promotes() bool { return m.kind == kindAllocate || strings.HasPrefix(m.kind, kindTopUp) }
+func (m Movement) promotes() bool {
+	return m.kind == kindAllocate || strings.HasPrefix(m.kind, kindTopUp)
+}
 
 const (
 	kindAdd      = "ADD"

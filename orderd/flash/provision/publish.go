@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
@@ -65,11 +66,11 @@ func published(ctx context.Context, bucket jetstream.KeyValue, uid string) (*fla
 		return nil, 0, fmt.Errorf("reading promotion %s: %w", uid, err)
 	}
 	have := &flashv1.Promotion{}
-	if proto.Unmarshal(entry.Value(), have) != nil {
-		// Nothing that orderd wrote: it is overwritten.
-		return nil, entry.Revision(), nil
+	if proto.Unmarshal(entry.Value(), have) == nil {
+		return have, entry.Revision(), nil
 	}
-	return have, entry.Revision(), nil
+	// Nothing that orderd wrote: it is overwritten.
+	return nil, entry.Revision(), nil
 }
 
 func conflicts(err error) bool {
@@ -97,6 +98,6 @@ func withTopUps(promo *flashv1.Promotion, before []*flashv1.TopUp) *flashv1.Prom
 		return promo
 	}
 	next := proto.CloneOf(promo)
-	next.TopUps = append(kept, next.GetTopUps()...)
+	next.TopUps = slices.Concat(kept, next.GetTopUps())
 	return next
 }

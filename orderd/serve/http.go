@@ -93,7 +93,7 @@ func rpcMux(server *connect.Server, c config.HTTP) *http.ServeMux {
 // front is what a request for a server's RPCs, or for what is mounted beside them, comes to first: unary RPCs are let in by the gate
 // (if there is one), streams may go on, and everything else is bounded in size.
 func front(server *connect.Server, mux http.Handler, gate *overload.Gate, c config.HTTP) http.Handler {
-	bounded, unbounded := http.MaxBytesHandler(mux, int64(c.MaxBodyBytes)), longLived(mux)
+	bounded, unbounded := maxBytes(mux, int64(c.MaxBodyBytes)), longLived(mux)
 	gated := bounded
 	if gate != nil {
 		gated = gate.Handler(bounded)
@@ -109,6 +109,19 @@ func front(server *connect.Server, mux http.Handler, gate *overload.Gate, c conf
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler, ok := handlers[r.URL.Path]; ok {
 			handler.ServeHTTP(w, r)
+			return
+		}
+		bounded.ServeHTTP(w, r)
+	})
+}
+
+// maxBytes is http.MaxBytesHandler, which costs nothing where the request says how long it is, and that is not too long: the server reads
+// no further than that.
+func maxBytes(next http.Handler, most int64) http.Handler {
+	bounded := http.MaxBytesHandler(next, most)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength >= 0 && r.ContentLength <= most {
+			next.ServeHTTP(w, r)
 			return
 		}
 		bounded.ServeHTTP(w, r)

@@ -59,9 +59,9 @@ func (s stack) bound() connect.ServerInterceptor {
 			if spec.StreamType != connect.StreamTypeUnary {
 				return s.live(ctx, spec, stream, next)
 			}
-			ctx, cancel := context.WithTimeout(ctx, timeout)
-			defer cancel()
-			return next(ctx, spec, stream)
+			bounded := withTimeout(ctx, timeout)
+			defer bounded.end()
+			return next(bounded, spec, stream)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func serving(t *testing.T, c config.HTTP, log *bytes.Buffer, answer func(context
 	return &served{Server: s, issuer: issuer}
 }
 
-func testStack(t *testing.T, log *slog.Logger, c config.HTTP) stack {
+func testStack(t testing.TB, log *slog.Logger, c config.HTTP) stack {
 	t.Helper()
 	gate, err := overload.NewGate(overload.Options{Max: c.MaxInFlight, Lowest: lowestInFlight, Clock: time.Now, Random: rand.Int64N})
 	if err != nil {
@@ -65,7 +65,7 @@ func testStack(t *testing.T, log *slog.Logger, c config.HTTP) stack {
 	return stack{metrics: newMetrics(prometheus.NewRegistry()), gate: gate, log: log, http: c, clock: time.Now, leaving: make(chan struct{})}
 }
 
-func newGuard(t *testing.T, limits auth.Limits) (*testauth.Issuer, *auth.Guard) {
+func newGuard(t testing.TB, limits auth.Limits) (*testauth.Issuer, *auth.Guard) {
 	t.Helper()
 	issuer, jwks := testauth.Start(t)
 	verifier, err := auth.NewVerifier(auth.VerifierOptions{

@@ -1055,16 +1055,16 @@ const file_orderd_flash_v1_flash_proto_rawDesc = "" +
 	"\x03sku\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12&\n" +
 	"\bquantity\x18\x02 \x01(\x03B\n" +
-	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\x92\x03\n" +
+	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\xa5\x03\n" +
 	"\x16PlaceFlashOrderRequest\x12'\n" +
 	"\tpromotion\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\tpromotion\x12(\n" +
 	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12,\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\r\xbaH\n" +
-	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12\x95\x01\n" +
-	"\x05items\x18\x04 \x03(\v2\x1f.orderd.flash.v1.FlashOrderItemB^\xbaH[\xba\x01Q\n" +
-	"\x10items.unique_sku\x12 a SKU may stand in one item only\x1a\x1bthis.map(i, i.sku).unique()\x92\x01\x04\b\x01\x10\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12\xa8\x01\n" +
+	"\x05items\x18\x04 \x03(\v2\x1f.orderd.flash.v1.FlashOrderItemBq\xbaHn\xba\x01d\n" +
+	"\x10items.unique_sku\x12 a SKU may stand in one item only\x1a.this.size() < 2 || this.map(i, i.sku).unique()\x92\x01\x04\b\x01\x10\n" +
 	"R\x05items\x12#\n" +
 	"\rfirst_attempt\x18\x05 \x01(\bR\ffirstAttempt\x12:\n" +
 	"\x10admission_tokens\x18\x06 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\n" +

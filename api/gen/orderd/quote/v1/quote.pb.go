@@ -794,12 +794,12 @@ const file_orderd_quote_v1_quote_proto_rawDesc = "" +
 	"\x05title\x18\x02 \x01(\tB\x0e\xbaH\vr\t\x10\x01\x18\xc8\x01\xba\x01\x01\x00R\x05title\x122\n" +
 	"\x06tax_id\x18\x03 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9-]{0,32}$R\x05taxId\x12\"\n" +
 	"\x05email\x18\x04 \x01(\tB\f\xbaH\tr\a\x18\xc8\x01\xba\x01\x01\x00R\x05email:r\xbaHo\x1am\n" +
-	"\x0einvoice.tax_id\x122tax_id is needed for a company and for nobody else\x1a'(this.kind == 2) == (this.tax_id != '')\"\xee\x02\n" +
+	"\x0einvoice.tax_id\x122tax_id is needed for a company and for nobody else\x1a'(this.kind == 2) == (this.tax_id != '')\"\x81\x03\n" +
 	"\x11QuoteOrderRequest\x12(\n" +
 	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
-	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12\x91\x01\n" +
-	"\x05lines\x18\x02 \x03(\v2\x1d.orderd.quote.v1.SelectedLineB\\\xbaHY\xba\x01Q\n" +
-	"\x10lines.unique_sku\x12 a SKU may stand in one line only\x1a\x1bthis.map(l, l.sku).unique()\x92\x01\x02\x10dR\x05lines\x125\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12\xa4\x01\n" +
+	"\x05lines\x18\x02 \x03(\v2\x1d.orderd.quote.v1.SelectedLineBo\xbaHl\xba\x01d\n" +
+	"\x10lines.unique_sku\x12 a SKU may stand in one line only\x1a.this.size() < 2 || this.map(l, l.sku).unique()\x92\x01\x02\x10dR\x05lines\x125\n" +
 	"\bdelivery\x18\x03 \x01(\v2\x19.orderd.quote.v1.DeliveryR\bdelivery\x120\n" +
 	"\n" +
 	"coupon_ids\x18\x04 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\n" +

@@ -39,10 +39,9 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) placed(err error) {
-	if err == nil {
-		m.accepted.Inc()
-		return
+// refuse counts so many requests that are refused for the same reason.
+func (m *Metrics) refuse(err error, requests int) {
+	if requests > 0 {
+		m.refused.WithLabelValues(rpcerr.Reason(err)).Add(float64(requests))
 	}
-	m.refused.WithLabelValues(rpcerr.Reason(err)).Inc()
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,9 +21,9 @@ import (
 
 // Limits of an owner.
 const (
-	// queueLength is how many calls wait for the goroutine at most; more are refused.
-	queueLength = 8192
-	// gatherMax is how many calls one turn takes from the queue.
+	// queueLength is how many requests wait for the goroutine at most; more are refused.
+	queueLength = 16384
+	// gatherMax is how many requests one turn takes from the queue, about: calls are taken whole.
 	gatherMax = 4096
 	// parkedMax is how many reservations wait for stock from other shards at most.
 	parkedMax = 8192
@@ -53,7 +54,7 @@ type OrderIDs interface {
 	New(buyer string) (uuid.UUID, error)
 }
 
-// Options of an owner; all are needed.
+// Options of an owner. What is not said to be optional by a meaning of nil is needed.
 type Options struct {
 	// Name of the pod, for the log's Fenced records.
 	Name      string
@@ -68,7 +69,17 @@ type Options struct {
 	Lease    func() bool
 	Peers    Peers
 	OrderIDs OrderIDs
-	Clock    func() time.Time
+	// Clock is the pod's own; it measures how long things take and how old they are.
+	Clock func() time.Time
+	// Now is the cluster's time, which decides whether the sale takes a request, and stamps orders; false while it is not known,
+	// and then nothing is accepted. Nil: Clock.
+	Now func() (time.Time, bool)
+	// Level is the last known level of another partition's stock shard, in units, -1 if it is not known: the fullest is asked
+	// for stock first. Nil: none is known.
+	Level func(partition int32, sku string) int64
+	// SoldOut says that no more than left units of an item could be had anywhere, by a proof of any owner that still holds.
+	// Nil: the owner proves it by itself.
+	SoldOut func(sku string) (left int64, ok bool)
 	// Jitter spreads a delay at random around itself; safe for concurrent use.
 	Jitter  func(time.Duration) time.Duration
 	Logger  *slog.Logger
@@ -80,8 +91,17 @@ type Owner struct {
 	Options
 	log   *slog.Logger
 	queue chan *call
+	wake  chan struct{}
 	stop  chan struct{}
 	done  chan struct{}
+	// queued is how many requests are in the queue.
+	queued atomic.Int64
+	// entrance is held shared while a call enters the queue; ended says that none may any more.
+	entrance sync.RWMutex
+	ended    bool
+
+	// singles are calls to be used again.
+	singles sync.Pool
 
 	stopping atomic.Bool
 	serving  atomic.Bool
@@ -93,10 +113,11 @@ type Owner struct {
 	// What follows belongs to the goroutine.
 	state *partition.State
 	// pending are reservations to decide on, parked those that wait for stock.
-	pending, parked []*call
-	lookups         []*call
-	releases        []*call
-	donations       []*call
+	pending, parked []placement
+	// questions are for what the state has: lookups, findings, levels.
+	questions []*call
+	releases  []*call
+	donations []*call
 	// redecide says that parked reservations are to be decided on again: stock may have come.
 	redecide bool
 	search   *search
@@ -104,6 +125,8 @@ type Owner struct {
 	// proved is a moment at which the log had no more than state; behind says that it has by now.
 	proved time.Time
 	behind bool
+	// toppedUp is the version of the sale all of whose top-ups the state has.
+	toppedUp *sale.Sale
 }
 
 // New makes an owner that does nothing until Run.
@@ -111,8 +134,8 @@ func New(options Options) *Owner {
 	o := &Owner{
 		Options: options,
 		log:     options.Logger.With("promotion", options.Sale().GetUid(), "partition", options.Partition),
-		queue:   make(chan *call, queueLength), stop: make(chan struct{}), done: make(chan struct{}),
-		state: partition.New(), soldOut: map[string]soldOut{},
+		queue:   make(chan *call, queueLength), wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		singles: sync.Pool{New: newSingle}, state: partition.New(), soldOut: map[string]soldOut{},
 	}
 	o.used.Store(options.Clock().UnixNano())
 	return o
@@ -144,6 +167,10 @@ func (o *Owner) Run(ctx context.Context) {
 		o.stepDown(ctx, err)
 		return
 	}
+	if err := o.topUp(ctx); err != nil {
+		o.stepDown(ctx, err)
+		return
+	}
 	o.serving.Store(true)
 	o.log.Info("partition taken over", "sequence", o.state.Sequence(), "closed", o.state.Closed())
 	for o.gather(ctx) {
@@ -164,13 +191,18 @@ func (o *Owner) stepDown(ctx context.Context, err error) {
 	}
 }
 
-// finish answers everybody who still waits: what became of their requests, another owner knows.
+// finish answers everybody who still waits: what became of their requests, another owner knows. Those that nobody looked
+// at are told that nothing happened.
 func (o *Owner) finish() {
 	o.stopping.Store(true)
 	o.serving.Store(false)
-	o.refuseWaiting()
+	o.entrance.Lock()
+	o.ended = true
+	o.entrance.Unlock()
+	o.refuseWaiting(o.moving())
+	o.sortQueued()
+	o.refuseWaiting(sale.NotOwner())
 	close(o.done)
-	// A call that was queued between the two sees done itself.
 }
 
 // gather waits for something to do and takes it from the queue; false when the owner is to end.
@@ -183,11 +215,15 @@ func (o *Owner) gather(ctx context.Context) bool {
 			return len(o.queue) > 0
 		case c := <-o.queue:
 			o.sort(c)
+		case <-o.wake:
 		case <-o.search.retry():
 			o.search.due = true
 		}
 	}
 	for range gatherMax {
+		if len(o.pending) >= gatherMax {
+			break
+		}
 		select {
 		case c := <-o.queue:
 			o.sort(c)
@@ -204,17 +240,30 @@ func (o *Owner) mayWork() bool {
 }
 
 func (o *Owner) sort(c *call) {
+	o.queued.Add(-c.calls())
 	switch {
+	case c.placements != nil:
+		o.pending = append(o.pending, c.placements...)
 	case c.ctx.Err() != nil:
 		// Nobody waits for an answer.
-	case c.place != nil:
-		o.pending = append(o.pending, c)
-	case c.get != nil:
-		o.lookups = append(o.lookups, c)
+	case c.get != nil, c.find != nil, c.levels:
+		o.questions = append(o.questions, c)
 	case c.transfer != nil:
 		o.donations = append(o.donations, c)
 	default:
 		o.releases = append(o.releases, c)
+	}
+}
+
+// sortQueued takes all that is in the queue.
+func (o *Owner) sortQueued() {
+	for {
+		select {
+		case c := <-o.queue:
+			o.sort(c)
+		default:
+			return
+		}
 	}
 }
 
@@ -225,6 +274,9 @@ func (o *Owner) turn(ctx context.Context) error {
 		if err := o.recover(ctx, plog.ErrRefused); err != nil {
 			return err
 		}
+	}
+	if err := o.topUp(ctx); err != nil {
+		return err
 	}
 	if err := o.release(ctx); err != nil {
 		return err
@@ -237,28 +289,27 @@ func (o *Owner) turn(ctx context.Context) error {
 	if err := o.reserve(ctx); err != nil {
 		return err
 	}
-	o.lookup(ctx)
+	o.tell(ctx)
 	if err := o.donate(ctx); err != nil {
 		return err
 	}
 	return o.seek(ctx)
 }
 
-// refuseWaiting answers every call that the owner holds or finds in its queue.
-func (o *Owner) refuseWaiting() {
-	for {
-		for _, calls := range []*[]*call{&o.pending, &o.parked, &o.lookups, &o.releases, &o.donations} {
-			for _, c := range *calls {
-				c.refuse(o.moving())
-			}
-			*calls = nil
+// refuseWaiting answers every call that the owner took from its queue.
+func (o *Owner) refuseWaiting(err error) {
+	for _, placements := range []*[]placement{&o.pending, &o.parked} {
+		o.Metrics.refuse(err, len(*placements))
+		for _, p := range *placements {
+			p.answer(nil, err)
 		}
-		select {
-		case c := <-o.queue:
-			o.sort(c)
-		default:
-			return
+		*placements = nil
+	}
+	for _, calls := range []*[]*call{&o.questions, &o.releases, &o.donations} {
+		for _, c := range *calls {
+			c.refuse(err)
 		}
+		*calls = nil
 	}
 }
 
@@ -289,6 +340,14 @@ func (o *Owner) current(ctx context.Context, since time.Time) bool {
 // nearlyCurrent is current for answers that may be a little behind.
 func (o *Owner) nearlyCurrent(ctx context.Context) bool {
 	return o.current(ctx, o.Clock().Add(-staleMax))
+}
+
+// now is the cluster's time, if it is known.
+func (o *Owner) now() (time.Time, bool) {
+	if o.Now == nil {
+		return o.Clock(), true
+	}
+	return o.Now()
 }
 
 func (o *Owner) moving() error { return sale.PartitionMoving(o.Jitter(retryDelay)) }

@@ -18,18 +18,28 @@ import (
 // batch is the decisions that one append makes durable. Refusals are in it as well: they may rest on
 // reservations that are not durable yet.
 type batch struct {
-	calls        []*call
-	replies      []reply
+	placements   []placement
+	replies      []placed
 	reservations []*flashv1.Reservation
 	bytes        int
 }
 
-func (b *batch) add(c *call, r reply) {
-	b.calls, b.replies = append(b.calls, c), append(b.replies, r)
+// placed is the answer to a placement.
+type placed struct {
+	response *flashv1.PlaceFlashOrderResponse
+	err      error
+}
+
+func (b *batch) accept(p placement, response *flashv1.PlaceFlashOrderResponse) {
+	b.placements, b.replies = append(b.placements, p), append(b.replies, placed{response: response})
+}
+
+func (b *batch) refuse(p placement, err error) {
+	b.placements, b.replies = append(b.placements, p), append(b.replies, placed{err: err})
 }
 
 func (b *batch) refuses() bool {
-	return slices.ContainsFunc(b.replies, func(r reply) bool { return r.err != nil })
+	return slices.ContainsFunc(b.replies, func(r placed) bool { return r.err != nil })
 }
 
 func (b *batch) full() bool {
@@ -56,7 +66,7 @@ func (o *Owner) reserve(ctx context.Context) error {
 			o.state.Drop(b.reservations[i])
 		}
 		// Decided again from the state that the log tells: those that landed after all are found in it.
-		o.pending = append(b.calls, o.pending...)
+		o.pending = append(b.placements, o.pending...)
 		if err := o.recover(ctx, err); err != nil {
 			return err
 		}
@@ -67,98 +77,120 @@ func (o *Owner) reserve(ctx context.Context) error {
 
 // answer sends a batch's replies. Refusals from a memory that may be behind the log are not given.
 func (o *Owner) answer(b *batch, proved bool) {
-	for i, c := range b.calls {
-		if !proved && b.replies[i].err != nil {
-			c.refuse(o.moving())
-			continue
+	accepted := 0
+	for i, p := range b.placements {
+		r := b.replies[i]
+		switch {
+		case r.err == nil:
+			accepted++
+			p.answer(r.response, nil)
+		case proved:
+			o.refusePlacement(p, r.err)
+		default:
+			o.refusePlacement(p, o.moving())
 		}
-		c.answer(b.replies[i])
 	}
+	o.Metrics.accepted.Add(float64(accepted))
+}
+
+func (o *Owner) refusePlacement(p placement, err error) {
+	o.Metrics.refuse(err, 1)
+	p.answer(nil, err)
 }
 
 // decide takes pending reservations into a batch until it is full, and holds them in the state.
 func (o *Owner) decide() *batch {
 	b := &batch{}
 	current, now := o.Sale(), o.Clock()
+	clusterTime, known := o.now()
+	if !known {
+		for _, p := range o.pending {
+			o.refusePlacement(p, o.moving())
+		}
+		o.pending = nil
+		return b
+	}
 	taken := 0
-	for _, c := range o.pending {
+	for _, p := range o.pending {
 		if b.full() {
 			break
 		}
 		taken++
-		if c.ctx.Err() == nil {
-			o.decideOn(b, c, current, now)
+		if p.call.ctx.Err() != nil {
+			o.refusePlacement(p, o.moving())
+			continue
 		}
+		o.decideOn(b, p, current, now, clusterTime)
 	}
 	o.pending = o.pending[taken:]
 	return b
 }
 
-func (o *Owner) decideOn(b *batch, c *call, current *sale.Sale, now time.Time) {
-	request, err := wanted(current, c.place)
+func (o *Owner) decideOn(b *batch, p placement, current *sale.Sale, now, clusterTime time.Time) {
+	request, err := wanted(current, p.request)
 	if err != nil {
-		b.add(c, reply{err: err})
+		b.refuse(p, err)
 		return
 	}
 	decision := o.state.Reserve(request)
 	switch decision.Verdict {
 	case partition.Existing:
-		b.add(c, reply{placed: placed(decision.Order)})
+		b.accept(p, placedOrder(decision.Order))
 		return
 	case partition.Reused:
-		b.add(c, reply{err: sale.RequestIDReused()})
+		b.refuse(p, sale.RequestIDReused())
 		return
 	}
 	// The window and the levers are for what is new: it may have waited here until after the end.
-	if refusal := current.Admit(now, c.place); refusal != nil {
-		b.add(c, reply{err: refusal})
+	if refusal := current.Admit(clusterTime, p.request); refusal != nil {
+		b.refuse(p, refusal)
 		return
 	}
 	switch decision.Verdict {
 	case partition.Ended:
-		b.add(c, reply{err: sale.Ended()})
+		b.refuse(p, sale.Ended())
 	case partition.OverLimit:
-		b.add(c, reply{err: sale.LimitPerBuyer(decision.SKU)})
+		b.refuse(p, sale.LimitPerBuyer(decision.SKU))
 	case partition.NeedsStock:
-		if err := o.knownSoldOut(c, decision.Missing, now); err != nil {
-			b.add(c, reply{err: err})
+		if err := o.knownSoldOut(p, decision.Missing, now); err != nil {
+			b.refuse(p, err)
 			return
 		}
 		if len(o.parked) == parkedMax {
-			b.add(c, reply{err: sale.Overloaded(o.Jitter(retryDelay))})
+			b.refuse(p, sale.Overloaded(o.Jitter(retryDelay)))
 			return
 		}
-		o.parked = append(o.parked, c)
+		o.parked = append(o.parked, p)
 	case partition.Accept:
-		o.hold(b, c, current, now)
+		o.hold(b, p, current, clusterTime)
 	}
 }
 
 // hold reserves in the state and in the batch.
-func (o *Owner) hold(b *batch, c *call, current *sale.Sale, now time.Time) {
-	id, err := o.OrderIDs.New(c.place.GetBuyerId())
+func (o *Owner) hold(b *batch, p placement, current *sale.Sale, now time.Time) {
+	id, err := o.OrderIDs.New(p.request.GetBuyerId())
 	if err != nil {
-		b.add(c, reply{err: rpcerr.Internal(err)})
+		b.refuse(p, rpcerr.Internal(err))
 		return
 	}
 	r := &flashv1.Reservation{
-		OrderId: id[:], BuyerId: c.place.GetBuyerId(), RequestId: c.place.GetRequestId(), Currency: current.GetCurrency(),
+		OrderId: id[:], BuyerId: p.request.GetBuyerId(), RequestId: p.request.GetRequestId(), Currency: current.GetCurrency(),
 		AcceptedAtUnixMs: now.UnixMilli(), ExpiresAtUnixMs: now.UnixMilli() + current.GetPaymentTimeoutMs(),
-		Items: make([]*flashv1.ReservedItem, len(c.place.GetItems())),
+		Items: make([]*flashv1.ReservedItem, len(p.request.GetItems())),
 	}
-	for i, item := range c.place.GetItems() {
+	for i, item := range p.request.GetItems() {
 		r.Items[i] = &flashv1.ReservedItem{Sku: item.GetSku(), Quantity: item.GetQuantity(), UnitPrice: current.Item(item.GetSku()).GetUnitPrice()}
 	}
 	if err := o.state.Hold(r); err != nil {
-		b.add(c, reply{err: rpcerr.Internal(err)})
+		b.refuse(p, rpcerr.Internal(err))
 		return
 	}
 	b.reservations = append(b.reservations, r)
 	b.bytes += proto.Size(r)
-	b.add(c, reply{placed: &flashv1.PlaceFlashOrderResponse{
+	b.accept(p, &flashv1.PlaceFlashOrderResponse{
 		OrderId: id.String(), State: flashv1.FlashOrderState_FLASH_ORDER_STATE_ACCEPTED,
 		AcceptedAt: timestamppb.New(time.UnixMilli(r.AcceptedAtUnixMs)),
-	}})
+	})
 }
 
 // append writes one record after the state's last.
@@ -172,22 +204,6 @@ func (o *Owner) append(ctx context.Context, record *flashv1.Record) (uint64, err
 		o.proved = asked
 	}
 	return sequence, err
-}
-
-func (o *Owner) lookup(ctx context.Context) {
-	began := o.Clock()
-	for _, c := range o.lookups {
-		order, ok := o.state.Lookup(c.get.GetBuyerId(), c.get.GetRequestId())
-		switch {
-		case ok:
-			c.answer(reply{got: &flashv1.GetFlashOrderResponse{OrderId: order.ID.String(), State: stateOf(order), AcceptedAt: acceptedAt(order)}})
-		case !o.current(ctx, began):
-			c.refuse(o.moving())
-		default:
-			c.refuse(sale.OrderNotFound())
-		}
-	}
-	o.lookups = o.lookups[:0]
 }
 
 // release appends the releases that were asked for, in one record.
@@ -264,17 +280,6 @@ func wanted(current *sale.Sale, place *flashv1.PlaceFlashOrderRequest) (partitio
 	return request, nil
 }
 
-func placed(order partition.Order) *flashv1.PlaceFlashOrderResponse {
+func placedOrder(order partition.Order) *flashv1.PlaceFlashOrderResponse {
 	return &flashv1.PlaceFlashOrderResponse{OrderId: order.ID.String(), State: stateOf(order), AcceptedAt: acceptedAt(order)}
-}
-
-func acceptedAt(order partition.Order) *timestamppb.Timestamp {
-	return timestamppb.New(time.UnixMilli(order.AcceptedMs))
-}
-
-func stateOf(order partition.Order) flashv1.FlashOrderState {
-	if order.Released {
-		return flashv1.FlashOrderState_FLASH_ORDER_STATE_RELEASED
-	}
-	return flashv1.FlashOrderState_FLASH_ORDER_STATE_ACCEPTED
 }

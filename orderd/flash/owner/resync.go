@@ -96,7 +96,8 @@ func (o *Owner) backOff(ctx context.Context, attempt int, cause error) error {
 	}
 	if attempt >= refuseAfter {
 		o.log.Warn("partition cannot be read or fenced", "error", cause, "attempt", attempt)
-		o.refuseWaiting()
+		o.sortQueued()
+		o.refuseWaiting(o.moving())
 	}
 	timer := time.NewTimer(o.Jitter(delay))
 	defer timer.Stop()

@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -64,19 +65,30 @@ func (s *search) retry() <-chan time.Time {
 
 // knownSoldOut is the refusal of a request for more of an item than a search left, recently or since the
 // request came; nil if none did.
-func (o *Owner) knownSoldOut(c *call, missing []partition.Quantity, now time.Time) error {
+func (o *Owner) knownSoldOut(p placement, missing []partition.Quantity, now time.Time) error {
 	for _, m := range missing {
-		known, ok := o.soldOut[m.SKU]
-		if !ok || c.came.After(known.at) && now.Sub(known.at) >= soldOutTTL {
+		left, ok := o.leftOf(m.SKU, p.call.came, now)
+		if !ok {
 			continue
 		}
-		for _, item := range c.place.GetItems() {
-			if item.GetSku() == m.SKU && item.GetQuantity() > known.left {
-				return sale.SoldOut(m.SKU, known.left)
+		for _, item := range p.request.GetItems() {
+			if item.GetSku() == m.SKU && item.GetQuantity() > left {
+				return sale.SoldOut(m.SKU, left)
 			}
 		}
 	}
 	return nil
+}
+
+// leftOf is how much of an item could be had at most, by the owner's own search or that of any owner.
+func (o *Owner) leftOf(sku string, came, now time.Time) (left int64, ok bool) {
+	if known, found := o.soldOut[sku]; found && (!came.After(known.at) || now.Sub(known.at) < soldOutTTL) {
+		return known.left, true
+	}
+	if o.SoldOut == nil {
+		return 0, false
+	}
+	return o.SoldOut(sku)
 }
 
 // seek looks for stock for the parked reservations: one pass over the shards that are still to ask.
@@ -108,7 +120,7 @@ func (o *Owner) seek(ctx context.Context) error {
 			o.askAgain(s)
 			return nil
 		case !s.second:
-			s.second, s.turned, s.left = true, o.Clock(), o.others()
+			s.second, s.turned, s.left = true, o.Clock(), o.others(s.sku)
 		default:
 			o.nothingLeft(ctx, s)
 			return nil
@@ -120,12 +132,13 @@ func (o *Owner) seek(ctx context.Context) error {
 func (o *Owner) shortage() (sku string, need int64) {
 	waiting := o.parked[:0]
 	current := o.Sale()
-	for _, c := range o.parked {
-		if c.ctx.Err() != nil {
+	for _, p := range o.parked {
+		if p.call.ctx.Err() != nil {
+			o.refusePlacement(p, o.moving())
 			continue
 		}
-		waiting = append(waiting, c)
-		request, err := wanted(current, c.place)
+		waiting = append(waiting, p)
+		request, err := wanted(current, p.request)
 		if err != nil {
 			continue
 		}
@@ -149,16 +162,30 @@ func (o *Owner) shortage() (sku string, need int64) {
 
 func (o *Owner) newSearch(sku string) *search {
 	shard := o.state.Shard(sku)
-	return &search{sku: sku, own: shard.Inflows, had: shard.Available, seen: map[int32]uint64{}, left: o.others(), due: true}
+	return &search{sku: sku, own: shard.Inflows, had: shard.Available, seen: map[int32]uint64{}, left: o.others(sku), due: true}
 }
 
-// others are the promotion's other partitions, beginning after the own one, so that askers spread.
-func (o *Owner) others() []int32 {
-	n := o.Sale().GetPartitions()
-	others := make([]int32, 0, n)
-	for i := int32(1); i < n; i++ {
-		others = append(others, (o.Partition+i)%n)
+// others are the stream's other partitions: the fullest first, as far as is known, then those of which nothing is known, then
+// the empty ones; among equals beginning after the own one, so that askers spread.
+func (o *Owner) others(sku string) []int32 {
+	current := o.Sale()
+	per := current.PerStream()
+	first := current.StreamOf(o.Partition) * per
+	others := make([]int32, 0, per)
+	for i := int32(1); i < per; i++ {
+		others = append(others, first+(o.Partition-first+i)%per)
 	}
+	if o.Level == nil {
+		return others
+	}
+	known := make(map[int32]int64, len(others))
+	for _, n := range others {
+		// Twice the level, and 1 for an unknown one.
+		if known[n] = 2 * o.Level(n, sku); known[n] < 0 {
+			known[n] = 1
+		}
+	}
+	slices.SortStableFunc(others, func(a, b int32) int { return cmp.Compare(known[b], known[a]) })
 	return others
 }
 
@@ -246,11 +273,11 @@ func (o *Owner) nothingLeft(ctx context.Context, s *search) {
 // refuseParked sends away those who wait for stock of the item.
 func (o *Owner) refuseParked(sku string) {
 	rest := o.parked[:0]
-	for _, c := range o.parked {
-		if slices.ContainsFunc(c.place.GetItems(), func(item *flashv1.FlashOrderItem) bool { return item.GetSku() == sku }) {
-			c.refuse(o.moving())
+	for _, p := range o.parked {
+		if slices.ContainsFunc(p.request.GetItems(), func(item *flashv1.FlashOrderItem) bool { return item.GetSku() == sku }) {
+			o.refusePlacement(p, o.moving())
 		} else {
-			rest = append(rest, c)
+			rest = append(rest, p)
 		}
 	}
 	clear(o.parked[len(rest):])

@@ -115,7 +115,8 @@ func (s *State) Hold(r *flashv1.Reservation) error {
 			return fmt.Errorf("%w: order %s reserves %d of item %s, more than is available", ErrCorrupt, id, items[i].Quantity, items[i].SKU)
 		}
 	}
-	order := &Order{ID: id, BuyerID: key.buyer, RequestID: key.request, Items: items, AcceptedMs: r.GetAcceptedAtUnixMs()}
+	order := &Order{ID: id, BuyerID: key.buyer, RequestID: key.request, Items: items,
+		AcceptedMs: r.GetAcceptedAtUnixMs(), ExpiresMs: r.GetExpiresAtUnixMs(), Currency: r.GetCurrency()}
 	s.orders[key], s.byID[id] = order, order
 	s.move(order, 1)
 	return nil

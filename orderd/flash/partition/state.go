@@ -40,6 +40,8 @@ type Order struct {
 	RequestID  string
 	Items      []Item
 	AcceptedMs int64
+	ExpiresMs  int64
+	Currency   string
 	// Released says that its stock went back into the sale.
 	Released bool
 }
@@ -115,6 +117,14 @@ func (s *State) SKUs() []string {
 // Lookup finds the order of a buyer's request, if it was accepted.
 func (s *State) Lookup(buyer, request string) (Order, bool) {
 	if order := s.orders[requestKey{buyer, request}]; order != nil {
+		return *order, true
+	}
+	return Order{}, false
+}
+
+// Order with an id, if there is one.
+func (s *State) Order(id uuid.UUID) (Order, bool) {
+	if order := s.byID[id]; order != nil {
 		return *order, true
 	}
 	return Order{}, false

@@ -75,18 +75,7 @@ func endPartition(ctx context.Context, log plog.Log, promo *sale.Sale, n int32, 
 	return err
 }
 
-// ToppedUp is the record of partition n's share of a top-up; nil if it has none, because the share is no unit or the item is
-// sold by another stream.
+// ToppedUp is promo.ToppedUp: what an owner appends of a top-up as well.
 func ToppedUp(promo *sale.Sale, n int32, topUp *flashv1.TopUp) *flashv1.Record {
-	if promo.Item(topUp.GetSku()).GetStream() != promo.StreamOf(n) {
-		return nil
-	}
-	per := promo.PerStream()
-	share := Split([]Item{{SKU: topUp.GetSku(), Quantity: topUp.GetQuantity()}}, per)[n%per][0].Quantity
-	if share == 0 {
-		return nil
-	}
-	return &flashv1.Record{Kind: &flashv1.Record_ToppedUp{ToppedUp: &flashv1.ToppedUp{
-		TopUpId: topUp.GetId(), Items: []*flashv1.ItemQuantity{{Sku: topUp.GetSku(), Quantity: share}},
-	}}}
+	return promo.ToppedUp(n, topUp)
 }

@@ -48,15 +48,8 @@ type Total struct {
 func Split(items []Item, n int32) [][]Item {
 	shards := make([][]Item, n)
 	for _, item := range items {
-		share, extra := item.Quantity/int64(n), item.Quantity%int64(n)
-		// Which partitions get one more depends on the SKU, so that the first ones do not get it of every item.
-		first := int64(partition.Hash(item.SKU) % uint64(n))
-		for p := range int64(n) {
-			quantity := share
-			if (p-first+int64(n))%int64(n) < extra {
-				quantity++
-			}
-			shards[p] = append(shards[p], Item{SKU: item.SKU, Quantity: quantity})
+		for p := range n {
+			shards[p] = append(shards[p], Item{SKU: item.SKU, Quantity: partition.Share(item.Quantity, item.SKU, p, n)})
 		}
 	}
 	return shards

@@ -128,6 +128,12 @@ func Overloaded(after time.Duration) error {
 	return refusal(connect.CodeUnavailable, after, ReasonOverloaded, "too many requests at once")
 }
 
+// PartitionFull is Overloaded for a buyer whose partition holds as many reservations as it may: a retry helps only
+// once the promotion has more partitions, and is asked to come late.
+func PartitionFull(after time.Duration) error {
+	return refusal(connect.CodeUnavailable, after, ReasonOverloaded, "the buyer's partition holds as many orders as it may")
+}
+
 // PartitionMoving leaves open whether the request was taken; a retry with the same request id tells.
 func PartitionMoving(after time.Duration) error {
 	return refusal(connect.CodeUnavailable, after, ReasonPartitionMoving, "the buyer's partition changes hands")

@@ -104,7 +104,7 @@ type PromotionEventSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="paymentTimeout must be between 10s and 168h"
 	PaymentTimeout *metav1.Duration `json:"paymentTimeout,omitempty"`
 
-	// items are the SKUs on sale. Each costs 35 to 100 bytes of a flash pod's memory in every partition that it owns.
+	// items are the SKUs on sale. A flash pod keeps about 120 bytes, and the SKU, of each in each partition that it owns.
 	// +required
 	// +listType=map
 	// +listMapKey=sku
@@ -126,9 +126,10 @@ type PromotionEventSpec struct {
 	Partitions *int32 `json:"partitions,omitempty"`
 
 	// streams is how many JetStream streams the logs are in. Items are spread over them by their stock, and an order can only
-	// have items of one stream: more than one is for sales that are too fast for one stream. A stream is never trimmed: on each
-	// of messaging.replicas disks a reservation takes about 150 bytes, plus the lengths of its buyer's id, request id and SKUs,
-	// until the log is removed. Unset: one for each 50,000 expected requests a second, and one if partitions is set.
+	// have items of one stream: more than one is for sales that are too fast for one stream. A stream has no size limit and is never
+	// trimmed: until the log is removed, each of messaging.replicas disks keeps about 55 bytes, the buyer's id, the request id and
+	// the SKUs of every order, and 200 bytes for all that were accepted in the same moment. Unset: one for each 50,000 expected
+	// requests a second, and one if partitions is set.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=8

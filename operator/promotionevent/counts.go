@@ -10,7 +10,7 @@ import (
 const (
 	// maxCounts is of how many promotions what was counted is kept.
 	maxCounts = 64
-	// maxCounted is how many orders are kept of a promotion's log: about 100 MB. A longer log is read from its start each time.
+	// maxCounted is how many orders are kept of a promotion's log: about 70 MB. A longer log is read from its start each time.
 	maxCounted = 2_000_000
 )
 

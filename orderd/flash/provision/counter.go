@@ -19,7 +19,7 @@ import (
 // readTimeout bounds the wait for the next record while a stream is read.
 const readTimeout = 5 * time.Second
 
-// Counter follows what a promotion's streams hold: each count reads what came since the last one. It keeps about 50 bytes an
+// Counter follows what a promotion's streams hold: each count reads what came since the last one. It keeps about 35 bytes an
 // order that is not released, and may be dropped at any time: the next one reads from the start. Safe for concurrent use.
 type Counter struct {
 	limit int

@@ -67,4 +67,73 @@ var _ = Describe("A PromotionEvent with 1,000 items", func() {
 		Expect(kube.Client.Status().Update(ctx, p)).To(Succeed())
 		expectRefused(change(func(s *v1alpha1.PromotionEventSpec) { s.Items[3].Stock++ }), "spec.items", "must not grow once the promotion has ended")
 	}, SpecTimeout(time.Minute))
+
+	It("is provisioned in one pass, topped up, counted and settled", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.cluster(ctx)
+		items := manyItems(1000)
+		for i := range items {
+			items[i].Off, items[i].Stock = nil, int64(1000+i)
+		}
+		var skus []string
+		for _, item := range items {
+			skus = append(skus, item.SKU)
+		}
+		_, err := s.pool.Exec(ctx, "INSERT INTO stock (sku, available, reserved, deducted) SELECT sku, 10000, 0, 0 FROM unnest($1::text[]) AS s (sku)", skus)
+		Expect(err).NotTo(HaveOccurred())
+		p := s.promotion().Items(items...).Obj()
+		p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](4), ptr.To[int32](64)
+		Expect(kube.Client.Create(ctx, p)).To(Succeed())
+		begin := time.Now()
+		s.reconcile(ctx)
+		AddReportEntry("1,000 items in 64 partitions allocated, opened and published, s", time.Since(begin).Seconds())
+		p = s.getPromotion(ctx)
+		Expect(condition(p.Status.Conditions, "PartitionsOpen")).To(Equal("True/Opened"))
+		Expect(p.Status.Streams).To(Equal(int32(4)))
+		stocks := map[int32]int64{}
+		for i, item := range p.Status.Items {
+			stocks[*item.Stream] += p.Spec.Items[i].Stock
+		}
+		for k := range int32(4) {
+			Expect(stocks[k]).To(BeNumerically("~", 1_499_500/4, 2000), "stream %d", k)
+		}
+		s.flashPods(ctx, 3)
+		s.clock.Set(s.start)
+		s.reconcile(ctx)
+
+		By("selling items of different streams")
+		flash := s.sell()
+		of := map[int32]string{}
+		for _, item := range p.Status.Items {
+			of[*item.Stream] = item.SKU
+		}
+		for k := range int32(4) {
+			buyMany(ctx, flash, of[k], 3)
+		}
+		s.materialize(s.pool)
+		begin = time.Now()
+		s.changePromotion(ctx, func(spec *v1alpha1.PromotionEventSpec) { spec.Items[999].Stock += 500 })
+		interval := s.reconcile(ctx)
+		AddReportEntry("one item topped up, s", time.Since(begin).Seconds())
+		Expect(interval).To(Equal(10*time.Second), "so many items are counted seldom")
+		p = s.getPromotion(ctx)
+		Expect(*p.Status.Sold).To(Equal(int64(12)))
+		raw, err := json.Marshal(p)
+		Expect(err).NotTo(HaveOccurred())
+		AddReportEntry("bytes of the object", len(raw))
+		Expect(len(raw)).To(BeNumerically("<", 1_300_000), "etcd takes 1.5 MiB")
+
+		By("settling it")
+		s.clock.Set(s.end.Add(time.Minute))
+		begin = time.Now()
+		Eventually(func() string {
+			s.reconcile(ctx)
+			return condition(s.conditions(ctx), "Settled")
+		}).Should(Equal("True/Settled"))
+		AddReportEntry("settled, s", time.Since(begin).Seconds())
+		p = s.getPromotion(ctx)
+		Expect(condition(p.Status.Conditions, "InvariantViolated")).To(Equal("False/Proved"))
+		Expect(*p.Status.Items[999].Allocated).To(Equal(int64(2499)))
+		Expect(*p.Status.Sold + *p.Status.Left).To(Equal(int64(1_499_500 + 500)))
+	}, SpecTimeout(3*time.Minute))
 })

@@ -16,8 +16,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/watch"
 )
 
-// renewEvery is a third of the entries' time to live.
-const renewEvery = provision.MemberTTL / 3
+// renewEvery is a quarter of the entries' time to live: a pod may miss two renewals and be late with the third.
+const renewEvery = provision.MemberTTL / 4
 
 // membership keeps the pod's own entry alive and follows those of the others.
 type membership struct {

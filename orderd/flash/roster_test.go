@@ -9,7 +9,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 )
 
-// entry is one word from the members' bucket, at a time in seconds by the pod's clock and the servers' alike.
+// entry is one word from the members' bucket, at a time counted in renewals by the pod's clock and the servers' alike.
 type entry struct {
 	at      float64
 	name    string
@@ -20,7 +20,7 @@ type entry struct {
 }
 
 func TestRoster(t *testing.T) {
-	ttl := provision.MemberTTL.Seconds()
+	const ttl = float64(provision.MemberTTL) / float64(renewEvery)
 	tests := []struct {
 		name    string
 		entries []entry
@@ -38,11 +38,9 @@ func TestRoster(t *testing.T) {
 		{"a word that got lost", []entry{
 			{at: 0, name: "self", want: []string{"self"}},
 			{at: 0, name: "other", want: []string{"other", "self"}},
-			{at: 1, name: "self", want: []string{"other", "self"}},
 			{at: 2, name: "self", want: []string{"other", "self"}},
-			{at: 3, name: "self", want: []string{"other", "self"}},
 			{at: 4, name: "self", want: []string{"other", "self"}},
-			{at: 5, name: "self", want: []string{"other", "self"}},
+			{at: 6, name: "self", want: []string{"other", "self"}},
 			{at: 2 * ttl, name: "self", want: []string{"other", "self"}},
 			{at: 2*ttl + 0.5, name: "self", want: []string{"self"}},
 		}},
@@ -50,24 +48,24 @@ func TestRoster(t *testing.T) {
 			{at: 0, name: "self", want: []string{"self"}},
 			{at: 0, name: "other", want: []string{"other", "self"}},
 			{at: 0, name: "third", want: []string{"other", "self", "third"}},
-			{at: 9, name: "other", expired: true, want: []string{"other", "self", "third"}},
-			{at: 9, name: "self", expired: true},
-			{at: 9, name: "third", expired: true},
-			{at: 9.1, name: "self", want: []string{"other", "self", "third"}},
-			{at: 9.9, name: "third", want: []string{"other", "self", "third"}},
-			{at: 10.1, name: "self", want: []string{"other", "self", "third"}},
-			{at: 11.1, name: "self", want: []string{"other", "self", "third"}},
-			{at: 11.5, name: "third", want: []string{"other", "self", "third"}},
-			{at: 9.1 + ttl, name: "self", want: []string{"self", "third"}},
+			{at: 20, name: "other", expired: true, want: []string{"other", "self", "third"}},
+			{at: 20, name: "self", expired: true},
+			{at: 20, name: "third", expired: true},
+			{at: 20.1, name: "self", want: []string{"other", "self", "third"}},
+			{at: 20.9, name: "third", want: []string{"other", "self", "third"}},
+			{at: 21.1, name: "self", want: []string{"other", "self", "third"}},
+			{at: 22.1, name: "self", want: []string{"other", "self", "third"}},
+			{at: 22.5, name: "third", want: []string{"other", "self", "third"}},
+			{at: 20.1 + ttl, name: "self", want: []string{"self", "third"}},
 		}},
 		{"servers away, and the entries expire after the first renewal", []entry{
 			{at: 0, name: "self", want: []string{"self"}},
 			{at: 0, name: "other", want: []string{"other", "self"}},
-			{at: 9, name: "self", want: []string{"other", "self"}},
-			{at: 9.1, name: "other", expired: true, want: []string{"other", "self"}},
-			{at: 9.8, name: "other", want: []string{"other", "self"}},
-			{at: 10, name: "self", want: []string{"other", "self"}},
-			{at: 9 + ttl, name: "self", want: []string{"other", "self"}},
+			{at: 20, name: "self", want: []string{"other", "self"}},
+			{at: 20.1, name: "other", expired: true, want: []string{"other", "self"}},
+			{at: 20.8, name: "other", want: []string{"other", "self"}},
+			{at: 22, name: "self", want: []string{"other", "self"}},
+			{at: 20 + ttl, name: "self", want: []string{"other", "self"}},
 		}},
 		{"what was read again says nothing new", []entry{
 			{at: 0, name: "self", want: []string{"self"}},
@@ -80,7 +78,7 @@ func TestRoster(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := newRoster("self")
 			for _, e := range test.entries {
-				at := time.Duration(e.at * float64(time.Second))
+				at := time.Duration(e.at * float64(renewEvery))
 				switch {
 				case e.expired:
 					r.expire(e.name, at)

@@ -20,7 +20,7 @@ const (
 	// MembersBucket has a flashv1.Member for each live pod of the flash pool.
 	MembersBucket = "orderd_members"
 	// MemberTTL is how long a pod that does not renew its entry counts as live.
-	MemberTTL = 3 * time.Second
+	MemberTTL = 2 * time.Second
 	// MaterializerConsumer is the durable consumer of every promotion's stream that writes its orders to
 	// the database.
 	MaterializerConsumer = "materializer"

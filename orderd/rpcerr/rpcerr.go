@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connectproto"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -41,6 +42,25 @@ func Retry(code connect.Code, reason, message string, after time.Duration, metad
 
 // WithDetail adds a message that says more to a program, such as a new quote.
 func WithDetail(err *connect.Error, msg proto.Message) *connect.Error { return withDetail(err, msg) }
+
+// Kept is an error that is going to be answered many times: what its details are in JSON, which Connect's errors carry for people, is
+// worked out once instead of with each answer.
+func Kept(err *connect.Error) *connect.Error {
+	kept := connect.NewError(err.Code(), err.Message())
+	if cause := err.Unwrap(); cause != nil {
+		kept = kept.WithCause(cause)
+	}
+	for _, d := range err.Details() {
+		with := &connect.ErrorDetail{Type: d.Type, Value: d.Value, Debug: d.Debug}
+		if msg, uerr := connectproto.UnmarshalErrorDetail(d); uerr == nil && len(with.Debug) == 0 {
+			if raw, merr := protojson.Marshal(msg); merr == nil {
+				with.Debug = raw
+			}
+		}
+		kept = kept.WithDetail(with)
+	}
+	return kept
+}
 
 // Internal hides what went wrong from the caller and keeps it as the cause.
 func Internal(cause error) *connect.Error {

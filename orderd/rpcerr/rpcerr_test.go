@@ -1,6 +1,7 @@
 package rpcerr_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -63,5 +64,24 @@ func TestDetails(t *testing.T) {
 	}
 	if !errors.Is(rpcerr.Internal(driver), driver) {
 		t.Error("the cause of an internal error is lost to the log")
+	}
+}
+
+func TestAKeptErrorIsTheSame(t *testing.T) {
+	err := rpcerr.Retry(connect.CodeUnavailable, "BUSY", "busy", time.Second, "sku", "a")
+	kept := rpcerr.Kept(err)
+	if kept.Code() != err.Code() || kept.Message() != err.Message() || rpcerr.Reason(kept) != "BUSY" {
+		t.Errorf("kept %v, want %v", kept, err)
+	}
+	if diff := cmp.Diff(rpcerr.Metadata(err), rpcerr.Metadata(kept)); diff != "" {
+		t.Errorf("metadata (-want +got):\n%s", diff)
+	}
+	if after, ok := rpcerr.RetryAfter(kept); !ok || after != time.Second {
+		t.Errorf("retry after %s, %t; want a second", after, ok)
+	}
+	for _, d := range kept.Details() {
+		if !json.Valid(d.Debug) {
+			t.Errorf("detail %s has no JSON: %s", d.Type, d.Debug)
+		}
 	}
 }

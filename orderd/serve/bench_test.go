@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -19,11 +20,12 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/overload"
 )
 
-// BenchmarkUnary is a flash order's call whose handler does nothing, over HTTP/1.1: without what a pod puts around it, with it, and
-// refused by the gate. The processor time of both sides is cpu-us/op; the client's is the same in all three.
+// BenchmarkUnary is a flash order's call whose handler does nothing, over HTTP/1.1: without what a pod puts around it, with it,
+// answered that the item is sold out, and refused by the gate. The processor time of both sides is cpu-us/op; the client's is the same in all.
 func BenchmarkUnary(b *testing.B) {
 	issuer, guard := newGuard(b, auth.Limits{})
 	around := testStack(b, slog.New(slog.DiscardHandler), config.Default().HTTP)
@@ -36,6 +38,12 @@ func BenchmarkUnary(b *testing.B) {
 	flashv1connect.RegisterFlashServiceHandler(server, counter{})
 	handler := front(server, rpcMux(server, around.http), around.gate, around.http)
 	b.Run("stack", func(b *testing.B) { benchUnary(b, handler, request, "200") })
+
+	soldOut := connect.NewServer(around.forApps(guard, nil, nil)...)
+	promo := sale.New(&flashv1.Promotion{Uid: "uid", Name: "singles-day", Partitions: 1, Streams: []string{"S"}, Items: []*flashv1.PromotedItem{{Sku: "phone-x"}}})
+	flashv1connect.RegisterFlashServiceHandler(soldOut, empty{refusal: promo.SoldOut(0)})
+	sold := front(soldOut, rpcMux(soldOut, around.http), around.gate, around.http)
+	b.Run("sold out", func(b *testing.B) { benchUnary(b, sold, request, "429") })
 
 	// Its time stands still, so that it does not hold refusals back.
 	now := time.Now()
@@ -53,6 +61,16 @@ func BenchmarkUnary(b *testing.B) {
 	defer close(leave)
 	refusing := front(server, rpcMux(server, around.http), gate, around.http)
 	b.Run("refused", func(b *testing.B) { benchUnary(b, refusing, request, "503") })
+}
+
+// empty has sold all it had.
+type empty struct {
+	flashv1connect.UnimplementedFlashServiceHandler
+	refusal *sale.Refusal
+}
+
+func (e empty) PlaceFlashOrder(context.Context, *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
+	return nil, e.refusal
 }
 
 func wireRequest(b *testing.B, token string) []byte {

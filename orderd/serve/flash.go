@@ -2,12 +2,17 @@ package serve
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"net"
+	"time"
 
 	"connectrpc.com/connect/v2"
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
+	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/admission"
 	"github.com/orderd-dev/orderd/orderd/messaging"
 )
 
@@ -17,6 +22,10 @@ func (p *pod) flash() (*role, error) {
 		return nil, errors.New("--advertise: must be set for role flash")
 	}
 	ids, err := p.orderIDs()
+	if err != nil {
+		return nil, err
+	}
+	signer, err := p.admission()
 	if err != nil {
 		return nil, err
 	}
@@ -31,6 +40,7 @@ func (p *pod) flash() (*role, error) {
 	pool := flash.NewPool(flash.Options{
 		JetStream: js, Replicas: p.Config.Messaging.Replicas, Name: p.Name, Advertise: p.Advertise,
 		Clock: p.Clock, Random: random(), OrderIDs: ids,
+		ServiceAddress: p.serviceAddress(), MaxSkew: time.Duration(p.Config.Flash.MaxClockSkew), Admission: signer,
 		Logger: p.Log, Registerer: p.registerer,
 	})
 	var service flashv1connect.FlashServiceHandler = pool.FlashService()
@@ -46,6 +56,30 @@ func (p *pod) flash() (*role, error) {
 		drain:    pool.Drain,
 		close:    conn.Close,
 	}, nil
+}
+
+// admission signs the tokens that let buyers into promotions that ask for them, with a key derived from the one of order ids.
+func (p *pod) admission() (*admission.Signer, error) {
+	key, err := config.ReadSecret(p.Config.Orders.IDKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("orders.idKeyFile: %w", err)
+	}
+	signer, err := admission.New([]byte(key))
+	if err != nil {
+		return nil, fmt.Errorf("orders.idKeyFile: %w", err)
+	}
+	return signer, nil
+}
+
+// serviceAddress is where gateways reach the pod's FlashService: at the host that other pods reach it at. Empty, if the port is known
+// only once the pod listens.
+func (p *pod) serviceAddress() string {
+	host, _, err := net.SplitHostPort(p.Advertise)
+	_, port, portErr := net.SplitHostPort(p.Config.HTTP.Address)
+	if err != nil || portErr != nil || port == "0" {
+		return ""
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // random spreads retries; nothing secret comes from it.

@@ -88,7 +88,8 @@ func classify(ctx context.Context, err error) *connect.Error {
 	var cerr *connect.Error
 	switch {
 	case errors.As(err, &cerr) && !cerr.IsRemote():
-		if rpcerr.Reason(cerr) != "" {
+		// What was made with a reason may know it without decoding its details: it is asked as it came.
+		if rpcerr.Reason(err) != "" {
 			return cerr
 		}
 		return rpcerr.WithReason(cerr, reasonOf(cerr.Code()))

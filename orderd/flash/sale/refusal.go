@@ -62,6 +62,7 @@ func (r *Refusal) Unwrap() error {
 	if r.after > 0 {
 		err = rpcerr.Retry(r.code, r.reason, r.text, r.after, metadata...)
 	}
+	err = rpcerr.Kept(err)
 	r.err.Store(err)
 	return err
 }
@@ -78,12 +79,13 @@ func (r *Refusal) Message() *flashv1.FlashOrderRefusal {
 	return message
 }
 
-// FromMessage is the refusal that another pod's Message says. A code that there is not becomes internal.
+// FromMessage is the refusal that another pod's Message says, which it keeps. A code that there is not becomes internal.
 func FromMessage(message *flashv1.FlashOrderRefusal) *Refusal {
 	r := &Refusal{
 		code: connect.CodeInternal, reason: message.GetReason(), text: message.GetMessage(), metadata: message.GetMetadata(),
 		after: time.Duration(max(0, message.GetRetryDelayMs())) * time.Millisecond,
 	}
 	_ = r.code.UnmarshalText([]byte(message.GetCode()))
+	r.message.Store(message)
 	return r
 }

@@ -25,12 +25,12 @@ import (
 const saleWithin = 10 * time.Minute
 
 var _ = Describe("a sale", Ordered, func() {
-	DescribeTable("keeps its promises though in the middle of it", func(ctx context.Context, victims ...victim) {
+	DescribeTable("keeps its promises though in the middle of it", func(ctx context.Context, stock, added int64, victims ...victim) {
 		facts, err := sale.Run(ctx, sale.Options{
-			Kube: up.Kube, Cluster: up.Cluster, Promotion: withPlenty(up.Promotion), Image: cluster.Images.Demo,
+			Kube: up.Kube, Cluster: up.Cluster, Promotion: withPlenty(up.Promotion, stock), Image: cluster.Images.Demo,
 			Run: fmt.Sprintf("%x", time.Now().Unix()), StartIn: 45 * time.Second, Length: 25 * time.Second,
 			Buyers: 12_000, InFlight: 128, RushSeconds: 18, Seed: uint64(GinkgoRandomSeed()), // #nosec G115
-			Live: func(ctx context.Context, p plan.Plan) error { return kill(ctx, p, victims) },
+			Live: func(ctx context.Context, p plan.Plan) error { return disturb(ctx, p, added, victims) },
 			Log:  logger(), Progress: GinkgoWriter,
 		})
 		Expect(err).NotTo(HaveOccurred())
@@ -45,8 +45,9 @@ var _ = Describe("a sale", Ordered, func() {
 			}
 		}
 	},
-		Entry("NATS and a worker are killed", NodeTimeout(saleWithin), victim{"orderd-eval", "app.kubernetes.io/name=nats"}, victim{"", "app.kubernetes.io/component=worker"}),
-		Entry("a flash pod and the operator are killed", NodeTimeout(saleWithin), victim{"", "app.kubernetes.io/component=flash"}, victim{"orderd-system", "app.kubernetes.io/name=orderd-operator"}),
+		Entry("NATS and a worker are killed", NodeTimeout(saleWithin), int64(90_000), int64(0), victim{"orderd-eval", "app.kubernetes.io/name=nats"}, victim{"", "app.kubernetes.io/component=worker"}),
+		// The sale before gives back more than is added.
+		Entry("stock is added, and a flash pod and the operator are killed", NodeTimeout(saleWithin), int64(40_000), int64(1000), victim{"", "app.kubernetes.io/component=flash"}, victim{"orderd-system", "app.kubernetes.io/name=orderd-operator"}),
 	)
 
 	It("ends with conditions that kubectl wait and GitOps tools read", func(ctx context.Context) {
@@ -86,14 +87,14 @@ var _ = Describe("a sale", Ordered, func() {
 })
 
 // withPlenty gives the last item more stock than the buyers want, so that some comes back.
-func withPlenty(sample *unstructured.Unstructured) *unstructured.Unstructured {
+func withPlenty(sample *unstructured.Unstructured, stock int64) *unstructured.Unstructured {
 	promo := sample.DeepCopy()
 	items, found, err := unstructured.NestedSlice(promo.Object, "spec", "items")
 	Expect(err).NotTo(HaveOccurred())
 	Expect(found).To(BeTrue())
 	last, ok := items[len(items)-1].(map[string]any)
 	Expect(ok).To(BeTrue())
-	last["stock"] = int64(40_000)
+	last["stock"] = stock
 	Expect(unstructured.SetNestedSlice(promo.Object, items, "spec", "items")).To(Succeed())
 	return promo
 }
@@ -101,10 +102,20 @@ func withPlenty(sample *unstructured.Unstructured) *unstructured.Unstructured {
 // victim is a pod that is killed: one of those with the labels. An empty namespace is the OrderCluster's.
 type victim struct{ namespace, labels string }
 
-// kill ends the pods without a warning as soon as the sale is live.
-func kill(ctx context.Context, p plan.Plan, victims []victim) error {
-	if err := up.Kube.Wait(ctx, "promotionevent/"+p.Promotion, "jsonpath={.status.phase}=Live", time.Minute); err != nil {
+// disturb adds units of the last item to the sale as soon as it is live, and then ends the pods without a warning.
+func disturb(ctx context.Context, p plan.Plan, added int64, victims []victim) error {
+	name := "promotionevent/" + p.Promotion
+	if err := up.Kube.Wait(ctx, name, "jsonpath={.status.phase}=Live", time.Minute); err != nil {
 		return err
+	}
+	if added > 0 {
+		last := len(p.Items) - 1
+		// The plan is what the sale's figures are compared with.
+		p.Items[last].Stock += added
+		patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/items/%d/stock","value":%d}]`, last, p.Items[last].Stock)
+		if _, err := up.Kube.Run(ctx, "patch", name, "--type=json", "--patch="+patch); err != nil {
+			return err
+		}
 	}
 	for _, v := range victims {
 		k := up.Kube

@@ -420,6 +420,10 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(levels(ctx, s.pool, "case")).To(Equal(stock.Levels{Available: 940, Reserved: 60}))
 		Expect(condition(s.conditions(ctx), "ToppedUp")).To(Equal("True/ToppedUp"))
 		Expect(s.events()).To(ContainSubstring("StockAdded taken from stock: 10 of case"))
+		for i := range 10 {
+			Eventually(func() string { return buy(ctx, flash, fmt.Sprintf("more-%d", i), "case") }).Should(BeEmpty())
+		}
+		Eventually(func() string { return buy(ctx, flash, "too-late", "case") }).Should(Equal("SOLD_OUT"))
 
 		By("adding what there is, and saying what is missing")
 		change(func(spec *v1alpha1.PromotionEventSpec) { spec.Items[0].Stock, spec.Items[1].Stock = 110, 5000 })
@@ -466,7 +470,7 @@ var _ = Describe("A PromotionEvent", func() {
 		p := s.getPromotion(ctx)
 		Expect(condition(p.Status.Conditions, "InvariantViolated")).To(Equal("False/Proved"))
 		Expect(p.Status.Items).To(ConsistOf(
-			itemStatus("phone", 110, 0, 110, ptr.To[int64](110)), itemStatus("case", 5000, 50, 4950, ptr.To[int64](4950))))
+			itemStatus("phone", 110, 0, 110, ptr.To[int64](110)), itemStatus("case", 5000, 60, 4940, ptr.To[int64](4940))))
 	}, SpecTimeout(2*time.Minute))
 
 	It("is let go with its namespace, once nothing leads to its stock any more", func(ctx SpecContext) {

@@ -141,7 +141,9 @@ func (s *stream) publish(ctx context.Context, msg *nats.Msg) error {
 	defer cancel()
 	_, err := s.JetStream.PublishMsg(ctx, msg)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		err = errors.Join(err, consume.EnsureDeadLetters(ctx, s.JetStream, s.Replicas))
+		if err = consume.EnsureDeadLetters(ctx, s.JetStream, s.Replicas); err == nil {
+			_, err = s.JetStream.PublishMsg(ctx, msg)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("publishing dead letter %s: %w", msg.Subject, err)

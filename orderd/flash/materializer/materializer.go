@@ -43,7 +43,7 @@ type Writer interface {
 	Refuse(ctx context.Context, refusals []order.Refusal) (map[uuid.UUID]bool, error)
 }
 
-// Options of a materializer. Concurrency and Replicas may be left out.
+// Options of a materializer. Concurrency, Replicas and Source may be left out.
 type Options struct {
 	JetStream jetstream.JetStream
 	Writer    Writer
@@ -54,7 +54,7 @@ type Options struct {
 	Concurrency int
 	// Replicas of the stream of dead letters, where this is the first to need it; 1 if zero.
 	Replicas int
-	// Source of dead letters: the OrderCluster's namespace and name.
+	// Source of dead letters: the OrderCluster's namespace and name; "orderd" if empty.
 	Source string
 	Clock  func() time.Time
 	// Random spreads retries.
@@ -79,6 +79,9 @@ type Materializer struct {
 func New(options Options) *Materializer {
 	if options.Concurrency < 1 {
 		options.Concurrency = defaultConcurrency
+	}
+	if options.Source == "" {
+		options.Source = "orderd"
 	}
 	if options.Replicas < 1 {
 		options.Replicas = 1

@@ -45,6 +45,11 @@ const (
 	childGiver        = "giver"
 	childAsker        = "asker"
 	childPod          = "pod"
+	// These kill themselves when an order that the database refuses is marked, when its dead letter is published, and when a release
+	// is in the log.
+	childRefuser  = "refuser"
+	childLetter   = "letter"
+	childReleaser = "releaser"
 	// childRequests is how many buyers the owner that dies serves at once.
 	childRequests = 20
 )
@@ -54,7 +59,7 @@ func TestMain(m *testing.M) {
 	switch part := os.Getenv(childVariable); part {
 	case "":
 		os.Exit(m.Run())
-	case childOwner, childMaterializer, childGiver, childAsker, childPod:
+	case childOwner, childMaterializer, childGiver, childAsker, childPod, childRefuser, childLetter, childReleaser:
 		if err := child(part); err != nil {
 			fmt.Fprintln(os.Stderr, "child:", err)
 			os.Exit(1)
@@ -121,6 +126,10 @@ func child(part string) error {
 		return ownThenDie(ctx, js, p, log)
 	case childMaterializer:
 		return materializeThenDie(ctx, js, log)
+	case childRefuser, childLetter:
+		return refuseThenDie(ctx, js, part, log)
+	case childReleaser:
+		return releaseThenDie(ctx, js, log)
 	default:
 		return servePod(ctx, js, part, log)
 	}

@@ -101,6 +101,8 @@ const (
 	ReasonNotReadyAtStart = "NotReadyAtStart"
 	// ReasonInTime of Late: ready before the deadline, or the deadline is ahead.
 	ReasonInTime = "InTime"
+	// ReasonNoAdmission of Stalled: orders need admission tokens, and none was or will be given out.
+	ReasonNoAdmission = "NoAdmission"
 	// ReasonPausedBySpec of Paused.
 	ReasonPausedBySpec = "PausedBySpec"
 

@@ -224,6 +224,9 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) (bool, error) {
 	}
 	r.tell(s, before, now)
 	if s.toppedUp {
+		if !s.started() {
+			s.allocatedMore()
+		}
 		s.report.True(v1alpha1.ConditionToppedUp, v1alpha1.ReasonToppedUp, "the sale has the stock that the spec asks for")
 	}
 	return false, nil

@@ -32,6 +32,9 @@ func (s *scope) summarize() {
 	if st.Phase != before && st.Phase == v1alpha1.PhaseLive {
 		s.report.Normal("Live", "Open", "the sale is live until %s", s.promotion.End().UTC().Format(time.RFC3339))
 	}
+	if s.promotion.AdmissionRequired() && !s.ended() && s.promotion.AdmissionEnd().Before(s.promotion.CreationTimestamp.Time) {
+		s.stall(v1alpha1.ReasonNoAdmission, "orders need admission tokens, and spec.admission.until passed before the promotion was made: nobody can have one")
+	}
 	s.setReady(prepared)
 	s.setLate(prepared)
 	s.setStalled()

@@ -39,9 +39,6 @@ func (r *Reconciler) topUp(ctx context.Context, s *scope) (bool, error) {
 		s.report.False(condition, v1alpha1.ReasonDatabaseError, "%s", databaseProblem(err))
 		s.within(retryInterval)
 	}
-	if err == nil && !s.started() {
-		s.allocatedMore()
-	}
 	return false, nil
 }
 
@@ -96,7 +93,8 @@ func (s *scope) notToppedUp(reason, message string) {
 	s.within(retryInterval)
 }
 
-// allocatedMore brings the figures of a sale that nothing is sold of yet up to date.
+// allocatedMore brings the figures of a sale that nothing is sold of yet up to date. The pods were told before: an item that has its
+// stock here is not looked at again.
 func (s *scope) allocatedMore() {
 	wanted := map[string]int64{}
 	for _, item := range s.promotion.Spec.Items {

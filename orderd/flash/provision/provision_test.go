@@ -248,3 +248,44 @@ func BenchmarkOpen(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCount counts a log of 200,000 orders, 64 a record: from its start, as after the operator was started again, and once more.
+func BenchmarkCount(b *testing.B) {
+	const orders, perRecord = 200_000, 64
+	js := testnats.Run(b).JetStream(b)
+	item := provision.Item{SKU: "a", Quantity: 1 << 30}
+	p := newPromotion(1, 1, item)
+	open(b, js, p, item)
+	log, last := plog.New(js, p), uint64(1)
+	for range orders / perRecord {
+		reserved := &flashv1.Reserved{}
+		for range perRecord {
+			id := uuid.New()
+			reserved.Reservations = append(reserved.Reservations, &flashv1.Reservation{
+				OrderId: id[:], BuyerId: "buyer-000042", RequestId: id.String(), Items: []*flashv1.ReservedItem{{Sku: "a", Quantity: 1, UnitPrice: 100}},
+			})
+		}
+		var err error
+		last, err = log.Append(b.Context(), plog.Entry{Expected: last, Record: &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: reserved}}})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	count := func(counter *provision.Counter) {
+		if _, err := counter.Totals(b.Context(), js, p); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("from the start", func(b *testing.B) {
+		for b.Loop() {
+			count(provision.NewCounter(orders))
+		}
+	})
+	b.Run("once more", func(b *testing.B) {
+		counter := provision.NewCounter(orders)
+		count(counter)
+		for b.Loop() {
+			count(counter)
+		}
+	})
+}

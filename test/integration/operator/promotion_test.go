@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/backends"
 	"github.com/orderd-dev/orderd/operator/promotionevent"
@@ -472,6 +474,48 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(p.Status.Items).To(ConsistOf(
 			itemStatus("phone", 110, 0, 110, ptr.To[int64](110)), itemStatus("case", 5000, 60, 4940, ptr.To[int64](4940))))
 	}, SpecTimeout(2*time.Minute))
+
+	It("tells the pods of stock that was added while messaging was away", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.cluster(ctx)
+		addSKU(ctx, s.pool, "phone", 1000)
+		addSKU(ctx, s.pool, "case", 1000)
+		Expect(kube.Client.Create(ctx, s.promotion().Obj())).To(Succeed())
+		s.reconcile(ctx)
+		s.nats.Stop()
+		s.changePromotion(ctx, func(spec *v1alpha1.PromotionEventSpec) { spec.Items[0].Stock = 150 })
+		s.reconcile(ctx)
+		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 850, Reserved: 150}))
+		s.nats.Restart()
+		Eventually(func(g Gomega) {
+			s.reconcile(ctx)
+			bucket, err := s.js.KeyValue(ctx, provision.PromotionsBucket)
+			g.Expect(err).NotTo(HaveOccurred())
+			entry, err := bucket.Get(ctx, string(s.getPromotion(ctx).UID))
+			g.Expect(err).NotTo(HaveOccurred())
+			var told flashv1.Promotion
+			g.Expect(proto.Unmarshal(entry.Value(), &told)).To(Succeed())
+			g.Expect(told.GetTopUps()).To(HaveLen(1))
+			g.Expect(told.GetTopUps()[0].GetQuantity()).To(Equal(int64(50)))
+		}).Should(Succeed())
+		p := s.getPromotion(ctx)
+		Expect(condition(p.Status.Conditions, "ToppedUp")).To(Equal("True/ToppedUp"))
+		Expect(*p.Status.Items[0].Allocated).To(Equal(int64(150)))
+	}, SpecTimeout(time.Minute))
+
+	It("says so if nobody can have the token that orders need", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.cluster(ctx)
+		p := s.promotion().Obj()
+		p.Spec.Admission = v1alpha1.AdmissionSpec{Required: ptr.To(true), Until: metav1.NewTime(time.Now().Add(-time.Hour))}
+		Expect(kube.Client.Create(ctx, p)).To(Succeed())
+		s.reconcile(ctx)
+		s.reconcile(ctx)
+		addSKU(ctx, s.pool, "phone", 1000)
+		addSKU(ctx, s.pool, "case", 1000)
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "Stalled")).To(Equal("True/NoAdmission"))
+	}, SpecTimeout(time.Minute))
 
 	It("is let go with its namespace, once nothing leads to its stock any more", func(ctx SpecContext) {
 		s := newStage(ctx)

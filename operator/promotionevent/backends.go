@@ -159,6 +159,7 @@ func (l streamLog) Publish(ctx context.Context, promo *flashv1.Promotion) (*flas
 }
 
 func (l streamLog) Totals(ctx context.Context, promo *flashv1.Promotion) ([]provision.Total, error) {
+	defer l.counts.trim(promo.GetUid())
 	return l.counts.of(promo.GetUid()).counter.Totals(ctx, l.js, promo)
 }
 

@@ -10,8 +10,9 @@ import (
 const (
 	// maxCounts is of how many promotions what was counted is kept.
 	maxCounts = 64
-	// maxCounted is how many orders are kept of a promotion's log: about 70 MB. A longer log is read from its start each time.
-	maxCounted = 2_000_000
+	// maxCounted is how many orders are kept of all promotions' logs together: about 140 MB. A log that is longer by itself is read
+	// from its start each time.
+	maxCounted = 4_000_000
 )
 
 // counts keeps what was counted of the promotions' logs, so that a log is not read again and again. All of it may be lost.
@@ -44,16 +45,38 @@ func (c *counts) of(uid string) *count {
 	}
 	c.uses++
 	found.used = c.uses
-	if len(c.kept) > maxCounts {
-		oldest := uid
-		for other, count := range c.kept {
-			if count.used < c.kept[oldest].used {
-				oldest = other
-			}
-		}
-		delete(c.kept, oldest)
+	for len(c.kept) > maxCounts {
+		c.dropOldest(uid)
 	}
 	return found
+}
+
+// trim makes room for the promotion that was counted just now.
+func (c *counts) trim(uid string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.kept) > 1 && c.orders() > maxCounted {
+		c.dropOldest(uid)
+	}
+}
+
+func (c *counts) orders() int64 {
+	var sum int64
+	for _, count := range c.kept {
+		sum += count.counter.Orders()
+	}
+	return sum
+}
+
+// dropOldest drops the count that was not used for longest, other than one.
+func (c *counts) dropOldest(but string) {
+	oldest := ""
+	for uid, count := range c.kept {
+		if uid != but && (oldest == "" || count.used < c.kept[oldest].used) {
+			oldest = uid
+		}
+	}
+	delete(c.kept, oldest)
 }
 
 // closed notes the totals of a promotion whose partitions are all closed, and drops what led to them.

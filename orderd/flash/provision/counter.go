@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,10 +27,14 @@ type Counter struct {
 
 	mu      sync.Mutex
 	tallies []*tally
+	orders  atomic.Int64
 }
 
 // NewCounter returns a Counter that keeps at most limit orders between two counts; with more it reads everything each time.
 func NewCounter(limit int) *Counter { return &Counter{limit: limit} }
+
+// Orders is how many are kept.
+func (c *Counter) Orders() int64 { return c.orders.Load() }
 
 // Totals is what the promotion's streams hold, by SKU, as it was at one moment in each stream. A promotion's totals must
 // be asked of one Counter, and no other promotion's. After an error the next call reads from the start.
@@ -38,6 +43,7 @@ func (c *Counter) Totals(ctx context.Context, js jetstream.JetStream, promo *fla
 	defer c.mu.Unlock()
 	tallies := c.tallies
 	c.tallies = nil
+	c.orders.Store(0)
 	if len(tallies) != len(promo.GetStreams()) {
 		tallies = make([]*tally, len(promo.GetStreams()))
 		for k := range tallies {
@@ -61,6 +67,7 @@ func (c *Counter) Totals(ctx context.Context, js jetstream.JetStream, promo *fla
 	}
 	if orders <= c.limit {
 		c.tallies = tallies
+		c.orders.Store(int64(orders))
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].SKU < list[j].SKU })
 	return list, nil

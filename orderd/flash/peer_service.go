@@ -4,26 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"connectrpc.com/connect/v2"
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
-	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
-// forwardedHeader marks a release that a pod forwarded: it is not forwarded again.
-const forwardedHeader = "Orderd-Forwarded"
+// partitionHeader marks a release that a pod forwarded to the owner of the partition: it is not forwarded again.
+const partitionHeader = "Orderd-Partition"
 
 // PeerService answers the pool's other pods, and workers.
 type PeerService struct {
-	flashv1connect.UnimplementedPeerServiceHandler
 	pool *Pool
 }
 
@@ -44,24 +41,14 @@ func (s PeerService) mine(uid string, n int32) (*owner.Owner, error) {
 	return nil, sale.NotOwner()
 }
 
-// Reserve implements PeerService.
-func (s PeerService) Reserve(ctx context.Context, request *flashv1.ReserveRequest) (*flashv1.ReserveResponse, error) {
-	o, err := s.mine(request.GetPromotionUid(), request.GetPartition())
-	if err != nil {
-		return nil, err
-	}
-	response, err := o.Reserve(ctx, request.GetRequest())
-	if err != nil {
-		return nil, err
-	}
-	return &flashv1.ReserveResponse{Response: response}, nil
-}
-
 // Lookup implements PeerService.
 func (s PeerService) Lookup(ctx context.Context, request *flashv1.LookupRequest) (*flashv1.LookupResponse, error) {
 	o, err := s.mine(request.GetPromotionUid(), request.GetPartition())
 	if err != nil {
 		return nil, err
+	}
+	if request.GetRequest() == nil {
+		return findAt(ctx, o, request)
 	}
 	response, err := o.Lookup(ctx, request.GetRequest())
 	if err != nil {
@@ -81,15 +68,14 @@ func (s PeerService) Transfer(ctx context.Context, request *flashv1.TransferRequ
 
 // Release implements PeerService.
 func (s PeerService) Release(ctx context.Context, request *flashv1.ReleaseRequest) (*flashv1.ReleaseResponse, error) {
-	id, err := uuid.FromBytes(request.GetOrderId())
+	id, err := orderID(request.GetOrderId())
 	if err != nil {
-		return nil, rpcerr.New(connect.CodeInvalidArgument, "INVALID_REQUEST", "order_id: must be 16 bytes")
+		return nil, err
 	}
 	promo := s.pool.view.Load().byUID[request.GetPromotionUid()]
 	if promo == nil {
 		return s.pool.releaseUnknown(ctx, request.GetPromotionUid())
 	}
-	n := partition.ForBuyer(request.GetBuyerId(), promo.sale.GetPartitions())
 	here := func(ctx context.Context, o *owner.Owner) (*flashv1.ReleaseResponse, error) {
 		outcome, err := o.Release(ctx, id, request.GetReason())
 		if err != nil {
@@ -97,17 +83,24 @@ func (s PeerService) Release(ctx context.Context, request *flashv1.ReleaseReques
 		}
 		return &flashv1.ReleaseResponse{Outcome: outcome}, nil
 	}
-	if call, ok := connect.CallInfoForServerContext(ctx); ok && call.RequestHeader().Has(forwardedHeader) {
-		o, err := s.mine(request.GetPromotionUid(), n)
+	if call, ok := connect.CallInfoForServerContext(ctx); ok && call.RequestHeader().Has(partitionHeader) {
+		n, err := strconv.ParseInt(call.RequestHeader().Get(partitionHeader), 10, 32)
+		if err != nil {
+			return nil, sale.NotOwner()
+		}
+		o, err := s.mine(request.GetPromotionUid(), int32(n))
 		if err != nil {
 			return nil, err
 		}
 		return here(ctx, o)
 	}
-	return again(ctx, s.pool, promo, n, here, func(ctx context.Context, client flashv1connect.PeerServiceClient) (*flashv1.ReleaseResponse, error) {
-		ctx, call := connect.NewClientContext(ctx)
-		call.RequestHeader().Set(forwardedHeader, "1")
-		return client.Release(ctx, request)
+	// The order is in one of the promotion's streams; the owners of the others do not know it.
+	return ask(ctx, s.pool.buyersPartitions(promo, request.GetBuyerId()), func(ctx context.Context, at question) (*flashv1.ReleaseResponse, error) {
+		return again(ctx, s.pool, promo, at.partition, here, func(ctx context.Context, client flashv1connect.PeerServiceClient) (*flashv1.ReleaseResponse, error) {
+			ctx, call := connect.NewClientContext(ctx)
+			call.RequestHeader().Set(partitionHeader, strconv.Itoa(int(at.partition)))
+			return client.Release(ctx, request)
+		})
 	})
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// forwardsMax is how many calls to other pods are in flight at most.
+	// forwardsMax is how many calls to other pods are in flight at most, beside the requests on streams.
 	forwardsMax = 4096
 	// forwardTimeout bounds a call to another pod.
 	forwardTimeout = 5 * time.Second
@@ -27,21 +27,33 @@ const (
 	dialTimeout = 2 * time.Second
 	// clientsMax is how many addresses are remembered; pods come and go.
 	clientsMax = 256
-	// peerResponseBytes bounds a peer's answer.
-	peerResponseBytes = 64 << 10
+	// peerResponseBytes bounds a peer's answer: a message of a stream has up to 1,024.
+	peerResponseBytes = 2 << 20
+	// peerFrameBytes is what a frame of a peer may have: a message of a stream in a few.
+	peerFrameBytes = 256 << 10
 )
 
 // peers are the connections to other pods, one HTTP/2 connection each unless it is full.
 type peers struct {
-	client *http.Client
-	slots  chan struct{}
+	client   *http.Client
+	slots    chan struct{}
+	forwards *forwards
+	// streams that other pods and backends have to this pod.
+	streams streams
+	// promotionNotFound is what everybody hears who asks for a promotion that there is not.
+	promotionNotFound error
 
 	mu      sync.RWMutex
 	clients map[string]flashv1connect.PeerServiceClient
 }
 
 func newPeers() *peers {
-	return &peers{client: newPeerHTTPClient(), slots: make(chan struct{}, forwardsMax), clients: map[string]flashv1connect.PeerServiceClient{}}
+	p := &peers{
+		client: newPeerHTTPClient(), slots: make(chan struct{}, forwardsMax), clients: map[string]flashv1connect.PeerServiceClient{},
+		promotionNotFound: sale.PromotionNotFound(),
+	}
+	p.forwards = newForwards(p)
+	return p
 }
 
 // newPeerHTTPClient speaks HTTP/2 without TLS and finds dead connections soon.
@@ -52,11 +64,14 @@ func newPeerHTTPClient() *http.Client {
 		// A dial goes on after its call was given up: without a limit, for as long as the kernel tries.
 		DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		Protocols:   protocols, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 2 * time.Second, PingTimeout: 2 * time.Second},
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 2 * time.Second, PingTimeout: 2 * time.Second, MaxReadFrameSize: peerFrameBytes},
 	}}
 }
 
-func (p *peers) close() { p.client.CloseIdleConnections() }
+func (p *peers) close() {
+	p.forwards.close()
+	p.client.CloseIdleConnections()
+}
 
 func (p *peers) at(address string) flashv1connect.PeerServiceClient {
 	p.mu.RLock()

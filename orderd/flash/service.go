@@ -2,126 +2,236 @@ package flash
 
 import (
 	"context"
+	"net/http"
+	"strconv"
 	"time"
 
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
-	"github.com/orderd-dev/orderd/orderd/flash/partition"
+	"github.com/orderd-dev/orderd/orderd/flash/placement"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
-// soldOutTTL is how long GetPromotion shows an item that a partition found sold out as such: releases may
-// bring stock back.
-const soldOutTTL = time.Second
+// attemptHeader is what Envoy counts the attempts of a request in, the first is 1.
+const attemptHeader = "X-Envoy-Attempt-Count"
 
-type soldOutKey struct{ uid, sku string }
+// What caches may do with answers to GET: a promotion's changes show after a second; everything else is a buyer's own.
+const (
+	cacheControl     = "Cache-Control"
+	cachedForASecond = "public, max-age=1"
+	notCached        = "no-store"
+)
 
 // Service is the FlashService of a pod.
 type Service struct {
-	flashv1connect.UnimplementedFlashServiceHandler
 	pool *Pool
 }
 
 var _ flashv1connect.FlashServiceHandler = Service{}
 
-// FlashService takes buyers' requests. Requests must be valid by the proto's rules.
+// FlashService takes buyers' requests. Requests must be valid by the proto's rules; PlaceFlashOrders checks its requests itself.
 func (p *Pool) FlashService() Service { return Service{pool: p} }
 
 // PlaceFlashOrder implements FlashService.
 func (s Service) PlaceFlashOrder(ctx context.Context, request *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
 	p := s.pool
 	promo := p.view.Load().byName[request.GetPromotion()]
-	if err := p.refuseEarly(promo, request); err != nil {
-		p.metrics.refused.WithLabelValues(rpcerr.Reason(err)).Inc()
-		return nil, err
-	}
-	n, err := promo.sale.Route(request)
+	now, known := p.now()
+	n, err := p.enter(promo, request, now, known, request.GetFirstAttempt() && !triedBefore(ctx))
 	if err != nil {
 		return nil, err
 	}
-	response, err := again(ctx, p, promo, n,
-		func(ctx context.Context, o *owner.Owner) (*flashv1.PlaceFlashOrderResponse, error) {
-			return o.Reserve(ctx, request)
-		},
-		func(ctx context.Context, client flashv1connect.PeerServiceClient) (*flashv1.PlaceFlashOrderResponse, error) {
-			response, err := client.Reserve(ctx, &flashv1.ReserveRequest{PromotionUid: promo.sale.GetUid(), Partition: n, Request: request})
-			return response.GetResponse(), err
-		})
-	if sku := sale.SoldOutSKU(err); sku != "" {
-		p.soldOut.Store(soldOutKey{promo.sale.GetUid(), sku}, p.Clock().Add(soldOutTTL))
-	}
-	return response, err
+	hint(ctx, promo, n)
+	return p.placeOne(ctx, promo, n, request)
 }
 
-// refuseEarly is what can be said without the buyer's partition. Once the sale has started only the
-// partition knows whether a request is the retry of one that was accepted, which gets its order whatever
-// the sale has come to since.
-func (p *Pool) refuseEarly(promo *promotion, request *flashv1.PlaceFlashOrderRequest) error {
-	if promo == nil {
-		return sale.PromotionNotFound()
+// triedBefore says that a gateway has tried the request before.
+func triedBefore(ctx context.Context) bool {
+	call, ok := connect.CallInfoForServerContext(ctx)
+	if !ok {
+		return false
 	}
-	if _, err := promo.sale.Route(request); err != nil {
-		return err
+	attempt := call.RequestHeader().Get(attemptHeader)
+	if attempt == "" {
+		return false
 	}
-	if p.Clock().Before(promo.sale.Start()) {
-		return sale.NotStarted(promo.sale.Start())
+	n, err := strconv.Atoi(attempt)
+	return err != nil || n > 1
+}
+
+// hint tells the caller the route of a partition, by which a gateway comes to its owner at once.
+func hint(ctx context.Context, s *promotion, n int32) {
+	if call, ok := connect.CallInfoForServerContext(ctx); ok && int(n) < len(s.routes) {
+		call.ResponseHeader().Set(placement.RouteHeader, s.routes[n])
 	}
-	if !promo.sale.GetOpen() {
-		return sale.PartitionMoving(p.jitter(retryDelay))
+}
+
+// enter is the partition of a request, or a refusal that needs no partition. Counts refusals.
+func (p *Pool) enter(s *promotion, request *flashv1.PlaceFlashOrderRequest, now time.Time, known, first bool) (int32, error) {
+	n, err := p.mayEnter(s, request, now, known, first)
+	if err != nil {
+		p.metrics.refused.WithLabelValues(rpcerr.Reason(err)).Inc()
+	}
+	return n, err
+}
+
+// mayEnter decides by what any pod knows. Once the sale has started only the partition knows whether a request is the retry of one that was
+// accepted, which gets its order whatever the sale has come to since; unless the caller says that it is no retry.
+func (p *Pool) mayEnter(s *promotion, request *flashv1.PlaceFlashOrderRequest, now time.Time, known, first bool) (int32, error) {
+	if s == nil {
+		return 0, p.peers.promotionNotFound
+	}
+	n, err := s.sale.Route(request)
+	switch {
+	case err != nil:
+		return 0, err
+	case !known:
+		return 0, sale.PartitionMoving(p.jitter(retryDelay))
+	case !s.sale.Started(now):
+		return 0, s.sale.NotStarted()
+	case !s.sale.GetOpen():
+		return 0, sale.PartitionMoving(p.jitter(retryDelay))
+	}
+	if first {
+		if err := s.sale.Admit(now, request); err != nil {
+			return 0, err
+		}
+		if err := p.knownSoldOut(s.sale, request); err != nil {
+			return 0, err
+		}
+	}
+	return n, p.admitted(s.sale, request)
+}
+
+// knownSoldOut refuses an item that some pod proved to be sold out.
+func (p *Pool) knownSoldOut(s *sale.Sale, request *flashv1.PlaceFlashOrderRequest) error {
+	for _, item := range request.GetItems() {
+		left, ok := p.soldOutMark(s.GetUid(), item.GetSku())
+		if !ok || item.GetQuantity() <= left {
+			continue
+		}
+		if i, there := s.Index(item.GetSku()); there && left == 0 {
+			return s.SoldOut(i)
+		}
+		return sale.SoldOut(item.GetSku(), left)
 	}
 	return nil
 }
 
-func (p *Pool) knownSoldOut(uid, sku string, now time.Time) bool {
-	until, ok := p.soldOut.Load(soldOutKey{uid, sku})
-	return ok && now.Before(until.(time.Time))
+// admitted refuses a request without a token for each of its items, where the promotion asks for them.
+func (p *Pool) admitted(s *sale.Sale, request *flashv1.PlaceFlashOrderRequest) error {
+	if !s.GetAdmissionRequired() {
+		return nil
+	}
+	tokens := request.GetAdmissionTokens()
+	for _, item := range request.GetItems() {
+		if len(tokens) == 0 || p.Admission == nil {
+			return sale.AdmissionRequired(item.GetSku())
+		}
+		valid := false
+		for i := 0; i < len(tokens) && !valid; i++ {
+			valid = p.Admission.Valid(s.GetUid(), request.GetBuyerId(), item.GetSku(), tokens[i])
+		}
+		if !valid {
+			return sale.AdmissionInvalid(item.GetSku())
+		}
+	}
+	return nil
 }
 
-// GetFlashOrder implements FlashService.
-func (s Service) GetFlashOrder(ctx context.Context, request *flashv1.GetFlashOrderRequest) (*flashv1.GetFlashOrderResponse, error) {
+// AdmitBuyers implements FlashService.
+func (s Service) AdmitBuyers(_ context.Context, request *flashv1.AdmitBuyersRequest) (*flashv1.AdmitBuyersResponse, error) {
 	p := s.pool
 	promo := p.view.Load().byName[request.GetPromotion()]
 	if promo == nil {
-		return nil, sale.PromotionNotFound()
+		return nil, p.peers.promotionNotFound
+	}
+	if !promo.sale.GetAdmissionRequired() || p.Admission == nil {
+		return nil, sale.AdmissionNotRequired()
+	}
+	now, known := p.now()
+	if !known {
+		return nil, sale.PartitionMoving(p.jitter(retryDelay))
+	}
+	if end := time.UnixMilli(promo.sale.GetAdmissionEndUnixMs()).UTC(); !now.Before(end) {
+		return nil, sale.AdmissionClosed(end)
+	}
+	response := &flashv1.AdmitBuyersResponse{Tokens: make([]string, len(request.GetAdmissions()))}
+	for i, admission := range request.GetAdmissions() {
+		if promo.sale.Item(admission.GetSku()) == nil {
+			return nil, sale.ItemNotFound(admission.GetSku())
+		}
+		response.Tokens[i] = p.Admission.Token(promo.sale.GetUid(), admission.GetBuyerId(), admission.GetSku())
+	}
+	return response, nil
+}
+
+// GetFlashOrder implements FlashService. A request id is unique within a stream, so the buyer's partition of each is asked.
+func (s Service) GetFlashOrder(ctx context.Context, request *flashv1.GetFlashOrderRequest) (*flashv1.GetFlashOrderResponse, error) {
+	p := s.pool
+	cache(ctx, notCached)
+	promo := p.view.Load().byName[request.GetPromotion()]
+	if promo == nil {
+		return nil, p.peers.promotionNotFound
 	}
 	if !promo.sale.GetOpen() && !promo.sale.GetClosed() {
 		return nil, sale.OrderNotFound()
 	}
-	n := partition.ForBuyer(request.GetBuyerId(), promo.sale.GetPartitions())
-	return again(ctx, p, promo, n,
-		func(ctx context.Context, o *owner.Owner) (*flashv1.GetFlashOrderResponse, error) {
-			return o.Lookup(ctx, request)
-		},
-		func(ctx context.Context, client flashv1connect.PeerServiceClient) (*flashv1.GetFlashOrderResponse, error) {
-			response, err := client.Lookup(ctx, &flashv1.LookupRequest{PromotionUid: promo.sale.GetUid(), Partition: n, Request: request})
-			return response.GetResponse(), err
-		})
+	return ask(ctx, p.buyersPartitions(promo, request.GetBuyerId()), func(ctx context.Context, at question) (*flashv1.GetFlashOrderResponse, error) {
+		if len(promo.sale.GetStreams()) <= 1 {
+			hint(ctx, at.promotion, at.partition)
+		}
+		return again(ctx, p, at.promotion, at.partition,
+			func(ctx context.Context, o *owner.Owner) (*flashv1.GetFlashOrderResponse, error) {
+				return o.Lookup(ctx, request)
+			},
+			func(ctx context.Context, client flashv1connect.PeerServiceClient) (*flashv1.GetFlashOrderResponse, error) {
+				response, err := client.Lookup(ctx, &flashv1.LookupRequest{PromotionUid: at.promotion.sale.GetUid(), Partition: at.partition, Request: request})
+				return response.GetResponse(), err
+			})
+	})
 }
 
 // GetPromotion implements FlashService.
-func (s Service) GetPromotion(_ context.Context, request *flashv1.GetPromotionRequest) (*flashv1.GetPromotionResponse, error) {
+func (s Service) GetPromotion(ctx context.Context, request *flashv1.GetPromotionRequest) (*flashv1.GetPromotionResponse, error) {
 	p := s.pool
 	promo := p.view.Load().byName[request.GetPromotion()]
 	if promo == nil {
-		return nil, sale.PromotionNotFound()
+		cache(ctx, notCached)
+		return nil, p.peers.promotionNotFound
 	}
-	now := p.Clock()
+	cache(ctx, cachedForASecond)
 	response := &flashv1.GetPromotionResponse{
 		Promotion: promo.sale.GetName(), Paused: promo.sale.GetPaused(),
 		StartTime: timestamppb.New(promo.sale.Start()), EndTime: timestamppb.New(time.UnixMilli(promo.sale.GetEndUnixMs())),
-		Items: make([]*flashv1.PromotionItem, len(promo.sale.GetItems())),
+		Items: make([]*flashv1.PromotionItem, len(promo.sale.GetItems())), AdmissionRequired: promo.sale.GetAdmissionRequired(),
+		Partitions: promo.sale.PerStream(), Routes: promo.routes,
 	}
 	for i, item := range promo.sale.GetItems() {
+		left, soldOut := p.soldOutMark(promo.sale.GetUid(), item.GetSku())
 		response.Items[i] = &flashv1.PromotionItem{
 			Sku: item.GetSku(), LimitPerBuyer: item.GetLimitPerBuyer(), Off: item.GetOff(),
 			Price:   &moneyv1.Money{Currency: promo.sale.GetCurrency(), Amount: item.GetUnitPrice()},
-			SoldOut: p.knownSoldOut(promo.sale.GetUid(), item.GetSku(), now),
+			SoldOut: soldOut && left == 0, FirstPartition: item.GetStream() * promo.sale.PerStream(),
 		}
 	}
 	return response, nil
+}
+
+// cache tells caches what to do with the answer, if it is one to GET.
+func cache(ctx context.Context, control string) {
+	server, ok := connecthttp.ServerInfoForContext(ctx)
+	if !ok || server.HTTPMethod() != http.MethodGet {
+		return
+	}
+	if call, ok := connect.CallInfoForServerContext(ctx); ok {
+		call.ResponseHeader().Set(cacheControl, control)
+	}
 }

@@ -197,9 +197,10 @@ var _ = Describe("A pool of flash pods", func() {
 		}
 		late := request(p, buyerOf(5, 8, 77), "r", "b", 1)
 		Expect(insist(ctx, func(int) flash.Service { return pods[0].Service }, late).reason).To(Equal(sale.ReasonSoldOut))
-		got, err := pods[0].GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
-		Expect(err).NotTo(HaveOccurred())
-		Expect(got.Items[1].SoldOut).To(BeTrue())
+		Eventually(func() bool {
+			got, err := pods[0].GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
+			return err == nil && got.Items[1].SoldOut
+		}).Should(BeTrue())
 
 		Expect(flash.NewReleaseClient("http://"+pods[1].address).Release(ctx, p.Uid, lastBuyer, uuid.MustParse(last.order), flashv1.ReleaseReason_RELEASE_REASON_CANCELLED)).
 			To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))

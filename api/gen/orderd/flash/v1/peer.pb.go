@@ -129,110 +129,6 @@ func (ReleaseOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{1}
 }
 
-type ReserveRequest struct {
-	state         protoimpl.MessageState  `protogen:"open.v1"`
-	PromotionUid  string                  `protobuf:"bytes,1,opt,name=promotion_uid,json=promotionUid,proto3" json:"promotion_uid,omitempty"`
-	Partition     int32                   `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
-	Request       *PlaceFlashOrderRequest `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ReserveRequest) Reset() {
-	*x = ReserveRequest{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ReserveRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ReserveRequest) ProtoMessage() {}
-
-func (x *ReserveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ReserveRequest.ProtoReflect.Descriptor instead.
-func (*ReserveRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *ReserveRequest) GetPromotionUid() string {
-	if x != nil {
-		return x.PromotionUid
-	}
-	return ""
-}
-
-func (x *ReserveRequest) GetPartition() int32 {
-	if x != nil {
-		return x.Partition
-	}
-	return 0
-}
-
-func (x *ReserveRequest) GetRequest() *PlaceFlashOrderRequest {
-	if x != nil {
-		return x.Request
-	}
-	return nil
-}
-
-type ReserveResponse struct {
-	state         protoimpl.MessageState   `protogen:"open.v1"`
-	Response      *PlaceFlashOrderResponse `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ReserveResponse) Reset() {
-	*x = ReserveResponse{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ReserveResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ReserveResponse) ProtoMessage() {}
-
-func (x *ReserveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ReserveResponse.ProtoReflect.Descriptor instead.
-func (*ReserveResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *ReserveResponse) GetResponse() *PlaceFlashOrderResponse {
-	if x != nil {
-		return x.Response
-	}
-	return nil
-}
-
 type ForwardRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Requests      []*Forwarded           `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
@@ -242,7 +138,7 @@ type ForwardRequest struct {
 
 func (x *ForwardRequest) Reset() {
 	*x = ForwardRequest{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[2]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -254,7 +150,7 @@ func (x *ForwardRequest) String() string {
 func (*ForwardRequest) ProtoMessage() {}
 
 func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[2]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -267,7 +163,7 @@ func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
 func (*ForwardRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{2}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *ForwardRequest) GetRequests() []*Forwarded {
@@ -291,7 +187,7 @@ type Forwarded struct {
 
 func (x *Forwarded) Reset() {
 	*x = Forwarded{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[3]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +199,7 @@ func (x *Forwarded) String() string {
 func (*Forwarded) ProtoMessage() {}
 
 func (x *Forwarded) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[3]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +212,7 @@ func (x *Forwarded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forwarded.ProtoReflect.Descriptor instead.
 func (*Forwarded) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{3}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Forwarded) GetId() uint64 {
@@ -357,7 +253,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[4]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +265,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[4]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +278,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{4}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ForwardResponse) GetAnswers() []*FlashOrderAnswer {
@@ -402,7 +298,7 @@ type FindOrderRequest struct {
 
 func (x *FindOrderRequest) Reset() {
 	*x = FindOrderRequest{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[5]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +310,7 @@ func (x *FindOrderRequest) String() string {
 func (*FindOrderRequest) ProtoMessage() {}
 
 func (x *FindOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[5]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +323,7 @@ func (x *FindOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindOrderRequest.ProtoReflect.Descriptor instead.
 func (*FindOrderRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{5}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *FindOrderRequest) GetBuyerId() string {
@@ -457,7 +353,7 @@ type FindOrderResponse struct {
 
 func (x *FindOrderResponse) Reset() {
 	*x = FindOrderResponse{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[6]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +365,7 @@ func (x *FindOrderResponse) String() string {
 func (*FindOrderResponse) ProtoMessage() {}
 
 func (x *FindOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[6]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +378,7 @@ func (x *FindOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindOrderResponse.ProtoReflect.Descriptor instead.
 func (*FindOrderResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{6}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FindOrderResponse) GetPromotionUid() string {
@@ -527,7 +423,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[7]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +435,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[7]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +448,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{7}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *LookupRequest) GetPromotionUid() string {
@@ -601,7 +497,7 @@ type LookupResponse struct {
 
 func (x *LookupResponse) Reset() {
 	*x = LookupResponse{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[8]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +509,7 @@ func (x *LookupResponse) String() string {
 func (*LookupResponse) ProtoMessage() {}
 
 func (x *LookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[8]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +522,7 @@ func (x *LookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResponse.ProtoReflect.Descriptor instead.
 func (*LookupResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{8}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LookupResponse) GetResponse() *GetFlashOrderResponse {
@@ -661,7 +557,7 @@ type TransferRequest struct {
 
 func (x *TransferRequest) Reset() {
 	*x = TransferRequest{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[9]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +569,7 @@ func (x *TransferRequest) String() string {
 func (*TransferRequest) ProtoMessage() {}
 
 func (x *TransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[9]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +582,7 @@ func (x *TransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRequest.ProtoReflect.Descriptor instead.
 func (*TransferRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{9}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TransferRequest) GetPromotionUid() string {
@@ -746,7 +642,7 @@ type TransferResponse struct {
 
 func (x *TransferResponse) Reset() {
 	*x = TransferResponse{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[10]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -758,7 +654,7 @@ func (x *TransferResponse) String() string {
 func (*TransferResponse) ProtoMessage() {}
 
 func (x *TransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[10]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -771,7 +667,7 @@ func (x *TransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferResponse.ProtoReflect.Descriptor instead.
 func (*TransferResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{10}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TransferResponse) GetOutcome() TransferOutcome {
@@ -814,7 +710,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[11]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +722,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[11]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +735,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{11}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReleaseRequest) GetPromotionUid() string {
@@ -879,7 +775,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[12]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +787,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_flash_v1_peer_proto_msgTypes[12]
+	mi := &file_orderd_flash_v1_peer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +800,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{12}
+	return file_orderd_flash_v1_peer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReleaseResponse) GetOutcome() ReleaseOutcome {
@@ -918,13 +814,7 @@ var File_orderd_flash_v1_peer_proto protoreflect.FileDescriptor
 
 const file_orderd_flash_v1_peer_proto_rawDesc = "" +
 	"\n" +
-	"\x1aorderd/flash/v1/peer.proto\x12\x0forderd.flash.v1\x1a\x1borderd/flash/v1/flash.proto\x1a\x19orderd/flash/v1/log.proto\"\x96\x01\n" +
-	"\x0eReserveRequest\x12#\n" +
-	"\rpromotion_uid\x18\x01 \x01(\tR\fpromotionUid\x12\x1c\n" +
-	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12A\n" +
-	"\arequest\x18\x03 \x01(\v2'.orderd.flash.v1.PlaceFlashOrderRequestR\arequest\"W\n" +
-	"\x0fReserveResponse\x12D\n" +
-	"\bresponse\x18\x01 \x01(\v2(.orderd.flash.v1.PlaceFlashOrderResponseR\bresponse\"H\n" +
+	"\x1aorderd/flash/v1/peer.proto\x12\x0forderd.flash.v1\x1a\x1borderd/flash/v1/flash.proto\x1a\x19orderd/flash/v1/log.proto\"H\n" +
 	"\x0eForwardRequest\x126\n" +
 	"\brequests\x18\x01 \x03(\v2\x1a.orderd.flash.v1.ForwardedR\brequests\"\xa1\x01\n" +
 	"\tForwarded\x12\x0e\n" +
@@ -981,9 +871,8 @@ const file_orderd_flash_v1_peer_proto_rawDesc = "" +
 	"\x0eReleaseOutcome\x12\x1f\n" +
 	"\x1bRELEASE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18RELEASE_OUTCOME_RELEASED\x10\x01\x12\x1a\n" +
-	"\x16RELEASE_OUTCOME_CLOSED\x10\x022\xeb\x03\n" +
-	"\vPeerService\x12L\n" +
-	"\aReserve\x12\x1f.orderd.flash.v1.ReserveRequest\x1a .orderd.flash.v1.ReserveResponse\x12P\n" +
+	"\x16RELEASE_OUTCOME_CLOSED\x10\x022\x9d\x03\n" +
+	"\vPeerService\x12P\n" +
 	"\aForward\x12\x1f.orderd.flash.v1.ForwardRequest\x1a .orderd.flash.v1.ForwardResponse(\x010\x01\x12R\n" +
 	"\tFindOrder\x12!.orderd.flash.v1.FindOrderRequest\x1a\".orderd.flash.v1.FindOrderResponse\x12I\n" +
 	"\x06Lookup\x12\x1e.orderd.flash.v1.LookupRequest\x1a\x1f.orderd.flash.v1.LookupResponse\x12O\n" +
@@ -1004,63 +893,56 @@ func file_orderd_flash_v1_peer_proto_rawDescGZIP() []byte {
 }
 
 var file_orderd_flash_v1_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_orderd_flash_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_orderd_flash_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_orderd_flash_v1_peer_proto_goTypes = []any{
-	(TransferOutcome)(0),            // 0: orderd.flash.v1.TransferOutcome
-	(ReleaseOutcome)(0),             // 1: orderd.flash.v1.ReleaseOutcome
-	(*ReserveRequest)(nil),          // 2: orderd.flash.v1.ReserveRequest
-	(*ReserveResponse)(nil),         // 3: orderd.flash.v1.ReserveResponse
-	(*ForwardRequest)(nil),          // 4: orderd.flash.v1.ForwardRequest
-	(*Forwarded)(nil),               // 5: orderd.flash.v1.Forwarded
-	(*ForwardResponse)(nil),         // 6: orderd.flash.v1.ForwardResponse
-	(*FindOrderRequest)(nil),        // 7: orderd.flash.v1.FindOrderRequest
-	(*FindOrderResponse)(nil),       // 8: orderd.flash.v1.FindOrderResponse
-	(*LookupRequest)(nil),           // 9: orderd.flash.v1.LookupRequest
-	(*LookupResponse)(nil),          // 10: orderd.flash.v1.LookupResponse
-	(*TransferRequest)(nil),         // 11: orderd.flash.v1.TransferRequest
-	(*TransferResponse)(nil),        // 12: orderd.flash.v1.TransferResponse
-	(*ReleaseRequest)(nil),          // 13: orderd.flash.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),         // 14: orderd.flash.v1.ReleaseResponse
-	(*PlaceFlashOrderRequest)(nil),  // 15: orderd.flash.v1.PlaceFlashOrderRequest
-	(*PlaceFlashOrderResponse)(nil), // 16: orderd.flash.v1.PlaceFlashOrderResponse
-	(*FlashOrderAnswer)(nil),        // 17: orderd.flash.v1.FlashOrderAnswer
-	(*Reservation)(nil),             // 18: orderd.flash.v1.Reservation
-	(FlashOrderState)(0),            // 19: orderd.flash.v1.FlashOrderState
-	(*GetFlashOrderRequest)(nil),    // 20: orderd.flash.v1.GetFlashOrderRequest
-	(*GetFlashOrderResponse)(nil),   // 21: orderd.flash.v1.GetFlashOrderResponse
-	(ReleaseReason)(0),              // 22: orderd.flash.v1.ReleaseReason
+	(TransferOutcome)(0),           // 0: orderd.flash.v1.TransferOutcome
+	(ReleaseOutcome)(0),            // 1: orderd.flash.v1.ReleaseOutcome
+	(*ForwardRequest)(nil),         // 2: orderd.flash.v1.ForwardRequest
+	(*Forwarded)(nil),              // 3: orderd.flash.v1.Forwarded
+	(*ForwardResponse)(nil),        // 4: orderd.flash.v1.ForwardResponse
+	(*FindOrderRequest)(nil),       // 5: orderd.flash.v1.FindOrderRequest
+	(*FindOrderResponse)(nil),      // 6: orderd.flash.v1.FindOrderResponse
+	(*LookupRequest)(nil),          // 7: orderd.flash.v1.LookupRequest
+	(*LookupResponse)(nil),         // 8: orderd.flash.v1.LookupResponse
+	(*TransferRequest)(nil),        // 9: orderd.flash.v1.TransferRequest
+	(*TransferResponse)(nil),       // 10: orderd.flash.v1.TransferResponse
+	(*ReleaseRequest)(nil),         // 11: orderd.flash.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),        // 12: orderd.flash.v1.ReleaseResponse
+	(*PlaceFlashOrderRequest)(nil), // 13: orderd.flash.v1.PlaceFlashOrderRequest
+	(*FlashOrderAnswer)(nil),       // 14: orderd.flash.v1.FlashOrderAnswer
+	(*Reservation)(nil),            // 15: orderd.flash.v1.Reservation
+	(FlashOrderState)(0),           // 16: orderd.flash.v1.FlashOrderState
+	(*GetFlashOrderRequest)(nil),   // 17: orderd.flash.v1.GetFlashOrderRequest
+	(*GetFlashOrderResponse)(nil),  // 18: orderd.flash.v1.GetFlashOrderResponse
+	(ReleaseReason)(0),             // 19: orderd.flash.v1.ReleaseReason
 }
 var file_orderd_flash_v1_peer_proto_depIdxs = []int32{
-	15, // 0: orderd.flash.v1.ReserveRequest.request:type_name -> orderd.flash.v1.PlaceFlashOrderRequest
-	16, // 1: orderd.flash.v1.ReserveResponse.response:type_name -> orderd.flash.v1.PlaceFlashOrderResponse
-	5,  // 2: orderd.flash.v1.ForwardRequest.requests:type_name -> orderd.flash.v1.Forwarded
-	15, // 3: orderd.flash.v1.Forwarded.request:type_name -> orderd.flash.v1.PlaceFlashOrderRequest
-	17, // 4: orderd.flash.v1.ForwardResponse.answers:type_name -> orderd.flash.v1.FlashOrderAnswer
-	18, // 5: orderd.flash.v1.FindOrderResponse.reservation:type_name -> orderd.flash.v1.Reservation
-	19, // 6: orderd.flash.v1.FindOrderResponse.state:type_name -> orderd.flash.v1.FlashOrderState
-	20, // 7: orderd.flash.v1.LookupRequest.request:type_name -> orderd.flash.v1.GetFlashOrderRequest
-	21, // 8: orderd.flash.v1.LookupResponse.response:type_name -> orderd.flash.v1.GetFlashOrderResponse
-	18, // 9: orderd.flash.v1.LookupResponse.reservation:type_name -> orderd.flash.v1.Reservation
-	0,  // 10: orderd.flash.v1.TransferResponse.outcome:type_name -> orderd.flash.v1.TransferOutcome
-	22, // 11: orderd.flash.v1.ReleaseRequest.reason:type_name -> orderd.flash.v1.ReleaseReason
-	1,  // 12: orderd.flash.v1.ReleaseResponse.outcome:type_name -> orderd.flash.v1.ReleaseOutcome
-	2,  // 13: orderd.flash.v1.PeerService.Reserve:input_type -> orderd.flash.v1.ReserveRequest
-	4,  // 14: orderd.flash.v1.PeerService.Forward:input_type -> orderd.flash.v1.ForwardRequest
-	7,  // 15: orderd.flash.v1.PeerService.FindOrder:input_type -> orderd.flash.v1.FindOrderRequest
-	9,  // 16: orderd.flash.v1.PeerService.Lookup:input_type -> orderd.flash.v1.LookupRequest
-	11, // 17: orderd.flash.v1.PeerService.Transfer:input_type -> orderd.flash.v1.TransferRequest
-	13, // 18: orderd.flash.v1.PeerService.Release:input_type -> orderd.flash.v1.ReleaseRequest
-	3,  // 19: orderd.flash.v1.PeerService.Reserve:output_type -> orderd.flash.v1.ReserveResponse
-	6,  // 20: orderd.flash.v1.PeerService.Forward:output_type -> orderd.flash.v1.ForwardResponse
-	8,  // 21: orderd.flash.v1.PeerService.FindOrder:output_type -> orderd.flash.v1.FindOrderResponse
-	10, // 22: orderd.flash.v1.PeerService.Lookup:output_type -> orderd.flash.v1.LookupResponse
-	12, // 23: orderd.flash.v1.PeerService.Transfer:output_type -> orderd.flash.v1.TransferResponse
-	14, // 24: orderd.flash.v1.PeerService.Release:output_type -> orderd.flash.v1.ReleaseResponse
-	19, // [19:25] is the sub-list for method output_type
-	13, // [13:19] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	3,  // 0: orderd.flash.v1.ForwardRequest.requests:type_name -> orderd.flash.v1.Forwarded
+	13, // 1: orderd.flash.v1.Forwarded.request:type_name -> orderd.flash.v1.PlaceFlashOrderRequest
+	14, // 2: orderd.flash.v1.ForwardResponse.answers:type_name -> orderd.flash.v1.FlashOrderAnswer
+	15, // 3: orderd.flash.v1.FindOrderResponse.reservation:type_name -> orderd.flash.v1.Reservation
+	16, // 4: orderd.flash.v1.FindOrderResponse.state:type_name -> orderd.flash.v1.FlashOrderState
+	17, // 5: orderd.flash.v1.LookupRequest.request:type_name -> orderd.flash.v1.GetFlashOrderRequest
+	18, // 6: orderd.flash.v1.LookupResponse.response:type_name -> orderd.flash.v1.GetFlashOrderResponse
+	15, // 7: orderd.flash.v1.LookupResponse.reservation:type_name -> orderd.flash.v1.Reservation
+	0,  // 8: orderd.flash.v1.TransferResponse.outcome:type_name -> orderd.flash.v1.TransferOutcome
+	19, // 9: orderd.flash.v1.ReleaseRequest.reason:type_name -> orderd.flash.v1.ReleaseReason
+	1,  // 10: orderd.flash.v1.ReleaseResponse.outcome:type_name -> orderd.flash.v1.ReleaseOutcome
+	2,  // 11: orderd.flash.v1.PeerService.Forward:input_type -> orderd.flash.v1.ForwardRequest
+	5,  // 12: orderd.flash.v1.PeerService.FindOrder:input_type -> orderd.flash.v1.FindOrderRequest
+	7,  // 13: orderd.flash.v1.PeerService.Lookup:input_type -> orderd.flash.v1.LookupRequest
+	9,  // 14: orderd.flash.v1.PeerService.Transfer:input_type -> orderd.flash.v1.TransferRequest
+	11, // 15: orderd.flash.v1.PeerService.Release:input_type -> orderd.flash.v1.ReleaseRequest
+	4,  // 16: orderd.flash.v1.PeerService.Forward:output_type -> orderd.flash.v1.ForwardResponse
+	6,  // 17: orderd.flash.v1.PeerService.FindOrder:output_type -> orderd.flash.v1.FindOrderResponse
+	8,  // 18: orderd.flash.v1.PeerService.Lookup:output_type -> orderd.flash.v1.LookupResponse
+	10, // 19: orderd.flash.v1.PeerService.Transfer:output_type -> orderd.flash.v1.TransferResponse
+	12, // 20: orderd.flash.v1.PeerService.Release:output_type -> orderd.flash.v1.ReleaseResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_orderd_flash_v1_peer_proto_init() }
@@ -1076,7 +958,7 @@ func file_orderd_flash_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_flash_v1_peer_proto_rawDesc), len(file_orderd_flash_v1_peer_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   13,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

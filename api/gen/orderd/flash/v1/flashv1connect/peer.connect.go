@@ -24,8 +24,6 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
-	// PeerServiceReserveProcedure is the procedure name of the PeerService's Reserve RPC.
-	PeerServiceReserveProcedure = "/orderd.flash.v1.PeerService/Reserve"
 	// PeerServiceForwardProcedure is the procedure name of the PeerService's Forward RPC.
 	PeerServiceForwardProcedure = "/orderd.flash.v1.PeerService/Forward"
 	// PeerServiceFindOrderProcedure is the procedure name of the PeerService's FindOrder RPC.
@@ -39,13 +37,6 @@ const (
 )
 
 var (
-	peerServiceReserveSpec = sync.OnceValue(func() connect.Spec {
-		return connect.Spec{
-			StreamType: connect.StreamTypeUnary,
-			Schema:     v1.File_orderd_flash_v1_peer_proto.Services().ByName("PeerService").Methods().ByName("Reserve"),
-			Procedure:  PeerServiceReserveProcedure,
-		}
-	})
 	peerServiceForwardSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType: connect.StreamTypeBidi,
@@ -85,8 +76,6 @@ var (
 
 // PeerServiceClient is a client for the orderd.flash.v1.PeerService service.
 type PeerServiceClient interface {
-	// A buyer's request, forwarded to the owner. Errors as FlashService.PlaceFlashOrder. Goes once Forward is there.
-	Reserve(context.Context, *v1.ReserveRequest) (*v1.ReserveResponse, error)
 	// Buyers' requests, forwarded to the owners of their partitions over one long-lived stream between two pods, many
 	// in a message. Answers come as they are durable, in any order.
 	Forward(context.Context) (PeerServiceForwardClientStream, error)
@@ -146,8 +135,6 @@ func (s PeerServiceForwardClientStream) Close() error {
 
 // PeerServiceHandler is an implementation of the orderd.flash.v1.PeerService service.
 type PeerServiceHandler interface {
-	// A buyer's request, forwarded to the owner. Errors as FlashService.PlaceFlashOrder. Goes once Forward is there.
-	Reserve(context.Context, *v1.ReserveRequest) (*v1.ReserveResponse, error)
 	// Buyers' requests, forwarded to the owners of their partitions over one long-lived stream between two pods, many
 	// in a message. Answers come as they are durable, in any order.
 	Forward(context.Context, PeerServiceForwardServerStream) error
@@ -168,7 +155,6 @@ type PeerServiceHandler interface {
 func RegisterPeerServiceHandler(server *connect.Server, svc PeerServiceHandler) {
 	adapter := peerServiceHandler{svc: svc}
 	server.Register(
-		connect.Method{Spec: peerServiceReserveSpec(), Handler: adapter.reserve},
 		connect.Method{Spec: peerServiceForwardSpec(), Handler: adapter.forward},
 		connect.Method{Spec: peerServiceFindOrderSpec(), Handler: adapter.findOrder},
 		connect.Method{Spec: peerServiceLookupSpec(), Handler: adapter.lookup},
@@ -204,10 +190,6 @@ func (s PeerServiceForwardServerStream) Send(res *v1.ForwardResponse) error {
 // UnimplementedPeerServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedPeerServiceHandler struct{}
 
-func (UnimplementedPeerServiceHandler) Reserve(context.Context, *v1.ReserveRequest) (*v1.ReserveResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.flash.v1.PeerService.Reserve is not implemented")
-}
-
 func (UnimplementedPeerServiceHandler) Forward(context.Context, PeerServiceForwardServerStream) error {
 	return connect.NewError(connect.CodeUnimplemented, "orderd.flash.v1.PeerService.Forward is not implemented")
 }
@@ -230,14 +212,6 @@ func (UnimplementedPeerServiceHandler) Release(context.Context, *v1.ReleaseReque
 
 type peerServiceClient struct {
 	client *connect.Client
-}
-
-func (c *peerServiceClient) Reserve(ctx context.Context, req *v1.ReserveRequest) (*v1.ReserveResponse, error) {
-	var res v1.ReserveResponse
-	if err := c.client.CallUnary(ctx, peerServiceReserveSpec(), req, &res); err != nil {
-		return nil, err
-	}
-	return &res, nil
 }
 
 func (c *peerServiceClient) Forward(ctx context.Context) (PeerServiceForwardClientStream, error) {
@@ -281,18 +255,6 @@ func (c *peerServiceClient) Release(ctx context.Context, req *v1.ReleaseRequest)
 }
 
 type peerServiceHandler struct{ svc PeerServiceHandler }
-
-func (h peerServiceHandler) reserve(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
-	var req v1.ReserveRequest
-	if err := stream.Receive(&req); err != nil {
-		return err
-	}
-	res, err := h.svc.Reserve(ctx, &req)
-	if err != nil {
-		return err
-	}
-	return stream.Send(res)
-}
 
 func (h peerServiceHandler) forward(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
 	return h.svc.Forward(ctx, PeerServiceForwardServerStream{stream: stream})

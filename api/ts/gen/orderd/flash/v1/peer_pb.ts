@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { FlashOrderAnswer, FlashOrderState, GetFlashOrderRequest, GetFlashOrderResponse, PlaceFlashOrderRequest, PlaceFlashOrderResponse } from "./flash_pb.js";
+import type { FlashOrderAnswer, FlashOrderState, GetFlashOrderRequest, GetFlashOrderResponse, PlaceFlashOrderRequest } from "./flash_pb.js";
 import { file_orderd_flash_v1_flash } from "./flash_pb.js";
 import type { ReleaseReason, Reservation } from "./log_pb.js";
 import { file_orderd_flash_v1_log } from "./log_pb.js";
@@ -14,51 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/flash/v1/peer.proto.
  */
 export const file_orderd_flash_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("ChpvcmRlcmQvZmxhc2gvdjEvcGVlci5wcm90bxIPb3JkZXJkLmZsYXNoLnYxInQKDlJlc2VydmVSZXF1ZXN0EhUKDXByb21vdGlvbl91aWQYASABKAkSEQoJcGFydGl0aW9uGAIgASgFEjgKB3JlcXVlc3QYAyABKAsyJy5vcmRlcmQuZmxhc2gudjEuUGxhY2VGbGFzaE9yZGVyUmVxdWVzdCJNCg9SZXNlcnZlUmVzcG9uc2USOgoIcmVzcG9uc2UYASABKAsyKC5vcmRlcmQuZmxhc2gudjEuUGxhY2VGbGFzaE9yZGVyUmVzcG9uc2UiPgoORm9yd2FyZFJlcXVlc3QSLAoIcmVxdWVzdHMYASADKAsyGi5vcmRlcmQuZmxhc2gudjEuRm9yd2FyZGVkInsKCUZvcndhcmRlZBIKCgJpZBgBIAEoBBIVCg1wcm9tb3Rpb25fdWlkGAIgASgJEhEKCXBhcnRpdGlvbhgDIAEoBRI4CgdyZXF1ZXN0GAQgASgLMicub3JkZXJkLmZsYXNoLnYxLlBsYWNlRmxhc2hPcmRlclJlcXVlc3QiRQoPRm9yd2FyZFJlc3BvbnNlEjIKB2Fuc3dlcnMYASADKAsyIS5vcmRlcmQuZmxhc2gudjEuRmxhc2hPcmRlckFuc3dlciI2ChBGaW5kT3JkZXJSZXF1ZXN0EhAKCGJ1eWVyX2lkGAEgASgJEhAKCG9yZGVyX2lkGAIgASgMIqEBChFGaW5kT3JkZXJSZXNwb25zZRIVCg1wcm9tb3Rpb25fdWlkGAEgASgJEhEKCXByb21vdGlvbhgCIAEoCRIxCgtyZXNlcnZhdGlvbhgDIAEoCzIcLm9yZGVyZC5mbGFzaC52MS5SZXNlcnZhdGlvbhIvCgVzdGF0ZRgEIAEoDjIgLm9yZGVyZC5mbGFzaC52MS5GbGFzaE9yZGVyU3RhdGUilQEKDUxvb2t1cFJlcXVlc3QSFQoNcHJvbW90aW9uX3VpZBgBIAEoCRIRCglwYXJ0aXRpb24YAiABKAUSNgoHcmVxdWVzdBgDIAEoCzIlLm9yZGVyZC5mbGFzaC52MS5HZXRGbGFzaE9yZGVyUmVxdWVzdBIQCghvcmRlcl9pZBgEIAEoDBIQCghidXllcl9pZBgFIAEoCSJ9Cg5Mb29rdXBSZXNwb25zZRI4CghyZXNwb25zZRgBIAEoCzImLm9yZGVyZC5mbGFzaC52MS5HZXRGbGFzaE9yZGVyUmVzcG9uc2USMQoLcmVzZXJ2YXRpb24YAiABKAsyHC5vcmRlcmQuZmxhc2gudjEuUmVzZXJ2YXRpb24ihgEKD1RyYW5zZmVyUmVxdWVzdBIVCg1wcm9tb3Rpb25fdWlkGAEgASgJEhYKDmZyb21fcGFydGl0aW9uGAIgASgFEhQKDHRvX3BhcnRpdGlvbhgDIAEoBRILCgNza3UYBCABKAkSDAoEbmVlZBgFIAEoAxITCgt0b19zZXF1ZW5jZRgGIAEoBCJ9ChBUcmFuc2ZlclJlc3BvbnNlEjEKB291dGNvbWUYASABKA4yIC5vcmRlcmQuZmxhc2gudjEuVHJhbnNmZXJPdXRjb21lEhAKCHF1YW50aXR5GAIgASgDEhMKC3RvX3NlcXVlbmNlGAMgASgEEg8KB2luZmxvd3MYBCABKAQiewoOUmVsZWFzZVJlcXVlc3QSFQoNcHJvbW90aW9uX3VpZBgBIAEoCRIQCghidXllcl9pZBgCIAEoCRIQCghvcmRlcl9pZBgDIAEoDBIuCgZyZWFzb24YBCABKA4yHi5vcmRlcmQuZmxhc2gudjEuUmVsZWFzZVJlYXNvbiJDCg9SZWxlYXNlUmVzcG9uc2USMAoHb3V0Y29tZRgBIAEoDjIfLm9yZGVyZC5mbGFzaC52MS5SZWxlYXNlT3V0Y29tZSqiAQoPVHJhbnNmZXJPdXRjb21lEiAKHFRSQU5TRkVSX09VVENPTUVfVU5TUEVDSUZJRUQQABIaChZUUkFOU0ZFUl9PVVRDT01FX01PVkVEEAESGgoWVFJBTlNGRVJfT1VUQ09NRV9FTVBUWRACEhkKFVRSQU5TRkVSX09VVENPTUVfQlVTWRADEhoKFlRSQU5TRkVSX09VVENPTUVfU1RBTEUQBCprCg5SZWxlYXNlT3V0Y29tZRIfChtSRUxFQVNFX09VVENPTUVfVU5TUEVDSUZJRUQQABIcChhSRUxFQVNFX09VVENPTUVfUkVMRUFTRUQQARIaChZSRUxFQVNFX09VVENPTUVfQ0xPU0VEEAIy6wMKC1BlZXJTZXJ2aWNlEkwKB1Jlc2VydmUSHy5vcmRlcmQuZmxhc2gudjEuUmVzZXJ2ZVJlcXVlc3QaIC5vcmRlcmQuZmxhc2gudjEuUmVzZXJ2ZVJlc3BvbnNlElAKB0ZvcndhcmQSHy5vcmRlcmQuZmxhc2gudjEuRm9yd2FyZFJlcXVlc3QaIC5vcmRlcmQuZmxhc2gudjEuRm9yd2FyZFJlc3BvbnNlKAEwARJSCglGaW5kT3JkZXISIS5vcmRlcmQuZmxhc2gudjEuRmluZE9yZGVyUmVxdWVzdBoiLm9yZGVyZC5mbGFzaC52MS5GaW5kT3JkZXJSZXNwb25zZRJJCgZMb29rdXASHi5vcmRlcmQuZmxhc2gudjEuTG9va3VwUmVxdWVzdBofLm9yZGVyZC5mbGFzaC52MS5Mb29rdXBSZXNwb25zZRJPCghUcmFuc2ZlchIgLm9yZGVyZC5mbGFzaC52MS5UcmFuc2ZlclJlcXVlc3QaIS5vcmRlcmQuZmxhc2gudjEuVHJhbnNmZXJSZXNwb25zZRJMCgdSZWxlYXNlEh8ub3JkZXJkLmZsYXNoLnYxLlJlbGVhc2VSZXF1ZXN0GiAub3JkZXJkLmZsYXNoLnYxLlJlbGVhc2VSZXNwb25zZWIGcHJvdG8z", [file_orderd_flash_v1_flash, file_orderd_flash_v1_log]);
-
-/**
- * @generated from message orderd.flash.v1.ReserveRequest
- */
-export type ReserveRequest = Message<"orderd.flash.v1.ReserveRequest"> & {
-  /**
-   * @generated from field: string promotion_uid = 1;
-   */
-  promotionUid: string;
-
-  /**
-   * @generated from field: int32 partition = 2;
-   */
-  partition: number;
-
-  /**
-   * @generated from field: orderd.flash.v1.PlaceFlashOrderRequest request = 3;
-   */
-  request?: PlaceFlashOrderRequest | undefined;
-};
-
-/**
- * Describes the message orderd.flash.v1.ReserveRequest.
- * Use `create(ReserveRequestSchema)` to create a new message.
- */
-export const ReserveRequestSchema: GenMessage<ReserveRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 0);
-
-/**
- * @generated from message orderd.flash.v1.ReserveResponse
- */
-export type ReserveResponse = Message<"orderd.flash.v1.ReserveResponse"> & {
-  /**
-   * @generated from field: orderd.flash.v1.PlaceFlashOrderResponse response = 1;
-   */
-  response?: PlaceFlashOrderResponse | undefined;
-};
-
-/**
- * Describes the message orderd.flash.v1.ReserveResponse.
- * Use `create(ReserveResponseSchema)` to create a new message.
- */
-export const ReserveResponseSchema: GenMessage<ReserveResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 1);
+  fileDesc("ChpvcmRlcmQvZmxhc2gvdjEvcGVlci5wcm90bxIPb3JkZXJkLmZsYXNoLnYxIj4KDkZvcndhcmRSZXF1ZXN0EiwKCHJlcXVlc3RzGAEgAygLMhoub3JkZXJkLmZsYXNoLnYxLkZvcndhcmRlZCJ7CglGb3J3YXJkZWQSCgoCaWQYASABKAQSFQoNcHJvbW90aW9uX3VpZBgCIAEoCRIRCglwYXJ0aXRpb24YAyABKAUSOAoHcmVxdWVzdBgEIAEoCzInLm9yZGVyZC5mbGFzaC52MS5QbGFjZUZsYXNoT3JkZXJSZXF1ZXN0IkUKD0ZvcndhcmRSZXNwb25zZRIyCgdhbnN3ZXJzGAEgAygLMiEub3JkZXJkLmZsYXNoLnYxLkZsYXNoT3JkZXJBbnN3ZXIiNgoQRmluZE9yZGVyUmVxdWVzdBIQCghidXllcl9pZBgBIAEoCRIQCghvcmRlcl9pZBgCIAEoDCKhAQoRRmluZE9yZGVyUmVzcG9uc2USFQoNcHJvbW90aW9uX3VpZBgBIAEoCRIRCglwcm9tb3Rpb24YAiABKAkSMQoLcmVzZXJ2YXRpb24YAyABKAsyHC5vcmRlcmQuZmxhc2gudjEuUmVzZXJ2YXRpb24SLwoFc3RhdGUYBCABKA4yIC5vcmRlcmQuZmxhc2gudjEuRmxhc2hPcmRlclN0YXRlIpUBCg1Mb29rdXBSZXF1ZXN0EhUKDXByb21vdGlvbl91aWQYASABKAkSEQoJcGFydGl0aW9uGAIgASgFEjYKB3JlcXVlc3QYAyABKAsyJS5vcmRlcmQuZmxhc2gudjEuR2V0Rmxhc2hPcmRlclJlcXVlc3QSEAoIb3JkZXJfaWQYBCABKAwSEAoIYnV5ZXJfaWQYBSABKAkifQoOTG9va3VwUmVzcG9uc2USOAoIcmVzcG9uc2UYASABKAsyJi5vcmRlcmQuZmxhc2gudjEuR2V0Rmxhc2hPcmRlclJlc3BvbnNlEjEKC3Jlc2VydmF0aW9uGAIgASgLMhwub3JkZXJkLmZsYXNoLnYxLlJlc2VydmF0aW9uIoYBCg9UcmFuc2ZlclJlcXVlc3QSFQoNcHJvbW90aW9uX3VpZBgBIAEoCRIWCg5mcm9tX3BhcnRpdGlvbhgCIAEoBRIUCgx0b19wYXJ0aXRpb24YAyABKAUSCwoDc2t1GAQgASgJEgwKBG5lZWQYBSABKAMSEwoLdG9fc2VxdWVuY2UYBiABKAQifQoQVHJhbnNmZXJSZXNwb25zZRIxCgdvdXRjb21lGAEgASgOMiAub3JkZXJkLmZsYXNoLnYxLlRyYW5zZmVyT3V0Y29tZRIQCghxdWFudGl0eRgCIAEoAxITCgt0b19zZXF1ZW5jZRgDIAEoBBIPCgdpbmZsb3dzGAQgASgEInsKDlJlbGVhc2VSZXF1ZXN0EhUKDXByb21vdGlvbl91aWQYASABKAkSEAoIYnV5ZXJfaWQYAiABKAkSEAoIb3JkZXJfaWQYAyABKAwSLgoGcmVhc29uGAQgASgOMh4ub3JkZXJkLmZsYXNoLnYxLlJlbGVhc2VSZWFzb24iQwoPUmVsZWFzZVJlc3BvbnNlEjAKB291dGNvbWUYASABKA4yHy5vcmRlcmQuZmxhc2gudjEuUmVsZWFzZU91dGNvbWUqogEKD1RyYW5zZmVyT3V0Y29tZRIgChxUUkFOU0ZFUl9PVVRDT01FX1VOU1BFQ0lGSUVEEAASGgoWVFJBTlNGRVJfT1VUQ09NRV9NT1ZFRBABEhoKFlRSQU5TRkVSX09VVENPTUVfRU1QVFkQAhIZChVUUkFOU0ZFUl9PVVRDT01FX0JVU1kQAxIaChZUUkFOU0ZFUl9PVVRDT01FX1NUQUxFEAQqawoOUmVsZWFzZU91dGNvbWUSHwobUkVMRUFTRV9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYUkVMRUFTRV9PVVRDT01FX1JFTEVBU0VEEAESGgoWUkVMRUFTRV9PVVRDT01FX0NMT1NFRBACMp0DCgtQZWVyU2VydmljZRJQCgdGb3J3YXJkEh8ub3JkZXJkLmZsYXNoLnYxLkZvcndhcmRSZXF1ZXN0GiAub3JkZXJkLmZsYXNoLnYxLkZvcndhcmRSZXNwb25zZSgBMAESUgoJRmluZE9yZGVyEiEub3JkZXJkLmZsYXNoLnYxLkZpbmRPcmRlclJlcXVlc3QaIi5vcmRlcmQuZmxhc2gudjEuRmluZE9yZGVyUmVzcG9uc2USSQoGTG9va3VwEh4ub3JkZXJkLmZsYXNoLnYxLkxvb2t1cFJlcXVlc3QaHy5vcmRlcmQuZmxhc2gudjEuTG9va3VwUmVzcG9uc2USTwoIVHJhbnNmZXISIC5vcmRlcmQuZmxhc2gudjEuVHJhbnNmZXJSZXF1ZXN0GiEub3JkZXJkLmZsYXNoLnYxLlRyYW5zZmVyUmVzcG9uc2USTAoHUmVsZWFzZRIfLm9yZGVyZC5mbGFzaC52MS5SZWxlYXNlUmVxdWVzdBogLm9yZGVyZC5mbGFzaC52MS5SZWxlYXNlUmVzcG9uc2ViBnByb3RvMw", [file_orderd_flash_v1_flash, file_orderd_flash_v1_log]);
 
 /**
  * @generated from message orderd.flash.v1.ForwardRequest
@@ -75,7 +31,7 @@ export type ForwardRequest = Message<"orderd.flash.v1.ForwardRequest"> & {
  * Use `create(ForwardRequestSchema)` to create a new message.
  */
 export const ForwardRequestSchema: GenMessage<ForwardRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 2);
+  messageDesc(file_orderd_flash_v1_peer, 0);
 
 /**
  * A buyer's request for a partition that the receiver is believed to own.
@@ -111,7 +67,7 @@ export type Forwarded = Message<"orderd.flash.v1.Forwarded"> & {
  * Use `create(ForwardedSchema)` to create a new message.
  */
 export const ForwardedSchema: GenMessage<Forwarded> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 3);
+  messageDesc(file_orderd_flash_v1_peer, 1);
 
 /**
  * @generated from message orderd.flash.v1.ForwardResponse
@@ -130,7 +86,7 @@ export type ForwardResponse = Message<"orderd.flash.v1.ForwardResponse"> & {
  * Use `create(ForwardResponseSchema)` to create a new message.
  */
 export const ForwardResponseSchema: GenMessage<ForwardResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 4);
+  messageDesc(file_orderd_flash_v1_peer, 2);
 
 /**
  * @generated from message orderd.flash.v1.FindOrderRequest
@@ -152,7 +108,7 @@ export type FindOrderRequest = Message<"orderd.flash.v1.FindOrderRequest"> & {
  * Use `create(FindOrderRequestSchema)` to create a new message.
  */
 export const FindOrderRequestSchema: GenMessage<FindOrderRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 5);
+  messageDesc(file_orderd_flash_v1_peer, 3);
 
 /**
  * @generated from message orderd.flash.v1.FindOrderResponse
@@ -186,7 +142,7 @@ export type FindOrderResponse = Message<"orderd.flash.v1.FindOrderResponse"> & {
  * Use `create(FindOrderResponseSchema)` to create a new message.
  */
 export const FindOrderResponseSchema: GenMessage<FindOrderResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 6);
+  messageDesc(file_orderd_flash_v1_peer, 4);
 
 /**
  * @generated from message orderd.flash.v1.LookupRequest
@@ -225,7 +181,7 @@ export type LookupRequest = Message<"orderd.flash.v1.LookupRequest"> & {
  * Use `create(LookupRequestSchema)` to create a new message.
  */
 export const LookupRequestSchema: GenMessage<LookupRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 7);
+  messageDesc(file_orderd_flash_v1_peer, 5);
 
 /**
  * @generated from message orderd.flash.v1.LookupResponse
@@ -249,7 +205,7 @@ export type LookupResponse = Message<"orderd.flash.v1.LookupResponse"> & {
  * Use `create(LookupResponseSchema)` to create a new message.
  */
 export const LookupResponseSchema: GenMessage<LookupResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 8);
+  messageDesc(file_orderd_flash_v1_peer, 6);
 
 /**
  * @generated from message orderd.flash.v1.TransferRequest
@@ -299,7 +255,7 @@ export type TransferRequest = Message<"orderd.flash.v1.TransferRequest"> & {
  * Use `create(TransferRequestSchema)` to create a new message.
  */
 export const TransferRequestSchema: GenMessage<TransferRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 9);
+  messageDesc(file_orderd_flash_v1_peer, 7);
 
 /**
  * @generated from message orderd.flash.v1.TransferResponse
@@ -336,7 +292,7 @@ export type TransferResponse = Message<"orderd.flash.v1.TransferResponse"> & {
  * Use `create(TransferResponseSchema)` to create a new message.
  */
 export const TransferResponseSchema: GenMessage<TransferResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 10);
+  messageDesc(file_orderd_flash_v1_peer, 8);
 
 /**
  * @generated from message orderd.flash.v1.ReleaseRequest
@@ -368,7 +324,7 @@ export type ReleaseRequest = Message<"orderd.flash.v1.ReleaseRequest"> & {
  * Use `create(ReleaseRequestSchema)` to create a new message.
  */
 export const ReleaseRequestSchema: GenMessage<ReleaseRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 11);
+  messageDesc(file_orderd_flash_v1_peer, 9);
 
 /**
  * @generated from message orderd.flash.v1.ReleaseResponse
@@ -385,7 +341,7 @@ export type ReleaseResponse = Message<"orderd.flash.v1.ReleaseResponse"> & {
  * Use `create(ReleaseResponseSchema)` to create a new message.
  */
 export const ReleaseResponseSchema: GenMessage<ReleaseResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_flash_v1_peer, 12);
+  messageDesc(file_orderd_flash_v1_peer, 10);
 
 /**
  * @generated from enum orderd.flash.v1.TransferOutcome
@@ -464,16 +420,6 @@ export const ReleaseOutcomeSchema: GenEnum<ReleaseOutcome> = /*@__PURE__*/
  * @generated from service orderd.flash.v1.PeerService
  */
 export const PeerService: GenService<{
-  /**
-   * A buyer's request, forwarded to the owner. Errors as FlashService.PlaceFlashOrder. Goes once Forward is there.
-   *
-   * @generated from rpc orderd.flash.v1.PeerService.Reserve
-   */
-  reserve: {
-    methodKind: "unary";
-    input: typeof ReserveRequestSchema;
-    output: typeof ReserveResponseSchema;
-  },
   /**
    * Buyers' requests, forwarded to the owners of their partitions over one long-lived stream between two pods, many
    * in a message. Answers come as they are durable, in any order.

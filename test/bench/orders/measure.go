@@ -18,6 +18,7 @@ import (
 	"github.com/orderd-dev/orderd/test/bench/internal/load"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 	"github.com/orderd-dev/orderd/test/bench/internal/report"
+	"github.com/orderd-dev/orderd/test/bench/internal/shop"
 	"github.com/orderd-dev/orderd/test/testauth"
 	"github.com/orderd-dev/orderd/test/testdb"
 )
@@ -30,7 +31,7 @@ type bench struct {
 	// ours and single are pods on databases of their own; they differ in how many orders a transaction takes.
 	ours, single, noop *proc.Child
 	oursURL, bulkURL   string
-	book               *book
+	book               *shop.Book
 	// rounds of each row, by its id.
 	rounds report.Rounds
 }
@@ -42,7 +43,7 @@ func measure(ctx context.Context, o options) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	b := &bench{options: o, folder: folder, book: newBook(o.skus), rounds: report.Rounds{}}
+	b := &bench{options: o, folder: folder, book: shop.New(o.skus), rounds: report.Rounds{}}
 	if err := b.setUp(ctx); err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (b *bench) setUp(ctx context.Context) error {
 	}
 	fmt.Printf("putting %d SKUs on sale\n", b.skus)
 	for _, pod := range []*proc.Child{b.ours, b.single} {
-		if err := b.book.stock(ctx, connect.NewClient(connecthttp.NewTransport(http.DefaultClient, pod.URL), testauth.Bearer(b.token))); err != nil {
+		if err := b.book.Stock(ctx, connect.NewClient(connecthttp.NewTransport(http.DefaultClient, pod.URL), testauth.Bearer(b.token))); err != nil {
 			return err
 		}
 	}
@@ -142,7 +143,7 @@ func (b *bench) round(ctx context.Context) error {
 }
 
 func (b *bench) place(ctx context.Context, name string, server *proc.Child) (load.Result, error) {
-	var taken *book
+	var taken *shop.Book
 	if server == b.ours {
 		taken = b.book
 	}
@@ -150,7 +151,7 @@ func (b *bench) place(ctx context.Context, name string, server *proc.Child) (loa
 	if err := b.checkpoint(ctx); err != nil {
 		return load.Result{}, err
 	}
-	return b.phaseOf(ctx, name, server, orderv1connect.OrderServicePlaceOrderProcedure, b.book.placeCall(name, taken))
+	return b.phaseOf(ctx, name, server, orderv1connect.OrderServicePlaceOrderProcedure, b.book.PlaceCall(name, taken))
 }
 
 // reads measures the queries, on the orders that were placed.
@@ -159,9 +160,9 @@ func (b *bench) reads(ctx context.Context) error {
 		name, procedure string
 		do              load.Call
 	}{
-		{"get_order", orderv1connect.OrderServiceGetOrderProcedure, b.book.get},
-		{"list_orders", orderv1connect.OrderServiceListOrdersProcedure, b.book.list},
-		{"quote_order", quotev1connect.QuoteServiceQuoteOrderProcedure, b.book.quote},
+		{"get_order", orderv1connect.OrderServiceGetOrderProcedure, b.book.Get},
+		{"list_orders", orderv1connect.OrderServiceListOrdersProcedure, b.book.List},
+		{"quote_order", quotev1connect.QuoteServiceQuoteOrderProcedure, b.book.Quote},
 	} {
 		if _, err := b.phaseOf(ctx, q.name, b.ours, q.procedure, q.do); err != nil {
 			return err

@@ -88,12 +88,12 @@ func Run(ctx context.Context, o Options, do Call) (Result, error) {
 		shares[i].times = hdrhistogram.New(1, slowest.Microseconds(), precision)
 		wg.Go(func() { shares[i].call(ctx, conns[i], i, pace, from, until, do) })
 	}
-	before, err := cpuAt(ctx, o.Servers, from)
+	before, err := CPUAt(ctx, o.Servers, from)
 	if err != nil {
 		return Result{}, err
 	}
 	unsent := pace.unsent.Load()
-	after, err := cpuAt(ctx, o.Servers, until)
+	after, err := CPUAt(ctx, o.Servers, until)
 	if err != nil {
 		return Result{}, err
 	}
@@ -186,14 +186,28 @@ func sum(shares []share, phase time.Duration) (Result, error) {
 	case answers == 0:
 		return Result{}, errNoAnswers
 	}
-	return Result{
-		Accepted: float64(all.TotalCount()) / phase.Seconds(), Refused: float64(refused) / phase.Seconds(), Times: all,
-		P50: time.Duration(all.ValueAtQuantile(50)) * time.Microsecond, P99: time.Duration(all.ValueAtQuantile(99)) * time.Microsecond,
-	}, nil
+	r := Result{Accepted: float64(all.TotalCount()) / phase.Seconds(), Refused: float64(refused) / phase.Seconds(), Times: all}
+	r.quantiles()
+	return r, nil
 }
 
-// cpuAt is what processor time the servers have had at a moment.
-func cpuAt(ctx context.Context, servers []*proc.Child, at time.Time) (time.Duration, error) {
+func (r *Result) quantiles() {
+	r.P50 = time.Duration(r.Times.ValueAtQuantile(50)) * time.Microsecond
+	r.P99 = time.Duration(r.Times.ValueAtQuantile(99)) * time.Microsecond
+}
+
+// With is what two phases had together that ran at once, and as long; without CPU.
+func (r Result) With(other Result) Result {
+	times := hdrhistogram.New(1, slowest.Microseconds(), precision)
+	times.Merge(r.Times)
+	times.Merge(other.Times)
+	both := Result{Accepted: r.Accepted + other.Accepted, Refused: r.Refused + other.Refused, Unsent: r.Unsent + other.Unsent, Times: times}
+	both.quantiles()
+	return both
+}
+
+// CPUAt is what processor time the servers have had at a moment.
+func CPUAt(ctx context.Context, servers []*proc.Child, at time.Time) (time.Duration, error) {
 	select {
 	case <-time.After(time.Until(at)):
 	case <-ctx.Done():

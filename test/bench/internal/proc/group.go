@@ -16,8 +16,8 @@ type Groups struct {
 	// Version of the machine's control groups, 1 or 2.
 	Version int
 
-	folder string
-	made   []string
+	root, folder string
+	made         []string
 }
 
 // Group is a control group with a share of the processors; nil is none.
@@ -30,7 +30,7 @@ func NewGroups(name string) (*Groups, error) {
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
 		g.Version, root = 2, "/sys/fs/cgroup"
 	}
-	g.folder = filepath.Join(root, name)
+	g.root, g.folder = root, filepath.Join(root, name)
 	if err := os.Mkdir(g.folder, 0o755); err != nil {
 		return nil, fmt.Errorf("control groups: %w", err)
 	}
@@ -89,6 +89,9 @@ func (g *Groups) Remove() {
 		_ = os.Remove(g.made[i])
 	}
 }
+
+// Leave puts a process of one of the groups into the root group.
+func (g *Groups) Leave(pid int) error { return (&Group{folder: g.root}).Add(pid) }
 
 // Add a process to the group, with the threads and children that it will have.
 func (g *Group) Add(pid int) error {

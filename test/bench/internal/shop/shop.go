@@ -1,4 +1,5 @@
-package main
+// Package shop is what the standard lane is asked for in a benchmark: orders of SKUs that never run out, and queries of them.
+package shop
 
 import (
 	"context"
@@ -24,8 +25,8 @@ const (
 	plenty    = 1_000_000_000
 )
 
-// book has what was ordered.
-type book struct {
+// Book has what was ordered.
+type Book struct {
 	skus   int
 	mu     sync.Mutex
 	orders []placed
@@ -33,12 +34,13 @@ type book struct {
 
 type placed struct{ buyer, order string }
 
-func newBook(skus int) *book { return &book{skus: skus} }
+// New book of a shop with so many SKUs.
+func New(skus int) *Book { return &Book{skus: skus} }
 
 func sku(n int) string { return fmt.Sprintf("sku-%04d", n) }
 
-// stock puts all SKUs on sale.
-func (b *book) stock(ctx context.Context, c *connect.Client) error {
+// Stock puts all SKUs on sale.
+func (b *Book) Stock(ctx context.Context, c *connect.Client) error {
 	catalog := catalogv1connect.NewCatalogServiceClient(c)
 	for n := range b.skus {
 		_, err := catalog.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
@@ -54,8 +56,8 @@ func (b *book) stock(ctx context.Context, c *connect.Client) error {
 	return nil
 }
 
-// placeCall places an order of two lines by a buyer of its own; what is placed is put into taken, unless nil.
-func (b *book) placeCall(phase string, taken *book) load.Call {
+// PlaceCall places an order of two lines by a buyer of its own; what is placed is put into taken, unless nil.
+func (b *Book) PlaceCall(phase string, taken *Book) load.Call {
 	run := fmt.Sprintf("%s-%08x", phase, rand.Uint32())
 	return func(caller, n int) (proto.Message, load.Check) {
 		buyer := fmt.Sprintf("%s-%d-%d", run, caller, n)
@@ -81,30 +83,44 @@ func (b *book) placeCall(phase string, taken *book) load.Call {
 	}
 }
 
-func (b *book) full() bool {
+func (b *Book) full() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.orders) >= maxBooked
 }
 
-func (b *book) take(p placed) {
+// Empty says whether nothing was ordered yet.
+func (b *Book) Empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.orders) == 0
+}
+
+func (b *Book) take(p placed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.orders = append(b.orders, p)
 }
 
-func (b *book) any() placed { return b.orders[rand.IntN(len(b.orders))] }
+func (b *Book) any() placed {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.orders[rand.IntN(len(b.orders))]
+}
 
-func (b *book) get(int, int) (proto.Message, load.Check) {
+// Get calls GetOrder for one of the orders.
+func (b *Book) Get(int, int) (proto.Message, load.Check) {
 	p := b.any()
 	return &orderv1.GetOrderRequest{BuyerId: p.buyer, OrderId: p.order}, nil
 }
 
-func (b *book) list(int, int) (proto.Message, load.Check) {
+// List calls ListOrders for the buyer of one of the orders.
+func (b *Book) List(int, int) (proto.Message, load.Check) {
 	return &orderv1.ListOrdersRequest{BuyerId: b.any().buyer}, nil
 }
 
-func (b *book) quote(int, int) (proto.Message, load.Check) {
+// Quote calls QuoteOrder for the buyer of one of the orders.
+func (b *Book) Quote(int, int) (proto.Message, load.Check) {
 	first := rand.IntN(b.skus - 1)
 	return &quotev1.QuoteOrderRequest{
 		BuyerId: b.any().buyer,

@@ -16,7 +16,9 @@ import (
 
 const (
 	// recordsAtOnce is how many records one question takes at most.
-	recordsAtOnce = 64
+	recordsAtOnce = 256
+	// fillWait is how long a question for more records stays open. The server answers late, or not at all, where it may not give any.
+	fillWait = 10 * time.Millisecond
 	// idleWait is how long one question for the next record stays open.
 	idleWait = 5 * time.Second
 	// renewInterval is well below the time after which the server gives a record to another worker.
@@ -31,6 +33,11 @@ type stream struct {
 	// orders wait for a transaction, and records has each one's. They belong to follow's goroutine.
 	orders  []order.Accepted
 	records []*record
+	// more records were there when the last one came, at a time.
+	more bool
+	came time.Time
+	// perRecord is how many orders the last record had.
+	perRecord int
 	// chunks are on their way.
 	chunks sync.WaitGroup
 }
@@ -122,8 +129,9 @@ func (s *stream) receive(ctx context.Context, consumer jetstream.Consumer) (bool
 
 // fill takes records that are there until there are orders for one transaction.
 func (s *stream) fill(ctx context.Context, consumer jetstream.Consumer) error {
-	for len(s.orders) < s.chunk && ctx.Err() == nil {
-		batch, err := consumer.FetchNoWait(recordsAtOnce)
+	for len(s.orders) < s.chunk && ctx.Err() == nil && (s.more || time.Since(s.came) > fillWait) {
+		wanted := min(recordsAtOnce, (s.chunk-len(s.orders)-1)/max(1, s.perRecord)+1)
+		batch, err := consumer.Fetch(wanted, jetstream.FetchMaxWait(fillWait))
 		if err != nil {
 			return err
 		}
@@ -132,7 +140,7 @@ func (s *stream) fill(ctx context.Context, consumer jetstream.Consumer) error {
 			s.take(ctx, msg)
 			got++
 		}
-		if err := batch.Error(); err != nil || got < recordsAtOnce {
+		if err := batch.Error(); err != nil || got < wanted {
 			return err
 		}
 	}
@@ -143,6 +151,8 @@ func (s *stream) fill(ctx context.Context, consumer jetstream.Consumer) error {
 func (s *stream) take(ctx context.Context, msg jetstream.Msg) {
 	r := &record{Msg: msg, hand: s.hand}
 	s.hand.take(r)
+	meta, err := msg.Metadata()
+	s.more, s.came = err == nil && meta.NumPending > 0, time.Now()
 	orders, err := read(s.definition, msg.Data())
 	if err != nil && !s.buryRecord(ctx, r, err) {
 		r.back.Store(true)
@@ -151,6 +161,7 @@ func (s *stream) take(ctx context.Context, msg jetstream.Msg) {
 		r.finish()
 		return
 	}
+	s.perRecord = len(orders)
 	r.left.Store(int64(len(orders)))
 	s.orders = append(s.orders, orders...)
 	for range orders {

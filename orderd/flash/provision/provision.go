@@ -27,8 +27,8 @@ const (
 
 	// materializeAckWait is how long a worker may hold a record without a sign of life.
 	materializeAckWait = 20 * time.Second
-	// maxUnacked records are with the workers at once, at most.
-	maxUnacked = 256
+	// maxUnacked records are with the workers at once, at most: enough for full transactions also where a record has one order.
+	maxUnacked = 4096
 )
 
 // EnsureBuckets creates both key-value buckets unless they are there.

@@ -238,7 +238,7 @@ func (d deafConsumer) Next(options ...jetstream.FetchOpt) (jetstream.Msg, error)
 	return deafMsg{msg}, err
 }
 
-func (d deafConsumer) FetchNoWait(int) (jetstream.MessageBatch, error) {
+func (d deafConsumer) Fetch(int, ...jetstream.FetchOpt) (jetstream.MessageBatch, error) {
 	return nil, errors.New("one record at a time")
 }
 

@@ -10,6 +10,9 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 )
 
+// farewell is how long a stream that nothing can be sent on has to say why.
+const farewell = time.Second
+
 // session is one stream of a mux. Its fields are guarded by the mux's lock.
 type session[R any] struct {
 	next uint64
@@ -47,12 +50,12 @@ func (m *Mux[R]) stream(ctx context.Context) (served bool, reason error) {
 	idle := m.send(ctx, wire, s)
 	if idle {
 		idle = wire.CloseSend() == nil
-		leave := time.AfterFunc(m.Timeout, cancel)
-		defer leave.Stop()
-	} else {
-		cancel()
 	}
+	// Receive says why the stream ended, if it is let.
+	leave := time.AfterFunc(farewell, cancel)
+	defer leave.Stop()
 	reason = <-broken
+	cancel()
 	<-swept
 	m.end(s, reason)
 	if idle {

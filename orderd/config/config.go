@@ -53,7 +53,8 @@ type HTTP struct {
 	PeerAddress string `json:"peerAddress"`
 	// MaxBodyBytes is the largest request body, after decompression.
 	MaxBodyBytes int `json:"maxBodyBytes"`
-	// MaxInFlight is how many requests a pod works on at once; more are refused with UNAVAILABLE/OVERLOADED.
+	// MaxInFlight is how many unary requests a pod works on at once at the very most; how many it is at a time follows from how long they
+	// take (see orderd/overload). More are refused with UNAVAILABLE/OVERLOADED. Streams are not counted.
 	MaxInFlight int `json:"maxInFlight"`
 	// RequestTimeout bounds a request from its first byte to its answer.
 	RequestTimeout Duration `json:"requestTimeout"`

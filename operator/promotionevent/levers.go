@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 )
 
@@ -16,12 +18,13 @@ const maxTold = 10
 func (s *scope) action(name string) string { return fmt.Sprintf("%s-%d", name, s.promotion.Generation) }
 
 // tell records what the pods were told that they were not told before: each lever of the sale has an event and a line in the log.
+// The events do not wait for the status: it may have to be written again, and then the pods know the change already.
 func (r *Reconciler) tell(s *scope, before, now *flashv1.Promotion) {
 	if before == nil {
 		return
 	}
 	for _, c := range changes(before, now) {
-		s.report.Normal(c.reason, s.action("Change"), "%s", c.message)
+		r.Recorder.Eventf(s.promotion, nil, corev1.EventTypeNormal, c.reason, s.action("Change"), "%s", c.message)
 		r.Log.Info("promotion changed", "namespace", s.promotion.Namespace, "promotionevent", s.promotion.Name, "change", c.reason, "what", c.message)
 	}
 }

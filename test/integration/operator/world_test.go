@@ -107,12 +107,15 @@ func (w *world) materialize(pool *pgxpool.Pool) {
 }
 
 // sell runs a flash pod's engine until the spec ends.
-func (w *world) sell() *flash.Pool {
+func (w *world) sell() *flash.Pool { return w.sellAs(0) }
+
+// sellAs runs the i-th flash pod's engine until the spec ends. The pods do not reach each other.
+func (w *world) sellAs(i int) *flash.Pool {
 	GinkgoHelper()
 	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), w.now, rand.Reader)
 	Expect(err).NotTo(HaveOccurred())
 	p := flash.NewPool(flash.Options{
-		JetStream: w.js, Replicas: 1, Name: "flash-0", Advertise: "127.0.0.1:1", Clock: w.now, ClusterClock: w.now,
+		JetStream: w.js, Replicas: 1, Name: fmt.Sprintf("flash-%d", i), Advertise: fmt.Sprintf("127.0.0.1:%d", i+1), Clock: w.now, ClusterClock: w.now,
 		Random: mathrand.New(mathrand.NewPCG(2, 2)), OrderIDs: ids, Logger: w.log, Registerer: prometheus.NewRegistry(),
 	})
 	background(p.Run)

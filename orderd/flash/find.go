@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
@@ -121,4 +123,22 @@ func orderID(raw []byte) (uuid.UUID, error) {
 		return id, rpcerr.New(connect.CodeInvalidArgument, "INVALID_REQUEST", "order_id: must be 16 bytes")
 	}
 	return id, nil
+}
+
+// findAt asks an owner for an order by its id.
+func findAt(ctx context.Context, o *owner.Owner, request *flashv1.LookupRequest) (*flashv1.LookupResponse, error) {
+	id, err := orderID(request.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	reservation, state, err := o.Find(ctx, request.GetBuyerId(), id)
+	if err != nil {
+		return nil, err
+	}
+	return &flashv1.LookupResponse{
+		Response: &flashv1.GetFlashOrderResponse{
+			OrderId: id.String(), State: state, AcceptedAt: timestamppb.New(time.UnixMilli(reservation.GetAcceptedAtUnixMs())),
+		},
+		Reservation: reservation,
+	}, nil
 }

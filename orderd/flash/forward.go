@@ -168,7 +168,8 @@ const reasonInternal = "INTERNAL"
 func (p *Pool) place(ctx context.Context, s *promotion, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) {
 	p.placeOnce(ctx, s, n, requests, func(i int, response *flashv1.PlaceFlashOrderResponse, err error) {
 		if err != nil && rpcerr.Reason(err) == sale.ReasonNotOwner {
-			p.placeAgain(ctx, s.sale.GetUid(), n, requests[i:i+1], func(_ int, response *flashv1.PlaceFlashOrderResponse, err error) {
+			// Who answers must not be called by its answer; and this is rare.
+			go p.placeAgain(ctx, s.sale.GetUid(), n, requests[i:i+1], func(_ int, response *flashv1.PlaceFlashOrderResponse, err error) {
 				answer(i, response, err)
 			})
 			return
@@ -199,7 +200,7 @@ func (p *Pool) placeOnce(ctx context.Context, s *promotion, n int32, requests []
 		refuseAll(len(requests), answer, sale.NotOwner())
 	case p.Name:
 		if o := p.local(s, n); o != nil {
-			reserveMany(ctx, o, requests, answer)
+			o.ReserveMany(ctx, requests, answer)
 			return
 		}
 		refuseAll(len(requests), answer, sale.NotOwner())

@@ -181,7 +181,7 @@ func (r *forwardsReader) read(a *answers) error {
 			refuseAll(len(requests), answer, sale.NotOwner())
 			return
 		}
-		reserveMany(r.ctx, o, requests, answer)
+		o.ReserveMany(r.ctx, requests, answer)
 	})
 	return nil
 }

@@ -3,6 +3,7 @@ package flash
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,6 +21,8 @@ const (
 	levelsPendingBytes = 32 << 20
 	// levelsBytes bounds a broadcast: pods send less.
 	levelsBytes = 1 << 20
+	// readTimeout bounds the wait for the owners, who may be waiting for an append.
+	readTimeout = levels.Every / 2
 )
 
 // board broadcasts the levels of the pod's own partitions and follows those of the others.
@@ -53,7 +56,7 @@ func (b *board) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			b.tick(conn)
+			b.tick(ctx, conn)
 		}
 	}
 }
@@ -79,30 +82,42 @@ func (b *board) receive(message *nats.Msg) {
 func (b *board) count(outcome string) { b.pool.metrics.levels.WithLabelValues(outcome).Inc() }
 
 // tick reads the levels of the pod's own partitions and broadcasts those that are news.
-func (b *board) tick(conn *nats.Conn) {
+func (b *board) tick(ctx context.Context, conn *nats.Conn) {
 	p := b.pool
 	// Before the levels are read, so that they are younger.
 	now, ok := p.now()
+	clock := p.Clock()
 	if !ok || !p.membership.lease() {
 		return
 	}
 	v := p.view.Load()
-	next := make(map[string]*levels.Sender, len(b.senders))
-	for uid, s := range v.byUID {
-		readings := p.readings(s)
-		if len(readings) == 0 {
-			continue
+	for uid := range b.senders {
+		if v.byUID[uid] == nil {
+			delete(b.senders, uid)
 		}
+	}
+	var group sync.WaitGroup
+	readings := make(map[string][]levels.Reading, len(v.byUID))
+	var mu sync.Mutex
+	for uid, s := range v.byUID {
+		group.Go(func() {
+			read := p.readings(ctx, s)
+			mu.Lock()
+			readings[uid] = read
+			mu.Unlock()
+		})
+	}
+	group.Wait()
+	for uid, read := range readings {
 		sender := b.senders[uid]
 		if sender == nil {
 			sender = levels.NewSender()
+			b.senders[uid] = sender
 		}
-		next[uid] = sender
-		for _, message := range sender.Messages(p.Name, now, readings) {
+		for _, message := range sender.Messages(p.Name, now, clock, read) {
 			b.send(conn, uid, message, now)
 		}
 	}
-	b.senders = next
 }
 
 // send tells the others, and the pod itself.
@@ -124,5 +139,32 @@ func (b *board) send(conn *nats.Conn, uid string, message *flashv1.Levels, now t
 	b.count("sent")
 }
 
-// readings of the promotion's partitions that the pod serves.
-func (p *Pool) readings(_ *promotion) []levels.Reading { return nil }
+// readings of the promotion's partitions that the pod serves. Those whose owner does not answer soon are left out.
+func (p *Pool) readings(ctx context.Context, s *promotion) []levels.Reading {
+	if !s.sale.GetOpen() || s.sale.GetClosed() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var readings []levels.Reading
+	for n := range s.sale.GetPartitions() {
+		if !s.ownedBy(n, p.Name) {
+			continue
+		}
+		o := p.owner(ownerKey{s.sale.GetUid(), n})
+		if o == nil || !o.Serving() {
+			continue
+		}
+		group.Go(func() {
+			if read, err := o.Levels(ctx); err == nil {
+				mu.Lock()
+				readings = append(readings, levels.Reading{Partition: n, Levels: read})
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	return readings
+}

@@ -317,7 +317,9 @@ func (p *Pool) start(key ownerKey, first *sale.Sale) {
 	o := owner.New(owner.Options{
 		Name: p.Name, Partition: key.n, Log: log, OrderIDs: p.OrderIDs, Clock: p.Clock,
 		Jitter: p.jitter, Logger: p.Logger, Metrics: p.ownerMetrics, Peers: p,
-		Lease: p.membership.lease,
+		Lease: p.membership.lease, Now: p.now,
+		Level:   func(n int32, sku string) int64 { return p.board.table.Level(key.uid, n, sku) },
+		SoldOut: func(sku string) (int64, bool) { return p.soldOutMark(key.uid, sku) },
 		Sale: func() *sale.Sale {
 			if s := p.view.Load().byUID[key.uid]; s != nil {
 				return s.sale
@@ -333,6 +335,17 @@ func (p *Pool) start(key ownerKey, first *sale.Sale) {
 	ctx := p.runCtx
 	// One that ends by itself is started again by the next regular comparison, not at once.
 	p.running.Go(func() { o.Run(ctx) })
+}
+
+// wake has the owners of a promotion that changed look at it.
+func (p *Pool) wake(uid string) {
+	p.ownersMu.RLock()
+	defer p.ownersMu.RUnlock()
+	for key, o := range p.owners {
+		if key.uid == uid {
+			o.Wake()
+		}
+	}
 }
 
 // notify has the owners compared with the view soon.

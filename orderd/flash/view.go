@@ -139,6 +139,7 @@ func (p *Pool) promotionsHandler() watch.Handler {
 				sales[uid] = sale.New(next)
 				v.setSales(sales)
 			})
+			p.wake(uid)
 		},
 		Delete: func(uid string) {
 			if p.view.Load().byUID[uid] == nil {

@@ -11,10 +11,15 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/levels"
+	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
 )
 
-const uid = "00000000-0000-4000-8000-000000000001"
+const (
+	uid = "00000000-0000-4000-8000-000000000001"
+	// podClock is how far the senders' clocks are off.
+	podClock = 7 * time.Hour
+)
 
 // world is the stock shards of one item, what their owners broadcast, and when each shard had how much.
 type world struct {
@@ -77,11 +82,13 @@ func (w *world) prove(n int) { w.proofs[n], w.left[n] = w.now, w.total() }
 
 // broadcast is the tick of the pod that owns a partition.
 func (w *world) broadcast(n int) []*flashv1.Levels {
-	reading := levels.Reading{Partition: int32(n), Sequence: w.sequence[n], Items: []*flashv1.ItemLevel{{Sku: "a", Available: w.available[n]}}}
-	if !w.proofs[n].IsZero() {
-		reading.SoldOut = []*flashv1.SoldOutItem{{Sku: "a", Left: w.left[n], AgeMs: w.now.Sub(w.proofs[n]).Milliseconds()}}
+	reading := levels.Reading{Partition: int32(n), Levels: owner.Levels{
+		Sequence: w.sequence[n], Items: []owner.Level{{SKU: "a", Available: w.available[n]}},
+	}}
+	if age := w.now.Sub(w.proofs[n]); age < levels.Fresh {
+		reading.SoldOut = []owner.SoldOut{{SKU: "a", Left: w.left[n], At: w.proofs[n].Add(podClock)}}
 	}
-	return w.senders[n].Messages(fmt.Sprint("pod-", n), w.now, []levels.Reading{reading})
+	return w.senders[n].Messages(fmt.Sprint("pod-", n), w.now, w.now.Add(podClock), []levels.Reading{reading})
 }
 
 func (w *world) observe(message *flashv1.Levels) { w.table.Observe(uid, message, w.now.Add(w.skew)) }

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/owner"
 )
 
 const (
@@ -24,11 +25,7 @@ const (
 // Reading is what a partition's owner says of its shards.
 type Reading struct {
 	Partition int32
-	// Sequence of the log that it was read at.
-	Sequence uint64
-	Items    []*flashv1.ItemLevel
-	// SoldOut has the proofs that the owner has.
-	SoldOut []*flashv1.SoldOutItem
+	owner.Levels
 }
 
 // Sender decides what a pod broadcasts of a promotion. Not safe for concurrent use.
@@ -42,87 +39,83 @@ type sent struct {
 	read, sequence uint64
 	// available of each item that was not empty.
 	available map[string]int64
-	// full and any are when the levels, and when anything, were last said; proved when the latest proof that was said was made.
-	full, any, proved time.Time
+	// full and any are when the levels, and when anything, were last said.
+	full, any time.Time
+	// proved is when the latest proof that was said was made, by the owners' clock.
+	proved time.Time
 }
 
 // NewSender has said nothing yet.
 func NewSender() *Sender { return &Sender{sent: map[int32]*sent{}} }
 
-// Messages are what to broadcast of readings that were made now, by the pod with the name; often none. Partitions without a reading are
-// forgotten.
-func (s *Sender) Messages(pod string, now time.Time, readings []Reading) []*flashv1.Levels {
+// Messages are what to broadcast, by the pod with the name, of readings that were made after now; often none. Clock is now by the
+// owners' clock.
+func (s *Sender) Messages(pod string, now, clock time.Time, readings []Reading) []*flashv1.Levels {
 	var messages []*flashv1.Levels
 	bytes := 0
-	next := make(map[int32]*sent, len(readings))
 	for _, reading := range readings {
 		last := s.sent[reading.Partition]
 		if last == nil {
 			last = &sent{}
+			s.sent[reading.Partition] = last
 		}
-		next[reading.Partition] = last
-		part := last.part(reading, now)
+		part := last.part(reading, now, clock)
 		if part == nil {
 			continue
 		}
-		if size := proto.Size(part); messages == nil || bytes+size > messageBytes {
+		size := proto.Size(part)
+		if messages == nil || bytes+size > messageBytes {
 			messages = append(messages, &flashv1.Levels{Pod: pod, SentUnixMs: now.UnixMilli()})
-			bytes = size
-		} else {
-			bytes += size
+			bytes = 0
 		}
+		bytes += size
 		message := messages[len(messages)-1]
 		message.Partitions = append(message.Partitions, part)
 	}
-	s.sent = next
 	return messages
 }
 
 // part is what to say of a partition, or nil.
-func (l *sent) part(reading Reading, now time.Time) *flashv1.PartitionLevels {
+func (l *sent) part(reading Reading, now, clock time.Time) *flashv1.PartitionLevels {
 	changed := l.available == nil || reading.Sequence != l.read && l.changed(reading.Items)
 	l.read = reading.Sequence
-	part := &flashv1.PartitionLevels{Partition: reading.Partition}
 	newest := l.proved
 	for _, proof := range reading.SoldOut {
-		if age := time.Duration(proof.GetAgeMs()) * time.Millisecond; age < Fresh {
-			part.SoldOut = append(part.SoldOut, proof)
-			if at := now.Add(-age); at.After(newest) {
-				newest = at
-			}
+		if proof.At.After(newest) {
+			newest = proof.At
 		}
 	}
-	// A proof's age is in whole milliseconds: the same one may seem to be a little younger the next time.
-	proved := newest.Sub(l.proved) > Every/2
+	part := &flashv1.PartitionLevels{Partition: reading.Partition}
 	switch {
 	case changed || now.Sub(l.full) >= repeatEvery:
-		l.keep(reading)
+		l.keep(reading, part)
 		l.full = now
-		for _, level := range reading.Items {
-			if level.GetAvailable() > 0 {
-				part.Items = append(part.Items, level)
-			}
-		}
-	case proved || now.Sub(l.any) >= assureEvery:
+	case newest.After(l.proved) || now.Sub(l.any) >= assureEvery:
 		part.Unchanged = true
 	default:
 		return nil
 	}
 	l.any, l.proved = now, newest
 	part.Sequence = l.sequence
+	for _, proof := range reading.SoldOut {
+		// Rounded up, and not from the future: a proof may seem to be older than it is, not younger.
+		age := max(0, clock.Sub(proof.At)+time.Millisecond-1)
+		if age < Fresh {
+			part.SoldOut = append(part.SoldOut, &flashv1.SoldOutItem{Sku: proof.SKU, Left: proof.Left, AgeMs: age.Milliseconds()})
+		}
+	}
 	return part
 }
 
 // changed says whether the levels are other than what was said, as far as it matters.
-func (l *sent) changed(items []*flashv1.ItemLevel) bool {
+func (l *sent) changed(items []owner.Level) bool {
 	known := 0
 	for _, level := range items {
-		now := level.GetAvailable()
-		if now == 0 {
+		if level.Available == 0 {
 			continue
 		}
-		before, ok := l.available[level.GetSku()]
-		if difference := max(now-before, before-now); !ok || difference*coarse >= before && difference > 0 {
+		before, ok := l.available[level.SKU]
+		if difference := max(level.Available-before, before-level.Available); !ok || difference > 0 && difference*coarse >= before {
 			return true
 		}
 		known++
@@ -130,12 +123,14 @@ func (l *sent) changed(items []*flashv1.ItemLevel) bool {
 	return known != len(l.available)
 }
 
-func (l *sent) keep(reading Reading) {
+// keep remembers the levels and says those that are not 0.
+func (l *sent) keep(reading Reading, part *flashv1.PartitionLevels) {
 	l.sequence = reading.Sequence
 	l.available = make(map[string]int64, len(reading.Items))
 	for _, level := range reading.Items {
-		if level.GetAvailable() > 0 {
-			l.available[level.GetSku()] = level.GetAvailable()
+		if level.Available > 0 {
+			l.available[level.SKU] = level.Available
+			part.Items = append(part.Items, &flashv1.ItemLevel{Sku: level.SKU, Available: level.Available})
 		}
 	}
 }

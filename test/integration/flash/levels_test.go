@@ -1,0 +1,105 @@
+package flash_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"google.golang.org/protobuf/proto"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
+)
+
+// shownSoldOut says what each pod, without asking any partition, says of the promotion's first item.
+func shownSoldOut(ctx context.Context, p *flashv1.Promotion, pods []*pod) []bool {
+	GinkgoHelper()
+	shown := make([]bool, len(pods))
+	for i, pod := range pods {
+		response, err := pod.GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
+		Expect(err).NotTo(HaveOccurred())
+		shown[i] = response.Items[0].SoldOut
+	}
+	return shown
+}
+
+var _ = Describe("Sold-out items", func() {
+	const stock = 40
+	var (
+		js     jetstream.JetStream
+		p      *flashv1.Promotion
+		pods   []*pod
+		orders map[string]string
+	)
+	everywhere, nowhere := Equal([]bool{true, true, true}), Equal([]bool{false, false, false})
+
+	// try is one new buyer's request through each pod.
+	try := func(ctx SpecContext, who string) (accepted int) {
+		GinkgoHelper()
+		for i, pod := range pods {
+			buyer := fmt.Sprint(who, "-", i)
+			got := insist(ctx, func(int) flash.Service { return pod.Service }, request(p, buyer, "r", "a", 1))
+			if got.order != "" {
+				orders[buyer] = got.order
+				accepted++
+				continue
+			}
+			Expect(got.reason).To(Equal(sale.ReasonSoldOut))
+		}
+		return accepted
+	}
+
+	BeforeEach(func(ctx SpecContext) {
+		js = newJetStream()
+		items := []provision.Item{{SKU: "a", Quantity: stock}}
+		p = newPromotion(6, 0, items...)
+		open(ctx, js, p, items...)
+		pods = []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil), startPod(js, "pod-c", nil)}
+		ready(pods...)
+		orders = map[string]string{}
+		sold := 0
+		for i := 0; sold < stock; i++ {
+			sold += try(ctx, fmt.Sprint("early-", i))
+		}
+		Expect(try(ctx, "late")).To(BeZero())
+	})
+
+	It("are known to every pod for as long as nothing comes back, and not a moment longer", func(ctx SpecContext) {
+		began := time.Now()
+		Eventually(shownSoldOut).WithArguments(ctx, p, pods).Should(everywhere)
+		AddReportEntry("sold out", fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)), ReportEntryVisibilityAlways)
+		Consistently(shownSoldOut).WithArguments(ctx, p, pods).WithTimeout(3*time.Second).WithPolling(10*time.Millisecond).
+			Should(everywhere, "nobody asks for it, and the pods go on telling each other")
+
+		id, err := uuid.Parse(orders["early-0-0"])
+		Expect(err).NotTo(HaveOccurred())
+		began = time.Now()
+		released, err := pods[2].PeerService().Release(ctx, &flashv1.ReleaseRequest{
+			PromotionUid: p.Uid, BuyerId: "early-0-0", OrderId: id[:], Reason: flashv1.ReleaseReason_RELEASE_REASON_CANCELLED,
+		})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(released.GetOutcome()).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
+		Eventually(shownSoldOut).WithArguments(ctx, p, pods).Should(nowhere)
+		AddReportEntry("released", fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)), ReportEntryVisibilityAlways)
+		Expect(try(ctx, "again")).To(Equal(1))
+		Eventually(shownSoldOut).WithArguments(ctx, p, pods).Should(everywhere)
+	})
+
+	It("are sold again on every pod once stock is added", func(ctx SpecContext) {
+		Eventually(shownSoldOut).WithArguments(ctx, p, pods).Should(everywhere)
+		p = proto.CloneOf(p)
+		p.TopUps = append(p.TopUps, &flashv1.TopUp{Id: "more", Sku: "a", Quantity: 3})
+		began := time.Now()
+		Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+		Eventually(shownSoldOut).WithArguments(ctx, p, pods).Should(nowhere)
+		AddReportEntry("topped up", fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)), ReportEntryVisibilityAlways)
+		Expect(try(ctx, "lucky")).To(Equal(3))
+		Expect(sales(ctx, js, p)["a"].Sold).To(BeEquivalentTo(stock + 3))
+	})
+})

@@ -9,7 +9,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,11 +23,21 @@ const MinKeyBytes = 16
 // ErrShortKey says that a key has fewer than MinKeyBytes bytes.
 var ErrShortKey = errors.New("order id key is too short")
 
-// Generator makes ids; safe for concurrent use if its random source is.
+// randomBlock is how many bytes are read from the random source at once: an id takes 4.
+const randomBlock = 512
+
+// Generator makes ids; safe for concurrent use.
 type Generator struct {
-	key    []byte
 	now    func() time.Time
 	random io.Reader
+
+	mu sync.Mutex
+	// mac keeps the key's part of the hash; sum is room for its result.
+	mac hash.Hash
+	sum []byte
+	// block is what is left of the last random block.
+	block  []byte
+	blocks [randomBlock]byte
 }
 
 // NewGenerator takes the OrderCluster's key, a clock and a random source (crypto/rand.Reader).
@@ -33,21 +45,30 @@ func NewGenerator(key []byte, now func() time.Time, random io.Reader) (*Generato
 	if len(key) < MinKeyBytes {
 		return nil, fmt.Errorf("%w: %d bytes, want %d", ErrShortKey, len(key), MinKeyBytes)
 	}
-	return &Generator{key: key, now: now, random: random}, nil
+	return &Generator{now: now, random: random, mac: hmac.New(sha256.New, key)}, nil
 }
 
 // New makes an id for the buyer. An error is the random source's.
 func (g *Generator) New(buyer string) (uuid.UUID, error) {
-	var tail [4]byte
-	if _, err := io.ReadFull(g.random, tail[:]); err != nil {
-		return uuid.Nil, fmt.Errorf("order id: %w", err)
+	ms := uint64(g.now().UnixMilli())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.block) < 4 {
+		if _, err := io.ReadFull(g.random, g.blocks[:]); err != nil {
+			return uuid.Nil, fmt.Errorf("order id: %w", err)
+		}
+		g.block = g.blocks[:]
 	}
-	return compose(g.prefix(buyer), uint64(g.now().UnixMilli()), binary.BigEndian.Uint32(tail[:])), nil
+	random := binary.BigEndian.Uint32(g.block)
+	g.block = g.block[4:]
+	return compose(g.prefix(buyer), ms, random), nil
 }
 
 // Range is the first and the last id that the buyer can have.
 func (g *Generator) Range(buyer string) (first, last uuid.UUID) {
+	g.mu.Lock()
 	p := g.prefix(buyer)
+	g.mu.Unlock()
 	return compose(p, 0, 0), compose(p, 1<<48-1, 1<<32-1)
 }
 
@@ -58,10 +79,12 @@ func Time(id uuid.UUID) time.Time {
 	return time.UnixMilli(int64(high<<36 | low)).UTC()
 }
 
+// prefix is called with mu held.
 func (g *Generator) prefix(buyer string) [6]byte {
-	mac := hmac.New(sha256.New, g.key)
-	mac.Write([]byte(buyer))
-	return [6]byte(mac.Sum(nil)[:6])
+	g.mac.Reset()
+	_, _ = io.WriteString(g.mac, buyer)
+	g.sum = g.mac.Sum(g.sum[:0])
+	return [6]byte(g.sum)
 }
 
 // compose lays out RFC 9562's version 8: the version and variant bits split the milliseconds after

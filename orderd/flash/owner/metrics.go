@@ -13,6 +13,7 @@ type Metrics struct {
 	appendSeconds prometheus.Histogram
 	batchSize     prometheus.Histogram
 	owned         prometheus.Gauge
+	reservations  prometheus.Gauge
 	resyncs       prometheus.Counter
 	transfers     *prometheus.CounterVec
 }
@@ -30,12 +31,14 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 			Name: "orderd_flash_batch_orders", Help: "Orders in one append.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
 		owned: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "orderd_flash_partitions_owned", Help: "Partitions that this pod takes over or serves."}),
+		reservations: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "orderd_flash_reservations", Help: "Reservations in the memory of the pod's partitions, released ones too."}),
 		resyncs: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "orderd_flash_resyncs_total", Help: "Times a partition's log was read again after a refused append or an unknown outcome."}),
 		transfers: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderd_flash_transfers_total", Help: "Questions for stock to other shards, by outcome."}, []string{"outcome"}),
 	}
-	registerer.MustRegister(m.accepted, m.refused, m.appendSeconds, m.batchSize, m.owned, m.resyncs, m.transfers)
+	registerer.MustRegister(m.accepted, m.refused, m.appendSeconds, m.batchSize, m.owned, m.reservations, m.resyncs, m.transfers)
 	return m
 }
 

@@ -32,6 +32,8 @@ const (
 	recordBytes  = 512 << 10
 	// appendTimeout is when an append's outcome counts as unknown.
 	appendTimeout = 2 * time.Second
+	// fullDelay is what callers of a full partition are told to wait, before jitter.
+	fullDelay = 30 * time.Second
 	// retryDelay is what callers are told to wait, before jitter.
 	retryDelay = 200 * time.Millisecond
 	// soldOutTTL is how long an item found sold out is not looked for again: releases may bring stock back.
@@ -114,6 +116,11 @@ type Owner struct {
 	state *partition.State
 	// pending are reservations to decide on, parked those that wait for stock.
 	pending, parked []placement
+	// room is pending's memory, to be used again.
+	room  []placement
+	batch batch
+	// counted is how many reservations the metrics have of this owner.
+	counted int
 	// questions are for what the state has: lookups, findings, levels.
 	questions []*call
 	releases  []*call
@@ -171,10 +178,13 @@ func (o *Owner) Run(ctx context.Context) {
 		o.stepDown(ctx, err)
 		return
 	}
+	o.count(o.state.Reservations())
 	o.serving.Store(true)
 	o.log.Info("partition taken over", "sequence", o.state.Sequence(), "closed", o.state.Closed())
 	for o.gather(ctx) {
-		if err := o.turn(ctx); err != nil {
+		err := o.turn(ctx)
+		o.count(o.state.Reservations())
+		if err != nil {
 			o.stepDown(ctx, err)
 			return
 		}
@@ -202,7 +212,14 @@ func (o *Owner) finish() {
 	o.refuseWaiting(o.moving())
 	o.sortQueued()
 	o.refuseWaiting(sale.NotOwner())
+	o.count(0)
 	close(o.done)
+}
+
+// count tells the metrics how many reservations the owner has.
+func (o *Owner) count(reservations int) {
+	o.Metrics.reservations.Add(float64(reservations - o.counted))
+	o.counted = reservations
 }
 
 // gather waits for something to do and takes it from the queue; false when the owner is to end.
@@ -243,7 +260,13 @@ func (o *Owner) sort(c *call) {
 	o.queued.Add(-c.calls())
 	switch {
 	case c.placements != nil:
+		if len(o.pending) == 0 {
+			o.pending = o.room[:0]
+		}
 		o.pending = append(o.pending, c.placements...)
+		if cap(o.pending) > cap(o.room) {
+			o.room = o.pending[:0]
+		}
 	case c.ctx.Err() != nil:
 		// Nobody waits for an answer.
 	case c.get != nil, c.find != nil, c.levels:

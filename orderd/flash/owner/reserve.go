@@ -5,9 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
@@ -15,58 +12,26 @@ import (
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
-// batch is the decisions that one append makes durable. Refusals are in it as well: they may rest on
-// reservations that are not durable yet.
-type batch struct {
-	placements   []placement
-	replies      []placed
-	reservations []*flashv1.Reservation
-	bytes        int
-}
-
-// placed is the answer to a placement.
-type placed struct {
-	response *flashv1.PlaceFlashOrderResponse
-	err      error
-}
-
-func (b *batch) accept(p placement, response *flashv1.PlaceFlashOrderResponse) {
-	b.placements, b.replies = append(b.placements, p), append(b.replies, placed{response: response})
-}
-
-func (b *batch) refuse(p placement, err error) {
-	b.placements, b.replies = append(b.placements, p), append(b.replies, placed{err: err})
-}
-
-func (b *batch) refuses() bool {
-	return slices.ContainsFunc(b.replies, func(r placed) bool { return r.err != nil })
-}
-
-func (b *batch) full() bool {
-	return len(b.reservations) >= recordOrders || b.bytes >= recordBytes
-}
-
 // reserve decides on all pending reservations, a batch an append.
 func (o *Owner) reserve(ctx context.Context) error {
 	for len(o.pending) > 0 {
 		b := o.decide()
-		if len(b.reservations) == 0 {
-			o.answer(b, !b.refuses() || o.nearlyCurrent(ctx))
+		if b.reservations == 0 {
+			o.answer(b, b.refused == 0 || o.nearlyCurrent(ctx))
 			continue
 		}
-		record := &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: &flashv1.Reserved{Reservations: b.reservations}}}
-		sequence, err := o.append(ctx, record)
+		sequence, err := o.write(ctx, plog.Entry{Data: partition.Reserved(b.record)})
 		if err == nil {
 			o.state.Landed(sequence)
-			o.Metrics.batchSize.Observe(float64(len(b.reservations)))
+			o.Metrics.batchSize.Observe(float64(b.reservations))
 			o.answer(b, true)
 			continue
 		}
-		for i := len(b.reservations) - 1; i >= 0; i-- {
-			o.state.Drop(b.reservations[i])
-		}
+		o.state.Drop(b.reservations)
 		// Decided again from the state that the log tells: those that landed after all are found in it.
-		o.pending = append(b.placements, o.pending...)
+		o.pending = append(slices.Clone(b.placements), o.pending...)
+		// What was sent may still be on its way.
+		b.record = nil
 		if err := o.recover(ctx, err); err != nil {
 			return err
 		}
@@ -79,7 +44,7 @@ func (o *Owner) reserve(ctx context.Context) error {
 func (o *Owner) answer(b *batch, proved bool) {
 	accepted := 0
 	for i, p := range b.placements {
-		r := b.replies[i]
+		r := &b.replies[i]
 		switch {
 		case r.err == nil:
 			accepted++
@@ -100,8 +65,8 @@ func (o *Owner) refusePlacement(p placement, err error) {
 
 // decide takes pending reservations into a batch until it is full, and holds them in the state.
 func (o *Owner) decide() *batch {
-	b := &batch{}
-	current, now := o.Sale(), o.Clock()
+	b := &o.batch
+	b.begin()
 	clusterTime, known := o.now()
 	if !known {
 		for _, p := range o.pending {
@@ -110,6 +75,7 @@ func (o *Owner) decide() *batch {
 		o.pending = nil
 		return b
 	}
+	d := decision{current: o.Sale(), now: o.Clock(), clusterTime: clusterTime}
 	taken := 0
 	for _, p := range o.pending {
 		if b.full() {
@@ -120,39 +86,47 @@ func (o *Owner) decide() *batch {
 			o.refusePlacement(p, o.moving())
 			continue
 		}
-		o.decideOn(b, p, current, now, clusterTime)
+		o.decideOn(b, p, &d)
 	}
+	clear(o.pending[:taken])
 	o.pending = o.pending[taken:]
 	return b
 }
 
-func (o *Owner) decideOn(b *batch, p placement, current *sale.Sale, now, clusterTime time.Time) {
-	request, err := wanted(current, p.request)
-	if err != nil {
+// decision is what is the same for all that are decided on together.
+type decision struct {
+	current          *sale.Sale
+	now, clusterTime time.Time
+}
+
+func (o *Owner) decideOn(b *batch, p placement, d *decision) {
+	if err := b.want(d.current, p.request); err != nil {
 		b.refuse(p, err)
 		return
 	}
-	decision := o.state.Reserve(request)
-	switch decision.Verdict {
+	decided := o.state.Reserve(b.request)
+	switch decided.Verdict {
 	case partition.Existing:
-		b.accept(p, placedOrder(decision.Order))
+		b.accept(p, placedOrder(decided.Order))
 		return
 	case partition.Reused:
 		b.refuse(p, sale.RequestIDReused())
 		return
 	}
 	// The window and the levers are for what is new: it may have waited here until after the end.
-	if refusal := current.Admit(clusterTime, p.request); refusal != nil {
+	if refusal := d.current.Admit(d.clusterTime, p.request); refusal != nil {
 		b.refuse(p, refusal)
 		return
 	}
-	switch decision.Verdict {
+	switch decided.Verdict {
 	case partition.Ended:
-		b.refuse(p, sale.Ended())
+		b.refuse(p, d.current.Ended())
+	case partition.Full:
+		b.refuse(p, sale.PartitionFull(o.Jitter(fullDelay)))
 	case partition.OverLimit:
-		b.refuse(p, sale.LimitPerBuyer(decision.SKU))
+		b.refuse(p, sale.LimitPerBuyer(decided.SKU))
 	case partition.NeedsStock:
-		if err := o.knownSoldOut(p, decision.Missing, now); err != nil {
+		if err := o.knownSoldOut(d.current, p, decided.Missing, d.now); err != nil {
 			b.refuse(p, err)
 			return
 		}
@@ -162,44 +136,38 @@ func (o *Owner) decideOn(b *batch, p placement, current *sale.Sale, now, cluster
 		}
 		o.parked = append(o.parked, p)
 	case partition.Accept:
-		o.hold(b, p, current, clusterTime)
+		o.hold(b, p, d)
 	}
 }
 
 // hold reserves in the state and in the batch.
-func (o *Owner) hold(b *batch, p placement, current *sale.Sale, now time.Time) {
+func (o *Owner) hold(b *batch, p placement, d *decision) {
 	id, err := o.OrderIDs.New(p.request.GetBuyerId())
 	if err != nil {
 		b.refuse(p, rpcerr.Internal(err))
 		return
 	}
-	r := &flashv1.Reservation{
-		OrderId: id[:], BuyerId: p.request.GetBuyerId(), RequestId: p.request.GetRequestId(), Currency: current.GetCurrency(),
-		AcceptedAtUnixMs: now.UnixMilli(), ExpiresAtUnixMs: now.UnixMilli() + current.GetPaymentTimeoutMs(),
-		Items: make([]*flashv1.ReservedItem, len(p.request.GetItems())),
-	}
-	for i, item := range p.request.GetItems() {
-		r.Items[i] = &flashv1.ReservedItem{Sku: item.GetSku(), Quantity: item.GetQuantity(), UnitPrice: current.Item(item.GetSku()).GetUnitPrice()}
-	}
-	if err := o.state.Hold(r); err != nil {
+	accepted := d.clusterTime.UnixMilli()
+	terms := partition.Terms{ID: id, AcceptedMs: accepted, ExpiresMs: accepted + d.current.GetPaymentTimeoutMs(), Currency: d.current.GetCurrency()}
+	if err := o.state.Take(b.request, terms); err != nil {
 		b.refuse(p, rpcerr.Internal(err))
 		return
 	}
-	b.reservations = append(b.reservations, r)
-	b.bytes += proto.Size(r)
-	b.accept(p, &flashv1.PlaceFlashOrderResponse{
-		OrderId: id.String(), State: flashv1.FlashOrderState_FLASH_ORDER_STATE_ACCEPTED,
-		AcceptedAt: timestamppb.New(time.UnixMilli(r.AcceptedAtUnixMs)),
-	})
+	b.hold(p, &terms, min(len(o.pending), responsesAtOnce))
 }
 
 // append writes one record after the state's last.
 func (o *Owner) append(ctx context.Context, record *flashv1.Record) (uint64, error) {
+	return o.write(ctx, plog.Entry{Record: record})
+}
+
+func (o *Owner) write(ctx context.Context, entry plog.Entry) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
-	started, asked := time.Now(), o.Clock()
-	sequence, err := o.Log.Append(ctx, plog.Entry{Partition: o.Partition, Expected: o.state.Sequence(), Record: record})
-	o.Metrics.appendSeconds.Observe(time.Since(started).Seconds())
+	entry.Partition, entry.Expected = o.Partition, o.state.Sequence()
+	asked := o.Clock()
+	sequence, err := o.Log.Append(ctx, entry)
+	o.Metrics.appendSeconds.Observe(o.Clock().Sub(asked).Seconds())
 	if err == nil {
 		o.proved = asked
 	}
@@ -265,19 +233,6 @@ func (o *Owner) answerRelease(ctx context.Context, c *call, began time.Time) {
 	case partition.MayRelease:
 		c.refuse(o.moving())
 	}
-}
-
-// wanted is what the state decides on, with the limits of now.
-func wanted(current *sale.Sale, place *flashv1.PlaceFlashOrderRequest) (partition.Request, error) {
-	request := partition.Request{BuyerID: place.GetBuyerId(), RequestID: place.GetRequestId(), Items: make([]partition.RequestItem, len(place.GetItems()))}
-	for i, item := range place.GetItems() {
-		promoted := current.Item(item.GetSku())
-		if promoted == nil {
-			return request, sale.ItemNotFound(item.GetSku())
-		}
-		request.Items[i] = partition.RequestItem{SKU: item.GetSku(), Quantity: item.GetQuantity(), LimitPerBuyer: promoted.GetLimitPerBuyer()}
-	}
-	return request, nil
 }
 
 func placedOrder(order partition.Order) *flashv1.PlaceFlashOrderResponse {

@@ -85,7 +85,11 @@ func (c client) send(ctx context.Context, entries []plog.Entry) (uint64, error) 
 	}
 	sent := make([]plog.Entry, len(entries))
 	for i, e := range entries {
-		sent[i] = plog.Entry{Partition: e.Partition, Expected: e.Expected, Record: proto.CloneOf(e.Record)}
+		record, err := e.Decode()
+		if err != nil {
+			return 0, err
+		}
+		sent[i] = plog.Entry{Partition: e.Partition, Expected: e.Expected, Record: proto.CloneOf(record)}
 	}
 	c.gate()
 	f := c.log.weather.append()

@@ -65,16 +65,20 @@ func (s *search) retry() <-chan time.Time {
 
 // knownSoldOut is the refusal of a request for more of an item than a search left, recently or since the
 // request came; nil if none did.
-func (o *Owner) knownSoldOut(p placement, missing []partition.Quantity, now time.Time) error {
+func (o *Owner) knownSoldOut(current *sale.Sale, p placement, missing []partition.Quantity, now time.Time) error {
 	for _, m := range missing {
 		left, ok := o.leftOf(m.SKU, p.call.came, now)
 		if !ok {
 			continue
 		}
 		for _, item := range p.request.GetItems() {
-			if item.GetSku() == m.SKU && item.GetQuantity() > left {
-				return sale.SoldOut(m.SKU, left)
+			if item.GetSku() != m.SKU || item.GetQuantity() <= left {
+				continue
 			}
+			if i, ok := current.Index(m.SKU); ok && left == 0 {
+				return current.SoldOut(i)
+			}
+			return sale.SoldOut(m.SKU, left)
 		}
 	}
 	return nil
@@ -132,14 +136,14 @@ func (o *Owner) seek(ctx context.Context) error {
 func (o *Owner) shortage() (sku string, need int64) {
 	waiting := o.parked[:0]
 	current := o.Sale()
+	var request partition.Request
 	for _, p := range o.parked {
 		if p.call.ctx.Err() != nil {
 			o.refusePlacement(p, o.moving())
 			continue
 		}
 		waiting = append(waiting, p)
-		request, err := wanted(current, p.request)
-		if err != nil {
+		if want(&request, current, p.request) != nil {
 			continue
 		}
 		for _, m := range o.state.Reserve(request).Missing {

@@ -11,6 +11,8 @@ type RequestItem struct {
 	Quantity int64
 	// LimitPerBuyer in units; 0: none.
 	LimitPerBuyer int64
+	// UnitPrice in the currency's minor unit.
+	UnitPrice int64
 }
 
 // Request to reserve: all of its items or none.
@@ -37,6 +39,8 @@ const (
 	NeedsStock
 	// Ended: the partition is closed.
 	Ended
+	// Full: the partition holds as many reservations as it may.
+	Full
 )
 
 // Decision on a request.
@@ -51,23 +55,40 @@ type Decision struct {
 // Reserve decides on a request and changes nothing. A request that was accepted is answered the same
 // for ever, also when the sale is over or its order was released.
 func (s *State) Reserve(request Request) Decision {
-	if order := s.orders[requestKey{request.BuyerID, request.RequestID}]; order != nil {
-		if !sameItems(order.Items, request.Items) {
-			return Decision{Verdict: Reused}
+	h := s.orders.hash(request.BuyerID, request.RequestID)
+	b, known := s.orders.findBuyer(h, request.BuyerID)
+	if known {
+		if i, ok := s.orders.findRequest(h, b, request.RequestID); ok {
+			if !s.sameItems(s.orders.list.at(i), request.Items) {
+				return Decision{Verdict: Reused}
+			}
+			return Decision{Verdict: Existing, Order: s.order(i)}
 		}
-		return Decision{Verdict: Existing, Order: *order}
 	}
 	if s.closed {
 		return Decision{Verdict: Ended}
 	}
-	for _, item := range request.Items {
-		if item.LimitPerBuyer > 0 && s.Bought(request.BuyerID, item.SKU)+item.Quantity > item.LimitPerBuyer {
-			return Decision{Verdict: OverLimit, SKU: item.SKU}
-		}
+	if s.orders.list.length >= MaxReservations || s.orders.texts.full() {
+		return Decision{Verdict: Full}
 	}
 	var missing []Quantity
-	for _, item := range request.Items {
-		if short := item.Quantity - s.Shard(item.SKU).Available; short > 0 {
+	for i := range request.Items {
+		item := &request.Items[i]
+		shard, there := s.index[item.SKU]
+		if item.LimitPerBuyer > 0 {
+			had := int64(0)
+			if known && there {
+				had = s.bought(b, shard)
+			}
+			if had+item.Quantity > item.LimitPerBuyer {
+				return Decision{Verdict: OverLimit, SKU: item.SKU}
+			}
+		}
+		short := item.Quantity
+		if there {
+			short -= s.shards[shard].Available
+		}
+		if short > 0 {
 			missing = append(missing, Quantity{SKU: item.SKU, Quantity: short})
 		}
 	}
@@ -94,10 +115,10 @@ const (
 
 // Release decides on giving an order's stock back, and changes nothing.
 func (s *State) Release(id uuid.UUID) ReleaseVerdict {
-	switch order := s.byID[id]; {
-	case order == nil:
+	switch i, ok := s.orders.findID(id); {
+	case !ok:
 		return UnknownOrder
-	case order.Released:
+	case s.orders.list.at(i).released:
 		return AlreadyReleased
 	case s.closed:
 		return ClosedUnreleased
@@ -117,14 +138,15 @@ func (s *State) Donation(sku string, need int64) int64 {
 }
 
 // sameItems compares regardless of order; neither side names a SKU twice.
-func sameItems(have []Item, want []RequestItem) bool {
-	if len(have) != len(want) {
+func (s *State) sameItems(have *order, want []RequestItem) bool {
+	if int(have.items) != len(want) {
 		return false
 	}
 	for _, w := range want {
 		found := false
-		for _, h := range have {
-			found = found || h.SKU == w.SKU && h.Quantity == w.Quantity
+		for k := range uint32(have.items) {
+			h := s.orders.items.at(have.firstItem + k)
+			found = found || s.skus[h.shard] == w.SKU && h.quantity == w.Quantity
 		}
 		if !found {
 			return false

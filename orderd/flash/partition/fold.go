@@ -2,7 +2,6 @@ package partition
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 
@@ -42,7 +41,7 @@ func (s *State) apply(record *flashv1.Record) error {
 		return s.open(kind.Opened)
 	case *flashv1.Record_Reserved:
 		for _, r := range kind.Reserved.GetReservations() {
-			if err := s.Hold(r); err != nil {
+			if err := s.hold(r); err != nil {
 				return err
 			}
 		}
@@ -91,83 +90,23 @@ func (s *State) open(opened *flashv1.Opened) error {
 	return nil
 }
 
-// Hold takes a reservation into the state before its record is durable; Drop takes it out again if
-// the record does not land, and Landed settles those that did.
-func (s *State) Hold(r *flashv1.Reservation) error {
-	id, err := uuid.FromBytes(r.GetOrderId())
-	if err != nil {
-		return fmt.Errorf("%w: order id: %w", ErrCorrupt, err)
-	}
-	key := requestKey{r.GetBuyerId(), r.GetRequestId()}
-	if s.orders[key] != nil || s.byID[id] != nil {
-		return fmt.Errorf("%w: order %s reserved twice", ErrCorrupt, id)
-	}
-	items := make([]Item, len(r.GetItems()))
-	for i, item := range r.GetItems() {
-		items[i] = Item{SKU: item.GetSku(), Quantity: item.GetQuantity(), UnitPrice: item.GetUnitPrice()}
-		if err := quantityOK(items[i].SKU, items[i].Quantity); err != nil {
-			return err
-		}
-		if slices.ContainsFunc(items[:i], func(other Item) bool { return other.SKU == items[i].SKU }) {
-			return fmt.Errorf("%w: order %s has item %s twice", ErrCorrupt, id, items[i].SKU)
-		}
-		if s.Shard(items[i].SKU).Available < items[i].Quantity {
-			return fmt.Errorf("%w: order %s reserves %d of item %s, more than is available", ErrCorrupt, id, items[i].Quantity, items[i].SKU)
-		}
-	}
-	order := &Order{ID: id, BuyerID: key.buyer, RequestID: key.request, Items: items,
-		AcceptedMs: r.GetAcceptedAtUnixMs(), ExpiresMs: r.GetExpiresAtUnixMs(), Currency: r.GetCurrency()}
-	s.orders[key], s.byID[id] = order, order
-	s.move(order, 1)
-	return nil
-}
-
-// Drop undoes a Hold whose record did not land.
-func (s *State) Drop(r *flashv1.Reservation) {
-	order := s.orders[requestKey{r.GetBuyerId(), r.GetRequestId()}]
-	if order == nil {
-		return
-	}
-	s.move(order, -1)
-	delete(s.orders, requestKey{order.BuyerID, order.RequestID})
-	delete(s.byID, order.ID)
-}
-
-// Landed says that the record of what is held landed at a sequence.
-func (s *State) Landed(sequence uint64) { s.sequence = sequence }
-
-// move shifts the order's items from available to reserved (direction 1) or back (-1).
-func (s *State) move(order *Order, direction int64) {
-	for _, item := range order.Items {
-		q := direction * item.Quantity
-		shard := s.shard(item.SKU)
-		shard.Available -= q
-		shard.Reserved += q
-		key := buyerKey{order.BuyerID, item.SKU}
-		if left := s.bought[key] + q; left == 0 {
-			delete(s.bought, key)
-		} else {
-			s.bought[key] = left
-		}
-	}
-}
-
 func (s *State) release(raw []byte) error {
 	id, err := uuid.FromBytes(raw)
 	if err != nil {
 		return fmt.Errorf("%w: released order id: %w", ErrCorrupt, err)
 	}
-	order := s.byID[id]
-	if order == nil {
+	i, ok := s.orders.findID(id)
+	if !ok {
 		return fmt.Errorf("%w: released order %s was never reserved", ErrCorrupt, id)
 	}
-	if order.Released {
+	held := s.orders.list.at(i)
+	if held.released {
 		return nil
 	}
-	order.Released = true
-	s.move(order, -1)
-	for _, item := range order.Items {
-		s.shard(item.SKU).Inflows++
+	held.released = true
+	s.move(held, -1)
+	for k := range uint32(held.items) {
+		s.shards[s.orders.items.at(held.firstItem+k).shard].Inflows++
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package partition is the state of one partition of a flash sale and the rules it follows: no
-// input or output, no clock, no randomness. Folding a partition's records in sequence gives the
-// state; the state decides what its owner may append next.
+// input or output, no clock, no randomness but the seed of its hash tables, on which nothing depends. Folding a partition's
+// records in sequence gives the state; the state decides what its owner may append next.
 //
 // For every item, at every moment: allocated + topped up + in - out = available + reserved.
 package partition
@@ -8,7 +8,7 @@ package partition
 import (
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -35,13 +35,13 @@ type Quantity struct {
 
 // Order is an accepted order as the log has it.
 type Order struct {
-	ID         uuid.UUID
-	BuyerID    string
-	RequestID  string
-	Items      []Item
-	AcceptedMs int64
-	ExpiresMs  int64
-	Currency   string
+	ID        uuid.UUID
+	BuyerID   string
+	RequestID string
+	Items     []Item
+	// AcceptedMs and ExpiresMs are Unix milliseconds.
+	AcceptedMs, ExpiresMs int64
+	Currency              string
 	// Released says that its stock went back into the sale.
 	Released bool
 }
@@ -59,29 +59,25 @@ type Shard struct {
 	Inflows uint64
 }
 
-type requestKey struct{ buyer, request string }
-
-type buyerKey struct{ buyer, sku string }
-
 // State of a partition. Its methods are not safe for concurrent use.
 type State struct {
 	sequence uint64
 	opened   bool
 	closed   bool
 	owner    string
-	shards   map[string]*Shard
-	orders   map[requestKey]*Order
-	byID     map[uuid.UUID]*Order
-	bought   map[buyerKey]int64
-	topUps   map[string]struct{}
+	// shards and skus by the same index, which index has.
+	shards []Shard
+	skus   []string
+	index  map[string]uint32
+	orders orders
+	topUps map[string]struct{}
+	// items is used again from fold to fold.
+	items []RequestItem
 }
 
 // New is the state before the partition's first record.
 func New() *State {
-	return &State{
-		shards: map[string]*Shard{}, orders: map[requestKey]*Order{}, byID: map[uuid.UUID]*Order{},
-		bought: map[buyerKey]int64{}, topUps: map[string]struct{}{},
-	}
+	return &State{index: map[string]uint32{}, orders: newOrders(), topUps: map[string]struct{}{}}
 }
 
 // Sequence is the stream sequence of the last record folded; 0 before the first.
@@ -96,47 +92,78 @@ func (s *State) Closed() bool { return s.closed }
 // Owner is who fenced the log last; empty if nobody did.
 func (s *State) Owner() string { return s.owner }
 
+// Reservations is how many the partition holds, released ones too.
+func (s *State) Reservations() int { return int(s.orders.list.length) }
+
 // Shard of a SKU; the zero Shard if the partition has none.
 func (s *State) Shard(sku string) Shard {
-	if shard := s.shards[sku]; shard != nil {
-		return *shard
+	if i, ok := s.index[sku]; ok {
+		return s.shards[i]
 	}
 	return Shard{}
 }
 
 // SKUs of all shards, sorted.
 func (s *State) SKUs() []string {
-	skus := make([]string, 0, len(s.shards))
-	for sku := range s.shards {
-		skus = append(skus, sku)
-	}
-	sort.Strings(skus)
+	skus := slices.Clone(s.skus)
+	slices.Sort(skus)
 	return skus
 }
 
 // Lookup finds the order of a buyer's request, if it was accepted.
-func (s *State) Lookup(buyer, request string) (Order, bool) {
-	if order := s.orders[requestKey{buyer, request}]; order != nil {
-		return *order, true
+func (s *State) Lookup(buyerID, requestID string) (Order, bool) {
+	h := s.orders.hash(buyerID, requestID)
+	if b, ok := s.orders.findBuyer(h, buyerID); ok {
+		if i, ok := s.orders.findRequest(h, b, requestID); ok {
+			return s.order(i), true
+		}
 	}
 	return Order{}, false
 }
 
 // Order with an id, if there is one.
 func (s *State) Order(id uuid.UUID) (Order, bool) {
-	if order := s.byID[id]; order != nil {
-		return *order, true
+	if i, ok := s.orders.findID(id); ok {
+		return s.order(i), true
 	}
 	return Order{}, false
 }
 
+func (s *State) order(i uint32) Order {
+	held := *s.orders.list.at(i)
+	order := Order{
+		ID: held.id, BuyerID: string(s.orders.texts.bytes(s.orders.buyers.at(held.buyer).id)), RequestID: string(s.orders.texts.bytes(held.request)),
+		Items: make([]Item, held.items), AcceptedMs: held.acceptedMs, ExpiresMs: held.expiresMs,
+		Currency: s.orders.currencies[held.currency], Released: held.released,
+	}
+	for k := range order.Items {
+		item := s.orders.items.at(held.firstItem + uint32(k))
+		order.Items[k] = Item{SKU: s.skus[item.shard], Quantity: item.quantity, UnitPrice: item.unitPrice}
+	}
+	return order
+}
+
 // Bought is how many units of a SKU the buyer has, net of releases.
-func (s *State) Bought(buyer, sku string) int64 { return s.bought[buyerKey{buyer, sku}] }
+func (s *State) Bought(buyerID, sku string) int64 {
+	if shard, ok := s.index[sku]; ok {
+		if b, ok := s.orders.findBuyer(s.orders.hash(buyerID, ""), buyerID); ok {
+			return s.bought(b, shard)
+		}
+	}
+	return 0
+}
+
+func (s *State) bought(buyer, shard uint32) int64 {
+	if p := s.orders.bought(buyer, shard); p != nil {
+		return p.quantity
+	}
+	return 0
+}
 
 // Check tells of the first item whose invariant does not hold; nil if all do.
 func (s *State) Check() error {
 	for _, sku := range s.SKUs() {
-		h := s.shards[sku]
+		h := s.Shard(sku)
 		if h.Allocated+h.ToppedUp+h.In-h.Out != h.Available+h.Reserved || h.Available < 0 || h.Reserved < 0 {
 			return fmt.Errorf("%w: item %s: allocated %d + topped up %d + in %d - out %d, but available %d + reserved %d",
 				ErrCorrupt, sku, h.Allocated, h.ToppedUp, h.In, h.Out, h.Available, h.Reserved)
@@ -149,17 +176,22 @@ func (s *State) Check() error {
 func (s *State) ClosedRecord() *flashv1.Record {
 	closed := &flashv1.Closed{}
 	for _, sku := range s.SKUs() {
-		h := s.shards[sku]
+		h := s.Shard(sku)
 		closed.Items = append(closed.Items, &flashv1.ItemTotal{Sku: sku, Sold: h.Reserved, Unsold: h.Available})
 	}
 	return &flashv1.Record{Kind: &flashv1.Record_Closed{Closed: closed}}
 }
 
-func (s *State) shard(sku string) *Shard {
-	shard := s.shards[sku]
-	if shard == nil {
-		shard = &Shard{}
-		s.shards[sku] = shard
+// shardIndex is the index of a SKU's shard, which may be new.
+func (s *State) shardIndex(sku string) uint32 {
+	i, ok := s.index[sku]
+	if !ok {
+		i = uint32(len(s.shards))
+		s.index[sku] = i
+		s.shards, s.skus = append(s.shards, Shard{}), append(s.skus, sku)
 	}
-	return shard
+	return i
 }
+
+// shard of a SKU, which may be new. The pointer is for now.
+func (s *State) shard(sku string) *Shard { return &s.shards[s.shardIndex(sku)] }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
@@ -153,14 +154,14 @@ func TestFoldingGivesTheDecidedState(t *testing.T) {
 					return
 				}
 				orders++
-				r := reservation(orders, request.BuyerID, request.RequestID, request.Items...)
-				if err := live.Hold(r); err != nil {
+				terms := partition.Terms{ID: orderID(orders), AcceptedMs: int64(orders), ExpiresMs: 7, Currency: "EUR"}
+				if err := live.Take(request, terms); err != nil {
 					t.Fatal(err)
 				}
 				if rapid.Bool().Draw(t, "lands") {
-					land(reserved(r), true)
+					land(decoded(t, partition.Reserved(partition.AppendReservation(make([]byte, partition.RecordHead), &request, &terms))), true)
 				} else {
-					live.Drop(r)
+					live.Drop(1)
 				}
 				for _, item := range request.Items {
 					if got := live.Bought(request.BuyerID, item.SKU); got > 6 {
@@ -193,6 +194,14 @@ func TestFoldingGivesTheDecidedState(t *testing.T) {
 			},
 		})
 	})
+}
+
+func decoded(t *rapid.T, raw []byte) *flashv1.Record {
+	record := &flashv1.Record{}
+	if err := proto.Unmarshal(raw, record); err != nil {
+		t.Fatal(err)
+	}
+	return record
 }
 
 func compare(t *rapid.T, live, folded *partition.State, skus, buyers []string) {

@@ -39,6 +39,32 @@ type Entry struct {
 	// Expected is the sequence of the partition's last record; 0: it has none.
 	Expected uint64
 	Record   *flashv1.Record
+	// Data is the record as it is written, in place of Record. It may be used again once the append has returned.
+	Data []byte
+}
+
+// Encode the entry's record.
+func (e Entry) Encode() ([]byte, error) {
+	if e.Data != nil {
+		return e.Data, nil
+	}
+	data, err := proto.Marshal(e.Record)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a record of partition %d: %w", e.Partition, err)
+	}
+	return data, nil
+}
+
+// Decode the entry's record.
+func (e Entry) Decode() (*flashv1.Record, error) {
+	if e.Record != nil {
+		return e.Record, nil
+	}
+	record := &flashv1.Record{}
+	if err := proto.Unmarshal(e.Data, record); err != nil {
+		return nil, fmt.Errorf("decoding a record of partition %d: %w", e.Partition, err)
+	}
+	return record, nil
 }
 
 // Log is the partitions' logs of one promotion. Safe for concurrent use.
@@ -153,9 +179,9 @@ func (l *JetStream) AppendBatch(ctx context.Context, entries []Entry) (uint64, e
 }
 
 func (l *JetStream) message(entry Entry) (*nats.Msg, error) {
-	data, err := proto.Marshal(entry.Record)
+	data, err := entry.Encode()
 	if err != nil {
-		return nil, fmt.Errorf("encoding a record of partition %d: %w", entry.Partition, err)
+		return nil, err
 	}
 	return &nats.Msg{Subject: Subject(l.uid, entry.Partition), Data: data, Header: nats.Header{}}, nil
 }

@@ -135,6 +135,12 @@ func child(part string) error {
 	}
 }
 
+// reserves says whether the entry's record has reservations.
+func reserves(entry plog.Entry) bool {
+	record, err := entry.Decode()
+	return err == nil && record.GetReserved() != nil
+}
+
 // ownThenDie serves buyers until the first append of reservations has landed.
 func ownThenDie(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, log *slog.Logger) error {
 	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), time.Now, rand.Reader)
@@ -146,7 +152,7 @@ func ownThenDie(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotio
 		Name: "child", Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes, Peers: alone{}, OrderIDs: ids,
 		Log: &wrappedLog{plog.New(js, p), func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
 			sequence, err := log.Append(ctx, entry)
-			if err == nil && entry.Record.GetReserved() != nil {
+			if err == nil && reserves(entry) {
 				die()
 			}
 			return sequence, err
@@ -177,7 +183,7 @@ func (l dyingGiver) AppendBatch(ctx context.Context, entries []plog.Entry) (uint
 func dyingAsker(log plog.Log) plog.Log {
 	return &wrappedLog{log, func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
 		came := false
-		if entry.Record.GetReserved() != nil {
+		if reserves(entry) {
 			err := log.Read(ctx, entry.Partition, entry.Expected-1, entry.Expected, func(_ uint64, last *flashv1.Record) error {
 				came = last.GetTransferredIn() != nil
 				return nil

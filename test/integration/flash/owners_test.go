@@ -178,7 +178,7 @@ var _ = Describe("The owner of a partition", func() {
 		o := run(newOwner(js, p, "pod-a", func(log plog.Log) plog.Log {
 			return &wrappedLog{log, func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
 				sequence, err := log.Append(ctx, entry)
-				if entry.Record.GetReserved() != nil && lost.Add(1) == 1 {
+				if reserves(entry) && lost.Add(1) == 1 {
 					return 0, errLostAck
 				}
 				return sequence, err
@@ -195,7 +195,7 @@ var _ = Describe("The owner of a partition", func() {
 		late := make(chan plog.Entry, 1)
 		o := run(newOwner(js, p, "pod-a", func(log plog.Log) plog.Log {
 			return &wrappedLog{log, func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
-				if entry.Record.GetReserved() != nil && len(late) == 0 {
+				if reserves(entry) && len(late) == 0 {
 					late <- entry
 					return 0, errLostAck
 				}
@@ -216,7 +216,7 @@ var _ = Describe("The owner of a partition", func() {
 		leaving, leave := context.WithCancel(ctx)
 		o := run(newOwner(js, p, "pod-a", func(log plog.Log) plog.Log {
 			return &wrappedLog{log, func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
-				if entry.Record.GetReserved() != nil {
+				if reserves(entry) {
 					late <- entry
 					// Nobody waits for it any more, so that no second append takes its place in the log.
 					leave()
@@ -240,7 +240,7 @@ var _ = Describe("The owner of a partition", func() {
 		o := run(newOwner(js, p, "pod-a", func(log plog.Log) plog.Log {
 			return &wrappedLog{log, func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
 				switch {
-				case entry.Record.GetReserved() != nil && once.CompareAndSwap(false, true):
+				case reserves(entry) && once.CompareAndSwap(false, true):
 					late = entry
 					return 0, errLostAck
 				case entry.Record.GetFenced() != nil && late.Record != nil:

@@ -112,7 +112,9 @@ func newFaults(r *rand.Rand, p *plan) []fault {
 			f.at = max(f.at, serversFree)
 			serversFree = f.at + f.last + 2*time.Second
 		}
-		all = append(all, f)
+		if f.at < p.open+500*time.Millisecond {
+			all = append(all, f)
+		}
 	}
 	if r.IntN(25) == 0 {
 		all = append(all, fault{name: "no-database", weather: cut, at: between(r, 0, 3000), last: between(r, 20_000, 60_000)})

@@ -59,7 +59,7 @@ type request struct {
 	// order that an answer gave, and what was asked for in the call that got it.
 	order string
 	items []Item
-	// sent first, and answered first with the order.
+	// sent first of what may have got it, and answered first with the order.
 	sent, answered time.Time
 }
 
@@ -99,10 +99,11 @@ func (a *auditor) gather() {
 		k := key{c.Buyer, c.Request}
 		r := a.requests[k]
 		if r == nil {
-			r = &request{key: k, sent: c.Sent}
+			r = &request{key: k}
 			a.requests[k] = r
 		}
-		if c.Kind == Place && c.Sent.Before(r.sent) {
+		// A call that was refused did not get the order.
+		if c.Kind == Place && c.Outcome != Refused && (r.sent.IsZero() || c.Sent.Before(r.sent)) {
 			r.sent = c.Sent
 		}
 		r.calls = append(r.calls, c)

@@ -55,6 +55,18 @@ var _ = Describe("Sold-out items", func() {
 		return accepted
 	}
 
+	// sell has new buyers ask until they got that many orders: an owner that just proved that nothing is left may say so for a second.
+	sell := func(ctx SpecContext, who string, want int) {
+		GinkgoHelper()
+		sold, round := 0, 0
+		Eventually(func() int {
+			round++
+			sold += try(ctx, fmt.Sprint(who, "-", round))
+			return sold
+		}).Should(Equal(want))
+		Expect(try(ctx, who+"-late")).To(BeZero())
+	}
+
 	BeforeEach(func(ctx SpecContext) {
 		js = newJetStream()
 		items := []provision.Item{{SKU: "a", Quantity: stock}}
@@ -87,7 +99,7 @@ var _ = Describe("Sold-out items", func() {
 		Expect(released.GetOutcome()).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		Eventually(shownSoldOut).WithArguments(ctx, p, pods).Should(nowhere)
 		AddReportEntry("released", fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)), ReportEntryVisibilityAlways)
-		Expect(try(ctx, "again")).To(Equal(1))
+		sell(ctx, "again", 1)
 		Eventually(shownSoldOut).WithArguments(ctx, p, pods).Should(everywhere)
 	})
 
@@ -99,7 +111,7 @@ var _ = Describe("Sold-out items", func() {
 		Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
 		Eventually(shownSoldOut).WithArguments(ctx, p, pods).Should(nowhere)
 		AddReportEntry("topped up", fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)), ReportEntryVisibilityAlways)
-		Expect(try(ctx, "lucky")).To(Equal(3))
+		sell(ctx, "lucky", 3)
 		Expect(sales(ctx, js, p)["a"].Sold).To(BeEquivalentTo(stock + 3))
 	})
 })

@@ -6,7 +6,7 @@ TOOLS := bin/tools
 # Given to the scripts only if set on the command line or in the environment.
 export KUBECONFIG REGISTRY
 
-.PHONY: help demo demo-down test e2e bench-orders build images generate lint clean
+.PHONY: help demo demo-down test e2e chaos simulate bench-orders bench-flash build images generate lint clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,9 +29,20 @@ e2e: ## the demo's path as a test, with pods and the operator killed during the 
 	@hack/demo/prepare.sh
 	ORDERD_E2E_TARGET=$(CURDIR)/bin/demo/target.yaml go test -tags e2e -count 1 -timeout 40m -v ./test/e2e -ginkgo.v -ginkgo.no-color
 
+chaos: ## hold 200 sales of real processes while faults are injected, and audit each: SEEDS=first:count
+	@hack/cluster/database.sh install
+	go run ./test/chaos -seeds $(or $(SEEDS),1:200)
+
+simulate: ## run the flash lane's partitions in virtual time under 20,000 seeds of faults: SEEDS=first:count
+	ORDERD_SIMULATION_SEEDS=$(or $(SEEDS),1:20000) go test -count 1 -timeout 20m -v -run Simul ./orderd/flash/owner
+
 bench-orders: ## measure the standard lane: PlaceOrder against alternatives, and the queries; under ten minutes
 	@hack/cluster/database.sh install
 	go run ./test/bench/orders
+
+bench-flash: ## measure the flash lane against its alternatives; under fifteen minutes
+	@hack/cluster/database.sh install
+	go run ./test/bench/flash
 
 build: ## compile orderd, the operator and the demo into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/orderd ./orderd

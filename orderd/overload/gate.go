@@ -2,7 +2,7 @@
 // answer in about the time that they take when little is going on, and refuses the rest at once, before anything of them is
 // decoded.
 //
-// Every request that comes while fewer than the limit are being worked on is taken, whoever it is from; the others are refused and told
+// Every request that comes while fewer than the limit are being worked on (or in a burst, not many more) is taken, whoever it is from; the others are refused and told
 // when to come back. Nobody waits here to be taken, so nobody waits behind others. See limiter for how the limit is found, returns
 // for when the refused come back, and hold for those who come back at once.
 //
@@ -53,8 +53,10 @@ type Gate struct {
 
 	inFlight atomic.Int64
 	limit    atomic.Int64
-	// peak is the most that was in flight since the last look.
-	peak atomic.Int64
+	// room is what may be in flight now: the limit, or more of it in a burst.
+	room atomic.Int64
+	// peak and trough are the most and the least that were in flight since the last look.
+	peak, trough atomic.Int64
 	// accepted and refused count for ever.
 	accepted, refused atomic.Uint64
 
@@ -75,6 +77,7 @@ type Gate struct {
 func NewGate(o Options) (*Gate, error) {
 	g := &Gate{options: o, refusals: newRefusals(), limiter: newLimiter(o.Lowest, o.Max)}
 	g.limit.Store(int64(g.limiter.limit))
+	g.room.Store(int64(g.limiter.burst(0)))
 	g.lastLook = o.Clock()
 	g.next.Store(g.lastLook.Add(every).UnixNano())
 	g.returns.setRate(0)
@@ -116,15 +119,15 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 
 func (g *Gate) enter() bool {
 	n := g.inFlight.Add(1)
-	if n > g.limit.Load() {
+	if n > g.room.Load() {
 		g.inFlight.Add(-1)
 		return false
 	}
-	for {
-		peak := g.peak.Load()
-		if n <= peak || g.peak.CompareAndSwap(peak, n) {
-			break
-		}
+	for peak := g.peak.Load(); n > peak && !g.peak.CompareAndSwap(peak, n); {
+		peak = g.peak.Load()
+	}
+	for trough := g.trough.Load(); n-1 < trough && !g.trough.CompareAndSwap(trough, n-1); {
+		trough = g.trough.Load()
 	}
 	g.accepted.Add(1)
 	return true
@@ -152,7 +155,8 @@ func (g *Gate) look(now time.Time) {
 	}
 	g.lastLook = now
 	g.next.Store(now.Add(every).UnixNano())
-	accepted, refused, peak := g.accepted.Load(), g.refused.Load(), g.peak.Swap(g.inFlight.Load())
+	inFlight := g.inFlight.Load()
+	accepted, refused, peak, trough := g.accepted.Load(), g.refused.Load(), g.peak.Swap(inFlight), g.trough.Swap(inFlight)
 	g.rate += rateSmoothing * (float64(accepted-g.lastAccepted)/since.Seconds() - g.rate)
 	g.returns.setRate(g.rate)
 	g.hold.adapt(float64(refused-g.lastRefused)/since.Seconds(), g.rate)
@@ -165,4 +169,5 @@ func (g *Gate) look(now time.Time) {
 	quiet := !full && float64(peak) <= g.limiter.limit/2
 	slowness := slownessOf(classes, quiet, g.limiter.atFloor())
 	g.limit.Store(int64(g.limiter.adapt(slowness, full)))
+	g.room.Store(int64(g.limiter.burst(float64(trough))))
 }

@@ -158,6 +158,12 @@ func TestLimiter(t *testing.T) {
 			}
 		})
 	}
+	l := newLimiter(100, 300)
+	for trough, want := range map[float64]float64{0: 300, 49: 300, 50: 200, 200: 200} {
+		if got := l.burst(trough); got != want {
+			t.Errorf("with a limit of 200 and at least %v in flight: %v, want %v", trough, got, want)
+		}
+	}
 	if l := newLimiter(128, 1); l.limit != 1 || l.lowest != 1 {
 		t.Errorf("with a maximum of 1: limit %v, lowest %v", l.limit, l.lowest)
 	}

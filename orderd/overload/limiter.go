@@ -8,6 +8,10 @@ const (
 	// tolerated is how much longer than usual requests may take before the limit falls, and roomy up to what it may rise.
 	tolerated = 1.5
 	roomy     = 1.2
+	// bursting is how much of the limit may be in flight in a burst.
+	bursting = 2
+	// drained is the share of the limit below which the requests in flight fall every now and then unless there is more to do than can be done.
+	drained = 0.25
 	// rising and falling bound a step of the limit.
 	rising  = 1.1
 	falling = 0.5
@@ -38,5 +42,14 @@ func (l *limiter) adapt(slowness float64, full bool) float64 {
 		l.limit = math.Ceil(l.limit * min(roomy/slowness, rising))
 	}
 	l.limit = min(max(l.limit, l.lowest), l.upper)
+	return l.limit
+}
+
+// burst is what may be in flight, with the least that was in the last interval. As in CoDel, a crowd that soon goes is let in (a pod
+// that stood still for a moment meets one), and one that stays is not.
+func (l *limiter) burst(trough float64) float64 {
+	if trough < drained*l.limit {
+		return min(bursting*l.limit, l.upper)
+	}
 	return l.limit
 }

@@ -3,6 +3,7 @@ package serve
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -96,7 +97,9 @@ func benchUnary(b *testing.B, handler http.Handler, request []byte, status strin
 	go func() { served <- l.serve() }()
 	defer func() {
 		_ = l.server.Close()
-		<-served
+		if err := <-served; err != nil {
+			b.Error(err)
+		}
 	}()
 	b.SetParallelism(16)
 	b.ReportAllocs()
@@ -131,7 +134,7 @@ func callWire(conn io.Writer, reader *bufio.Reader, request []byte, status strin
 		return err
 	}
 	if response.Status[:3] != status {
-		return &http.ProtocolError{ErrorString: response.Status}
+		return fmt.Errorf("unexpected answer %s", response.Status)
 	}
 	return response.Body.Close()
 }

@@ -205,8 +205,8 @@ func TestTheLimitFollowsWhatTheMachineCanDo(t *testing.T) {
 	}
 	var accepted int
 	var took time.Duration
-	for range 400 {
-		accepted, took = interval(5000)
+	for range 200 {
+		accepted, took = interval(500)
 	}
 	// The machine's turn has room for 80; up to half more waits for the next.
 	if accepted < 80 || accepted > 160 {

@@ -30,6 +30,7 @@ type options struct {
 	duration time.Duration
 	out      string
 	verbose  bool
+	stop     bool
 }
 
 func main() {
@@ -50,6 +51,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&seeds, "seeds", seeds, "FIRST:COUNT")
 	flag.DurationVar(&o.duration, "duration", 0, "no new seed begins after this time; 0: all of them")
 	flag.StringVar(&o.out, "out", "bin/chaos", "folder for what is kept of seeds that fail")
+	flag.BoolVar(&o.stop, "stop", false, "stop at the first seed that fails")
 	flag.BoolVar(&o.verbose, "v", false, "print every fault as it happens")
 	flag.Parse()
 	var err error
@@ -115,6 +117,9 @@ func hold(ctx context.Context, o options, out *os.File) error {
 			return err
 		}
 		_, _ = fmt.Fprintf(out, "  kept in %s; again: go run ./test/chaos -seeds %d:1\n", folder, v.seed)
+		if o.stop {
+			break
+		}
 	}
 	_, _ = fmt.Fprintf(out, "%d seeds in %s, %d failed %s; %s\n", done, time.Since(begun).Round(time.Second), len(failed), strings.Join(failed, " "), sums)
 	if len(failed) > 0 {

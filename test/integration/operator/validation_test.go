@@ -146,6 +146,10 @@ var _ = Describe("An OrderCluster that is not valid", func() {
 		Entry("returns for two years", func(c *cluster) { c.Spec.Orders.ReturnWindow = &metav1.Duration{Duration: 17520 * time.Hour} }, "spec.orders.returnWindow"),
 		Entry("a quote for a week", func(c *cluster) { c.Spec.Orders.QuoteTTL = &metav1.Duration{Duration: 168 * time.Hour} }, "spec.orders.quoteTTL"),
 		Entry("a payment time-out of a month", func(c *cluster) { c.Spec.Orders.PaymentTimeout = &metav1.Duration{Duration: 720 * time.Hour} }, "spec.orders.paymentTimeout"),
+		Entry("a burst of services without a rate", func(c *cluster) { c.Spec.Auth.Services.Burst = ptr.To[int32](5) }, "spec.auth.services.requestsPerSecond", "burst needs"),
+		Entry("no rate of materializing", func(c *cluster) { c.Spec.Orders.MaterializePerSecond = ptr.To[int32](0) }, "spec.orders.materializePerSecond"),
+		Entry("a hundred transactions at once", func(c *cluster) { c.Spec.Orders.MaterializeConcurrency = ptr.To[int32](100) }, "spec.orders.materializeConcurrency"),
+		Entry("clocks that are minutes apart", func(c *cluster) { c.Spec.Flash.MaxClockSkew = &metav1.Duration{Duration: 2 * time.Minute} }, "spec.flash.maxClockSkew", "between 50ms and 1m"),
 		Entry("too long a name", func(c *cluster) { c.Name = strings.Repeat("a", 41) }, "metadata.name", "at most 40"),
 		Entry("a name that is no DNS label", func(c *cluster) { c.Name = "1.shop" }, "metadata.name"),
 	)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"math"
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
@@ -29,7 +30,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
-// pod is a flash pod in the test's process, with its PeerService on loopback.
+// pod is a flash pod in the test's process, with its services on loopback.
 type pod struct {
 	*flash.Pool
 	flash.Service
@@ -50,27 +51,43 @@ func startPod(js jetstream.JetStream, name string, wrap func(plog.Log) plog.Log)
 	return p
 }
 
+// startPodAt runs a pod whose own clock is not the machine's.
+func startPodAt(js jetstream.JetStream, name string, clock func() time.Time) *pod {
+	GinkgoHelper()
+	p, err := runPodAt(js, name, clock, nil, logger())
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { p.stop() })
+	return p
+}
+
 func runPod(js jetstream.JetStream, name string, wrap func(plog.Log) plog.Log, log *slog.Logger) (*pod, error) {
+	return runPodAt(js, name, time.Now, wrap, log)
+}
+
+func runPodAt(js jetstream.JetStream, name string, clock func() time.Time, wrap func(plog.Log) plog.Log, log *slog.Logger) (*pod, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), time.Now, rand.Reader)
+	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), clock, rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	p := &pod{address: listener.Addr().String()}
 	p.Pool = flash.NewPool(flash.Options{
-		JetStream: js, Replicas: 1, Name: name, Advertise: p.address, Clock: time.Now,
+		JetStream: js, Replicas: 1, Name: name, Advertise: p.address, Clock: clock,
 		Random: mathrand.New(mathrand.NewPCG(1, uint64(len(name)))), OrderIDs: ids,
 		Logger: log.With("pod", name), Registerer: prometheus.NewRegistry(), WrapLog: wrap,
 	})
 	p.Service = p.FlashService()
 	server := connect.NewServer()
 	flashv1connect.RegisterPeerServiceHandler(server, p.PeerService())
+	flashv1connect.RegisterFlashServiceHandler(server, p.Service)
 	mux := http.NewServeMux()
-	connecthttp.Mount(mux, server)
+	// As pods do on streams.
+	connecthttp.Mount(mux, server, connecthttp.WithCompressMinBytes(math.MaxInt))
 	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	httpServer := &http.Server{Handler: mux, Protocols: protocols}
 	ctx, cancel := context.WithCancel(context.Background())

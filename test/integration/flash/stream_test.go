@@ -1,0 +1,377 @@
+package flash_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
+	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/partition"
+	"github.com/orderd-dev/orderd/orderd/flash/placement"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+// flashClient calls a pod over HTTP/2.
+func flashClient(address string) flashv1connect.FlashServiceClient {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	DeferCleanup(client.CloseIdleConnections)
+	return flashv1connect.NewFlashServiceClient(connect.NewClient(connecthttp.NewTransport(client, "http://"+address)))
+}
+
+// backend is a stream to a pod.
+func backend(address string) *streamclient.Stream {
+	client := flashClient(address)
+	s := streamclient.NewStream(streamclient.StreamOptions{Open: client.PlaceFlashOrders})
+	DeferCleanup(s.Close)
+	return s
+}
+
+// placedAll sends requests over a stream and waits for their answers.
+func placedAll(ctx context.Context, s *streamclient.Stream, requests []*flashv1.PlaceFlashOrderRequest) []outcome {
+	GinkgoHelper()
+	outcomes := make([]outcome, len(requests))
+	var group sync.WaitGroup
+	group.Add(len(requests))
+	Expect(s.Send(ctx, requests, func(i int, response *flashv1.PlaceFlashOrderResponse, err error) {
+		defer group.Done()
+		outcomes[i] = outcome{order: response.GetOrderId(), reason: rpcerr.Reason(err)}
+		if err != nil && outcomes[i].reason == "" {
+			outcomes[i].reason = err.Error()
+		}
+	})).To(Succeed())
+	group.Wait()
+	return outcomes
+}
+
+// buyAll sends requests until none of their answers asks for a retry, through one backend after the other.
+func buyAll(ctx context.Context, backends []*streamclient.Stream, requests []*flashv1.PlaceFlashOrderRequest) map[string]outcome {
+	GinkgoHelper()
+	answers := map[string]outcome{}
+	for attempt := 0; len(requests) > 0 && ctx.Err() == nil; attempt++ {
+		var again []*flashv1.PlaceFlashOrderRequest
+		for i, got := range placedAll(ctx, backends[attempt%len(backends)], requests) {
+			r := requests[i]
+			if got.order == "" && got.reason != sale.ReasonSoldOut && got.reason != sale.ReasonLimitPerBuyer {
+				again = append(again, r)
+				continue
+			}
+			answers[r.BuyerId+"/"+r.RequestId] = got
+		}
+		requests = again
+		if len(again) > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+	return answers
+}
+
+var _ = Describe("A backend's stream of orders", func() {
+	var (
+		js jetstream.JetStream
+		p  *flashv1.Promotion
+	)
+	items := []provision.Item{{SKU: "a", Quantity: 5000}, {SKU: "b", Quantity: 100}}
+
+	BeforeEach(func(ctx SpecContext) {
+		js = newJetStream()
+		p = newPromotion(4, 2, items...)
+		open(ctx, js, p, items...)
+	})
+
+	many := func(count int, sku string) []*flashv1.PlaceFlashOrderRequest {
+		requests := make([]*flashv1.PlaceFlashOrderRequest, count)
+		for i := range requests {
+			requests[i] = request(p, fmt.Sprint("buyer-", i), "r-"+sku, sku, 1)
+		}
+		return requests
+	}
+
+	It("sells exactly its stock through two pods, and answers repeated requests as before", func(ctx SpecContext) {
+		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil)}
+		ready(pods...)
+		backends := []*streamclient.Stream{backend(pods[0].address), backend(pods[1].address)}
+		requests := append(many(3000, "a"), many(400, "b")...)
+		first := buyAll(ctx, backends[:1], requests)
+		Expect(buyAll(ctx, backends[1:], requests)).To(Equal(first))
+		inLog := orders(ctx, js, p)
+		sold := 0
+		for key, got := range first {
+			if got.order != "" {
+				Expect(orderIDOf(inLog[key])).To(Equal(got.order))
+				sold++
+			}
+		}
+		Expect(inLog).To(HaveLen(sold))
+		totals := sales(ctx, js, p)
+		Expect(totals["a"].Sold).To(BeEquivalentTo(3000))
+		Expect(totals["b"].Sold).To(BeEquivalentTo(100))
+	})
+
+	It("refuses each request by itself", func(ctx SpecContext) {
+		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil)}
+		ready(pods...)
+		requests := many(1000, "a")
+		requests[7].BuyerId = ""
+		requests[17].Items[0].Quantity = 10_000
+		requests[27].Promotion = "nothing"
+		requests[37].Items[0].Sku = "x"
+		requests[47].Items[0].Quantity = 3
+		got := placedAll(ctx, backend(pods[0].address), requests)
+		want := map[int]string{7: "INVALID_REQUEST", 17: "INVALID_REQUEST", 27: sale.ReasonPromotionNotFound, 37: sale.ReasonItemNotFound, 47: sale.ReasonLimitPerBuyer}
+		for i, o := range got {
+			Expect(o.reason).To(Equal(want[i]), "request %d", i)
+			Expect(o.order == "").To(Equal(want[i] != ""), "request %d", i)
+		}
+		By("using a request id for something else")
+		other := request(p, requests[0].BuyerId, requests[0].RequestId, "b", 1)
+		Expect(placedAll(ctx, backend(pods[1].address), []*flashv1.PlaceFlashOrderRequest{other})[0].reason).To(Equal(sale.ReasonRequestIDReused))
+	})
+
+	It("ends on a message with too many requests, and answers what came before", func(ctx SpecContext) {
+		a := startPod(js, "pod-a", nil)
+		ready(a)
+		stream, err := flashClient(a.address).PlaceFlashOrders(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		defer func() { _ = stream.Close() }()
+		Expect(stream.Send(&flashv1.PlaceFlashOrdersRequest{Requests: many(10, "a")})).To(Succeed())
+		Expect(stream.Send(&flashv1.PlaceFlashOrdersRequest{Requests: many(1025, "a")})).To(Succeed())
+		answers := 0
+		for {
+			message, err := stream.Receive()
+			if err != nil {
+				Expect(connect.CodeOf(err)).To(Equal(connect.CodeInvalidArgument))
+				Expect(rpcerr.Reason(err)).To(Equal("INVALID_REQUEST"))
+				break
+			}
+			answers += len(message.Answers)
+		}
+		Expect(answers).To(Equal(10))
+	})
+
+	It("reads no further while its answers are not read, and holds nobody else up", func(ctx SpecContext) {
+		a := startPod(js, "pod-a", nil)
+		ready(a)
+		stream, err := flashClient(a.address).PlaceFlashOrders(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		defer func() { _ = stream.Close() }()
+		var sent atomic.Int64
+		const all = 200_000
+		go func() {
+			requests := many(1000, "b")
+			for sent.Load() < all && stream.Send(&flashv1.PlaceFlashOrdersRequest{Requests: requests}) == nil {
+				sent.Add(1000)
+			}
+			_ = stream.CloseSend()
+		}()
+		// What is neither answered nor in the buffers on the way waits at the sender.
+		Eventually(func() bool {
+			before := sent.Load()
+			select {
+			case <-ctx.Done():
+			case <-time.After(300 * time.Millisecond):
+			}
+			return before > 0 && sent.Load() == before
+		}).Should(BeTrue())
+		Expect(sent.Load()).To(BeNumerically("<", all))
+		got := placedAll(ctx, backend(a.address), []*flashv1.PlaceFlashOrderRequest{request(p, "zoe", "r", "a", 1)})
+		Expect(got[0].order).NotTo(BeEmpty())
+
+		By("reading on")
+		seen := map[uint64]bool{}
+		for {
+			message, err := stream.Receive()
+			if err != nil {
+				break
+			}
+			for _, answer := range message.Answers {
+				Expect(seen[answer.Position]).To(BeFalse(), "position %d was answered twice", answer.Position)
+				seen[answer.Position] = true
+			}
+		}
+		Expect(seen).To(HaveLen(all))
+	})
+
+	It("is answered in any order: a partition that is slow holds up no other", func(ctx SpecContext) {
+		release := make(chan struct{})
+		slow := func(log plog.Log) plog.Log {
+			return &wrappedLog{log, func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
+				if entry.Partition == 0 && entry.Record.GetReserved() != nil {
+					select {
+					case <-release:
+					case <-ctx.Done():
+					}
+				}
+				return log.Append(ctx, entry)
+			}}
+		}
+		a := startPod(js, "pod-a", slow)
+		ready(a)
+		stream, err := flashClient(a.address).PlaceFlashOrders(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		defer func() { _ = stream.Close() }()
+		requests := many(100, "a")
+		Expect(stream.Send(&flashv1.PlaceFlashOrdersRequest{Requests: requests})).To(Succeed())
+		answered := map[uint64]bool{}
+		for len(answered) < len(requests) {
+			message, err := stream.Receive()
+			Expect(err).NotTo(HaveOccurred())
+			for _, answer := range message.Answers {
+				Expect(answer.GetAccepted().GetOrderId()).NotTo(BeEmpty())
+				answered[answer.Position] = true
+				if len(answered) == 1 {
+					Expect(partition.ForBuyer(requests[answer.Position].BuyerId, 4)).NotTo(BeZero())
+				}
+			}
+			others := 0
+			for _, r := range requests {
+				if partition.ForBuyer(r.BuyerId, 4) != 0 {
+					others++
+				}
+			}
+			if len(answered) == others {
+				close(release)
+			}
+		}
+	})
+
+	It("says nothing is accepted before the start, by the cluster's clock, whatever the pods' clocks say", func(ctx SpecContext) {
+		start := time.Now().Add(2 * time.Second)
+		p.StartUnixMs = start.UnixMilli()
+		Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+		fast := startPodAt(js, "pod-fast", func() time.Time { return time.Now().Add(time.Hour) })
+		slow := startPodAt(js, "pod-slow", func() time.Time { return time.Now().Add(-time.Hour) })
+		Eventually(fast.Ready).Should(MatchError(ContainSubstring("clock is wrong")))
+		backends := []*streamclient.Stream{backend(fast.address), backend(slow.address)}
+		for i := 0; ; i++ {
+			accepted := 0
+			before := time.Now()
+			for k, stream := range backends {
+				r := request(p, fmt.Sprintf("buyer-%d-%d", i, k), "r", "a", 1)
+				r.FirstAttempt = true
+				for _, got := range placedAll(ctx, stream, []*flashv1.PlaceFlashOrderRequest{r}) {
+					if got.order != "" {
+						accepted++
+						Expect(time.Now()).To(BeTemporally(">=", start))
+					} else if before.After(start.Add(time.Second)) {
+						Expect(got.reason).To(Equal(sale.ReasonPartitionMoving))
+					}
+				}
+			}
+			if accepted == 2 {
+				return
+			}
+			Expect(time.Now()).To(BeTemporally("<", start.Add(15*time.Second)))
+		}
+	})
+
+	It("refuses first attempts at what is sold out on any pod, and lets retries have their order", func(ctx SpecContext) {
+		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil)}
+		ready(pods...)
+		backends := []*streamclient.Stream{backend(pods[0].address), backend(pods[1].address)}
+		bought := buyAll(ctx, backends, many(150, "b"))
+		for i, pod := range pods {
+			first := request(p, fmt.Sprint("late-", i), "r", "b", 1)
+			first.FirstAttempt = true
+			Eventually(func() bool {
+				got, err := pod.GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
+				return err == nil && got.Items[1].SoldOut
+			}).Should(BeTrue())
+			Expect(placedAll(ctx, backends[i], []*flashv1.PlaceFlashOrderRequest{first})[0].reason).To(Equal(sale.ReasonSoldOut))
+		}
+		for _, r := range many(150, "b") {
+			if before := bought[r.BuyerId+"/"+r.RequestId]; before.order != "" {
+				Expect(insist(ctx, only(pods[0]), r)).To(Equal(before))
+			}
+		}
+	})
+
+	It("finds orders by request and by id in all streams of a promotion", func(ctx SpecContext) {
+		large := newPromotion(4, 0, items...)
+		large.Streams = plog.StreamNames(large.Uid, 2)
+		large.Items[1].Stream = 1
+		open(ctx, js, large, items...)
+		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil)}
+		ready(pods...)
+		for i, sku := range []string{"a", "b"} {
+			got := insist(ctx, only(pods[0]), request(large, "ann", "r-"+sku, sku, 1))
+			Expect(got.order).NotTo(BeEmpty())
+			for _, pod := range pods {
+				byRequest, err := pod.GetFlashOrder(ctx, &flashv1.GetFlashOrderRequest{Promotion: large.Name, BuyerId: "ann", RequestId: "r-" + sku})
+				Expect(err).NotTo(HaveOccurred())
+				Expect(byRequest.OrderId).To(Equal(got.order))
+				id := uuid.MustParse(got.order)
+				byID, err := pod.PeerService().FindOrder(ctx, &flashv1.FindOrderRequest{BuyerId: "ann", OrderId: id[:]})
+				Expect(err).NotTo(HaveOccurred())
+				Expect(byID.Promotion).To(Equal(large.Name))
+				Expect(byID.Reservation.Items[0].Sku).To(Equal(sku))
+				_, err = pod.PeerService().FindOrder(ctx, &flashv1.FindOrderRequest{BuyerId: "bob", OrderId: id[:]})
+				Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonOrderNotFound))
+			}
+			released, err := pods[i].PeerService().Release(ctx, &flashv1.ReleaseRequest{
+				PromotionUid: large.Uid, BuyerId: "ann", OrderId: idOf(got.order), Reason: flashv1.ReleaseReason_RELEASE_REASON_CANCELLED,
+			})
+			Expect(err).NotTo(HaveOccurred())
+			Expect(released.Outcome).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
+		}
+		_, err := pods[0].GetFlashOrder(ctx, &flashv1.GetFlashOrderRequest{Promotion: large.Name, BuyerId: "ann", RequestId: "other"})
+		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonOrderNotFound))
+	})
+
+	It("may be cached where it is public, and tells the route of a buyer's partition", func(ctx SpecContext) {
+		a := startPod(js, "pod-a", nil)
+		ready(a)
+		get := func(procedure, message string) http.Header {
+			url := "http://" + a.address + procedure + "?connect=v1&encoding=json&message=" + message
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+			Expect(err).NotTo(HaveOccurred())
+			response, err := http.DefaultClient.Do(r)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(response.Body.Close()).To(Succeed())
+			return response.Header
+		}
+		Expect(get(flashv1connect.FlashServiceGetPromotionProcedure, "%7B%22promotion%22%3A%22"+p.Name+"%22%7D").Get("Cache-Control")).To(Equal("public, max-age=1"))
+		Expect(get(flashv1connect.FlashServiceGetPromotionProcedure, "%7B%22promotion%22%3A%22other%22%7D").Get("Cache-Control")).To(Equal("no-store"))
+
+		promotion, err := a.GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
+		Expect(err).NotTo(HaveOccurred())
+		callCtx, call := connect.NewClientContext(ctx)
+		_, err = flashClient(a.address).PlaceFlashOrder(callCtx, request(p, "ann", "r", "a", 1))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(call.ResponseHeader().Get(placement.RouteHeader)).To(Equal(promotion.Routes[partition.ForBuyer("ann", 4)]))
+		callCtx, call = connect.NewClientContext(ctx)
+		_, err = flashClient(a.address).PlaceFlashOrder(callCtx, request(p, "ann", "r", "b", 1))
+		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonRequestIDReused))
+		Expect(call.ResponseHeader().Get(placement.RouteHeader)).NotTo(BeEmpty(), "also on a partition's refusal")
+	})
+})
+
+// only is always the same pod.
+func only(p *pod) func(int) flash.Service {
+	return func(int) flash.Service { return p.Service }
+}
+
+func idOf(order string) []byte {
+	id := uuid.MustParse(order)
+	return id[:]
+}

@@ -84,7 +84,6 @@ type Pool struct {
 
 	draining  atomic.Bool
 	view      atomic.Pointer[view]
-	soldOut   sync.Map // of soldOutKey to time.Time
 	changed   chan struct{}
 	randomMu  sync.Mutex
 	runCtx    context.Context
@@ -270,12 +269,6 @@ func (p *Pool) local(s *promotion, n int32) *owner.Owner {
 func (p *Pool) reconcile() {
 	v := p.view.Load()
 	now := p.Clock()
-	p.soldOut.Range(func(key, until any) bool {
-		if !now.Before(until.(time.Time)) {
-			p.soldOut.Delete(key)
-		}
-		return true
-	})
 	p.ownersMu.Lock()
 	for key, o := range p.owners {
 		select {

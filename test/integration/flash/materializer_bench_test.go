@@ -1,0 +1,120 @@
+package flash_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/testnats"
+)
+
+// BenchmarkRelease measures what follows when thousands of orders expire at once: releases a second that one worker gets through one pod
+// into the log, every one fsynced, and into a database that has every commit on disk.
+func BenchmarkRelease(b *testing.B) {
+	const size = 4000
+	base, err := testdb.Durable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := context.Background()
+	must := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		url, err := testdb.Create(ctx, base, "release_"+fmt.Sprint(time.Now().UnixNano()))
+		must(err)
+		pool, err := database.Open(ctx, url, 16)
+		must(err)
+		log := slog.New(slog.DiscardHandler)
+		store, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: log})
+		must(err)
+		js := testnats.Run(b).JetStream(b)
+		must(provision.EnsureBuckets(ctx, js, 1))
+		items := []provision.Item{{SKU: "a", Quantity: size}}
+		p := newPromotion(2, 0, items...)
+		must(provision.EnsureStreams(ctx, js, p, 1))
+		must(provision.OpenPartitions(ctx, js, p, "allocation", items))
+		must(provision.PutPromotion(ctx, js, p))
+		must(database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('a', 'A', 100, 'EUR', true, now())"); err != nil {
+				return err
+			}
+			if err := stock.Create(ctx, tx, "a"); err != nil {
+				return err
+			}
+			return stock.Apply(ctx, tx, []stock.Movement{stock.Add("stocked", stock.Quantity{SKU: "a", Quantity: size})})
+		}))
+		pod, err := runPod(js, "pod-a", nil, log)
+		must(err)
+		tick := time.NewTicker(10 * time.Millisecond)
+		for pod.Ready() != nil {
+			<-tick.C
+		}
+		var buyers sync.WaitGroup
+		ids := make([]uuid.UUID, size)
+		for w := range 64 {
+			buyers.Go(func() {
+				for i := w; i < size; i += 64 {
+					got := insist(ctx, func(int) flash.Service { return pod.Service }, request(p, fmt.Sprint("buyer-", i), "r", "a", 1))
+					id, err := uuid.Parse(got.order)
+					if err != nil {
+						b.Errorf("order %d is refused: %s", i, got.reason)
+						return
+					}
+					ids[i] = id
+				}
+			})
+		}
+		buyers.Wait()
+		if b.Failed() {
+			b.FailNow()
+		}
+		accepted := make([]order.Accepted, size)
+		for i, id := range ids {
+			accepted[i] = order.Accepted{
+				OrderID: id, BuyerID: fmt.Sprint("buyer-", i), RequestID: "r", PromotionUID: p.Uid, Promotion: p.Name, Currency: "EUR",
+				Items: []order.AcceptedItem{{SKU: "a", Quantity: 1, UnitPrice: 100}}, AcceptedAt: time.Now(), ExpiresAt: time.Now().Add(-time.Second),
+			}
+		}
+		for from := 0; from < size; from += 500 {
+			must(store.Materialize(ctx, accepted[from:from+500]))
+			must(store.Expire(ctx, ids[from:from+500], time.Now()))
+		}
+		releaser, err := order.NewReleaser(order.WorkerOptions{Store: store, Worker: "w", Logger: log}, flash.NewReleaseClient("http://"+pod.address))
+		must(err)
+		running, cancel := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		start := time.Now()
+		b.StartTimer()
+		go func() { ended <- releaser.Run(running) }()
+		for range tick.C {
+			left, err := order.PendingReleases(ctx, pool, p.Uid)
+			must(err)
+			if left == 0 {
+				break
+			}
+		}
+		tick.Stop()
+		b.ReportMetric(size/time.Since(start).Seconds(), "releases/s")
+		cancel()
+		must(<-ended)
+		pod.stop()
+		pool.Close()
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
+	lane "github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/test/chaos/audit"
@@ -56,7 +58,7 @@ func (b *buyers) crowd(ctx context.Context) {
 					mine = append(mine, b.name())
 				}
 				b.want(ctx, r, mine[max(0, len(mine)-1-r.IntN(3))])
-				wait(ctx, between(r, 10, 120))
+				wait(ctx, between(r, 5, 80))
 			}
 		})
 	}
@@ -143,14 +145,25 @@ func (b *buyers) bought(ctx context.Context, r *rand.Rand, c audit.Call, order s
 	})
 }
 
-// any flash pod.
-func (b *buyers) any(n uint32) *pod { return b.w.flash[int(n)%len(b.w.flash)] }
+// door is a way to the flash lane: a pod, by a call of its own or over the stream that many share.
+type door struct {
+	*pod
+	stream bool
+}
+
+// any flash pod, now and then by its stream.
+func (b *buyers) any(n uint32) door {
+	return door{b.w.flash[int(n)%len(b.w.flash)], n/16%4 == 0}
+}
 
 // call one thing and record it.
-func (b *buyers) call(ctx context.Context, c audit.Call, p *pod, rpc func(context.Context, *audit.Call) error) audit.Call {
+func (b *buyers) call(ctx context.Context, c audit.Call, d door, rpc func(context.Context, *audit.Call) error) audit.Call {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
-	c.Pod, c.Sent = p.Name, time.Now()
+	if c.Pod = d.Name; d.stream {
+		c.Pod += "~"
+	}
+	c.Sent = time.Now()
 	err := rpc(ctx, &c)
 	c.Answered = time.Now()
 	if err == nil {
@@ -161,25 +174,31 @@ func (b *buyers) call(ctx context.Context, c audit.Call, p *pod, rpc func(contex
 			c.Outcome = audit.Refused
 		}
 		c.SKU = rpcerr.Metadata(err)["sku"]
+		var refusal *lane.Refusal
+		if errors.As(err, &refusal) {
+			c.SKU = refusal.Message().GetMetadata()["sku"]
+		}
 		if c.Reason == "" {
-			c.Reason = connect.CodeOf(err).String()
+			c.Reason = err.Error()
 		}
 	}
 	b.record(c)
 	return c
 }
 
-func (b *buyers) place(ctx context.Context, c audit.Call, p *pod, first bool) audit.Call {
+func (b *buyers) place(ctx context.Context, c audit.Call, d door, first bool) audit.Call {
 	req := &flashv1.PlaceFlashOrderRequest{Promotion: b.promo.GetName(), BuyerId: c.Buyer, RequestId: c.Request, FirstAttempt: first}
 	for _, i := range c.Items {
 		req.Items = append(req.Items, &flashv1.FlashOrderItem{Sku: i.SKU, Quantity: i.Quantity})
 	}
 	if b.plan.admission {
-		req.AdmissionTokens = b.admit(ctx, c, p)
+		req.AdmissionTokens = b.admit(ctx, c, d.pod)
 	}
-	return b.call(ctx, c, p, func(ctx context.Context, c *audit.Call) error {
-		res, err := b.w.clients[p].flash.PlaceFlashOrder(ctx, req)
-		c.OrderID, c.State = res.GetOrderId(), strings.TrimPrefix(res.GetState().String(), "FLASH_ORDER_STATE_")
+	return b.call(ctx, c, d, func(ctx context.Context, c *audit.Call) error {
+		res, err := b.w.clients[d.pod].place(ctx, req, d.stream)
+		if err == nil {
+			c.OrderID, c.State = res.GetOrderId(), strings.TrimPrefix(res.GetState().String(), "FLASH_ORDER_STATE_")
+		}
 		return err
 	})
 }
@@ -209,17 +228,19 @@ func (b *buyers) admit(ctx context.Context, c audit.Call, p *pod) []string {
 	return res.GetTokens()
 }
 
-func (b *buyers) find(ctx context.Context, c audit.Call, p *pod) audit.Call {
+func (b *buyers) find(ctx context.Context, c audit.Call, d door) audit.Call {
 	c.Kind, c.Items = audit.Find, nil
-	return b.call(ctx, c, p, func(ctx context.Context, c *audit.Call) error {
-		res, err := b.w.clients[p].flash.GetFlashOrder(ctx, &flashv1.GetFlashOrderRequest{Promotion: b.promo.GetName(), BuyerId: c.Buyer, RequestId: c.Request})
-		c.OrderID, c.State = res.GetOrderId(), strings.TrimPrefix(res.GetState().String(), "FLASH_ORDER_STATE_")
+	return b.call(ctx, c, door{pod: d.pod}, func(ctx context.Context, c *audit.Call) error {
+		res, err := b.w.clients[d.pod].flash.GetFlashOrder(ctx, &flashv1.GetFlashOrderRequest{Promotion: b.promo.GetName(), BuyerId: c.Buyer, RequestId: c.Request})
+		if err == nil {
+			c.OrderID, c.State = res.GetOrderId(), strings.TrimPrefix(res.GetState().String(), "FLASH_ORDER_STATE_")
+		}
 		return err
 	})
 }
 
 func (b *buyers) get(ctx context.Context, buyer, order string) audit.Call {
-	return b.call(ctx, audit.Call{Kind: audit.Get, Buyer: buyer, OrderID: order}, b.w.standard, func(ctx context.Context, c *audit.Call) error {
+	return b.call(ctx, audit.Call{Kind: audit.Get, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, c *audit.Call) error {
 		res, err := b.w.clients[b.w.standard].orders.GetOrder(ctx, &orderv1.GetOrderRequest{BuyerId: buyer, OrderId: order})
 		if err == nil {
 			c.State = strings.TrimPrefix(res.GetOrder().GetState().String(), "ORDER_STATE_")
@@ -231,7 +252,7 @@ func (b *buyers) get(ctx context.Context, buyer, order string) audit.Call {
 // cancel an order, until there is an answer.
 func (b *buyers) cancel(ctx context.Context, buyer, order string) {
 	for b.live() && ctx.Err() == nil {
-		c := b.call(ctx, audit.Call{Kind: audit.Cancel, Buyer: buyer, OrderID: order}, b.w.standard, func(ctx context.Context, c *audit.Call) error {
+		c := b.call(ctx, audit.Call{Kind: audit.Cancel, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, c *audit.Call) error {
 			_, err := b.w.clients[b.w.standard].orders.CancelOrder(ctx, &orderv1.CancelOrderRequest{RequestId: "cancel-" + order, BuyerId: buyer, OrderId: order})
 			return err
 		})
@@ -246,7 +267,7 @@ func (b *buyers) cancel(ctx context.Context, buyer, order string) {
 func (b *buyers) pay(ctx context.Context, buyer, order string) {
 	var page string
 	for b.live() && ctx.Err() == nil {
-		c := b.call(ctx, audit.Call{Kind: audit.Pay, Buyer: buyer, OrderID: order}, b.w.standard, func(ctx context.Context, c *audit.Call) error {
+		c := b.call(ctx, audit.Call{Kind: audit.Pay, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, c *audit.Call) error {
 			if page != "" {
 				return post(ctx, page)
 			}

@@ -70,8 +70,9 @@ func newPlan(seed uint64) *plan {
 		o := offer{stream: int32(i % p.streams)}
 		o.SKU = fmt.Sprintf("s%d-%c-%x", seed, 'a'+i, r.Uint32())
 		o.Price = 100 + r.Int64N(9900)
-		o.Stock = []int64{1, 3, 7, 20, 60, 60, 150}[r.IntN(7)]
-		o.Limit = []int64{0, 1, 2, 3}[r.IntN(4)]
+		// Some is gone within the first moment; some is there for as long as anything fails.
+		o.Stock = []int64{1, 3, 7, 40, 200, 1000, 1000}[r.IntN(7)]
+		o.Limit = []int64{0, 0, 1, 2, 3}[r.IntN(5)]
 		if o.Limit > 0 && r.IntN(6) == 0 {
 			o.raised = o.Limit + 1
 		}

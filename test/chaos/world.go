@@ -19,11 +19,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
 	"github.com/orderd-dev/orderd/test/testauth"
 	"github.com/orderd-dev/orderd/test/testnats"
 )
@@ -58,6 +60,31 @@ type clients struct {
 	flash    flashv1connect.FlashServiceClient
 	orders   orderv1connect.OrderServiceClient
 	payments paymentv1connect.PaymentServiceClient
+	stream   *streamclient.Stream
+}
+
+// place an order by a call of its own, or over the stream.
+func (c clients) place(ctx context.Context, request *flashv1.PlaceFlashOrderRequest, stream bool) (*flashv1.PlaceFlashOrderResponse, error) {
+	if !stream {
+		return c.flash.PlaceFlashOrder(ctx, request)
+	}
+	type answer struct {
+		response *flashv1.PlaceFlashOrderResponse
+		err      error
+	}
+	answers := make(chan answer, 1)
+	err := c.stream.Send(ctx, []*flashv1.PlaceFlashOrderRequest{request}, func(_ int, response *flashv1.PlaceFlashOrderResponse, err error) {
+		answers <- answer{response, err}
+	})
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case a := <-answers:
+		return a.response, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // logs are the last that the processes said.
@@ -172,9 +199,17 @@ func (w *world) pods(ctx context.Context) error {
 	claims["iat"], claims["exp"] = time.Now().Add(-time.Minute).Unix(), time.Now().Add(24*time.Hour).Unix()
 	token := issuer.Sign(claims)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128, IdleConnTimeout: 30 * time.Second}}
+	// Streams go both ways, which takes HTTP/2.
+	protocols := &http.Protocols{}
+	protocols.SetUnencryptedHTTP2(true)
+	both := &http.Client{Transport: &http.Transport{Protocols: protocols}}
 	for _, p := range w.all() {
 		c := connect.NewClient(connecthttp.NewTransport(client, p.url), testauth.Bearer(token))
-		w.clients[p] = clients{flashv1connect.NewFlashServiceClient(c), orderv1connect.NewOrderServiceClient(c), paymentv1connect.NewPaymentServiceClient(c)}
+		streams := flashv1connect.NewFlashServiceClient(connect.NewClient(connecthttp.NewTransport(both, p.url), testauth.Bearer(token)))
+		w.clients[p] = clients{
+			flash: flashv1connect.NewFlashServiceClient(c), orders: orderv1connect.NewOrderServiceClient(c), payments: paymentv1connect.NewPaymentServiceClient(c),
+			stream: streamclient.NewStream(streamclient.StreamOptions{Open: streams.PlaceFlashOrders, Timeout: attempt}),
+		}
 		if err := p.start(0); err != nil {
 			return err
 		}
@@ -223,6 +258,9 @@ func (w *world) ready(ctx context.Context) error {
 // stop ends everything.
 func (w *world) stop() {
 	for _, p := range w.all() {
+		if c, ok := w.clients[p]; ok {
+			c.stream.Close()
+		}
 		p.Kill()
 	}
 	if w.conn != nil {

@@ -56,7 +56,7 @@ func (b *bench) engine(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		child, err := b.start(ctx, spec{Kind: kindEngine, Engine: engineSpec{NATS: b.nats.URL, Promotion: raw, Record: size, Warm: b.warm, Phase: b.phase}}, b.groups.flash)
+		child, err := b.start(ctx, spec{Kind: kindEngine, Engine: engineSpec{NATS: b.nats.URL, Promotion: raw, Record: size, Warm: b.warm, Phase: b.phase}}, nil)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -73,7 +74,17 @@ func (g *groups) enterDatabase() (leave func() error, err error) {
 	if err := g.database.Add(os.Getpid()); err != nil {
 		return nil, err
 	}
-	return func() error { return g.all.Leave(os.Getpid()) }, nil
+	return func() error { return g.all.Root().Add(os.Getpid()) }, nil
+}
+
+// enterSale puts the flash lane's processes into their groups until leave is called: elsewhere they are compared with processes that
+// are in none.
+func (g *groups) enterSale(pod, nats *proc.Child) (leave func() error, err error) {
+	if g.all == nil {
+		return func() error { return nil }, nil
+	}
+	leave = func() error { return errors.Join(pod.Move(g.all.Root()), nats.Move(g.all.Root())) }
+	return leave, errors.Join(pod.Move(g.flash), nats.Move(g.nats))
 }
 
 func (g *groups) remove() {
@@ -87,6 +98,6 @@ func (g *groups) String() string {
 	if g.all == nil {
 		return fmt.Sprintf("no control groups could be made (%v): standard lane and sale, and the pods of a pool, had equal shares of all processors and no limits", g.err)
 	}
-	return fmt.Sprintf("control groups (v%d, cpu), thousandths of a processor requested: standard pod %d, database %d, NATS %d, flash pod %d, the sale's buyers %d, no limits; pods of pods_N: limited to %d each",
+	return fmt.Sprintf("standard_*: control groups (v%d, cpu), thousandths of a processor requested: standard pod %d, database %d, NATS %d, flash pod %d, the sale's buyers %d, no limits; pods of pods_N: limited to %d each",
 		g.all.Version, standardRequest, databaseRequest, natsRequest, flashRequest, buyersRequest, poolLimit)
 }

@@ -126,7 +126,7 @@ func (b *bench) setUp(ctx context.Context) error {
 	if err := provision.EnsureBuckets(ctx, b.js, replicas); err != nil {
 		return err
 	}
-	if b.pod, err = b.startPod(ctx, spec{Kind: kindPod, Name: "flash", Profile: b.profileOf("flash")}, b.nats.URL, b.groups.flash); err != nil {
+	if b.pod, err = b.startPod(ctx, spec{Kind: kindPod, Name: "flash", Profile: b.profileOf("flash")}, b.nats.URL, nil); err != nil {
 		return err
 	}
 	if b.has(partUnary) || b.has(partStandard) {
@@ -159,7 +159,7 @@ func (b *bench) tearDown() {
 }
 
 func (b *bench) startNATS(ctx context.Context, name string) (*proc.Child, error) {
-	c, err := b.start(ctx, spec{Kind: kindNATS, Store: filepath.Join(b.folder, name), Profile: b.profileOf(name)}, b.groups.nats)
+	c, err := b.start(ctx, spec{Kind: kindNATS, Store: filepath.Join(b.folder, name), Profile: b.profileOf(name)}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func (b *bench) startPeers(ctx context.Context) error {
 		return err
 	}
 	b.bare.URL = "http://" + address
-	if b.noop, err = b.startPod(ctx, spec{Kind: kindNoop, Name: kindNoop}, b.idle.URL, nil); err != nil {
+	if b.noop, err = b.startPod(ctx, spec{Kind: kindNoop, Name: kindNoop, Profile: b.profileOf(kindNoop)}, b.idle.URL, nil); err != nil {
 		return err
 	}
 	if !b.has(partUnary) {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
+	"github.com/orderd-dev/orderd/test/bench/internal/report"
 )
 
 // hottest is how many functions of a profile are printed.
@@ -27,7 +28,8 @@ func (b *bench) profileOf(name string) string {
 	return filepath.Join(b.folder, name+".pprof")
 }
 
-// profiles runs unary calls and the stream once more, with a CPU profile of the pod and of NATS.
+// profiles runs unary calls and the stream once more, with a CPU profile of the pod and of NATS, and the handler that does nothing, to be
+// compared with.
 func (b *bench) profiles(ctx context.Context) error {
 	if b.profile == "" {
 		return nil
@@ -35,32 +37,41 @@ func (b *bench) profiles(ctx context.Context) error {
 	if err := os.MkdirAll(b.profile, 0o755); err != nil {
 		return err
 	}
+	// What is measured meanwhile is no round.
+	rounds := b.rounds
+	b.rounds = report.Rounds{}
+	defer func() { b.rounds = rounds }()
+	flash := map[string]*proc.Child{"flash": b.pod, "nats": b.nats}
 	for _, part := range []struct {
-		name string
-		run  func(context.Context) (perSecond float64, err error)
+		name, of string
+		children map[string]*proc.Child
+		run      func(context.Context) (perSecond float64, err error)
 	}{
-		{partUnary, func(ctx context.Context) (float64, error) {
+		{kindNoop, partUnary, map[string]*proc.Child{kindNoop: b.noop}, func(ctx context.Context) (float64, error) {
+			r, err := b.unaryOf(ctx, kindNoop, b.noop)
+			return r.Accepted, err
+		}},
+		{partUnary, partUnary, flash, func(ctx context.Context) (float64, error) {
 			r, err := b.unary(ctx)
 			return r.Accepted, err
 		}},
-		{partStream, func(ctx context.Context) (float64, error) {
+		{partStream, partStream, flash, func(ctx context.Context) (float64, error) {
 			r, err := b.stream(ctx)
 			return r.Accepted, err
 		}},
 	} {
-		if !b.has(part.name) {
+		if !b.has(part.of) {
 			continue
 		}
 		fmt.Printf("profile of %s\n", part.name)
-		if err := b.profiled(ctx, part.name, part.run); err != nil {
+		if err := b.profiled(ctx, part.name, part.children, part.run); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) profiled(ctx context.Context, name string, run func(context.Context) (float64, error)) error {
-	children := map[string]*proc.Child{"flash": b.pod, "nats": b.nats}
+func (b *bench) profiled(ctx context.Context, name string, children map[string]*proc.Child, run func(context.Context) (float64, error)) error {
 	for _, child := range children {
 		if err := child.Profile(); err != nil {
 			return err

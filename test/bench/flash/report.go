@@ -58,7 +58,7 @@ func (b *bench) report(out io.Writer) error {
 	fmt.Fprintf(out, "\nMedians of %d rounds of %s, after %s of warm-up each; a ratio is the median of the rounds' ratios. Everything shares this machine.\n", b.options.rounds, b.phase, b.warm)
 	fmt.Fprintf(out, "%d connections, HTTP/1.1; stream: %d streams, %d messages of %d requests unanswered on each; %d partition(s) a sale, one SKU, a buyer a request.\n", b.connections, b.streams, b.window, b.batch, b.partitions)
 	fmt.Fprintln(out, "On disk before the answer: NATS sync_interval always, PostgreSQL fsync and synchronous_commit on, Redis appendfsync always.")
-	fmt.Fprintln(out, "noop, redis and sql stand behind the same server as unary. half and rush: open loops over ten times the connections, times from when a request was due.")
+	fmt.Fprintf(out, "noop, redis and sql stand behind the same server as unary. half and rush: open loops of half of the capacity and ten times of it, over %d and %d connections; times from when a request was due.\n", halfConnections, rushConnections)
 	fmt.Fprintf(out, "%s\n", b.groups)
 	fmt.Fprintf(out, "make bench-flash; one part: go run ./test/bench/flash -only unary -rounds 1; profiles: -profile DIR -top. The rows are in %s\n", b.out)
 	return report.Write(b.out, measured)

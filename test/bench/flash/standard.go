@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -61,6 +62,14 @@ func (b *bench) besideStandard(ctx context.Context) error {
 	if err := b.checkpoint(ctx); err != nil {
 		return err
 	}
+	leave, err := b.groups.enterSale(b.pod, b.nats)
+	if err != nil {
+		return err
+	}
+	return errors.Join(b.sellBeside(ctx), leave())
+}
+
+func (b *bench) sellBeside(ctx context.Context) error {
 	alone, err := b.ordinary(ctx, "standard_alone")
 	if err != nil {
 		return err

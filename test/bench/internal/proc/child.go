@@ -119,6 +119,9 @@ func ready(ctx context.Context, url string) error {
 	return nil
 }
 
+// Move the child to another control group.
+func (c *Child) Move(to *Group) error { return to.Add(c.cmd.Process.Pid) }
+
 // Stop kills the child; nil is none.
 func (c *Child) Stop() {
 	if c == nil {

@@ -90,8 +90,8 @@ func (g *Groups) Remove() {
 	}
 }
 
-// Leave puts a process of one of the groups into the root group.
-func (g *Groups) Leave(pid int) error { return (&Group{folder: g.root}).Add(pid) }
+// Root is the group of everything that is in no other.
+func (g *Groups) Root() *Group { return &Group{folder: g.root} }
 
 // Add a process to the group, with the threads and children that it will have.
 func (g *Group) Add(pid int) error {

@@ -112,14 +112,13 @@ func (w forwarding) CloseSend() error { return w.stream.CloseSend() }
 func (w forwarding) Close() error { return w.stream.Close() }
 
 // forward sends requests of one partition to the pod at an address. NOT_OWNER: the guess was wrong or the pod is not there, and
-// nothing happened. PARTITION_MOVING: what happened is unknown.
-func (p *Pool) forward(address string, s *promotion, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) {
+// nothing happened. PARTITION_MOVING: what happened is unknown. After an error nothing was sent, and answer is not called.
+func (p *Pool) forward(address string, s *promotion, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) error {
 	f := p.peers.forwards
 	count := int64(len(requests))
 	if f.inFlight.Add(count) > forwardedMax {
 		f.inFlight.Add(-count)
-		refuseAll(len(requests), answer, sale.Overloaded(p.jitter(retryDelay)))
-		return
+		return sale.Overloaded(p.jitter(retryDelay))
 	}
 	slab, forwarded := make([]flashv1.Forwarded, len(requests)), make([]*flashv1.Forwarded, len(requests))
 	for i, request := range requests {
@@ -135,10 +134,10 @@ func (p *Pool) forward(address string, s *promotion, n int32, requests []*flashv
 	}
 	if err != nil {
 		f.inFlight.Add(-count)
-		refuseAll(len(requests), answer, p.forwardedError(nil, err))
-		return
+		return p.forwardedError(nil, err)
 	}
 	p.metrics.forwards.Add(float64(count))
+	return nil
 }
 
 // forwardedError makes what came back of a forwarded request this pod's answer. What has no reason did not come from a pod's domain:
@@ -166,46 +165,60 @@ const reasonInternal = "INTERNAL"
 
 // place puts requests of one partition to its owner, here or on another pod, and once more where the guess was wrong.
 func (p *Pool) place(ctx context.Context, s *promotion, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) {
-	p.placeOnce(ctx, s, n, requests, func(i int, response *flashv1.PlaceFlashOrderResponse, err error) {
-		if err != nil && rpcerr.Reason(err) == sale.ReasonNotOwner {
-			// Who answers must not be called by its answer; and this is rare.
-			go p.placeAgain(ctx, s.sale.GetUid(), n, requests[i:i+1], func(_ int, response *flashv1.PlaceFlashOrderResponse, err error) {
-				answer(i, response, err)
-			})
+	err := p.placeOnce(ctx, s, n, requests, func(i int, response *flashv1.PlaceFlashOrderResponse, err error) {
+		if !notOwner(err) {
+			answer(i, response, err)
 			return
 		}
-		answer(i, response, err)
+		// Who answers must not be called by its answer; and this is rare.
+		go p.placeAgain(ctx, s.sale.GetUid(), n, requests[i:i+1], func(_ int, response *flashv1.PlaceFlashOrderResponse, err error) {
+			answer(i, response, err)
+		})
 	})
-}
-
-// placeAgain is for the one that was refused by a pod that is not the owner.
-func (p *Pool) placeAgain(ctx context.Context, uid string, n int32, request []*flashv1.PlaceFlashOrderRequest, answer answerFunc) {
-	s := p.view.Load().byUID[uid]
-	if s == nil {
-		answer(0, nil, sale.PartitionMoving(p.jitter(retryDelay)))
-		return
+	switch {
+	case notOwner(err):
+		p.placeAgain(ctx, s.sale.GetUid(), n, requests, answer)
+	case err != nil:
+		refuseAll(len(requests), answer, err)
 	}
-	p.placeOnce(ctx, s, n, request, func(_ int, response *flashv1.PlaceFlashOrderResponse, err error) {
-		if err != nil && rpcerr.Reason(err) == sale.ReasonNotOwner {
-			err = sale.PartitionMoving(p.jitter(retryDelay))
-		}
-		answer(0, response, err)
-	})
 }
 
-// placeOnce puts requests to the pod that is believed to own their partition. It does not wait.
-func (p *Pool) placeOnce(ctx context.Context, s *promotion, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) {
+func notOwner(err error) bool { return err != nil && rpcerr.Reason(err) == sale.ReasonNotOwner }
+
+// placeAgain is for those that were refused by a pod that is not the owner.
+func (p *Pool) placeAgain(ctx context.Context, uid string, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) {
+	last := func(err error) error {
+		if notOwner(err) {
+			return sale.PartitionMoving(p.jitter(retryDelay))
+		}
+		return err
+	}
+	err := sale.NotOwner()
+	if s := p.view.Load().byUID[uid]; s != nil {
+		err = p.placeOnce(ctx, s, n, requests, func(i int, response *flashv1.PlaceFlashOrderResponse, err error) {
+			answer(i, response, last(err))
+		})
+	}
+	if err != nil {
+		refuseAll(len(requests), answer, last(err))
+	}
+}
+
+// placeOnce puts requests to the pod that is believed to own their partition. It does not wait. After an error nothing happened to any,
+// and answer is not called.
+func (p *Pool) placeOnce(ctx context.Context, s *promotion, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) error {
 	switch target := s.owners[n]; target.Name {
 	case "":
-		refuseAll(len(requests), answer, sale.NotOwner())
+		return sale.NotOwner()
 	case p.Name:
-		if o := p.local(s, n); o != nil {
-			o.ReserveMany(ctx, requests, answer)
-			return
+		o := p.local(s, n)
+		if o == nil {
+			return sale.NotOwner()
 		}
-		refuseAll(len(requests), answer, sale.NotOwner())
+		o.ReserveMany(ctx, requests, answer)
+		return nil
 	default:
-		p.forward(target.Address, s, n, requests, answer)
+		return p.forward(target.Address, s, n, requests, answer)
 	}
 }
 
@@ -214,7 +227,7 @@ func (p *Pool) placeOne(ctx context.Context, s *promotion, n int32, request *fla
 	if s.owners[n].Name == p.Name {
 		if o := p.local(s, n); o != nil {
 			response, err := o.Reserve(ctx, request)
-			if err == nil || rpcerr.Reason(err) != sale.ReasonNotOwner {
+			if !notOwner(err) {
 				return response, err
 			}
 		}

@@ -1,0 +1,117 @@
+package flash
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
+)
+
+// reading is a stream's requests: ten of them, and then what ends it.
+func reading(end error, entered chan<- *answers) func(*answers) error {
+	first := true
+	return func(a *answers) error {
+		if !first {
+			return end
+		}
+		first = false
+		a.enter(context.Background(), 10)
+		entered <- a
+		return nil
+	}
+}
+
+// However a stream ends, what was read is answered before it does.
+func TestAStreamAnswersWhatItReadBeforeItEnds(t *testing.T) {
+	leaving := errors.New("the pod is going away")
+	tests := []struct {
+		name string
+		end  error
+		want error
+	}{
+		{"the caller is done", io.EOF, nil},
+		{"the pod leaves", leaving, leaving},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := testPool()
+				defer p.peers.close()
+				var open atomic.Int32
+				entered, ended := make(chan *answers, 1), make(chan error, 1)
+				sent := 0
+				go func() {
+					ended <- p.serveStream(t.Context(), &open, func(list []*flashv1.FlashOrderAnswer) error {
+						sent += len(list)
+						return nil
+					}, reading(test.end, entered))
+				}()
+				a := <-entered
+				for i := range 9 {
+					a.give(uint64(i), &flashv1.PlaceFlashOrderResponse{}, nil)
+				}
+				synctest.Wait()
+				select {
+				case err := <-ended:
+					t.Fatalf("ended with %v before all was answered", err)
+				default:
+				}
+				a.give(9, nil, sale.Ended())
+				if err := <-ended; !errors.Is(err, test.want) || sent != 10 || open.Load() != 0 {
+					t.Errorf("ended with %v after %d answers, %d streams open; want %v", err, sent, open.Load(), test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestAStreamWhoseCallerIsGoneEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := testPool()
+		defer p.peers.close()
+		var open atomic.Int32
+		gone := errors.New("gone")
+		entered, ended := make(chan *answers, 1), make(chan error, 1)
+		go func() {
+			ended <- p.serveStream(t.Context(), &open, func([]*flashv1.FlashOrderAnswer) error { return gone }, reading(gone, entered))
+		}()
+		a := <-entered
+		a.give(0, &flashv1.PlaceFlashOrderResponse{}, nil)
+		if err := <-ended; !errors.Is(err, gone) {
+			t.Errorf("ended with %v", err)
+		}
+		// An owner may answer for as long as it wants.
+		a.give(1, &flashv1.PlaceFlashOrderResponse{}, nil)
+	})
+}
+
+func TestStreamsAreCounted(t *testing.T) {
+	p := testPool()
+	defer p.peers.close()
+	var open atomic.Int32
+	open.Store(streamsMax)
+	err := p.serveStream(t.Context(), &open, nil, func(*answers) error { return io.EOF })
+	if refusalOf(err).GetReason() != sale.ReasonOverloaded || refusalOf(err).GetRetryDelayMs() == 0 || open.Load() != streamsMax {
+		t.Errorf("one stream too many: %v, %d open", err, open.Load())
+	}
+}
+
+func TestRefusalsAsMessages(t *testing.T) {
+	for _, err := range []error{sale.SoldOut("a", 2), sale.Overloaded(retryDelay), invalid("buyer_id", "must be there"), errors.New("a driver's words")} {
+		message := refusalOf(err)
+		if message.GetReason() == "" || message.GetCode() == "" {
+			t.Errorf("%v as a message: %v", err, message)
+		}
+		if back := refusalOf(errorOf(message)); back.GetReason() != message.GetReason() || back.GetRetryDelayMs() != message.GetRetryDelayMs() || back.GetCode() != message.GetCode() {
+			t.Errorf("%v came back as %v", message, back)
+		}
+	}
+	if got := refusalOf(errors.New("a driver's words")).GetMessage(); got != "internal error" {
+		t.Errorf("a driver's words came out: %q", got)
+	}
+}

@@ -93,6 +93,8 @@ type Pool struct {
 
 	ownersMu sync.RWMutex
 	owners   map[ownerKey]*owner.Owner
+	// logs that owners share.
+	logs map[logKey]plog.Log
 }
 
 // NewPool does no I/O; it panics if the registerer has a pool's metrics already.
@@ -105,7 +107,7 @@ func NewPool(options Options) *Pool {
 	}
 	p := &Pool{
 		Options: options, ownerMetrics: owner.NewMetrics(options.Registerer), metrics: newMetrics(options.Registerer),
-		peers: newPeers(), changed: make(chan struct{}, 1), owners: map[ownerKey]*owner.Owner{}, started: options.Clock(),
+		peers: newPeers(), changed: make(chan struct{}, 1), owners: map[ownerKey]*owner.Owner{}, logs: map[logKey]plog.Log{}, started: options.Clock(),
 	}
 	p.membership, p.board = newMembership(p), newBoard(p)
 	registerGauges(options.Registerer, p)
@@ -283,6 +285,11 @@ func (p *Pool) reconcile() {
 			o.Stop()
 		}
 	}
+	for key := range p.logs {
+		if v.byUID[key.uid] == nil {
+			delete(p.logs, key)
+		}
+	}
 	p.ownersMu.Unlock()
 	for uid, s := range v.byUID {
 		if !s.sale.GetOpen() || s.sale.GetClosed() {
@@ -296,6 +303,24 @@ func (p *Pool) reconcile() {
 	}
 }
 
+// logKey names a promotion's stream.
+type logKey struct {
+	uid    string
+	stream int32
+}
+
+// log is the one of a stream's partitions. Where its servers write a batch at the price of one record, the owners share it.
+func (p *Pool) log(s *sale.Sale, stream int32) plog.Log {
+	if p.Replicas <= 1 {
+		return plog.New(p.JetStream, s.Promotion)
+	}
+	key := logKey{s.GetUid(), stream}
+	if p.logs[key] == nil {
+		p.logs[key] = plog.Together(plog.New(p.JetStream, s.Promotion))
+	}
+	return p.logs[key]
+}
+
 // start runs an owner unless there is one, or the pod leaves.
 func (p *Pool) start(key ownerKey, first *sale.Sale) {
 	p.ownersMu.Lock()
@@ -303,7 +328,7 @@ func (p *Pool) start(key ownerKey, first *sale.Sale) {
 	if p.owners[key] != nil || p.draining.Load() || p.runCtx == nil || p.runCtx.Err() != nil {
 		return
 	}
-	var log plog.Log = plog.New(p.JetStream, first.Promotion)
+	log := p.log(first, first.StreamOf(key.n))
 	if p.WrapLog != nil {
 		log = p.WrapLog(log)
 	}

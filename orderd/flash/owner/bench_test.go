@@ -4,17 +4,23 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
+	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
@@ -31,7 +37,7 @@ func (nobody) Transfer(context.Context, *flashv1.TransferRequest) (*flashv1.Tran
 // benchOwner serves the only partition of a promotion, with fsync on every append and the NATS server in the same process.
 func benchOwner(b *testing.B) *owner.Owner {
 	js := testnats.Run(b).JetStream(b)
-	p := benchPromotion(b, js, 1)
+	p := benchPromotion(b, js, 1, 1)
 	current := sale.New(p)
 	o := owner.New(benchOptions(b, plog.New(js, p), current, 0))
 	running, stop := context.WithCancel(context.Background())
@@ -43,12 +49,12 @@ func benchOwner(b *testing.B) *owner.Owner {
 	return o
 }
 
-func benchPromotion(b *testing.B, js jetstream.JetStream, partitions int32) *flashv1.Promotion {
+func benchPromotion(b *testing.B, js jetstream.JetStream, partitions int32, replicas int) *flashv1.Promotion {
 	p := &flashv1.Promotion{
 		Uid: "bench", Name: "bench", Streams: plog.StreamNames("bench", 1), Partitions: partitions, Open: true, EndUnixMs: 1 << 60,
 		Items: []*flashv1.PromotedItem{{Sku: "a", UnitPrice: 1, LimitPerBuyer: 1}},
 	}
-	if err := provision.EnsureStreams(b.Context(), js, p, 1); err != nil {
+	if err := provision.EnsureStreams(b.Context(), js, p, replicas); err != nil {
 		b.Fatal(err)
 	}
 	if err := provision.OpenPartitions(b.Context(), js, p, "bench", []provision.Item{{SKU: "a", Quantity: 1 << 40}}); err != nil {
@@ -142,6 +148,133 @@ func BenchmarkReserveMany(b *testing.B) {
 			for range cap(underWay) {
 				underWay <- struct{}{}
 			}
+			report()
+		})
+	}
+}
+
+func TestMain(m *testing.M) {
+	testnats.RunNode()
+	os.Exit(m.Run())
+}
+
+// benchCluster is three NATS servers, processes of their own, that fsync every write.
+func benchCluster(b *testing.B) jetstream.JetStream {
+	cluster, err := testnats.StartCluster(b.TempDir(), 3, io.Discard)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(cluster.Stop)
+	if err := cluster.Ready(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	conn, err := nats.Connect(cluster.URL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return js
+}
+
+// BenchmarkPartitions is orders of single callers, 256 at once, over several partitions of one stream on one pod, each partition's
+// appends by themselves and together, with one replica and with three.
+func BenchmarkPartitions(b *testing.B) {
+	for _, replicas := range []int{1, 3} {
+		benchPartitions(b, replicas, false)
+		benchPartitions(b, replicas, true)
+	}
+}
+
+func benchPartitions(b *testing.B, replicas int, together bool) {
+	for _, partitions := range []int32{1, 2, 4, 16} {
+		b.Run(fmt.Sprintf("replicas=%d/together=%t/partitions=%d", replicas, together, partitions), func(b *testing.B) {
+			var js jetstream.JetStream
+			if replicas > 1 {
+				js = benchCluster(b)
+			} else {
+				js = testnats.Run(b).JetStream(b)
+			}
+			p := benchPromotion(b, js, partitions, replicas)
+			current := sale.New(p)
+			var log plog.Log = plog.New(js, p)
+			if together {
+				log = plog.Together(log)
+			}
+			owners := make([]*owner.Owner, partitions)
+			running, stop := context.WithCancel(context.Background())
+			defer func() {
+				stop()
+				for _, o := range owners {
+					<-o.Done()
+				}
+			}()
+			for n := range owners {
+				owners[n] = owner.New(benchOptions(b, log, current, int32(n)))
+				go owners[n].Run(running)
+			}
+			var buyers atomic.Int64
+			b.SetParallelism(128)
+			b.ResetTimer()
+			report := reportCPU(b)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					request := benchRequest(buyers.Add(1))
+					if _, err := owners[current.Partition(request.BuyerId, 0)].Reserve(b.Context(), request); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			report()
+		})
+	}
+}
+
+// BenchmarkTakeOver is the time from the start of an owner until it serves, for a log with 100,000 reservations in records of
+// so many orders.
+func BenchmarkTakeOver(b *testing.B) {
+	for _, size := range []int{10, 1000} {
+		b.Run(fmt.Sprint("record=", size), func(b *testing.B) {
+			js := testnats.Run(b).JetStream(b)
+			p := benchPromotion(b, js, 1, 1)
+			log := plog.New(js, p)
+			const reservations = 100_000
+			last := uint64(1)
+			for i := 0; i < reservations; {
+				record := make([]byte, partition.RecordHead)
+				for range size {
+					i++
+					id := uuid.UUID{0: byte(i), 1: byte(i >> 8), 2: byte(i >> 16)}
+					record = partition.AppendReservation(record, &partition.Request{
+						BuyerID: fmt.Sprintf("buyer-%010d", i), RequestID: fmt.Sprintf("request-%028d", i),
+						Items: []partition.RequestItem{{SKU: "a", Quantity: 1, UnitPrice: 100}},
+					}, &partition.Terms{ID: id, AcceptedMs: 1_700_000_000_000, ExpiresMs: 1_700_000_900_000, Currency: "EUR"})
+				}
+				sequence, err := log.Append(b.Context(), plog.Entry{Expected: last, Data: partition.Reserved(record)})
+				if err != nil {
+					b.Fatal(err)
+				}
+				last = sequence
+			}
+			b.ResetTimer()
+			report := reportCPU(b)
+			for range b.N {
+				o := owner.New(benchOptions(b, log, sale.New(p), 0))
+				running, stop := context.WithCancel(context.Background())
+				go o.Run(running)
+				for !o.Serving() {
+					runtime.Gosched()
+				}
+				b.StopTimer()
+				stop()
+				<-o.Done()
+				b.StartTimer()
+			}
+			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/take-over")
 			report()
 		})
 	}

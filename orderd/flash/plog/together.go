@@ -1,0 +1,154 @@
+package plog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// togetherMax is how many appends one batch takes at most.
+	togetherMax = 64
+	// togetherFlights is how many batches, or appends by themselves, are under way at most: while one is written to the disk, the
+	// next one is on its way, and two partitions never wait for each other.
+	togetherFlights = 2
+	// togetherTimeout is when a batch's outcome counts as unknown: as long as its members wait.
+	togetherTimeout = 2 * time.Second
+)
+
+// Together is a Log for all of a pod's partitions of one stream: appends that wait at the same time go as one atomic batch.
+// The members of a batch that is refused are appended again, each by itself, so that one writer who is behind stops no
+// other; a batch with an unknown outcome is unknown to all of its members. A partition has one append in a batch at most.
+// Batches of the caller's own go by themselves.
+//
+// It is for streams of several replicas, whose batches are one proposal and one write to each disk: with three, 256 callers at
+// once and 16 partitions, 21,400 orders a second together and 3,800 apart; with 4 partitions about the same, 35,000 to 37,000. A
+// stream of one replica stages a batch in files of its own first, which costs more than it saves: nats-server 2.15.2,
+// BenchmarkPartitions in package owner.
+func Together(log Log) Log { return &together{Log: log} }
+
+type together struct {
+	Log
+
+	mu sync.Mutex
+	// flights are under way, or about to be: their leaders have been told.
+	flights int
+	// waiting are those who lead no flight and are in none.
+	waiting []*joining
+}
+
+// joining is an append that waits for company.
+type joining struct {
+	ctx   context.Context
+	entry Entry
+	// lead has room for the turn to send for all who wait; done for the result.
+	lead chan struct{}
+	done chan joined
+}
+
+type joined struct {
+	sequence uint64
+	err      error
+}
+
+// Append implements Log.
+func (t *together) Append(ctx context.Context, entry Entry) (uint64, error) {
+	j := &joining{ctx: ctx, entry: entry, lead: make(chan struct{}, 1), done: make(chan joined, 1)}
+	t.mu.Lock()
+	if t.flights < togetherFlights {
+		t.flights++
+		j.lead <- struct{}{}
+	} else {
+		t.waiting = append(t.waiting, j)
+	}
+	t.mu.Unlock()
+	select {
+	case r := <-j.done:
+		return r.sequence, r.err
+	case <-j.lead:
+		t.send(t.take(j))
+		r := <-j.done
+		return r.sequence, r.err
+	case <-ctx.Done():
+		t.leave(j)
+		return 0, ctx.Err()
+	}
+}
+
+// take is the next batch: the leader, and of those who wait one of each partition.
+func (t *together) take(leader *joining) []*joining {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	batch := []*joining{leader}
+	var rest []*joining
+	for _, j := range t.waiting {
+		same := func(other *joining) bool { return other.entry.Partition == j.entry.Partition }
+		if len(batch) == togetherMax || slices.ContainsFunc(batch, same) {
+			rest = append(rest, j)
+		} else {
+			batch = append(batch, j)
+		}
+	}
+	t.waiting = rest
+	return batch
+}
+
+// send appends the batch, hands the lead on and tells the members.
+func (t *together) send(batch []*joining) {
+	if len(batch) == 1 {
+		j := batch[0]
+		sequence, err := t.Log.Append(j.ctx, j.entry)
+		t.pass()
+		j.done <- joined{sequence, err}
+		return
+	}
+	entries := make([]Entry, len(batch))
+	for i, j := range batch {
+		entries[i] = j.entry
+	}
+	// One member's end is not the others'.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), togetherTimeout)
+	defer cancel()
+	last, err := t.Log.AppendBatch(ctx, entries)
+	t.pass()
+	for i, j := range batch {
+		switch {
+		case err == nil:
+			j.done <- joined{sequence: last - uint64(len(batch)-1-i)}
+		case errors.Is(err, ErrRefused):
+			go func() {
+				sequence, err := t.Log.Append(j.ctx, j.entry)
+				j.done <- joined{sequence, err}
+			}()
+		default:
+			j.done <- joined{err: fmt.Errorf("appending together: %w", err)}
+		}
+	}
+}
+
+// pass the lead of a flight that is over to one of those who wait.
+func (t *together) pass() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.waiting) == 0 {
+		t.flights--
+		return
+	}
+	t.waiting[0].lead <- struct{}{}
+	t.waiting = t.waiting[1:]
+}
+
+// leave before the append is sent. One that was sent already has an unknown outcome.
+func (t *together) leave(j *joining) {
+	t.mu.Lock()
+	t.waiting = slices.DeleteFunc(t.waiting, func(other *joining) bool { return other == j })
+	t.mu.Unlock()
+	select {
+	case <-j.lead:
+		t.pass()
+	default:
+	}
+}

@@ -1,6 +1,7 @@
 package flash
 
 import (
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -123,11 +124,29 @@ func (v *view) sales() map[string]*sale.Sale {
 	return sales
 }
 
+// check refuses a promotion whose requests would lead to no partition.
+func check(uid string, p *flashv1.Promotion) error {
+	streams := max(1, int32(len(p.GetStreams())))
+	if p.GetUid() != uid || p.GetPartitions() < 1 || p.GetPartitions()%streams != 0 {
+		return fmt.Errorf("promotion %q has %d partitions in %d streams", p.GetUid(), p.GetPartitions(), streams)
+	}
+	for _, item := range p.GetItems() {
+		if item.GetStream() < 0 || item.GetStream() >= streams {
+			return fmt.Errorf("item %s is in stream %d of %d", item.GetSku(), item.GetStream(), streams)
+		}
+	}
+	return nil
+}
+
 func (p *Pool) promotionsHandler() watch.Handler {
 	return watch.Handler{
 		Put: func(uid string, value []byte, _ time.Time) {
 			next := &flashv1.Promotion{}
-			if err := proto.Unmarshal(value, next); err != nil || next.GetUid() != uid || next.GetPartitions() < 1 {
+			err := proto.Unmarshal(value, next)
+			if err == nil {
+				err = check(uid, next)
+			}
+			if err != nil {
 				p.Logger.Error("promotion cannot be read", "promotion", uid, "error", err)
 				return
 			}

@@ -3,6 +3,7 @@ package levels_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -267,6 +268,8 @@ func TestWhatCannotBeUsedChangesNothing(t *testing.T) {
 		{"a negative level", uid, 0, &flashv1.PartitionLevels{Sequence: 9, Items: level("a", -7)}},
 		{"an older sequence", uid, 0, &flashv1.PartitionLevels{Sequence: 4, Items: level("a", 7)}},
 		{"unchanged since what was not heard", uid, 0, &flashv1.PartitionLevels{Sequence: 9, Unchanged: true}},
+		{"a change of what was not heard", uid, 0, &flashv1.PartitionLevels{Sequence: 9, Base: 8, Items: level("a", 7)}},
+		{"a garbled change", uid, 0, &flashv1.PartitionLevels{Sequence: 9, Base: 5, Items: append(level("a", 7), level("x", 7)...)}},
 		{"a proof of an unknown item", uid, 0, &flashv1.PartitionLevels{Sequence: 5, Unchanged: true, SoldOut: []*flashv1.SoldOutItem{{Sku: "x"}}}},
 		{"a proof from the future", uid, 0, &flashv1.PartitionLevels{Sequence: 5, Unchanged: true, SoldOut: []*flashv1.SoldOutItem{{Sku: "b", AgeMs: -1}}}},
 		{"an old proof", uid, 0, &flashv1.PartitionLevels{Sequence: 5, Unchanged: true, SoldOut: []*flashv1.SoldOutItem{{Sku: "b", AgeMs: 1000}}}},
@@ -288,6 +291,53 @@ func TestWhatCannotBeUsedChangesNothing(t *testing.T) {
 				t.Errorf("%d marks", marks)
 			}
 		})
+	}
+}
+
+func TestOnlyWhatChangedIsSaid(t *testing.T) {
+	now := time.UnixMilli(1_800_000_000_000)
+	table, sender := levels.NewTable(), levels.NewSender()
+	table.SetSales(map[string]*sale.Sale{uid: sale.New(promotion(1))})
+	steps := []struct {
+		name string
+		a, b int64
+		lost bool
+		// said are the items in the message; none: it says that nothing changed, or there is no message.
+		said []string
+		// knows is what the table has then, of a and b.
+		knows [2]int64
+	}{
+		{"the first", 100, 50, false, []string{"a", "b"}, [2]int64{100, 50}},
+		{"one by much", 80, 49, false, []string{"a"}, [2]int64{80, 50}},
+		{"none by much", 79, 47, false, nil, [2]int64{80, 50}},
+		{"one is empty", 79, 0, false, []string{"b"}, [2]int64{80, 0}},
+		{"and not any more, and that is lost", 79, 1, true, []string{"b"}, [2]int64{80, 0}},
+		{"the next is no use without it", 10, 1, false, []string{"a"}, [2]int64{80, 0}},
+	}
+	for i, step := range steps {
+		now = now.Add(levels.Every)
+		reading := levels.Reading{Levels: owner.Levels{Sequence: uint64(i + 1), Items: []owner.Level{{SKU: "a", Available: step.a}, {SKU: "b", Available: step.b}}}}
+		var said []string
+		for _, message := range sender.Messages("pod", now, now, []levels.Reading{reading}) {
+			for _, item := range message.GetPartitions()[0].GetItems() {
+				said = append(said, item.GetSku())
+			}
+			if !step.lost {
+				table.Observe(uid, message, now)
+			}
+		}
+		knows := [2]int64{table.Level(uid, 0, "a"), table.Level(uid, 0, "b")}
+		if !slices.Equal(said, step.said) || knows != step.knows {
+			t.Errorf("%s: said %v, want %v; known are %v, want %v", step.name, said, step.said, knows, step.knows)
+		}
+	}
+	now = now.Add(time.Second)
+	all := levels.Reading{Levels: owner.Levels{Sequence: 9, Items: []owner.Level{{SKU: "a", Available: 10}, {SKU: "b", Available: 1}}}}
+	for _, message := range sender.Messages("pod", now, now, []levels.Reading{all}) {
+		table.Observe(uid, message, now)
+	}
+	if a, b := table.Level(uid, 0, "a"), table.Level(uid, 0, "b"); a != 10 || b != 1 {
+		t.Errorf("a second later: %d and %d", a, b)
 	}
 }
 

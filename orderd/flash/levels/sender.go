@@ -37,7 +37,7 @@ type Sender struct {
 type sent struct {
 	// read is the sequence that was last looked at, sequence that of the levels that were said.
 	read, sequence uint64
-	// available of each item that was not empty.
+	// available of each item that was said not to be empty.
 	available map[string]int64
 	// full and any are when the levels, and when anything, were last said.
 	full, any time.Time
@@ -77,8 +77,6 @@ func (s *Sender) Messages(pod string, now, clock time.Time, readings []Reading) 
 
 // part is what to say of a partition, or nil.
 func (l *sent) part(reading Reading, now, clock time.Time) *flashv1.PartitionLevels {
-	changed := l.available == nil || reading.Sequence != l.read && l.changed(reading.Items)
-	l.read = reading.Sequence
 	newest := l.proved
 	for _, proof := range reading.SoldOut {
 		if proof.At.After(newest) {
@@ -87,15 +85,17 @@ func (l *sent) part(reading Reading, now, clock time.Time) *flashv1.PartitionLev
 	}
 	part := &flashv1.PartitionLevels{Partition: reading.Partition}
 	switch {
-	case changed || now.Sub(l.full) >= repeatEvery:
-		l.keep(reading, part)
+	case l.available == nil || now.Sub(l.full) >= repeatEvery:
+		l.all(reading, part)
 		l.full = now
+	case reading.Sequence != l.read && l.change(reading, part):
 	case newest.After(l.proved) || now.Sub(l.any) >= assureEvery:
 		part.Unchanged = true
 	default:
+		l.read = reading.Sequence
 		return nil
 	}
-	l.any, l.proved = now, newest
+	l.read, l.any, l.proved = reading.Sequence, now, newest
 	part.Sequence = l.sequence
 	for _, proof := range reading.SoldOut {
 		// Rounded up, and not from the future: a proof may seem to be older than it is, not younger.
@@ -107,24 +107,30 @@ func (l *sent) part(reading Reading, now, clock time.Time) *flashv1.PartitionLev
 	return part
 }
 
-// changed says whether the levels are other than what was said, as far as it matters.
-func (l *sent) changed(items []owner.Level) bool {
-	known := 0
-	for _, level := range items {
-		if level.Available == 0 {
+// change says what is other than what was said, as far as it matters; false if nothing is.
+func (l *sent) change(reading Reading, part *flashv1.PartitionLevels) bool {
+	for _, level := range reading.Items {
+		before := l.available[level.SKU]
+		difference := max(level.Available-before, before-level.Available)
+		if difference == 0 || level.Available > 0 && difference*coarse < before {
 			continue
 		}
-		before, ok := l.available[level.SKU]
-		if difference := max(level.Available-before, before-level.Available); !ok || difference > 0 && difference*coarse >= before {
-			return true
+		part.Items = append(part.Items, &flashv1.ItemLevel{Sku: level.SKU, Available: level.Available})
+		if level.Available > 0 {
+			l.available[level.SKU] = level.Available
+		} else {
+			delete(l.available, level.SKU)
 		}
-		known++
 	}
-	return known != len(l.available)
+	if part.Items == nil {
+		return false
+	}
+	part.Base, l.sequence = l.sequence, reading.Sequence
+	return true
 }
 
-// keep remembers the levels and says those that are not 0.
-func (l *sent) keep(reading Reading, part *flashv1.PartitionLevels) {
+// all says the levels that are not 0.
+func (l *sent) all(reading Reading, part *flashv1.PartitionLevels) {
 	l.sequence = reading.Sequence
 	l.available = make(map[string]int64, len(reading.Items))
 	for _, level := range reading.Items {

@@ -204,9 +204,15 @@ func (p *promotion) observe(part *flashv1.PartitionLevels, sent, now time.Time) 
 		if known.available == nil || sequence != known.sequence {
 			return false
 		}
+	case part.GetBase() != 0:
+		// After a loss, until all levels come again, nothing that is left out is known.
+		if known.available == nil || part.GetBase() != known.sequence || !p.levels(part, known.available) {
+			return false
+		}
+		known.sequence = sequence
 	default:
-		available, ok := p.available(part)
-		if !ok {
+		available := make([]int64, p.count[p.sale.StreamOf(n)])
+		if !p.levels(part, available) {
 			return false
 		}
 		known.available, known.sequence = available, sequence
@@ -220,19 +226,18 @@ func (p *promotion) observe(part *flashv1.PartitionLevels, sent, now time.Time) 
 	return true
 }
 
-// available by offset from a broadcast; false if it is garbled.
-func (p *promotion) available(part *flashv1.PartitionLevels) ([]int64, bool) {
+// levels of a broadcast into available, by offset; false and nothing if they are garbled.
+func (p *promotion) levels(part *flashv1.PartitionLevels, available []int64) bool {
 	stream := p.sale.StreamOf(part.GetPartition())
-	if int(stream) >= len(p.count) {
-		return nil, false
-	}
-	available := make([]int64, p.count[stream])
 	for _, level := range part.GetItems() {
 		i, ok := p.sale.Index(level.GetSku())
 		if !ok || p.sale.GetItems()[i].GetStream() != stream || level.GetAvailable() < 0 {
-			return nil, false
+			return false
 		}
+	}
+	for _, level := range part.GetItems() {
+		i, _ := p.sale.Index(level.GetSku())
 		available[p.offset[i]] = level.GetAvailable()
 	}
-	return available, true
+	return true
 }

@@ -96,7 +96,9 @@ type PartitionLevels struct {
 	// The items that the partition's owner knows to be sold out in all shards.
 	SoldOut []*SoldOutItem `protobuf:"bytes,4,rep,name=sold_out,json=soldOut,proto3" json:"sold_out,omitempty"`
 	// items is left out: the same ones as before are 0, and the others near what was broadcast with this sequence.
-	Unchanged     bool `protobuf:"varint,5,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Unchanged bool `protobuf:"varint,5,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	// Not 0: items has only what changed since what was broadcast with this sequence, those that are 0 by now too.
+	Base          uint64 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -164,6 +166,13 @@ func (x *PartitionLevels) GetUnchanged() bool {
 		return x.Unchanged
 	}
 	return false
+}
+
+func (x *PartitionLevels) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
 }
 
 type ItemLevel struct {
@@ -291,13 +300,14 @@ const file_orderd_flash_v1_levels_proto_rawDesc = "" +
 	"partitions\x18\x02 \x03(\v2 .orderd.flash.v1.PartitionLevelsR\n" +
 	"partitions\x12 \n" +
 	"\fsent_unix_ms\x18\x03 \x01(\x03R\n" +
-	"sentUnixMs\"\xd4\x01\n" +
+	"sentUnixMs\"\xe8\x01\n" +
 	"\x0fPartitionLevels\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x120\n" +
 	"\x05items\x18\x03 \x03(\v2\x1a.orderd.flash.v1.ItemLevelR\x05items\x127\n" +
 	"\bsold_out\x18\x04 \x03(\v2\x1c.orderd.flash.v1.SoldOutItemR\asoldOut\x12\x1c\n" +
-	"\tunchanged\x18\x05 \x01(\bR\tunchanged\";\n" +
+	"\tunchanged\x18\x05 \x01(\bR\tunchanged\x12\x12\n" +
+	"\x04base\x18\x06 \x01(\x04R\x04base\";\n" +
 	"\tItemLevel\x12\x10\n" +
 	"\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1c\n" +
 	"\tavailable\x18\x02 \x01(\x03R\tavailable\"J\n" +

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/flash/v1/levels.proto.
  */
 export const file_orderd_flash_v1_levels: GenFile = /*@__PURE__*/
-  fileDesc("ChxvcmRlcmQvZmxhc2gvdjEvbGV2ZWxzLnByb3RvEg9vcmRlcmQuZmxhc2gudjEiYQoGTGV2ZWxzEgsKA3BvZBgBIAEoCRI0CgpwYXJ0aXRpb25zGAIgAygLMiAub3JkZXJkLmZsYXNoLnYxLlBhcnRpdGlvbkxldmVscxIUCgxzZW50X3VuaXhfbXMYAyABKAMipAEKD1BhcnRpdGlvbkxldmVscxIRCglwYXJ0aXRpb24YASABKAUSEAoIc2VxdWVuY2UYAiABKAQSKQoFaXRlbXMYAyADKAsyGi5vcmRlcmQuZmxhc2gudjEuSXRlbUxldmVsEi4KCHNvbGRfb3V0GAQgAygLMhwub3JkZXJkLmZsYXNoLnYxLlNvbGRPdXRJdGVtEhEKCXVuY2hhbmdlZBgFIAEoCCIrCglJdGVtTGV2ZWwSCwoDc2t1GAEgASgJEhEKCWF2YWlsYWJsZRgCIAEoAyI4CgtTb2xkT3V0SXRlbRILCgNza3UYASABKAkSDAoEbGVmdBgCIAEoAxIOCgZhZ2VfbXMYAyABKANiBnByb3RvMw");
+  fileDesc("ChxvcmRlcmQvZmxhc2gvdjEvbGV2ZWxzLnByb3RvEg9vcmRlcmQuZmxhc2gudjEiYQoGTGV2ZWxzEgsKA3BvZBgBIAEoCRI0CgpwYXJ0aXRpb25zGAIgAygLMiAub3JkZXJkLmZsYXNoLnYxLlBhcnRpdGlvbkxldmVscxIUCgxzZW50X3VuaXhfbXMYAyABKAMisgEKD1BhcnRpdGlvbkxldmVscxIRCglwYXJ0aXRpb24YASABKAUSEAoIc2VxdWVuY2UYAiABKAQSKQoFaXRlbXMYAyADKAsyGi5vcmRlcmQuZmxhc2gudjEuSXRlbUxldmVsEi4KCHNvbGRfb3V0GAQgAygLMhwub3JkZXJkLmZsYXNoLnYxLlNvbGRPdXRJdGVtEhEKCXVuY2hhbmdlZBgFIAEoCBIMCgRiYXNlGAYgASgEIisKCUl0ZW1MZXZlbBILCgNza3UYASABKAkSEQoJYXZhaWxhYmxlGAIgASgDIjgKC1NvbGRPdXRJdGVtEgsKA3NrdRgBIAEoCRIMCgRsZWZ0GAIgASgDEg4KBmFnZV9tcxgDIAEoA2IGcHJvdG8z");
 
 /**
  * What a pod broadcasts of its partitions' stock shards, several times a second, over core NATS: subject
@@ -83,6 +83,13 @@ export type PartitionLevels = Message<"orderd.flash.v1.PartitionLevels"> & {
    * @generated from field: bool unchanged = 5;
    */
   unchanged: boolean;
+
+  /**
+   * Not 0: items has only what changed since what was broadcast with this sequence, those that are 0 by now too.
+   *
+   * @generated from field: uint64 base = 6;
+   */
+  base: bigint;
 };
 
 /**

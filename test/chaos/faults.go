@@ -110,11 +110,17 @@ func newFaults(r *rand.Rand, p *plan) []fault {
 		if slices.Contains(onServers, f.name) {
 			// A server needs a moment to catch up before the next may go.
 			f.at = max(f.at, serversFree)
+			if f.at+f.last > p.open+time.Second {
+				continue
+			}
 			serversFree = f.at + f.last + 2*time.Second
 		}
-		if f.at < p.open+500*time.Millisecond {
-			all = append(all, f)
+		if f.name == "kill-leader" || f.name == "kill-all" {
+			p.open = max(p.open, f.at+election+time.Second)
 		}
+		// The last is over soon after the end, so that a seed does not take for ever.
+		f.at = max(-ahead, min(f.at, p.open+time.Second-f.last))
+		all = append(all, f)
 	}
 	if r.IntN(25) == 0 {
 		all = append(all, fault{name: "no-database", weather: cut, at: between(r, 0, 3000), last: between(r, 20_000, 60_000)})

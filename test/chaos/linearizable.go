@@ -85,6 +85,7 @@ func operations(sale audit.Sale, calls []audit.Call, f audit.Finals, raised map[
 			}
 		}
 	}
+	tellOrders(all)
 	for _, row := range f.Rows {
 		if row.State != "CANCELLED" {
 			continue
@@ -96,6 +97,22 @@ func operations(sale audit.Sale, calls []audit.Call, f audit.Finals, raised map[
 		all = append(all, linear.Operation{Kind: linear.Release, Buyer: row.Buyer, Order: row.OrderID, Sent: from, Answered: from, Outcome: linear.Unknown})
 	}
 	return all
+}
+
+// tellOrders puts the id that another call told into those without an answer.
+func tellOrders(all []linear.Operation) {
+	type key struct{ buyer, request string }
+	ids := map[key]string{}
+	for _, o := range all {
+		if o.Outcome == linear.Accepted {
+			ids[key{o.Buyer, o.Request}] = o.Order
+		}
+	}
+	for i := range all {
+		if all[i].Outcome == linear.Unknown {
+			all[i].Order = ids[key{all[i].Buyer, all[i].Request}]
+		}
+	}
 }
 
 // outcomes of refusals.

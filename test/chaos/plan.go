@@ -14,6 +14,8 @@ const (
 	ahead = 500 * time.Millisecond
 	// atOnce is how many buyers there are at each moment.
 	atOnce = 20
+	// election is what NATS may take to have a leader again (4 to 9 s without the one before): such sales are longer.
+	election = 5 * time.Second
 	// extension of a sale that is extended.
 	extension = 1500 * time.Millisecond
 )
@@ -60,7 +62,7 @@ const (
 func newPlan(seed uint64) *plan {
 	r := random(seed, forPlan)
 	p := &plan{
-		seed: seed, streams: 1 + r.IntN(4)/3, per: 1 + r.IntN(4), open: 4*time.Second + time.Duration(r.IntN(1500))*time.Millisecond,
+		seed: seed, streams: 1 + r.IntN(4)/3, per: 1 + r.IntN(4), open: 3500*time.Millisecond + time.Duration(r.IntN(1200))*time.Millisecond,
 		paymentTimeout: time.Duration(1000+r.IntN(1500)) * time.Millisecond, admission: r.IntN(6) == 0, extends: r.IntN(5) == 0,
 	}
 	if p.streams == 1 {
@@ -79,8 +81,8 @@ func newPlan(seed uint64) *plan {
 		o.Before = o.Stock + 50 + r.Int64N(100)
 		p.offers = append(p.offers, o)
 	}
-	p.pull(r)
 	p.faults = newFaults(random(seed, forFaults), p)
+	p.pull(r)
 	return p
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,16 +26,31 @@ type verdict struct {
 }
 
 // tally of what happened.
-type tally struct{ placed, accepted, refused, unknown, orders, paid, cancelled, faults int }
+type tally struct {
+	placed, accepted, refused, unknown, orders, paid, cancelled, faults int
+	// reasons of what was not accepted.
+	reasons map[string]int
+}
 
 func (t *tally) add(o tally) {
 	t.placed, t.accepted, t.refused, t.unknown = t.placed+o.placed, t.accepted+o.accepted, t.refused+o.refused, t.unknown+o.unknown
+	if t.reasons == nil {
+		t.reasons = map[string]int{}
+	}
+	for reason, n := range o.reasons {
+		t.reasons[reason] += n
+	}
 	t.orders, t.paid, t.cancelled, t.faults = t.orders+o.orders, t.paid+o.paid, t.cancelled+o.cancelled, t.faults+o.faults
 }
 
 // String is short.
 func (t tally) String() string {
-	return fmt.Sprintf("%d asked: %d accepted, %d refused, %d unknown; %d orders, %d paid, %d cancelled; %d faults", t.placed, t.accepted, t.refused, t.unknown, t.orders, t.paid, t.cancelled, t.faults)
+	reasons := make([]string, 0, len(t.reasons))
+	for _, reason := range slices.Sorted(maps.Keys(t.reasons)) {
+		reasons = append(reasons, fmt.Sprintf("%d %s", t.reasons[reason], reason))
+	}
+	return fmt.Sprintf("%d asked: %d accepted, %d refused, %d unknown (%s); %d orders, %d paid, %d cancelled; %d faults",
+		t.placed, t.accepted, t.refused, t.unknown, strings.Join(reasons, ", "), t.orders, t.paid, t.cancelled, t.faults)
 }
 
 // String is the seed's line, and one for each violation, up to five.
@@ -199,12 +215,15 @@ func (s *sale) finals(ctx context.Context, totals []provision.Total) (audit.Fina
 }
 
 func (s *sale) tally(f audit.Finals) tally {
-	t := tally{orders: len(f.Rows), faults: len(s.plan.faults)}
+	t := tally{orders: len(f.Rows), faults: len(s.plan.faults), reasons: map[string]int{}}
 	for _, c := range s.calls {
 		if c.Kind != audit.Place {
 			continue
 		}
 		t.placed++
+		if c.Outcome == audit.Refused {
+			t.reasons[c.Reason]++
+		}
 		switch c.Outcome {
 		case audit.Accepted:
 			t.accepted++

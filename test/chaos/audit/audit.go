@@ -126,6 +126,9 @@ func (a *auditor) gather() {
 	}
 }
 
+// otherBody are the refusals of a request id that was used for something else; what is wrong with a body by itself is said first.
+var otherBody = []string{"REQUEST_ID_REUSED", "ITEMS_APART", "ADMISSION_REQUIRED", "ADMISSION_INVALID"}
+
 func (a *auditor) checkRequest(r *request) {
 	for _, c := range r.calls {
 		if c.Kind == Place && c.Outcome == Accepted {
@@ -144,7 +147,7 @@ func (a *auditor) checkRequest(r *request) {
 			a.say(Gap, "accepted at %s and not found later: %v", r.answered.UTC().Format(clock), c)
 		case same(c.Items, r.items):
 			a.say(Differs, "accepted, and a retry is refused: %v", c)
-		case c.Reason != "REQUEST_ID_REUSED" && c.Reason != "ITEMS_APART" && r.items != nil:
+		case !slices.Contains(otherBody, c.Reason) && r.items != nil:
 			a.say(Differs, "the request id was used for %v, and another body is refused for something else: %v", r.items, c)
 		}
 	}

@@ -60,7 +60,8 @@ type Operation struct {
 	Outcome        Outcome
 	// SKU that a refusal names.
 	SKU string
-	// Order is the id in the answer to Place and Lookup.
+	// Order is the id in the answer to Place and Lookup. Also of a Place without an answer, if another call told it: a release before
+	// that finds the order by it.
 	Order string
 	// Released says that the answer calls the order released.
 	Released bool

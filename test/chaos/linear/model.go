@@ -89,7 +89,7 @@ func (r Rules) place(s state, o *Operation) []state {
 		if ok || !r.allows(s, o) {
 			return []state{s}
 		}
-		return []state{s, s.with(key{o.Buyer, o.Request}, order{items: o.Items})}
+		return []state{s, s.with(key{o.Buyer, o.Request}, order{id: o.Order, items: o.Items})}
 	case Accepted:
 		switch {
 		case ok && maps.Equal(known.items, o.Items):

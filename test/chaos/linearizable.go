@@ -87,9 +87,7 @@ func operations(sale audit.Sale, calls []audit.Call, f audit.Finals, raised map[
 	}
 	tellOrders(all)
 	for _, row := range f.Rows {
-		if row.State != "CANCELLED" {
-			continue
-		}
+		// A paid one may have been released before its money came.
 		from := accepted[row.OrderID].Add(sale.PaymentTimeout)
 		if at, ok := cancelled[row.OrderID]; ok && at.Before(from) {
 			from = at

@@ -31,6 +31,10 @@ func unknown(buyer, request string, ms int, items ...Item) Call {
 	return Call{Kind: Place, Buyer: buyer, Request: request, Items: items, Sent: at(ms), Answered: at(ms + 10), Reason: "unavailable"}
 }
 
+func paid(buyer, order string, ms int) Call {
+	return Call{Kind: Pay, Buyer: buyer, OrderID: order, Sent: at(ms), Answered: at(ms + 10), Outcome: Accepted}
+}
+
 func row(id, buyer, state string, paid int64, lines ...Line) Row {
 	r := Row{OrderID: id, Buyer: buyer, State: state, Paid: paid, Lines: lines}
 	for _, l := range lines {
@@ -62,6 +66,7 @@ func good() story {
 			{Kind: Cancel, Buyer: "y", OrderID: "o3", Sent: at(700), Answered: at(710), Outcome: Accepted},
 			{Kind: Find, Buyer: "y", Request: "1", Sent: at(800), Answered: at(810), Outcome: Accepted, OrderID: "o3", State: "RELEASED"},
 			placed("z", "1", 900, "o4", b),
+			paid("x", "o1", 950), paid("x", "o2", 950), paid("z", "o4", 950),
 			refused("w", "1", 2600, "SOLD_OUT", "b", b),
 			refused("w", "2", 4100, "ENDED", "", b),
 		},

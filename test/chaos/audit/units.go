@@ -40,12 +40,27 @@ func (a *auditor) holds() []hold {
 		if at := mayEnd[row.OrderID]; !at.IsZero() && at.Before(h.until) {
 			h.until = at
 		}
-		if row.State == "PAID" {
+		if a.paidInTime(row) {
 			h.until = time.Time{}
 		}
 		all = append(all, h)
 	}
 	return all
+}
+
+// paidInTime says whether an order was paid for certain before it could expire. Money that comes later makes it paid as well, with
+// units from the shop's stock: its own went back into the sale.
+func (a *auditor) paidInTime(row Row) bool {
+	r := a.byOrder[row.OrderID]
+	if row.State != "PAID" || r == nil {
+		return false
+	}
+	for _, c := range a.calls {
+		if c.Kind == Pay && c.OrderID == row.OrderID && c.Outcome == Accepted && c.Answered.Before(r.sent.Add(a.sale.PaymentTimeout)) {
+			return true
+		}
+	}
+	return false
 }
 
 // change of a number of units at a moment.
@@ -203,14 +218,18 @@ func (a *auditor) checkResults() {
 	for _, r := range a.finals.Results {
 		results[r.SKU] = r
 	}
-	paid, kept := map[string]int64{}, map[string]int64{}
+	paid, kept, certain := map[string]int64{}, map[string]int64{}, map[string]int64{}
 	for _, row := range a.rows {
+		inTime := a.paidInTime(row)
 		for _, l := range row.Lines {
 			if row.State == "PAID" {
 				paid[l.SKU] += l.Quantity
 			}
 			if row.State != "CANCELLED" {
 				kept[l.SKU] += l.Quantity
+			}
+			if inTime {
+				certain[l.SKU] += l.Quantity
 			}
 		}
 	}
@@ -224,8 +243,8 @@ func (a *auditor) checkResults() {
 		if r.Allocated+r.ToppedUp != r.Sold+r.Returned || r.Allocated+r.ToppedUp != had {
 			a.say(Invariant, "%s: %d allocated (of %d with top-ups), %d topped up, %d sold, %d returned", o.SKU, r.Allocated, had, r.ToppedUp, r.Sold, r.Returned)
 		}
-		if kept[o.SKU] > had || r.Sold > had {
-			a.say(Oversold, "%s: %d sold at the end, the settlement says %d, of %d", o.SKU, kept[o.SKU], r.Sold, had)
+		if certain[o.SKU] > had || r.Sold > had {
+			a.say(Oversold, "%s: %d paid for at the end, the settlement says %d sold, of %d", o.SKU, certain[o.SKU], r.Sold, had)
 		}
 		if r.Available != o.Before-kept[o.SKU] || r.Deducted != paid[o.SKU] || r.Reserved != kept[o.SKU]-paid[o.SKU] {
 			a.say(Stock, "%s: %d available, %d reserved, %d deducted, of %d with %d sold and %d paid", o.SKU, r.Available, r.Reserved, r.Deducted, o.Before, kept[o.SKU], paid[o.SKU])
@@ -250,10 +269,7 @@ func (a *auditor) checkUndersold(o Offer, r Result) {
 		}
 		for _, row := range a.rows {
 			// A release may come any time after its cancellation.
-			if row.State != "CANCELLED" {
-				continue
-			}
-			if q := a.byOrder[row.OrderID]; q != nil && a.releasedBy(row.OrderID, since) {
+			if a.paidInTime(row) || a.releasedBy(row.OrderID, since) {
 				continue
 			}
 			for _, l := range row.Lines {

@@ -74,6 +74,9 @@ type Rules struct {
 	// Stock of the partition by SKU; nil: stock is not checked, and "sold out" believed. It must be all there is: no transfers, no top-ups.
 	// With it the history cannot be checked buyer by buyer, which takes far longer.
 	Stock map[string]int64
+	// SeeReleases wants that an answer with an order knows of a release that was answered before. Owners do not promise it while a
+	// partition changes hands: the one before gives a retry its order from memory.
+	SeeReleases bool
 	// Stale is how far a refusal may be behind, SoldOutFor how much longer "sold out" may be said.
 	Stale, SoldOutFor time.Duration
 }

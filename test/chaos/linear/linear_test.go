@@ -38,6 +38,8 @@ func of(buyer string, o linear.Operation) linear.Operation {
 func TestCheck(t *testing.T) {
 	const accepted, unknown, notFound = linear.Accepted, linear.Unknown, linear.NotFound
 	limit := linear.Rules{Limits: map[string]int64{"a": 2}, Stale: 5 * time.Millisecond, SoldOutFor: 10 * time.Millisecond}
+	strict := limit
+	strict.SeeReleases = true
 	stock := limit
 	stock.Stock = map[string]int64{"a": 3}
 	tests := []struct {
@@ -56,7 +58,8 @@ func TestCheck(t *testing.T) {
 		{"an unknown outcome that did and did not", limit, []linear.Operation{at(0, 10, place("r", 2, unknown, "")), at(20, 30, lookup("r", accepted, "1", false)), at(40, 50, lookup("r", notFound, "", false))}, porcupine.Illegal},
 		{"a lost order", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(20, 30, lookup("r", notFound, "", false))}, porcupine.Illegal},
 		{"a little behind", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(12, 30, lookup("r", notFound, "", false))}, porcupine.Ok},
-		{"a release that was not", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(11, 12, release("1", accepted)), at(20, 30, lookup("r", accepted, "1", false))}, porcupine.Illegal},
+		{"a release that was not", strict, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(11, 12, release("1", accepted)), at(20, 30, lookup("r", accepted, "1", false))}, porcupine.Illegal},
+		{"a release that was not seen yet", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(11, 12, release("1", accepted)), at(20, 30, lookup("r", accepted, "1", false))}, porcupine.Ok},
 		{"oversold", stock, []linear.Operation{at(0, 10, of("bob", place("r", 2, accepted, "1"))), at(0, 10, place("r", 2, accepted, "2"))}, porcupine.Illegal},
 		{"sold out too early", stock, []linear.Operation{at(0, 10, of("bob", place("r", 2, accepted, "1"))), at(30, 40, place("r", 1, linear.SoldOut, ""))}, porcupine.Illegal},
 		{"sold out", stock, []linear.Operation{at(0, 10, of("bob", place("r", 2, accepted, "1"))), at(30, 40, place("r", 2, linear.SoldOut, ""))}, porcupine.Ok},

@@ -76,7 +76,7 @@ func (r Rules) step(s state, o *Operation) []state {
 		if !ok {
 			return nil
 		}
-		return s.told(o, known)
+		return r.told(s, o, known)
 	default:
 		return s.release(o)
 	}
@@ -93,7 +93,7 @@ func (r Rules) place(s state, o *Operation) []state {
 	case Accepted:
 		switch {
 		case ok && maps.Equal(known.items, o.Items):
-			return s.told(o, known)
+			return r.told(s, o, known)
 		case ok, o.Released, !r.allows(s, o):
 			return nil
 		}
@@ -123,8 +123,8 @@ func (r Rules) allows(s state, o *Operation) bool {
 }
 
 // told is the state after an answer that has the order: the first one tells its id.
-func (s state) told(o *Operation, known order) []state {
-	if known.released != o.Released || known.id != "" && known.id != o.Order {
+func (r Rules) told(s state, o *Operation, known order) []state {
+	if o.Released && !known.released || r.SeeReleases && known.released && !o.Released || known.id != "" && known.id != o.Order {
 		return nil
 	}
 	if known.id == o.Order {

@@ -150,6 +150,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 		l.sell(ctx, 0, 3, onlyA)
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus")
 		Expect(err).NotTo(HaveOccurred())
+		l.impatient(ctx)
 		By("losing every acknowledgement, as a worker does that dies before it")
 		deaf := background(newMaterializer(deafStream{l.js}, l.store, logger()).Run)
 		Eventually(l.dead).WithArguments(ctx).Should(HaveLen(3))
@@ -245,37 +246,6 @@ func (d deafConsumer) Fetch(int, ...jetstream.FetchOpt) (jetstream.MessageBatch,
 type deafMsg struct{ jetstream.Msg }
 
 func (deafMsg) Ack() error { return nil }
-
-// stuck never gets a promotion's orders written.
-type stuck struct {
-	*order.Store
-	uid string
-}
-
-func (s stuck) Materialize(ctx context.Context, accepted []order.Accepted) error {
-	if accepted[0].PromotionUID == s.uid {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	return s.Store.Materialize(ctx, accepted)
-}
-
-var _ = Describe("A promotion beside one that is stuck", func() {
-	It("is written at once", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 2000})
-		first := l.p
-		l.sell(ctx, 0, 200, onlyA)
-		l.p = newPromotion(1, 0, l.items...)
-		open(ctx, l.js, l.p, l.items...)
-		l.sell(ctx, 0, 200, onlyA)
-		l.materialize(stuck{l.store, first.Uid})
-		began := time.Now()
-		l.drained(ctx)
-		Expect(time.Since(began)).To(BeNumerically("<", 8*time.Second), "less than one transaction may take")
-		Expect(l.written(ctx)).To(HaveLen(200))
-		Expect(provision.Drained(ctx, l.js, first)).To(BeFalse())
-	})
-})
 
 var _ = Describe("A closed promotion", func() {
 	It("is followed until it is drained, and no longer", func(ctx SpecContext) {

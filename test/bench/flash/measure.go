@@ -41,8 +41,6 @@ type bench struct {
 	groups                 *groups
 	standard               *standard
 	rounds                 report.Rounds
-	// notes for below the table.
-	notes []string
 }
 
 func measure(ctx context.Context, o options) error {

@@ -28,8 +28,8 @@ func (b *bench) profileOf(name string) string {
 	return filepath.Join(b.folder, name+".pprof")
 }
 
-// profiles runs unary calls and the stream once more, with a CPU profile of the pod and of NATS, and the handler that does nothing, to be
-// compared with.
+// profiles runs unary calls, sold-out answers and the stream once more, with a CPU profile of the pod and of NATS, and the handler that does
+// nothing, to be compared with.
 func (b *bench) profiles(ctx context.Context) error {
 	if b.profile == "" {
 		return nil
@@ -54,6 +54,10 @@ func (b *bench) profiles(ctx context.Context) error {
 		{partUnary, partUnary, flash, func(ctx context.Context) (float64, error) {
 			r, err := b.unary(ctx)
 			return r.Accepted, err
+		}},
+		{partSoldOut, partSoldOut, flash, func(ctx context.Context) (float64, error) {
+			r, err := b.soldOut(ctx)
+			return r.Refused, err
 		}},
 		{partStream, partStream, flash, func(ctx context.Context) (float64, error) {
 			r, err := b.stream(ctx)
@@ -165,9 +169,9 @@ func printTop(out io.Writer, title, path string, orders float64) error {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}
 	all, sum := functions(p)
-	fmt.Fprintf(out, "%s, %.1f µs CPU an order (%s)\n", title, micros(sum)/orders, path)
+	fmt.Fprintf(out, "%s, %.1f µs CPU an answer (%s)\n", title, micros(sum)/orders, path)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "itself\tan order\twith callees\t function")
+	fmt.Fprintln(table, "itself\tan answer\twith callees\t function")
 	for _, f := range all[:min(hottest, len(all))] {
 		fmt.Fprintf(table, "%.1f%%\t%.2f µs\t%.1f%%\t %s\n", percent(f.flat, sum), micros(f.flat)/orders, percent(f.total, sum), f.name)
 	}

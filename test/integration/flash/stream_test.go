@@ -325,12 +325,18 @@ var _ = Describe("A backend's stream of orders", func() {
 				Expect(err).NotTo(HaveOccurred())
 				Expect(byRequest.OrderId).To(Equal(got.order))
 				id := uuid.MustParse(got.order)
-				byID, err := pod.PeerService().FindOrder(ctx, &flashv1.FindOrderRequest{BuyerId: "ann", OrderId: id[:]})
-				Expect(err).NotTo(HaveOccurred())
+				var byID *flashv1.FindOrderResponse
+				// While anything is in doubt, it is open.
+				Eventually(func() (err error) {
+					byID, err = pod.PeerService().FindOrder(ctx, &flashv1.FindOrderRequest{BuyerId: "ann", OrderId: id[:]})
+					return err
+				}).Should(Succeed())
 				Expect(byID.Promotion).To(Equal(large.Name))
 				Expect(byID.Reservation.Items[0].Sku).To(Equal(sku))
-				_, err = pod.PeerService().FindOrder(ctx, &flashv1.FindOrderRequest{BuyerId: "bob", OrderId: id[:]})
-				Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonOrderNotFound))
+				Eventually(func() string {
+					_, err := pod.PeerService().FindOrder(ctx, &flashv1.FindOrderRequest{BuyerId: "bob", OrderId: id[:]})
+					return rpcerr.Reason(err)
+				}).Should(Equal(sale.ReasonOrderNotFound))
 			}
 			released, err := pods[i].PeerService().Release(ctx, &flashv1.ReleaseRequest{
 				PromotionUid: large.Uid, BuyerId: "ann", OrderId: idOf(got.order), Reason: flashv1.ReleaseReason_RELEASE_REASON_CANCELLED,

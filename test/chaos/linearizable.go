@@ -116,6 +116,8 @@ func tellOrders(all []linear.Operation) {
 // outcomes of refusals.
 var outcomes = map[string]linear.Outcome{
 	"SOLD_OUT": linear.SoldOut, "LIMIT_PER_BUYER": linear.OverLimit, "REQUEST_ID_REUSED": linear.Reused, "ORDER_NOT_FOUND": linear.NotFound,
+	// Said before the partition is asked.
+	"ADMISSION_REQUIRED": linear.Nothing, "ADMISSION_INVALID": linear.Nothing, "ITEMS_APART": linear.Nothing,
 }
 
 func operation(c audit.Call, raised map[string]bool) linear.Operation {

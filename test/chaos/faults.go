@@ -107,6 +107,12 @@ func newFaults(r *rand.Rand, p *plan) []fault {
 		}
 		// From before the start to the end and, some, into the settlement.
 		f.at = between(r, 0, int((ahead+p.open).Milliseconds())+500) - ahead
+		if f.name == "skew" && r.IntN(2) == 0 {
+			// It serves by its clock before the sale starts.
+			f.at, f.last = -ahead-600*time.Millisecond, 0
+			all = append(all, f)
+			continue
+		}
 		if slices.Contains(onServers, f.name) {
 			// A server needs a moment to catch up before the next may go.
 			f.at = max(f.at, serversFree)

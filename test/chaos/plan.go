@@ -11,7 +11,7 @@ import (
 
 const (
 	// ahead is how long before the start buyers begin.
-	ahead = 500 * time.Millisecond
+	ahead = 800 * time.Millisecond
 	// atOnce is how many buyers there are at each moment.
 	atOnce = 20
 	// election is what NATS may take to have a leader again (4 to 9 s without the one before): such sales are longer.

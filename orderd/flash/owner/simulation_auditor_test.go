@@ -22,9 +22,18 @@ type auditor struct {
 	opened map[string]int64
 	bought map[[2]string]int64
 	closed map[int32]time.Time
+	// toppedUp is the sum of the shares of each top-up.
+	toppedUp map[string]int64
+	shares   map[share]bool
 	// available is what all shards had together over time; held what a buyer had.
-	available map[string]levels
-	held      map[[2]string]levels
+	available map[string]timeline
+	held      map[[2]string]timeline
+}
+
+// share of a top-up that a partition has.
+type share struct {
+	partition int32
+	topUp     string
 }
 
 type audited struct {
@@ -35,16 +44,16 @@ type audited struct {
 	releasedAt time.Time
 }
 
-// levels is a quantity over time.
-type levels []level
+// timeline is a quantity over time.
+type timeline []moment
 
-type level struct {
+type moment struct {
 	from     time.Time
 	quantity int64
 }
 
 // within says whether the quantity was one that fits at some moment of a span, ends included.
-func (l levels) within(from, to time.Time, fits func(int64) bool) bool {
+func (l timeline) within(from, to time.Time, fits func(int64) bool) bool {
 	for i, at := range l {
 		if (i+1 == len(l) || !l[i+1].from.Before(from)) && !at.from.After(to) && fits(at.quantity) {
 			return true
@@ -57,7 +66,7 @@ func (w *world) audit() *auditor {
 	a := &auditor{
 		w: w, orders: map[[2]string]*audited{}, byID: map[uuid.UUID]*audited{}, shards: map[int32]map[string]*[2]int64{},
 		opened: map[string]int64{}, bought: map[[2]string]int64{}, closed: map[int32]time.Time{},
-		available: map[string]levels{}, held: map[[2]string]levels{},
+		toppedUp: map[string]int64{}, shares: map[share]bool{}, available: map[string]timeline{}, held: map[[2]string]timeline{},
 	}
 	records := w.log.all()
 	for i, r := range records {
@@ -71,6 +80,15 @@ func (w *world) audit() *auditor {
 		a.checkFinal(e)
 	}
 	return a
+}
+
+// checkTopUps wants that all that was added is in the closed log.
+func (a *auditor) checkTopUps() {
+	for _, topUp := range a.w.sale.Load().GetTopUps() {
+		if got := a.toppedUp[topUp.GetId()]; got != topUp.GetQuantity() {
+			a.w.fail("top-up %v: the partitions have %d", topUp, got)
+		}
+	}
 }
 
 // checkFinal wants that who was told no, with no other attempt under way, does not get an order after all.
@@ -115,6 +133,17 @@ func (a *auditor) fold(r landed) {
 	case *flashv1.Record_Released:
 		for _, released := range kind.Released.GetOrders() {
 			a.release(r, uuid.UUID(released.GetOrderId()))
+		}
+	case *flashv1.Record_ToppedUp:
+		s := share{r.partition, kind.ToppedUp.GetTopUpId()}
+		if a.shares[s] {
+			a.w.fail("%d: partition %d has its share of top-up %s twice", r.sequence, s.partition, s.topUp)
+		}
+		a.shares[s] = true
+		for _, item := range kind.ToppedUp.GetItems() {
+			a.shard(r.partition, item.GetSku())[0] += item.GetQuantity()
+			a.opened[item.GetSku()] += item.GetQuantity()
+			a.toppedUp[s.topUp] += item.GetQuantity()
 		}
 	case *flashv1.Record_TransferredOut:
 		a.shard(r.partition, kind.TransferredOut.GetSku())[0] -= kind.TransferredOut.GetQuantity()
@@ -164,7 +193,7 @@ func (a *auditor) move(r landed, buyer string, order *audited, direction int64) 
 		shard[0] -= q
 		shard[1] += q
 		a.bought[key] += q
-		a.held[key] = append(a.held[key], level{r.at, a.bought[key]})
+		a.held[key] = append(a.held[key], moment{r.at, a.bought[key]})
 		if a.bought[key] > a.w.limit {
 			a.w.fail("%d: %s has %d of %s, over the limit of %d", r.sequence, buyer, a.bought[key], item.GetSku(), a.w.limit)
 		}
@@ -186,7 +215,7 @@ func (a *auditor) balance(r landed) {
 		if available+reserved != a.opened[sku] {
 			a.w.fail("%d: %s: available %d and reserved %d, opened with %d", r.sequence, sku, available, reserved, a.opened[sku])
 		}
-		a.available[sku] = append(a.available[sku], level{r.at, available})
+		a.available[sku] = append(a.available[sku], moment{r.at, available})
 	}
 }
 
@@ -266,7 +295,7 @@ func (a *auditor) checkRefusal(e exchange) {
 			a.wrong(e, "it was not sold out")
 		}
 	case sale.ReasonLimitPerBuyer:
-		held := append(levels{{}}, a.held[[2]string{e.buyer, e.sku}]...)
+		held := append(timeline{{}}, a.held[[2]string{e.buyer, e.sku}]...)
 		if !held.within(since, e.answered, func(had int64) bool { return had+wanted > a.w.limit }) {
 			a.wrong(e, "the buyer was not over the limit")
 		}

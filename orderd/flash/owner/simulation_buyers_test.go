@@ -31,6 +31,8 @@ type exchange struct {
 	buyer, request   string
 	items            []*flashv1.FlashOrderItem
 	called, answered time.Time
+	// first is the request that a pod may refuse by itself.
+	first *flashv1.PlaceFlashOrderRequest
 	// order is the answer to placing and looking, and the question of releasing.
 	order    string
 	released bool
@@ -76,7 +78,7 @@ func ask[T any](ctx context.Context, b *buyer, e exchange, put func(context.Cont
 	e.buyer, e.called = b.name, time.Now()
 	ctx, cancel := context.WithTimeout(ctx, b.dice.between(500*time.Millisecond, 6*time.Second))
 	defer cancel()
-	answer, err := enter(ctx, b.w, b.dice.n(len(b.w.pods)), b.partition(), put)
+	answer, err := enter(ctx, b.w, b.dice.n(len(b.w.pods)), b.partition(), e.first, put)
 	e.answered = time.Now()
 	if err == nil {
 		fill(&e, answer)
@@ -91,14 +93,55 @@ func ask[T any](ctx context.Context, b *buyer, e exchange, put func(context.Cont
 }
 
 func (b *buyer) place(ctx context.Context, request string, items []*flashv1.FlashOrderItem) exchange {
-	r := &flashv1.PlaceFlashOrderRequest{Promotion: "sale", BuyerId: b.name, RequestId: request, Items: items}
-	return ask(ctx, b, exchange{kind: placing, request: request, items: items},
+	return b.send(ctx, &flashv1.PlaceFlashOrderRequest{Promotion: "sale", BuyerId: b.name, RequestId: request, Items: items})
+}
+
+// placeFirst is place for a request that was never sent.
+func (b *buyer) placeFirst(ctx context.Context, request string, items []*flashv1.FlashOrderItem) exchange {
+	return b.send(ctx, &flashv1.PlaceFlashOrderRequest{Promotion: "sale", BuyerId: b.name, RequestId: request, Items: items, FirstAttempt: true})
+}
+
+func (b *buyer) send(ctx context.Context, r *flashv1.PlaceFlashOrderRequest) exchange {
+	request, items, many := r.GetRequestId(), r.GetItems(), b.dice.chance(0.4)
+	return ask(ctx, b, exchange{kind: placing, request: request, items: items, first: r},
 		func(ctx context.Context, o *owner.Owner) (*flashv1.PlaceFlashOrderResponse, error) {
+			if many {
+				return b.w.reserveMany(ctx, o, r)
+			}
 			return o.Reserve(ctx, r)
 		},
 		func(e *exchange, answer *flashv1.PlaceFlashOrderResponse) {
 			e.order, e.released = answer.GetOrderId(), answer.GetState() == flashv1.FlashOrderState_FLASH_ORDER_STATE_RELEASED
 		})
+}
+
+// reserveMany sends the request twice in one batch: both get the same order, and each is answered once.
+func (w *world) reserveMany(ctx context.Context, o *owner.Owner, r *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
+	type answer struct {
+		response *flashv1.PlaceFlashOrderResponse
+		err      error
+	}
+	answers := make(chan answer, 4)
+	w.asked.Add(2)
+	o.ReserveMany(ctx, []*flashv1.PlaceFlashOrderRequest{r, r}, func(_ int, response *flashv1.PlaceFlashOrderResponse, err error) {
+		w.asked.Add(-1)
+		answers <- answer{response, err}
+	})
+	var first answer
+	for i := range 2 {
+		select {
+		case a := <-answers:
+			if i == 1 && first.err == nil && a.err == nil && first.response.GetOrderId() != a.response.GetOrderId() {
+				w.fail("%s of %s got two orders in one batch", r.GetRequestId(), r.GetBuyerId())
+			}
+			if i == 0 || first.err != nil {
+				first = a
+			}
+		case <-ctx.Done():
+			return nil, sale.PartitionMoving(0)
+		}
+	}
+	return first.response, first.err
 }
 
 func (b *buyer) look(ctx context.Context, request string) exchange {
@@ -152,11 +195,20 @@ func (b *buyer) shop(ctx context.Context, within time.Duration) {
 	for i := range 1 + b.dice.n(4) {
 		request, items := fmt.Sprint("r", i), b.wants()
 		b.w.remember(b, request)
-		if b.dice.chance(0.2) {
+		doubled := b.dice.chance(0.2)
+		if doubled {
 			// A double click.
 			b.w.buying.Go(func() { b.place(ctx, request, items) })
 		}
-		e := b.insist(1+b.dice.n(8), func() exchange { return b.place(ctx, request, items) })
+		attempt := b.place
+		if !doubled {
+			attempt = b.placeFirst
+		}
+		e := b.insist(1+b.dice.n(8), func() exchange {
+			e := attempt(ctx, request, items)
+			attempt = b.place
+			return e
+		})
 		if e.reason == sale.ReasonSoldOut && b.dice.chance(0.7) {
 			wait(within / 4)
 			e = b.insist(3, func() exchange { return b.place(ctx, request, items) })

@@ -7,6 +7,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -40,6 +41,9 @@ type process struct {
 	kill   context.CancelFunc
 	mu     sync.Mutex
 	owners map[int32]*owner.Owner
+	// log is what the process's owners share, if they append together.
+	log   plog.Log
+	board *board
 }
 
 func newPod(w *world, index int) *pod {
@@ -53,8 +57,12 @@ func newPod(w *world, index int) *pod {
 func (p *pod) start() {
 	ctx, kill := context.WithCancel(context.Background())
 	p.mu.Lock()
-	p.process = &process{pod: p, ctx: ctx, kill: kill, owners: map[int32]*owner.Owner{}}
+	p.process = &process{pod: p, ctx: ctx, kill: kill, owners: map[int32]*owner.Owner{}, board: newBoard(p.w)}
 	process := p.process
+	process.log = client{p.w.log, process.gate}
+	if p.w.together {
+		process.log = plog.Together(process.log)
+	}
 	p.lease, p.deaf, p.paused = time.Now().Add(memberTTL), time.Time{}, time.Time{}
 	for n := range p.view {
 		p.view[n], p.version[n] = -1, 0
@@ -63,6 +71,9 @@ func (p *pod) start() {
 	p.w.note("%s starts", p.name)
 	p.w.members.tellAll(p)
 	p.w.background.Go(process.run)
+	if p.w.broadcasts {
+		p.w.background.Go(process.broadcast)
+	}
 }
 
 func (p *pod) stop() {
@@ -158,6 +169,8 @@ func (s *process) compare() {
 			s.pod.w.background.Go(func() { o.Run(s.ctx) })
 		case o != nil && !owns:
 			o.Stop()
+		case o != nil:
+			o.Wake()
 		}
 	}
 }
@@ -165,7 +178,7 @@ func (s *process) compare() {
 func (s *process) options(n int32) owner.Options {
 	w := s.pod.w
 	return owner.Options{
-		Name: s.pod.name, Partition: n, Sale: w.sale.Load, Log: client{w.log, s.gate},
+		Name: s.pod.name, Partition: n, Sale: w.sale.Load, Log: s.log, Level: s.level, SoldOut: s.soldOut,
 		Owned: func() bool { return s.pod.owns(n) }, Lease: s.pod.live, Peers: s, OrderIDs: w.ids,
 		Clock: time.Now, Jitter: s.pod.dice.jitter, Logger: w.logger, Metrics: w.metrics,
 	}
@@ -222,8 +235,12 @@ func route[T any](ctx context.Context, s *process, n int32, ask func(context.Con
 }
 
 // enter is what a pod does with a buyer's call: a wrong guess is corrected once.
-func enter[T any](ctx context.Context, w *world, entry int, n int32, ask func(context.Context, *owner.Owner) (T, error)) (T, error) {
+func enter[T any](ctx context.Context, w *world, entry int, n int32, first *flashv1.PlaceFlashOrderRequest, ask func(context.Context, *owner.Owner) (T, error)) (T, error) {
 	return hop(ctx, w, entry, func(ctx context.Context, s *process) (T, error) {
+		if err := s.refusesFirst(first); err != nil {
+			var none T
+			return none, err
+		}
 		answer, err := route(ctx, s, n, ask)
 		if rpcerr.Reason(err) == sale.ReasonNotOwner {
 			answer, err = route(ctx, s, n, ask)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
@@ -90,7 +91,11 @@ type world struct {
 	partitions int32
 	skus       []string
 	limit      int64
-	weather    *weather
+	// together says that a pod's partitions append together, broadcasts that pods tell each other their levels.
+	together, broadcasts bool
+	// asked is how many requests of batches have no answer.
+	asked   atomic.Int64
+	weather *weather
 	log        *simLog
 	members    *members
 	pods       []*pod
@@ -118,6 +123,7 @@ func simulate(t *testing.T, seed uint64) {
 	d := newDice(seed, "world")
 	w := &world{t: t, seed: seed, began: time.Now(), partitions: int32(2 + d.n(3)), skus: []string{"x", "y"}[:1+d.n(2)], limit: int64(2 + d.n(4))}
 	w.weather = &weather{dice: newDice(seed, "weather"), rate: []float64{0, 0.02, 0.1, 0.4}[d.n(4)]}
+	w.together, w.broadcasts = d.chance(0.5), d.chance(0.3)
 	w.log = newSimLog(w.weather)
 	w.logger = slog.New(alarm{slog.DiscardHandler, w})
 	w.metrics = owner.NewMetrics(prometheus.NewRegistry())
@@ -135,11 +141,14 @@ func simulate(t *testing.T, seed uint64) {
 		p.start()
 	}
 
-	w.storm(d, "first", time.Duration(2+d.n(20))*time.Second, int(2*stock)+d.n(20), func(time.Duration) {})
+	w.storm(d, "first", time.Duration(2+d.n(20))*time.Second, int(2*stock)+d.n(20), func(within time.Duration) { w.addStock("early", within) })
 	if d.chance(0.7) {
 		w.sellOut()
 	}
-	w.storm(d, "second", time.Duration(2+d.n(6))*time.Second, d.n(20), w.close)
+	w.storm(d, "second", time.Duration(2+d.n(6))*time.Second, d.n(20), func(within time.Duration) {
+		w.addStock("late", within/2)
+		w.close(within / 2)
+	})
 	w.resolve()
 
 	for _, p := range w.pods {
@@ -147,7 +156,11 @@ func simulate(t *testing.T, seed uint64) {
 	}
 	w.background.Wait()
 	<-time.After(settled)
-	w.audit()
+	w.audit().checkTopUps()
+	if left := w.asked.Load(); left != 0 {
+		w.fail("%d requests of batches were never answered, or too often", left)
+	}
+	w.checkLinear()
 	if t.Failed() {
 		w.tell()
 	}
@@ -242,13 +255,36 @@ func (w *world) sellOut() {
 	}
 }
 
+// sell has all pods know the newest version of the sale.
+func (w *world) sell(promotion *flashv1.Promotion) {
+	w.sale.Store(sale.New(promotion))
+	for _, p := range w.pods {
+		if process := p.alive(); process != nil {
+			process.board.table.SetSales(map[string]*sale.Sale{"sale": w.sale.Load()})
+		}
+	}
+}
+
+// addStock tops items up at some moments, so that owners learn of it by themselves, and at the latest when they are woken.
+func (w *world) addStock(name string, within time.Duration) {
+	d := newDice(w.seed, "top up "+name)
+	for i := range d.n(3) {
+		<-time.After(d.between(0, within/2))
+		promotion := proto.CloneOf(w.sale.Load().Promotion)
+		promotion.TopUps = append(promotion.TopUps, &flashv1.TopUp{Id: fmt.Sprint(name, i), Sku: w.skus[d.n(len(w.skus))], Quantity: int64(1 + d.n(6))})
+		w.note("top-up %v", promotion.GetTopUps()[len(promotion.GetTopUps())-1])
+		w.sell(promotion)
+	}
+}
+
 // close ends the sale at some moment of the storm, by operators who take turns or work at once.
 func (w *world) close(within time.Duration) {
 	d := newDice(w.seed, "operator")
 	<-time.After(d.between(0, within))
 	if d.chance(0.5) {
-		ended := &flashv1.Promotion{Uid: "sale", Name: "sale", Partitions: w.partitions, Open: true, EndUnixMs: time.Now().UnixMilli(), Items: w.sale.Load().GetItems()}
-		w.sale.Store(sale.New(ended))
+		ended := proto.CloneOf(w.sale.Load().Promotion)
+		ended.EndUnixMs = time.Now().UnixMilli()
+		w.sell(ended)
 		<-time.After(d.between(0, time.Second))
 	}
 	var group sync.WaitGroup

@@ -4,10 +4,13 @@
 package rpcerr
 
 import (
+	"bytes"
 	"errors"
+	"net/http"
 	"time"
 
 	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
 	"connectrpc.com/connect/v2/connectproto"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -61,6 +64,28 @@ func Kept(err *connect.Error) *connect.Error {
 	}
 	return kept
 }
+
+// Wire is an error as Connect's unary protocol answers it: the HTTP status, and the body, which is JSON.
+func Wire(err *connect.Error) (status int, body []byte) {
+	request := &http.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/json"}}}
+	w := &memory{header: http.Header{}}
+	// Memory does not fail.
+	_ = connecthttp.NewErrorWriter().Write(w, request, err)
+	return w.status, w.body.Bytes()
+}
+
+// memory is a response that goes nowhere.
+type memory struct {
+	status int
+	header http.Header
+	body   bytes.Buffer
+}
+
+func (m *memory) Header() http.Header { return m.header }
+
+func (m *memory) WriteHeader(status int) { m.status = status }
+
+func (m *memory) Write(p []byte) (int, error) { return m.body.Write(p) }
 
 // Internal hides what went wrong from the caller and keeps it as the cause.
 func Internal(cause error) *connect.Error {

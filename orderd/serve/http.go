@@ -47,6 +47,7 @@ func listen(ctx context.Context, name, address string, handler http.Handler, c c
 	timeout := time.Duration(c.RequestTimeout)
 	return &listener{name: name, socket: socket, server: &http.Server{
 		Handler:           handler,
+		ConnContext:       withDirect,
 		Protocols:         protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreamsPerConnection, SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -96,7 +97,7 @@ func front(server *connect.Server, mux http.Handler, gate *overload.Gate, c conf
 	bounded, unbounded := maxBytes(mux, int64(c.MaxBodyBytes)), longLived(mux)
 	gated := bounded
 	if gate != nil {
-		gated = gate.Handler(bounded)
+		gated = gate.Handler(answerDirectly(bounded))
 	}
 	handlers := map[string]http.Handler{}
 	for spec := range server.Specs() {

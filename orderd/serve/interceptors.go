@@ -33,7 +33,7 @@ type stack struct {
 // changes nothing. A role without audited mutations has no recorder.
 func (s stack) forApps(guard *auth.Guard, recorder *audit.Recorder, inside connect.ServerInterceptor) []connect.ServerInterceptor {
 	around := []connect.ServerInterceptor{
-		s.metrics.observe(s.gate), caching, explain(s.log), guard.Authenticate(), s.bound(),
+		unlessAnswered, s.metrics.observe(s.gate), caching, explain(s.log), guard.Authenticate(), s.bound(),
 		guard.KeepToOwn(), onlyUnary(validate.NewServerInterceptor()),
 	}
 	if recorder != nil {
@@ -74,6 +74,11 @@ func explain(log *slog.Logger) connect.ServerInterceptor {
 			err := next(ctx, spec, stream)
 			if err == nil {
 				return nil
+			}
+			if known, ok := err.(answered); ok {
+				if d, ok := ctx.Value(directKey{}).(*direct); ok {
+					d.answer(ctx, known)
+				}
 			}
 			out := classify(ctx, err)
 			if code := out.Code(); code == connect.CodeInternal || code == connect.CodeUnknown || code == connect.CodeDataLoss {

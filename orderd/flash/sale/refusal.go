@@ -1,6 +1,7 @@
 package sale
 
 import (
+	"errors"
 	"maps"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,13 @@ type Refusal struct {
 
 	err     atomic.Pointer[connect.Error]
 	message atomic.Pointer[flashv1.FlashOrderRefusal]
+	wire    atomic.Pointer[wire]
+}
+
+// wire is a refusal as Connect's unary protocol has it.
+type wire struct {
+	status int
+	body   []byte
 }
 
 // refusal with metadata as key, value, key, value. After 0 asks for no delay.
@@ -65,6 +73,24 @@ func (r *Refusal) Unwrap() error {
 	err = rpcerr.Kept(err)
 	r.err.Store(err)
 	return err
+}
+
+// Wire is the answer to a call of Connect's unary protocol: its HTTP status, and its body, which must not be changed. There is none for a
+// refusal with a delay, which is another one for each caller.
+func (r *Refusal) Wire() (status int, body []byte) {
+	if r.after > 0 {
+		return 0, nil
+	}
+	known := r.wire.Load()
+	if known == nil {
+		known = &wire{}
+		var err *connect.Error
+		if errors.As(r.Unwrap(), &err) {
+			known.status, known.body = rpcerr.Wire(err)
+		}
+		r.wire.Store(known)
+	}
+	return known.status, known.body
 }
 
 // Message for a stream's answers. It must not be changed.

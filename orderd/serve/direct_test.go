@@ -1,0 +1,99 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"testing"
+
+	"connectrpc.com/connect/v2"
+	"github.com/google/go-cmp/cmp"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
+	"github.com/orderd-dev/orderd/orderd/auth"
+	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/flash/sale"
+)
+
+// hinting says that all is sold, and where to ask next time.
+type hinting struct{ empty }
+
+func (h hinting) PlaceFlashOrder(ctx context.Context, r *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
+	if info, ok := connect.CallInfoForServerContext(ctx); ok {
+		info.ResponseHeader().Set("Orderd-Route", "7")
+	}
+	if r.GetRequestId() == "lucky" {
+		return &flashv1.PlaceFlashOrderResponse{OrderId: "1"}, nil
+	}
+	return h.empty.PlaceFlashOrder(ctx, r)
+}
+
+// What is answered without Connect is what Connect answers, which it does over HTTP/2.
+func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
+	issuer, guard := newGuard(t, auth.Limits{})
+	c := config.Default().HTTP
+	around := testStack(t, slog.New(slog.DiscardHandler), c)
+	server := connect.NewServer(around.forApps(guard, nil, nil)...)
+	promo := sale.New(&flashv1.Promotion{Uid: "uid", Name: "sale", Partitions: 1, Streams: []string{"S"}, Items: []*flashv1.PromotedItem{{Sku: "A"}}})
+	flashv1connect.RegisterFlashServiceHandler(server, hinting{empty{refusal: promo.SoldOut(0)}})
+	l, err := listen(t.Context(), "apps", "127.0.0.1:0", front(server, rpcMux(server, c), around.gate, c), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- l.serve() }()
+	t.Cleanup(func() {
+		_ = l.server.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	type answer struct {
+		Status             int
+		ContentType, Route string
+		Body               map[string]any
+	}
+	ask := func(client *http.Client, request string) answer {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+l.socket.Addr().String()+placing, bytes.NewBufferString(request))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+issuer.Token("ann", "buyer"))
+		response, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		raw, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := answer{Status: response.StatusCode, ContentType: response.Header.Get("Content-Type"), Route: response.Header.Get("Orderd-Route")}
+		if err := json.Unmarshal(raw, &a.Body); err != nil {
+			t.Fatalf("%s: %v", raw, err)
+		}
+		return a
+	}
+	newer := new(http.Protocols)
+	newer.SetUnencryptedHTTP2(true)
+	transport1, transport2 := &http.Transport{}, &http.Transport{Protocols: newer}
+	t.Cleanup(transport1.CloseIdleConnections)
+	t.Cleanup(transport2.CloseIdleConnections)
+	lucky := `{"promotion":"sale","requestId":"lucky","items":[{"sku":"A","quantity":"1"}]}`
+	// Both kinds of answers, in turns, on one connection.
+	for _, request := range []string{orderOf(""), lucky, orderOf(""), lucky} {
+		direct, usual := ask(&http.Client{Transport: transport1}, request), ask(&http.Client{Transport: transport2}, request)
+		if diff := cmp.Diff(usual, direct); diff != "" {
+			t.Errorf("%s: answers over HTTP/1.1 differ (-HTTP/2 +HTTP/1.1):\n%s", request, diff)
+		}
+		if want := map[bool]int{true: http.StatusOK, false: http.StatusTooManyRequests}[request == lucky]; direct.Status != want || direct.Route != "7" {
+			t.Errorf("%s: status %d, route %q; want %d, 7", request, direct.Status, direct.Route, want)
+		}
+	}
+}

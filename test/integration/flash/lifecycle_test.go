@@ -3,6 +3,7 @@ package flash_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,7 @@ type gaps struct {
 	// served counts each partition's orders.
 	served []atomic.Int64
 	stop   context.CancelFunc
-	group   sync.WaitGroup
+	group  sync.WaitGroup
 }
 
 // watchGaps through the pods that serve returns.
@@ -91,5 +92,67 @@ var _ = Describe("A partition's owner that goes", func() {
 		g.goesOn()
 		longest, tries := g.end()
 		AddReportEntry("left", fmt.Sprintf("a buyer waited %s and asked %d times at most", longest.Round(time.Millisecond), tries), ReportEntryVisibilityAlways)
+	})
+})
+
+// counter is a log that counts how often its message was written.
+type counter struct {
+	slog.Handler
+	message string
+	count   *atomic.Int64
+}
+
+func (c counter) Handle(ctx context.Context, record slog.Record) error {
+	if record.Message == c.message {
+		c.count.Add(1)
+	}
+	return c.Handler.Handle(ctx, record)
+}
+
+func (c counter) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return counter{c.Handler.WithAttrs(attrs), c.message, c.count}
+}
+
+var _ = Describe("Servers that are away for longer than a pod may be", func() {
+	It("cost no pod its partitions", func(ctx SpecContext) {
+		server := newServer()
+		js := server.JetStream(GinkgoTB())
+		items := []provision.Item{{SKU: "a", Quantity: 1000}}
+		p := newPromotion(6, 0, items...)
+		open(ctx, js, p, items...)
+		var changes atomic.Int64
+		names := []string{"pod-a", "pod-b", "pod-c"}
+		var pods []*pod
+		for _, name := range names {
+			pod, err := runPod(js, name, nil, slog.New(counter{logger().Handler(), "members changed", &changes}))
+			Expect(err).NotTo(HaveOccurred())
+			DeferCleanup(func() { pod.stop() })
+			pods = append(pods, pod)
+		}
+		for _, name := range names {
+			Eventually(isMember).WithArguments(ctx, js, name).Should(BeTrue())
+		}
+		ready(pods...)
+		settled := int64(-1)
+		Eventually(func() bool {
+			before := settled
+			settled = changes.Load()
+			return before == settled
+		}).WithPolling(500 * time.Millisecond).Should(BeTrue())
+
+		server.Stop()
+		Consistently(changes.Load).WithTimeout(2*provision.MemberTTL + time.Second).Should(Equal(settled))
+		server.Restart()
+		for _, name := range names {
+			Eventually(func() bool {
+				member, err := isMember(ctx, js, name)
+				return err == nil && member
+			}).Should(BeTrue())
+		}
+		Consistently(changes.Load).WithTimeout(2 * provision.MemberTTL).Should(Equal(settled))
+		for n := range p.Partitions {
+			got := insist(ctx, func(attempt int) flash.Service { return pods[attempt%3].Service }, request(p, buyerOf(n, p.Partitions, 0), "r", "a", 1))
+			Expect(got.order).NotTo(BeEmpty())
+		}
 	})
 })

@@ -59,8 +59,12 @@ type Result struct {
 	CPU time.Duration
 }
 
-// share is what one caller saw.
+// maxShares bounds the histograms of a phase, of which each takes 200 KB.
+const maxShares = 32
+
+// share is what some of the callers saw.
 type share struct {
+	mu              sync.Mutex
 	times           *hdrhistogram.Histogram
 	refused, failed int
 	err             error
@@ -82,11 +86,13 @@ func Run(ctx context.Context, o Options, do Call) (Result, error) {
 	ctx, cancel := context.WithDeadline(ctx, until.Add(2*wire.Within))
 	defer cancel()
 	pace := newPace(o.Rate, began)
-	shares := make([]share, o.Connections)
-	var wg sync.WaitGroup
+	shares := make([]share, min(o.Connections, maxShares))
 	for i := range shares {
 		shares[i].times = hdrhistogram.New(1, slowest.Microseconds(), precision)
-		wg.Go(func() { shares[i].call(ctx, conns[i], i, pace, from, until, do) })
+	}
+	var wg sync.WaitGroup
+	for i := range conns {
+		wg.Go(func() { shares[i%len(shares)].call(ctx, conns[i], i, pace, from, until, do) })
 	}
 	before, err := CPUAt(ctx, o.Servers, from)
 	if err != nil {
@@ -148,20 +154,25 @@ func (s *share) call(ctx context.Context, conn *wire.Conn, caller int, pace *pac
 		case !accepted:
 			err = fmt.Errorf("%d: %s", status, body)
 		}
-		if due.Before(from) {
-			if err != nil && s.err == nil {
-				s.err = err
-			}
-			continue
-		}
-		switch {
-		case err != nil:
-			s.failed, s.err = s.failed+1, err
-		case accepted:
-			_ = s.times.RecordValue(min(took, slowest).Microseconds()) // In the histogram's range.
-		default:
-			s.refused++
-		}
+		s.count(!due.Before(from), accepted, took, err)
+	}
+}
+
+// count an answer; of those of the warm-up only the error, should there be nothing else.
+func (s *share) count(counts, accepted bool, took time.Duration, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.err = err
+	}
+	switch {
+	case !counts:
+	case err != nil:
+		s.failed++
+	case accepted:
+		_ = s.times.RecordValue(min(took, slowest).Microseconds()) // In the histogram's range.
+	default:
+		s.refused++
 	}
 }
 
@@ -170,7 +181,8 @@ var errNoAnswers = errors.New("no request was answered")
 func sum(shares []share, phase time.Duration) (Result, error) {
 	all, failed, refused := hdrhistogram.New(1, slowest.Microseconds(), precision), 0, 0
 	var err error
-	for _, s := range shares {
+	for i := range shares {
+		s := &shares[i]
 		all.Merge(s.times)
 		failed, refused = failed+s.failed, refused+s.refused
 		if s.err != nil {

@@ -119,14 +119,14 @@ func read(from *bufio.Reader, body []byte) (int, []byte, error) {
 				return 0, body, fmt.Errorf("%w: %q", ErrMalformed, line)
 			}
 		case hasName(line, chunkedHeader):
-			return 0, body, ErrNoLength
+			return 0, body, fmt.Errorf("%w: %d, %s", ErrNoLength, status, line)
 		}
 	}
 	if status == http.StatusNoContent || status == http.StatusNotModified {
 		return status, body, nil
 	}
 	if length < 0 {
-		return 0, body, ErrNoLength
+		return 0, body, fmt.Errorf("%w: %d", ErrNoLength, status)
 	}
 	at := len(body)
 	if cap(body)-at < length {

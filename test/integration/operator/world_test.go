@@ -115,7 +115,7 @@ func (w *world) sellAs(i int) *flash.Pool {
 	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), w.now, rand.Reader)
 	Expect(err).NotTo(HaveOccurred())
 	p := flash.NewPool(flash.Options{
-		JetStream: w.js, Replicas: 1, Name: fmt.Sprintf("flash-%d", i), Advertise: fmt.Sprintf("127.0.0.1:%d", i+1), Clock: w.now, ClusterClock: w.now,
+		JetStream: w.js, Replicas: 1, Name: fmt.Sprintf("flash-%d", i), Advertise: fmt.Sprintf("127.0.0.1:%d", i+1), Clock: time.Now, ClusterClock: w.now,
 		Random: mathrand.New(mathrand.NewPCG(2, 2)), OrderIDs: ids, Logger: w.log, Registerer: prometheus.NewRegistry(),
 	})
 	background(p.Run)

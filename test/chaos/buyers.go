@@ -91,7 +91,8 @@ func (b *buyers) want(ctx context.Context, r *rand.Rand, buyer string) {
 	if r.IntN(20) == 0 {
 		// The same twice at once, by two ways.
 		var twin sync.WaitGroup
-		twin.Go(func() { b.place(ctx, c, b.any(r.Uint32()), false) })
+		way := b.any(r.Uint32())
+		twin.Go(func() { b.place(ctx, c, way, false) })
 		defer twin.Wait()
 		first = false
 	}

@@ -109,7 +109,7 @@ func newFaults(r *rand.Rand, p *plan) []fault {
 		f.at = between(r, 0, int((ahead+p.open).Milliseconds())+500) - ahead
 		if f.name == "skew" && r.IntN(2) == 0 {
 			// It serves by its clock before the sale starts.
-			f.at, f.last = -ahead-600*time.Millisecond, 0
+			f.at, f.last, p.early = -ahead-early, 0, true
 			all = append(all, f)
 			continue
 		}

@@ -14,6 +14,8 @@ const (
 	ahead = 800 * time.Millisecond
 	// atOnce is how many buyers there are at each moment.
 	atOnce = 20
+	// early is how long before the first buyers a pod starts again whose clock is off: it has its partitions by then.
+	early = 2 * time.Second
 	// election is what NATS may take to have a leader again (4 to 9 s without the one before): such sales are longer.
 	election = 5 * time.Second
 	// extension of a sale that is extended.
@@ -28,8 +30,10 @@ type plan struct {
 	open               time.Duration
 	paymentTimeout     time.Duration
 	admission, extends bool
-	levers             []lever
-	faults             []fault
+	// early is set if a pod's clock is off before the start.
+	early  bool
+	levers []lever
+	faults []fault
 }
 
 type offer struct {

@@ -97,6 +97,9 @@ func (s *sale) provision(ctx context.Context) error {
 	}
 	// Time for the pods to learn of it and take their partitions, as a real sale has, and for buyers who are too early.
 	s.start = time.Now().Add(ahead + 700*time.Millisecond)
+	if s.plan.early {
+		s.start = s.start.Add(early - 600*time.Millisecond)
+	}
 	s.end = s.start.Add(s.plan.open)
 	s.facts.Start, s.facts.End = s.start, s.end
 	promo.StartUnixMs, promo.EndUnixMs, promo.Open = s.start.UnixMilli(), s.end.UnixMilli(), true

@@ -96,14 +96,14 @@ type world struct {
 	// asked is how many requests of batches have no answer.
 	asked   atomic.Int64
 	weather *weather
-	log        *simLog
-	members    *members
-	pods       []*pod
-	history    history
-	sale       atomic.Pointer[sale.Sale]
-	ids        owner.OrderIDs
-	logger     *slog.Logger
-	metrics    *owner.Metrics
+	log     *simLog
+	members *members
+	pods    []*pod
+	history history
+	sale    atomic.Pointer[sale.Sale]
+	ids     owner.OrderIDs
+	logger  *slog.Logger
+	metrics *owner.Metrics
 	// background are the processes, buying the buyers.
 	background, buying sync.WaitGroup
 

@@ -99,7 +99,9 @@ func (s PeerService) FindOrder(ctx context.Context, request *flashv1.FindOrderRe
 			PromotionUid: at.promotion.sale.GetUid(), Partition: at.partition, BuyerId: request.GetBuyerId(), OrderId: request.GetOrderId(),
 		}
 		response, err := again(ctx, p, at.promotion, at.partition,
-			func(ctx context.Context, o *owner.Owner) (*flashv1.LookupResponse, error) { return findAt(ctx, o, lookup) },
+			func(ctx context.Context, o *owner.Owner) (*flashv1.LookupResponse, error) {
+				return findAt(ctx, o, lookup)
+			},
 			func(ctx context.Context, client flashv1connect.PeerServiceClient) (*flashv1.LookupResponse, error) {
 				return client.Lookup(ctx, lookup)
 			})

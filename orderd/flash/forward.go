@@ -226,7 +226,7 @@ func (p *Pool) placeOnce(ctx context.Context, s *promotion, n int32, requests []
 func (p *Pool) placeOne(ctx context.Context, s *promotion, n int32, request *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
 	if s.owners[n].Name == p.Name {
 		if o := p.local(s, n); o != nil {
-			response, err := o.Reserve(ctx, request)
+			response, err := o.Reserve(&patient{ctx, p.peers.patience.over(p.Clock())}, request)
 			if !notOwner(err) {
 				return response, err
 			}

@@ -39,7 +39,8 @@ type peers struct {
 	slots    chan struct{}
 	forwards *forwards
 	// streams that other pods and backends have to this pod.
-	streams streams
+	streams  streams
+	patience patience
 	// promotionNotFound is what everybody hears who asks for a promotion that there is not.
 	promotionNotFound error
 

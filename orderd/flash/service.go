@@ -42,13 +42,16 @@ func (p *Pool) FlashService() Service { return Service{pool: p} }
 // PlaceFlashOrder implements FlashService.
 func (s Service) PlaceFlashOrder(ctx context.Context, request *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
 	p := s.pool
-	promo := p.view.Load().byName[request.GetPromotion()]
+	v := p.view.Load()
+	promo := v.byName[request.GetPromotion()]
 	now, known := p.now()
 	n, err := p.enter(promo, request, now, known, request.GetFirstAttempt() && !triedBefore(ctx))
 	if err != nil {
 		return nil, err
 	}
-	hint(ctx, promo, n)
+	if len(v.members) > 1 {
+		hint(ctx, promo, n)
+	}
 	return p.placeOne(ctx, promo, n, request)
 }
 
@@ -66,9 +69,10 @@ func triedBefore(ctx context.Context) bool {
 	return err != nil || n > 1
 }
 
-// hint tells the caller the route of a partition, by which a gateway comes to its owner at once.
+// hint tells the caller the route of a partition, by which a gateway comes to its owner at once, unless the caller came by it.
 func hint(ctx context.Context, s *promotion, n int32) {
-	if call, ok := connect.CallInfoForServerContext(ctx); ok && int(n) < len(s.routes) {
+	call, ok := connect.CallInfoForServerContext(ctx)
+	if ok && int(n) < len(s.routes) && call.RequestHeader().Get(placement.RouteHeader) != s.routes[n] {
 		call.ResponseHeader().Set(placement.RouteHeader, s.routes[n])
 	}
 }

@@ -349,8 +349,9 @@ var _ = Describe("A backend's stream of orders", func() {
 	})
 
 	It("may be cached where it is public, and tells the route of a buyer's partition", func(ctx SpecContext) {
-		a := startPod(js, "pod-a", nil)
-		ready(a)
+		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil)}
+		ready(pods...)
+		a := pods[0]
 		get := func(procedure, message string) http.Header {
 			url := "http://" + a.address + procedure + "?connect=v1&encoding=json&message=" + message
 			r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -368,7 +369,13 @@ var _ = Describe("A backend's stream of orders", func() {
 		callCtx, call := connect.NewClientContext(ctx)
 		_, err = flashClient(a.address).PlaceFlashOrder(callCtx, request(p, "ann", "r", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(call.ResponseHeader().Get(placement.RouteHeader)).To(Equal(promotion.Routes[partition.ForBuyer("ann", 4)]))
+		route := call.ResponseHeader().Get(placement.RouteHeader)
+		Expect(route).To(Equal(promotion.Routes[partition.ForBuyer("ann", 4)]))
+		callCtx, call = connect.NewClientContext(ctx)
+		call.RequestHeader().Set(placement.RouteHeader, route)
+		_, err = flashClient(a.address).PlaceFlashOrder(callCtx, request(p, "ann", "r", "a", 1))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(call.ResponseHeader().Has(placement.RouteHeader)).To(BeFalse(), "the caller has it")
 		callCtx, call = connect.NewClientContext(ctx)
 		_, err = flashClient(a.address).PlaceFlashOrder(callCtx, request(p, "ann", "r", "b", 1))
 		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonRequestIDReused))

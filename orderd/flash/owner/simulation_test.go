@@ -65,8 +65,8 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// TestSimulationRegressions runs seeds that fail when the owner has the named fault: the first three are
-// faults that it had.
+// TestSimulationRegressions runs seeds that failed when the owner had the named fault: the first three are
+// faults that it had. What a seed does changes whenever the simulation draws otherwise, so that a seed may meet its fault no more.
 func TestSimulationRegressions(t *testing.T) {
 	seeds := map[string]uint64{
 		"a giver that answers twice is blocked":                     129,

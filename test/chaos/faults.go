@@ -108,7 +108,8 @@ func newFaults(r *rand.Rand, p *plan) []fault {
 		// From before the start to the end and, some, into the settlement.
 		f.at = between(r, 0, int((ahead+p.open).Milliseconds())+500) - ahead
 		if f.name == "skew" && r.IntN(2) == 0 {
-			// It serves by its clock before the sale starts.
+			// It serves before the sale starts, and by its clock the sale is on, if that is ahead.
+			f.skew /= 3
 			f.at, f.last, p.early = -ahead-early, 0, true
 			all = append(all, f)
 			continue

@@ -10,6 +10,9 @@ import (
 // silentAfter is how long the pod's own renewals may be missing before it blames the servers rather than the other pods.
 const silentAfter = 2 * renewEvery
 
+// silenceMax is how long another pod may not be heard of by a pod that is, whatever the servers' clock says.
+const silenceMax = 4 * provision.MemberTTL
+
 // roster is who the live pods are, from what the members' bucket says. Times named at are by Pool.elapsed. Not safe for concurrent use.
 //
 // When the servers that hold the bucket were away, entries expire that nobody could renew: a pod that could not renew its own
@@ -35,7 +38,8 @@ func newRoster(own string) *roster { return &roster{own: own, known: map[string]
 // put takes an entry, new or seen before.
 func (r *roster) put(m member, stored time.Time, at time.Duration) {
 	last, known := r.known[m.Name]
-	if known && !last.expired && !stored.After(last.stored) {
+	// Where the servers' clock went back, what was just stored is old by far.
+	if age := last.stored.Sub(stored); known && !last.expired && age >= 0 && age <= provision.MemberTTL {
 		return
 	}
 	if m.Name == r.own && known && (last.expired || at-last.at > silentAfter) {
@@ -74,7 +78,8 @@ func (r *roster) sweep(stored time.Time, at time.Duration) {
 		return
 	}
 	for name, s := range r.known {
-		old := stored.Sub(s.stored) > 2*provision.MemberTTL && at-s.at > provision.MemberTTL
+		silence := at - s.at
+		old := silence > provision.MemberTTL && (stored.Sub(s.stored) > 2*provision.MemberTTL || silence > silenceMax)
 		if name != r.own && (s.expired || old) {
 			delete(r.known, name)
 		}

@@ -15,6 +15,8 @@ type entry struct {
 	name    string
 	expired bool
 	left    bool
+	// back is how far the servers' clock is behind what it was at first, in renewals.
+	back float64
 	// want are the members afterwards; nil: not known.
 	want []string
 }
@@ -67,6 +69,24 @@ func TestRoster(t *testing.T) {
 			{at: 22, name: "self", want: []string{"other", "self"}},
 			{at: 20 + ttl, name: "self", want: []string{"other", "self"}},
 		}},
+		{"the servers' clock goes back, and then a pod dies", []entry{
+			{at: 0, name: "self", want: []string{"self"}},
+			{at: 0, name: "other", want: []string{"other", "self"}},
+			{at: 0, name: "third", want: []string{"other", "self", "third"}},
+			{at: 1, back: 100, name: "self", want: []string{"other", "self", "third"}},
+			{at: 1, back: 100, name: "third", want: []string{"other", "self", "third"}},
+			{at: 2, back: 100, name: "self", want: []string{"other", "self", "third"}},
+			{at: 4, back: 100, name: "self", want: []string{"other", "self", "third"}},
+			{at: 5, back: 100, name: "self", want: []string{"other", "self", "third"}},
+			{at: 1 + ttl, back: 100, name: "third", expired: true, want: []string{"other", "self"}},
+			// The servers keep what is from the future for them.
+			{at: 7, back: 100, name: "self", want: []string{"other", "self"}},
+			{at: 9, back: 100, name: "self", want: []string{"other", "self"}},
+			{at: 11, back: 100, name: "self", want: []string{"other", "self"}},
+			{at: 13, back: 100, name: "self", want: []string{"other", "self"}},
+			{at: 15, back: 100, name: "self", want: []string{"other", "self"}},
+			{at: 4*ttl + 0.1, back: 100, name: "self", want: []string{"self"}},
+		}},
 		{"what was read again says nothing new", []entry{
 			{at: 0, name: "self", want: []string{"self"}},
 			{at: 0, name: "self", want: []string{"self"}},
@@ -85,7 +105,7 @@ func TestRoster(t *testing.T) {
 				case e.left:
 					r.left(e.name)
 				default:
-					r.put(member{Name: e.name}, time.UnixMilli(1_000_000).Add(at), at)
+					r.put(member{Name: e.name}, time.UnixMilli(1_000_000).Add(at-time.Duration(e.back*float64(renewEvery))), at)
 				}
 				var got []string
 				if members, ok := r.members(); ok {

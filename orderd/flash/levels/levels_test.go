@@ -38,6 +38,8 @@ type world struct {
 	table   *levels.Table
 	// skew of the pod that has the table.
 	skew time.Duration
+	// stepped is how far the cluster's clock went back.
+	stepped time.Duration
 }
 
 type change struct {
@@ -87,9 +89,9 @@ func (w *world) broadcast(n int) []*flashv1.Levels {
 		Sequence: w.sequence[n], Items: []owner.Level{{SKU: "a", Available: w.available[n]}},
 	}}
 	if age := w.now.Sub(w.proofs[n]); age < levels.Fresh {
-		reading.SoldOut = []owner.SoldOut{{SKU: "a", Left: w.left[n], At: w.proofs[n].Add(podClock)}}
+		reading.SoldOut = []owner.SoldOut{{SKU: "a", Left: w.left[n], At: w.proofs[n].Add(podClock + w.stepped)}}
 	}
-	return w.senders[n].Messages(fmt.Sprint("pod-", n), w.now, w.now.Add(podClock), []levels.Reading{reading})
+	return w.senders[n].Messages(fmt.Sprint("pod-", n), w.now, w.now.Add(podClock+w.stepped), []levels.Reading{reading})
 }
 
 func (w *world) observe(message *flashv1.Levels) { w.table.Observe(uid, message, w.now.Add(w.skew)) }
@@ -225,6 +227,42 @@ func TestAMarkLastsForAsLongAsAllShardsSayTheyAreEmpty(t *testing.T) {
 			t.Fatal("marked again without a new proof")
 		}
 	})
+}
+
+func TestTheClustersClockGoesBack(t *testing.T) {
+	for _, back := range []time.Duration{300 * time.Millisecond, 900 * time.Millisecond, 1500 * time.Millisecond, time.Hour} {
+		t.Run(back.String(), func(t *testing.T) {
+			w := newWorld(4)
+			marked := func() bool {
+				_, ok := w.table.Mark(uid, "a", w.now)
+				return ok
+			}
+			w.prove(3)
+			w.pass(3*time.Second, func() {})
+			// Younger than all levels that will be known when the clock goes.
+			w.prove(0)
+			w.pass(levels.Every, func() {})
+			if !marked() {
+				t.Fatal("not marked")
+			}
+			w.now, w.stepped = w.now.Add(-back), w.stepped+back
+			for n := range w.proofs {
+				w.proofs[n] = w.proofs[n].Add(-back)
+			}
+			w.set(1, 5)
+			w.pass(2*levels.Fresh, func() {})
+			if marked() {
+				t.Error("still marked two seconds after stock came")
+			}
+			w.set(1, 0)
+			w.pass(levels.Fresh, func() {})
+			w.prove(2)
+			w.pass(levels.Every, func() {})
+			if !marked() {
+				t.Error("not marked by a proof of after")
+			}
+		})
+	}
 }
 
 func TestAMarkWithSomeLeftIsAsOldAsItsProof(t *testing.T) {

@@ -16,18 +16,22 @@ func (t *Table) Mark(uid, sku string, now time.Time) (left int64, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	if m := p.marks[i].Load(); m != nil && now.Before(m.until) {
+	if m := p.marks[i].Load(); m != nil && lasts(m.until, now) {
 		return m.left, true
 	}
 	return 0, false
 }
+
+// lasts says whether a mark holds. One that would for longer than marks do was made before the cluster's clock went back, and
+// nobody knows how old it is.
+func lasts(until, now time.Time) bool { return now.Before(until) && until.Sub(now) <= 2*Fresh }
 
 // Marks is how many items are marked as sold out.
 func (t *Table) Marks(now time.Time) int {
 	marks := 0
 	for _, p := range *t.marks.Load() {
 		for i := range p.marks {
-			if m := p.marks[i].Load(); m != nil && now.Before(m.until) {
+			if m := p.marks[i].Load(); m != nil && lasts(m.until, now) {
 				marks++
 			}
 		}
@@ -54,7 +58,7 @@ func (p *promotion) proved(n int32, proof *flashv1.SoldOutItem, sent time.Time) 
 // lapse forgets the proofs whose mark ran out: what is broadcast afterwards cannot bring it back.
 func (p *promotion) lapse(now time.Time) {
 	for i := range p.marked {
-		if m := p.marks[i].Load(); m == nil || !now.Before(m.until) {
+		if m := p.marks[i].Load(); m == nil || !lasts(m.until, now) {
 			p.unmark(i)
 		}
 	}
@@ -70,7 +74,7 @@ func (p *promotion) unmark(i int) {
 func (p *promotion) mark(now time.Time) {
 	for i := range p.marked {
 		until, ok := p.holds(i)
-		if !ok || !now.Before(until) {
+		if !ok || !lasts(until, now) {
 			p.unmark(i)
 			continue
 		}

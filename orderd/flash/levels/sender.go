@@ -39,10 +39,9 @@ type sent struct {
 	read, sequence uint64
 	// available of each item that was said not to be empty.
 	available map[string]int64
-	// full and any are when the levels, and when anything, were last said.
-	full, any time.Time
-	// proved is when the latest proof that was said was made, by the owners' clock.
-	proved time.Time
+	// full and any are when the levels, and when anything, were last said, and proved when the latest proof that was said was made, by
+	// the owners' clock: the cluster's may go back.
+	full, any, proved time.Time
 }
 
 // NewSender has said nothing yet.
@@ -59,7 +58,7 @@ func (s *Sender) Messages(pod string, now, clock time.Time, readings []Reading) 
 			last = &sent{}
 			s.sent[reading.Partition] = last
 		}
-		part := last.part(reading, now, clock)
+		part := last.part(reading, clock)
 		if part == nil {
 			continue
 		}
@@ -76,7 +75,7 @@ func (s *Sender) Messages(pod string, now, clock time.Time, readings []Reading) 
 }
 
 // part is what to say of a partition, or nil.
-func (l *sent) part(reading Reading, now, clock time.Time) *flashv1.PartitionLevels {
+func (l *sent) part(reading Reading, clock time.Time) *flashv1.PartitionLevels {
 	newest := l.proved
 	for _, proof := range reading.SoldOut {
 		if proof.At.After(newest) {
@@ -85,17 +84,17 @@ func (l *sent) part(reading Reading, now, clock time.Time) *flashv1.PartitionLev
 	}
 	part := &flashv1.PartitionLevels{Partition: reading.Partition}
 	switch {
-	case l.available == nil || now.Sub(l.full) >= repeatEvery:
+	case l.available == nil || clock.Sub(l.full) >= repeatEvery:
 		l.all(reading, part)
-		l.full = now
+		l.full = clock
 	case reading.Sequence != l.read && l.change(reading, part):
-	case newest.After(l.proved) || now.Sub(l.any) >= assureEvery:
+	case newest.After(l.proved) || clock.Sub(l.any) >= assureEvery:
 		part.Unchanged = true
 	default:
 		l.read = reading.Sequence
 		return nil
 	}
-	l.read, l.any, l.proved = reading.Sequence, now, newest
+	l.read, l.any, l.proved = reading.Sequence, clock, newest
 	part.Sequence = l.sequence
 	for _, proof := range reading.SoldOut {
 		// Rounded up, and not from the future: a proof may seem to be older than it is, not younger.

@@ -217,7 +217,8 @@ func (p *promotion) observe(part *flashv1.PartitionLevels, sent, now time.Time) 
 		}
 		known.available, known.sequence = available, sequence
 	}
-	if sent.After(known.stamp) {
+	// A stamp from the future was made before the cluster's clock went back.
+	if sent.After(known.stamp) || known.stamp.Sub(now) >= Fresh {
 		known.stamp = sent
 	}
 	for _, s := range part.GetSoldOut() {

@@ -75,7 +75,8 @@ func explain(log *slog.Logger) connect.ServerInterceptor {
 			if err == nil {
 				return nil
 			}
-			if known, ok := err.(answered); ok {
+			var known answered
+			if errors.As(err, &known) {
 				if d, ok := ctx.Value(directKey{}).(*direct); ok {
 					d.answer(ctx, known)
 				}

@@ -240,8 +240,8 @@ func (b *buyers) find(ctx context.Context, c audit.Call, d door) audit.Call {
 	})
 }
 
-func (b *buyers) get(ctx context.Context, buyer, order string) audit.Call {
-	return b.call(ctx, audit.Call{Kind: audit.Get, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, c *audit.Call) error {
+func (b *buyers) get(ctx context.Context, buyer, order string) {
+	b.call(ctx, audit.Call{Kind: audit.Get, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, c *audit.Call) error {
 		res, err := b.w.clients[b.w.standard].orders.GetOrder(ctx, &orderv1.GetOrderRequest{BuyerId: buyer, OrderId: order})
 		if err == nil {
 			c.State = strings.TrimPrefix(res.GetOrder().GetState().String(), "ORDER_STATE_")
@@ -253,7 +253,7 @@ func (b *buyers) get(ctx context.Context, buyer, order string) audit.Call {
 // cancel an order, until there is an answer.
 func (b *buyers) cancel(ctx context.Context, buyer, order string) {
 	for b.live() && ctx.Err() == nil {
-		c := b.call(ctx, audit.Call{Kind: audit.Cancel, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, c *audit.Call) error {
+		c := b.call(ctx, audit.Call{Kind: audit.Cancel, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, _ *audit.Call) error {
 			_, err := b.w.clients[b.w.standard].orders.CancelOrder(ctx, &orderv1.CancelOrderRequest{RequestId: "cancel-" + order, BuyerId: buyer, OrderId: order})
 			return err
 		})
@@ -268,7 +268,7 @@ func (b *buyers) cancel(ctx context.Context, buyer, order string) {
 func (b *buyers) pay(ctx context.Context, buyer, order string) {
 	var page string
 	for b.live() && ctx.Err() == nil {
-		c := b.call(ctx, audit.Call{Kind: audit.Pay, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, c *audit.Call) error {
+		c := b.call(ctx, audit.Call{Kind: audit.Pay, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, _ *audit.Call) error {
 			if page != "" {
 				return post(ctx, page)
 			}

@@ -56,11 +56,8 @@ func RunNode() {
 	if raw == "" {
 		return
 	}
-	if err := runNode(raw); err != nil {
-		fmt.Fprintln(os.Stderr, "nats:", err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	fmt.Fprintln(os.Stderr, "nats:", runNode(raw))
+	os.Exit(1)
 }
 
 func runNode(raw string) error {

@@ -22,7 +22,7 @@ func FuzzFold(f *testing.F) {
 		}
 		f.Add(raw[0], raw[1])
 	}
-	seed(opened(quantity("a", 3)), reserved(reservation(1, "ann", "r", partition.RequestItem{SKU: "a", Quantity: 2})))
+	seed(opened(quantity("a", 3)), reserved(reservation(1, "r", partition.RequestItem{SKU: "a", Quantity: 2})))
 	seed(opened(quantity("a", -3)), released(1))
 	seed(opened(quantity("a", 3)), &flashv1.Record{Kind: &flashv1.Record_TransferredOut{TransferredOut: &flashv1.TransferredOut{Sku: "a", Quantity: -2}}})
 	f.Fuzz(func(t *testing.T, first, second []byte) {

@@ -29,9 +29,9 @@ func orderID(n uint64) uuid.UUID {
 	return id
 }
 
-func reservation(n uint64, buyer, request string, items ...partition.RequestItem) *flashv1.Reservation {
+func reservation(n uint64, request string, items ...partition.RequestItem) *flashv1.Reservation {
 	id := orderID(n)
-	r := &flashv1.Reservation{OrderId: id[:], BuyerId: buyer, RequestId: request, AcceptedAtUnixMs: int64(n)}
+	r := &flashv1.Reservation{OrderId: id[:], BuyerId: "ann", RequestId: request, AcceptedAtUnixMs: int64(n)}
 	for _, item := range items {
 		r.Items = append(r.Items, &flashv1.ReservedItem{Sku: item.SKU, Quantity: item.Quantity})
 	}
@@ -53,7 +53,7 @@ func TestDecisions(t *testing.T) {
 	}
 	b := func(q int64) partition.RequestItem { return partition.RequestItem{SKU: "b", Quantity: q} }
 	open := opened(quantity("a", 5), quantity("b", 1))
-	first := reserved(reservation(1, "ann", "r1", a(1), b(1)))
+	first := reserved(reservation(1, "r1", a(1), b(1)))
 	tests := []struct {
 		name        string
 		log         []*flashv1.Record
@@ -93,9 +93,9 @@ func TestDecisions(t *testing.T) {
 func TestCorruptLogsAreRefused(t *testing.T) {
 	item := partition.RequestItem{SKU: "a", Quantity: 2}
 	tests := map[string][]*flashv1.Record{
-		"oversold":         {opened(quantity("a", 1)), reserved(reservation(1, "ann", "r", item))},
+		"oversold":         {opened(quantity("a", 1)), reserved(reservation(1, "r", item))},
 		"opened twice":     {opened(), opened()},
-		"reserved twice":   {opened(quantity("a", 9)), reserved(reservation(1, "ann", "r", item), reservation(2, "ann", "r", item))},
+		"reserved twice":   {opened(quantity("a", 9)), reserved(reservation(1, "r", item), reservation(2, "r", item))},
 		"unknown release":  {opened(), released(7)},
 		"after closed":     {opened(), partition.New().ClosedRecord(), opened()},
 		"no kind":          {{}},

@@ -112,7 +112,7 @@ func (t *together) send(batch []*joining) {
 	// One member's end is not the others'.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), togetherTimeout)
 	defer cancel()
-	last, err := t.Log.AppendBatch(ctx, entries)
+	last, err := t.AppendBatch(ctx, entries)
 	t.pass()
 	for i, j := range batch {
 		switch {

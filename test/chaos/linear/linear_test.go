@@ -22,16 +22,16 @@ func place(request string, quantity int64, outcome linear.Outcome, order string)
 	return linear.Operation{Kind: linear.Place, Request: request, Items: map[string]int64{"a": quantity}, Outcome: outcome, Order: order, SKU: "a"}
 }
 
-func lookup(request string, outcome linear.Outcome, order string, released bool) linear.Operation {
-	return linear.Operation{Kind: linear.Lookup, Request: request, Outcome: outcome, Order: order, Released: released}
+func lookup(outcome linear.Outcome, order string) linear.Operation {
+	return linear.Operation{Kind: linear.Lookup, Request: "r", Outcome: outcome, Order: order}
 }
 
-func release(order string, outcome linear.Outcome) linear.Operation {
-	return linear.Operation{Kind: linear.Release, Order: order, Outcome: outcome}
+func release() linear.Operation {
+	return linear.Operation{Kind: linear.Release, Order: "1", Outcome: linear.Accepted}
 }
 
-func of(buyer string, o linear.Operation) linear.Operation {
-	o.Buyer = buyer
+func ofBob(o linear.Operation) linear.Operation {
+	o.Buyer = "bob"
 	return o
 }
 
@@ -51,19 +51,19 @@ func TestCheck(t *testing.T) {
 		{"a retry gets its order", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(20, 30, place("r", 2, accepted, "1"))}, porcupine.Ok},
 		{"a retry gets another order", limit, []linear.Operation{at(0, 10, place("r", 1, accepted, "1")), at(20, 30, place("r", 1, accepted, "2"))}, porcupine.Illegal},
 		{"over the limit", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(20, 30, place("s", 1, accepted, "2"))}, porcupine.Illegal},
-		{"the limit comes back", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(11, 12, release("1", accepted)), at(20, 30, place("s", 1, accepted, "2"))}, porcupine.Ok},
+		{"the limit comes back", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(11, 12, release()), at(20, 30, place("s", 1, accepted, "2"))}, porcupine.Ok},
 		{"refused below the limit", limit, []linear.Operation{at(0, 10, place("r", 1, accepted, "1")), at(20, 30, place("s", 1, linear.OverLimit, ""))}, porcupine.Illegal},
-		{"an unknown outcome that took effect", limit, []linear.Operation{at(0, 10, place("r", 2, unknown, "")), at(20, 30, lookup("r", accepted, "1", false))}, porcupine.Ok},
+		{"an unknown outcome that took effect", limit, []linear.Operation{at(0, 10, place("r", 2, unknown, "")), at(20, 30, lookup(accepted, "1"))}, porcupine.Ok},
 		{"an unknown outcome that did not", limit, []linear.Operation{at(0, 10, place("r", 2, unknown, "")), at(20, 30, place("s", 2, accepted, "1"))}, porcupine.Ok},
-		{"an unknown outcome that did and did not", limit, []linear.Operation{at(0, 10, place("r", 2, unknown, "")), at(20, 30, lookup("r", accepted, "1", false)), at(40, 50, lookup("r", notFound, "", false))}, porcupine.Illegal},
-		{"a lost order", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(20, 30, lookup("r", notFound, "", false))}, porcupine.Illegal},
-		{"a little behind", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(12, 30, lookup("r", notFound, "", false))}, porcupine.Ok},
-		{"a release that was not", strict, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(11, 12, release("1", accepted)), at(20, 30, lookup("r", accepted, "1", false))}, porcupine.Illegal},
-		{"a release that was not seen yet", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(11, 12, release("1", accepted)), at(20, 30, lookup("r", accepted, "1", false))}, porcupine.Ok},
-		{"oversold", stock, []linear.Operation{at(0, 10, of("bob", place("r", 2, accepted, "1"))), at(0, 10, place("r", 2, accepted, "2"))}, porcupine.Illegal},
-		{"sold out too early", stock, []linear.Operation{at(0, 10, of("bob", place("r", 2, accepted, "1"))), at(30, 40, place("r", 1, linear.SoldOut, ""))}, porcupine.Illegal},
-		{"sold out", stock, []linear.Operation{at(0, 10, of("bob", place("r", 2, accepted, "1"))), at(30, 40, place("r", 2, linear.SoldOut, ""))}, porcupine.Ok},
-		{"sold out a little while ago", stock, []linear.Operation{at(0, 10, of("bob", place("r", 2, accepted, "1"))), at(11, 12, of("bob", release("1", accepted))), at(20, 40, place("r", 2, linear.SoldOut, ""))}, porcupine.Ok},
+		{"an unknown outcome that did and did not", limit, []linear.Operation{at(0, 10, place("r", 2, unknown, "")), at(20, 30, lookup(accepted, "1")), at(40, 50, lookup(notFound, ""))}, porcupine.Illegal},
+		{"a lost order", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(20, 30, lookup(notFound, ""))}, porcupine.Illegal},
+		{"a little behind", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(12, 30, lookup(notFound, ""))}, porcupine.Ok},
+		{"a release that was not", strict, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(11, 12, release()), at(20, 30, lookup(accepted, "1"))}, porcupine.Illegal},
+		{"a release that was not seen yet", limit, []linear.Operation{at(0, 10, place("r", 2, accepted, "1")), at(11, 12, release()), at(20, 30, lookup(accepted, "1"))}, porcupine.Ok},
+		{"oversold", stock, []linear.Operation{at(0, 10, ofBob(place("r", 2, accepted, "1"))), at(0, 10, place("r", 2, accepted, "2"))}, porcupine.Illegal},
+		{"sold out too early", stock, []linear.Operation{at(0, 10, ofBob(place("r", 2, accepted, "1"))), at(30, 40, place("r", 1, linear.SoldOut, ""))}, porcupine.Illegal},
+		{"sold out", stock, []linear.Operation{at(0, 10, ofBob(place("r", 2, accepted, "1"))), at(30, 40, place("r", 2, linear.SoldOut, ""))}, porcupine.Ok},
+		{"sold out a little while ago", stock, []linear.Operation{at(0, 10, ofBob(place("r", 2, accepted, "1"))), at(11, 12, ofBob(release())), at(20, 40, place("r", 2, linear.SoldOut, ""))}, porcupine.Ok},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -39,9 +39,9 @@ var _ = Describe("A promotion beside one that is stuck", func() {
 	It("is written at once, and the lag of the other is seen", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 2000})
 		first := l.p
-		l.sell(ctx, 0, 200, onlyA)
+		l.sell(ctx, 200, onlyA)
 		l.another(ctx)
-		l.sell(ctx, 0, 200, onlyA)
+		l.sell(ctx, 200, onlyA)
 		registry := prometheus.NewRegistry()
 		stop := background(materializer.New(materializer.Options{
 			JetStream: l.js, Writer: stuck{l.store, first.Uid}, RatePerSecond: 5000, Clock: time.Now,
@@ -63,9 +63,9 @@ var _ = Describe("The rate limit", func() {
 	It("is shared: a small promotion does not wait for a large one", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 5000})
 		large := l.p
-		l.sell(ctx, 0, 1500, onlyA)
+		l.sell(ctx, 1500, onlyA)
 		l.another(ctx)
-		l.sell(ctx, 0, 50, onlyA)
+		l.sell(ctx, 50, onlyA)
 		background(materializer.New(materializer.Options{
 			JetStream: l.js, Writer: l.store, RatePerSecond: 200, Clock: time.Now,
 			Random: rand.New(rand.NewPCG(1, 2)), Logger: logger(), Registerer: prometheus.NewRegistry(),

@@ -145,7 +145,7 @@ func (l *lane) expire(ctx context.Context, ids ...uuid.UUID) {
 var _ = DescribeTable("A worker that is killed while it takes orders out",
 	func(ctx SpecContext, part string, closed bool) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100}, provision.Item{SKU: "b", Quantity: 50})
-		l.sell(ctx, 0, 60, everyThird)
+		l.sell(ctx, 60, everyThird)
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus WHERE sku = 'b'")
 		Expect(err).NotTo(HaveOccurred())
 		if closed {
@@ -209,7 +209,7 @@ func (l *lane) expectStockOf(ctx context.Context, sku string, allocated, sold in
 var _ = Describe("A worker that is killed when cancelled orders are released in the log and not in the database", func() {
 	It("has them released once by another worker", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100})
-		l.sell(ctx, 0, 40, onlyA)
+		l.sell(ctx, 40, onlyA)
 		l.materialize(l.store)
 		l.drained(ctx)
 		l.expire(ctx, slices.Collect(maps.Keys(l.written(ctx)))...)

@@ -81,14 +81,14 @@ func (l *lane) catalogue(ctx context.Context, sku string) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// sell places one order of a unit for each buyer from one to before another, of the SKU that of gives, with an owner of its
+// sell places one order of a unit for each of so many buyers, of the SKU that of gives, with an owner of its
 // own.
-func (l *lane) sell(ctx context.Context, from, to int, of func(i int) string) {
+func (l *lane) sell(ctx context.Context, buyers int, of func(i int) string) {
 	GinkgoHelper()
 	Expect(l.p.Partitions).To(BeEquivalentTo(1), "there is one owner")
 	owners := []*owner.Owner{run(newOwner(l.js, l.p, "pod-a", nil))}
 	var group sync.WaitGroup
-	for i := from; i < to; i++ {
+	for i := range buyers {
 		group.Go(func() {
 			defer GinkgoRecover()
 			Expect(insistOn(ctx, owners, 0, request(l.p, fmt.Sprint("buyer-", i), "r", of(i), 1)).order).NotTo(BeEmpty())
@@ -120,9 +120,9 @@ func (l *lane) materialize(writer materializer.Writer) (stop func()) {
 }
 
 // release runs a releaser that asks a pod.
-func (l *lane) release(p *pod) (stop func()) {
+func (l *lane) release(p *pod) {
 	GinkgoHelper()
-	return background(l.releaser("releaser", flash.NewReleaseClient("http://"+p.address)).Run)
+	background(l.releaser("releaser", flash.NewReleaseClient("http://"+p.address)).Run)
 }
 
 func (l *lane) releaser(name string, client order.FlashReleaser) *order.Releaser {

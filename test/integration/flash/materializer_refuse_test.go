@@ -35,7 +35,7 @@ func onlyA(int) string { return "a" }
 var _ = Describe("Orders that the database refuses for good", func() {
 	It("are taken out alone, become dead letters and give their stock and limits back to the sale", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 1, provision.Item{SKU: "a", Quantity: 100}, provision.Item{SKU: "b", Quantity: 50})
-		l.sell(ctx, 0, 90, everyThird)
+		l.sell(ctx, 90, everyThird)
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus WHERE sku = 'b'")
 		Expect(err).NotTo(HaveOccurred())
 		l.materialize(l.store)
@@ -74,7 +74,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 
 	It("are shown, not replayed, and can be discarded", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 10})
-		l.sell(ctx, 0, 1, onlyA)
+		l.sell(ctx, 1, onlyA)
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus")
 		Expect(err).NotTo(HaveOccurred())
 		l.materialize(l.store)
@@ -96,7 +96,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 1000})
 		_, err := l.pool.Exec(ctx, "ALTER TABLE orders ADD CONSTRAINT odd CHECK (buyer_id NOT IN ('buyer-7', 'buyer-8', 'buyer-299'))")
 		Expect(err).NotTo(HaveOccurred())
-		l.sell(ctx, 0, 300, onlyA)
+		l.sell(ctx, 300, onlyA)
 		By("having one that no text column takes")
 		log := plog.New(l.js, l.p)
 		last, err := log.Last(ctx, 0)
@@ -124,7 +124,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 
 	It("are credited to stock once, where there is some, if the sale was closed before", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100}, provision.Item{SKU: "b", Quantity: 50})
-		l.sell(ctx, 0, 30, everyThird)
+		l.sell(ctx, 30, everyThird)
 		_, err := provision.ClosePartitions(ctx, l.js, l.p, "operator")
 		Expect(err).NotTo(HaveOccurred())
 		_, err = l.pool.Exec(ctx, "DELETE FROM skus WHERE sku = 'b'")
@@ -147,7 +147,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 
 	It("are never written afterwards, also if the SKU comes back", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 10})
-		l.sell(ctx, 0, 3, onlyA)
+		l.sell(ctx, 3, onlyA)
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus")
 		Expect(err).NotTo(HaveOccurred())
 		l.impatient(ctx)
@@ -205,7 +205,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 var _ = Describe("A record of the log that cannot be read", func() {
 	It("becomes a dead letter with its bytes, and the others are written", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100})
-		l.sell(ctx, 0, 5, onlyA)
+		l.sell(ctx, 5, onlyA)
 		garbage := []byte("\xff\xfe no record \x00")
 		_, err := l.js.Publish(ctx, plog.Subject(l.p.Uid, 0), garbage)
 		Expect(err).NotTo(HaveOccurred())
@@ -250,7 +250,7 @@ func (deafMsg) Ack() error { return nil }
 var _ = Describe("A closed promotion", func() {
 	It("is followed until it is drained, and no longer", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100})
-		l.sell(ctx, 0, 20, onlyA)
+		l.sell(ctx, 20, onlyA)
 		_, err := provision.ClosePartitions(ctx, l.js, l.p, "operator")
 		Expect(err).NotTo(HaveOccurred())
 		l.p.Closed = true

@@ -132,6 +132,8 @@ type Owner struct {
 	// proved is a moment at which the log had no more than state; behind says that it has by now.
 	proved time.Time
 	behind bool
+	// unproved is when the log was asked last without an answer.
+	unproved time.Time
 	// toppedUp is the version of the sale all of whose top-ups the state has.
 	toppedUp *sale.Sale
 }
@@ -346,11 +348,16 @@ func (o *Owner) current(ctx context.Context, since time.Time) bool {
 	if !o.proved.Before(since) {
 		return true
 	}
+	if !o.unproved.Before(since) {
+		// Those who wait for the same proof do not wait one after the other.
+		return false
+	}
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
 	asked := o.Clock()
 	last, err := o.Log.Last(ctx, o.Partition)
 	if err != nil {
+		o.unproved = asked
 		return false
 	}
 	if o.behind = last != o.state.Sequence(); o.behind {

@@ -13,7 +13,6 @@ import (
 
 // tell answers the questions for what the state has.
 func (o *Owner) tell(ctx context.Context) {
-	began := o.Clock()
 	for _, c := range o.questions {
 		switch {
 		case c.levels:
@@ -21,23 +20,23 @@ func (o *Owner) tell(ctx context.Context) {
 			c.answer(reply{levels: levels, err: err})
 		case c.get != nil:
 			order, ok := o.state.Lookup(c.get.GetBuyerId(), c.get.GetRequestId())
-			o.tellOrder(ctx, c, order, ok, began)
+			o.tellOrder(ctx, c, order, ok)
 		default:
 			order, ok := o.state.Order(c.find.order)
-			o.tellOrder(ctx, c, order, ok && order.BuyerID == c.find.buyer, began)
+			o.tellOrder(ctx, c, order, ok && order.BuyerID == c.find.buyer)
 		}
 	}
 	clear(o.questions)
 	o.questions = o.questions[:0]
 }
 
-func (o *Owner) tellOrder(ctx context.Context, c *call, order partition.Order, ok bool, began time.Time) {
+func (o *Owner) tellOrder(ctx context.Context, c *call, order partition.Order, ok bool) {
 	switch {
 	case ok && c.get != nil:
 		c.answer(reply{got: &flashv1.GetFlashOrderResponse{OrderId: order.ID.String(), State: stateOf(order), AcceptedAt: acceptedAt(order)}})
 	case ok:
 		c.answer(reply{found: reservationOf(order), state: stateOf(order)})
-	case !o.current(ctx, began):
+	case !o.current(ctx, c.came):
 		c.refuse(o.moving())
 	default:
 		c.refuse(sale.OrderNotFound())

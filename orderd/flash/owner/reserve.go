@@ -192,9 +192,8 @@ func (o *Owner) release(ctx context.Context) error {
 			// Decided again: now the state says that they are released.
 			continue
 		}
-		began := o.Clock()
 		for _, c := range o.releases {
-			o.answerRelease(ctx, c, began)
+			o.answerRelease(ctx, c)
 		}
 		o.releases = nil
 	}
@@ -218,14 +217,14 @@ func (o *Owner) toRelease() *flashv1.Released {
 	return released
 }
 
-func (o *Owner) answerRelease(ctx context.Context, c *call, began time.Time) {
+func (o *Owner) answerRelease(ctx context.Context, c *call) {
 	switch o.state.Release(c.order) {
 	case partition.AlreadyReleased:
 		c.answer(reply{released: flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED})
 	case partition.ClosedUnreleased:
 		c.answer(reply{released: flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED})
 	case partition.UnknownOrder:
-		if o.current(ctx, began) {
+		if o.current(ctx, c.came) {
 			c.refuse(sale.OrderNotFound())
 			return
 		}

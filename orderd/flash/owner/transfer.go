@@ -290,14 +290,13 @@ func (o *Owner) refuseParked(sku string) {
 
 // donate gives stock to the shards that asked for it.
 func (o *Owner) donate(ctx context.Context) error {
-	began := o.Clock()
 	for len(o.donations) > 0 {
 		c := o.donations[0]
 		o.donations = o.donations[1:]
 		if c.ctx.Err() != nil {
 			continue
 		}
-		if err := o.donateTo(ctx, c, began); err != nil {
+		if err := o.donateTo(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -305,7 +304,7 @@ func (o *Owner) donate(ctx context.Context) error {
 }
 
 // donateTo answers the call, also when it returns an error.
-func (o *Owner) donateTo(ctx context.Context, c *call, began time.Time) error {
+func (o *Owner) donateTo(ctx context.Context, c *call) error {
 	sku, to := c.transfer.GetSku(), c.transfer.GetToPartition()
 	quantity := o.state.Donation(sku, c.transfer.GetNeed())
 	if o.state.Closed() && o.state.Shard(sku).Available > 0 {
@@ -314,7 +313,7 @@ func (o *Owner) donateTo(ctx context.Context, c *call, began time.Time) error {
 		return nil
 	}
 	if quantity == 0 {
-		if !o.current(ctx, began) {
+		if !o.current(ctx, c.came) {
 			c.refuse(sale.NotOwner())
 			return nil
 		}

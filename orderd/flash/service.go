@@ -90,7 +90,7 @@ func (p *Pool) enter(s *promotion, request *flashv1.PlaceFlashOrderRequest, now 
 // accepted, which gets its order whatever the sale has come to since; unless the caller says that it is no retry.
 func (p *Pool) mayEnter(s *promotion, request *flashv1.PlaceFlashOrderRequest, now time.Time, known, first bool) (int32, error) {
 	if s == nil {
-		return 0, p.peers.promotionNotFound
+		return 0, p.notFound()
 	}
 	n, err := s.sale.Route(request)
 	switch {
@@ -112,6 +112,14 @@ func (p *Pool) mayEnter(s *promotion, request *flashv1.PlaceFlashOrderRequest, n
 		}
 	}
 	return n, p.admitted(s.sale, request)
+}
+
+// notFound is the refusal of a promotion that the pod does not know. Before it has read them all it may be there.
+func (p *Pool) notFound() error {
+	if !p.view.Load().synced {
+		return sale.PartitionMoving(p.jitter(retryDelay))
+	}
+	return p.peers.promotionNotFound
 }
 
 // knownSoldOut refuses an item that some pod proved to be sold out.
@@ -155,7 +163,7 @@ func (s Service) AdmitBuyers(_ context.Context, request *flashv1.AdmitBuyersRequ
 	p := s.pool
 	promo := p.view.Load().byName[request.GetPromotion()]
 	if promo == nil {
-		return nil, p.peers.promotionNotFound
+		return nil, p.notFound()
 	}
 	if !promo.sale.GetAdmissionRequired() || p.Admission == nil {
 		return nil, sale.AdmissionNotRequired()
@@ -183,7 +191,7 @@ func (s Service) GetFlashOrder(ctx context.Context, request *flashv1.GetFlashOrd
 	cache(ctx, notCached)
 	promo := p.view.Load().byName[request.GetPromotion()]
 	if promo == nil {
-		return nil, p.peers.promotionNotFound
+		return nil, p.notFound()
 	}
 	if !promo.sale.GetOpen() && !promo.sale.GetClosed() {
 		return nil, sale.OrderNotFound()
@@ -209,7 +217,7 @@ func (s Service) GetPromotion(ctx context.Context, request *flashv1.GetPromotion
 	promo := p.view.Load().byName[request.GetPromotion()]
 	if promo == nil {
 		cache(ctx, notCached)
-		return nil, p.peers.promotionNotFound
+		return nil, p.notFound()
 	}
 	cache(ctx, cachedForASecond)
 	response := &flashv1.GetPromotionResponse{

@@ -569,7 +569,8 @@ export const FlashService: GenService<{
    * Admission tokens of a promotion that asks for them, for the backend of the page that shows its items. A token is
    * bound to its buyer and SKU, and no secret from the buyer.
    * Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ITEM_NOT_FOUND; FAILED_PRECONDITION/ADMISSION_CLOSED (metadata end_time) once
-   * no more are given out; FAILED_PRECONDITION/ADMISSION_NOT_REQUIRED.
+   * no more are given out; FAILED_PRECONDITION/ADMISSION_NOT_REQUIRED; UNAVAILABLE/PARTITION_MOVING with a retry delay while the pod
+   * does not know the promotions or the time yet.
    *
    * @generated from rpc orderd.flash.v1.FlashService.AdmitBuyers
    */
@@ -580,7 +581,7 @@ export const FlashService: GenService<{
   },
   /**
    * The promotion's window and items, as this pod knows them. By GET it may be cached for as long as its Cache-Control says.
-   * Errors: NOT_FOUND/PROMOTION_NOT_FOUND.
+   * Errors: NOT_FOUND/PROMOTION_NOT_FOUND; UNAVAILABLE/PARTITION_MOVING with a retry delay while the pod does not know the promotions yet.
    *
    * @generated from rpc orderd.flash.v1.FlashService.GetPromotion
    */

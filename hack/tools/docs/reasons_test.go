@@ -109,25 +109,12 @@ func inFile(files *token.FileSet, file *ast.File, values map[string][]string, us
 		if !ok {
 			return true
 		}
-		selector, ok := call.Fun.(*ast.SelectorExpr)
-		if !ok || len(call.Args) < 2 {
-			return true
-		}
-		if of, ok := selector.X.(*ast.Ident); !ok || of.Name != "rpcerr" {
-			return true
-		}
-		code := ""
-		switch selector.Sel.Name {
-		case "New", "Retry":
-			if c, ok := call.Args[0].(*ast.SelectorExpr); ok {
-				code = strings.ToLower(strings.TrimPrefix(c.Sel.Name, "Code"))
-			}
-		case "WithReason":
-		default:
+		code, reason := madeBy(call)
+		if reason == nil {
 			return true
 		}
 		where := files.Position(call.Pos()).String()
-		found := reasonsIn(call.Args[1], values)
+		found := reasonsIn(reason, values)
 		if len(found) == 0 {
 			failed = fmt.Errorf("%s: the reason is no constant that this test can read", where)
 		}
@@ -137,6 +124,38 @@ func inFile(files *token.FileSet, file *ast.File, values map[string][]string, us
 		return true
 	})
 	return failed
+}
+
+// madeBy are the code and the argument with the reason of a call that makes an error; nil if it makes none. Package sale makes its
+// errors with a function of its own, whose arguments are fields by the time rpcerr gets them.
+func madeBy(call *ast.CallExpr) (code string, reason ast.Expr) {
+	codeOf := func(arg ast.Expr) string {
+		c, ok := arg.(*ast.SelectorExpr)
+		if !ok {
+			return ""
+		}
+		return strings.ToLower(strings.TrimPrefix(c.Sel.Name, "Code"))
+	}
+	switch fun := call.Fun.(type) {
+	case *ast.Ident:
+		if fun.Name == "refusal" && len(call.Args) >= 4 {
+			return codeOf(call.Args[0]), call.Args[2]
+		}
+	case *ast.SelectorExpr:
+		if of, ok := fun.X.(*ast.Ident); !ok || of.Name != "rpcerr" || len(call.Args) < 2 {
+			return "", nil
+		}
+		if field, ok := call.Args[1].(*ast.SelectorExpr); ok && field.Sel.Name == "reason" {
+			return "", nil
+		}
+		switch fun.Sel.Name {
+		case "New", "Retry":
+			return codeOf(call.Args[0]), call.Args[1]
+		case "WithReason":
+			return "", call.Args[1]
+		}
+	}
+	return "", nil
 }
 
 // reasonsIn an argument: a literal, a constant of the package, or what a function of the package returns.

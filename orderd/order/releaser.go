@@ -98,28 +98,35 @@ func (r *Releaser) work(ctx context.Context, bucket int64) (bool, error) {
 	for i, o := range outcomes {
 		byOutcome[o] = append(byOutcome[o], waiting[i])
 	}
-	if err := r.settle(ctx, byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED], byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED]); err != nil {
+	stuck, err := r.settle(ctx, byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED], byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED])
+	if err != nil {
 		return false, err
 	}
-	failed := byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_UNSPECIFIED]
+	failed := append(byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_UNSPECIFIED], stuck...)
 	r.store.metrics.releases.WithLabelValues("failed").Add(float64(len(failed)))
 	return len(waiting) == releaseBatch, r.store.postpone(ctx, failed)
 }
 
-// settle writes what became of releases; one that cannot be written does not keep the others from it.
-func (r *Releaser) settle(ctx context.Context, released, closed []release) error {
-	err := r.store.settleReleases(ctx, released, closed)
-	if err == nil || database.ClassOf(err) != database.Final {
-		return err
+// settle writes what became of releases. It returns those that cannot be written, which do not keep the others from it.
+func (r *Releaser) settle(ctx context.Context, released, closed []release) (stuck []release, err error) {
+	err = r.store.settleReleases(ctx, released, closed)
+	if err == nil || ctx.Err() != nil || database.ClassOf(err) != database.Final {
+		return nil, err
 	}
-	last := r.store.settleReleases(ctx, released, nil)
+	if err := r.store.settleReleases(ctx, released, nil); err != nil {
+		return nil, err
+	}
 	for i, c := range closed {
-		if err := r.store.settleReleases(ctx, nil, closed[i:i+1]); err != nil {
-			r.log.Error("a release cannot be credited", "order", c.OrderID, "promotion", c.PromotionUID, "error", err)
-			last = err
+		err := r.store.settleReleases(ctx, nil, closed[i:i+1])
+		if err != nil && (ctx.Err() != nil || database.ClassOf(err) != database.Final) {
+			return nil, err
+		}
+		if err != nil {
+			r.log.Error("a release cannot be credited and is tried again later", "order", c.OrderID, "promotion", c.PromotionUID, "attempts", c.Attempts+1, "error", err)
+			stuck = append(stuck, c)
 		}
 	}
-	return last
+	return stuck, nil
 }
 
 // ask calls the flash pool for every release, some at a time. No transaction is open meanwhile.

@@ -145,6 +145,35 @@ var _ = Describe("Orders that the database refuses for good", func() {
 		Expect(stock.Get(ctx, l.pool, "a")).To(Equal(stock.Levels{Available: 80, Reserved: 20}))
 	})
 
+	It("keep no others waiting where their stock cannot be credited", func(ctx SpecContext) {
+		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100}, provision.Item{SKU: "b", Quantity: 50})
+		l.sell(ctx, 30, everyThird)
+		_, err := provision.ClosePartitions(ctx, l.js, l.p, "operator")
+		Expect(err).NotTo(HaveOccurred())
+		_, err = l.pool.Exec(ctx, "DELETE FROM skus")
+		Expect(err).NotTo(HaveOccurred())
+		l.materialize(l.store)
+		l.drained(ctx)
+		By("having more of b in stock than a column can hold one more of")
+		var had int64
+		Expect(l.pool.QueryRow(ctx, "SELECT available FROM stock WHERE sku = 'b'").Scan(&had)).To(Succeed())
+		_, err = l.pool.Exec(ctx, "UPDATE stock SET available = 9223372036854775807 WHERE sku = 'b'")
+		Expect(err).NotTo(HaveOccurred())
+		p := startPod(l.js, "pod-b", nil)
+		ready(p)
+		l.release(p)
+		putOff := func() (n int, err error) {
+			err = l.pool.QueryRow(ctx, "SELECT count(*) FROM flash_releases WHERE outcome = 'PENDING' AND attempts > 0").Scan(&n)
+			return n, err
+		}
+		Eventually(order.PendingReleases).WithArguments(ctx, l.pool, l.p.Uid).Should(BeEquivalentTo(10))
+		Eventually(putOff).Should(Equal(10))
+		_, err = l.pool.Exec(ctx, "UPDATE stock SET available = $1 WHERE sku = 'b'", had)
+		Expect(err).NotTo(HaveOccurred())
+		l.released(ctx)
+		Expect(stock.Get(ctx, l.pool, "b")).To(HaveField("Available", had+10))
+	})
+
 	It("are never written afterwards, also if the SKU comes back", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 10})
 		l.sell(ctx, 3, onlyA)

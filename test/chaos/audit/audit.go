@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -143,6 +144,8 @@ func (a *auditor) checkRequest(r *request) {
 			continue
 		}
 		switch {
+		case strings.HasPrefix(c.Reason, "ADMISSION_"):
+			// A retry whose buyer got no token, the lane being away: any pod refuses it and looks nothing up.
 		case c.Kind == Find:
 			a.say(Gap, "accepted at %s and not found later: %v", r.answered.UTC().Format(clock), c)
 		case same(c.Items, r.items):

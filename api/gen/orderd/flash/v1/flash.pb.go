@@ -141,7 +141,7 @@ type PlaceFlashOrderRequest struct {
 	// The app's word that this request id was never sent before. Then any pod that knows an item to be sold out says so at once;
 	// else the buyer's partition is asked, because a retry of an accepted request gets its order also when nothing is left.
 	FirstAttempt bool `protobuf:"varint,5,opt,name=first_attempt,json=firstAttempt,proto3" json:"first_attempt,omitempty"`
-	// What FlashService.AdmitBuyers gave for each of the items, where the promotion asks for admission.
+	// What FlashService.AdmitBuyers gave for each of the items, where the promotion asks for admission. A retry repeats them.
 	AdmissionTokens []string `protobuf:"bytes,6,rep,name=admission_tokens,json=admissionTokens,proto3" json:"admission_tokens,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

@@ -81,7 +81,7 @@ export type PlaceFlashOrderRequest = Message<"orderd.flash.v1.PlaceFlashOrderReq
   firstAttempt: boolean;
 
   /**
-   * What FlashService.AdmitBuyers gave for each of the items, where the promotion asks for admission.
+   * What FlashService.AdmitBuyers gave for each of the items, where the promotion asks for admission. A retry repeats them.
    *
    * @generated from field: repeated string admission_tokens = 6;
    */

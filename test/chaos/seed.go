@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -167,8 +168,25 @@ func (s *sale) quiet(ctx context.Context) error {
 	})
 }
 
-// finals reads what there is at the end.
+// finals reads what there is at the end: until two readings agree, because a payment may arrive, late, between orders and stock.
 func (s *sale) finals(ctx context.Context, totals []provision.Total) (audit.Finals, error) {
+	before, err := s.read(ctx, totals)
+	if err != nil {
+		return before, err
+	}
+	err = until(ctx, patience, "the database rests", func(ctx context.Context) error {
+		after, err := s.read(ctx, totals)
+		if err == nil && !reflect.DeepEqual(before, after) {
+			err = errors.New("it changed between two readings")
+		}
+		before = after
+		return err
+	})
+	return before, err
+}
+
+// read orders, settlement and stock, one after the other.
+func (s *sale) read(ctx context.Context, totals []provision.Total) (audit.Finals, error) {
 	var f audit.Finals
 	type line struct {
 		ID, Buyer, State string

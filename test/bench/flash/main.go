@@ -72,7 +72,7 @@ func run(ctx context.Context) error {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often the alternatives take turns; each row is the median of its rounds")
 	flag.DurationVar(&o.phase, "phase", 3*time.Second, "how long each is measured a round")
 	flag.DurationVar(&o.warm, "warm", time.Second, "how long each runs before it is measured")
-	flag.IntVar(&o.partitions, "partitions", 1, "partitions of a sale on one pod")
+	flag.IntVar(&o.partitions, "partitions", 2, "partitions of a sale on one pod; the operator plans two")
 	flag.IntVar(&o.streams, "streams", 4, "streams of PlaceFlashOrders at once")
 	flag.IntVar(&o.window, "window", 4, "messages unanswered on a stream")
 	flag.IntVar(&o.batch, "batch", 512, "requests a message")

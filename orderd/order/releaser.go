@@ -102,7 +102,7 @@ func (r *Releaser) work(ctx context.Context, bucket int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	failed := append(byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_UNSPECIFIED], stuck...)
+	failed := slices.Concat(byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_UNSPECIFIED], stuck)
 	r.store.metrics.releases.WithLabelValues("failed").Add(float64(len(failed)))
 	return len(waiting) == releaseBatch, r.store.postpone(ctx, failed)
 }

@@ -43,8 +43,20 @@ func (t *timeout) Deadline() (time.Time, bool) { return t.deadline, true }
 // Done begins to wait.
 func (t *timeout) Done() <-chan struct{} { return t.real().Done() }
 
-// Err begins to wait as well, so that it and Done never differ.
-func (t *timeout) Err() error { return t.real().Err() }
+// Err is Done's, without a timer while the time has not passed: who asks only now and then pays for no waiting.
+func (t *timeout) Err() error {
+	if t.goesOn() {
+		return nil
+	}
+	return t.real().Err()
+}
+
+// goesOn says that nobody has begun to wait, and nothing has ended the context.
+func (t *timeout) goesOn() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.timed == nil && !t.ended && t.Context.Err() == nil && time.Now().Before(t.deadline)
+}
 
 // Value is the timed context's, once there is one: the contexts below find it by a value.
 func (t *timeout) Value(key any) any {

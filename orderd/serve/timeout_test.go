@@ -32,7 +32,18 @@ func TestTimeout(t *testing.T) {
 	if deadline, ok := withTimeout(long, 2*time.Hour).Deadline(); !ok || time.Until(deadline) > time.Hour {
 		t.Errorf("the deadline is %s, %t; want the parent's, which is earlier", deadline, ok)
 	}
+	if long.timed != nil {
+		t.Error("a timer runs though nobody waits")
+	}
+	past := withTimeout(parent, -time.Second)
+	defer past.end()
+	if err := past.Err(); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("after the time, and nobody waited: %v; want DeadlineExceeded", err)
+	}
 	cancel()
+	if err := long.Err(); !errors.Is(err, context.Canceled) {
+		t.Errorf("the parent is cancelled, and nobody waited: %v; want Canceled", err)
+	}
 	<-long.Done()
 	if !errors.Is(long.Err(), context.Canceled) {
 		t.Errorf("the parent is cancelled: %v, want Canceled", long.Err())

@@ -2,12 +2,10 @@ package flash
 
 import (
 	"context"
-	"net/http"
 	"strconv"
 	"time"
 
 	"connectrpc.com/connect/v2"
-	"connectrpc.com/connect/v2/connecthttp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
@@ -21,13 +19,6 @@ import (
 
 // attemptHeader is what Envoy counts the attempts of a request in, the first is 1.
 const attemptHeader = "X-Envoy-Attempt-Count"
-
-// What caches may do with answers to GET: a promotion's changes show after a second; everything else is a buyer's own.
-const (
-	cacheControl     = "Cache-Control"
-	cachedForASecond = "public, max-age=1"
-	notCached        = "no-store"
-)
 
 // Service is the FlashService of a pod.
 type Service struct {
@@ -188,7 +179,6 @@ func (s Service) AdmitBuyers(_ context.Context, request *flashv1.AdmitBuyersRequ
 // GetFlashOrder implements FlashService. A request id is unique within a stream, so the buyer's partition of each is asked.
 func (s Service) GetFlashOrder(ctx context.Context, request *flashv1.GetFlashOrderRequest) (*flashv1.GetFlashOrderResponse, error) {
 	p := s.pool
-	cache(ctx, notCached)
 	promo := p.view.Load().byName[request.GetPromotion()]
 	if promo == nil {
 		return nil, p.notFound()
@@ -212,14 +202,12 @@ func (s Service) GetFlashOrder(ctx context.Context, request *flashv1.GetFlashOrd
 }
 
 // GetPromotion implements FlashService.
-func (s Service) GetPromotion(ctx context.Context, request *flashv1.GetPromotionRequest) (*flashv1.GetPromotionResponse, error) {
+func (s Service) GetPromotion(_ context.Context, request *flashv1.GetPromotionRequest) (*flashv1.GetPromotionResponse, error) {
 	p := s.pool
 	promo := p.view.Load().byName[request.GetPromotion()]
 	if promo == nil {
-		cache(ctx, notCached)
 		return nil, p.notFound()
 	}
-	cache(ctx, cachedForASecond)
 	response := &flashv1.GetPromotionResponse{
 		Promotion: promo.sale.GetName(), Paused: promo.sale.GetPaused(),
 		StartTime: timestamppb.New(promo.sale.Start()), EndTime: timestamppb.New(time.UnixMilli(promo.sale.GetEndUnixMs())),
@@ -235,15 +223,4 @@ func (s Service) GetPromotion(ctx context.Context, request *flashv1.GetPromotion
 		}
 	}
 	return response, nil
-}
-
-// cache tells caches what to do with the answer, if it is one to GET.
-func cache(ctx context.Context, control string) {
-	server, ok := connecthttp.ServerInfoForContext(ctx)
-	if !ok || server.HTTPMethod() != http.MethodGet {
-		return
-	}
-	if call, ok := connect.CallInfoForServerContext(ctx); ok {
-		call.ResponseHeader().Set(cacheControl, control)
-	}
 }

@@ -158,9 +158,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// benchCluster is three NATS servers, processes of their own, that fsync every write.
-func benchCluster(b *testing.B) jetstream.JetStream {
-	cluster, err := testnats.StartCluster(b.TempDir(), 3, io.Discard)
+// benchServers are NATS servers that fsync every write; if there are several, processes of their own.
+func benchServers(b *testing.B, replicas int) jetstream.JetStream {
+	if replicas == 1 {
+		return testnats.Run(b).JetStream(b)
+	}
+	cluster, err := testnats.StartCluster(b.TempDir(), replicas, io.Discard)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -192,12 +195,7 @@ func BenchmarkPartitions(b *testing.B) {
 func benchPartitions(b *testing.B, replicas int, together bool) {
 	for _, partitions := range []int32{1, 2, 4, 16} {
 		b.Run(fmt.Sprintf("replicas=%d/together=%t/partitions=%d", replicas, together, partitions), func(b *testing.B) {
-			var js jetstream.JetStream
-			if replicas > 1 {
-				js = benchCluster(b)
-			} else {
-				js = testnats.Run(b).JetStream(b)
-			}
+			js := benchServers(b, replicas)
 			p := benchPromotion(b, js, partitions, replicas)
 			current := sale.New(p)
 			var log plog.Log = plog.New(js, p)
@@ -215,6 +213,11 @@ func benchPartitions(b *testing.B, replicas int, together bool) {
 			for n := range owners {
 				owners[n] = owner.New(benchOptions(b, log, current, int32(n)))
 				go owners[n].Run(running)
+			}
+			for _, o := range owners {
+				for !o.Serving() {
+					runtime.Gosched()
+				}
 			}
 			var buyers atomic.Int64
 			b.SetParallelism(128)
@@ -235,12 +238,13 @@ func benchPartitions(b *testing.B, replicas int, together bool) {
 }
 
 // BenchmarkTakeOver is the time from the start of an owner until it serves, for a log with 100,000 reservations in records of
-// so many orders.
+// so many orders, on one NATS server and on three.
 func BenchmarkTakeOver(b *testing.B) {
-	for _, size := range []int{10, 1000} {
-		b.Run(fmt.Sprint("record=", size), func(b *testing.B) {
-			js := testnats.Run(b).JetStream(b)
-			p := benchPromotion(b, js, 1, 1)
+	for _, bench := range []struct{ size, replicas int }{{10, 1}, {1000, 1}, {1000, 3}} {
+		b.Run(fmt.Sprintf("record=%d/replicas=%d", bench.size, bench.replicas), func(b *testing.B) {
+			size := bench.size
+			js := benchServers(b, bench.replicas)
+			p := benchPromotion(b, js, 1, bench.replicas)
 			log := plog.New(js, p)
 			const reservations = 100_000
 			last := uint64(1)

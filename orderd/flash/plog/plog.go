@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -29,9 +28,6 @@ var ErrRewound = errors.New("log has lost records")
 
 // MaxBatch is how many records one atomic batch may have: the NATS server's default limit.
 const MaxBatch = 1000
-
-// readTimeout bounds the wait for the next record while reading.
-const readTimeout = 5 * time.Second
 
 // Entry is a record to append.
 type Entry struct {
@@ -227,45 +223,10 @@ func (l *JetStream) Last(ctx context.Context, n int32) (uint64, error) {
 
 // Read implements Log.
 func (l *JetStream) Read(ctx context.Context, n int32, after, upTo uint64, each func(uint64, *flashv1.Record) error) error {
-	if upTo <= after {
-		return nil
-	}
-	consumer, err := l.js.OrderedConsumer(ctx, l.streamOf(n), jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{Subject(l.uid, n)}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq: after + 1, MaxResetAttempts: 3, InactiveThreshold: readTimeout,
-	})
-	if err != nil {
-		return fmt.Errorf("reading partition %d: %w", n, err)
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return fmt.Errorf("reading partition %d: %w", n, err)
-	}
-	defer messages.Stop()
-	for at := after; at < upTo; {
-		if at, err = l.next(ctx, messages, each); err != nil {
-			return fmt.Errorf("reading partition %d after %d: %w", n, at, err)
-		}
+	if err := ReadStream(ctx, l.js, l.streamOf(n), []string{Subject(l.uid, n)}, after, upTo, each); err != nil {
+		return fmt.Errorf("partition %d: %w", n, err)
 	}
 	return nil
-}
-
-func (l *JetStream) next(ctx context.Context, messages jetstream.MessagesContext, each func(uint64, *flashv1.Record) error) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	msg, err := messages.Next(jetstream.NextContext(ctx))
-	if err != nil {
-		return 0, err
-	}
-	meta, err := msg.Metadata()
-	if err != nil {
-		return 0, err
-	}
-	var record flashv1.Record
-	if err := proto.Unmarshal(msg.Data(), &record); err != nil {
-		return 0, fmt.Errorf("%w: sequence %d: %w", partition.ErrCorrupt, meta.Sequence.Stream, err)
-	}
-	return meta.Sequence.Stream, each(meta.Sequence.Stream, &record)
 }
 
 // Catch folds into the state what its partition's log has beyond it, as the leader has it now.

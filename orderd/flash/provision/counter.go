@@ -6,19 +6,13 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 )
-
-// readTimeout bounds the wait for the next record while a stream is read.
-const readTimeout = 5 * time.Second
 
 // Counter follows what a promotion's streams hold: each count reads what came since the last one. It keeps about 35 bytes an
 // order that is not released, and may be dropped at any time: the next one reads from the start. Safe for concurrent use.
@@ -102,45 +96,12 @@ func (t *tally) catch(ctx context.Context, js jetstream.JetStream, name string) 
 	if last < t.sequence {
 		return fmt.Errorf("%w: stream %s ends at %d, %d was seen before", plog.ErrRewound, name, last, t.sequence)
 	}
-	if last == t.sequence {
-		return nil
-	}
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.sequence + 1, MaxResetAttempts: 3, InactiveThreshold: readTimeout,
-	})
-	if err != nil {
-		return fmt.Errorf("reading stream %s: %w", name, err)
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return fmt.Errorf("reading stream %s: %w", name, err)
-	}
-	defer messages.Stop()
-	for t.sequence < last {
-		if err := t.next(ctx, messages); err != nil {
-			return fmt.Errorf("reading stream %s after %d: %w", name, t.sequence, err)
-		}
-	}
-	return nil
+	return plog.ReadStream(ctx, js, name, nil, t.sequence, last, t.read)
 }
 
-func (t *tally) next(ctx context.Context, messages jetstream.MessagesContext) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	msg, err := messages.Next(jetstream.NextContext(ctx))
-	if err != nil {
-		return err
-	}
-	meta, err := msg.Metadata()
-	if err != nil {
-		return err
-	}
-	var record flashv1.Record
-	if err := proto.Unmarshal(msg.Data(), &record); err != nil {
-		return fmt.Errorf("%w: %w", partition.ErrCorrupt, err)
-	}
-	t.add(&record)
-	t.sequence = meta.Sequence.Stream
+func (t *tally) read(sequence uint64, record *flashv1.Record) error {
+	t.add(record)
+	t.sequence = sequence
 	return nil
 }
 

@@ -91,10 +91,11 @@ func (a *auditor) checkTopUps() {
 	}
 }
 
-// checkFinal wants that who was told no, with no other attempt under way, does not get an order after all.
+// checkFinal wants that who was told no, be it because there is no room, with no other attempt under way, does not get an order after
+// all.
 func (a *auditor) checkFinal(e exchange) {
 	order := a.orders[[2]string{e.buyer, e.request}]
-	if e.reason == "" || e.unknown() || order == nil || order.at.Before(e.answered) {
+	if e.reason == "" || e.reason == sale.ReasonPartitionMoving || order == nil || order.at.Before(e.answered) {
 		return
 	}
 	for _, other := range a.w.history.exchanges {

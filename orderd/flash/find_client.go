@@ -13,6 +13,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/watch"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -65,16 +66,9 @@ func (c *FindClient) noPromotions(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("finding the promotions: %w", err)
 	}
-	keys, err := bucket.ListKeys(ctx)
-	if errors.Is(err, jetstream.ErrNoKeysFound) {
-		return true, nil
-	}
+	none, err := watch.Empty(ctx, bucket)
 	if err != nil {
 		return false, fmt.Errorf("listing the promotions: %w", err)
 	}
-	defer func() { _ = keys.Stop() }()
-	for range keys.Keys() {
-		return false, nil
-	}
-	return ctx.Err() == nil, ctx.Err()
+	return none, nil
 }

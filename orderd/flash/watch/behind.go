@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -37,17 +38,66 @@ func behind(ctx context.Context, kv jetstream.KeyValue, seen *atomic.Uint64) <-c
 	return missed
 }
 
-// lastRevision of the bucket; false if nobody says.
+// lastRevision of the bucket, as its stream's leader has it; false if nobody says.
 func lastRevision(ctx context.Context, kv jetstream.KeyValue) (uint64, bool) {
+	state, err := stateOf(ctx, kv)
+	return state.last, err == nil
+}
+
+// state is what the leader of a bucket's stream says of it.
+type state struct {
+	// last is the last revision.
+	last uint64
+	// lasting says that keys do not expire: the last revision of each stays, if only as a mark that the key was removed.
+	lasting bool
+}
+
+func stateOf(ctx context.Context, kv jetstream.KeyValue) (state, error) {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
 	status, err := kv.Status(ctx)
 	if err != nil {
-		return 0, false
+		return state{}, err
 	}
 	bucket, ok := status.(*jetstream.KeyValueBucketStatus)
 	if !ok {
-		return 0, false
+		return state{}, errors.New("the bucket's stream is not known")
 	}
-	return bucket.StreamInfo().State.LastSeq, true
+	return state{bucket.StreamInfo().State.LastSeq, status.TTL() == 0}, nil
+}
+
+// Empty says whether the bucket has no keys, and had none at some moment since it was asked. Its keys must not expire. Errors leave it
+// open, also that the server asked for the keys is behind the others.
+func Empty(ctx context.Context, kv jetstream.KeyValue) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	bucket, err := stateOf(ctx, kv)
+	if err != nil || bucket.last == 0 {
+		return err == nil, err
+	}
+	watcher, err := kv.WatchAll(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = watcher.Stop() }()
+	var brought uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case entry, ok := <-watcher.Updates():
+			switch {
+			case !ok:
+				return false, errLags
+			case entry == nil && brought < bucket.last:
+				return false, errLags
+			case entry == nil:
+				return true, nil
+			case entry.Operation() == jetstream.KeyValuePut:
+				return false, nil
+			default:
+				brought = max(brought, entry.Revision())
+			}
+		}
+	}
 }

@@ -32,7 +32,7 @@ type Handler struct {
 	Delete func(key string)
 	// Expired, if set, gets the keys that have expired in place of Delete.
 	Expired func(key string)
-	// Synced has all keys of the bucket, each time they were all read.
+	// Synced has all keys of the bucket, each time they were all read. Keys that expire may be missing.
 	Synced func(keys map[string]struct{})
 }
 
@@ -55,7 +55,10 @@ func Bucket(ctx context.Context, js jetstream.JetStream, bucket string, jitter f
 	}
 }
 
-var errSlow = errors.New("the bucket's keys did not all come in time")
+var (
+	errSlow = errors.New("the bucket's keys did not all come in time")
+	errLags = errors.New("the server that was asked for the bucket's keys is behind its leader")
+)
 
 func follow(ctx context.Context, js jetstream.JetStream, bucket string, length time.Duration, reconnected <-chan nats.Status, handler Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -68,8 +71,11 @@ func follow(ctx context.Context, js jetstream.JetStream, bucket string, length t
 	}
 	// The watch brings what is left of the revisions until here.
 	var seen atomic.Uint64
-	before, _ := lastRevision(opening, kv)
-	seen.Store(before)
+	before, err := stateOf(opening, kv)
+	if err != nil {
+		return err
+	}
+	seen.Store(before.last)
 	watcher, err := kv.WatchAll(ctx)
 	if err != nil {
 		return err
@@ -78,7 +84,8 @@ func follow(ctx context.Context, js jetstream.JetStream, bucket string, length t
 	end := time.NewTimer(length)
 	defer end.Stop()
 	keys := map[string]struct{}{}
-	synced := false
+	listed, synced := false, false
+	var brought uint64
 	var missed <-chan struct{}
 	for {
 		select {
@@ -100,12 +107,18 @@ func follow(ctx context.Context, js jetstream.JetStream, bucket string, length t
 			case !ok:
 				return nil
 			case entry == nil:
+				listed = true
+			default:
+				brought = max(brought, entry.Revision())
+				seen.Store(max(seen.Load(), brought))
+				handler.take(entry, keys)
+			}
+			// A server that has just started, or lost its connection, may list less than its leader has: what it lacks is not gone, and
+			// follows.
+			if listed && !synced && (brought >= before.last || !before.lasting) {
 				synced = true
 				handler.Synced(keys)
 				missed = behind(ctx, kv, &seen)
-			default:
-				seen.Store(max(seen.Load(), entry.Revision()))
-				handler.take(entry, keys)
 			}
 		}
 	}

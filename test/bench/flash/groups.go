@@ -9,15 +9,14 @@ import (
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 )
 
-// What a pod requests of the processors, and is limited to, in thousandths. The sale's pods are limited to what they request, or not at
-// all. The buyers are not in the cluster; they get what is left.
+// What a pod requests of the processors, and is limited to, in thousandths. The sale's buyers are not in the cluster; they
+// get what is left.
 const (
 	standardRequest = 500
 	databaseRequest = 1000
-	natsRequest     = 250
+	natsRequest     = 500
 	flashRequest    = 500
 	buyersRequest   = 100
-	buyersLimit     = 500
 	// poolLimit is for the pods of which there are one, two and three, so that a machine of two cores has room for all of them.
 	poolRequest, poolLimit = 300, 300
 )
@@ -27,13 +26,9 @@ type groups struct {
 	all *proc.Groups
 	err error
 
-	standard, database *proc.Group
-	limited, unlimited saleGroups
-	pool               [mostPods]*proc.Group
+	nats, flash, standard, database, buyers *proc.Group
+	pool                                    [mostPods]*proc.Group
 }
-
-// saleGroups are a sale's.
-type saleGroups struct{ nats, flash, buyers *proc.Group }
 
 // newGroups makes the control groups, or says why there are none.
 func newGroups() *groups {
@@ -57,10 +52,8 @@ func (g *groups) make() error {
 		request, limit int
 	}
 	pods := []pod{
-		{&g.standard, "standard", standardRequest, 0}, {&g.database, "database", databaseRequest, 0},
-		{&g.limited.nats, "nats", natsRequest, natsRequest}, {&g.unlimited.nats, "nats-unlimited", natsRequest, 0},
-		{&g.limited.flash, "flash", flashRequest, flashRequest}, {&g.unlimited.flash, "flash-unlimited", flashRequest, 0},
-		{&g.limited.buyers, "buyers", buyersRequest, buyersLimit}, {&g.unlimited.buyers, "buyers-unlimited", buyersRequest, 0},
+		{&g.nats, "nats", natsRequest, 0}, {&g.flash, "flash", flashRequest, 0}, {&g.standard, "standard", standardRequest, 0},
+		{&g.database, "database", databaseRequest, 0}, {&g.buyers, "buyers", buyersRequest, 0},
 	}
 	for n := range g.pool {
 		pods = append(pods, pod{&g.pool[n], "pool-" + strconv.Itoa(n), poolRequest, poolLimit})
@@ -86,12 +79,12 @@ func (g *groups) enterDatabase() (leave func() error, err error) {
 
 // enterSale puts the flash lane's processes into their groups until leave is called: elsewhere they are compared with processes that
 // are in none.
-func (g *groups) enterSale(sale saleGroups, pod, nats *proc.Child) (leave func() error, err error) {
+func (g *groups) enterSale(pod, nats *proc.Child) (leave func() error, err error) {
 	if g.all == nil {
 		return func() error { return nil }, nil
 	}
 	leave = func() error { return errors.Join(pod.Move(g.all.Root()), nats.Move(g.all.Root())) }
-	return leave, errors.Join(pod.Move(sale.flash), nats.Move(sale.nats))
+	return leave, errors.Join(pod.Move(g.flash), nats.Move(g.nats))
 }
 
 func (g *groups) remove() {
@@ -105,6 +98,6 @@ func (g *groups) String() string {
 	if g.all == nil {
 		return fmt.Sprintf("no control groups could be made (%v): standard lane and sale, and the pods of a pool, had equal shares of all processors and no limits", g.err)
 	}
-	return fmt.Sprintf("standard_*: control groups (v%d, cpu), thousandths of a processor requested: standard pod %d, database %d, NATS %d, flash pod %d, the sale's buyers %d; limits: flash pod and NATS to what they request, the buyers, who are in no cluster, to %d, and for no_limits none; pods of pods_N: limited to %d each",
-		g.all.Version, standardRequest, databaseRequest, natsRequest, flashRequest, buyersRequest, buyersLimit, poolLimit)
+	return fmt.Sprintf("standard_*: control groups (v%d, cpu), thousandths of a processor requested: standard pod %d, database %d, NATS %d, flash pod %d, the sale's buyers %d, no limits; pods of pods_N: limited to %d each",
+		g.all.Version, standardRequest, databaseRequest, natsRequest, flashRequest, buyersRequest, poolLimit)
 }

@@ -38,10 +38,7 @@ func rows() []report.Row {
 		report.Row{ID: "rush_accepted_of_capacity", Unit: ratio}, report.Row{ID: "rush_refused_per_second", Unit: "refusals/s"},
 		report.Row{ID: "rush_sent_of_capacity", Unit: ratio},
 		report.Row{ID: "standard_alone_p99_ms", Unit: "ms"}, report.Row{ID: "standard_beside_sale_p99_ms", Unit: "ms"},
-		report.Row{ID: "sale_beside_standard_per_second", Unit: perSecond},
-		report.Row{ID: "standard_p99_ratio_no_limits", Unit: "ratio, beside a sale whose pods have no CPU limits"},
-		report.Row{ID: "standard_beside_sale_no_limits_p99_ms", Unit: "ms"},
-		report.Row{ID: "sale_beside_standard_per_second_no_limits", Unit: perSecond})
+		report.Row{ID: "sale_beside_standard_per_second", Unit: perSecond})
 	for pods := 1; pods <= mostPods; pods++ {
 		for _, routing := range []string{"random", "owner"} {
 			name := fmt.Sprintf("pods_%d_%s", pods, routing)

@@ -57,41 +57,33 @@ func (b *bench) startStandard(ctx context.Context) error {
 	return err
 }
 
-// besideStandard measures the standard lane alone, and beside a sale at full speed whose pods have CPU limits, and have none.
+// besideStandard measures the standard lane alone, and beside a sale at full speed.
 func (b *bench) besideStandard(ctx context.Context) error {
 	if err := b.checkpoint(ctx); err != nil {
 		return err
 	}
+	leave, err := b.groups.enterSale(b.pod, b.nats)
+	if err != nil {
+		return err
+	}
+	return errors.Join(b.sellBeside(ctx), leave())
+}
+
+func (b *bench) sellBeside(ctx context.Context) error {
 	alone, err := b.ordinary(ctx, "standard_alone")
 	if err != nil {
 		return err
 	}
-	for _, sale := range []struct {
-		suffix string
-		groups saleGroups
-	}{{"", b.groups.limited}, {"_no_limits", b.groups.unlimited}} {
-		leave, err := b.groups.enterSale(sale.groups, b.pod, b.nats)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(b.sellBeside(ctx, alone, sale.suffix, sale.groups.buyers), leave()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *bench) sellBeside(ctx context.Context, alone load.Result, suffix string, group *proc.Group) error {
 	s, err := b.openSale(ctx, b.partitions, plenty, b.pod)
 	if err != nil {
 		return err
 	}
 	sale := b.buyersAt(s, b.pod)
-	buyers, err := b.start(ctx, spec{Kind: kindBuyers, Buyers: sale}, group)
+	buyers, err := b.start(ctx, spec{Kind: kindBuyers, Buyers: sale}, b.groups.buyers)
 	if err != nil {
 		return err
 	}
-	beside, err := b.ordinary(ctx, "standard_beside_sale"+suffix)
+	beside, err := b.ordinary(ctx, "standard_beside_sale")
 	if err != nil {
 		buyers.Stop()
 		return err
@@ -101,8 +93,8 @@ func (b *bench) sellBeside(ctx context.Context, alone load.Result, suffix string
 		return err
 	}
 	fmt.Printf("  beside %.0f flash orders/s\n", sold.Accepted)
-	b.rounds.Add("standard_p99_ratio"+suffix, beside.P99.Seconds()/alone.P99.Seconds())
-	b.rounds.Add("sale_beside_standard_per_second"+suffix, sold.Accepted)
+	b.rounds.Add("standard_p99_ratio", beside.P99.Seconds()/alone.P99.Seconds())
+	b.rounds.Add("sale_beside_standard_per_second", sold.Accepted)
 	return s.end(ctx)
 }
 

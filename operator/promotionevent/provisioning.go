@@ -227,7 +227,7 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) (bool, error) {
 		if !s.started() {
 			s.allocatedMore()
 		}
-		s.report.True(v1alpha1.ConditionToppedUp, v1alpha1.ReasonToppedUp, "the sale has the stock that the spec asks for")
+		s.hasStock()
 	}
 	return false, nil
 }

@@ -121,6 +121,11 @@ func (r *Reconciler) close(ctx context.Context, s *scope) ([]provision.Total, bo
 	}
 	s.report.False(v1alpha1.ConditionPartitionsOpen, v1alpha1.ReasonClosed, "every partition is closed")
 	s.figures(totals)
+	if s.lacksStock() {
+		s.report.False(v1alpha1.ConditionToppedUp, v1alpha1.ReasonEnded, "the sale ended before it had the stock that the spec asks for")
+	} else {
+		s.hasStock()
+	}
 	drained, err := log.Drained(ctx, s.definition(false))
 	if err == nil && drained {
 		// From now on releases credit the stock in the database.
@@ -147,9 +152,6 @@ func (r *Reconciler) endTopUps(ctx context.Context, s *scope) bool {
 	if err != nil {
 		r.databaseFailed(s, err)
 		return false
-	}
-	if !s.report.Is(v1alpha1.ConditionToppedUp) {
-		s.report.False(v1alpha1.ConditionToppedUp, v1alpha1.ReasonEnded, "the sale ended before it had the stock that the spec asks for")
 	}
 	return true
 }

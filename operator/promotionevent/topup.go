@@ -50,12 +50,21 @@ func (s *scope) toppedUpBefore() bool {
 	if s.report.Get(v1alpha1.ConditionToppedUp).ObservedGeneration == s.promotion.Generation {
 		return true
 	}
+	s.toppedUp = !s.lacksStock()
+	return s.toppedUp
+}
+
+// lacksStock reports whether the spec asks for more of an item than the sale had by its figures.
+func (s *scope) lacksStock() bool {
 	have := map[string]int64{}
 	for _, item := range s.promotion.Status.Items {
 		have[item.SKU] = ptr.Deref(item.Allocated, 0)
 	}
-	s.toppedUp = !slices.ContainsFunc(s.promotion.Spec.Items, func(item v1alpha1.PromotionItem) bool { return item.Stock > have[item.SKU] })
-	return s.toppedUp
+	return slices.ContainsFunc(s.promotion.Spec.Items, func(item v1alpha1.PromotionItem) bool { return item.Stock > have[item.SKU] })
+}
+
+func (s *scope) hasStock() {
+	s.report.True(v1alpha1.ConditionToppedUp, v1alpha1.ReasonToppedUp, "the sale has the stock that the spec asks for")
 }
 
 // addTopUps adds what is lacking of all items, or of those that there is enough of. An error of the kind that says what there is too

@@ -170,15 +170,19 @@ type crowd struct {
 	answered atomic.Int64
 }
 
-// rush sends size buyers, of whom 16 are active at once, through the pods.
+// rush sends size buyers, of whom 16 are active at once and two of three in partition 0, through the pods.
 func rush(ctx context.Context, p *flashv1.Promotion, pods []*pod, size int) *crowd {
+	return rushTo(ctx, 0, p, pods, size)
+}
+
+func rushTo(ctx context.Context, hot int32, p *flashv1.Promotion, pods []*pod, size int) *crowd {
 	c := &crowd{answers: map[string]outcome{}}
 	const active = 16
 	for worker := range active {
 		c.group.Go(func() {
 			defer GinkgoRecover()
 			for i := worker; i < size; i += active {
-				r := request(p, skewed(p.Partitions, i), fmt.Sprint("r-", i), p.Items[i%len(p.Items)].Sku, 1)
+				r := request(p, skewed(hot, p.Partitions, i), fmt.Sprint("r-", i), p.Items[i%len(p.Items)].Sku, 1)
 				got := insist(ctx, func(attempt int) flash.Service { return pods[(i+attempt)%len(pods)].Service }, r)
 				c.mu.Lock()
 				c.answers[r.BuyerId+"/"+r.RequestId] = got
@@ -248,10 +252,10 @@ func (l *unreliableLog) AppendBatch(ctx context.Context, entries []plog.Entry) (
 	return sequence, err
 }
 
-// skewed gives two of three buyers to partition 0.
-func skewed(partitions int32, i int) string {
+// skewed gives two of three buyers to one partition.
+func skewed(hot, partitions int32, i int) string {
 	if i%3 == 0 {
 		return fmt.Sprint("buyer-", i)
 	}
-	return buyerOf(0, partitions, i)
+	return buyerOf(hot, partitions, i)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/ptr"
@@ -246,7 +247,11 @@ var _ = Describe("An operator that is killed", func() {
 			w.materialize(pool)
 			w.changePromotion(ctx, func(spec *v1alpha1.PromotionEventSpec) { spec.Items[0].Stock, spec.Items[1].Stock = 140, 57 })
 			end := func() {
-				Eventually(w.promotionCondition(ctx, v1alpha1.ConditionToppedUp)).Should(Equal("True/ToppedUp"))
+				Eventually(func() bool {
+					p := w.getPromotion(ctx)
+					c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionToppedUp)
+					return c.Status == metav1.ConditionTrue && c.ObservedGeneration == p.Generation
+				}).Should(BeTrue())
 				Expect(kube.Client.Delete(ctx, w.getPromotion(ctx))).To(Succeed())
 			}
 			if ended {

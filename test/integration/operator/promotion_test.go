@@ -461,16 +461,18 @@ var _ = Describe("A PromotionEvent", func() {
 			Expect(told).To(ContainSubstring("Normal " + want))
 		}
 
-		By("settling: what was allocated and added is what was sold and returned")
+		By("settling: what was allocated and added is what was sold and returned, and what was asked for too late is neither")
+		Expect(condition(s.conditions(ctx), "ToppedUp")).To(Equal("True/ToppedUp"))
 		s.materialize(s.pool)
 		s.clock.Set(s.end.Add(time.Minute))
-		s.reconcile(ctx)
+		change(func(spec *v1alpha1.PromotionEventSpec) { spec.Items[0].Stock = 120 })
 		Eventually(func() string {
 			s.reconcile(ctx)
 			return condition(s.conditions(ctx), "Settled")
 		}).Should(Equal("True/Settled"))
 		p := s.getPromotion(ctx)
 		Expect(condition(p.Status.Conditions, "InvariantViolated")).To(Equal("False/Proved"))
+		Expect(condition(p.Status.Conditions, "ToppedUp")).To(Equal("False/Ended"))
 		Expect(p.Status.Items).To(ConsistOf(
 			itemStatus("phone", 110, 0, 110, ptr.To[int64](110)), itemStatus("case", 5000, 60, 4940, ptr.To[int64](4940))))
 	}, SpecTimeout(2*time.Minute))

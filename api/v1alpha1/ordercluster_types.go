@@ -190,6 +190,27 @@ type PoolSpec struct {
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
 
+	// nodeSelector has the labels of the nodes that the pool's pods run on; unset: any. A sale takes all of the processors that it
+	// can get: on nodes of its own it does not slow ordinary orders down.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$'))",message="values of nodeSelector must be label values: letters, digits, '-', '_' and '.', starting and ending with a letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",message="keys of nodeSelector must be label keys, such as kubernetes.io/os"
+	NodeSelector map[string]NodeLabelValue `json:"nodeSelector,omitempty"`
+
+	// tolerations let the pool's pods run on nodes whose taints keep others away.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(t, (has(t.operator) && t.operator == 'Exists') || (has(t.key) && t.key != ''))",message="a toleration without a key needs operator Exists: it tolerates every taint"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.operator) || t.operator != 'Exists' || !has(t.value) || t.value == '')",message="a toleration with operator Exists must have no value"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.operator) || t.operator in ['Exists', 'Equal'])",message="operator of a toleration must be Exists or Equal"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.effect) || t.effect in ['', 'NoSchedule', 'PreferNoSchedule', 'NoExecute'])",message="effect of a toleration must be NoSchedule, PreferNoSchedule or NoExecute"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.tolerationSeconds) || (has(t.effect) && t.effect == 'NoExecute'))",message="tolerationSeconds needs effect NoExecute"
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
 	// capacityRPS is how many requests a second one pod was measured to serve. The flash pool's replicas for a
 	// promotion are computed from it.
 	// +optional
@@ -197,6 +218,11 @@ type PoolSpec struct {
 	// +kubebuilder:validation:Maximum=1000000
 	CapacityRPS *int32 `json:"capacityRPS,omitempty"`
 }
+
+// NodeLabelValue is the value of a node's label.
+//
+// +kubebuilder:validation:MaxLength=63
+type NodeLabelValue string
 
 // PoolReplicas bounds how many pods a pool has.
 //

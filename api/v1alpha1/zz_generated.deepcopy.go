@@ -5,7 +5,8 @@
 package v1alpha1
 
 import (
-	"k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -98,7 +99,7 @@ func (in *FlashSpec) DeepCopyInto(out *FlashSpec) {
 	*out = *in
 	if in.MaxClockSkew != nil {
 		in, out := &in.MaxClockSkew, &out.MaxClockSkew
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 }
@@ -292,7 +293,7 @@ func (in *OrderClusterStatus) DeepCopyInto(out *OrderClusterStatus) {
 	*out = *in
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
-		*out = make([]v1.Condition, len(*in))
+		*out = make([]metav1.Condition, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -322,22 +323,22 @@ func (in *OrdersSpec) DeepCopyInto(out *OrdersSpec) {
 	*out = *in
 	if in.PaymentTimeout != nil {
 		in, out := &in.PaymentTimeout, &out.PaymentTimeout
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.QuoteTTL != nil {
 		in, out := &in.QuoteTTL, &out.QuoteTTL
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.CompleteAfter != nil {
 		in, out := &in.CompleteAfter, &out.CompleteAfter
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.ReturnWindow != nil {
 		in, out := &in.ReturnWindow, &out.ReturnWindow
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.MaterializePerSecond != nil {
@@ -424,6 +425,20 @@ func (in *PoolSpec) DeepCopyInto(out *PoolSpec) {
 	*out = *in
 	in.Replicas.DeepCopyInto(&out.Replicas)
 	in.Resources.DeepCopyInto(&out.Resources)
+	if in.NodeSelector != nil {
+		in, out := &in.NodeSelector, &out.NodeSelector
+		*out = make(map[string]NodeLabelValue, len(*in))
+		for key, val := range *in {
+			(*out)[key] = val
+		}
+	}
+	if in.Tolerations != nil {
+		in, out := &in.Tolerations, &out.Tolerations
+		*out = make([]v1.Toleration, len(*in))
+		for i := range *in {
+			(*in)[i].DeepCopyInto(&(*out)[i])
+		}
+	}
 	if in.CapacityRPS != nil {
 		in, out := &in.CapacityRPS, &out.CapacityRPS
 		*out = new(int32)
@@ -556,12 +571,12 @@ func (in *PromotionEventSpec) DeepCopyInto(out *PromotionEventSpec) {
 	in.EndTime.DeepCopyInto(&out.EndTime)
 	if in.Prewarm != nil {
 		in, out := &in.Prewarm, &out.Prewarm
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.PaymentTimeout != nil {
 		in, out := &in.PaymentTimeout, &out.PaymentTimeout
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 	if in.Items != nil {
@@ -606,7 +621,7 @@ func (in *PromotionEventStatus) DeepCopyInto(out *PromotionEventStatus) {
 	*out = *in
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
-		*out = make([]v1.Condition, len(*in))
+		*out = make([]metav1.Condition, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -774,7 +789,7 @@ func (in *SettlementSpec) DeepCopyInto(out *SettlementSpec) {
 	*out = *in
 	if in.KeepLog != nil {
 		in, out := &in.KeepLog, &out.KeepLog
-		*out = new(v1.Duration)
+		*out = new(metav1.Duration)
 		**out = **in
 	}
 }

@@ -198,6 +198,12 @@ func podTemplate(c *v1alpha1.OrderCluster, pool, configHash string) *corev1ac.Po
 			WithMaxSkew(1).WithTopologyKey(key).WithWhenUnsatisfiable(corev1.ScheduleAnyway).
 			WithLabelSelector(metav1ac.LabelSelector().WithMatchLabels(selector(c.Name, pool))))
 	}
+	for key, value := range c.Pool(pool).NodeSelector {
+		spec = spec.WithNodeSelector(map[string]string{key: string(value)})
+	}
+	for _, t := range c.Pool(pool).Tolerations {
+		spec = spec.WithTolerations(toleration(t))
+	}
 	for _, m := range mounts(c, pool) {
 		spec = spec.WithVolumes(m.volume)
 		con = con.WithVolumeMounts(m.path)
@@ -206,4 +212,22 @@ func podTemplate(c *v1alpha1.OrderCluster, pool, configHash string) *corev1ac.Po
 		WithLabels(labels(c.Name, pool)).
 		WithAnnotations(map[string]string{ConfigHashAnnotation: configHash}).
 		WithSpec(spec.WithContainers(con))
+}
+
+// toleration as it is applied: without what is not set.
+func toleration(t corev1.Toleration) *corev1ac.TolerationApplyConfiguration {
+	ac := &corev1ac.TolerationApplyConfiguration{TolerationSeconds: t.TolerationSeconds}
+	if t.Key != "" {
+		ac = ac.WithKey(t.Key)
+	}
+	if t.Operator != "" {
+		ac = ac.WithOperator(t.Operator)
+	}
+	if t.Value != "" {
+		ac = ac.WithValue(t.Value)
+	}
+	if t.Effect != "" {
+		ac = ac.WithEffect(t.Effect)
+	}
+	return ac
 }

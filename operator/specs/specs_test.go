@@ -119,6 +119,33 @@ func TestCollectorKnowsTheMemoryLimit(t *testing.T) {
 	}
 }
 
+func TestAPoolsPodsRunWhereItsNodesAre(t *testing.T) {
+	c := sample()
+	c.Spec.Pools.Flash.NodeSelector = map[string]v1alpha1.NodeLabelValue{"shop.example/lane": "flash", "kubernetes.io/os": "linux"}
+	c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{
+		{Key: "shop.example/lane", Value: "flash", Effect: corev1.TaintEffectNoSchedule},
+		{Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To[int64](5)},
+	}
+	want := map[string]string{
+		v1alpha1.PoolStandard: `[null,null]`,
+		v1alpha1.PoolFlash: `[{"kubernetes.io/os":"linux","shop.example/lane":"flash"},` +
+			`[{"key":"shop.example/lane","value":"flash","effect":"NoSchedule"},{"operator":"Exists","effect":"NoExecute","tolerationSeconds":5}]]`,
+		v1alpha1.PoolWorker: `[null,null]`,
+	}
+	got := map[string]string{}
+	for _, pool := range Pools() {
+		spec := podTemplate(c, pool, "hash").Spec
+		raw, err := json.Marshal([]any{spec.NodeSelector, spec.Tolerations})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[pool] = string(raw)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("node selectors and tolerations (-want +got):\n%s", diff)
+	}
+}
+
 func TestTheSameInputGivesTheSameObjects(t *testing.T) {
 	render := func() string {
 		var all []any

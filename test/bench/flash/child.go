@@ -35,6 +35,8 @@ const (
 	kindEngine = "engine"
 	// kindBuyers are a sale's buyers.
 	kindBuyers = "buyers"
+	// kindIdle are loops that do nothing.
+	kindIdle = "idle"
 )
 
 // spec is what a child is told.
@@ -70,6 +72,8 @@ func runChild(ctx context.Context, raw string) error {
 		return runEngine(ctx, s.Engine)
 	case kindBuyers:
 		return runBuyers(ctx, s.Buyers)
+	case kindIdle:
+		return loopIdle(ctx)
 	}
 	service, err := peer(ctx, s)
 	if err != nil {

@@ -38,6 +38,8 @@ func rows() []report.Row {
 		report.Row{ID: "rush_accepted_of_capacity", Unit: ratio}, report.Row{ID: "rush_refused_per_second", Unit: "refusals/s"},
 		report.Row{ID: "rush_sent_of_capacity", Unit: ratio},
 		report.Row{ID: "standard_alone_p99_ms", Unit: "ms"}, report.Row{ID: "standard_beside_sale_p99_ms", Unit: "ms"},
+		report.Row{ID: "standard_beside_loops_p99_ms", Unit: "ms"},
+		report.Row{ID: "standard_beside_loops_p99_ratio", Unit: "ratio, beside loops that do nothing at the lowest priority in place of a sale"},
 		report.Row{ID: "sale_beside_standard_per_second", Unit: perSecond})
 	for pods := 1; pods <= mostPods; pods++ {
 		for _, routing := range []string{"random", "owner"} {

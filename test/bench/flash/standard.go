@@ -57,7 +57,7 @@ func (b *bench) startStandard(ctx context.Context) error {
 	return err
 }
 
-// besideStandard measures the standard lane alone, and beside a sale at full speed.
+// besideStandard measures the standard lane alone, beside loops that do nothing, and beside a sale at full speed.
 func (b *bench) besideStandard(ctx context.Context) error {
 	if err := b.checkpoint(ctx); err != nil {
 		return err
@@ -72,6 +72,9 @@ func (b *bench) besideStandard(ctx context.Context) error {
 func (b *bench) sellBeside(ctx context.Context) error {
 	alone, err := b.ordinary(ctx, "standard_alone")
 	if err != nil {
+		return err
+	}
+	if err := b.idleBeside(ctx, alone); err != nil {
 		return err
 	}
 	s, err := b.openSale(ctx, b.partitions, plenty, b.pod)
@@ -96,6 +99,23 @@ func (b *bench) sellBeside(ctx context.Context) error {
 	b.rounds.Add("standard_p99_ratio", beside.P99.Seconds()/alone.P99.Seconds())
 	b.rounds.Add("sale_beside_standard_per_second", sold.Accepted)
 	return s.end(ctx)
+}
+
+// idleBeside measures what busy processors alone do to the standard lane on this machine.
+func (b *bench) idleBeside(ctx context.Context, alone load.Result) error {
+	idle, err := b.start(ctx, spec{Kind: kindIdle}, b.groups.buyers)
+	if err != nil {
+		return err
+	}
+	defer idle.Stop()
+	if _, err := idle.Line(); err != nil {
+		return err
+	}
+	beside, err := b.ordinary(ctx, "standard_beside_loops")
+	if err == nil {
+		b.rounds.Add("standard_beside_loops_p99_ratio", beside.P99.Seconds()/alone.P99.Seconds())
+	}
+	return err
 }
 
 // ordinary calls PlaceOrder and GetOrder at a fixed rate each, and returns the times of both together.
@@ -130,7 +150,7 @@ func (b *bench) ordinary(ctx context.Context, name string) (load.Result, error) 
 		return placed, nil
 	}
 	both := placed.With(got)
-	fmt.Printf("  %-20s %8.0f answered/s  p50 %7.2f ms  p99 %7.2f ms (PlaceOrder %.2f, GetOrder %.2f)\n", name, both.Accepted, millis(both.P50), millis(both.P99), millis(placed.P99), millis(got.P99))
+	fmt.Printf("  %-21s %8.0f answered/s  p50 %7.2f ms  p99 %7.2f ms (PlaceOrder %.2f, GetOrder %.2f)\n", name, both.Accepted, millis(both.P50), millis(both.P99), millis(placed.P99), millis(got.P99))
 	b.rounds.Add(name+"_p99_ms", millis(both.P99))
 	return both, nil
 }

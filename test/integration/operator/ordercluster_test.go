@@ -147,6 +147,24 @@ var _ = Describe("An OrderCluster", func() {
 		Eventually(func() error { return kube.Client.Get(ctx, client.ObjectKeyFromObject(keys), again) }).Should(Succeed())
 		Expect(again.Data).To(Equal(keys.Data))
 
+		By("sending a pool's pods to the nodes that are its own, and back to all when it has none")
+		flashPods := func() corev1.PodSpec {
+			d, err := w.deployment(ctx, "flash")
+			Expect(err).NotTo(HaveOccurred())
+			return d.Spec.Template.Spec
+		}
+		taint := corev1.Toleration{Key: "shop.example/lane", Operator: corev1.TolerationOpEqual, Value: "flash", Effect: corev1.TaintEffectNoSchedule}
+		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) {
+			spec.Pools.Flash.NodeSelector = map[string]v1alpha1.NodeLabelValue{"shop.example/lane": "flash"}
+			spec.Pools.Flash.Tolerations = []corev1.Toleration{taint}
+		})
+		Eventually(flashPods).Should(And(
+			HaveField("NodeSelector", Equal(map[string]string{"shop.example/lane": "flash"})), HaveField("Tolerations", Equal([]corev1.Toleration{taint}))))
+		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) {
+			spec.Pools.Flash.NodeSelector, spec.Pools.Flash.Tolerations = nil, nil
+		})
+		Eventually(flashPods).Should(And(HaveField("NodeSelector", BeEmpty()), HaveField("Tolerations", BeEmpty())))
+
 		By("migrating for a new image before any pod runs it")
 		jobs := k.jobs.Load()
 		k.failJobs.Store(true)

@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -130,6 +131,27 @@ var _ = Describe("An OrderCluster that is not valid", func() {
 		},
 			"spec.pools.flash.replicas.max", "max must not be less than min"),
 		Entry("no pods", func(c *cluster) { c.Spec.Pools.Worker.Replicas.Min = ptr.To[int32](0) }, "spec.pools.worker.replicas.min"),
+		Entry("a node label that cannot be", func(c *cluster) {
+			c.Spec.Pools.Flash.NodeSelector = map[string]v1alpha1.NodeLabelValue{"lane": "flash lane"}
+		}, "spec.pools.flash.nodeSelector", "must be label values"),
+		Entry("a node label's key that cannot be", func(c *cluster) {
+			c.Spec.Pools.Flash.NodeSelector = map[string]v1alpha1.NodeLabelValue{"a/b/c": "flash"}
+		}, "spec.pools.flash.nodeSelector", "must be label keys"),
+		Entry("a toleration of nothing", func(c *cluster) {
+			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{{Value: "flash"}}
+		}, "spec.pools.flash.tolerations", "needs operator Exists"),
+		Entry("a toleration of a value that need only exist", func(c *cluster) {
+			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{{Key: "lane", Operator: corev1.TolerationOpExists, Value: "flash"}}
+		}, "spec.pools.flash.tolerations", "must have no value"),
+		Entry("a toleration by comparison", func(c *cluster) {
+			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{{Key: "lane", Operator: "Lt", Value: "3"}}
+		}, "spec.pools.flash.tolerations", "must be Exists or Equal"),
+		Entry("a toleration of an unknown effect", func(c *cluster) {
+			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{{Key: "lane", Value: "flash", Effect: "NoSale"}}
+		}, "spec.pools.flash.tolerations", "must be NoSchedule"),
+		Entry("a toleration for a time of what evicts nobody", func(c *cluster) {
+			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{{Key: "lane", Value: "flash", Effect: corev1.TaintEffectNoSchedule, TolerationSeconds: ptr.To[int64](5)}}
+		}, "spec.pools.flash.tolerations", "needs effect NoExecute"),
 		Entry("no capacity", func(c *cluster) { c.Spec.Pools.Flash.CapacityRPS = ptr.To[int32](0) }, "spec.pools.flash.capacityRPS"),
 		Entry("an unknown payment provider", func(c *cluster) { c.Spec.Payments[0].Provider = "barter" }, "spec.payments[0].provider"),
 		Entry("the same payment provider twice", func(c *cluster) { c.Spec.Payments = append(c.Spec.Payments, c.Spec.Payments[0]) }, "spec.payments", "Duplicate"),

@@ -158,7 +158,7 @@ var _ = Describe("Forwarding between pods", func() {
 			}}
 		})
 		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil)}
-		ready(slow, pods[0], pods[1])
+		agree(ctx, p, slow, pods[0], pods[1])
 		accepted := 0
 		started := time.Now()
 		for _, got := range placedAll(ctx, backend(pods[0].address), many(600)) {

@@ -132,9 +132,12 @@ func (l *lane) releaser(name string, client order.FlashReleaser) *order.Releaser
 	return r
 }
 
+// drainTimeout is well above what the server waits for a worker that left with a record.
+const drainTimeout = time.Minute
+
 func (l *lane) drained(ctx context.Context) {
 	GinkgoHelper()
-	Eventually(provision.Drained).WithArguments(ctx, l.js, l.p).Should(BeTrue())
+	Eventually(provision.Drained).WithArguments(ctx, l.js, l.p).WithTimeout(drainTimeout).Should(BeTrue())
 }
 
 // released waits until no release is pending.

@@ -74,7 +74,7 @@ var _ = Describe("The materializer", func() {
 	// expectAll waits until the stream is drained, and compares the database with the log.
 	expectAll := func(ctx context.Context, want int) {
 		GinkgoHelper()
-		Eventually(provision.Drained).WithArguments(ctx, js, p).Should(BeTrue())
+		Eventually(provision.Drained).WithArguments(ctx, js, p).WithTimeout(drainTimeout).Should(BeTrue())
 		inLog := orders(ctx, js, p)
 		Expect(inLog).To(HaveLen(want))
 		rows, err := pool.Query(ctx, "SELECT order_id, buyer_id FROM orders")

@@ -221,6 +221,22 @@ func ready(pods ...*pod) {
 	}
 }
 
+// agree waits until every pod is ready and reaches each partition's last owner: one that knows of fewer pods than the others is ready as
+// well, and its answers may be that a partition is moving. An owner proves that it is the last before it says that an order is not there.
+func agree(ctx context.Context, p *flashv1.Promotion, pods ...*pod) {
+	GinkgoHelper()
+	ready(pods...)
+	for _, pod := range pods {
+		for n := range p.Partitions / int32(len(p.Streams)) {
+			r := &flashv1.GetFlashOrderRequest{Promotion: p.Name, BuyerId: buyerOf(n, p.Partitions/int32(len(p.Streams)), 0), RequestId: "nobody"}
+			Eventually(func() string {
+				_, err := pod.GetFlashOrder(ctx, r)
+				return rpcerr.Reason(err)
+			}).Should(Equal(sale.ReasonOrderNotFound))
+		}
+	}
+}
+
 // unreliableLog loses the acknowledgement of every seventh append of reservations and of every third
 // transfer, some before and some after they landed.
 type unreliableLog struct {

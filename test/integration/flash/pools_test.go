@@ -196,8 +196,8 @@ var _ = Describe("A pool of flash pods", func() {
 			Expect(last.order).NotTo(BeEmpty())
 		}
 		late := request(p, buyerOf(5, 8, 77), "r", "b", 1)
-		Expect(insist(ctx, func(int) flash.Service { return pods[0].Service }, late).reason).To(Equal(sale.ReasonSoldOut))
 		Eventually(func() bool {
+			Expect(insist(ctx, func(int) flash.Service { return pods[0].Service }, late).reason).To(Equal(sale.ReasonSoldOut))
 			got, err := pods[0].GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
 			return err == nil && got.Items[1].SoldOut
 		}).Should(BeTrue())

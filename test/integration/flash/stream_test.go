@@ -131,7 +131,7 @@ var _ = Describe("A backend's stream of orders", func() {
 
 	It("refuses each request by itself", func(ctx SpecContext) {
 		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil)}
-		ready(pods...)
+		agree(ctx, p, pods...)
 		requests := many(1000, "a")
 		requests[7].BuyerId = ""
 		requests[17].Items[0].Quantity = 10_000
@@ -298,6 +298,8 @@ var _ = Describe("A backend's stream of orders", func() {
 			first := request(p, fmt.Sprint("late-", i), "r", "b", 1)
 			first.FirstAttempt = true
 			Eventually(func() bool {
+				asks := request(p, fmt.Sprint("asks-", i), "r", "b", 1)
+				Expect(insist(ctx, only(pod), asks).reason).To(Equal(sale.ReasonSoldOut))
 				got, err := pod.GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
 				return err == nil && got.Items[1].SoldOut
 			}).Should(BeTrue())
@@ -316,7 +318,7 @@ var _ = Describe("A backend's stream of orders", func() {
 		large.Items[1].Stream = 1
 		open(ctx, js, large, items...)
 		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil)}
-		ready(pods...)
+		agree(ctx, large, pods...)
 		for i, sku := range []string{"a", "b"} {
 			got := insist(ctx, only(pods[0]), request(large, "ann", "r-"+sku, sku, 1))
 			Expect(got.order).NotTo(BeEmpty())
@@ -350,7 +352,7 @@ var _ = Describe("A backend's stream of orders", func() {
 
 	It("tells the route of a buyer's partition", func(ctx SpecContext) {
 		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil)}
-		ready(pods...)
+		agree(ctx, p, pods...)
 		a := pods[0]
 		promotion, err := a.GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
 		Expect(err).NotTo(HaveOccurred())

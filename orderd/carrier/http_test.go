@@ -181,7 +181,7 @@ func TestBreaker(t *testing.T) {
 	server := httptest.NewServer(sim)
 	defer server.Close()
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	b, err := carrier.NewBreaker(carrier.BreakerOptions{Carrier: newHTTP(t, server.URL), Failures: 2, Pause: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	b, err := carrier.NewBreaker(carrier.BreakerOptions{Carrier: newHTTP(t, server.URL), Failures: 2, Pause: time.Second, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,8 @@ func TestAnOutageOfTheDatabaseMakesNoDeadLetters(t *testing.T) {
 	during := w.paid(40)
 	for _, consumer := range []string{"reward", "push"} {
 		eventually(t, consumer+" tries more often than MaxAttempts", func() bool {
-			return w.info(consumer).Delivered.Consumer > 20+5*40
+			info := w.info(consumer)
+			return info != nil && info.Delivered.Consumer > 20+5*40
 		})
 		if n := len(w.deadLetters(consumer)); n != 0 {
 			t.Errorf("%s: %d dead letters, want none", consumer, n)

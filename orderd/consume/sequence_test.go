@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,11 +133,15 @@ func (w *world) sequence(consumer string) map[uuid.UUID][]string {
 func TestAnEventThatFailsHoldsItsOrderAndNoOther(t *testing.T) {
 	w, j := newWorld(t), newJournal()
 	bad := uuid.New()
+	var hopeless atomic.Bool
 	w.consumer(consume.Options{
-		Name: "ordered", Types: orderTypes, Ordered: true, Workers: 1, MaxAttempts: 5, Backoff: consume.Backoff{First: 300 * time.Millisecond, Max: 300 * time.Millisecond},
+		Name: "ordered", Types: orderTypes, Ordered: true, Workers: 1, MaxAttempts: 1000, Backoff: consume.Backoff{First: 300 * time.Millisecond, Max: 300 * time.Millisecond},
 		Delivery: func(_ context.Context, e consume.Event) error {
 			if e.OrderID == bad && e.Type == typePaid {
-				return errors.New("cannot be")
+				if hopeless.Load() {
+					return consume.Permanent(errors.New("cannot be"))
+				}
+				return errors.New("cannot be yet")
 			}
 			j.write(e)
 			return nil
@@ -154,6 +159,7 @@ func TestAnEventThatFailsHoldsItsOrderAndNoOther(t *testing.T) {
 		t.Errorf("handled while one fails (-want +got):\n%s", diff)
 	}
 	j.mu.Unlock()
+	hopeless.Store(true)
 	w.finished("ordered")
 	want[bad] = badIDs[1:]
 	if diff := cmp.Diff(want, j.orders); diff != "" {

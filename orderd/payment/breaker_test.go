@@ -16,7 +16,7 @@ import (
 
 func TestAProviderThatNeverAnswersIsNotAskedForAWhile(t *testing.T) {
 	s := newShop(t)
-	const failures, pause = 3, 20 * time.Millisecond
+	const failures, pause = 3, time.Second
 	all, err := payment.Guard([]payment.Provider{s.faults}, payment.BreakerOptions{
 		Failures: failures, Pause: pause, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})

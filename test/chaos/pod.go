@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/serve"
+	"github.com/orderd-dev/orderd/test/testport"
 	"github.com/orderd-dev/orderd/test/testproc"
 )
 
@@ -92,7 +92,7 @@ func newPod(ctx context.Context, o podOptions) (*pod, error) {
 	c := o.base
 	for _, a := range []*string{&c.HTTP.Address, &c.HTTP.AdminAddress, &c.HTTP.PeerAddress} {
 		var err error
-		if *a, err = freeAddress(ctx); err != nil {
+		if *a, err = testport.Address(); err != nil {
 			return nil, err
 		}
 	}
@@ -196,13 +196,4 @@ func until(ctx context.Context, patience time.Duration, what string, try func(co
 			return fmt.Errorf("not within %s: %s: %w", patience, what, err)
 		}
 	}
-}
-
-func freeAddress(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
 }

@@ -28,7 +28,7 @@ var _ = Describe("a sale", Ordered, func() {
 	DescribeTable("keeps its promises though in the middle of it", func(ctx context.Context, stock, added int64, victims ...victim) {
 		facts, err := sale.Run(ctx, sale.Options{
 			Kube: up.Kube, Cluster: up.Cluster, Promotion: withPlenty(up.Promotion, stock), Image: cluster.Images.Demo,
-			Run: fmt.Sprintf("%x", time.Now().Unix()), StartIn: 45 * time.Second, Length: 25 * time.Second,
+			Run: fmt.Sprintf("%x", time.Now().Unix()), StartIn: 45 * time.Second, Length: 45 * time.Second,
 			Buyers: 12_000, InFlight: 128, RushSeconds: 18, Seed: uint64(GinkgoRandomSeed()), // #nosec G115
 			Live: func(ctx context.Context, p plan.Plan) error { return disturb(ctx, p, added, victims) },
 			Log:  logger(), Progress: GinkgoWriter,

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/orderd-dev/orderd/test/testport"
 )
 
 const installHint = "no database for the tests: set " + URLVariable + ", put cockroach on the PATH, or apt-get install postgresql"
@@ -70,7 +72,7 @@ func startPostgres(bin string, settings []string) (*url.URL, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	port, err := freePort()
+	port, err := testport.New()
 	if err != nil {
 		return nil, err
 	}
@@ -135,15 +137,6 @@ func pipeHeld(dir string, attr *syscall.SysProcAttr, script string, args ...stri
 	// Waiting keeps the command, and with it the pipe, from being collected.
 	go func() { _ = cmd.Wait() }()
 	return nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // ready waits until the server answers.

@@ -94,7 +94,7 @@ func (e *Environment) Operator(ctx context.Context) (*rest.Config, []byte, error
 	if err := errors.Join(e.Client.Create(ctx, role), e.Client.Create(ctx, binding)); err != nil {
 		return nil, nil, fmt.Errorf("testkube: granting the operator's role: %w", err)
 	}
-	user, err := e.env.AddUser(envtest.User{Name: role.Name}, nil)
+	user, err := e.env.AddUser(envtest.User{Name: role.Name}, &rest.Config{QPS: -1})
 	if err != nil {
 		return nil, nil, fmt.Errorf("testkube: adding user %s: %w", role.Name, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/orderd-dev/orderd/test/testport"
 	"github.com/orderd-dev/orderd/test/testproc"
 )
 
@@ -91,9 +92,12 @@ func runNode(raw string) error {
 // StartCluster starts size servers with their stores below dir. They end with this process, or by Stop.
 func StartCluster(dir string, size int, log io.Writer) (*Cluster, error) {
 	nodes := make([]node, size)
-	ports, err := freePorts(2 * size)
-	if err != nil {
-		return nil, err
+	ports := make([]int, 2*size)
+	for i := range ports {
+		var err error
+		if ports[i], err = testport.New(); err != nil {
+			return nil, err
+		}
 	}
 	for i := range nodes {
 		name := "n" + strconv.Itoa(i+1)
@@ -176,18 +180,3 @@ func (c *Cluster) Ready(ctx context.Context) error {
 }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-// freePorts are loopback ports that nobody listens on.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		// Held until all are found: they are different ones.
-		defer func() { _ = l.Close() }()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}

@@ -3,7 +3,6 @@
 package testnats
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"strconv"
@@ -12,7 +11,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sys/unix"
+
+	"github.com/orderd-dev/orderd/test/testport"
 )
 
 // TB is what a test gives: *testing.T, *testing.B or ginkgo's GinkgoTB().
@@ -32,8 +32,6 @@ type Server struct {
 	store string
 	port  int
 	srv   *server.Server
-	// held is a socket that keeps the port while no server does; 0: none.
-	held int
 }
 
 // Run starts a server that is stopped, and its store removed, when the test ends.
@@ -43,11 +41,14 @@ func Run(tb TB) *Server {
 	if err != nil {
 		tb.Fatalf("making the NATS store's folder: %v", err)
 	}
-	s := &Server{tb: tb, store: store, port: server.RANDOM_PORT}
+	port, err := testport.New()
+	if err != nil {
+		tb.Fatalf("finding a port for NATS: %v", err)
+	}
+	s := &Server{tb: tb, store: store, port: port}
 	s.start()
 	tb.Cleanup(func() {
 		s.Stop()
-		s.letGo()
 		if err := os.RemoveAll(store); err != nil {
 			tb.Errorf("removing the NATS store: %v", err)
 		}
@@ -80,41 +81,14 @@ func (s *Server) JetStream(tb TB) jetstream.JetStream {
 	return js
 }
 
-// Stop shuts the server down; its store stays, and its port is kept from others.
+// Stop shuts the server down; its store and its port stay its own.
 func (s *Server) Stop() {
-	s.tb.Helper()
 	if s.srv == nil {
 		return
 	}
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
 	s.srv = nil
-	if err := s.hold(); err != nil {
-		s.tb.Errorf("keeping the port of NATS: %v", err)
-	}
-}
-
-// hold binds the port and does not listen: clients are refused, and nobody is given the port as a free one.
-func (s *Server) hold() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("making a socket: %w", err)
-	}
-	s.held = fd
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-		return fmt.Errorf("setting SO_REUSEADDR: %w", err)
-	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: s.port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		return fmt.Errorf("binding port %d: %w", s.port, err)
-	}
-	return nil
-}
-
-func (s *Server) letGo() {
-	if s.held != 0 {
-		_ = unix.Close(s.held)
-		s.held = 0
-	}
 }
 
 // Restart stops the server if it runs, and starts it on the same port and store.
@@ -134,15 +108,10 @@ func (s *Server) start() {
 	if err != nil {
 		s.tb.Fatalf("configuring NATS: %v", err)
 	}
-	s.letGo()
 	srv.Start()
 	if !srv.ReadyForConnections(startTimeout) {
 		srv.Shutdown()
 		s.tb.Fatalf("NATS did not come up within %s", startTimeout)
 	}
-	addr, ok := srv.Addr().(*net.TCPAddr)
-	if !ok {
-		s.tb.Fatalf("NATS listens on %v, want a TCP address", srv.Addr())
-	}
-	s.port, s.srv = addr.Port, srv
+	s.srv = srv
 }

@@ -48,10 +48,11 @@ func Run(ctx context.Context, p plan.Plan, out io.Writer) error {
 		return ctx.Err()
 	}
 	began := time.Now()
-	l.rush(ctx, shop.NewFlash(p.FlashURL, p.InFlight))
+	apps := shop.NewFlash(p.FlashURL, p.InFlight)
+	l.rush(ctx, apps)
 	l.enter("verify", time.Since(began))
 	began = time.Now()
-	l.verify(ctx, standard)
+	l.verify(ctx, apps[0], standard)
 	l.enter("pay", time.Since(began))
 	began = time.Now()
 	l.pay(ctx, standard)

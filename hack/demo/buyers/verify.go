@@ -3,11 +3,15 @@ package buyers
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect/v2"
 	"golang.org/x/sync/errgroup"
 
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
 	"github.com/orderd-dev/orderd/hack/demo/shop"
@@ -24,9 +28,10 @@ const (
 
 // verify finds every acknowledged order in the database, exactly as it was asked for, and learns what
 // became of the requests that had no answer.
-func (l *ledger) verify(ctx context.Context, s *shop.Standard) {
+func (l *ledger) verify(ctx context.Context, app flashv1connect.FlashServiceClient, s *shop.Standard) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(l.plan.MaterializeSeconds)*time.Second)
 	defer cancel()
+	l.askAgain(ctx, app)
 	orders, open := l.snapshot()
 	each(orders, func(o order) {
 		if why := l.verifyOne(ctx, s, o); why != "" {
@@ -62,21 +67,40 @@ func (l *ledger) verify(ctx context.Context, s *shop.Standard) {
 	})
 }
 
-// verifyOne waits for the order; the answer is empty or says what is wrong.
+// askAgain learns from the sale what became of the requests that had no answer: the database may not have their orders yet.
+func (l *ledger) askAgain(ctx context.Context, app flashv1connect.FlashServiceClient) {
+	_, open := l.snapshot()
+	each(slices.Collect(maps.Values(open)), func(o order) {
+		err := retried(l.as(ctx, o.buyerID), func(ctx context.Context) error {
+			res, err := app.GetFlashOrder(ctx, &flashv1.GetFlashOrderRequest{Promotion: l.plan.Promotion, BuyerId: o.buyerID, RequestId: o.requestID})
+			o.id = res.GetOrderId()
+			return err
+		})
+		switch {
+		case err == nil:
+			l.found(o)
+		case connect.CodeOf(err) != connect.CodeNotFound:
+			l.broken("asking what became of a request: %v", err)
+		}
+	})
+}
+
+// verifyOne waits until the order is in the database; the answer is empty or says what is wrong.
 func (l *ledger) verifyOne(ctx context.Context, s *shop.Standard, o order) string {
 	ctx = l.as(ctx, o.buyerID)
 	for {
 		call, cancel := context.WithTimeout(ctx, answerWithin)
 		res, err := s.Orders.GetOrder(call, &orderv1.GetOrderRequest{BuyerId: o.buyerID, OrderId: o.id})
 		cancel()
-		if err == nil {
+		state := res.GetOrder().GetState()
+		if err == nil && state != orderv1.OrderState_ORDER_STATE_ACCEPTED {
 			return l.differs(o, res.GetOrder())
 		}
-		if !comesLater(err) {
+		if err != nil && !comesLater(err) {
 			return fmt.Sprintf("asking for it: %v", err)
 		}
 		if !wait(ctx, lookAgain) {
-			return fmt.Sprintf("not in the database in time: %v", err)
+			return fmt.Sprintf("not in the database in time: %s, %v", state, err)
 		}
 	}
 }
@@ -126,7 +150,11 @@ func (l *ledger) compareList(ctx context.Context, s *shop.Standard, buyerID stri
 	}
 	token := ""
 	for {
-		res, err := s.Orders.ListOrders(ctx, &orderv1.ListOrdersRequest{BuyerId: buyerID, PageSize: 2, PageToken: token})
+		var res *orderv1.ListOrdersResponse
+		err := retried(ctx, func(ctx context.Context) (err error) {
+			res, err = s.Orders.ListOrders(ctx, &orderv1.ListOrdersRequest{BuyerId: buyerID, PageSize: 2, PageToken: token})
+			return err
+		})
 		if err != nil {
 			return err
 		}

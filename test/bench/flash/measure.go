@@ -231,7 +231,7 @@ func (b *bench) startPeers(ctx context.Context) error {
 // startPod starts a pod of the flash role, and waits until it is ready.
 func (b *bench) startPod(ctx context.Context, s spec, natsURL string, group *proc.Group) (*proc.Child, error) {
 	s.Role = config.RoleFlash
-	c, file, err := pod.Config(ctx, pod.Options{Folder: b.folder, Name: s.Name, NATSURL: natsURL, JWKSURL: b.jwks})
+	c, file, err := pod.Config(pod.Options{Folder: b.folder, Name: s.Name, NATSURL: natsURL, JWKSURL: b.jwks})
 	if err != nil {
 		return nil, err
 	}

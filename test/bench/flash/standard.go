@@ -39,7 +39,7 @@ func (s *standard) stop() {
 
 // startStandard starts a pod of the standard role, on the same NATS as the flash lane, and puts goods on sale.
 func (b *bench) startStandard(ctx context.Context) error {
-	c, file, err := pod.Config(ctx, pod.Options{Folder: b.folder, Name: "standard", DatabaseURL: b.databaseURL, NATSURL: b.nats.URL, JWKSURL: b.jwks})
+	c, file, err := pod.Config(pod.Options{Folder: b.folder, Name: "standard", DatabaseURL: b.databaseURL, NATSURL: b.nats.URL, JWKSURL: b.jwks})
 	if err != nil {
 		return err
 	}

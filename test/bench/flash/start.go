@@ -12,8 +12,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/orderd-dev/orderd/test/bench/internal/pod"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
+	"github.com/orderd-dev/orderd/test/testport"
 )
 
 // start a child of this program.
@@ -32,7 +32,7 @@ func (b *bench) startRedis(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.redisAddress, err = pod.FreeAddress(ctx); err != nil {
+	if b.redisAddress, err = testport.Address(); err != nil {
 		return err
 	}
 	folder := filepath.Join(b.folder, "redis")

@@ -79,7 +79,7 @@ func startNoop(ctx context.Context) (*proc.Child, error) {
 // startPod starts a pod of the standard role on the database, and waits until it is ready; placeBatch is the most orders a
 // transaction, 0: as configured by default.
 func (b *bench) startPod(ctx context.Context, name, databaseURL string, placeBatch int) (*proc.Child, error) {
-	c, file, err := pod.Config(ctx, pod.Options{
+	c, file, err := pod.Config(pod.Options{
 		Folder: b.folder, Name: name, DatabaseURL: databaseURL, NATSURL: b.nats.ClientURL(), JWKSURL: b.jwks,
 		Change: func(c *config.Config) {
 			if placeBatch > 0 {

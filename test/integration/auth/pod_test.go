@@ -35,6 +35,7 @@ import (
 	"github.com/orderd-dev/orderd/test/testauth"
 	"github.com/orderd-dev/orderd/test/testdb"
 	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/testport"
 )
 
 // patience is how long a condition may take to come true on a busy machine.
@@ -97,10 +98,9 @@ func (w *world) config(databaseURL string) config.Config {
 
 func free() string {
 	GinkgoHelper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := testport.Address()
 	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 // start runs a pod in this process until the spec ends, and does not wait until it is ready.

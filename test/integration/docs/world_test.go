@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,6 +25,7 @@ import (
 	"github.com/orderd-dev/orderd/test/testauth"
 	"github.com/orderd-dev/orderd/test/testdb"
 	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/testport"
 )
 
 const (
@@ -104,15 +104,14 @@ func (w *world) secret(name, value string) string {
 	return path
 }
 
-// free is an address that was free a moment ago.
+// free is an address that nobody else has.
 func (w *world) free() string {
 	w.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := testport.Address()
 	if err != nil {
 		w.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 // around starts the carrier and the push gateway.

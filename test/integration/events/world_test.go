@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -34,6 +33,7 @@ import (
 	"github.com/orderd-dev/orderd/test/testauth"
 	"github.com/orderd-dev/orderd/test/testdb"
 	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/testport"
 )
 
 // patience is how long a condition may take to come true on a busy machine.
@@ -118,10 +118,9 @@ func (w *world) start(role config.Role, name string) string {
 
 func free() string {
 	GinkgoHelper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := testport.Address()
 	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 // request is an id that was not used before.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -40,6 +39,7 @@ import (
 	"github.com/orderd-dev/orderd/test/testauth"
 	"github.com/orderd-dev/orderd/test/testdb"
 	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/testport"
 )
 
 const (
@@ -151,13 +151,12 @@ func (w *world) secret(name, value string) string {
 	return path
 }
 
-// free is an address that was free a moment ago.
+// free is an address that nobody else has.
 func (w *world) free() string {
 	w.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := testport.Address()
 	w.must(err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 // around starts the carrier and the push gateway.

@@ -54,6 +54,8 @@ func child(point string) error {
 	if err != nil {
 		return err
 	}
+	// As the operator's own.
+	config.QPS = -1
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	return run.Run(ctx, run.Options{

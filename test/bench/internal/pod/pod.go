@@ -2,9 +2,7 @@
 package pod
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/test/testauth"
+	"github.com/orderd-dev/orderd/test/testport"
 )
 
 // Options of a pod.
@@ -27,7 +26,7 @@ type Options struct {
 }
 
 // Config of a pod that has loopback addresses of its own and lets services do what they want, and the file with it.
-func Config(ctx context.Context, o Options) (config.Config, string, error) {
+func Config(o Options) (config.Config, string, error) {
 	c := config.Default()
 	c.Cluster = "bench/" + o.Name
 	c.Database.MaxConnections = 32
@@ -55,7 +54,7 @@ func Config(ctx context.Context, o Options) (config.Config, string, error) {
 	}
 	for _, address := range []*string{&c.HTTP.Address, &c.HTTP.AdminAddress, &c.HTTP.PeerAddress} {
 		var err error
-		if *address, err = FreeAddress(ctx); err != nil {
+		if *address, err = testport.Address(); err != nil {
 			return c, "", err
 		}
 	}
@@ -68,14 +67,4 @@ func Config(ctx context.Context, o Options) (config.Config, string, error) {
 	}
 	path := filepath.Join(folder, "config.yaml")
 	return c, path, os.WriteFile(path, raw, 0o600)
-}
-
-// FreeAddress is a loopback address that nobody listens on.
-func FreeAddress(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
 }

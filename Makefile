@@ -34,7 +34,8 @@ chaos: ## hold 200 sales of real processes while faults are injected, and audit 
 	go run ./test/chaos -seeds $(or $(SEEDS),1:200)
 
 simulate: ## run the flash lane's partitions in virtual time under 20,000 seeds of faults: SEEDS=first:count
-	ORDERD_SIMULATION_SEEDS=$(or $(SEEDS),1:20000) go test -count 1 -timeout 20m -v -run Simul ./orderd/flash/owner
+	ORDERD_SIMULATION_SEEDS=$(or $(SEEDS),1:20000) go test -count 1 -timeout 20m -v -run Simul ./orderd/flash/owner | \
+	  awk '/^=== CONT/ && ++n % 1000 == 0 {print n " sales begun"; fflush()} !/^=== (RUN|PAUSE|CONT)|^ *--- PASS: .*\// {print; fflush()}'
 
 bench-orders: ## measure the standard lane: PlaceOrder against alternatives, and the queries; under ten minutes
 	@hack/cluster/database.sh install

@@ -27,6 +27,8 @@ const (
 	kindNoop  = "noop"
 	kindRedis = "redis"
 	kindSQL   = "sql"
+	// kindDisk writes each request to a file.
+	kindDisk = "disk"
 	// kindBare is the handler that does nothing with nothing around it.
 	kindBare = "bare"
 	// kindNATS is a NATS server that has every write on disk before it answers.
@@ -47,7 +49,7 @@ type spec struct {
 	Config, Name, Advertise string
 	// Redis' address, or the database's URL.
 	Backend string
-	// Store is NATS' folder.
+	// Store is NATS' folder, or the disk's file.
 	Store string
 	// Profile is the file that it profiles itself into when it is asked to.
 	Profile string

@@ -44,16 +44,22 @@ func (b *bench) lanes(ctx context.Context) error {
 	if !b.has(partUnary) {
 		return nil
 	}
-	return b.peers(ctx, ours)
+	return b.peers(ctx, ours, none)
 }
 
 // peers measures what unary calls are compared with.
-func (b *bench) peers(ctx context.Context, ours load.Result) error {
+func (b *bench) peers(ctx context.Context, ours, none load.Result) error {
 	bare, err := b.unaryOf(ctx, "bare", b.bare)
 	if err != nil {
 		return err
 	}
 	b.rounds.Add("unary_vs_bare", ours.Accepted/bare.Accepted)
+	waiting, err := b.unaryOf(ctx, "disk", b.disk)
+	if err != nil {
+		return err
+	}
+	b.rounds.Add("disk_vs_noop", waiting.Accepted/none.Accepted)
+	b.rounds.Add("unary_vs_disk", ours.Accepted/waiting.Accepted)
 	if err := b.stockRedis(ctx); err != nil {
 		return err
 	}

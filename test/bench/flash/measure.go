@@ -33,14 +33,14 @@ type bench struct {
 	js         jetstream.JetStream
 	conn       *nats.Conn
 	// pod of the flash lane.
-	pod                    *proc.Child
-	noop, bare, redis, sql *proc.Child
-	redisServer            *proc.Child
-	redisAddress           string
-	databaseURL            string
-	groups                 *groups
-	standard               *standard
-	rounds                 report.Rounds
+	pod                          *proc.Child
+	noop, bare, disk, redis, sql *proc.Child
+	redisServer                  *proc.Child
+	redisAddress                 string
+	databaseURL                  string
+	groups                       *groups
+	standard                     *standard
+	rounds                       report.Rounds
 }
 
 func measure(ctx context.Context, o options) error {
@@ -144,7 +144,7 @@ func (b *bench) setUp(ctx context.Context) error {
 }
 
 func (b *bench) tearDown() {
-	for _, c := range []*proc.Child{b.pod, b.noop, b.bare, b.redis, b.sql, b.redisServer} {
+	for _, c := range []*proc.Child{b.pod, b.noop, b.bare, b.disk, b.redis, b.sql, b.redisServer} {
 		c.Stop()
 	}
 	b.standard.stop()
@@ -217,6 +217,9 @@ func (b *bench) startPeers(ctx context.Context) error {
 	}
 	if !b.has(partUnary) {
 		return nil
+	}
+	if b.disk, err = b.startPod(ctx, spec{Kind: kindDisk, Name: kindDisk, Store: filepath.Join(b.folder, "disk.log")}, b.idle.URL, nil); err != nil {
+		return err
 	}
 	if err := b.startRedis(ctx); err != nil {
 		return err

@@ -22,6 +22,8 @@ func peer(ctx context.Context, s spec) (flashv1connect.FlashServiceHandler, erro
 		return nil, nil //nolint:nilnil // None is an answer.
 	case kindNoop:
 		return newNothing(), nil
+	case kindDisk:
+		return newDisk(ctx, s.Store)
 	case kindRedis:
 		return newRecipe(ctx, s.Backend)
 	case kindSQL:

@@ -169,3 +169,32 @@ func TestAnEventThatFailsHoldsItsOrderAndNoOther(t *testing.T) {
 		t.Errorf("%d dead letters, want one", n)
 	}
 }
+
+func TestAnOrderGoesOnWhenItsEventsAttemptsAreUsedUp(t *testing.T) {
+	w, j := newWorld(t), newJournal()
+	bad := uuid.New()
+	var tried atomic.Int64
+	const attempts = 3
+	w.consumer(consume.Options{
+		Name: "ordered", Types: orderTypes, Ordered: true, MaxAttempts: attempts, Delivery: func(_ context.Context, e consume.Event) error {
+			if e.OrderID == bad && e.Type == typePaid {
+				tried.Add(1)
+				return errors.New("not now")
+			}
+			j.write(e)
+			return nil
+		},
+	})
+	badIDs, good := w.happen(bad), uuid.New()
+	want := map[uuid.UUID][]string{bad: badIDs[1:], good: w.happen(good)}
+	w.finished("ordered")
+	if diff := cmp.Diff(want, j.orders); diff != "" {
+		t.Errorf("handled (-want +got):\n%s", diff)
+	}
+	if n := len(w.deadLetters("ordered")); n != 1 {
+		t.Errorf("%d dead letters, want one", n)
+	}
+	if n := tried.Load(); n < attempts {
+		t.Errorf("given up after %d attempts, want %d", n, attempts)
+	}
+}

@@ -31,6 +31,22 @@ func New() (int, error) {
 	return bound.(*unix.SockaddrInet4).Port, nil
 }
 
+// TB is what a test gives: *testing.T, *testing.B or ginkgo's GinkgoTB().
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+}
+
+// Own is Address for a test, which fails if there is none.
+func Own(tb TB) string {
+	tb.Helper()
+	address, err := Address()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return address
+}
+
 // Address is New as host:port.
 func Address() (string, error) {
 	port, err := New()

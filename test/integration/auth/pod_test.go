@@ -83,7 +83,7 @@ func (w *world) config(databaseURL string) config.Config {
 	}
 	c := config.Default()
 	c.Cluster = "shop/test"
-	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = free(), free(), free()
+	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = testport.Own(GinkgoTB()), testport.Own(GinkgoTB()), testport.Own(GinkgoTB())
 	c.HTTP.DrainDelay = config.Duration(time.Millisecond)
 	c.Database = config.Database{URLFile: secret("url", databaseURL), MaxConnections: 6}
 	c.Messaging.URL = w.natsURL
@@ -94,13 +94,6 @@ func (w *world) config(databaseURL string) config.Config {
 	}}
 	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = testauth.IssuerName, testauth.Audience, w.jwksURL
 	return c
-}
-
-func free() string {
-	GinkgoHelper()
-	address, err := testport.Address()
-	Expect(err).NotTo(HaveOccurred())
-	return address
 }
 
 // start runs a pod in this process until the spec ends, and does not wait until it is ready.

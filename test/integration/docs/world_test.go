@@ -81,7 +81,7 @@ func newWorld(t *testing.T) *world {
 	c.Orders.IDKeyFile = w.secret("key", hex.EncodeToString([]byte("0123456789abcdef")))
 	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = testauth.IssuerName, testauth.Audience, jwks
 	c.Auth.RequestsPerSecond, c.Auth.Burst = 1000, 1000
-	address, peers := w.free(), w.free()
+	address, peers := testport.Own(w), testport.Own(w)
 	w.orderd = "http://" + address
 	c.Payments = []config.Payment{{
 		Provider: "sandbox", SecretFile: w.secret("sandbox", "a key that only the tests have"), PublicURL: w.orderd, NotifyURL: w.orderd,
@@ -90,8 +90,8 @@ func newWorld(t *testing.T) *world {
 	w.around()
 	w.provision(messaging)
 	w.start(config.RoleStandard, address, "")
-	w.flash = "http://" + w.start(config.RoleFlash, w.free(), peers)
-	w.start(config.RoleWorker, w.free(), "")
+	w.flash = "http://" + w.start(config.RoleFlash, testport.Own(w), peers)
+	w.start(config.RoleWorker, testport.Own(w), "")
 	return w
 }
 
@@ -102,16 +102,6 @@ func (w *world) secret(name, value string) string {
 		w.Fatal(err)
 	}
 	return path
-}
-
-// free is an address that nobody else has.
-func (w *world) free() string {
-	w.Helper()
-	address, err := testport.Address()
-	if err != nil {
-		w.Fatal(err)
-	}
-	return address
 }
 
 // around starts the carrier and the push gateway.
@@ -187,7 +177,7 @@ func (w *world) provision(messaging *testnats.Server) {
 func (w *world) start(role config.Role, address, peers string) string {
 	w.Helper()
 	c := w.config
-	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = address, w.free(), peers
+	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = address, testport.Own(w), peers
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {

@@ -82,7 +82,7 @@ func (w *world) start(role config.Role, name string) string {
 	GinkgoHelper()
 	c := config.Default()
 	c.Cluster = "shop/test"
-	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = free(), free(), free()
+	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = testport.Own(GinkgoTB()), testport.Own(GinkgoTB()), testport.Own(GinkgoTB())
 	c.HTTP.DrainDelay = config.Duration(time.Millisecond)
 	c.Database = config.Database{URLFile: w.secret("url", w.databaseURL), MaxConnections: 12}
 	c.Messaging.URL = w.natsURL
@@ -114,13 +114,6 @@ func (w *world) start(role config.Role, name string) string {
 		return res.StatusCode, res.Body.Close()
 	}).WithTimeout(patience).Should(Equal(http.StatusOK))
 	return "http://" + c.HTTP.Address
-}
-
-func free() string {
-	GinkgoHelper()
-	address, err := testport.Address()
-	Expect(err).NotTo(HaveOccurred())
-	return address
 }
 
 // request is an id that was not used before.

@@ -108,7 +108,7 @@ func newWorld(t *testing.T) *world {
 	var jwks string
 	w.issuer, jwks = testauth.Start(t)
 
-	front, back, hasty := w.free(), w.free(), w.free()
+	front, back, hasty := testport.Own(w), testport.Own(w), testport.Own(w)
 	w.url, w.backURL, w.hastyURL = "http://"+front, "http://"+back, "http://"+hasty
 	c := &w.config
 	c.Cluster = cluster
@@ -117,7 +117,7 @@ func newWorld(t *testing.T) *world {
 	c.Orders.IDKeyFile = w.secret("key", hex.EncodeToString([]byte("0123456789abcdef")))
 	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = testauth.IssuerName, testauth.Audience, jwks
 	c.Auth.RequestsPerSecond, c.Auth.Burst = 10000, 10000
-	c.Flash.PeerURL = "http://" + w.free()
+	c.Flash.PeerURL = "http://" + testport.Own(w)
 	c.Payments = []config.Payment{{Provider: "sandbox", SecretFile: w.secret("sandbox", sandboxKey), PublicURL: w.url, NotifyURL: w.url}}
 	w.provider, err = sandbox.New(sandbox.Options{Pool: w.pool, Key: []byte(sandboxKey), Merchant: cluster, PublicURL: w.url, Clock: time.Now})
 	w.must(err)
@@ -126,7 +126,7 @@ func newWorld(t *testing.T) *world {
 	w.front = w.start(config.RoleStandard, "front", front, c.Orders.PaymentTimeout)
 	w.back = w.start(config.RoleStandard, "back", back, c.Orders.PaymentTimeout)
 	w.hasty = w.start(config.RoleStandard, "hasty", hasty, config.Duration(hastyTimeout))
-	w.worker = w.start(config.RoleWorker, "worker", w.free(), c.Orders.PaymentTimeout)
+	w.worker = w.start(config.RoleWorker, "worker", testport.Own(w), c.Orders.PaymentTimeout)
 	for _, p := range w.pods() {
 		w.must(p.untilReady())
 	}
@@ -151,14 +151,6 @@ func (w *world) secret(name, value string) string {
 	return path
 }
 
-// free is an address that nobody else has.
-func (w *world) free() string {
-	w.Helper()
-	address, err := testport.Address()
-	w.must(err)
-	return address
-}
-
 // around starts the carrier and the push gateway.
 func (w *world) around() {
 	w.Helper()
@@ -179,7 +171,7 @@ func (w *world) start(role config.Role, name, address string, paymentTimeout con
 	w.Helper()
 	c := w.config
 	c.Orders.PaymentTimeout = paymentTimeout
-	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = address, w.free(), w.free()
+	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = address, testport.Own(w), testport.Own(w)
 	raw, err := yaml.Marshal(c)
 	w.must(err)
 	p := &pod{w: w, role: role, name: name, config: w.secret(name+".yaml", string(raw)), admin: c.HTTP.AdminAddress}

@@ -98,4 +98,7 @@ func TestRunCountsAcceptedAndRefusedApart(t *testing.T) {
 	if (r.Refused-all/4)*o.Phase.Seconds() > 4 || (all/4-r.Refused)*o.Phase.Seconds() > 4 {
 		t.Errorf("%.0f accepted and %.0f refused a second", r.Accepted, r.Refused)
 	}
+	if sum := all + r.Unsent; sum < 300 || sum > 500 {
+		t.Errorf("%.0f requests a second were due, want about 400", sum)
+	}
 }

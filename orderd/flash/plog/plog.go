@@ -34,8 +34,9 @@ type Entry struct {
 	Partition int32
 	// Expected is the sequence of the partition's last record; 0: it has none.
 	Expected uint64
-	Record   *flashv1.Record
-	// Data is the record as it is written, in place of Record. It may be used again once the append has returned.
+	// Record may be nil: what reads entries, reads them by Decode.
+	Record *flashv1.Record
+	// Data is the record as it is written, in place of Record, as reservations are. It may be used again once the append has returned.
 	Data []byte
 }
 

@@ -237,25 +237,28 @@ var _ = Describe("The owner of a partition", func() {
 	It("settles an append that lands between the time-out and the fence", func(ctx SpecContext) {
 		var once atomic.Bool
 		var late plog.Entry
+		var landed atomic.Bool
 		o := run(newOwner(js, p, "pod-a", func(log plog.Log) plog.Log {
 			return &wrappedLog{log, func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
 				switch {
 				case reserves(entry) && once.CompareAndSwap(false, true):
 					late = entry
 					return 0, errLostAck
-				case entry.Record.GetFenced() != nil && late.Record != nil:
+				case entry.Record.GetFenced() != nil && late.Data != nil:
 					// The fence was decided on without the late append, which now comes first.
 					_, err := log.Append(ctx, late)
-					late.Record = nil
+					late.Data = nil
 					if err != nil {
 						return 0, err
 					}
+					landed.Store(true)
 				}
 				return log.Append(ctx, entry)
 			}}
 		}))
 		response, err := o.Reserve(ctx, request(p, "ann", "r1", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
+		Expect(landed.Load()).To(BeTrue())
 		inLog := orders(ctx, js, p)
 		Expect(inLog).To(HaveLen(1))
 		Expect(uuid.UUID(inLog["ann/r1"].OrderId).String()).To(Equal(response.OrderId))

@@ -237,32 +237,33 @@ func agree(ctx context.Context, p *flashv1.Promotion, pods ...*pod) {
 	}
 }
 
-// unreliableLog loses the acknowledgement of every seventh append of reservations and of every third
-// transfer, some before and some after they landed.
+// losses of acknowledgements: of every seventh append of reservations and of every third transfer, by turns before and after they
+// landed.
+type losses struct{ reservations, transfers atomic.Int64 }
+
 type unreliableLog struct {
 	plog.Log
-	count *atomic.Int64
+	*losses
 }
 
 func (l *unreliableLog) Append(ctx context.Context, entry plog.Entry) (uint64, error) {
-	n := l.count.Add(1)
-	if entry.Record.GetReserved() != nil && n%14 == 0 {
-		return 0, errLostAck
+	if !reserves(entry) {
+		return l.Log.Append(ctx, entry)
 	}
-	sequence, err := l.Log.Append(ctx, entry)
-	if entry.Record.GetReserved() != nil && n%14 == 7 {
-		return 0, errLostAck
-	}
-	return sequence, err
+	return losing(l.reservations.Add(1), 7, func() (uint64, error) { return l.Log.Append(ctx, entry) })
 }
 
 func (l *unreliableLog) AppendBatch(ctx context.Context, entries []plog.Entry) (uint64, error) {
-	n := l.count.Add(1)
-	if n%6 == 0 {
+	return losing(l.transfers.Add(1), 3, func() (uint64, error) { return l.Log.AppendBatch(ctx, entries) })
+}
+
+// losing is one append, the nth, of which every so many-th is lost.
+func losing(n, every int64, write func() (uint64, error)) (uint64, error) {
+	if n%(2*every) == 0 {
 		return 0, errLostAck
 	}
-	sequence, err := l.Log.AppendBatch(ctx, entries)
-	if n%6 == 3 {
+	sequence, err := write()
+	if n%(2*every) == every {
 		return 0, errLostAck
 	}
 	return sequence, err

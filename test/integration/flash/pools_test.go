@@ -67,11 +67,13 @@ var _ = Describe("A pool of flash pods", func() {
 	})
 
 	It("sells exactly its stock while acknowledgements of appends and transfers get lost", func(ctx SpecContext) {
-		var appends atomic.Int64
-		unreliable := func(log plog.Log) plog.Log { return &unreliableLog{log, &appends} }
+		var lost losses
+		unreliable := func(log plog.Log) plog.Log { return &unreliableLog{log, &lost} }
 		pods := []*pod{startPod(js, "pod-a", unreliable), startPod(js, "pod-b", unreliable)}
 		ready(pods...)
 		rush(ctx, p, pods, 1000).expectExactly(ctx, js, p, all)
+		Expect(lost.reservations.Load()).To(BeNumerically(">=", 7))
+		Expect(lost.transfers.Load()).To(BeNumerically(">=", 3))
 	})
 
 	It("goes on when a pod is killed in the middle", func(ctx SpecContext) {

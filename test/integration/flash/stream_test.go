@@ -220,7 +220,7 @@ var _ = Describe("A backend's stream of orders", func() {
 		release := make(chan struct{})
 		slow := func(log plog.Log) plog.Log {
 			return &wrappedLog{log, func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
-				if entry.Partition == 0 && entry.Record.GetReserved() != nil {
+				if entry.Partition == 0 && reserves(entry) {
 					select {
 					case <-release:
 					case <-ctx.Done():

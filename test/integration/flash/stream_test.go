@@ -236,22 +236,22 @@ var _ = Describe("A backend's stream of orders", func() {
 		defer func() { _ = stream.Close() }()
 		requests := many(100, "a")
 		Expect(stream.Send(&flashv1.PlaceFlashOrdersRequest{Requests: requests})).To(Succeed())
+		others := 0
+		for _, r := range requests {
+			if partition.ForBuyer(r.BuyerId, 4) != 0 {
+				others++
+			}
+		}
 		answered := map[uint64]bool{}
 		for len(answered) < len(requests) {
 			message, err := stream.Receive()
 			Expect(err).NotTo(HaveOccurred())
 			for _, answer := range message.Answers {
 				Expect(answer.GetAccepted().GetOrderId()).NotTo(BeEmpty())
-				answered[answer.Position] = true
-				if len(answered) == 1 {
+				if len(answered) < others {
 					Expect(partition.ForBuyer(requests[answer.Position].BuyerId, 4)).NotTo(BeZero())
 				}
-			}
-			others := 0
-			for _, r := range requests {
-				if partition.ForBuyer(r.BuyerId, 4) != 0 {
-					others++
-				}
+				answered[answer.Position] = true
 			}
 			if len(answered) == others {
 				close(release)

@@ -39,7 +39,7 @@ func (s *Service) SaveAddress(ctx context.Context, req *addressv1.SaveAddressReq
 		return nil, rpcerr.Internal(err)
 	}
 	answer := &addressv1.SaveAddressResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		// Milliseconds, as the API and the database both keep them.
 		now := s.now().UTC().Truncate(time.Millisecond)
 		if err := lockBook(ctx, tx, req.GetBuyerId(), now); err != nil {
@@ -98,7 +98,7 @@ func (s *Service) DeleteAddress(ctx context.Context, req *addressv1.DeleteAddres
 		return nil, rpcerr.Internal(err)
 	}
 	answer := &addressv1.DeleteAddressResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		if err := lockBook(ctx, tx, req.GetBuyerId(), s.now()); err != nil {
 			return err
 		}

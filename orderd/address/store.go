@@ -9,12 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 )
-
-// Querier is a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
 
 // columns of an address without its key, in the order of scan.
 const columns = "a.recipient, a.phone, a.country, a.region, a.city, a.district, a.street, a.postal_code"
@@ -24,7 +20,7 @@ func scan(a *addressv1.Address) []any {
 }
 
 // Find returns those of the addresses that there are. Without keys nothing is asked.
-func Find(ctx context.Context, q Querier, keys []Key) (map[Key]*addressv1.Address, error) {
+func Find(ctx context.Context, q database.Querier, keys []Key) (map[Key]*addressv1.Address, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -65,7 +61,7 @@ func lockBook(ctx context.Context, tx pgx.Tx, buyerID string, now time.Time) err
 }
 
 // list reads a buyer's addresses, the default first, then by age.
-func list(ctx context.Context, q Querier, buyerID string) ([]saved, error) {
+func list(ctx context.Context, q database.Querier, buyerID string) ([]saved, error) {
 	rows, err := q.Query(ctx, "SELECT a.address_id, a.is_default, a.created_at, "+columns+
 		" FROM addresses AS a WHERE a.buyer_id = $1 ORDER BY a.is_default DESC, a.created_at, a.address_id LIMIT $2", buyerID, maxAddresses)
 	if err != nil {

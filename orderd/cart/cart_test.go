@@ -295,7 +295,7 @@ func TestOrderedLinesLeaveTheCarts(t *testing.T) {
 		}
 	}
 	remove := func(ordered ...cart.Ordered) error {
-		return database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+		return database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 			var b pgx.Batch
 			cart.RemoveOrdered(&b, ordered)
 			if b.Len() > 1 {
@@ -325,7 +325,7 @@ func TestAddingWhileItIsOrdered(t *testing.T) {
 		buyer := fmt.Sprintf("b%d", i)
 		s.put(buyer, "A", 5)
 		wg.Go(func() {
-			err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+			err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 				var b pgx.Batch
 				cart.RemoveOrdered(&b, []cart.Ordered{{BuyerID: buyer, SKUs: []string{"A"}}})
 				return tx.SendBatch(ctx, &b).Close()

@@ -33,7 +33,7 @@ func (s *Service) MergeCart(ctx context.Context, req *cartv1.MergeCartRequest) (
 	// Verifying may ask the issuer for its keys, so it comes before the transaction.
 	subject, guest, refused := s.guests.Verify(ctx, req.GetGuestToken())
 	answer := &cartv1.MergeCartResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		if refused != nil || !guest {
 			return errUnproven
 		}

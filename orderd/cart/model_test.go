@@ -173,7 +173,7 @@ func (w *walk) order(t *rapid.T) error {
 	for _, sku := range ordered.SKUs {
 		delete(w.model.of(ordered.BuyerID), sku)
 	}
-	return database.ExecuteTx(context.Background(), w.shop.pool, func(tx pgx.Tx) error {
+	return database.ExecuteTx(context.Background(), w.shop.pool, func(tx *database.Tx) error {
 		var b pgx.Batch
 		cart.RemoveOrdered(&b, []cart.Ordered{ordered})
 		return tx.SendBatch(context.Background(), &b).Close()

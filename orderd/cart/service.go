@@ -157,7 +157,7 @@ func (s *Service) change(ctx context.Context, req mutation, answer proto.Message
 	if err != nil {
 		return rpcerr.Internal(err)
 	}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		now := s.stamp()
 		if err := lockCarts(ctx, tx, now, req.GetBuyerId()); err != nil {
 			return err

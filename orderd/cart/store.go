@@ -7,12 +7,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-)
 
-// Querier is a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
+	"github.com/orderd-dev/orderd/orderd/database"
+)
 
 // lockCarts makes everybody else who changes these carts wait, also while they are empty; by key, so that two merges never wait for
 // each other.
@@ -48,16 +45,16 @@ func lockItems(ctx context.Context, tx pgx.Tx, buyers ...string) (map[string][]I
 }
 
 // items reads a cart, latest first.
-func items(ctx context.Context, q Querier, buyerID string) ([]Item, error) {
+func items(ctx context.Context, q database.Querier, buyerID string) ([]Item, error) {
 	return read(ctx, q, "WHERE buyer_id = $1", buyerID)
 }
 
 // Selected reads the lines of a cart that are selected for the next order, latest first; at most 100.
-func Selected(ctx context.Context, q Querier, buyerID string) ([]Item, error) {
+func Selected(ctx context.Context, q database.Querier, buyerID string) ([]Item, error) {
 	return read(ctx, q, "WHERE buyer_id = $1 AND selected", buyerID)
 }
 
-func read(ctx context.Context, q Querier, condition, buyerID string) ([]Item, error) {
+func read(ctx context.Context, q database.Querier, condition, buyerID string) ([]Item, error) {
 	rows, err := q.Query(ctx, "SELECT sku, quantity, selected, added_at FROM cart_lines "+condition+" ORDER BY added_at DESC, sku LIMIT $2", buyerID, maxLines)
 	if err != nil {
 		return nil, fmt.Errorf("reading a cart: %w", err)

@@ -35,7 +35,7 @@ func (s *Service) UpsertSku(ctx context.Context, req *catalogv1.UpsertSkuRequest
 	answer := &catalogv1.UpsertSkuResponse{Sku: sku.proto()}
 	var err error
 	if req.GetRequestId() == "" {
-		err = database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error { return s.write(ctx, tx, sku) })
+		err = database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error { return s.write(ctx, tx, sku) })
 	} else {
 		err = s.writeOnce(ctx, req, answer, sku)
 	}
@@ -50,7 +50,7 @@ func (s *Service) writeOnce(ctx context.Context, req *catalogv1.UpsertSkuRequest
 	if err != nil {
 		return err
 	}
-	return idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	return idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		var b pgx.Batch
 		if err := request.Claim(&b, s.now(), answer); err != nil {
 			return err

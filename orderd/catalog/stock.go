@@ -65,7 +65,7 @@ func (s *Service) changeStock(ctx context.Context, req stockChange, answer proto
 	if err != nil {
 		return err
 	}
-	return idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	return idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		locked, err := stock.Lock(ctx, tx, []string{req.GetSku()})
 		if err != nil {
 			return err

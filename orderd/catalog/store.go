@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // SKU is what can be ordered.
@@ -24,12 +26,8 @@ type SKU struct {
 // columns of a SKU, in the order of its fields.
 const columns = "sku, title, unit_price, currency, on_sale, weight_grams, tax_class, category"
 
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // Find returns those of the SKUs that there are, by their code.
-func Find(ctx context.Context, q querier, skus []string) (map[string]SKU, error) {
+func Find(ctx context.Context, q database.Querier, skus []string) (map[string]SKU, error) {
 	found, err := read(ctx, q, "WHERE sku = ANY ($1)", skus)
 	if err != nil {
 		return nil, err
@@ -42,7 +40,7 @@ func Find(ctx context.Context, q querier, skus []string) (map[string]SKU, error)
 }
 
 // list reads the SKUs behind one, by their codes.
-func list(ctx context.Context, q querier, category string, onSaleOnly bool, after string, size int) ([]SKU, error) {
+func list(ctx context.Context, q database.Querier, category string, onSaleOnly bool, after string, size int) ([]SKU, error) {
 	condition := "WHERE sku > $1"
 	args := []any{after, size}
 	if category != "" {
@@ -55,7 +53,7 @@ func list(ctx context.Context, q querier, category string, onSaleOnly bool, afte
 	return read(ctx, q, condition+" ORDER BY sku LIMIT $2", args...)
 }
 
-func read(ctx context.Context, q querier, condition string, args ...any) ([]SKU, error) {
+func read(ctx context.Context, q database.Querier, condition string, args ...any) ([]SKU, error) {
 	rows, err := q.Query(ctx, "SELECT "+columns+" FROM skus "+condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading SKUs: %w", err)

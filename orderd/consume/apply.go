@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"runtime/debug"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/orderd-dev/orderd/orderd/database"
 )
 
@@ -67,7 +65,7 @@ func (r *run) effect(ctx context.Context, items []*item) (claimed map[key]bool, 
 	for i, it := range items {
 		keys[i] = it.key()
 	}
-	err = database.ExecuteTx(limited, r.Pool, func(tx pgx.Tx) error {
+	err = database.ExecuteTx(limited, r.Pool, func(tx *database.Tx) error {
 		claimed, err = claim(limited, tx, r.Name, r.Clock(), keys, items[0].replay)
 		if err != nil {
 			return err

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // What became of an event, as it is stored. Nothing is there before the first failure or success.
@@ -29,10 +31,6 @@ type record struct {
 	attempts int64
 	reason   string
 	at       time.Time
-}
-
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
 func columns(keys []key) (buckets []int64, ids []string) {
@@ -65,7 +63,7 @@ func claim(ctx context.Context, tx pgx.Tx, consumer string, at time.Time, keys [
 }
 
 // find returns what the inbox says of events; those it does not know are not in the answer.
-func find(ctx context.Context, q querier, consumer string, keys []key) (map[key]record, error) {
+func find(ctx context.Context, q database.Querier, consumer string, keys []key) (map[key]record, error) {
 	buckets, ids := columns(keys)
 	rows, err := q.Query(ctx, `SELECT c.bucket, c.event_id, c.outcome, c.attempts, c.error, c.changed_at
 		FROM unnest($2::bigint[], $3::text[]) AS e (bucket, event_id)

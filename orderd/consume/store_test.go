@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/test/testdb"
@@ -29,7 +28,7 @@ func TestWhatTheInboxAllows(t *testing.T) {
 
 	claiming := func(replay bool) func() (bool, error) {
 		return func() (effect bool, err error) {
-			err = database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+			err = database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 				claimed, err := claim(ctx, tx, "reward", at, []key{k}, replay)
 				effect = claimed[k]
 				return err

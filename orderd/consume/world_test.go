@@ -143,7 +143,7 @@ func (w *world) publish(orderID uuid.UUID, version int64, events ...proto.Messag
 func (w *world) write(events []outbox.Event) {
 	w.t.Helper()
 	ctx := context.Background()
-	err := database.ExecuteTx(ctx, w.pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, w.pool, func(tx *database.Tx) error {
 		var b pgx.Batch
 		if err := outbox.Queue(&b, events); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
 	"github.com/orderd-dev/orderd/orderd/coupon/budget"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -34,7 +35,7 @@ func (s *Store) claim(ctx context.Context, req *couponv1.ClaimCouponRequest) (*c
 	answer := &couponv1.ClaimCouponResponse{}
 	attempt := func(read readFunc) error {
 		return budget.Attempt(func() error {
-			return idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+			return idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 				return s.claimOnce(ctx, tx, read, request, req, answer)
 			})
 		})
@@ -58,7 +59,7 @@ func (s *Store) claim(ctx context.Context, req *couponv1.ClaimCouponRequest) (*c
 type readFunc func(ctx context.Context, tx pgx.Tx, name string) (*template, error)
 
 func (s *Store) claimOnce(ctx context.Context, tx pgx.Tx, read readFunc, request idempotency.Request, req *couponv1.ClaimCouponRequest, answer *couponv1.ClaimCouponResponse) error {
-	now := stamp(s.now())
+	now := database.Stamp(s.now())
 	t, err := read(ctx, tx, req.GetTemplate())
 	if err != nil {
 		return err
@@ -123,13 +124,13 @@ func (t *template) validity(now time.Time) (from, until time.Time) {
 	v := t.source.GetValidity()
 	from = now
 	if v.GetFrom() != nil && v.GetFrom().AsTime().After(from) {
-		from = stamp(v.GetFrom().AsTime())
+		from = database.Stamp(v.GetFrom().AsTime())
 	}
 	if v.GetDays() > 0 {
 		until = from.Add(time.Duration(v.GetDays()) * day)
 	}
 	if v.GetUntil() != nil && (until.IsZero() || v.GetUntil().AsTime().Before(until)) {
-		until = stamp(v.GetUntil().AsTime())
+		until = database.Stamp(v.GetUntil().AsTime())
 	}
 	return from, until
 }

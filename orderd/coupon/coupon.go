@@ -77,6 +77,3 @@ func (c *Coupon) StateAt(now time.Time) State {
 func (c *Coupon) takesOff() (int64, bool) {
 	return c.Amount, c.Terms.Kind == Fixed || c.Terms.Kind == RedEnvelope
 }
-
-// stamp is a time as the database keeps it.
-func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

@@ -72,7 +72,7 @@ func runChild(mode string) error {
 	if err != nil {
 		return err
 	}
-	return database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+	return database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 		_, err := coupon.LockFor(ctx, tx, []coupon.Wish{wish}, time.Now())
 		return err
 	})

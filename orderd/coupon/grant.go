@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderd-dev/orderd/orderd/coupon/budget"
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // GrantWish is coupons that somebody gives to a buyer.
@@ -54,7 +55,7 @@ func (s *Store) Grant(ctx context.Context, tx pgx.Tx, w GrantWish, at time.Time)
 	attempt := func(read readFunc) error {
 		return budget.Attempt(func() error {
 			var err error
-			ids, err = s.grantOnce(ctx, tx, read, w, stamp(at))
+			ids, err = s.grantOnce(ctx, tx, read, w, database.Stamp(at))
 			return err
 		})
 	}
@@ -119,7 +120,7 @@ func RevokeFor(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, at time.Time, ac
 		if c == nil || c.State != Available {
 			continue
 		}
-		ch, err := c.step(Revoke, stamp(at), actor, reason, uuid.Nil)
+		ch, err := c.step(Revoke, database.Stamp(at), actor, reason, uuid.Nil)
 		if err != nil {
 			return nil, err
 		}

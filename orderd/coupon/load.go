@@ -9,16 +9,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // maxLoaded coupons a buyer are offered for one basket: those whose validity ends last, so that what has
 // expired does not push out what has not.
 const maxLoaded = 200
-
-// Querier is a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
 
 const couponColumns = `c.coupon_id, c.buyer_id, c.state, c.version, c.amount, c.valid_from, c.valid_until, c.order_id, c.claimed_at,
 	c.template, c.revision, t.terms`
@@ -26,7 +22,7 @@ const couponColumns = `c.coupon_id, c.buyer_id, c.state, c.version, c.amount, c.
 // Load reads what Evaluate needs, by buyer: up to 200 coupons of each of the buyers that are AVAILABLE, and the named ones whatever
 // their state and whoever's they are, once each. One query; for orders that are placed, whose coupons are named,
 // buyers can be nil.
-func Load(ctx context.Context, q Querier, buyers []string, ids []uuid.UUID) (map[string][]Coupon, error) {
+func Load(ctx context.Context, q database.Querier, buyers []string, ids []uuid.UUID) (map[string][]Coupon, error) {
 	if len(buyers) == 0 && len(ids) == 0 {
 		return nil, nil
 	}
@@ -51,7 +47,7 @@ func Load(ctx context.Context, q Querier, buyers []string, ids []uuid.UUID) (map
 }
 
 // read collects the coupons that a query finds. Coupons of the same terms share them.
-func read(ctx context.Context, q Querier, sql string, args ...any) ([]*Coupon, error) {
+func read(ctx context.Context, q database.Querier, sql string, args ...any) ([]*Coupon, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading coupons: %w", err)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // Wish is the coupons that one order wants.
@@ -47,7 +49,7 @@ func LockFor(ctx context.Context, tx pgx.Tx, wishes []Wish, at time.Time) (map[u
 	failed := make(map[uuid.UUID]uuid.UUID)
 	var changes []change
 	for _, w := range wishes {
-		steps, missing := w.lock(byID, stamp(at))
+		steps, missing := w.lock(byID, database.Stamp(at))
 		if missing != uuid.Nil {
 			failed[w.OrderID] = missing
 			continue
@@ -96,7 +98,7 @@ func UseFor(ctx context.Context, tx pgx.Tx, orderIDs []uuid.UUID, at time.Time) 
 		if c.State != Locked {
 			continue
 		}
-		ch, err := c.step(Use, stamp(at), actorOrder, "", c.OrderID)
+		ch, err := c.step(Use, database.Stamp(at), actorOrder, "", c.OrderID)
 		if err != nil {
 			return err
 		}
@@ -121,7 +123,7 @@ func ReturnFor(ctx context.Context, tx pgx.Tx, orderIDs []uuid.UUID, at time.Tim
 			}
 			event = Return
 		}
-		ch, err := c.step(event, stamp(at), actorOrder, string(cause), uuid.Nil)
+		ch, err := c.step(event, database.Stamp(at), actorOrder, string(cause), uuid.Nil)
 		if err != nil {
 			return err
 		}
@@ -157,7 +159,7 @@ func RelockFor(ctx context.Context, tx pgx.Tx, wishes []Wish, at time.Time) erro
 			if c == nil || c.BuyerID != w.BuyerID || c.State != Available {
 				continue
 			}
-			ch, err := c.step(UseLate, stamp(at), actorOrder, "", w.OrderID)
+			ch, err := c.step(UseLate, database.Stamp(at), actorOrder, "", w.OrderID)
 			if err != nil {
 				return err
 			}

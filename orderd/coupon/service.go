@@ -83,7 +83,7 @@ func (s *Service) ListClaimableCoupons(ctx context.Context, req *couponv1.ListCl
 	if err != nil {
 		return nil, err
 	}
-	found, next, err := s.store.claimable(ctx, req.GetBuyerId(), after, stamp(s.store.now()), pageSize(req.GetPageSize()))
+	found, next, err := s.store.claimable(ctx, req.GetBuyerId(), after, database.Stamp(s.store.now()), pageSize(req.GetPageSize()))
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
@@ -100,7 +100,7 @@ func (s *Service) ListCoupons(ctx context.Context, req *couponv1.ListCouponsRequ
 	if err != nil {
 		return nil, err
 	}
-	now := stamp(s.store.now())
+	now := database.Stamp(s.store.now())
 	size := pageSize(req.GetPageSize())
 	state := State(strings.TrimPrefix(req.GetState().String(), "COUPON_STATE_"))
 	found, err := s.store.list(ctx, req.GetBuyerId(), state, after, now, size+1)

@@ -90,7 +90,7 @@ func (s *shop) spent(t fataler, template string) int64 {
 
 func (s *shop) tx(fn func(context.Context, pgx.Tx) error) error {
 	ctx := context.Background()
-	return database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error { return fn(ctx, tx) })
+	return database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error { return fn(ctx, tx) })
 }
 
 // number is what a query counts.

@@ -15,6 +15,7 @@ import (
 
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
 	"github.com/orderd-dev/orderd/orderd/coupon/budget"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -79,8 +80,8 @@ func (s *Store) upsert(ctx context.Context, req *couponv1.UpsertCouponTemplateRe
 		return nil, err
 	}
 	answer := &couponv1.UpsertCouponTemplateResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
-		now := stamp(s.now())
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
+		now := database.Stamp(s.now())
 		t, err := s.renew(ctx, tx, req.GetTemplate(), now)
 		if err != nil {
 			return err
@@ -180,8 +181,8 @@ func (s *Store) switchTo(ctx context.Context, req *couponv1.SwitchCouponTemplate
 		return nil, err
 	}
 	answer := &couponv1.SwitchCouponTemplateResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
-		now := stamp(s.now())
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
+		now := database.Stamp(s.now())
 		t, err := lockTemplate(ctx, tx, req.GetName())
 		if err != nil {
 			return err
@@ -237,13 +238,13 @@ func readTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error
 }
 
 // HasTemplate tells whether there is such a template, on or off.
-func (s *Store) HasTemplate(ctx context.Context, q Querier, name string) (bool, error) {
+func (s *Store) HasTemplate(ctx context.Context, q database.Querier, name string) (bool, error) {
 	found, err := readTemplates(ctx, q, "WHERE p.name = $1", name)
 	return len(found) > 0, err
 }
 
 // readTemplates reads the templates that a condition finds.
-func readTemplates(ctx context.Context, q Querier, condition string, args ...any) ([]*template, error) {
+func readTemplates(ctx context.Context, q database.Querier, condition string, args ...any) ([]*template, error) {
 	rows, err := q.Query(ctx, `SELECT p.name, p.revision, p.enabled, p.created_at, t.terms, t.seed FROM coupon_templates p
 		LEFT JOIN coupon_terms t ON t.template = p.name AND t.revision = p.revision `+condition, args...)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"connectrpc.com/connect/v2"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -128,7 +127,7 @@ func TestExecuteTxGetsOutOfDeadlocks(t *testing.T) {
 	for i, keys := range orders {
 		wg.Go(func() {
 			first := true
-			errs[i] = database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+			errs[i] = database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 				for n, key := range keys {
 					if _, err := tx.Exec(ctx, "UPDATE settings SET value = value || 'x' WHERE key = $1", key); err != nil {
 						return err
@@ -159,7 +158,7 @@ func TestExecuteTxGetsOutOfDeadlocks(t *testing.T) {
 func TestExecuteTxRollsBack(t *testing.T) {
 	ctx, pool := context.Background(), testdb.NewPool(t)
 	wrong := errors.New("no")
-	err := database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 		if _, err := tx.Exec(ctx, "INSERT INTO settings (key, value) VALUES ('a', '')"); err != nil {
 			return err
 		}

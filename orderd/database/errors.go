@@ -1,7 +1,6 @@
 package database
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -72,25 +71,17 @@ func ClassOf(err error) Class {
 	return Final
 }
 
-// RPCError is what a caller of an RPC sees of an error: one made by rpcerr as it is, a database that
-// is away or busy as UNAVAILABLE/DATABASE_UNAVAILABLE with a retry delay, anything else as INTERNAL.
-// Whatever the driver said stays inside as the cause.
+// RPCError is what a caller of an RPC sees of an error: a database that is away or busy as UNAVAILABLE/DATABASE_UNAVAILABLE with a
+// retry delay, anything else as [rpcerr.From] has it. Whatever the driver said stays inside as the cause.
 func RPCError(err error) error {
-	var known *connect.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &known):
+	}
+	if known := rpcerr.From(err); known.Code() != connect.CodeInternal || ClassOf(err) == Final {
 		return known
-	case errors.Is(err, context.Canceled):
-		return rpcerr.New(connect.CodeCanceled, "CANCELED", "the caller went away").WithCause(err)
-	case errors.Is(err, context.DeadlineExceeded):
-		return rpcerr.Retry(connect.CodeDeadlineExceeded, "DEADLINE_EXCEEDED", "the request took too long; retry it with the same request id", retryDelay).WithCause(err)
 	}
-	if ClassOf(err) == Final {
-		return rpcerr.Internal(err)
-	}
-	return rpcerr.Retry(connect.CodeUnavailable, "DATABASE_UNAVAILABLE", "the database is away or busy; retry with the same request id", retryDelay).WithCause(err)
+	const text = "the database is away or busy; retry with the same request id"
+	return rpcerr.Retry(connect.CodeUnavailable, "DATABASE_UNAVAILABLE", text, retryDelay).WithCause(err)
 }
 
 func code(err error) string {

@@ -9,12 +9,15 @@ import (
 	"github.com/cockroachdb/cockroach-go/v2/crdb"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 )
 
 const (
 	// maxAttempts of a transaction that meets deadlocks, each of which has retries inside as well.
 	maxAttempts = 8
 	firstDelay  = 2 * time.Millisecond
+	maxDelay    = time.Second
 )
 
 // txOptions ask for READ COMMITTED, which CockroachDB 22.1 takes as SERIALIZABLE. Every transaction of
@@ -27,52 +30,75 @@ const (
 // the snapshot that failed before.
 var txOptions = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 
+// Tx is a transaction that [ExecuteTx] or [QueryTx] runs.
+type Tx struct {
+	pgx.Tx
+
+	afterCommit []func()
+}
+
+// AfterCommit has fn called once this transaction is committed, in the order of the calls. It is not called if the transaction is
+// rolled back, runs again (the next run registers its own) or ends with an unknown outcome.
+func (tx *Tx) AfterCommit(fn func()) { tx.afterCommit = append(tx.afterCommit, fn) }
+
 // ExecuteTx runs fn in a transaction and commits. fn runs again after a conflict with another
-// transaction, so it must have no effect but on the transaction and must set, not add to, what it
-// hands out. If the outcome of the commit is not known, the error's class is Unknown; it is not
-// retried here: the caller's own retry finds what happened by its request id or unique key.
-func ExecuteTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error {
-	delay := firstDelay
+// transaction, so it must have no effect but on the transaction; what is to happen once it is committed goes to [Tx.AfterCommit],
+// and what it finds out is handed out by [QueryTx]. If the outcome of the commit is not known, the error's class is [Unknown]; it
+// is not retried here: the caller's own retry finds what happened by its request id or unique key.
+func ExecuteTx(ctx context.Context, pool *pgxpool.Pool, fn func(*Tx) error) error {
+	_, err := QueryTx(ctx, pool, func(tx *Tx) (struct{}, error) { return struct{}{}, fn(tx) })
+	return err
+}
+
+// QueryTx is [ExecuteTx] for a transaction that hands something out: the result of the run that was committed, the zero value
+// otherwise.
+func QueryTx[T any](ctx context.Context, pool *pgxpool.Pool, fn func(*Tx) (T, error)) (T, error) {
+	policy := backoff.Policy{First: firstDelay, Max: maxDelay}
+	var none T
 	for attempt := 1; ; attempt++ {
-		err := executeOnce(ctx, pool, fn)
-		if err == nil || ClassOf(err) != Retry || attempt == maxAttempts {
-			return err
+		out, err := executeOnce(ctx, pool, fn)
+		if err == nil {
+			return out, nil
+		}
+		if ClassOf(err) != Retry || attempt == maxAttempts {
+			return none, err
 		}
 		countRetry(pool)
-		timer := time.NewTimer(delay)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return errors.Join(ctx.Err(), err)
+		if waitErr := backoff.Wait(ctx, policy.Delay(attempt)); waitErr != nil {
+			return none, errors.Join(waitErr, err)
 		}
-		delay *= 2
 	}
 }
 
-func executeOnce(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) error {
+func executeOnce[T any](ctx context.Context, pool *pgxpool.Pool, fn func(*Tx) (T, error)) (T, error) {
+	var out T
 	tx, err := pool.BeginTx(ctx, txOptions)
 	if err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
+		return out, fmt.Errorf("beginning a transaction: %w", err)
 	}
 	a := &adapter{tx: tx}
-	runs := 0
+	var run *Tx
 	err = crdb.ExecuteInTx(ctx, a, func() error {
-		if runs++; runs > 1 {
+		if run != nil {
 			countRetry(pool)
 		}
-		return fn(tx)
-	})
-	if err != nil {
+		run = &Tx{Tx: tx}
+		var err error
+		out, err = fn(run)
 		return err
-	}
+	})
 	switch {
+	case err != nil:
+		return out, err
 	case a.commitErr == nil:
-		return nil
+		for _, after := range run.afterCommit {
+			after()
+		}
+		return out, nil
 	case ClassOf(a.commitErr) == Retry:
-		return a.commitErr
+		return out, a.commitErr
 	}
-	return &UnknownOutcomeError{cause: a.commitErr}
+	return out, &UnknownOutcomeError{cause: a.commitErr}
 }
 
 // UnknownOutcomeError says that a commit was sent and its answer did not come.

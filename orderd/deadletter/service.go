@@ -161,7 +161,7 @@ func (s *Service) claim(ctx context.Context, requestID string, req, answer proto
 	if err != nil {
 		return rpcerr.Internal(err)
 	}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		if !there {
 			return notFound()
 		}

@@ -5,12 +5,9 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-)
 
-// Querier is a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
+	"github.com/orderd-dev/orderd/orderd/database"
+)
 
 // NewBook is a book of methods with their templates, by the methods' order in it; a method without its template is left out.
 func NewBook(methods []Method, templates []Template) *Book {
@@ -43,7 +40,7 @@ LEFT JOIN freight_rules AS r ON r.template = m.template AND r.country = ANY ($1)
 ORDER BY m.position, m.name, r.country, r.region`
 
 // LoadBook reads all methods with the rules that the countries need, in one query.
-func LoadBook(ctx context.Context, q Querier, countries []string) (*Book, error) {
+func LoadBook(ctx context.Context, q database.Querier, countries []string) (*Book, error) {
 	// The empty country's rules are for all others.
 	countries = append([]string{""}, countries...)
 	rows, err := q.Query(ctx, selectBook, countries)

@@ -147,7 +147,7 @@ func (s *Service) once(ctx context.Context, requestID string, req, answer proto.
 	if err != nil {
 		return rpcerr.Internal(err)
 	}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		var claim, b pgx.Batch
 		if err := request.Claim(&claim, s.now(), answer); err != nil {
 			return err

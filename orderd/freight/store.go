@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -44,7 +45,7 @@ func queueTemplate(b *pgx.Batch, t Template, at time.Time) {
 }
 
 // listTemplates reads templates behind a name, by name, with all of their rules.
-func listTemplates(ctx context.Context, q Querier, after string, size int) ([]Template, error) {
+func listTemplates(ctx context.Context, q database.Querier, after string, size int) ([]Template, error) {
 	rows, err := q.Query(ctx, `SELECT t.name, t.currency, t.charge_by, `+ruleColumns+`
 		FROM (SELECT name, currency, charge_by FROM freight_templates WHERE name > $1 ORDER BY name LIMIT $2) AS t
 		LEFT JOIN freight_rules AS r ON r.template = t.name
@@ -116,7 +117,7 @@ func queueDeleteMethod(b *pgx.Batch, name string) {
 	b.Queue("DELETE FROM delivery_methods WHERE name = $1", name)
 }
 
-func listMethods(ctx context.Context, q Querier) ([]Method, error) {
+func listMethods(ctx context.Context, q database.Querier) ([]Method, error) {
 	rows, err := q.Query(ctx, "SELECT name, title, template, position FROM delivery_methods ORDER BY position, name")
 	if err != nil {
 		return nil, fmt.Errorf("reading delivery methods: %w", err)

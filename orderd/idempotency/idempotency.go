@@ -56,9 +56,9 @@ func NewRequest(scope, id string, msg proto.Message) (Request, error) {
 // Do runs effect in a transaction, unless the request had its effect before: then answer is filled with the first
 // answer. Before it changes anything else, effect must queue or make its Claim with the answer
 // that it fills into answer. effect may run several times.
-func Do(ctx context.Context, pool *pgxpool.Pool, r Request, answer proto.Message, effect func(pgx.Tx) error) error {
+func Do(ctx context.Context, pool *pgxpool.Pool, r Request, answer proto.Message, effect func(*database.Tx) error) error {
 	for round := 1; ; round++ {
-		err := database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+		err := database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 			found, err := r.Find(ctx, tx, answer)
 			if err != nil || found {
 				return err

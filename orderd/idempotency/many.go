@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // Key is what tells requests apart.
@@ -21,18 +23,13 @@ func (r Request) Same(other Request) bool {
 	return r.Key() == other.Key() && bytes.Equal(r.hash, other.hash)
 }
 
-// Querier is a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // Answers are what requests were answered, as they are stored.
 type Answers map[Key]stored
 
 type stored struct{ hash, response []byte }
 
 // FindAll reads the answers of those of the requests that had their effect.
-func FindAll(ctx context.Context, q Querier, requests []Request) (Answers, error) {
+func FindAll(ctx context.Context, q database.Querier, requests []Request) (Answers, error) {
 	scopes, ids := split(requests)
 	rows, err := q.Query(ctx, `SELECT r.scope, r.request_id, r.hash, r.response
 		FROM unnest($1::text[], $2::text[]) AS w (scope, request_id)

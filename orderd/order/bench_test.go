@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
@@ -40,7 +38,7 @@ func BenchmarkPlaceOrder(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer pool.Close()
-			err = database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+			err = database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 				for i := range bench.skus {
 					sku := fmt.Sprintf("sku%d", i)
 					if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, 'Some goods', 100, 'CNY', true, now())", sku); err != nil {

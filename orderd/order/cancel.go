@@ -42,7 +42,7 @@ func (s *Store) cancel(ctx context.Context, id uuid.UUID, req *orderv1.CancelOrd
 	}
 	answer := &orderv1.CancelOrderResponse{}
 	var changes []change
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		changes = nil
 		o, err := lockOne(ctx, tx, id)
 		if err != nil {
@@ -52,7 +52,7 @@ func (s *Store) cancel(ctx context.Context, id uuid.UUID, req *orderv1.CancelOrd
 			return ErrNotFound
 		}
 		var b pgx.Batch
-		now := stamp(s.now())
+		now := database.Stamp(s.now())
 		moves, err := s.cancelLocked(ctx, tx, &b, o, now, &changes)
 		if err != nil {
 			return err
@@ -105,7 +105,7 @@ func (s *Store) cancelLocked(ctx context.Context, tx pgx.Tx, b *pgx.Batch, o *Or
 // Expire cancels those of the orders that are still unpaid at the given time, which is past their expiry.
 func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error {
 	var expired []change
-	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		expired = nil
 		orders, err := lock(ctx, tx, ids)
 		if err != nil {
@@ -115,7 +115,7 @@ func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error
 			if o.State != PendingPayment || o.ExpiresAt.After(at) {
 				continue
 			}
-			c, err := step(o, Expire, stamp(at), actorExpirer, reasonExpired)
+			c, err := step(o, Expire, database.Stamp(at), actorExpirer, reasonExpired)
 			if err != nil {
 				return err
 			}

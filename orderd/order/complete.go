@@ -32,7 +32,7 @@ func (s *Store) confirm(ctx context.Context, id uuid.UUID, req *orderv1.ConfirmR
 	}
 	answer := &orderv1.ConfirmReceiptResponse{}
 	var changes []change
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		changes = nil
 		o, err := lockOne(ctx, tx, id)
 		if err != nil {
@@ -42,7 +42,7 @@ func (s *Store) confirm(ctx context.Context, id uuid.UUID, req *orderv1.ConfirmR
 			return ErrNotFound
 		}
 		var b pgx.Batch
-		now := stamp(s.now())
+		now := database.Stamp(s.now())
 		if o.State != Completed {
 			c, err := confirmed(o, now)
 			if err != nil {
@@ -138,7 +138,7 @@ func eachOrAll(ctx context.Context, ids []uuid.UUID, full int, log *slog.Logger,
 // complete completes those of the orders that are still DELIVERED.
 func (s *Store) complete(ctx context.Context, ids []uuid.UUID, at time.Time) error {
 	var changes []change
-	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		changes = nil
 		orders, err := lock(ctx, tx, ids)
 		if err != nil {
@@ -148,7 +148,7 @@ func (s *Store) complete(ctx context.Context, ids []uuid.UUID, at time.Time) err
 			if o.State != Delivered {
 				continue
 			}
-			c, err := step(o, Complete, stamp(at), actorCompleter, "")
+			c, err := step(o, Complete, database.Stamp(at), actorCompleter, "")
 			if err != nil {
 				return err
 			}

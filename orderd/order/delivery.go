@@ -12,6 +12,7 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/address"
 	"github.com/orderd-dev/orderd/orderd/catalog"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/freight"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
 	"github.com/orderd-dev/orderd/orderd/quote"
@@ -30,7 +31,7 @@ func (s *Store) setDelivery(ctx context.Context, id uuid.UUID, req *orderv1.SetD
 	}
 	answer := &orderv1.SetDeliveryResponse{}
 	var changes []change
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		changes = nil
 		o, err := lockOne(ctx, tx, id)
 		if err != nil {
@@ -42,7 +43,7 @@ func (s *Store) setDelivery(ctx context.Context, id uuid.UUID, req *orderv1.SetD
 		if o.sum(func(l Line) int64 { return l.Shipping + l.Shipped }) > 0 {
 			return refusedIn(o, SetDelivery)
 		}
-		now := stamp(s.now())
+		now := database.Stamp(s.now())
 		c, err := step(o, SetDelivery, now, actorBuyer, "")
 		if err != nil {
 			return err
@@ -69,7 +70,7 @@ func (s *Store) setDelivery(ctx context.Context, id uuid.UUID, req *orderv1.SetD
 }
 
 // deliverTo sets the order's address and delivery method, if the goods are delivered there for the freight that they were placed with.
-func deliverTo(ctx context.Context, q querier, o *Order, wanted *quote.Delivery) error {
+func deliverTo(ctx context.Context, q database.Querier, o *Order, wanted *quote.Delivery) error {
 	to := wanted.Address
 	if to == nil {
 		key := address.Key{BuyerID: o.BuyerID, ID: wanted.AddressID}
@@ -134,7 +135,7 @@ func choose(book *freight.Book, currency string, to *addressv1.Address, load fre
 }
 
 // freightLoad is what is to be delivered, with the goods' weights as they are now.
-func freightLoad(ctx context.Context, q querier, o *Order) (freight.Load, error) {
+func freightLoad(ctx context.Context, q database.Querier, o *Order) (freight.Load, error) {
 	codes := make([]string, len(o.Lines))
 	for i, l := range o.Lines {
 		codes[i] = l.SKU
@@ -156,6 +157,6 @@ func queueDelivery(b *pgx.Batch, o *Order) error {
 	if err != nil {
 		return fmt.Errorf("address of order %s: %w", o.ID, err)
 	}
-	b.Queue("UPDATE orders SET address = $2::text::jsonb, delivery_method = $3 WHERE order_id = $1", o.ID, text, o.DeliveryMethod).Exec(mustChange(1))
+	b.Queue("UPDATE orders SET address = $2::text::jsonb, delivery_method = $3 WHERE order_id = $1", o.ID, text, o.DeliveryMethod).Exec(database.MustChange(1))
 	return nil
 }

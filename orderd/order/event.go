@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 )
 
@@ -68,8 +69,8 @@ func (s *Store) Announce(ctx context.Context, tx pgx.Tx, at time.Time, orderID u
 	}
 	o.Version++
 	var b pgx.Batch
-	b.Queue("UPDATE orders SET version = $2::bigint WHERE order_id = $1 AND version = $2::bigint - 1", o.ID, o.Version).Exec(mustChange(1))
-	err = outbox.Queue(&b, []outbox.Event{{OrderID: o.ID, Version: o.Version, Name: name, Payload: payload(o.proto()), At: stamp(at)}})
+	b.Queue("UPDATE orders SET version = $2::bigint WHERE order_id = $1 AND version = $2::bigint - 1", o.ID, o.Version).Exec(database.MustChange(1))
+	err = outbox.Queue(&b, []outbox.Event{{OrderID: o.ID, Version: o.Version, Name: name, Payload: payload(o.proto()), At: database.Stamp(at)}})
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (s *Store) Materialize(ctx context.Context, accepted []Accepted) error {
 		return err
 	}
 	var placed []change
-	err = database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err = database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		placed = nil
 		catalogued, err := catalog.Find(ctx, tx, skus)
 		if err != nil {
@@ -106,7 +106,7 @@ func acceptedOrders(accepted []Accepted) ([]change, []string, error) {
 		seen[a.OrderID] = true
 		o := &Order{
 			ID: a.OrderID, BuyerID: a.BuyerID, Currency: a.Currency, PromotionUID: a.PromotionUID, Promotion: a.Promotion,
-			CreatedAt: stamp(a.AcceptedAt), ExpiresAt: stamp(a.ExpiresAt),
+			CreatedAt: database.Stamp(a.AcceptedAt), ExpiresAt: database.Stamp(a.ExpiresAt),
 		}
 		for _, item := range a.Items {
 			o.Lines = append(o.Lines, Line{SKU: item.SKU, Quantity: item.Quantity, UnitPrice: item.UnitPrice})

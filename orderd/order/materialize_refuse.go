@@ -111,7 +111,7 @@ func (s *Store) Refuse(ctx context.Context, refusals []Refusal) (map[uuid.UUID]b
 		reasons[i] = storable(r.Reason)
 	}
 	var refused map[uuid.UUID]bool
-	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		refused = make(map[uuid.UUID]bool, n)
 		rows, err := tx.Query(ctx, placeholderSQL, ids, s.now())
 		if err != nil {

@@ -106,6 +106,3 @@ func total(lines []Line) (int64, bool) {
 	}
 	return sum, true
 }
-
-// stamp is a time as precise as the API and the database both keep it.
-func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

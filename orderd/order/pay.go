@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
@@ -53,7 +54,7 @@ func (s *Store) MarkPaid(ctx context.Context, tx pgx.Tx, at time.Time, payments 
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &paying{at: stamp(at), orders: make(map[uuid.UUID]*Order, len(locked))}
+	p := &paying{at: database.Stamp(at), orders: make(map[uuid.UUID]*Order, len(locked))}
 	for _, o := range locked {
 		p.orders[o.ID] = o
 	}

@@ -44,9 +44,9 @@ type placement struct {
 }
 
 func (p *placement) run(ctx context.Context) error {
-	err := database.ExecuteTx(ctx, p.store.pool, func(tx pgx.Tx) error { return p.try(ctx, tx, false) })
+	err := database.ExecuteTx(ctx, p.store.pool, func(tx *database.Tx) error { return p.try(ctx, tx, false) })
 	if errors.Is(err, errPartial) {
-		err = database.ExecuteTx(ctx, p.store.pool, func(tx pgx.Tx) error { return p.try(ctx, tx, true) })
+		err = database.ExecuteTx(ctx, p.store.pool, func(tx *database.Tx) error { return p.try(ctx, tx, true) })
 	}
 	if errors.Is(err, errNobody) {
 		return nil
@@ -172,7 +172,7 @@ func (p *placement) write(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
-	b.Queue(insertSQL, args...).Exec(mustChange(len(orders)))
+	b.Queue(insertSQL, args...).Exec(database.MustChange(len(orders)))
 	queueLines(&b, orders)
 	if err := queueRecords(&b, changes); err != nil {
 		return err

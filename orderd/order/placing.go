@@ -13,6 +13,7 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/batch"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
 	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
@@ -129,7 +130,7 @@ func (s *Service) placeRound(ctx context.Context, wishes []wish, todo []int, out
 		return nil, err
 	}
 	if len(priced) > 0 {
-		p := &placement{store: s.store, at: stamp(s.store.now()), orders: priced}
+		p := &placement{store: s.store, at: database.Stamp(s.store.now()), orders: priced}
 		if err := p.run(ctx); err != nil {
 			return nil, err
 		}
@@ -191,7 +192,7 @@ func (s *Service) price(ctx context.Context, wishes []wish, todo []int, outcomes
 	if err != nil {
 		return nil, nil, fmt.Errorf("pricing %d orders: %w", len(todo), err)
 	}
-	now := stamp(s.store.now())
+	now := database.Stamp(s.store.now())
 	for _, i := range todo {
 		c, err := s.candidate(i, wishes[i], facts, now)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderd-dev/orderd/orderd/coupon"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/money"
 	"github.com/orderd-dev/orderd/orderd/stock"
@@ -73,11 +74,11 @@ func (s *Store) GrantRefund(ctx context.Context, tx pgx.Tx, at time.Time, g Gran
 		return before, func() {}, err
 	}
 	var b pgx.Batch
-	granted, changes, err := s.grant(ctx, tx, &b, o, g, stamp(at))
+	granted, changes, err := s.grant(ctx, tx, &b, o, g, database.Stamp(at))
 	if err != nil {
 		return Granted{}, nil, err
 	}
-	follow, err := afterGrant(o, stamp(at), g)
+	follow, err := afterGrant(o, database.Stamp(at), g)
 	if err != nil {
 		return Granted{}, nil, err
 	}
@@ -263,7 +264,7 @@ func (s *Store) RecordRefunded(ctx context.Context, tx pgx.Tx, at time.Time, ord
 	if err != nil {
 		return nil, err
 	}
-	lines, err := payGrant(ctx, tx, o.ID, key, refundID, stamp(at))
+	lines, err := payGrant(ctx, tx, o.ID, key, refundID, database.Stamp(at))
 	if err != nil || len(lines) == 0 {
 		return func() {}, err
 	}
@@ -275,7 +276,7 @@ func (s *Store) RecordRefunded(ctx context.Context, tx pgx.Tx, at time.Time, ord
 	if sum != amount {
 		return nil, fmt.Errorf("refund %s of order %s: %d was paid back, %d was granted", key, orderID, amount, sum)
 	}
-	c, err := step(o, Refund, stamp(at), actorProvider, "refund "+refundID.String())
+	c, err := step(o, Refund, database.Stamp(at), actorProvider, "refund "+refundID.String())
 	if err != nil {
 		return nil, err
 	}

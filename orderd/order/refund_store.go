@@ -9,10 +9,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // grantedBefore is what was granted under the key; no lines if nothing was.
-func grantedBefore(ctx context.Context, q querier, o *Order, key string) (Granted, error) {
+func grantedBefore(ctx context.Context, q database.Querier, o *Order, key string) (Granted, error) {
 	rows, err := q.Query(ctx, "SELECT line, quantity, amount FROM order_refunds WHERE order_id = $1 AND key = $2 ORDER BY line", o.ID, key)
 	if err != nil {
 		return Granted{}, fmt.Errorf("reading refunds: %w", err)

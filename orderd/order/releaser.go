@@ -175,7 +175,7 @@ func (s *Store) settleReleases(ctx context.Context, released, closed []release) 
 	if len(released)+len(closed) == 0 {
 		return nil
 	}
-	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		if err := setOutcome(ctx, tx, released, outcomeReleased); err != nil {
 			return err
 		}

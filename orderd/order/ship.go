@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 )
 
@@ -101,7 +102,7 @@ func (s *Store) RecordShipped(ctx context.Context, tx pgx.Tx, at time.Time, orde
 	if err != nil {
 		return nil, err
 	}
-	c, err := step(o, Ship, stamp(at), actor, "shipment "+shipmentID.String())
+	c, err := step(o, Ship, database.Stamp(at), actor, "shipment "+shipmentID.String())
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +148,7 @@ func (s *Store) RecordDelivered(ctx context.Context, tx pgx.Tx, at time.Time, or
 	if o.State == Shipped && o.fulfilled() {
 		event = Deliver
 	}
-	c, err := step(o, event, stamp(at), actor, "shipment "+shipmentID.String())
+	c, err := step(o, event, database.Stamp(at), actor, "shipment "+shipmentID.String())
 	if err != nil {
 		return nil, err
 	}

@@ -121,7 +121,7 @@ func newService(pool *pgxpool.Pool, clock func() time.Time, batch int) (*order.S
 
 func (s *shop) tx(fn func(context.Context, pgx.Tx) error) error {
 	ctx := context.Background()
-	return database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error { return fn(ctx, tx) })
+	return database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error { return fn(ctx, tx) })
 }
 
 func (s *shop) stocked(sku string, quantity int64) error {

@@ -16,6 +16,7 @@ import (
 
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
@@ -49,17 +50,12 @@ func NewStore(o Options) (*Store, error) {
 	return &Store{pool: o.Pool, now: o.Clock, log: o.Logger, refunder: o.Refunder, shelves: stock.NewShelves(), metrics: m}, nil
 }
 
-// querier is a pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 const selectOrders = `SELECT order_id, buyer_id, state, version, currency, total, discount, freight, tax, promotion_uid, promotion,
 	address, delivery_method, invoice, coupon_ids, payment_id, created_at, expires_at, paid_at, cancelled_at, cancel_reason,
 	shipped_at, delivered_at, completed_at FROM orders `
 
 // load reads the orders that a condition finds, with their lines, in the query's order.
-func load(ctx context.Context, q querier, condition string, args ...any) ([]*Order, error) {
+func load(ctx context.Context, q database.Querier, condition string, args ...any) ([]*Order, error) {
 	rows, err := q.Query(ctx, selectOrders+condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading orders: %w", err)
@@ -112,7 +108,7 @@ func asJSON[M interface {
 	return &text, nil
 }
 
-func loadLines(ctx context.Context, q querier, orders []*Order) error {
+func loadLines(ctx context.Context, q database.Querier, orders []*Order) error {
 	if len(orders) == 0 {
 		return nil
 	}
@@ -172,7 +168,7 @@ func (s *Store) Get(ctx context.Context, buyerID string, id uuid.UUID) (*Order, 
 }
 
 // Get reads a buyer's order without locking it, or ErrNotFound; q is a pool or a transaction.
-func Get(ctx context.Context, q querier, buyerID string, id uuid.UUID) (*Order, error) {
+func Get(ctx context.Context, q database.Querier, buyerID string, id uuid.UUID) (*Order, error) {
 	orders, err := load(ctx, q, "WHERE order_id = $1 AND buyer_id = $2", id, buyerID)
 	if err != nil {
 		return nil, err
@@ -193,7 +189,7 @@ type Due struct {
 }
 
 // GetDue reads what a buyer's order costs, without its lines, or ErrNotFound; q is a pool or a transaction.
-func GetDue(ctx context.Context, q querier, buyerID string, id uuid.UUID) (Due, error) {
+func GetDue(ctx context.Context, q database.Querier, buyerID string, id uuid.UUID) (Due, error) {
 	rows, err := q.Query(ctx, "SELECT state, total, currency, expires_at FROM orders WHERE order_id = $1 AND buyer_id = $2", id, buyerID)
 	if err != nil {
 		return Due{}, fmt.Errorf("reading an order: %w", err)

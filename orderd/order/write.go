@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 )
@@ -158,7 +158,7 @@ func queueUpdates(b *pgx.Batch, changes []change) {
 				$9::timestamptz[], $10::timestamptz[], $11::timestamptz[])
 			AS v (order_id, state, before, version, paid_at, cancelled_at, cancel_reason, payment_id, shipped_at, delivered_at, completed_at)
 		WHERE orders.order_id = v.order_id AND orders.version = v.before`,
-		ids, states, before, versions, paid, cancelled, reasons, payments, shipped, delivered, completed).Exec(mustChange(len(ids)))
+		ids, states, before, versions, paid, cancelled, reasons, payments, shipped, delivered, completed).Exec(database.MustChange(len(ids)))
 }
 
 // queueCounts writes what is partial on the lines of orders whose rows are locked.
@@ -178,7 +178,7 @@ func queueCounts(b *pgx.Batch, orders ...*Order) {
 		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
 			AS v (order_id, line, shipping, shipped, delivered, returned, withdrawn, refund_granted, refunded)
 		WHERE order_lines.order_id = v.order_id AND order_lines.line = v.line`,
-		ids, numbers, shipping, shipped, delivered, returned, withdrawn, granted, refunded).Exec(mustChange(len(ids)))
+		ids, numbers, shipping, shipped, delivered, returned, withdrawn, granted, refunded).Exec(database.MustChange(len(ids)))
 }
 
 // queueRecords writes the changes' history and events.
@@ -217,14 +217,4 @@ func write(ctx context.Context, tx pgx.Tx, b *pgx.Batch, changes []change) error
 		return fmt.Errorf("writing orders: %w", err)
 	}
 	return nil
-}
-
-// mustChange fails a batch whose statement did not change as many rows as it has to.
-func mustChange(rows int) func(pgconn.CommandTag) error {
-	return func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() != int64(rows) {
-			return fmt.Errorf("%d rows changed, want %d", tag.RowsAffected(), rows)
-		}
-		return nil
-	}
 }

@@ -27,7 +27,7 @@ func BenchmarkRelay(b *testing.B) {
 			id := uuid.New()
 			written[i] = outbox.Event{OrderID: id, Version: 1, Name: "placed", Payload: &orderv1.OrderPlaced{Order: &orderv1.Order{OrderId: id.String(), BuyerId: "ann"}}, At: time.Now()}
 		}
-		err := database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+		err := database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 			var batch pgx.Batch
 			if err := outbox.Queue(&batch, written); err != nil {
 				return err

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
@@ -39,7 +38,7 @@ func BenchmarkFlashOrders(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		must(database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+		must(database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 			if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('tea', 'Tea', 100, 'CNY', true, now())"); err != nil {
 				return err
 			}

@@ -155,7 +155,7 @@ func (s *Service) create(ctx context.Context, provider Provider, p *paymentv1.Pa
 		}
 		return Session{}, rpcerr.New(connect.CodeFailedPrecondition, "PROVIDER_REFUSED", "the payment provider refuses the payment", "provider_code", refused.Reason).WithCause(err)
 	case errors.Is(err, ErrPaid):
-		if err := hurry(ctx, s.pool, []uuid.UUID{orderID}, stamp(s.now())); err != nil {
+		if err := hurry(ctx, s.pool, []uuid.UUID{orderID}, database.Stamp(s.now())); err != nil {
 			return Session{}, rpcError(err)
 		}
 		return Session{}, rpcerr.New(connect.CodeFailedPrecondition, "ALREADY_PAID", "the payment provider has the money; the order will be PAID").WithCause(err)
@@ -177,14 +177,14 @@ func (s *Service) reserve(ctx context.Context, request idempotency.Request, prov
 	answer := &paymentv1.CreatePaymentResponse{}
 	var due order.Due
 	var created []change
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		created = nil
 		var err error
 		due, err = order.GetDue(ctx, tx, req.GetBuyerId(), orderID)
 		if err != nil {
 			return err
 		}
-		now := stamp(s.now())
+		now := database.Stamp(s.now())
 		if err := payable(due, now); err != nil {
 			return err
 		}
@@ -235,7 +235,7 @@ func (e *endedError) Error() string { return "the order is " + string(e.state) }
 func (s *Service) submit(ctx context.Context, request idempotency.Request, id uuid.UUID, buyerID string, session Session) (*paymentv1.CreatePaymentResponse, error) {
 	answer := &paymentv1.CreatePaymentResponse{}
 	var changes []change
-	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		changes = nil
 		payments, err := lock(ctx, tx, []uuid.UUID{id})
 		if err != nil {
@@ -256,7 +256,7 @@ func (s *Service) submit(ctx context.Context, request idempotency.Request, id uu
 		switch p.State {
 		case Created:
 			p.RedirectURL, p.Reference = session.RedirectURL, session.Reference
-			c, err := step(p, Submit, stamp(s.now()), actorBuyer, "")
+			c, err := step(p, Submit, database.Stamp(s.now()), actorBuyer, "")
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // key is what a notification is taken once by. A provider may give a failure and the success after it the same id.
@@ -69,7 +71,7 @@ func (s *Service) keep(ctx context.Context, provider string, told Notification, 
 	hash := sha256.Sum256(told.Raw)
 	_, err := s.pool.Exec(ctx, `INSERT INTO refused_notifications (provider, hash, reason, transaction_id, payment_id, raw, received_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (provider, hash) DO NOTHING`,
-		provider, hash[:], reason, told.TransactionID, present(told.PaymentID), told.Raw, stamp(s.now()))
+		provider, hash[:], reason, told.TransactionID, present(told.PaymentID), told.Raw, database.Stamp(s.now()))
 	if err != nil {
 		return fmt.Errorf("keeping a notification: %w", err)
 	}
@@ -80,7 +82,7 @@ func (s *Service) keep(ctx context.Context, provider string, told Notification, 
 func (s *Service) storeTold(ctx context.Context, provider string, told Notification) error {
 	_, err := s.pool.Exec(ctx, `INSERT INTO payment_notifications (provider, transaction_id, payment_id, raw, received_at)
 		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (provider, transaction_id) DO NOTHING`,
-		provider, "refund:"+told.key(), told.PaymentID, told.Raw, stamp(s.now()))
+		provider, "refund:"+told.key(), told.PaymentID, told.Raw, database.Stamp(s.now()))
 	if err != nil {
 		return fmt.Errorf("storing a notification: %w", err)
 	}

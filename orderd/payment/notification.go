@@ -66,8 +66,8 @@ func (s *Service) tell(ctx context.Context, provider string, told Notification) 
 // each that was not taken; the other error means that none was.
 func (s *Service) take(ctx context.Context, provider string, told []Notification) ([]error, error) {
 	var w *taking
-	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
-		w = &taking{service: s, provider: provider, at: stamp(s.now()), refused: make([]error, len(told))}
+	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
+		w = &taking{service: s, provider: provider, at: database.Stamp(s.now()), refused: make([]error, len(told))}
 		return w.run(ctx, tx, told)
 	})
 	if err != nil {
@@ -178,7 +178,7 @@ func (w *taking) apply(n Notification) error {
 	if n.Success {
 		p.TransactionID = n.TransactionID
 		if !n.PaidAt.IsZero() {
-			at := stamp(n.PaidAt)
+			at := database.Stamp(n.PaidAt)
 			p.PaidAt = &at
 		}
 		w.paid = append(w.paid, p)

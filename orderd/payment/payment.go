@@ -107,6 +107,3 @@ func step(p *Payment, event Event, at time.Time, actor, reason string) (change, 
 	}
 	return c, nil
 }
-
-// stamp is a time as precise as the API and the database both keep it.
-func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -200,14 +200,14 @@ func (s *Service) succeeded(ctx context.Context, p *Payment, status Status) erro
 // end takes an open payment to its end; one that has ended meanwhile stays as it is.
 func (s *Service) end(ctx context.Context, id uuid.UUID, event Event, actor, reason string) error {
 	var changes []change
-	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		changes = nil
 		payments, err := lock(ctx, tx, []uuid.UUID{id})
 		if err != nil || len(payments) == 0 {
 			return err
 		}
 		p := payments[0]
-		c, err := step(p, event, stamp(s.now()), actor, reason)
+		c, err := step(p, event, database.Stamp(s.now()), actor, reason)
 		var refused *lifecycle.Refused
 		if errors.As(err, &refused) {
 			return nil
@@ -233,7 +233,7 @@ func (s *Service) end(ctx context.Context, id uuid.UUID, event Event, actor, rea
 
 // reschedule sets when the payment is asked about again, unless it has changed meanwhile.
 func (s *Service) reschedule(ctx context.Context, p *Payment, next time.Time) error {
-	_, err := s.pool.Exec(ctx, "UPDATE payments SET next_query_at = $3 WHERE payment_id = $1 AND version = $2 AND next_query_at IS NOT NULL", p.ID, p.stored, stamp(next))
+	_, err := s.pool.Exec(ctx, "UPDATE payments SET next_query_at = $3 WHERE payment_id = $1 AND version = $2 AND next_query_at IS NOT NULL", p.ID, p.stored, database.Stamp(next))
 	if err != nil {
 		return fmt.Errorf("rescheduling payment %s: %w", p.ID, err)
 	}
@@ -252,5 +252,5 @@ func (s *Service) stopAsking(ctx context.Context, p *Payment) error {
 // CloseOpen has the open payments of an order that was paid or cancelled closed at their providers at once, and not when they would
 // have been asked about anyway. It is for a consumer of the orders' events, in the transaction of its inbox key.
 func (s *Service) CloseOpen(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, at time.Time) error {
-	return hurry(ctx, tx, []uuid.UUID{orderID}, stamp(at))
+	return hurry(ctx, tx, []uuid.UUID{orderID}, database.Stamp(at))
 }

@@ -14,7 +14,6 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -125,7 +124,7 @@ func TestWhatAnOrderNeedsNoMoreIsClosed(t *testing.T) {
 		s.poll()
 		s.wantPayment(c.GetPayment(), statePending) // nobody has told the payments
 		ctx := context.Background()
-		s.must(database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+		s.must(database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 			return s.service.CloseOpen(ctx, tx, uuid.MustParse(o.GetOrderId()), s.clock.now())
 		}))
 		s.poll()

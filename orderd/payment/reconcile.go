@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
 )
 
@@ -256,7 +257,7 @@ func (d *dayReader) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := stamp(d.service.now())
+	now := database.Stamp(d.service.now())
 	found := findings{}
 	for _, row := range d.page {
 		ours := known.of(row)

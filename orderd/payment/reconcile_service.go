@@ -32,8 +32,8 @@ func (s *Service) RunReconciliation(ctx context.Context, req *paymentv1.RunRecon
 		return nil, rpcerr.Internal(err)
 	}
 	answer := &paymentv1.RunReconciliationResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
-		now := stamp(s.now())
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
+		now := database.Stamp(s.now())
 		end := begins(day.AddDate(0, 0, 1), provider.Location())
 		if now.Before(end) {
 			return rpcerr.New(connect.CodeFailedPrecondition, "DAY_NOT_OVER", "the day is not over in the provider's time zone", "field", "day")

@@ -92,7 +92,7 @@ func (d *dayReader) find(ctx context.Context) (*bookings, error) {
 // asked about at once, but for a refund that failed: asking again could pay it twice, so it waits for staff.
 func (d *dayReader) store(ctx context.Context, f findings, now time.Time) error {
 	var fresh []string
-	err := database.ExecuteTx(ctx, d.service.pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, d.service.pool, func(tx *database.Tx) error {
 		var b pgx.Batch
 		b.Queue("UPDATE payments SET statement_day = $2 WHERE payment_id = ANY ($1) AND statement_day IS NULL", f.payments, d.day)
 		b.Queue("UPDATE payments SET next_query_at = $2 WHERE payment_id = ANY ($1) AND state <> 'SUCCEEDED'", f.latePayments, now)
@@ -183,7 +183,7 @@ func (d *dayReader) missing(ctx context.Context, of Kind, bucket int64, from, to
 		if err != nil {
 			return fmt.Errorf("looking for what no statement has: %w", err)
 		}
-		now := stamp(d.service.now())
+		now := database.Stamp(d.service.now())
 		found := findings{}
 		for _, r := range page {
 			x := Difference{
@@ -222,7 +222,7 @@ const selectDays = `SELECT provider, day, state, rows_read, attempts, failure, r
 	(SELECT count(*) FROM reconciliation_differences AS d WHERE d.provider = r.provider AND d.day = r.day)
 	FROM reconciliations AS r `
 
-func loadDays(ctx context.Context, q querier, condition string, args ...any) ([]dayRow, error) {
+func loadDays(ctx context.Context, q database.Querier, condition string, args ...any) ([]dayRow, error) {
 	rows, err := q.Query(ctx, selectDays+condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading reconciliations: %w", err)
@@ -249,7 +249,7 @@ func (s *Service) planDays(ctx context.Context, provider string, latest time.Tim
 	}
 	for day := first; !day.After(latest); day = day.AddDate(0, 0, 1) {
 		if _, err := s.pool.Exec(ctx, `INSERT INTO reconciliations (provider, day, state, requested_at, next_attempt_at) VALUES ($1, $2, $3, $4, $4)
-			ON CONFLICT (provider, day) DO NOTHING`, provider, day, reconcileRequested, stamp(s.now())); err != nil {
+			ON CONFLICT (provider, day) DO NOTHING`, provider, day, reconcileRequested, database.Stamp(s.now())); err != nil {
 			return fmt.Errorf("planning a reconciliation: %w", err)
 		}
 	}
@@ -267,7 +267,7 @@ func (s *Service) dueDay(ctx context.Context, provider string) (dayRow, bool, er
 // finishDay ends a reconciliation, unless it was asked for again meanwhile.
 func (s *Service) finishDay(ctx context.Context, d dayRow, rows int64) error {
 	_, err := s.pool.Exec(ctx, `UPDATE reconciliations SET state = $4, rows_read = $5, failure = '', finished_at = $6, next_attempt_at = NULL
-		WHERE provider = $1 AND day = $2 AND requested_at = $3`, d.Provider, d.Day, d.RequestedAt, reconcileDone, rows, stamp(s.now()))
+		WHERE provider = $1 AND day = $2 AND requested_at = $3`, d.Provider, d.Day, d.RequestedAt, reconcileDone, rows, database.Stamp(s.now()))
 	if err != nil {
 		return fmt.Errorf("ending a reconciliation: %w", err)
 	}
@@ -280,7 +280,7 @@ func (s *Service) delayDay(ctx context.Context, d dayRow, failure string) error 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), providerTimeout)
 	defer cancel()
 	_, err := s.pool.Exec(ctx, `UPDATE reconciliations SET attempts = attempts + 1, failure = $4, next_attempt_at = $5
-		WHERE provider = $1 AND day = $2 AND requested_at = $3`, d.Provider, d.Day, d.RequestedAt, failure, stamp(s.now().Add(delay)))
+		WHERE provider = $1 AND day = $2 AND requested_at = $3`, d.Provider, d.Day, d.RequestedAt, failure, database.Stamp(s.now().Add(delay)))
 	if err != nil {
 		return fmt.Errorf("delaying a reconciliation: %w", err)
 	}

@@ -88,7 +88,7 @@ func (r *Refunds) InsertRefund(ctx context.Context, tx pgx.Tx, wish order.Refund
 	p := payments[0]
 	return insertRefund(ctx, tx, &Refund{
 		ID: id, Provider: p.Provider, Cause: "order/" + wish.OrderID.String() + "/" + wish.Key, Key: wish.Key, PaidBy: p.TransactionID,
-		PaymentID: p.ID, OrderID: p.OrderID, Reason: wish.Reason, Amount: wish.Amount, Currency: wish.Currency, Total: p.Amount, CreatedAt: stamp(wish.At),
+		PaymentID: p.ID, OrderID: p.OrderID, Reason: wish.Reason, Amount: wish.Amount, Currency: wish.Currency, Total: p.Amount, CreatedAt: database.Stamp(wish.At),
 	}, "order")
 }
 
@@ -110,7 +110,7 @@ var errStale = errors.New("the refund was changed meanwhile")
 // writeRefund writes a change that was made in memory, and what it does to the order.
 func (s *Service) writeRefund(ctx context.Context, r *Refund, c change) error {
 	var committed func()
-	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		committed = nil
 		if err := updateRefund(ctx, tx, r, c); err != nil {
 			return err

@@ -96,7 +96,7 @@ func (s *Service) RetryRefund(ctx context.Context, req *paymentv1.RetryRefundReq
 	}
 	answer := &paymentv1.RetryRefundResponse{}
 	var done *change
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		done = nil
 		refunds, err := loadRefunds(ctx, tx, "WHERE r.refund_id = $1", id)
 		if err != nil {
@@ -105,7 +105,7 @@ func (s *Service) RetryRefund(ctx context.Context, req *paymentv1.RetryRefundReq
 		if len(refunds) == 0 {
 			return errRefundNotFound
 		}
-		r, now := refunds[0], stamp(s.now())
+		r, now := refunds[0], database.Stamp(s.now())
 		c, err := r.retry(now, staff(ctx), "by request "+req.GetRequestId(), next)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 )
@@ -20,7 +21,7 @@ const selectRefunds = `SELECT r.refund_id, r.payment_id, r.order_id, r.provider,
 	p.reference, r.provider_refund_id, r.failure, r.failure_final, r.attempts, r.failures, r.created_at, r.next_attempt_at, r.succeeded_at
 	FROM refunds AS r JOIN payments AS p ON p.payment_id = r.payment_id `
 
-func loadRefunds(ctx context.Context, q querier, condition string, args ...any) ([]*Refund, error) {
+func loadRefunds(ctx context.Context, q database.Querier, condition string, args ...any) ([]*Refund, error) {
 	rows, err := q.Query(ctx, selectRefunds+condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading refunds: %w", err)
@@ -119,7 +120,7 @@ func (s *Service) delayRefund(ctx context.Context, r *Refund) error {
 }
 
 // refundAsked finds a refund by the id that its provider knows; nil if there is none.
-func refundAsked(ctx context.Context, q querier, provider string, asked uuid.UUID) (*Refund, error) {
+func refundAsked(ctx context.Context, q database.Querier, provider string, asked uuid.UUID) (*Refund, error) {
 	refunds, err := loadRefunds(ctx, q, `WHERE r.provider = $1 AND r.refund_id IN (SELECT refund_id FROM refunds WHERE refund_id = $2
 		UNION SELECT refund_id FROM refunds WHERE asked_as = $2)`, provider, asked)
 	if err != nil || len(refunds) == 0 {

@@ -13,7 +13,6 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
@@ -192,7 +191,7 @@ func TestRefundsNeverExceedThePayment(t *testing.T) {
 
 func (s *shop) wish(refunder *payment.Refunds, o *orderv1.Order, p *paymentv1.Payment, key string, amount int64) error {
 	ctx := context.Background()
-	return database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	return database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		return refunder.InsertRefund(ctx, tx, order.RefundWish{
 			Key: key, OrderID: uuid.MustParse(o.GetOrderId()), PaymentID: uuid.MustParse(p.GetPaymentId()), Amount: amount, Currency: "CNY", Reason: "test", At: s.clock.now(),
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 )
@@ -79,7 +80,7 @@ func (w *RefundWorker) work(ctx context.Context, bucket int64) (bool, error) {
 
 // delay counts a call without an end, and sets when the next one is.
 func (r *Refund) delay(now time.Time) {
-	next := stamp(now.Add(min(firstRefundDelay<<min(r.Attempts, maxDoublings), maxRefundDelay)))
+	next := database.Stamp(now.Add(min(firstRefundDelay<<min(r.Attempts, maxDoublings), maxRefundDelay)))
 	r.Attempts++
 	r.NextAttemptAt = &next
 }
@@ -138,7 +139,7 @@ func (s *Service) askProvider(ctx context.Context, provider Provider, r *Refund)
 }
 
 func (s *Service) refundSucceeded(ctx context.Context, r *Refund, providerID string) error {
-	now := stamp(s.now())
+	now := database.Stamp(s.now())
 	c, err := stepRefund(r, Succeed, now, "provider "+r.Provider, "refund "+providerID)
 	if err != nil {
 		return err
@@ -153,7 +154,7 @@ func (s *Service) refundSucceeded(ctx context.Context, r *Refund, providerID str
 // refundPending is the first time the provider says so a change, and later a delay. The provider may have a reason, which staff can do
 // something about.
 func (s *Service) refundPending(ctx context.Context, r *Refund, status RefundStatus) error {
-	now := stamp(s.now())
+	now := database.Stamp(s.now())
 	r.Failure = status.Reason
 	if r.State == Pending {
 		r.delay(now)
@@ -172,7 +173,7 @@ func (s *Service) refundPending(ctx context.Context, r *Refund, status RefundSta
 
 // refundFailed records the provider's no. final says that the provider knows the id and will never pay under it.
 func (s *Service) refundFailed(ctx context.Context, r *Refund, reason string, final bool) error {
-	now := stamp(s.now())
+	now := database.Stamp(s.now())
 	c, err := stepRefund(r, Fail, now, "provider "+r.Provider, reason)
 	if err != nil {
 		return err
@@ -193,7 +194,7 @@ func (s *Service) retryRefund(ctx context.Context, r *Refund, actor, reason stri
 	if err != nil {
 		return fmt.Errorf("refund id: %w", err)
 	}
-	c, err := r.retry(stamp(s.now()), actor, reason, id)
+	c, err := r.retry(database.Stamp(s.now()), actor, reason, id)
 	if err != nil {
 		return err
 	}

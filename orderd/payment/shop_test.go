@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
@@ -141,7 +140,7 @@ func (s *shop) requestID() string { return fmt.Sprintf("r%d", s.requests.Add(1))
 func (s *shop) sell(quantity int64) {
 	s.tb.Helper()
 	ctx := context.Background()
-	s.must(database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	s.must(database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('tea', 'Tea', $1, 'CNY', true, now())", unitPrice); err != nil {
 			return err
 		}

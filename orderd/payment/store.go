@@ -10,19 +10,16 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
 )
-
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
 
 const selectPayments = `SELECT payment_id, order_id, buyer_id, provider, method, reference, state, version, amount, currency, redirect_url,
 	transaction_id, failure, created_at, expires_at, succeeded_at, paid_at, next_query_at FROM payments `
 
 var errNotFound = errors.New("payment not found")
 
-func load(ctx context.Context, q querier, condition string, args ...any) ([]*Payment, error) {
+func load(ctx context.Context, q database.Querier, condition string, args ...any) ([]*Payment, error) {
 	rows, err := q.Query(ctx, selectPayments+condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading payments: %w", err)
@@ -45,7 +42,7 @@ func lock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]*Payment, error) {
 	return load(ctx, tx, "WHERE payment_id = ANY ($1) ORDER BY payment_id FOR UPDATE", ids)
 }
 
-func get(ctx context.Context, q querier, buyerID string, id uuid.UUID) (*Payment, error) {
+func get(ctx context.Context, q database.Querier, buyerID string, id uuid.UUID) (*Payment, error) {
 	payments, err := load(ctx, q, "WHERE payment_id = $1 AND buyer_id = $2", id, buyerID)
 	if err != nil {
 		return nil, err
@@ -81,17 +78,7 @@ func queueUpdates(b *pgx.Batch, payments []*Payment) {
 				$11::timestamptz[])
 			AS v (payment_id, state, stored, version, redirect_url, reference, transaction_id, failure, succeeded_at, paid_at, next_query_at)
 		WHERE payments.payment_id = v.payment_id AND payments.version = v.stored`,
-		ids, states, before, versions, urls, references, transactions, failures, succeeded, paid, next).Exec(mustChange(n))
-}
-
-// mustChange fails a batch whose statement did not change as many rows as it has to.
-func mustChange(n int) func(pgconn.CommandTag) error {
-	return func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() != int64(n) {
-			return fmt.Errorf("%d rows changed, want %d", tag.RowsAffected(), n)
-		}
-		return nil
-	}
+		ids, states, before, versions, urls, references, transactions, failures, succeeded, paid, next).Exec(database.MustChange(n))
 }
 
 func queueHistory(b *pgx.Batch, changes []change) {

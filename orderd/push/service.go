@@ -156,7 +156,7 @@ func (s *Service) once(ctx context.Context, scope, requestID string, req, answer
 	if err != nil {
 		return rpcerr.Internal(err)
 	}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		var b pgx.Batch
 		if err := request.Claim(&b, s.now(), answer); err != nil {
 			return err

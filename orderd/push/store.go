@@ -7,18 +7,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // maxTemplates bounds the templates that are written, which every worker holds.
 const maxTemplates = 1000
 
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 // loadTemplates returns all templates that were written, by event and language.
-func loadTemplates(ctx context.Context, q querier) (map[string]map[string]Template, error) {
+func loadTemplates(ctx context.Context, q database.Querier) (map[string]map[string]Template, error) {
 	rows, err := q.Query(ctx, "SELECT event, language, title, body, muted, updated_at FROM push_templates ORDER BY event, language LIMIT $1", maxTemplates)
 	if err != nil {
 		return nil, fmt.Errorf("loading push templates: %w", err)
@@ -70,7 +67,7 @@ func setLanguage(ctx context.Context, tx pgx.Tx, buyerID, lang string, at time.T
 }
 
 // languageOf is what the buyer chose, or the default.
-func languageOf(ctx context.Context, q querier, buyerID string) (string, error) {
+func languageOf(ctx context.Context, q database.Querier, buyerID string) (string, error) {
 	var lang string
 	err := q.QueryRow(ctx, "SELECT language FROM push_languages WHERE buyer_id = $1", buyerID).Scan(&lang)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -6,20 +6,15 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
 	"github.com/orderd-dev/orderd/orderd/address"
 	"github.com/orderd-dev/orderd/orderd/catalog"
 	"github.com/orderd-dev/orderd/orderd/coupon"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/freight"
 	"github.com/orderd-dev/orderd/orderd/tax"
 )
-
-// Querier is a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
 
 // Facts are what quotes are computed from, as they were when they were read.
 type Facts struct {
@@ -35,7 +30,7 @@ type Facts struct {
 
 // Load reads the facts for any number of inputs: one query for the SKUs and, where an input needs them, one each for tax
 // classes, saved addresses, delivery methods and coupons. It takes no locks.
-func Load(ctx context.Context, q Querier, inputs []Input) (*Facts, error) {
+func Load(ctx context.Context, q database.Querier, inputs []Input) (*Facts, error) {
 	f := &Facts{}
 	var err error
 	if f.skus, err = catalog.Find(ctx, q, codesOf(inputs)); err != nil {
@@ -70,7 +65,7 @@ func classesOf(skus map[string]catalog.SKU) []string {
 	return slices.Sorted(maps.Keys(classes))
 }
 
-func (f *Facts) loadDeliveries(ctx context.Context, q Querier, inputs []Input) error {
+func (f *Facts) loadDeliveries(ctx context.Context, q database.Querier, inputs []Input) error {
 	var keys []address.Key
 	countries := map[string]bool{}
 	any := false
@@ -99,7 +94,7 @@ func (f *Facts) loadDeliveries(ctx context.Context, q Querier, inputs []Input) e
 	return err
 }
 
-func (f *Facts) loadCoupons(ctx context.Context, q Querier, inputs []Input) error {
+func (f *Facts) loadCoupons(ctx context.Context, q database.Querier, inputs []Input) error {
 	var buyers []string
 	var ids []uuid.UUID
 	for _, in := range inputs {

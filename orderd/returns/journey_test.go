@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
@@ -162,7 +161,7 @@ func (w *world) begin(ctx context.Context, t *rapid.T) *model {
 	if m.order, err = w.Paid(ctx, "ann", true, lines...); err != nil {
 		t.Fatal(err)
 	}
-	err = database.ExecuteTx(ctx, w.Pool, func(tx pgx.Tx) error {
+	err = database.ExecuteTx(ctx, w.Pool, func(tx *database.Tx) error {
 		return w.store.RequestForPaid(ctx, tx, &orderv1.OrderPaid{Order: &orderv1.Order{OrderId: m.order.String(), Version: 2}}, w.Clock.Now())
 	})
 	if err != nil {

@@ -135,6 +135,3 @@ func step(r *Return, event Event, at time.Time, actor, reason string) (change, e
 	r.UpdatedAt = at
 	return c, nil
 }
-
-// stamp is a time as precise as the API and the database both keep it.
-func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

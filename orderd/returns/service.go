@@ -87,7 +87,7 @@ func NewService(o Options) (*Service, error) {
 func (s *Service) RequestReturn(ctx context.Context, req *returnsv1.RequestReturnRequest) (*returnsv1.RequestReturnResponse, error) {
 	answer := &returnsv1.RequestReturnResponse{}
 	err := s.once(ctx, idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req, answer, func(tx pgx.Tx) (*work, error) {
-		w, err := s.request(ctx, tx, stamp(s.now()), req)
+		w, err := s.request(ctx, tx, database.Stamp(s.now()), req)
 		if err == nil {
 			answer.Return = w.ret.proto()
 		}
@@ -254,7 +254,7 @@ func (s *Service) change(ctx context.Context, req, answer proto.Message, do func
 		if err != nil {
 			return nil, err
 		}
-		w := &work{service: s, tx: tx, at: stamp(s.now()), ret: locked}
+		w := &work{service: s, tx: tx, at: database.Stamp(s.now()), ret: locked}
 		if err := do(w); err != nil {
 			return nil, err
 		}
@@ -270,11 +270,11 @@ func (s *Service) once(ctx context.Context, scope, requestID string, req, answer
 		return rpcerr.Internal(err)
 	}
 	var made *work
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		made = nil
 		proto.Reset(answer)
 		var claim, fill pgx.Batch
-		if err := request.Claim(&claim, stamp(s.now()), answer); err != nil {
+		if err := request.Claim(&claim, database.Stamp(s.now()), answer); err != nil {
 			return err
 		}
 		if err := tx.SendBatch(ctx, &claim).Close(); err != nil {

@@ -8,13 +8,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-)
 
-// querier is a pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
+	"github.com/orderd-dev/orderd/orderd/database"
+)
 
 var errNotFound = errors.New("return not found")
 
@@ -22,7 +18,7 @@ const selectReturns = `SELECT return_id, order_id, buyer_id, kind, unshipped, st
 	carrier, tracking_number, currency, refund, created_at, updated_at FROM returns `
 
 // load reads the returns that a condition finds, with their lines, in the query's order.
-func load(ctx context.Context, q querier, condition string, args ...any) ([]*Return, error) {
+func load(ctx context.Context, q database.Querier, condition string, args ...any) ([]*Return, error) {
 	rows, err := q.Query(ctx, selectReturns+condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading returns: %w", err)
@@ -40,7 +36,7 @@ func load(ctx context.Context, q querier, condition string, args ...any) ([]*Ret
 	return returns, loadLines(ctx, q, returns)
 }
 
-func loadLines(ctx context.Context, q querier, returns []*Return) error {
+func loadLines(ctx context.Context, q database.Querier, returns []*Return) error {
 	if len(returns) == 0 {
 		return nil
 	}
@@ -80,7 +76,7 @@ func lock(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*Return, error) {
 	return one(load(ctx, tx, "WHERE return_id = $1 FOR UPDATE", id))
 }
 
-func get(ctx context.Context, q querier, id uuid.UUID) (*Return, error) {
+func get(ctx context.Context, q database.Querier, id uuid.UUID) (*Return, error) {
 	return one(load(ctx, q, "WHERE return_id = $1", id))
 }
 
@@ -151,10 +147,10 @@ func update(ctx context.Context, tx pgx.Tx, r *Return, changes []change) error {
 	var b pgx.Batch
 	b.Queue(`UPDATE returns SET state = $3, version = $4, rejection = $5, carrier = $6, tracking_number = $7, refund = $8, updated_at = $9
 		WHERE return_id = $1 AND version = $2`,
-		r.ID, r.stored, string(r.State), r.Version, r.Rejection, r.Carrier, r.TrackingNumber, r.Refund, r.UpdatedAt).Exec(mustChange(1))
+		r.ID, r.stored, string(r.State), r.Version, r.Rejection, r.Carrier, r.TrackingNumber, r.Refund, r.UpdatedAt).Exec(database.MustChange(1))
 	b.Queue(`UPDATE return_lines SET restock = v.restock, refund = v.refund
 		FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS v (line, restock, refund)
-		WHERE return_lines.return_id = $1 AND return_lines.line = v.line`, r.ID, lines, restocks, refunds).Exec(mustChange(int64(n)))
+		WHERE return_lines.return_id = $1 AND return_lines.line = v.line`, r.ID, lines, restocks, refunds).Exec(database.MustChange(n))
 	queueHistory(&b, r.ID, changes)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("writing return %s: %w", r.ID, err)
@@ -167,16 +163,6 @@ func queueHistory(b *pgx.Batch, id uuid.UUID, changes []change) {
 	for _, c := range changes {
 		b.Queue(`INSERT INTO return_history (return_id, version, event, from_state, to_state, actor, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 			id, c.version, string(c.event), string(c.from), string(c.to), c.actor, c.reason, c.at)
-	}
-}
-
-// mustChange fails a batch whose statement did not change as many rows as it has to.
-func mustChange(rows int64) func(pgconn.CommandTag) error {
-	return func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() != rows {
-			return fmt.Errorf("%d rows changed, want %d", tag.RowsAffected(), rows)
-		}
-		return nil
 	}
 }
 
@@ -193,7 +179,7 @@ type historyRow struct {
 }
 
 // loadHistory reads a return's last changes, oldest first.
-func loadHistory(ctx context.Context, q querier, id uuid.UUID) ([]historyRow, error) {
+func loadHistory(ctx context.Context, q database.Querier, id uuid.UUID) ([]historyRow, error) {
 	rows, err := q.Query(ctx, `SELECT version, event, from_state, to_state, actor, reason, at FROM
 		(SELECT version, event, from_state, to_state, actor, reason, at FROM return_history WHERE return_id = $1 ORDER BY version DESC LIMIT $2) AS h
 		ORDER BY version`, id, maxHistory)

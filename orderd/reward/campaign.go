@@ -4,7 +4,6 @@ package reward
 
 import (
 	"slices"
-	"time"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	rewardv1 "github.com/orderd-dev/orderd/api/gen/orderd/reward/v1"
@@ -61,6 +60,3 @@ func (c *campaign) met(o *orderv1.Order, f facts) bool {
 		return slices.Contains(want.GetSkus(), l.GetSku()) || slices.Contains(want.GetCategories(), f.categories[l.GetSku()])
 	})
 }
-
-// stamp is a time as the database keeps it.
-func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

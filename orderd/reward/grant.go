@@ -13,6 +13,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/coupon"
 	"github.com/orderd-dev/orderd/orderd/coupon/budget"
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // What came of an order in a campaign, beside the reasons of coupon.NotGrantedError.
@@ -128,7 +129,7 @@ func (s *Store) withdraw(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, reas
 	if err != nil {
 		return fmt.Errorf("reading the grants of order %s: %w", orderID, err)
 	}
-	back, err := coupon.RevokeFor(ctx, tx, all, stamp(s.now()), actorRewards, reason)
+	back, err := coupon.RevokeFor(ctx, tx, all, database.Stamp(s.now()), actorRewards, reason)
 	if err != nil || len(back) == 0 {
 		return err
 	}

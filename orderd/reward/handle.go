@@ -14,6 +14,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/catalog"
 	"github.com/orderd-dev/orderd/orderd/consume"
 	"github.com/orderd-dev/orderd/orderd/coupon/budget"
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // Batch is how many events one transaction best has: what they take from a budget stays locked until its commit.
@@ -107,7 +108,7 @@ func (s *Store) reward(ctx context.Context, tx pgx.Tx, paid []*paidOrder) error 
 	if err != nil {
 		return err
 	}
-	now := stamp(s.now())
+	now := database.Stamp(s.now())
 	if err := s.giveAll(ctx, tx, grants, now); err != nil {
 		return err
 	}
@@ -118,11 +119,11 @@ func (s *Store) reward(ctx context.Context, tx pgx.Tx, paid []*paidOrder) error 
 func look(ctx context.Context, tx pgx.Tx, paid []*paidOrder) ([]*campaign, error) {
 	n := len(paid)
 	buyers, ids := make([]string, n), make([]uuid.UUID, n)
-	earliest := stamp(paid[0].order.GetPaidAt().AsTime())
+	earliest := database.Stamp(paid[0].order.GetPaidAt().AsTime())
 	latest := earliest
 	for i, p := range paid {
 		buyers[i], ids[i] = p.order.GetBuyerId(), p.id
-		at := stamp(p.order.GetPaidAt().AsTime())
+		at := database.Stamp(p.order.GetPaidAt().AsTime())
 		if at.Before(earliest) {
 			earliest = at
 		}

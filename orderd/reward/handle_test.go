@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -96,7 +95,7 @@ func (s *shop) handle(o *orderv1.Order, m proto.Message) error {
 
 func (s *shop) handleAll(events ...consume.Event) error {
 	ctx := context.Background()
-	return database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error { return s.store.Handle(ctx, tx, events) })
+	return database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error { return s.store.Handle(ctx, tx, events) })
 }
 
 func event(o *orderv1.Order, m proto.Message) consume.Event {

@@ -115,7 +115,7 @@ func (s *Store) grants(ctx context.Context, req *rewardv1.ListGrantsRequest, aft
 	return readGrants(ctx, s.pool, from+"WHERE campaign = $1 AND order_id > $2 ORDER BY order_id LIMIT $3", req.GetCampaign(), below, size)
 }
 
-func readGrants(ctx context.Context, q querier, sql string, args ...any) ([]*rewardv1.Grant, error) {
+func readGrants(ctx context.Context, q database.Querier, sql string, args ...any) ([]*rewardv1.Grant, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading grants: %w", err)

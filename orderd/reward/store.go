@@ -16,6 +16,7 @@ import (
 	rewardv1 "github.com/orderd-dev/orderd/api/gen/orderd/reward/v1"
 	"github.com/orderd-dev/orderd/orderd/coupon"
 	"github.com/orderd-dev/orderd/orderd/coupon/budget"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -23,15 +24,10 @@ import (
 // maxCampaigns that are on and not over: every paid order is held against all of them.
 const maxCampaigns = 200
 
-// querier is a pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // Coupons is what campaigns need of coupons: *coupon.Store.
 type Coupons interface {
 	Grant(ctx context.Context, tx pgx.Tx, w coupon.GrantWish, at time.Time) ([]uuid.UUID, error)
-	HasTemplate(ctx context.Context, q coupon.Querier, name string) (bool, error)
+	HasTemplate(ctx context.Context, q database.Querier, name string) (bool, error)
 }
 
 // Store keeps campaigns and what they granted. Its methods are safe for concurrent use.
@@ -53,8 +49,8 @@ func (s *Store) upsert(ctx context.Context, req *rewardv1.UpsertCampaignRequest)
 		return nil, err
 	}
 	answer := &rewardv1.UpsertCampaignResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
-		now := stamp(s.now())
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
+		now := database.Stamp(s.now())
 		rule := req.GetCampaign()
 		known, err := s.coupons.HasTemplate(ctx, tx, rule.GetTemplate())
 		if err != nil {
@@ -91,8 +87,8 @@ func (s *Store) switchTo(ctx context.Context, req *rewardv1.SwitchCampaignReques
 		return nil, err
 	}
 	answer := &rewardv1.SwitchCampaignResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
-		now := stamp(s.now())
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
+		now := database.Stamp(s.now())
 		c, err := lock(ctx, tx, req.GetName())
 		if err != nil {
 			return err
@@ -143,7 +139,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, c *campaign, now time.Time
 		VALUES ($1, 1, $2, $3, $4, $5, $6, $6)
 		ON CONFLICT (name) DO UPDATE SET revision = reward_campaigns.revision + 1, enabled = excluded.enabled,
 			starts_at = excluded.starts_at, ends_at = excluded.ends_at, rule = excluded.rule, updated_at = excluded.updated_at
-		RETURNING revision`, c.name, c.enabled, stamp(c.rule.GetFrom().AsTime()), stamp(c.rule.GetUntil().AsTime()), raw, now).Scan(&c.revision)
+		RETURNING revision`, c.name, c.enabled, database.Stamp(c.rule.GetFrom().AsTime()), database.Stamp(c.rule.GetUntil().AsTime()), raw, now).Scan(&c.revision)
 	if err != nil {
 		return budget.Level{}, fmt.Errorf("writing a campaign: %w", err)
 	}
@@ -173,7 +169,7 @@ func bounded(ctx context.Context, tx pgx.Tx, now time.Time) error {
 }
 
 // read reads the campaigns that a condition finds.
-func read(ctx context.Context, q querier, condition string, args ...any) ([]*campaign, error) {
+func read(ctx context.Context, q database.Querier, condition string, args ...any) ([]*campaign, error) {
 	rows, err := q.Query(ctx, "SELECT name, revision, enabled, rule FROM reward_campaigns "+condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading campaigns: %w", err)

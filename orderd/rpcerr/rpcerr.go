@@ -5,6 +5,7 @@ package rpcerr
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -90,6 +91,27 @@ func (m *memory) Write(p []byte) (int, error) { return m.body.Write(p) }
 // Internal hides what went wrong from the caller and keeps it as the cause.
 func Internal(cause error) *connect.Error {
 	return New(connect.CodeInternal, "INTERNAL", "internal error").WithCause(cause)
+}
+
+// retryDelay is what a caller is asked to wait whose request took too long.
+const retryDelay = time.Second
+
+// From is what a caller sees of an error: one made for callers as it is, also where it is wrapped; the end of the request's time
+// as DEADLINE_EXCEEDED with a retry delay, since whether the request had its effect is unknown; a caller who went away as
+// CANCELED; anything else as [Internal], also what another pod has answered to this one. err must not be nil. This is the one place
+// that decides it; package database's RPCError adds what a database says.
+func From(err error) *connect.Error {
+	var known *connect.Error
+	switch {
+	case errors.As(err, &known) && !known.IsRemote():
+		return known
+	case errors.Is(err, context.DeadlineExceeded):
+		const text = "the request took too long; whether it had an effect is unknown: retry it with the same request id"
+		return Retry(connect.CodeDeadlineExceeded, "DEADLINE_EXCEEDED", text, retryDelay).WithCause(err)
+	case errors.Is(err, context.Canceled):
+		return New(connect.CodeCanceled, "CANCELED", "the caller went away").WithCause(err)
+	}
+	return Internal(err)
 }
 
 // Reason of an error made here, on either side of the wire; empty if it has none.

@@ -91,21 +91,19 @@ func explain(log *slog.Logger) connect.ServerInterceptor {
 }
 
 func classify(ctx context.Context, err error) *connect.Error {
-	var cerr *connect.Error
-	switch {
-	case errors.As(err, &cerr) && !cerr.IsRemote():
+	var known *connect.Error
+	if errors.As(err, &known) && !known.IsRemote() {
 		// What was made with a reason may know it without decoding its details: it is asked as it came.
 		if rpcerr.Reason(err) != "" {
-			return cerr
+			return known
 		}
-		return rpcerr.WithReason(cerr, reasonOf(cerr.Code()))
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return rpcerr.New(connect.CodeDeadlineExceeded, "DEADLINE_EXCEEDED", "the request took too long; whether it had an effect is unknown").WithCause(err)
-	case errors.Is(err, context.Canceled):
-		return rpcerr.New(connect.CodeCanceled, "CANCELED", "the caller went away").WithCause(err)
-	default:
-		return rpcerr.Internal(err)
+		return rpcerr.WithReason(known, reasonOf(known.Code()))
 	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		// Whatever failed may have failed only because the time was over.
+		err = errors.Join(ctx.Err(), err)
+	}
+	return rpcerr.From(err)
 }
 
 // reasonOf an error that connect itself made: its body could not be decoded, is too large, or broke a

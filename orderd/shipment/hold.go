@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 )
 
@@ -29,7 +30,7 @@ func (s *Store) Hold(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.
 	if err != nil {
 		return nil, err
 	}
-	h := &Held{store: s, tx: tx, at: stamp(at), orderID: orderID}
+	h := &Held{store: s, tx: tx, at: database.Stamp(at), orderID: orderID}
 	for _, sh := range waiting {
 		h.works = append(h.works, &work{store: s, tx: tx, at: h.at, shipment: sh})
 	}

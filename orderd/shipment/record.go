@@ -39,7 +39,7 @@ type work struct {
 // change runs do on a locked shipment in a transaction of its own and writes what became of it.
 func (s *Store) change(ctx context.Context, id uuid.UUID, do func(*work) error) error {
 	var w *work
-	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		var err error
 		w, err = s.begin(ctx, tx, id)
 		if err != nil {
@@ -63,7 +63,7 @@ func (s *Store) begin(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*work, erro
 	if err != nil {
 		return nil, err
 	}
-	return &work{store: s, tx: tx, at: stamp(s.now()), shipment: locked}, nil
+	return &work{store: s, tx: tx, at: database.Stamp(s.now()), shipment: locked}, nil
 }
 
 func (w *work) write(ctx context.Context) error { return update(ctx, w.tx, w.shipment, w.changes) }

@@ -16,6 +16,7 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/carrier"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 )
 
@@ -189,7 +190,7 @@ func (s *Store) requestFor(ctx context.Context, tx pgx.Tx, o *orderv1.Order, eve
 	if err != nil || len(known) > 0 {
 		return err
 	}
-	_, err = s.request(ctx, tx, stamp(at), wish{orderID: id, source: source, carrier: s.first, actor: actorConsumer})
+	_, err = s.request(ctx, tx, database.Stamp(at), wish{orderID: id, source: source, carrier: s.first, actor: actorConsumer})
 	if _, refused := conflict(err); refused || errors.Is(err, order.ErrNoAddress) || errors.Is(err, order.ErrNothingLeft) {
 		return nil
 	}
@@ -215,7 +216,7 @@ func (s *Store) StopForCancelled(ctx context.Context, tx pgx.Tx, event *orderv1.
 		return err
 	}
 	for _, sh := range waiting {
-		w := &work{store: s, tx: tx, at: stamp(at), shipment: sh}
+		w := &work{store: s, tx: tx, at: database.Stamp(at), shipment: sh}
 		if err := w.fail(ctx, exceptionOrder, "", actorConsumer); err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func (s *Service) CreateShipment(ctx context.Context, req *shipmentv1.CreateShip
 	var made *work
 	err = s.once(ctx, req.GetRequestId(), req, answer, func(tx pgx.Tx) error {
 		made = nil
-		w, err := s.store.request(ctx, tx, stamp(s.store.now()), want)
+		w, err := s.store.request(ctx, tx, database.Stamp(s.store.now()), want)
 		if err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (s *Service) RecordShipmentEvent(ctx context.Context, req *shipmentv1.Recor
 			Description: req.GetDescription(), Location: req.GetLocation(), At: w.at,
 		}
 		if req.GetAt() != nil {
-			e.At = stamp(req.GetAt().AsTime())
+			e.At = database.Stamp(req.GetAt().AsTime())
 		}
 		err := w.record(ctx, report{actor: actor(ctx), events: []carrier.Event{e}})
 		answer.Shipment = w.shipment.proto()
@@ -226,10 +226,10 @@ func (s *Service) once(ctx context.Context, requestID string, req, answer proto.
 	if err != nil {
 		return err
 	}
-	return idempotency.Do(ctx, s.store.pool, request, answer, func(tx pgx.Tx) error {
+	return idempotency.Do(ctx, s.store.pool, request, answer, func(tx *database.Tx) error {
 		proto.Reset(answer)
 		var claim, fill pgx.Batch
-		if err := request.Claim(&claim, stamp(s.store.now()), answer); err != nil {
+		if err := request.Claim(&claim, database.Stamp(s.store.now()), answer); err != nil {
 			return err
 		}
 		if err := tx.SendBatch(ctx, &claim).Close(); err != nil {

@@ -143,6 +143,3 @@ func step(s *Shipment, event Event, at time.Time, actor, reason string) (change,
 	s.Version++
 	return c, nil
 }
-
-// stamp is a time as precise as the API and the database both keep it.
-func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

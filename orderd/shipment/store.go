@@ -13,13 +13,9 @@ import (
 
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
 	"github.com/orderd-dev/orderd/orderd/carrier"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
 )
-
-// querier is a pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
 
 // errNotFound says that there is no such shipment, or that it is another buyer's or carrier's.
 var errNotFound = errors.New("shipment not found")
@@ -28,7 +24,7 @@ const selectShipments = `SELECT shipment_id, order_id, buyer_id, source, carrier
 	work, due_at, attempts, events, created_at, shipped_at, delivered_at, fetched_at FROM shipments `
 
 // load reads the shipments that a condition finds, with their lines, in the query's order.
-func load(ctx context.Context, q querier, condition string, args ...any) ([]*Shipment, error) {
+func load(ctx context.Context, q database.Querier, condition string, args ...any) ([]*Shipment, error) {
 	rows, err := q.Query(ctx, selectShipments+condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading shipments: %w", err)
@@ -50,7 +46,7 @@ func load(ctx context.Context, q querier, condition string, args ...any) ([]*Shi
 	return shipments, loadLines(ctx, q, shipments)
 }
 
-func loadLines(ctx context.Context, q querier, shipments []*Shipment) error {
+func loadLines(ctx context.Context, q database.Querier, shipments []*Shipment) error {
 	if len(shipments) == 0 {
 		return nil
 	}
@@ -90,7 +86,7 @@ func lock(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*Shipment, error) {
 	return one(load(ctx, tx, "WHERE shipment_id = $1 FOR UPDATE", id))
 }
 
-func get(ctx context.Context, q querier, id uuid.UUID) (*Shipment, error) {
+func get(ctx context.Context, q database.Querier, id uuid.UUID) (*Shipment, error) {
 	return one(load(ctx, q, "WHERE shipment_id = $1", id))
 }
 
@@ -179,7 +175,7 @@ func insertEvents(ctx context.Context, tx pgx.Tx, id uuid.UUID, events []carrier
 }
 
 // loadEvents reads what was told of a shipment, by its time.
-func loadEvents(ctx context.Context, q querier, id uuid.UUID) ([]carrier.Event, error) {
+func loadEvents(ctx context.Context, q database.Querier, id uuid.UUID) ([]carrier.Event, error) {
 	rows, err := q.Query(ctx, `SELECT event_id, code, description, location, at FROM shipment_events WHERE shipment_id = $1
 		ORDER BY at, received_at, event_id LIMIT $2`, id, maxEvents)
 	if err != nil {
@@ -201,7 +197,7 @@ type historyRow struct {
 	At            time.Time
 }
 
-func loadHistory(ctx context.Context, q querier, id uuid.UUID) ([]historyRow, error) {
+func loadHistory(ctx context.Context, q database.Querier, id uuid.UUID) ([]historyRow, error) {
 	rows, err := q.Query(ctx, `SELECT version, event, from_state, to_state, actor, reason, at FROM shipment_history WHERE shipment_id = $1
 		ORDER BY version LIMIT $2`, id, maxEvents)
 	if err != nil {
@@ -215,7 +211,7 @@ func loadHistory(ctx context.Context, q querier, id uuid.UUID) ([]historyRow, er
 }
 
 // due are a bucket's shipments with work of one kind whose time has come.
-func due(ctx context.Context, q querier, work Work, bucket int64, at time.Time, limit int) ([]*Shipment, error) {
+func due(ctx context.Context, q database.Querier, work Work, bucket int64, at time.Time, limit int) ([]*Shipment, error) {
 	// The second condition on work lets the planner use the partial index.
 	return load(ctx, q, "WHERE work = $1 AND work <> '' AND bucket = $2 AND due_at <= $3 ORDER BY due_at, shipment_id LIMIT $4", string(work), bucket, at, limit)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/money"
 )
 
@@ -166,7 +167,7 @@ func Spread(ctx context.Context, tx pgx.Tx, ref, sku string, buckets int64) erro
 }
 
 // Buckets is over how many rows the SKU's stock is spread, or an *UnknownSKUError.
-func Buckets(ctx context.Context, q querier, sku string) (int64, error) {
+func Buckets(ctx context.Context, q database.Querier, sku string) (int64, error) {
 	rows, err := q.Query(ctx, "SELECT spread FROM stock WHERE sku = $1 AND bucket = 0", sku)
 	if err != nil {
 		return 0, fmt.Errorf("reading stock: %w", err)

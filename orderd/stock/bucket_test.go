@@ -19,7 +19,7 @@ import (
 
 func spread(t *testing.T, pool *pgxpool.Pool, ref, sku string, buckets int64) {
 	t.Helper()
-	err := database.ExecuteTx(context.Background(), pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(context.Background(), pool, func(tx *database.Tx) error {
 		return stock.Spread(context.Background(), tx, ref, sku, buckets)
 	})
 	if err != nil {
@@ -75,7 +75,7 @@ func reserve(pool *pgxpool.Pool, shelves *stock.Shelves, orderID string, lines .
 	var hold *stock.Hold
 	errPartial := errors.New("partial")
 	run := func(all bool) error {
-		return database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+		return database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 			var b pgx.Batch
 			hold = shelves.Lock(&b, wanted, orderID, all)
 			if err := tx.SendBatch(ctx, &b).Close(); err != nil {
@@ -107,7 +107,7 @@ func TestSpreadingStock(t *testing.T) {
 		t.Fatal(diff)
 	}
 	adjust := func(ref string, units int64) error {
-		return database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+		return database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 			return stock.Adjust(ctx, tx, ref, stock.Quantity{SKU: "tea", Quantity: units})
 		})
 	}
@@ -135,7 +135,7 @@ func TestSpreadingStock(t *testing.T) {
 		t.Fatalf("%d buckets, %v", n, err)
 	}
 	proven(t, pool)
-	err := database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error { return stock.Spread(ctx, tx, "s3", "ghost", 2) })
+	err := database.ExecuteTx(ctx, pool, func(tx *database.Tx) error { return stock.Spread(ctx, tx, "s3", "ghost", 2) })
 	var unknown *stock.UnknownSKUError
 	if !errors.As(err, &unknown) {
 		t.Fatalf("spreading what there is none of: %v", err)

@@ -45,7 +45,7 @@ func move(ctx context.Context, db *pgxpool.Pool, uid, kind string, movement func
 		}
 		movements = append(movements, movement(uid, item))
 	}
-	err := database.ExecuteTx(ctx, db, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, db, func(tx *database.Tx) error {
 		if err := Apply(ctx, tx, movements); err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func move(ctx context.Context, db *pgxpool.Pool, uid, kind string, movement func
 	return nil
 }
 
-func moved(ctx context.Context, q querier, uid, kind string) ([]Quantity, error) {
+func moved(ctx context.Context, q database.Querier, uid, kind string) ([]Quantity, error) {
 	rows, err := q.Query(ctx, "SELECT sku, abs(reserved) FROM stock_movements WHERE ref = $1 AND kind = $2 ORDER BY sku", uid, kind)
 	if err != nil {
 		return nil, fmt.Errorf("reading the stock movements of promotion %s: %w", uid, err)

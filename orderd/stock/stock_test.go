@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderd-dev/orderd/orderd/database"
@@ -18,7 +17,7 @@ import (
 
 func apply(t *testing.T, pool *pgxpool.Pool, movements ...stock.Movement) error {
 	t.Helper()
-	return database.ExecuteTx(context.Background(), pool, func(tx pgx.Tx) error {
+	return database.ExecuteTx(context.Background(), pool, func(tx *database.Tx) error {
 		return stock.Apply(context.Background(), tx, movements)
 	})
 }
@@ -26,7 +25,7 @@ func apply(t *testing.T, pool *pgxpool.Pool, movements ...stock.Movement) error 
 func seed(t *testing.T, pool *pgxpool.Pool, items ...stock.Quantity) {
 	t.Helper()
 	for _, q := range items {
-		err := database.ExecuteTx(context.Background(), pool, func(tx pgx.Tx) error {
+		err := database.ExecuteTx(context.Background(), pool, func(tx *database.Tx) error {
 			return stock.Create(context.Background(), tx, q.SKU)
 		})
 		if err != nil {

@@ -7,12 +7,9 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-)
 
-// querier is a pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
+	"github.com/orderd-dev/orderd/orderd/database"
+)
 
 // lockSQL comes before applySQL, whose UPDATE locks in whatever order its plan finds the rows. On CockroachDB it
 // also makes transactions wait for a hot row, of which all but one would otherwise have to be run again.
@@ -139,7 +136,7 @@ func Lock(ctx context.Context, tx pgx.Tx, skus []string) (map[string]Levels, err
 }
 
 // read sums the SKUs' rows without locking them.
-func read(ctx context.Context, q querier, skus []string) (map[string]Levels, error) {
+func read(ctx context.Context, q database.Querier, skus []string) (map[string]Levels, error) {
 	rows, err := q.Query(ctx, `SELECT sku, sum(available)::bigint, sum(reserved)::bigint, sum(deducted)::bigint
 		FROM stock WHERE sku = ANY ($1) GROUP BY sku`, skus)
 	if err != nil {
@@ -159,7 +156,7 @@ func read(ctx context.Context, q querier, skus []string) (map[string]Levels, err
 }
 
 // Get returns the SKU's levels, or an *UnknownSKUError.
-func Get(ctx context.Context, q querier, sku string) (Levels, error) {
+func Get(ctx context.Context, q database.Querier, sku string) (Levels, error) {
 	found, err := read(ctx, q, []string{sku})
 	if err != nil {
 		return Levels{}, err

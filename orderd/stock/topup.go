@@ -49,7 +49,7 @@ func topUpMovement(promotionUID string, t TopUp) Movement {
 // that the promotion ever got, the oldest first.
 func AddTopUps(ctx context.Context, db *pgxpool.Pool, promotionUID string, targets []Quantity) ([]TopUp, error) {
 	var all []TopUp
-	err := database.ExecuteTx(ctx, db, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, db, func(tx *database.Tx) error {
 		ended, err := lockTopUps(ctx, tx, promotionUID)
 		if err != nil {
 			return err
@@ -88,7 +88,7 @@ func TopUps(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]TopUp
 // not by a transaction that began before. It may be repeated.
 func EndTopUps(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]TopUp, error) {
 	var all []TopUp
-	err := database.ExecuteTx(ctx, db, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, db, func(tx *database.Tx) error {
 		if _, err := lockTopUps(ctx, tx, promotionUID); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func lockTopUps(ctx context.Context, tx pgx.Tx, uid string) (ended bool, err err
 	return ended, nil
 }
 
-func readTopUps(ctx context.Context, q querier, uid string) ([]TopUp, error) {
+func readTopUps(ctx context.Context, q database.Querier, uid string) ([]TopUp, error) {
 	rows, err := q.Query(ctx, "SELECT number, sku, quantity FROM promotion_top_ups WHERE promotion_uid = $1 ORDER BY number", uid)
 	if err != nil {
 		return nil, fmt.Errorf("reading the top-ups of promotion %s: %w", uid, err)

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/stock"
@@ -82,7 +81,7 @@ func TestTopUpOfSpreadStock(t *testing.T) {
 	if err := stock.Allocate(ctx, pool, "sale", []stock.Quantity{{SKU: "tea", Quantity: 10}}); err != nil {
 		t.Fatal(err)
 	}
-	err := database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error { return stock.Spread(ctx, tx, "wide", "tea", 8) })
+	err := database.ExecuteTx(ctx, pool, func(tx *database.Tx) error { return stock.Spread(ctx, tx, "wide", "tea", 8) })
 	if err != nil {
 		t.Fatal(err)
 	}

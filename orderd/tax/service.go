@@ -33,7 +33,7 @@ func (s *Service) UpsertTaxClass(ctx context.Context, req *taxv1.UpsertTaxClassR
 	in := req.GetTaxClass()
 	class := Class{Name: in.GetName(), Title: in.GetTitle(), Rate: in.GetRateBasisPoints()}
 	answer := &taxv1.UpsertTaxClassResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx pgx.Tx) error {
+	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
 		answer.TaxClass = class.proto()
 		var b pgx.Batch
 		if err := request.Claim(&b, s.now(), answer); err != nil {

@@ -9,16 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
-// Querier is a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // Rates returns the rates of those of the classes that there are, in basis points. Without names nothing is asked.
-func Rates(ctx context.Context, q Querier, names []string) (map[string]int64, error) {
+func Rates(ctx context.Context, q database.Querier, names []string) (map[string]int64, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -39,7 +35,7 @@ func Rates(ctx context.Context, q Querier, names []string) (map[string]int64, er
 	return rates, nil
 }
 
-func list(ctx context.Context, q Querier) ([]Class, error) {
+func list(ctx context.Context, q database.Querier) ([]Class, error) {
 	rows, err := q.Query(ctx, "SELECT name, title, rate_basis_points FROM tax_classes ORDER BY name")
 	if err != nil {
 		return nil, fmt.Errorf("reading tax classes: %w", err)

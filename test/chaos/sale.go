@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
@@ -110,7 +109,7 @@ func (s *sale) provision(ctx context.Context) error {
 
 func (s *sale) stock(ctx context.Context) error {
 	shop := catalog.NewService(s.w.db.pool, time.Now)
-	return database.ExecuteTx(ctx, s.w.db.pool, func(tx pgx.Tx) error {
+	return database.ExecuteTx(ctx, s.w.db.pool, func(tx *database.Tx) error {
 		var movements []stock.Movement
 		for _, o := range s.plan.offers {
 			_, err := shop.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{

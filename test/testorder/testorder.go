@@ -85,7 +85,7 @@ func (s *Shop) Paid(ctx context.Context, buyerID string, address bool, lines ...
 	if err := s.Orders.Materialize(ctx, []order.Accepted{accepted}); err != nil {
 		return uuid.Nil, err
 	}
-	err := database.ExecuteTx(ctx, s.Pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, s.Pool, func(tx *database.Tx) error {
 		for i, l := range lines {
 			if _, err := tx.Exec(ctx, "UPDATE order_lines SET discount = $3, freight = $4 WHERE order_id = $1 AND line = $2", accepted.OrderID, i+1, l.Discount, l.Freight); err != nil {
 				return err
@@ -112,7 +112,7 @@ func (s *Shop) Paid(ctx context.Context, buyerID string, address bool, lines ...
 const Address = `{"recipient": "Li", "phone": "+86 123456", "country": "CN", "city": "Hangzhou", "street": "1 West Lake"}`
 
 func (s *Shop) stocked(ctx context.Context, sku string, quantity int64) error {
-	return database.ExecuteTx(ctx, s.Pool, func(tx pgx.Tx) error {
+	return database.ExecuteTx(ctx, s.Pool, func(tx *database.Tx) error {
 		_, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, $1, 100, $2, true, now())", sku, Currency)
 		if err != nil {
 			return err
@@ -131,7 +131,7 @@ func (s *Shop) Get(ctx context.Context, buyerID string, id uuid.UUID) (*order.Or
 
 // Withdraw refunds units of an order that have not left.
 func (s *Shop) Withdraw(ctx context.Context, id uuid.UUID, key string, lines ...order.LineQuantity) error {
-	return database.ExecuteTx(ctx, s.Pool, func(tx pgx.Tx) error {
+	return database.ExecuteTx(ctx, s.Pool, func(tx *database.Tx) error {
 		_, _, err := s.Orders.GrantRefund(ctx, tx, s.Clock.Now(), order.Grant{OrderID: id, Key: key, Lines: lines, Reason: "TEST", Actor: "test"})
 		return err
 	})
@@ -156,7 +156,7 @@ func (s *Shop) Cancel(ctx context.Context, buyerID string, id uuid.UUID) error {
 
 // PaidBack tells the order that the provider has paid a granted refund back.
 func (s *Shop) PaidBack(ctx context.Context, id uuid.UUID, key string) error {
-	return database.ExecuteTx(ctx, s.Pool, func(tx pgx.Tx) error {
+	return database.ExecuteTx(ctx, s.Pool, func(tx *database.Tx) error {
 		var amount int64
 		if err := tx.QueryRow(ctx, "SELECT amount FROM test_refunds WHERE order_id = $1 AND key = $2", id, key).Scan(&amount); err != nil {
 			return err

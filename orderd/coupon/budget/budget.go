@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/money"
 )
 
@@ -35,11 +36,6 @@ type Level struct{ Capacity, Spent int64 }
 
 // Unit is what was taken: its number, unique in a budget whose capacity never changed, and its bucket.
 type Unit struct{ Number, Bucket int64 }
-
-// Querier is a pool or a transaction.
-type Querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
 
 // The bucket is one that has something left, the wanted one first: a hint, which the conditions then hold against the row itself.
 const takeSQL = `UPDATE budgets SET remaining = remaining - 1
@@ -186,7 +182,7 @@ func spread(rows []row, capacity int64) []row {
 }
 
 // Levels reads the budgets of those of the owners that have one.
-func Levels(ctx context.Context, q Querier, owners []string) (map[string]Level, error) {
+func Levels(ctx context.Context, q database.Querier, owners []string) (map[string]Level, error) {
 	rows, err := q.Query(ctx, `SELECT owner, sum(capacity)::bigint, sum(capacity - remaining)::bigint
 		FROM budgets WHERE owner = ANY ($1) GROUP BY owner`, owners)
 	if err != nil {

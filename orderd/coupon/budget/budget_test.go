@@ -18,7 +18,7 @@ import (
 
 func tx(pool *pgxpool.Pool, fn func(context.Context, pgx.Tx) error) error {
 	ctx := context.Background()
-	return database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error { return fn(ctx, tx) })
+	return database.ExecuteTx(ctx, pool, func(tx *database.Tx) error { return fn(ctx, tx) })
 }
 
 func set(pool *pgxpool.Pool, owner string, revision, capacity int64, enabled bool) (budget.Level, error) {

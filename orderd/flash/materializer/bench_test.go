@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,7 +62,7 @@ func newBench(b *testing.B, base *url.URL) *bench {
 	if err := provision.EnsureBuckets(ctx, js, 1); err != nil {
 		b.Fatal(err)
 	}
-	err = database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+	err = database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 		for i := range 200 {
 			sku := fmt.Sprint("sku", i)
 			if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, 'Some goods', 100, 'CNY', true, now())", sku); err != nil {

@@ -50,11 +50,7 @@ func (s *Sandbox) find(ctx context.Context, paymentID, refundID uuid.UUID) (entr
 	return found[0], true, nil
 }
 
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-func readEntries(ctx context.Context, q querier, condition string, args ...any) ([]entry, error) {
+func readEntries(ctx context.Context, q database.Querier, condition string, args ...any) ([]entry, error) {
 	rows, err := q.Query(ctx, "SELECT payment_id, refund_id, state, transaction_id, currency, amount, at FROM sandbox_transactions "+condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: reading transactions: %w", err)
@@ -98,7 +94,7 @@ func (s *Sandbox) Close(ctx context.Context, c payment.Charge) error {
 
 // Refund pays back at once, never more than was paid.
 func (s *Sandbox) Refund(ctx context.Context, r payment.RefundOrder) (payment.RefundStatus, error) {
-	err := database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		// The payment's row is locked, so that refunds of one payment come one after the other.
 		paid, err := readEntries(ctx, tx, "WHERE payment_id = $1 AND refund_id = $2 AND state = $3 FOR UPDATE", r.PaymentID, uuid.Nil, statePaid)
 		if err != nil {

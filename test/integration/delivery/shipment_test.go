@@ -7,13 +7,13 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	shipmentv1 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	simulator "github.com/orderd-dev/orderd/test/carrier"
@@ -60,7 +60,7 @@ var _ = Describe("a paid order", func() {
 		Expect(err).NotTo(HaveOccurred())
 		set := &orderv1.OrderDeliverySet{Order: &orderv1.Order{OrderId: id.String(), Version: 3, State: orderv1.OrderState_ORDER_STATE_PAID}}
 		for range 2 {
-			Expect(w.tx(ctx, func(tx pgx.Tx) error { return w.store.RequestForDeliverySet(ctx, tx, set, time.Now()) })).To(Succeed())
+			Expect(w.tx(ctx, func(tx *database.Tx) error { return w.store.RequestForDeliverySet(ctx, tx, set, time.Now()) })).To(Succeed())
 		}
 		Expect(w.of(ctx, id)).To(HaveLen(1))
 	})
@@ -236,7 +236,7 @@ var _ = Describe("an order that is cancelled while its parcel waits", func() {
 		Expect(w.shop.Cancel(ctx, buyer, id)).To(Succeed())
 		event := &orderv1.OrderCancelled{Order: &orderv1.Order{OrderId: id.String(), PaidAt: timestamppb.Now()}}
 		for range 2 {
-			Expect(w.tx(ctx, func(tx pgx.Tx) error { return w.store.StopForCancelled(ctx, tx, event, time.Now()) })).To(Succeed())
+			Expect(w.tx(ctx, func(tx *database.Tx) error { return w.store.StopForCancelled(ctx, tx, event, time.Now()) })).To(Succeed())
 		}
 		ended(ctx)
 		Eventually(func(g Gomega) {
@@ -249,7 +249,7 @@ var _ = Describe("an order that is cancelled while its parcel waits", func() {
 		w.work(0)
 		s := w.only(ctx, id)
 		event := &orderv1.OrderCancelled{Order: &orderv1.Order{OrderId: id.String(), CancelReason: "EXPIRED"}}
-		Expect(w.tx(ctx, func(tx pgx.Tx) error { return w.store.StopForCancelled(ctx, tx, event, time.Now()) })).To(Succeed())
+		Expect(w.tx(ctx, func(tx *database.Tx) error { return w.store.StopForCancelled(ctx, tx, event, time.Now()) })).To(Succeed())
 		w.move(ctx, s, "COLLECTED")
 		Expect(w.order(ctx, id).State).To(Equal(order.Shipped))
 	})

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -146,10 +145,10 @@ func (w *world) paid(ctx context.Context, lines ...testorder.Line) uuid.UUID {
 func (w *world) consume(ctx context.Context, id uuid.UUID) {
 	GinkgoHelper()
 	event := &orderv1.OrderPaid{Order: &orderv1.Order{OrderId: id.String(), Version: 2}}
-	Expect(w.tx(ctx, func(tx pgx.Tx) error { return w.store.RequestForPaid(ctx, tx, event, w.shop.Clock.Now()) })).To(Succeed())
+	Expect(w.tx(ctx, func(tx *database.Tx) error { return w.store.RequestForPaid(ctx, tx, event, w.shop.Clock.Now()) })).To(Succeed())
 }
 
-func (w *world) tx(ctx context.Context, do func(pgx.Tx) error) error {
+func (w *world) tx(ctx context.Context, do func(*database.Tx) error) error {
 	return database.ExecuteTx(ctx, w.pool, do)
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/flash"
@@ -51,7 +50,7 @@ func BenchmarkRelease(b *testing.B) {
 		must(provision.EnsureStreams(ctx, js, p, 1))
 		must(provision.OpenPartitions(ctx, js, p, "allocation", items))
 		must(provision.PutPromotion(ctx, js, p))
-		must(database.ExecuteTx(ctx, pool, func(tx pgx.Tx) error {
+		must(database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 			if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('a', 'A', 100, 'EUR', true, now())"); err != nil {
 				return err
 			}

@@ -78,7 +78,7 @@ func (c *cycle) pick(ctx context.Context, state string) (uuid.UUID, bool) {
 // pay has a payment succeed, for an order that may be cancelled.
 func (c *cycle) pay(ctx context.Context, id uuid.UUID) {
 	GinkgoHelper()
-	Expect(database.ExecuteTx(ctx, c.pool, func(tx pgx.Tx) error {
+	Expect(database.ExecuteTx(ctx, c.pool, func(tx *database.Tx) error {
 		_, _, err := c.store.MarkPaid(ctx, tx, time.Now(), []order.Payment{{OrderID: id, PaymentID: uuid.New(), Actor: "test"}})
 		return err
 	})).To(Succeed())
@@ -187,7 +187,7 @@ var _ = DescribeTable("Stock, limits and database agree after a whole sale",
 		items := []provision.Item{{SKU: "a", Quantity: cycleStock}, {SKU: "b", Quantity: cycleStock}}
 		c := &cycle{lane: newLane(ctx, 4, cycleLimit, items...), random: rand.New(rand.NewPCG(seed, 1)), catalogued: true}
 		for _, item := range items {
-			Expect(database.ExecuteTx(ctx, c.pool, func(tx pgx.Tx) error {
+			Expect(database.ExecuteTx(ctx, c.pool, func(tx *database.Tx) error {
 				return stock.Apply(ctx, tx, []stock.Movement{stock.Add("shelf", stock.Quantity{SKU: item.SKU, Quantity: cycleShelf})})
 			})).To(Succeed())
 		}

@@ -67,7 +67,7 @@ func newLane(ctx context.Context, partitions int32, limit int64, items ...provis
 func (l *lane) stock(ctx context.Context, sku string, quantity int64) {
 	GinkgoHelper()
 	l.catalogue(ctx, sku)
-	Expect(database.ExecuteTx(ctx, l.pool, func(tx pgx.Tx) error {
+	Expect(database.ExecuteTx(ctx, l.pool, func(tx *database.Tx) error {
 		if err := stock.Create(ctx, tx, sku); err != nil {
 			return err
 		}

@@ -95,7 +95,7 @@ func newShop(c testCase) *shop {
 func (s *shop) stock() {
 	GinkgoHelper()
 	ctx := context.Background()
-	Expect(database.ExecuteTx(ctx, s.pool, func(tx pgx.Tx) error {
+	Expect(database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('tea', '茶', $1, 'CNY', true, now())", price); err != nil {
 			return err
 		}

@@ -78,7 +78,7 @@ func (w *world) paid(ctx context.Context, lines ...testorder.Line) uuid.UUID {
 	id, err := w.shop.Paid(ctx, buyer, true, lines...)
 	Expect(err).NotTo(HaveOccurred())
 	event := &orderv1.OrderPaid{Order: &orderv1.Order{OrderId: id.String(), Version: 2}}
-	Expect(database.ExecuteTx(ctx, w.pool, func(tx pgx.Tx) error {
+	Expect(database.ExecuteTx(ctx, w.pool, func(tx *database.Tx) error {
 		return w.store.RequestForPaid(ctx, tx, event, w.shop.Clock.Now())
 	})).To(Succeed())
 	return id

@@ -15,6 +15,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -49,12 +50,7 @@ func NewRecorder(o Options) (*Recorder, error) {
 			Name: "orderd_audit_outcomes_lost_total", Help: "Audit entries whose call's outcome could not be written.",
 		}),
 	}
-	if o.Registerer != nil {
-		if err := o.Registerer.Register(r.lost); err != nil {
-			return nil, fmt.Errorf("registering the metrics of audit: %w", err)
-		}
-	}
-	return r, nil
+	return r, metric.Register(o.Registerer, "audit", r.lost)
 }
 
 // Interceptor records the mutations of callers who act as staff. It belongs inside auth, which knows the

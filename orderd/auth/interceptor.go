@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -40,7 +41,7 @@ func NewGuard(o GuardOptions) (*Guard, error) {
 	g := &Guard{verifier: o.Verifier, limiter: l, refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "orderd_auth_refusals_total", Help: "Calls that were refused for who made them, by reason.",
 	}, []string{"reason"})}
-	return g, register(o.Registerer, g.refused)
+	return g, metric.Register(o.Registerer, "auth", g.refused)
 }
 
 // Authenticate lets a caller with a valid token and one of the RPC's roles in, and none who asks too much.

@@ -1,10 +1,11 @@
 package auth
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
 type verifierMetrics struct {
@@ -27,17 +28,5 @@ func newVerifierMetrics(reg prometheus.Registerer, k *keys, now func() time.Time
 		}
 		return now().Sub(time.Unix(0, at)).Seconds()
 	})
-	return m, register(reg, m.verified, m.remembered, m.failures, age)
-}
-
-func register(reg prometheus.Registerer, collectors ...prometheus.Collector) error {
-	if reg == nil {
-		return nil
-	}
-	for _, c := range collectors {
-		if err := reg.Register(c); err != nil {
-			return fmt.Errorf("registering the metrics of auth: %w", err)
-		}
-	}
-	return nil
+	return m, metric.Register(reg, "auth", m.verified, m.remembered, m.failures, age)
 }

@@ -5,12 +5,11 @@ package batch
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/rescue"
 )
 
 // ErrFull says that as many calls wait as may.
@@ -44,8 +43,8 @@ type Options struct {
 
 // Batcher gathers calls. Safe for concurrent use.
 type Batcher[T, R any] struct {
-	Options
-	handle Handler[T, R]
+	options Options
+	handle  Handler[T, R]
 
 	mu      sync.Mutex
 	waiting []call[T, R]
@@ -60,7 +59,7 @@ type call[T, R any] struct {
 
 // New makes a batcher, which costs nothing while nobody calls.
 func New[T, R any](o Options, handle Handler[T, R]) *Batcher[T, R] {
-	return &Batcher[T, R]{Options: o, handle: handle}
+	return &Batcher[T, R]{options: o, handle: handle}
 }
 
 // Do returns the item's result once its batch is through, or ErrFull at once. After ctx has ended the item may still
@@ -68,13 +67,13 @@ func New[T, R any](o Options, handle Handler[T, R]) *Batcher[T, R] {
 func (b *Batcher[T, R]) Do(ctx context.Context, item T) (R, error) {
 	done := make(chan Result[R], 1)
 	b.mu.Lock()
-	if len(b.waiting) >= b.Limit {
+	if len(b.waiting) >= b.options.Limit {
 		b.mu.Unlock()
 		var none R
 		return none, ErrFull
 	}
 	b.waiting = append(b.waiting, call[T, R]{ctx: ctx, item: item, done: done})
-	if b.running == 0 || b.running < b.Parallel && len(b.waiting) >= b.Beside {
+	if b.running == 0 || b.running < b.options.Parallel && len(b.waiting) >= b.options.Beside {
 		b.running++
 		// What one caller's context says is nothing to the others in its batch.
 		go b.drain(context.WithoutCancel(ctx))
@@ -89,13 +88,6 @@ func (b *Batcher[T, R]) Do(ctx context.Context, item T) (R, error) {
 	}
 }
 
-// Waiting is how many calls wait for a batch.
-func (b *Batcher[T, R]) Waiting() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.waiting)
-}
-
 // drain takes batches until nothing waits, then ends.
 func (b *Batcher[T, R]) drain(ctx context.Context) {
 	for {
@@ -103,8 +95,8 @@ func (b *Batcher[T, R]) drain(ctx context.Context) {
 		if calls == nil {
 			return
 		}
-		if b.Observe != nil {
-			b.Observe(len(calls))
+		if b.options.Observe != nil {
+			b.options.Observe(len(calls))
 		}
 		b.run(ctx, calls)
 	}
@@ -114,13 +106,13 @@ func (b *Batcher[T, R]) drain(ctx context.Context) {
 func (b *Batcher[T, R]) next() []call[T, R] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.running > 1 && len(b.waiting) < b.Beside {
+	if b.running > 1 && len(b.waiting) < b.options.Beside {
 		b.running--
 		return nil
 	}
 	var calls []call[T, R]
 	n := 0
-	for ; n < len(b.waiting) && len(calls) < b.Size; n++ {
+	for ; n < len(b.waiting) && len(calls) < b.options.Size; n++ {
 		if b.waiting[n].ctx.Err() == nil {
 			calls = append(calls, b.waiting[n])
 		}
@@ -141,8 +133,10 @@ func (b *Batcher[T, R]) run(ctx context.Context, calls []call[T, R]) {
 	for i, c := range calls {
 		items[i] = c.item
 	}
-	handling, cancel := context.WithTimeout(ctx, b.Timeout)
-	results, err := b.caught(handling, items)
+	handling, cancel := context.WithTimeout(ctx, b.options.Timeout)
+	// An item that causes a panic fails alone: HTTP's own recovery does not reach this goroutine, and the item's caller would come back
+	// with it to the next pod.
+	results, err := rescue.Do(func() ([]Result[R], error) { return b.handle(handling, items) })
 	cancel()
 	if err != nil && len(calls) > 1 && database.ClassOf(err) == database.Final && !errors.Is(err, context.DeadlineExceeded) {
 		half := len(calls) / 2
@@ -157,15 +151,4 @@ func (b *Batcher[T, R]) run(ctx context.Context, calls []call[T, R]) {
 		}
 		c.done <- results[i]
 	}
-}
-
-// caught makes a panic an error, so that an item that causes one fails alone. HTTP's own recovery does not reach this goroutine, and
-// the item's caller would come back with it to the next pod.
-func (b *Batcher[T, R]) caught(ctx context.Context, items []T) (results []Result[R], err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return b.handle(ctx, items)
 }

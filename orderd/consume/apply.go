@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/rescue"
 )
-
-// errPanic is what a panic in an effect or a delivery becomes.
-var errPanic = errors.New("panic")
 
 // errSlow is an effect that does not end in time. Where the database can note that, it is the event's failure.
 var errSlow = errors.New("the effect takes too long")
@@ -41,7 +38,7 @@ func (r *run) apply(ctx context.Context, items []*item) {
 				r.done(it, resultDone)
 			}
 		}
-		r.settle(ctx, repeated)
+		r.answerKnown(ctx, repeated)
 	case outage || ctx.Err() != nil:
 		// Fewer at once do not help.
 		r.away(ctx, items, err, after)
@@ -59,16 +56,16 @@ func (r *run) apply(ctx context.Context, items []*item) {
 
 // effect returns which events had their effect now; the others had it before, or are dead.
 func (r *run) effect(ctx context.Context, items []*item) (claimed map[key]bool, err error) {
-	limited, cancel := context.WithTimeout(ctx, r.EffectTimeout)
+	limited, cancel := context.WithTimeout(ctx, r.options.EffectTimeout)
 	defer cancel()
 	keys := make([]key, len(items))
 	for i, it := range items {
 		keys[i] = it.key()
 	}
-	err = database.ExecuteTx(limited, r.Pool, func(tx *database.Tx) error {
-		claimed, err = claim(limited, tx, r.Name, r.Clock(), keys, items[0].replay)
+	claimed, err = database.QueryTx(limited, r.options.Pool, func(tx *database.Tx) (map[key]bool, error) {
+		claimed, err := claim(limited, tx, r.options.Name, r.options.Clock(), keys, items[0].replay)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		events := make([]Event, 0, len(claimed))
 		for _, it := range items {
@@ -77,9 +74,9 @@ func (r *run) effect(ctx context.Context, items []*item) (claimed map[key]bool, 
 			}
 		}
 		if len(events) == 0 {
-			return nil
+			return claimed, nil
 		}
-		return caught(func() error { return r.BatchEffect(limited, tx, events) })
+		return rescue.Do(func() (map[key]bool, error) { return claimed, r.options.BatchEffect(limited, tx, events) })
 	})
 	switch {
 	case err == nil:
@@ -90,25 +87,15 @@ func (r *run) effect(ctx context.Context, items []*item) (claimed map[key]bool, 
 	return nil, fmt.Errorf("handling events: %w", err)
 }
 
-// caught makes a panic an error, so that an event that causes one becomes a dead letter and not the pods' end.
-func caught(fn func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack())
-		}
-	}()
-	return fn()
-}
-
-// unstuck holds the events that have to wait for an earlier one of their order.
+// unstuck postpones the events that have to wait for an earlier one of their order.
 func (r *run) unstuck(items []*item) []*item {
-	if !r.Ordered {
+	if !r.options.Ordered {
 		return items
 	}
 	free := make([]*item, 0, len(items))
 	for _, it := range items {
 		if r.stuck[it.event.OrderID] && !it.replay {
-			r.hold(it)
+			r.postpone(it)
 			continue
 		}
 		free = append(free, it)
@@ -116,9 +103,9 @@ func (r *run) unstuck(items []*item) []*item {
 	return free
 }
 
-// settle answers events that need no effect any more: done ones are acknowledged, dead ones become the dead letters that they
+// answerKnown answers events that need no effect any more: done ones are acknowledged, dead ones become the dead letters that they
 // may not be yet.
-func (r *run) settle(ctx context.Context, items []*item) {
+func (r *run) answerKnown(ctx context.Context, items []*item) {
 	if len(items) == 0 {
 		return
 	}
@@ -126,7 +113,7 @@ func (r *run) settle(ctx context.Context, items []*item) {
 	for i, it := range items {
 		keys[i] = it.key()
 	}
-	found, err := find(ctx, r.Pool, r.Name, keys)
+	found, err := find(ctx, r.options.Pool, r.options.Name, keys)
 	if err != nil {
 		r.away(ctx, items, err, 0)
 		return
@@ -142,7 +129,7 @@ func (r *run) repeated(ctx context.Context, it *item, rec record) {
 	case rec.outcome == outcomeDead:
 		r.bury(ctx, it, rec)
 	case rec.outcome != outcomeDone:
-		r.hold(it)
+		r.postpone(it)
 	case it.replay:
 		r.replayed(ctx, it, resultRepeated)
 	default:

@@ -42,9 +42,9 @@ func Reason(text string) string {
 func (r *run) bury(ctx context.Context, it *item, rec record) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
-	_, err := r.JetStream.PublishMsg(ctx, r.deadLetter(it, rec))
+	_, err := r.options.JetStream.PublishMsg(ctx, r.deadLetter(it, rec))
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		err = errors.Join(err, EnsureDeadLetters(ctx, r.JetStream, r.Replicas))
+		err = errors.Join(err, EnsureDeadLetters(ctx, r.options.JetStream, r.options.Replicas))
 	}
 	if err != nil {
 		r.log.Error("a dead letter was not published and is published again", "event", it.event.ID, "error", err)
@@ -53,11 +53,11 @@ func (r *run) bury(ctx context.Context, it *item, rec record) {
 	}
 	r.metrics.deadLetters.Inc()
 	r.log.Error("an event became a dead letter", "event", it.event.ID, "type", it.event.Type, "attempts", rec.attempts, "error", rec.reason)
-	r.release(it, it.msg.TermWithReason("dead letter"))
+	r.letGo(it, it.msg.TermWithReason("dead letter"))
 }
 
 func (r *run) deadLetter(it *item, rec record) *nats.Msg {
-	msg := nats.NewMsg(DeadLetterSubjectOf(r.Name, it.event.ID))
+	msg := nats.NewMsg(DeadLetterSubjectOf(r.options.Name, it.event.ID))
 	msg.Data = it.msg.Data()
 	for name, values := range it.msg.Headers() {
 		// What the stream needed to take the original in is not the event's.
@@ -66,11 +66,11 @@ func (r *run) deadLetter(it *item, rec record) *nats.Msg {
 		}
 	}
 	for name, value := range map[string]string{
-		HeaderConsumer: r.Name, HeaderReason: rec.reason, HeaderAttempts: strconv.FormatInt(rec.attempts, 10),
+		HeaderConsumer: r.options.Name, HeaderReason: rec.reason, HeaderAttempts: strconv.FormatInt(rec.attempts, 10),
 		HeaderFailedAt:                 rec.at.UTC().Format(time.RFC3339Nano),
 		jetstream.ExpectedStreamHeader: DeadLetters,
 		// A replay that fails again is another dead letter.
-		jetstream.MsgIDHeader: r.Name + "." + it.event.ID + "." + strconv.FormatUint(it.meta.Sequence.Stream, 10),
+		jetstream.MsgIDHeader: r.options.Name + "." + it.event.ID + "." + strconv.FormatUint(it.meta.Sequence.Stream, 10),
 	} {
 		msg.Header.Set(name, value)
 	}
@@ -83,11 +83,11 @@ func (r *run) replayed(ctx context.Context, it *item, result string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
 	err := func() error {
-		stream, err := r.JetStream.Stream(ctx, DeadLetters)
+		stream, err := r.options.JetStream.Stream(ctx, DeadLetters)
 		if err != nil {
 			return err
 		}
-		return stream.Purge(ctx, jetstream.WithPurgeSubject(DeadLetterSubjectOf(r.Name, it.event.ID)))
+		return stream.Purge(ctx, jetstream.WithPurgeSubject(DeadLetterSubjectOf(r.options.Name, it.event.ID)))
 	}()
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		r.failed(ctx, it, Later(fmt.Errorf("removing the dead letter: %w", err), 0))

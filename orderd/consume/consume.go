@@ -31,6 +31,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 )
 
 const (
@@ -78,10 +80,6 @@ type BatchEffect func(ctx context.Context, tx pgx.Tx, events []Event) error
 // Delivery hands an event to somebody else, who recognises a repetition by the event's id.
 type Delivery func(ctx context.Context, e Event) error
 
-// Backoff is the delay after the first failure, which doubles with each up to Max. Jitter takes up to half
-// away or adds it.
-type Backoff struct{ First, Max time.Duration }
-
 // Options of a Consumer. Exactly one of Effect, BatchEffect and Delivery is set; MaxAttempts, Backoff,
 // Workers, Batch, AckWait, EffectTimeout, Since and Registerer may be left out.
 type Options struct {
@@ -103,7 +101,8 @@ type Options struct {
 	Since time.Duration
 	// MaxAttempts is after how many failures an event becomes a dead letter.
 	MaxAttempts int
-	Backoff     Backoff
+	// Backoff is the delay after a failure, before jitter.
+	Backoff backoff.Policy
 	// Workers run at the same time in this pod. An order is always one worker's.
 	Workers int
 	// Batch is how many events a worker takes at once, at most.

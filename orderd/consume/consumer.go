@@ -7,7 +7,6 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
+	"github.com/orderd-dev/orderd/orderd/messaging"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 )
 
@@ -31,29 +32,28 @@ const (
 	idleWait      = time.Second
 	ensureTimeout = 5 * time.Second
 	watchInterval = 5 * time.Second
-	// reconnectDelay and reconnectDelayMax bound the wait while JetStream is away, before jitter.
-	reconnectDelay    = 200 * time.Millisecond
-	reconnectDelayMax = 5 * time.Second
 	// partsOfWait is how often a held event's AckWait is renewed before it is over.
 	partsOfWait = 3
 )
 
+// reconnecting is the wait while JetStream is away, before jitter.
+var reconnecting = backoff.Policy{First: 200 * time.Millisecond, Max: 5 * time.Second}
+
 // Consumer is one consumer's part in one pod.
 type Consumer struct {
-	Options
+	options Options
 	types   map[string]bool
 	metrics *metrics
 	log     *slog.Logger
-	hand    *hand
-	lanes   []chan *item
+	working *messaging.Working[*item]
+	queues  []chan *item
+	random  *backoff.Random
 	// room is how many more events this pod takes.
 	room     *semaphore.Weighted
 	capacity int64
 	// durable and events are set before the first item.
 	durable atomic.Pointer[jetstream.Consumer]
 	events  atomic.Pointer[jetstream.Stream]
-
-	randomMu sync.Mutex
 }
 
 // New makes a consumer; Run starts it. It does no I/O. An error is a setting's or the registerer's.
@@ -62,7 +62,10 @@ func New(options Options) (*Consumer, error) {
 		return nil, err
 	}
 	o := options.withDefaults()
-	c := &Consumer{Options: o, types: make(map[string]bool, len(o.Types)), log: o.Logger.With("consumer", o.Name)}
+	c := &Consumer{
+		options: o, types: make(map[string]bool, len(o.Types)), log: o.Logger.With("consumer", o.Name),
+		random: backoff.NewRandom(o.Random), working: messaging.NewWorking[*item](),
+	}
 	for _, t := range o.Types {
 		if _, err := newMessage(t); err != nil {
 			return nil, fmt.Errorf("consumer %s: %w", o.Name, err)
@@ -76,32 +79,31 @@ func New(options Options) (*Consumer, error) {
 	// Each worker has a batch in work and another waiting.
 	c.capacity = min(int64(2*o.Workers*o.Batch), maxHeld)
 	c.room = semaphore.NewWeighted(c.capacity)
-	c.hand = newHand()
 	return c, nil
 }
 
 // Run consumes until ctx ends, puts back what it has not finished, and returns nil. It makes the streams and the durable if
 // there are none, and outlives outages of JetStream and of the database.
 func (c *Consumer) Run(ctx context.Context) error {
-	c.lanes = make([]chan *item, c.Workers)
+	c.queues = make([]chan *item, c.options.Workers)
 	var workers, watchers errgroup.Group
-	for i := range c.lanes {
-		// Never full: room is what bounds the events in all lanes.
-		c.lanes[i] = make(chan *item, c.capacity)
-		workers.Go(func() error { c.work(ctx, c.lanes[i]); return nil })
+	for i := range c.queues {
+		// Never full: room is what bounds the events in all queues.
+		c.queues[i] = make(chan *item, c.capacity)
+		workers.Go(func() error { c.work(ctx, c.queues[i]); return nil })
 	}
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
-	watchers.Go(func() error { c.hand.renew(watching, c.AckWait/partsOfWait); return nil })
+	watchers.Go(func() error { c.working.Renew(watching, c.options.AckWait/partsOfWait); return nil })
 	watchers.Go(func() error { c.watch(ctx); return nil })
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		err := c.receive(ctx, &attempt)
 		if ctx.Err() == nil {
 			c.log.Warn("events cannot be received", "error", err)
-			c.pause(ctx, c.jitter(min(reconnectDelay<<min(attempt, 10), reconnectDelayMax)))
+			_ = backoff.Wait(ctx, c.random.Jitter(reconnecting.Delay(attempt+1)))
 		}
 	}
-	for _, lane := range c.lanes {
-		close(lane)
+	for _, queue := range c.queues {
+		close(queue)
 	}
 	_ = workers.Wait()
 	stop()
@@ -112,17 +114,17 @@ func (c *Consumer) Run(ctx context.Context) error {
 func (c *Consumer) ensure(ctx context.Context) (jetstream.Consumer, error) {
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
-	if err := outbox.EnsureStream(ctx, c.JetStream, c.Replicas); err != nil {
+	if err := outbox.EnsureStream(ctx, c.options.JetStream, c.options.Replicas); err != nil {
 		return nil, err
 	}
-	if err := EnsureDeadLetters(ctx, c.JetStream, c.Replicas); err != nil {
+	if err := EnsureDeadLetters(ctx, c.options.JetStream, c.options.Replicas); err != nil {
 		return nil, err
 	}
-	events, err := c.JetStream.Stream(ctx, outbox.Stream)
+	events, err := c.options.JetStream.Stream(ctx, outbox.Stream)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", outbox.Stream, err)
 	}
-	subjects := []string{outbox.ReplaySubject(c.Name, ">")}
+	subjects := []string{outbox.ReplaySubject(c.options.Name, ">")}
 	for t := range c.types {
 		if s := outbox.EventSubject(t); !slices.Contains(subjects, s) {
 			subjects = append(subjects, s)
@@ -130,22 +132,22 @@ func (c *Consumer) ensure(ctx context.Context) (jetstream.Consumer, error) {
 	}
 	slices.Sort(subjects)
 	config := jetstream.ConsumerConfig{
-		Durable: c.Name, FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: c.AckWait, MaxDeliver: -1, MaxAckPending: maxUnfinished,
+		Durable: c.options.Name, FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: c.options.AckWait, MaxDeliver: -1, MaxAckPending: maxUnfinished,
 	}
-	switch existing, err := events.Consumer(ctx, c.Name); {
+	switch existing, err := events.Consumer(ctx, c.options.Name); {
 	case err == nil:
 		// Where a durable began cannot be changed.
 		config.DeliverPolicy, config.OptStartTime = existing.CachedInfo().Config.DeliverPolicy, existing.CachedInfo().Config.OptStartTime
 	case !errors.Is(err, jetstream.ErrConsumerNotFound):
-		return nil, fmt.Errorf("durable %s: %w", c.Name, err)
-	case c.Since > 0:
-		start := c.Clock().Add(-c.Since)
+		return nil, fmt.Errorf("durable %s: %w", c.options.Name, err)
+	case c.options.Since > 0:
+		start := c.options.Clock().Add(-c.options.Since)
 		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &start
 	}
 	durable, err := events.CreateOrUpdateConsumer(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("durable %s: %w", c.Name, err)
+		return nil, fmt.Errorf("durable %s: %w", c.options.Name, err)
 	}
 	c.events.Store(&events)
 	c.durable.Store(&durable)
@@ -186,16 +188,16 @@ func (c *Consumer) fetch(ctx context.Context, durable jetstream.Consumer, n int)
 			continue
 		}
 		got++
-		c.hand.take(it)
+		c.working.Add(it)
 		if ctx.Err() != nil {
 			// Put back now, it could come here again.
 			late = append(late, it)
 			continue
 		}
-		c.lanes[it.lane(len(c.lanes))] <- it
+		c.queues[it.worker(len(c.queues))] <- it
 	}
 	for _, it := range late {
-		c.release(it, it.msg.Nak())
+		c.letGo(it, it.msg.Nak())
 	}
 	if err := batch.Error(); err != nil {
 		return got, fmt.Errorf("receiving events: %w", err)
@@ -203,15 +205,15 @@ func (c *Consumer) fetch(ctx context.Context, durable jetstream.Consumer, n int)
 	return got, nil
 }
 
-// lane is the worker that the event's order belongs to.
-func (i *item) lane(lanes int) int {
+// worker is the number of the worker that the event's order belongs to.
+func (i *item) worker(workers int) int {
 	h := fnv.New32a()
 	// A hash's Write never fails.
 	_, _ = h.Write(i.event.OrderID[:])
-	return int(h.Sum32() % uint32(lanes))
+	return int(h.Sum32() % uint32(workers))
 }
 
-// watch measures what waits.
+// watch metrics what waits.
 func (c *Consumer) watch(ctx context.Context) {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
@@ -236,23 +238,7 @@ func (c *Consumer) watch(ctx context.Context) {
 	}
 }
 
-func (c *Consumer) pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
-// backoff is the delay after so many attempts.
+// backoff is the delay after so many failed attempts.
 func (c *Consumer) backoff(attempts int64) time.Duration {
-	return c.jitter(min(c.Backoff.First<<min(max(attempts-1, 0), 30), c.Backoff.Max))
-}
-
-// jitter takes up to half of the delay away or adds it.
-func (c *Consumer) jitter(delay time.Duration) time.Duration {
-	c.randomMu.Lock()
-	defer c.randomMu.Unlock()
-	return delay/2 + time.Duration(c.Random.Int64N(int64(delay)+1))
+	return c.random.Jitter(c.options.Backoff.Delay(int(attempts)))
 }

@@ -3,6 +3,8 @@ package consume
 import (
 	"context"
 	"fmt"
+
+	"github.com/orderd-dev/orderd/orderd/kit/rescue"
 )
 
 // deliverAll delivers the events that were not delivered before, one after the other, and then writes the inbox
@@ -15,7 +17,7 @@ func (r *run) deliverAll(ctx context.Context, items []*item) {
 	for i, it := range items {
 		keys[i] = it.key()
 	}
-	found, err := find(ctx, r.Pool, r.Name, keys)
+	found, err := find(ctx, r.options.Pool, r.options.Name, keys)
 	if err != nil {
 		r.away(ctx, items, err, 0)
 		return
@@ -31,8 +33,8 @@ func (r *run) deliverAll(ctx context.Context, items []*item) {
 	var delivered []*item
 	for _, it := range r.ready(ctx, waiting) {
 		switch {
-		case r.Ordered && !it.replay && r.stuck[it.event.OrderID]:
-			r.hold(it)
+		case r.options.Ordered && !it.replay && r.stuck[it.event.OrderID]:
+			r.postpone(it)
 		case ctx.Err() != nil:
 			r.putBack([]*item{it}, 0)
 		case r.outage:
@@ -52,7 +54,8 @@ func (r *run) deliverAll(ctx context.Context, items []*item) {
 func (r *run) deliver(ctx context.Context, it *item) error {
 	limited, cancel := context.WithTimeout(ctx, deliveryTimeout)
 	defer cancel()
-	if err := caught(func() error { return r.Delivery(limited, it.event) }); err != nil {
+	_, err := rescue.Do(func() (struct{}, error) { return struct{}{}, r.options.Delivery(limited, it.event) })
+	if err != nil {
 		return fmt.Errorf("delivering an event: %w", err)
 	}
 	return nil
@@ -67,9 +70,9 @@ func (r *run) complete(ctx context.Context, delivered []*item) {
 	for i, it := range delivered {
 		keys[i] = it.key()
 	}
-	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
-	if err := complete(writing, r.Pool, r.Name, r.Clock(), keys); err != nil {
+	if err := complete(writing, r.options.Pool, r.options.Name, r.options.Clock(), keys); err != nil {
 		r.away(ctx, delivered, fmt.Errorf("delivered, but not noted: %w", err), 0)
 		return
 	}

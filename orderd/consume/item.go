@@ -1,11 +1,8 @@
 package consume
 
 import (
-	"context"
 	"fmt"
 	"strconv"
-	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -13,7 +10,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/outbox"
 )
 
-// item is an event in this pod's hands.
+// item is an event that this pod works on.
 type item struct {
 	msg   jetstream.Msg
 	meta  *jetstream.MsgMetadata
@@ -40,42 +37,8 @@ func (c *Consumer) read(msg jetstream.Msg) (*item, error) {
 
 func (i *item) key() key { return key{bucket: lease.Bucket(i.event.OrderID), id: i.event.ID} }
 
-// hand holds what this pod has, and tells JetStream that it is worked on, so that only a dead pod's
-// events go to others.
-type hand struct {
-	mu   sync.Mutex
-	held map[*item]struct{}
-}
+// InProgress and Nak make the item a [messaging.Message].
+func (i *item) InProgress() error { return i.msg.InProgress() }
 
-func newHand() *hand { return &hand{held: map[*item]struct{}{}} }
-
-func (h *hand) take(it *item) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.held[it] = struct{}{}
-}
-
-func (h *hand) drop(it *item) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.held, it)
-}
-
-// renew keeps what is held until ctx ends.
-func (h *hand) renew(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		h.mu.Lock()
-		for it := range h.held {
-			// An error is that the connection is away, or that it was answered meanwhile.
-			_ = it.msg.InProgress()
-		}
-		h.mu.Unlock()
-	}
-}
+// Nak puts the event back at once.
+func (i *item) Nak() error { return i.msg.Nak() }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/orderd-dev/orderd/orderd/consume"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 )
 
@@ -155,7 +156,7 @@ func TestManyEventsThatFailHoldUpNoOther(t *testing.T) {
 	for _, id := range w.paid(2000) {
 		bad[id] = true
 	}
-	w.consumer(consume.Options{Name: "reward", Backoff: consume.Backoff{First: time.Hour, Max: time.Hour}, Effect: func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+	w.consumer(consume.Options{Name: "reward", Backoff: backoff.Policy{First: time.Hour, Max: time.Hour}, Effect: func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
 		if bad[e.ID] {
 			return errors.New("no such campaign")
 		}

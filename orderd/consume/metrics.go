@@ -1,9 +1,9 @@
 package consume
 
 import (
-	"fmt"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
 type metrics struct {
@@ -46,15 +46,8 @@ func newMetrics(reg prometheus.Registerer, consumer string) (*metrics, error) {
 			Name: "orderd_consumer_unfinished", Help: "Events that a worker has or that wait to be tried again.", ConstLabels: labels,
 		}),
 	}
-	if reg == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.processed, m.failures, m.deadLetters, m.held, m.delay, m.batch, m.pending, m.unfinished} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("registering the metrics of consumer %s: %w", consumer, err)
-		}
-	}
-	return m, nil
+	return m, metric.Register(reg, "consumer "+consumer,
+		m.processed, m.failures, m.deadLetters, m.held, m.delay, m.batch, m.pending, m.unfinished)
 }
 
 // Results of an event.

@@ -8,19 +8,19 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 )
 
 const (
-	// holdDelay, doubled with each delivery up to holdDelayMax, is how long an event waits for an earlier one,
-	// before jitter.
-	holdDelay    = 25 * time.Millisecond
-	holdDelayMax = 5 * time.Second
 	// maxEarlier bounds how many events of an order are looked at.
 	maxEarlier    = 256
 	lookupTimeout = 5 * time.Second
 )
+
+// postponement is how long an event waits for an earlier one, longer with each delivery, before jitter.
+var postponement = backoff.Policy{First: 50 * time.Millisecond, Max: 5 * time.Second}
 
 var (
 	errBehind  = errors.New("the replica that was asked does not have the event yet")
@@ -30,7 +30,7 @@ var (
 // ready returns the items whose order's earlier events are all done or dead, and puts the others back. It is
 // asked of the stream, and not remembered, because another pod may have had the earlier one, and may have died.
 func (r *run) ready(ctx context.Context, items []*item) []*item {
-	if !r.Ordered || len(items) == 0 {
+	if !r.options.Ordered || len(items) == 0 {
 		return items
 	}
 	looking, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -52,7 +52,7 @@ func (r *run) ready(ctx context.Context, items []*item) []*item {
 			waits = waits || !here[k]
 		}
 		if waits {
-			r.hold(it)
+			r.postpone(it)
 			continue
 		}
 		free = append(free, it)
@@ -80,7 +80,7 @@ func (r *run) unfinishedBefore(ctx context.Context, items []*item) (map[*item][]
 	if len(all) == 0 {
 		return nil, nil
 	}
-	found, err := find(ctx, r.Pool, r.Name, all)
+	found, err := find(ctx, r.options.Pool, r.options.Name, all)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/consume"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 )
 
 // journal is the sequence in which orders' events were handled.
@@ -135,7 +136,7 @@ func TestAnEventThatFailsHoldsItsOrderAndNoOther(t *testing.T) {
 	bad := uuid.New()
 	var hopeless atomic.Bool
 	w.consumer(consume.Options{
-		Name: "ordered", Types: orderTypes, Ordered: true, Workers: 1, MaxAttempts: 1000, Backoff: consume.Backoff{First: 300 * time.Millisecond, Max: 300 * time.Millisecond},
+		Name: "ordered", Types: orderTypes, Ordered: true, Workers: 1, MaxAttempts: 1000, Backoff: backoff.Policy{First: 300 * time.Millisecond, Max: 300 * time.Millisecond},
 		Delivery: func(_ context.Context, e consume.Event) error {
 			if e.OrderID == bad && e.Type == typePaid {
 				if hopeless.Load() {

@@ -18,6 +18,7 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/consume"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/test/testdb"
 	"github.com/orderd-dev/orderd/test/testnats"
@@ -108,8 +109,8 @@ func (w *world) consumer(o consume.Options) (stop func()) {
 	if o.Types == nil {
 		o.Types = []string{typePaid}
 	}
-	if o.Backoff == (consume.Backoff{}) {
-		o.Backoff = consume.Backoff{First: 5 * time.Millisecond, Max: 50 * time.Millisecond}
+	if o.Backoff == (backoff.Policy{}) {
+		o.Backoff = backoff.Policy{First: 5 * time.Millisecond, Max: 50 * time.Millisecond}
 	}
 	if o.AckWait == 0 {
 		o.AckWait = 2 * time.Second

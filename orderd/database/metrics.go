@@ -3,12 +3,13 @@ package database
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
 // metrics hang on the pool as its tracer, which sees every statement.
@@ -39,17 +40,12 @@ func (m *metrics) register(r prometheus.Registerer, pool *pgxpool.Pool) error {
 	gauge := func(name, help string, value func(*pgxpool.Stat) int32) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value(pool.Stat())) })
 	}
-	for _, c := range []prometheus.Collector{
+	return metric.Register(r, "the database",
 		m.retries, m.errors, m.statements,
 		gauge("orderd_database_connections_used", "Connections that are in use.", (*pgxpool.Stat).AcquiredConns),
 		gauge("orderd_database_connections_open", "Connections that are open.", (*pgxpool.Stat).TotalConns),
 		gauge("orderd_database_connections_max", "Connections that may be open.", (*pgxpool.Stat).MaxConns),
-	} {
-		if err := r.Register(c); err != nil {
-			return fmt.Errorf("registering the database's metrics: %w", err)
-		}
-	}
-	return nil
+	)
 }
 
 // TraceQueryStart is pgx's hook before a statement.

@@ -1,9 +1,9 @@
 package outbox
 
 import (
-	"fmt"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
 type metrics struct {
@@ -33,13 +33,5 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "orderd_outbox_oldest_seconds", Help: "Age of the oldest of them.",
 		}),
 	}
-	if reg == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.published, m.failed, m.delay, m.waiting, m.oldest} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("registering the metrics of the outbox: %w", err)
-		}
-	}
-	return m, nil
+	return m, metric.Register(reg, "the outbox", m.published, m.failed, m.delay, m.waiting, m.oldest)
 }

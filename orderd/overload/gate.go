@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
 const (
@@ -81,10 +83,7 @@ func NewGate(o Options) (*Gate, error) {
 	g.lastLook = o.Clock()
 	g.next.Store(g.lastLook.Add(every).UnixNano())
 	g.returns.setRate(0)
-	if o.Registerer == nil {
-		return g, nil
-	}
-	for _, c := range []prometheus.Collector{
+	err := metric.Register(o.Registerer, "the overload gate",
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "orderd_requests_in_flight", Help: "Requests that the pod works on.",
 		}, func() float64 { return float64(g.inFlight.Load()) }),
@@ -94,10 +93,9 @@ func NewGate(o Options) (*Gate, error) {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "orderd_requests_refused_total", Help: "Requests that were refused because the pod worked on as many as it can.",
 		}, func() float64 { return float64(g.refused.Load()) }),
-	} {
-		if err := o.Registerer.Register(c); err != nil {
-			return nil, err
-		}
+	)
+	if err != nil {
+		return nil, err
 	}
 	return g, nil
 }

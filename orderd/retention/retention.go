@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 	"github.com/orderd-dev/orderd/orderd/lease"
 )
 
@@ -93,10 +94,8 @@ func New(o Options) (*Cleaner, error) {
 			Name: "orderd_retention_removed_total", Help: "Rows that were removed because they were old, by table.",
 		}, []string{"table"}),
 	}
-	if o.Registerer != nil {
-		if err := o.Registerer.Register(c.removed); err != nil {
-			return nil, fmt.Errorf("registering the metrics of retention: %w", err)
-		}
+	if err := metric.Register(o.Registerer, "retention", c.removed); err != nil {
+		return nil, err
 	}
 	var err error
 	c.loop, err = lease.NewLoop(lease.Options{

@@ -72,11 +72,14 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	materialize := materializer.New(materializer.Options{
+	materialize, err := materializer.New(materializer.Options{
 		JetStream: s.js, Writer: s.orders, RatePerSecond: p.Config.Worker.MaterializePerSecond,
 		Concurrency: p.Config.Worker.MaterializeConcurrency, Replicas: p.Config.Messaging.Replicas, Source: p.Config.Cluster,
 		Clock: p.Clock, Random: random(), Logger: p.Log, Registerer: p.registerer,
 	})
+	if err != nil {
+		return nil, err
+	}
 	cleaner, err := retention.New(retention.Options{Pool: s.pool, Worker: p.Name, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer})
 	if err != nil {
 		return nil, err

@@ -114,10 +114,13 @@ func (w *bench) sale(orders, perRecord int) *flashv1.Promotion {
 
 // run follows the promotions until stop.
 func (w *bench) run(rate, concurrency int) (stop func()) {
-	m := materializer.New(materializer.Options{
+	m, err := materializer.New(materializer.Options{
 		JetStream: w.js, Writer: w.store, RatePerSecond: rate, Concurrency: concurrency, Clock: time.Now,
 		Random: mathrand.New(mathrand.NewPCG(1, 2)), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})
+	if err != nil {
+		w.b.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {

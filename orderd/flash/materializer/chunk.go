@@ -26,9 +26,9 @@ type chunk struct {
 	records []*record
 }
 
-// settle writes the chunk, however long the database is away, and takes out what it refuses. It returns when
+// write writes the chunk, however long the database is away, and takes out what it refuses. It returns when
 // every order is written, refused or put back, or ctx ended.
-func (c *chunk) settle(ctx context.Context) { c.insist(ctx, 0) }
+func (c *chunk) write(ctx context.Context) { c.insist(ctx, 0) }
 
 func (c *chunk) insist(ctx context.Context, attempt int) {
 	for ; len(c.orders) > 0 && ctx.Err() == nil; attempt++ {
@@ -65,7 +65,7 @@ func (c *chunk) try(ctx context.Context, again bool) error {
 		}
 		defer func() { <-c.again }()
 	}
-	return c.transact(ctx, func(ctx context.Context) error { return c.Writer.Materialize(ctx, c.orders) })
+	return c.transact(ctx, func(ctx context.Context) error { return c.options.Writer.Materialize(ctx, c.orders) })
 }
 
 // transact waits for one of the transactions that may be open at once.
@@ -79,7 +79,7 @@ func (c *chunk) transact(ctx context.Context, do func(context.Context) error) er
 	return do(ctx)
 }
 
-// byParts settles each half by itself. A single order that fails is put back.
+// byParts writes each half by itself. A single order that fails is put back.
 func (c *chunk) byParts(ctx context.Context, attempt int, cause error) {
 	half := len(c.orders) / 2
 	if half == 0 {
@@ -110,18 +110,18 @@ func (c *chunk) without(ctx context.Context, reasons map[uuid.UUID]string) *chun
 	return rest
 }
 
-// written counts the chunk and lets its records go.
+// written counts the chunk and finishes its records.
 func (c *chunk) written() {
 	c.metrics.written.Add(float64(len(c.orders)))
-	now := c.Clock()
+	now := c.options.Clock()
 	for _, o := range c.orders {
 		c.delay.Observe(now.Sub(o.AcceptedAt).Seconds())
 	}
-	c.release()
+	c.finish()
 }
 
-// release tells the records that the chunk's orders are settled.
-func (c *chunk) release() {
+// finish tells the records that the chunk's orders are written or refused.
+func (c *chunk) finish() {
 	for from := 0; from < len(c.records); {
 		to := from + 1
 		for to < len(c.records) && c.records[to] == c.records[from] {
@@ -137,5 +137,5 @@ func (c *chunk) putBack() {
 	for _, r := range c.records {
 		r.back.Store(true)
 	}
-	c.release()
+	c.finish()
 }

@@ -36,7 +36,7 @@ func (c *chunk) bury(ctx context.Context, reasons map[uuid.UUID]string) {
 	var refused map[uuid.UUID]bool
 	err := c.persist(ctx, "refused orders were not marked", func() error {
 		return c.transact(ctx, func(ctx context.Context) (err error) {
-			refused, err = c.Writer.Refuse(ctx, refusals)
+			refused, err = c.options.Writer.Refuse(ctx, refusals)
 			return err
 		})
 	})
@@ -50,7 +50,7 @@ func (c *chunk) bury(ctx context.Context, reasons map[uuid.UUID]string) {
 		c.putBack()
 		return
 	}
-	c.release()
+	c.finish()
 }
 
 func (c *chunk) publishAll(ctx context.Context, refusals []order.Refusal) error {
@@ -92,7 +92,7 @@ func (c *chunk) letter(r order.Refusal) *nats.Msg {
 	reservation := r.Order.Reservation()
 	msg := c.newLetter(id, r.Reason)
 	for name, value := range map[string]string{
-		"ce-specversion": "1.0", "ce-id": id, "ce-source": c.Source, "ce-subject": id,
+		"ce-specversion": "1.0", "ce-id": id, "ce-source": c.options.Source, "ce-subject": id,
 		"ce-type": string(reservation.ProtoReflect().Descriptor().FullName()), "ce-time": r.Order.AcceptedAt.UTC().Format(time.RFC3339Nano),
 		"ce-datacontenttype": "application/protobuf",
 	} {
@@ -107,7 +107,7 @@ func (s *stream) newLetter(id, reason string) *nats.Msg {
 	msg := nats.NewMsg(consume.DeadLetterSubjectOf(provision.MaterializerConsumer, id))
 	for name, value := range map[string]string{
 		consume.HeaderConsumer: provision.MaterializerConsumer, consume.HeaderReason: consume.Reason(reason), consume.HeaderAttempts: "1",
-		consume.HeaderFailedAt: s.Clock().UTC().Format(time.RFC3339Nano), headerPromotion: s.definition.GetUid(),
+		consume.HeaderFailedAt: s.options.Clock().UTC().Format(time.RFC3339Nano), headerPromotion: s.promo.GetUid(),
 		jetstream.ExpectedStreamHeader: consume.DeadLetters, jetstream.MsgIDHeader: provision.MaterializerConsumer + "." + id,
 	} {
 		msg.Header.Set(name, value)
@@ -139,10 +139,10 @@ func (s *stream) buryRecord(ctx context.Context, r *record, cause error) bool {
 func (s *stream) publish(ctx context.Context, msg *nats.Msg) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	_, err := s.JetStream.PublishMsg(ctx, msg)
+	_, err := s.options.JetStream.PublishMsg(ctx, msg)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		if err = consume.EnsureDeadLetters(ctx, s.JetStream, s.Replicas); err == nil {
-			_, err = s.JetStream.PublishMsg(ctx, msg)
+		if err = consume.EnsureDeadLetters(ctx, s.options.JetStream, s.options.Replicas); err == nil {
+			_, err = s.options.JetStream.PublishMsg(ctx, msg)
 		}
 	}
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
 const (
@@ -28,9 +30,9 @@ type metrics struct {
 	oldest  *prometheus.GaugeVec
 }
 
-func newMetrics(reg prometheus.Registerer) metrics {
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	labels := []string{"promotion", "stream"}
-	m := metrics{
+	m := &metrics{
 		written: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "orderd_flash_materialized_total", Help: "Flash orders committed to the database, repetitions included."}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
@@ -46,13 +48,13 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "orderd_flash_materialize_oldest_seconds", Help: "Age of the oldest record of a promotion's stream that is not materialized; 0: none. Every worker has the same."}, labels),
 	}
-	reg.MustRegister(m.written, m.failures, m.unwritable, m.unreadable, m.delay, m.pending, m.oldest)
-	return m
+	return m, metric.Register(reg, "the materializer",
+		m.written, m.failures, m.unwritable, m.unreadable, m.delay, m.pending, m.oldest)
 }
 
 // watchLag brings the stream's gauges up to date until ctx ends, and removes them then.
 func (s *stream) watchLag(ctx context.Context) {
-	labels := prometheus.Labels{"promotion": s.definition.GetName(), "stream": s.name}
+	labels := prometheus.Labels{"promotion": s.promo.GetName(), "stream": s.name}
 	defer s.pending.Delete(labels)
 	defer s.oldest.Delete(labels)
 	for ctx.Err() == nil {
@@ -63,12 +65,7 @@ func (s *stream) watchLag(ctx context.Context) {
 		} else if ctx.Err() == nil {
 			s.log.Debug("the lag is not known", "stream", s.name, "error", err)
 		}
-		timer := time.NewTimer(s.jitter(lagInterval))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		_ = backoff.Wait(ctx, s.random.Jitter(lagInterval)) // The loop ends with ctx.
 	}
 }
 
@@ -77,7 +74,7 @@ func (s *stream) watchLag(ctx context.Context) {
 func (s *stream) lag(ctx context.Context) (records uint64, age time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lagTimeout)
 	defer cancel()
-	consumer, err := s.JetStream.Consumer(ctx, s.name, provision.MaterializerConsumer)
+	consumer, err := s.options.JetStream.Consumer(ctx, s.name, provision.MaterializerConsumer)
 	if err != nil {
 		return 0, 0, fmt.Errorf("asking for the consumer of stream %s: %w", s.name, err)
 	}
@@ -90,11 +87,11 @@ func (s *stream) lag(ctx context.Context) (records uint64, age time.Duration, er
 	if err != nil {
 		return 0, 0, err
 	}
-	return records, max(0, s.Clock().Sub(at)), nil
+	return records, max(0, s.options.Clock().Sub(at)), nil
 }
 
 func (s *stream) storedAt(ctx context.Context, info *jetstream.ConsumerInfo) (time.Time, error) {
-	stream, err := s.JetStream.Stream(ctx, s.name)
+	stream, err := s.options.JetStream.Stream(ctx, s.name)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("finding stream %s: %w", s.name, err)
 	}

@@ -21,6 +21,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/watch"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/order"
 )
 
@@ -29,10 +30,10 @@ const (
 	ordersAtOnce = 500
 	// defaultConcurrency is how many transactions are open at once unless Options says.
 	defaultConcurrency = 4
-	// retryDelay and retryDelayMax bound the wait after a failure, before jitter.
-	retryDelay    = 100 * time.Millisecond
-	retryDelayMax = 4 * time.Second
 )
+
+// retry is the wait after a failure, before jitter.
+var retry = backoff.Policy{First: 100 * time.Millisecond, Max: 4 * time.Second}
 
 // Writer is order.Store.
 type Writer interface {
@@ -65,18 +66,17 @@ type Options struct {
 
 // Materializer of one worker pod.
 type Materializer struct {
-	Options
+	options Options
 	limiter *rate.Limiter
 	chunk   int
 	// open transactions.
 	open *semaphore.Weighted
-	metrics
-
-	randomMu sync.Mutex
+	*metrics
+	random *backoff.Random
 }
 
-// New does no I/O; it panics if the registerer has a materializer's metrics already.
-func New(options Options) *Materializer {
+// New does no I/O. An error is the registerer's.
+func New(options Options) (*Materializer, error) {
 	if options.Concurrency < 1 {
 		options.Concurrency = defaultConcurrency
 	}
@@ -86,42 +86,46 @@ func New(options Options) *Materializer {
 	if options.Replicas < 1 {
 		options.Replicas = 1
 	}
+	measured, err := newMetrics(options.Registerer)
+	if err != nil {
+		return nil, err
+	}
 	chunk := min(ordersAtOnce, max(1, options.RatePerSecond))
 	return &Materializer{
-		Options: options, limiter: rate.NewLimiter(rate.Limit(options.RatePerSecond), chunk), chunk: chunk,
-		open: semaphore.NewWeighted(int64(options.Concurrency)), metrics: newMetrics(options.Registerer),
-	}
+		options: options, limiter: rate.NewLimiter(rate.Limit(options.RatePerSecond), chunk), chunk: chunk,
+		open: semaphore.NewWeighted(int64(options.Concurrency)), metrics: measured, random: backoff.NewRandom(options.Random),
+	}, nil
 }
 
 // Run follows the promotions and writes their orders until ctx ends.
 func (m *Materializer) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
-	followed := map[string]*promotion{}
+	followed := map[string]*following{}
 	stop := func(uid string) {
 		if p := followed[uid]; p != nil {
 			p.cancel()
 			delete(followed, uid)
 		}
 	}
-	watch.Bucket(ctx, m.JetStream, provision.PromotionsBucket, m.jitter, m.Logger, watch.Handler{
+	watch.Bucket(ctx, m.options.JetStream, provision.PromotionsBucket, m.random.Jitter, m.options.Logger, watch.Handler{
 		Put: func(uid string, value []byte, _ time.Time) {
-			definition := &flashv1.Promotion{}
-			if err := proto.Unmarshal(value, definition); err != nil {
-				m.Logger.Error("promotion cannot be read", "promotion", uid, "error", err)
+			promo := &flashv1.Promotion{}
+			if err := proto.Unmarshal(value, promo); err != nil {
+				m.options.Logger.Error("promotion cannot be read", "promotion", uid, "error", err)
 				return
 			}
 			p := followed[uid]
 			if p == nil {
-				p = m.newPromotion(definition)
+				p = m.newFollowing(promo)
 				followed[uid] = p
-				var following context.Context
-				following, p.cancel = context.WithCancel(ctx)
-				for k := range definition.GetStreams() {
-					running.Go(func() { newStream(p, k).follow(following) })
+				var until context.Context
+				until, p.cancel = context.WithCancel(ctx)
+				for k := range promo.GetStreams() {
+					running.Go(func() { newStream(p, k).follow(until) })
 				}
 			}
-			if definition.GetClosed() {
+			if promo.GetClosed() {
 				p.closed.Store(true)
 			}
 		},
@@ -137,18 +141,7 @@ func (m *Materializer) Run(ctx context.Context) error {
 	return nil
 }
 
-// pause waits after a failed attempt, counted from 0.
+// pause waits after a failed attempt, counted from 0, or until ctx ends.
 func (m *Materializer) pause(ctx context.Context, attempt int) {
-	timer := time.NewTimer(m.jitter(min(retryDelay<<min(attempt, 10), retryDelayMax)))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
-func (m *Materializer) jitter(delay time.Duration) time.Duration {
-	m.randomMu.Lock()
-	defer m.randomMu.Unlock()
-	return delay/2 + time.Duration(m.Random.Int64N(int64(delay)+1))
+	_ = backoff.Wait(ctx, m.random.Jitter(retry.Delay(attempt+1)))
 }

@@ -1,10 +1,8 @@
 package materializer
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,16 +11,17 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/messaging"
 	"github.com/orderd-dev/orderd/orderd/order"
 )
 
 // redeliverAfter is when a record is looked at again that could not be dealt with for a reason that may pass.
 const redeliverAfter = time.Minute
 
-// record is one of the log in this worker's hands.
+// record is one of the log that this worker works on.
 type record struct {
 	jetstream.Msg
-	hand *hand
+	working *messaging.Working[*record]
 	// left are its orders that are neither written nor refused.
 	left atomic.Int64
 	// back: some of them have to be looked at again.
@@ -38,69 +37,12 @@ func (r *record) done(orders int64) {
 
 // finish acknowledges the record or puts it back. Where that does not get through, the record comes again.
 func (r *record) finish() {
-	r.hand.drop(r)
+	r.working.Remove(r)
 	if r.back.Load() {
 		_ = r.NakWithDelay(redeliverAfter)
 		return
 	}
 	_ = r.Ack()
-}
-
-// hand is the records of a stream that a worker has, and tells the server that they are worked on, so that only a
-// dead worker's go to others.
-type hand struct {
-	mu   sync.Mutex
-	held map[*record]struct{}
-}
-
-func newHand() *hand { return &hand{held: map[*record]struct{}{}} }
-
-func (h *hand) take(r *record) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.held[r] = struct{}{}
-}
-
-func (h *hand) drop(r *record) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.held, r)
-}
-
-func (h *hand) size() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.held)
-}
-
-// renew keeps what is held until ctx ends.
-func (h *hand) renew(ctx context.Context) {
-	tick := time.NewTicker(renewInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		h.each(func(r *record) {
-			// An error is that the connection is away, or that it was acknowledged meanwhile.
-			_ = r.InProgress()
-		})
-	}
-}
-
-// giveUp lets other workers have what is held at once.
-func (h *hand) giveUp() {
-	h.each(func(r *record) { _ = r.Nak() })
-}
-
-func (h *hand) each(do func(*record)) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for r := range h.held {
-		do(r)
-	}
 }
 
 // read gives the orders of a record; only Reserved records have some. After an error they are all that can be

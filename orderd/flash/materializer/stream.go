@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/messaging"
 	"github.com/orderd-dev/orderd/orderd/order"
 )
 
@@ -27,9 +28,9 @@ const (
 
 // stream writes the orders of one of a promotion's streams.
 type stream struct {
-	*promotion
-	name string
-	hand *hand
+	*following
+	name    string
+	working *messaging.Working[*record]
 	// orders wait for a transaction, and records has each one's. They belong to follow's goroutine.
 	orders  []order.Accepted
 	records []*record
@@ -42,21 +43,21 @@ type stream struct {
 	chunks sync.WaitGroup
 }
 
-func newStream(p *promotion, k int) *stream {
-	return &stream{promotion: p, name: p.definition.GetStreams()[k], hand: newHand()}
+func newStream(p *following, k int) *stream {
+	return &stream{following: p, name: p.promo.GetStreams()[k], working: messaging.NewWorking[*record]()}
 }
 
 // follow writes the stream's orders until ctx ends, or the promotion is closed and all are written.
 func (s *stream) follow(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
-	beside.Go(func() { s.hand.renew(ctx) })
+	beside.Go(func() { s.working.Renew(ctx, renewInterval) })
 	beside.Go(func() { s.watchLag(ctx) })
 	defer func() {
 		cancel()
 		beside.Wait()
 		s.chunks.Wait()
-		s.hand.giveUp()
+		s.working.PutBack()
 	}()
 	for attempt := 0; ctx.Err() == nil; {
 		done, err := s.session(ctx)
@@ -77,7 +78,7 @@ func (s *stream) follow(ctx context.Context) {
 
 // session reads records and starts their chunks until something fails.
 func (s *stream) session(ctx context.Context) (done bool, err error) {
-	consumer, err := s.JetStream.Consumer(ctx, s.name, provision.MaterializerConsumer)
+	consumer, err := s.options.JetStream.Consumer(ctx, s.name, provision.MaterializerConsumer)
 	if err != nil {
 		return false, fmt.Errorf("finding the consumer of stream %s: %w", s.name, err)
 	}
@@ -114,7 +115,7 @@ func (s *stream) receive(ctx context.Context, consumer jetstream.Consumer) (bool
 	defer cancel()
 	msg, err := consumer.Next(jetstream.FetchContext(waiting))
 	if err == nil {
-		s.take(ctx, msg)
+		s.add(ctx, msg)
 		return true, nil
 	}
 	if ctx.Err() != nil {
@@ -129,7 +130,7 @@ func (s *stream) receive(ctx context.Context, consumer jetstream.Consumer) (bool
 
 // fill takes records that are there until there are orders for one transaction.
 func (s *stream) fill(ctx context.Context, consumer jetstream.Consumer) error {
-	for len(s.orders) < s.chunk && ctx.Err() == nil && (s.more || time.Since(s.came) > fillWait) {
+	for len(s.orders) < s.chunk && ctx.Err() == nil && (s.more || s.options.Clock().Sub(s.came) > fillWait) {
 		wanted := min(recordsAtOnce, (s.chunk-len(s.orders)-1)/max(1, s.perRecord)+1)
 		batch, err := consumer.Fetch(wanted, jetstream.FetchMaxWait(fillWait))
 		if err != nil {
@@ -137,7 +138,7 @@ func (s *stream) fill(ctx context.Context, consumer jetstream.Consumer) error {
 		}
 		got := 0
 		for msg := range batch.Messages() {
-			s.take(ctx, msg)
+			s.add(ctx, msg)
 			got++
 		}
 		if err := batch.Error(); err != nil || got < wanted {
@@ -147,13 +148,13 @@ func (s *stream) fill(ctx context.Context, consumer jetstream.Consumer) error {
 	return nil
 }
 
-// take puts a record's orders behind those that wait.
-func (s *stream) take(ctx context.Context, msg jetstream.Msg) {
-	r := &record{Msg: msg, hand: s.hand}
-	s.hand.take(r)
+// add puts a record's orders behind those that wait.
+func (s *stream) add(ctx context.Context, msg jetstream.Msg) {
+	r := &record{Msg: msg, working: s.working}
+	s.working.Add(r)
 	meta, err := msg.Metadata()
-	s.more, s.came = err == nil && meta.NumPending > 0, time.Now()
-	orders, err := read(s.definition, msg.Data())
+	s.more, s.came = err == nil && meta.NumPending > 0, s.options.Clock()
+	orders, err := read(s.promo, msg.Data())
 	if err != nil && !s.buryRecord(ctx, r, err) {
 		r.back.Store(true)
 	}
@@ -186,14 +187,14 @@ func (s *stream) start(ctx context.Context) error {
 	}
 	s.chunks.Go(func() {
 		defer func() { <-s.slots }()
-		c.settle(ctx)
+		c.write(ctx)
 	})
 	return nil
 }
 
 // drained tells whether nothing is left and nothing can come any more.
 func (s *stream) drained(ctx context.Context, consumer jetstream.Consumer) (bool, error) {
-	if !s.closed.Load() || s.hand.size() > 0 {
+	if !s.closed.Load() || s.working.Len() > 0 {
 		return false, nil
 	}
 	info, err := consumer.Info(ctx)

@@ -243,14 +243,21 @@ func materializeThenDie(ctx context.Context, js jetstream.JetStream, log *slog.L
 	if err != nil {
 		return err
 	}
-	return newMaterializer(js, dyingWriter{store}, log).Run(ctx)
+	return newMaterializer(js, dyingWriter{store}, log)(ctx)
 }
 
-func newMaterializer(js jetstream.JetStream, writer materializer.Writer, log *slog.Logger) *materializer.Materializer {
-	return materializer.New(materializer.Options{
-		JetStream: js, Writer: writer, RatePerSecond: 5000, Clock: time.Now,
-		Random: mathrand.New(mathrand.NewPCG(1, 2)), Logger: log, Registerer: prometheus.NewRegistry(),
-	})
+// newMaterializer is the Run of one.
+func newMaterializer(js jetstream.JetStream, writer materializer.Writer, log *slog.Logger) func(context.Context) error {
+	return func(ctx context.Context) error {
+		m, err := materializer.New(materializer.Options{
+			JetStream: js, Writer: writer, RatePerSecond: 5000, Clock: time.Now,
+			Random: mathrand.New(mathrand.NewPCG(1, 2)), Logger: log, Registerer: prometheus.NewRegistry(),
+		})
+		if err != nil {
+			return err
+		}
+		return m.Run(ctx)
+	}
 }
 
 var _ = Describe("An owner that is killed after its append and before its answers", func() {

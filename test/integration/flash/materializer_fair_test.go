@@ -43,10 +43,10 @@ var _ = Describe("A promotion beside one that is stuck", func() {
 		l.another(ctx)
 		l.sell(ctx, 200, onlyA)
 		registry := prometheus.NewRegistry()
-		stop := background(materializer.New(materializer.Options{
+		stop := background(materialize(materializer.Options{
 			JetStream: l.js, Writer: stuck{l.store, first.Uid}, RatePerSecond: 5000, Clock: time.Now,
 			Random: rand.New(rand.NewPCG(1, 2)), Logger: logger(), Registerer: registry,
-		}).Run)
+		}))
 		began := time.Now()
 		l.drained(ctx)
 		Expect(time.Since(began)).To(BeNumerically("<", 8*time.Second), "less than one transaction may take")
@@ -66,15 +66,23 @@ var _ = Describe("The rate limit", func() {
 		l.sell(ctx, 1500, onlyA)
 		l.another(ctx)
 		l.sell(ctx, 50, onlyA)
-		background(materializer.New(materializer.Options{
+		background(materialize(materializer.Options{
 			JetStream: l.js, Writer: l.store, RatePerSecond: 200, Clock: time.Now,
 			Random: rand.New(rand.NewPCG(1, 2)), Logger: logger(), Registerer: prometheus.NewRegistry(),
-		}).Run)
+		}))
 		l.drained(ctx)
 		Expect(provision.Drained(ctx, l.js, large)).To(BeFalse())
 		Expect(len(l.written(ctx))).To(BeNumerically("<", 1500))
 	})
 })
+
+// materialize is the Run of a materializer.
+func materialize(o materializer.Options) func(context.Context) error {
+	GinkgoHelper()
+	m, err := materializer.New(o)
+	Expect(err).NotTo(HaveOccurred())
+	return m.Run
+}
 
 // gauge of a promotion; -1 if there is none.
 func gauge(registry *prometheus.Registry, name, promotion string) float64 {

@@ -63,9 +63,9 @@ func refuseThenDie(ctx context.Context, js jetstream.JetStream, part string, log
 	}
 	defer pool.Close()
 	if part == childLetter {
-		return newMaterializer(dyingPublisher{js}, store, log).Run(ctx)
+		return newMaterializer(dyingPublisher{js}, store, log)(ctx)
 	}
-	return newMaterializer(js, dyingRefuser{store}, log).Run(ctx)
+	return newMaterializer(js, dyingRefuser{store}, log)(ctx)
 }
 
 // dyingClient dies when a release has landed and nobody knows.

@@ -116,7 +116,7 @@ func background(work func(context.Context) error) (stop func()) {
 }
 
 func (l *lane) materialize(writer materializer.Writer) (stop func()) {
-	return background(newMaterializer(l.js, writer, logger()).Run)
+	return background(newMaterializer(l.js, writer, logger()))
 }
 
 // release runs a releaser that asks a pod.

@@ -181,7 +181,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 		Expect(err).NotTo(HaveOccurred())
 		l.impatient(ctx)
 		By("losing every acknowledgement, as a worker does that dies before it")
-		deaf := background(newMaterializer(deafStream{l.js}, l.store, logger()).Run)
+		deaf := background(newMaterializer(deafStream{l.js}, l.store, logger()))
 		Eventually(l.dead).WithArguments(ctx).Should(HaveLen(3))
 		deaf()
 		Expect(provision.Drained(ctx, l.js, l.p)).To(BeFalse())

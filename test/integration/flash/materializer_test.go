@@ -111,11 +111,11 @@ var _ = Describe("The materializer", func() {
 
 	start := func(writer materializer.Writer) (stop func()) {
 		ctx, cancel := context.WithCancel(context.Background())
-		m := newMaterializer(js, writer, logger())
+		run := newMaterializer(js, writer, logger())
 		var group sync.WaitGroup
 		group.Go(func() {
 			defer GinkgoRecover()
-			Expect(m.Run(ctx)).To(Succeed())
+			Expect(run(ctx)).To(Succeed())
 		})
 		stop = sync.OnceFunc(func() {
 			cancel()

@@ -99,10 +99,11 @@ func (w *world) materialize(pool *pgxpool.Pool) {
 	GinkgoHelper()
 	store, err := order.NewStore(order.Options{Pool: pool, Clock: w.now, Logger: w.log, Registerer: prometheus.NewRegistry()})
 	Expect(err).NotTo(HaveOccurred())
-	m := materializer.New(materializer.Options{
+	m, err := materializer.New(materializer.Options{
 		JetStream: w.js, Writer: store, RatePerSecond: 10_000, Clock: w.now, Random: mathrand.New(mathrand.NewPCG(1, 1)),
 		Logger: w.log, Registerer: prometheus.NewRegistry(),
 	})
+	Expect(err).NotTo(HaveOccurred())
 	background(m.Run)
 }
 

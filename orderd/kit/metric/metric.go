@@ -1,5 +1,5 @@
-// Package metrics is the one way in which orderd's parts register what they measure.
-package metrics
+// Package metric is the one way in which orderd's parts register what they measure.
+package metric
 
 import (
 	"fmt"

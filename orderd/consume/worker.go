@@ -12,21 +12,22 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 )
 
 const (
 	// deliveryTimeout bounds one delivery.
 	deliveryTimeout = 30 * time.Second
-	// settleTimeout bounds what is written about an event that failed.
-	settleTimeout = 10 * time.Second
-	// outageDelay and outageDelayMax bound a worker's pause in an outage, before jitter.
-	outageDelay    = 100 * time.Millisecond
-	outageDelayMax = 5 * time.Second
+	// noteTimeout bounds what is written about an event that failed.
+	noteTimeout = 10 * time.Second
 	// giveUpAfter is the age at which an event becomes a dead letter although nothing but outages held it up: well
 	// before the stream drops it.
 	giveUpAfter = outbox.Retention - 2*24*time.Hour
 )
+
+// outagePause is a worker's pause in an outage, before jitter.
+var outagePause = backoff.Policy{First: 100 * time.Millisecond, Max: 5 * time.Second}
 
 // run is one worker's turn with some events.
 type run struct {
@@ -38,11 +39,11 @@ type run struct {
 	after  time.Duration
 }
 
-// work handles a lane's events until it is closed. When ctx has ended, what is left goes back at once.
-func (c *Consumer) work(ctx context.Context, lane <-chan *item) {
+// work handles a queue's events until it is closed. When ctx has ended, what is left goes back at once.
+func (c *Consumer) work(ctx context.Context, queue <-chan *item) {
 	outages := 0
-	for first := range lane {
-		items := take(first, lane, c.Batch)
+	for first := range queue {
+		items := collect(first, queue, c.options.Batch)
 		r := &run{Consumer: c, stuck: map[uuid.UUID]bool{}}
 		if ctx.Err() == nil {
 			c.metrics.batch.Observe(float64(len(items)))
@@ -54,17 +55,17 @@ func (c *Consumer) work(ctx context.Context, lane <-chan *item) {
 			outages = 0
 			continue
 		}
-		c.pause(ctx, max(r.after, c.jitter(min(outageDelay<<min(outages, 10), outageDelayMax))))
 		outages++
+		_ = backoff.Wait(ctx, max(r.after, c.random.Jitter(outagePause.Delay(outages))))
 	}
 }
 
-// take takes what waits in the lane besides the first.
-func take(first *item, lane <-chan *item, limit int) []*item {
+// collect receives what waits in the queue besides the first.
+func collect(first *item, queue <-chan *item, limit int) []*item {
 	items := []*item{first}
 	for len(items) < limit {
 		select {
-		case it, open := <-lane:
+		case it, open := <-queue:
 			if !open {
 				return items
 			}
@@ -88,7 +89,7 @@ func (r *run) handle(ctx context.Context, items []*item) {
 			r.done(it, resultIgnored)
 		case seen[k]:
 			// The same event twice: the first one's outcome is not known yet.
-			r.hold(it)
+			r.postpone(it)
 		default:
 			seen[k] = true
 			events = append(events, it)
@@ -97,7 +98,7 @@ func (r *run) handle(ctx context.Context, items []*item) {
 	slices.SortStableFunc(events, func(a, b *item) int {
 		return cmp.Or(bytes.Compare(a.event.OrderID[:], b.event.OrderID[:]), cmp.Compare(a.meta.Sequence.Stream, b.meta.Sequence.Stream))
 	})
-	if r.Delivery != nil {
+	if r.options.Delivery != nil {
 		r.deliverAll(ctx, events)
 		return
 	}
@@ -126,7 +127,7 @@ func (c *Consumer) isOutage(err error) (after time.Duration, yes bool) {
 		return later.after, true
 	}
 	// What a Delivery meets on its way is no database error.
-	return 0, c.Delivery == nil && database.ClassOf(err) != database.Final
+	return 0, c.options.Delivery == nil && database.ClassOf(err) != database.Final
 }
 
 // failed puts an event back after an error, or makes it a dead letter.
@@ -141,18 +142,18 @@ func (r *run) failed(ctx context.Context, it *item, err error) {
 		return
 	}
 	r.metrics.failures.WithLabelValues(kindEvent).Inc()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
-	rec, known, serr := fail(ctx, r.Pool, r.Name, failure{
-		key: it.key(), at: r.Clock(), reason: reason(err), dead: IsPermanent(err), replay: it.replay,
-	}, r.MaxAttempts)
+	rec, known, serr := fail(ctx, r.options.Pool, r.options.Name, failure{
+		key: it.key(), at: r.options.Clock(), reason: reason(err), dead: IsPermanent(err), replay: it.replay,
+	}, r.options.MaxAttempts)
 	switch {
 	case serr != nil:
 		r.log.Warn("a failure was not counted", "event", it.event.ID, "error", errors.Join(serr, err))
 		r.suspend([]*item{it}, 0)
 	case !known:
 		// Another pod was faster.
-		r.hold(it)
+		r.postpone(it)
 	case rec.outcome == outcomeDead:
 		r.bury(ctx, it, rec)
 	default:
@@ -170,7 +171,7 @@ func (r *run) away(ctx context.Context, items []*item, err error, after time.Dur
 	r.metrics.failures.WithLabelValues(kindOutage).Add(float64(len(items)))
 	r.log.Warn("events wait for the end of an outage", "events", len(items), "first", items[0].event.ID, "error", err)
 	for _, it := range items {
-		if r.Clock().Sub(it.event.Time) < giveUpAfter {
+		if r.options.Clock().Sub(it.event.Time) < giveUpAfter {
 			r.suspend([]*item{it}, after)
 		} else {
 			r.failed(ctx, it, Permanent(fmt.Errorf("given up after %s: %w", giveUpAfter, err)))
@@ -180,18 +181,17 @@ func (r *run) away(ctx context.Context, items []*item, err error, after time.Dur
 
 // suspend puts events back in an outage, for whoever can handle them first, and makes this worker pause.
 func (r *run) suspend(items []*item, after time.Duration) {
-	r.outage, r.after = true, min(max(r.after, after), r.Backoff.Max)
+	r.outage, r.after = true, min(max(r.after, after), r.options.Backoff.Max)
 	for _, it := range items {
 		attempts := int64(min(it.meta.NumDelivered, 1<<20))
-		r.putBack([]*item{it}, max(r.after, min(r.backoff(attempts), outageDelayMax)))
+		r.putBack([]*item{it}, max(r.after, min(r.backoff(attempts), outagePause.Max)))
 	}
 }
 
-// hold puts an event back for a moment.
-func (r *run) hold(it *item) {
+// postpone puts an event back for a moment, because an earlier one of its order is not finished.
+func (r *run) postpone(it *item) {
 	r.metrics.held.Inc()
-	delay := min(holdDelay<<min(it.meta.NumDelivered, 16), holdDelayMax)
-	r.putBack([]*item{it}, r.jitter(delay))
+	r.putBack([]*item{it}, r.random.Jitter(postponement.Delay(int(min(it.meta.NumDelivered, 1<<20)))))
 }
 
 // putBack has events delivered again after the delay. Later events of their orders that are in this run follow.
@@ -204,7 +204,7 @@ func (r *run) putBack(items []*item, delay time.Duration) {
 		} else {
 			err = it.msg.Nak()
 		}
-		r.release(it, err)
+		r.letGo(it, err)
 	}
 }
 
@@ -212,16 +212,16 @@ func (r *run) putBack(items []*item, delay time.Duration) {
 func (r *run) done(it *item, result string) {
 	r.metrics.processed.WithLabelValues(result).Inc()
 	if result == resultDone {
-		r.metrics.delay.Observe(r.Clock().Sub(it.event.Time).Seconds())
+		r.metrics.delay.Observe(r.options.Clock().Sub(it.event.Time).Seconds())
 	}
-	r.release(it, it.msg.Ack())
+	r.letGo(it, it.msg.Ack())
 }
 
-// release lets an answered event go.
-func (c *Consumer) release(it *item, err error) {
+// letGo forgets an event that is answered; err is the answer's.
+func (c *Consumer) letGo(it *item, err error) {
 	if err != nil {
 		c.log.Warn("an answer to JetStream is lost; the event comes again", "event", it.event.ID, "error", err)
 	}
-	c.hand.drop(it)
+	c.working.Remove(it)
 	c.room.Release(1)
 }

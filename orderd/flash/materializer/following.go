@@ -10,12 +10,12 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 )
 
-// promotion is what a promotion's streams share.
-type promotion struct {
+// following is what this worker's readers of one promotion's streams share.
+type following struct {
 	*Materializer
-	definition *flashv1.Promotion
-	log        *slog.Logger
-	cancel     context.CancelFunc
+	promo  *flashv1.Promotion
+	log    *slog.Logger
+	cancel context.CancelFunc
 	// closed: nothing comes any more once the streams are drained.
 	closed atomic.Bool
 	// slots are for chunks from their first attempt to their end.
@@ -28,10 +28,10 @@ type promotion struct {
 	turn sync.Mutex
 }
 
-func (m *Materializer) newPromotion(definition *flashv1.Promotion) *promotion {
-	return &promotion{
-		Materializer: m, definition: definition, log: m.Logger.With("promotion", definition.GetUid()),
-		slots: make(chan struct{}, max(1, m.Concurrency-1)), again: make(chan struct{}, 1),
+func (m *Materializer) newFollowing(promo *flashv1.Promotion) *following {
+	return &following{
+		Materializer: m, promo: promo, log: m.options.Logger.With("promotion", promo.GetUid()),
+		slots: make(chan struct{}, max(1, m.options.Concurrency-1)), again: make(chan struct{}, 1),
 	}
 }
 
@@ -46,7 +46,7 @@ func enter(ctx context.Context, places chan<- struct{}) error {
 }
 
 // pace waits until so many orders may be written.
-func (p *promotion) pace(ctx context.Context, orders int) error {
+func (p *following) pace(ctx context.Context, orders int) error {
 	p.turn.Lock()
 	defer p.turn.Unlock()
 	if err := p.limiter.WaitN(ctx, orders); err != nil {

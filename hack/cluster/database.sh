@@ -51,7 +51,7 @@ install_postgres() {
     >"$BIN/logs/apt-postgresql.log" 2>&1 || die "apt-get install postgresql failed; its output is in $BIN/logs/apt-postgresql.log"
 }
 
-# program installs nothing where the tests have a database without it (test/testdb).
+# program installs nothing where the tests have a database without it (test/kit/testdb).
 program() {
   [ -n "${ORDERD_TEST_DATABASE_URL:-}" ] || [ "$(kind)" = cockroach ] || command -v postgres >/dev/null || install_postgres
 }

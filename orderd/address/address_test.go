@@ -15,7 +15,7 @@ import (
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
 	"github.com/orderd-dev/orderd/orderd/address"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 type book struct {

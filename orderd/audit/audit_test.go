@@ -27,7 +27,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/audit"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 // desk is a catalog behind the audit, and the audit's own service.

@@ -27,7 +27,7 @@ import (
 	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
 const (

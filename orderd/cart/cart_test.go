@@ -22,7 +22,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/catalog"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 // guests takes "guest:<name>" for a guest's token, "buyer:<name>" for a signed-in buyer's.

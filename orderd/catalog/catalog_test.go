@@ -14,7 +14,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/catalog"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/tax"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 func sku(code, category string, price int64, onSale bool) *catalogv1.Sku {

@@ -15,8 +15,8 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/consume"
 	"github.com/orderd-dev/orderd/orderd/outbox"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 // BenchmarkConsumer metrics one pod's consumer in events a second, from a stream that holds a sale's events already: with an

@@ -20,8 +20,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/outbox"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 // patience is how long a condition may take to come true on a busy machine.

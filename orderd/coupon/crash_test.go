@@ -19,7 +19,7 @@ import (
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
 	"github.com/orderd-dev/orderd/orderd/coupon"
 	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 // What a child is told through its environment.

@@ -18,7 +18,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 func TestMigrateManyAtOnceAndAgain(t *testing.T) {

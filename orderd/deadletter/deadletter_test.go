@@ -24,8 +24,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/deadletter"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 const patience = 30 * time.Second

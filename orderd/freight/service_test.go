@@ -15,7 +15,7 @@ import (
 	freightv1 "github.com/orderd-dev/orderd/api/gen/orderd/freight/v1"
 	"github.com/orderd-dev/orderd/orderd/freight"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 func wantReason(t *testing.T, err error, want string) {

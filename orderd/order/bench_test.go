@@ -13,7 +13,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 // BenchmarkPlaceOrder measures orders of two lines by 128 buyers at once, without the network, on a database that has every commit on disk:

@@ -21,7 +21,7 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 // What a child is told through its environment: the database, and at which message of its fourth transaction it dies.

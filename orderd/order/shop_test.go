@@ -17,7 +17,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 const (

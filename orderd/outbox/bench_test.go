@@ -12,8 +12,8 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/outbox"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 // BenchmarkRelay measures one relay in events a second, with NATS writing every event to disk.

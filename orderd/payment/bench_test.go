@@ -20,7 +20,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/payment"
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 const benchOrders = 2048

@@ -27,7 +27,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
 	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 const (

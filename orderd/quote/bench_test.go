@@ -18,7 +18,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/freight"
 	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/tax"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 const benchSKUs = 1000

@@ -20,8 +20,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/returns"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/shipment"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testorder"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testorder"
 )
 
 // model is what a journey expects of one order: it predicts every answer.

@@ -24,7 +24,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
 // counter tells which buyer a request is for, and who asks.

@@ -25,7 +25,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/overload"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
 // lane answers GetPromotion as a test wants it to.

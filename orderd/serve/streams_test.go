@@ -18,7 +18,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
 // echo answers each message of a stream with a message without answers, and ends as its caller does.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 func spread(t *testing.T, pool *pgxpool.Pool, ref, sku string, buckets int64) {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 func apply(t *testing.T, pool *pgxpool.Pool, movements ...stock.Movement) error {

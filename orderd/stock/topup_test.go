@@ -11,7 +11,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 func TestTopUpsReachTheirTargetsOnce(t *testing.T) {

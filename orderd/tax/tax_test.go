@@ -12,7 +12,7 @@ import (
 	taxv1 "github.com/orderd-dev/orderd/api/gen/orderd/tax/v1"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/tax"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 func TestIncluded(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testproc"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testproc"
 )
 
 // db is the database, which pods reach through a proxy. A PostgreSQL that was started here can be killed as well.

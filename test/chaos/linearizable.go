@@ -6,7 +6,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/orderd-dev/orderd/test/chaos/audit"
-	"github.com/orderd-dev/orderd/test/chaos/linear"
+	"github.com/orderd-dev/orderd/test/kit/linear"
 )
 
 const (

@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 // options of a run.

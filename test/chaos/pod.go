@@ -18,8 +18,8 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/serve"
-	"github.com/orderd-dev/orderd/test/testport"
-	"github.com/orderd-dev/orderd/test/testproc"
+	"github.com/orderd-dev/orderd/test/kit/testport"
+	"github.com/orderd-dev/orderd/test/kit/testproc"
 )
 
 // What a child is told through its environment.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/coupon/budget"
 	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 func tx(pool *pgxpool.Pool, fn func(context.Context, pgx.Tx) error) error {

@@ -25,7 +25,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/orderid"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 type nobody struct{}

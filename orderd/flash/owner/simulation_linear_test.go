@@ -7,7 +7,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
-	"github.com/orderd-dev/orderd/test/chaos/linear"
+	"github.com/orderd-dev/orderd/test/kit/linear"
 )
 
 // checkLinear wants that what buyers were told is linearizable. It knows nothing of the log.

@@ -17,7 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 // ledger is a sandbox on a database, and its page, whose notifications are always taken.

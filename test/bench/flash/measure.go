@@ -17,8 +17,8 @@ import (
 	"github.com/orderd-dev/orderd/test/bench/internal/pod"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 	"github.com/orderd-dev/orderd/test/bench/internal/report"
-	"github.com/orderd-dev/orderd/test/testauth"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 // podMemory is as the operator starts a pod with 2 GiB: a phase at full speed takes more orders than a sale has goods.

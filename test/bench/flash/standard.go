@@ -15,7 +15,7 @@ import (
 	"github.com/orderd-dev/orderd/test/bench/internal/pod"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 	"github.com/orderd-dev/orderd/test/bench/internal/shop"
-	"github.com/orderd-dev/orderd/test/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
 const (

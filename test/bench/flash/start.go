@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
-	"github.com/orderd-dev/orderd/test/testport"
+	"github.com/orderd-dev/orderd/test/kit/testport"
 )
 
 // start a child of this program.

@@ -20,7 +20,7 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/test/bench/internal/load"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
-	"github.com/orderd-dev/orderd/test/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
 // buyersSpec are buyers whose orders come over streams, as fast as they are answered.

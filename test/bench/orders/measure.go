@@ -19,8 +19,8 @@ import (
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 	"github.com/orderd-dev/orderd/test/bench/internal/report"
 	"github.com/orderd-dev/orderd/test/bench/internal/shop"
-	"github.com/orderd-dev/orderd/test/testauth"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 // bench is what a run works with.

@@ -32,10 +32,10 @@ import (
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/serve"
-	"github.com/orderd-dev/orderd/test/testauth"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testnats"
-	"github.com/orderd-dev/orderd/test/testport"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testport"
 )
 
 // patience is how long a condition may take to come true on a busy machine.

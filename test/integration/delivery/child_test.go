@@ -20,7 +20,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/carrier"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/shipment"
-	"github.com/orderd-dev/orderd/test/testorder"
+	"github.com/orderd-dev/orderd/test/kit/testorder"
 )
 
 // What a child is told through its environment.

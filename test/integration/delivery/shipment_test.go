@@ -17,7 +17,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	simulator "github.com/orderd-dev/orderd/test/carrier"
-	"github.com/orderd-dev/orderd/test/testorder"
+	"github.com/orderd-dev/orderd/test/kit/testorder"
 )
 
 var tea = testorder.Line{Quantity: 3, UnitPrice: 100}

@@ -20,8 +20,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/shipment"
 	simulator "github.com/orderd-dev/orderd/test/carrier"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testorder"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testorder"
 )
 
 const (

@@ -21,11 +21,11 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/serve"
 	"github.com/orderd-dev/orderd/test/carrier"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testport"
 	"github.com/orderd-dev/orderd/test/pushgateway"
-	"github.com/orderd-dev/orderd/test/testauth"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testnats"
-	"github.com/orderd-dev/orderd/test/testport"
 )
 
 const (

@@ -18,7 +18,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 var _ = Describe("Forwarding between pods", func() {

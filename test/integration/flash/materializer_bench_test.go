@@ -15,8 +15,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 // BenchmarkRelease measures what follows when thousands of orders expire at once: releases a second that one worker gets through one pod

@@ -25,8 +25,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 // outage is a database that is away for the first transactions.

@@ -17,7 +17,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 var _ = Describe("A pool of flash pods", func() {

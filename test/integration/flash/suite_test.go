@@ -16,7 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 func TestFlash(t *testing.T) {

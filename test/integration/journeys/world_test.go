@@ -35,11 +35,11 @@ import (
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
 	"github.com/orderd-dev/orderd/test/carrier"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testport"
 	"github.com/orderd-dev/orderd/test/pushgateway"
-	"github.com/orderd-dev/orderd/test/testauth"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testnats"
-	"github.com/orderd-dev/orderd/test/testport"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/orderd-dev/orderd/test/testkube"
+	"github.com/orderd-dev/orderd/test/kit/testkube"
 )
 
 var (

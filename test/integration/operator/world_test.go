@@ -31,8 +31,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 // world is one shop's surroundings: a namespace, a database and a NATS server.

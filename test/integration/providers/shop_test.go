@@ -28,8 +28,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/payment/providers"
 	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/psp"
-	"github.com/orderd-dev/orderd/test/testdb"
 )
 
 const (

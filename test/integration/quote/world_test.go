@@ -35,8 +35,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/tax"
-	"github.com/orderd-dev/orderd/test/testauth"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 // lifetime of a quote's token.

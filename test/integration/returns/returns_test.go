@@ -16,7 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/returns"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/testorder"
+	"github.com/orderd-dev/orderd/test/kit/testorder"
 )
 
 // three costs 3 * 100 - 20 + 7 = 287, which three units cannot share evenly.

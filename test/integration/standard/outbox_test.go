@@ -13,7 +13,7 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/outbox"
-	"github.com/orderd-dev/orderd/test/testnats"
+	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 func (s *shop) relay(js jetstream.JetStream, name string) *outbox.Relay {

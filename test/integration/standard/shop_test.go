@@ -21,7 +21,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 // patience is how long a condition may take to come true on a busy machine.

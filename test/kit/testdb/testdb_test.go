@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"github.com/orderd-dev/orderd/test/testdb"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
 func TestEachTestHasItsOwnDatabase(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/orderd-dev/orderd/test/testport"
+	"github.com/orderd-dev/orderd/test/kit/testport"
 )
 
 // TB is what a test gives: *testing.T, *testing.B or ginkgo's GinkgoTB().

@@ -17,7 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderd-dev/orderd/test/testport"
+	"github.com/orderd-dev/orderd/test/kit/testport"
 )
 
 const installHint = "no database for the tests: set " + URLVariable + ", put cockroach on the PATH, or apt-get install postgresql"

@@ -4,7 +4,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/orderd-dev/orderd/test/testport"
+	"github.com/orderd-dev/orderd/test/kit/testport"
 )
 
 func TestAPortIsKeptFromOthersAndNotFromItsServer(t *testing.T) {

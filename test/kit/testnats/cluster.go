@@ -17,8 +17,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/orderd-dev/orderd/test/testport"
-	"github.com/orderd-dev/orderd/test/testproc"
+	"github.com/orderd-dev/orderd/test/kit/testport"
+	"github.com/orderd-dev/orderd/test/kit/testproc"
 )
 
 const (

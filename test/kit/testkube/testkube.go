@@ -111,5 +111,5 @@ func (e *Environment) Stop() error { return e.env.Stop() }
 // repository is the folder of go.mod, found from this file's own place.
 func repository() string {
 	_, file, _, _ := runtime.Caller(0)
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+	return filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(file))))
 }

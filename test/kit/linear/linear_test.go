@@ -6,7 +6,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"github.com/orderd-dev/orderd/test/chaos/linear"
+	"github.com/orderd-dev/orderd/test/kit/linear"
 )
 
 // at is a call from one millisecond to another.

@@ -17,7 +17,7 @@ import (
 
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
 	"github.com/orderd-dev/orderd/orderd/carrier"
-	simulator "github.com/orderd-dev/orderd/test/carrier"
+	simulator "github.com/orderd-dev/orderd/orderd/sim/carrier"
 )
 
 const key = "0123456789abcdef"

@@ -27,9 +27,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/orderd/push"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
-	"github.com/orderd-dev/orderd/test/pushgateway"
 )
 
 const patience = 30 * time.Second

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderd-dev/orderd/hack/demo/outside/issuer"
-	"github.com/orderd-dev/orderd/test/carrier"
-	"github.com/orderd-dev/orderd/test/psp"
-	"github.com/orderd-dev/orderd/test/pushgateway"
+	"github.com/orderd-dev/orderd/orderd/sim/carrier"
+	"github.com/orderd-dev/orderd/orderd/sim/psp"
+	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 )
 
 const (

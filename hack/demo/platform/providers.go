@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
-	"github.com/orderd-dev/orderd/test/psp"
+	"github.com/orderd-dev/orderd/orderd/sim/psp"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 
 	shipmentv1 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
 	"github.com/orderd-dev/orderd/orderd/order"
-	simulator "github.com/orderd-dev/orderd/test/carrier"
+	simulator "github.com/orderd-dev/orderd/orderd/sim/carrier"
 )
 
 var _ = Describe("a carrier", func() {

@@ -16,7 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	simulator "github.com/orderd-dev/orderd/test/carrier"
+	simulator "github.com/orderd-dev/orderd/orderd/sim/carrier"
 	"github.com/orderd-dev/orderd/test/kit/testorder"
 )
 

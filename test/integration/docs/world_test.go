@@ -20,12 +20,12 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/serve"
-	"github.com/orderd-dev/orderd/test/carrier"
+	"github.com/orderd-dev/orderd/orderd/sim/carrier"
+	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 	"github.com/orderd-dev/orderd/test/kit/testauth"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 	"github.com/orderd-dev/orderd/test/kit/testport"
-	"github.com/orderd-dev/orderd/test/pushgateway"
 )
 
 const (

@@ -20,7 +20,7 @@ import (
 	pushv1 "github.com/orderd-dev/orderd/api/gen/orderd/push/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
 	rewardv1 "github.com/orderd-dev/orderd/api/gen/orderd/reward/v1"
-	"github.com/orderd-dev/orderd/test/pushgateway"
+	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 )
 
 // stock has tea on sale, delivered everywhere in China, and a coupon for whoever pays for some.

@@ -28,12 +28,12 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/reward/v1/rewardv1connect"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/serve"
-	"github.com/orderd-dev/orderd/test/carrier"
+	"github.com/orderd-dev/orderd/orderd/sim/carrier"
+	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 	"github.com/orderd-dev/orderd/test/kit/testauth"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 	"github.com/orderd-dev/orderd/test/kit/testport"
-	"github.com/orderd-dev/orderd/test/pushgateway"
 )
 
 // patience is how long a condition may take to come true on a busy machine.

@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
-	"github.com/orderd-dev/orderd/test/carrier"
+	"github.com/orderd-dev/orderd/orderd/sim/carrier"
 )
 
 // collect has the carrier collect the parcel of a paid order.

@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/orderd-dev/orderd/test/carrier"
-	"github.com/orderd-dev/orderd/test/pushgateway"
+	"github.com/orderd-dev/orderd/orderd/sim/carrier"
+	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 )
 
 // fairWeather is how long everything around orderd works between two faults at most, and stormy how long a fault lasts. More of them would leave

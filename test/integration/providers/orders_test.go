@@ -12,7 +12,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/payment"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/psp"
+	"github.com/orderd-dev/orderd/orderd/sim/psp"
 )
 
 // aMinute is long enough for the poller to ask again.

@@ -11,7 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/test/psp"
+	"github.com/orderd-dev/orderd/orderd/sim/psp"
 )
 
 func hexOf(id uuid.UUID) string { return hex.EncodeToString(id[:]) }

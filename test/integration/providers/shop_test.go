@@ -27,9 +27,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/payment"
 	"github.com/orderd-dev/orderd/orderd/payment/providers"
 	"github.com/orderd-dev/orderd/orderd/quote"
+	"github.com/orderd-dev/orderd/orderd/sim/psp"
 	"github.com/orderd-dev/orderd/orderd/stock"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
-	"github.com/orderd-dev/orderd/test/psp"
 )
 
 const (

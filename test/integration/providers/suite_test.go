@@ -1,4 +1,4 @@
-// Package providers_test runs the payment providers against the simulator of test/psp, over HTTP.
+// Package providers_test runs the payment providers against the simulator of orderd/sim/psp, over HTTP.
 package providers_test
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/payment"
 	"github.com/orderd-dev/orderd/orderd/payment/providers"
-	"github.com/orderd-dev/orderd/test/psp"
+	"github.com/orderd-dev/orderd/orderd/sim/psp"
 )
 
 func TestProviders(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/orderd-dev/orderd/test/psp"
+	"github.com/orderd-dev/orderd/orderd/sim/psp"
 )
 
 func main() {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/orderd-dev/orderd/test/psp"
+	"github.com/orderd-dev/orderd/orderd/sim/psp"
 )
 
 // Keys are written and read: the program makes them once and keeps them.

@@ -27,6 +27,7 @@ import (
 	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
@@ -62,10 +63,7 @@ type world struct {
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
 	w := &world{clock: newClock()}
-	var err error
-	if w.issuer, err = testauth.New(testauth.IssuerName, testauth.Audience, w.now); err != nil {
-		tb.Fatal(err)
-	}
+	w.issuer = testauth.New(tb, w.now)
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		switch set := w.set.Load(); {
 		case w.away.Load():
@@ -77,8 +75,9 @@ func newWorld(tb testing.TB) *world {
 		}
 	}))
 	tb.Cleanup(server.Close)
+	var err error
 	w.verifier, err = auth.NewVerifier(auth.VerifierOptions{
-		Issuer: testauth.IssuerName, Audience: testauth.Audience, JWKSURL: server.URL, Clock: w.now, Logger: slog.New(slog.DiscardHandler),
+		Issuer: testauth.IssuerName, Audience: testauth.Audience, JWKSURL: server.URL + issuer.JWKSPath, Clock: w.now, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
@@ -57,7 +58,7 @@ func (counter) GetSku(ctx context.Context, _ *catalogv1.GetSkuRequest) (*catalog
 // counting serves counters behind all that stands around RPCs for apps.
 func counting(t *testing.T, limits auth.Limits) (*testauth.Issuer, *httptest.Server) {
 	t.Helper()
-	issuer, guard := newGuard(t, limits)
+	tokens, guard := newGuard(t, limits)
 	c := config.Default().HTTP
 	around := testStack(t, slog.New(slog.DiscardHandler), c)
 	server := connect.NewServer(around.forApps(guard, nil, nil)...)
@@ -70,7 +71,7 @@ func counting(t *testing.T, limits auth.Limits) (*testauth.Issuer, *httptest.Ser
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	return issuer, s
+	return tokens, s
 }
 
 const (
@@ -93,8 +94,8 @@ func orderOf(buyer string) string {
 }
 
 func TestWhoMayCall(t *testing.T) {
-	issuer, s := counting(t, auth.Limits{PerSecond: 1000, Burst: 1000})
-	old := issuer.Claims("ann", "buyer")
+	tokens, s := counting(t, auth.Limits{PerSecond: 1000, Burst: 1000})
+	old := tokens.Claims("ann", "buyer")
 	old["exp"] = time.Now().Add(-time.Hour).Unix()
 	const broken = `{"promotion":`
 	tests := []struct {
@@ -105,29 +106,29 @@ func TestWhoMayCall(t *testing.T) {
 		wantBody      []string
 		wantChallenge string
 	}{
-		{name: "a buyer for themselves", authorization: bearer(issuer.Token("ann", "buyer")), path: placing, body: orderOf("ann"), wantStatus: 200, wantBody: []string{"for ann"}},
-		{name: "a buyer who need not say who they are", authorization: bearer(issuer.Token("ann", "buyer")), path: placing, body: orderOf(""), wantStatus: 200, wantBody: []string{"for ann"}},
-		{name: "a guest", authorization: bearer(issuer.Guest("guest-1")), path: placing, body: orderOf(""), wantStatus: 200, wantBody: []string{"for guest-1"}},
+		{name: "a buyer for themselves", authorization: bearer(tokens.Token("ann", "buyer")), path: placing, body: orderOf("ann"), wantStatus: 200, wantBody: []string{"for ann"}},
+		{name: "a buyer who need not say who they are", authorization: bearer(tokens.Token("ann", "buyer")), path: placing, body: orderOf(""), wantStatus: 200, wantBody: []string{"for ann"}},
+		{name: "a guest", authorization: bearer(tokens.Guest("guest-1")), path: placing, body: orderOf(""), wantStatus: 200, wantBody: []string{"for guest-1"}},
 		{
-			name: "a buyer for another", authorization: bearer(issuer.Token("ann", "buyer")), path: placing, body: orderOf("bob"),
+			name: "a buyer for another", authorization: bearer(tokens.Token("ann", "buyer")), path: placing, body: orderOf("bob"),
 			wantStatus: 403, wantBody: []string{"permission_denied", "OTHER_BUYER", "buyer_id"},
 		},
 		{
-			name: "a buyer for another, and staff elsewhere", authorization: bearer(issuer.Token("ann", "buyer", "returns")), path: placing, body: orderOf("bob"),
+			name: "a buyer for another, and staff elsewhere", authorization: bearer(tokens.Token("ann", "buyer", "returns")), path: placing, body: orderOf("bob"),
 			wantStatus: 403, wantBody: []string{"OTHER_BUYER"},
 		},
 		{
-			name: "a request that is for another and not valid either", authorization: bearer(issuer.Token("ann", "buyer")), path: looking, body: `{"buyerId":"bob"}`,
+			name: "a request that is for another and not valid either", authorization: bearer(tokens.Token("ann", "buyer")), path: looking, body: `{"buyerId":"bob"}`,
 			wantStatus: 403, wantBody: []string{"OTHER_BUYER"},
 		},
-		{name: "a service for a buyer", authorization: bearer(issuer.Token("backend", "service")), path: placing, body: orderOf("bob"), wantStatus: 200, wantBody: []string{"for bob"}},
-		{name: "a service that is a buyer too", authorization: bearer(issuer.Token("backend", "service", "buyer")), path: placing, body: orderOf("bob"), wantStatus: 200, wantBody: []string{"for bob"}},
+		{name: "a service for a buyer", authorization: bearer(tokens.Token("backend", "service")), path: placing, body: orderOf("bob"), wantStatus: 200, wantBody: []string{"for bob"}},
+		{name: "a service that is a buyer too", authorization: bearer(tokens.Token("backend", "service", "buyer")), path: placing, body: orderOf("bob"), wantStatus: 200, wantBody: []string{"for bob"}},
 		{
-			name: "a service that does not say for whom", authorization: bearer(issuer.Token("backend", "service")), path: placing, body: orderOf(""),
+			name: "a service that does not say for whom", authorization: bearer(tokens.Token("backend", "service")), path: placing, body: orderOf(""),
 			wantStatus: 400, wantBody: []string{"invalid_argument", "INVALID_REQUEST", "buyer_id"},
 		},
-		{name: "an RPC that names no buyer", authorization: bearer(issuer.Token("ann", "buyer")), path: goods, body: `{"sku":"tea"}`, wantStatus: 200, wantBody: []string{"ann as buyer"}},
-		{name: "staff", authorization: bearer(issuer.Token("carol", "catalog", "returns")), path: goods, body: `{"sku":"tea"}`, wantStatus: 200, wantBody: []string{"carol as catalog"}},
+		{name: "an RPC that names no buyer", authorization: bearer(tokens.Token("ann", "buyer")), path: goods, body: `{"sku":"tea"}`, wantStatus: 200, wantBody: []string{"ann as buyer"}},
+		{name: "staff", authorization: bearer(tokens.Token("carol", "catalog", "returns")), path: goods, body: `{"sku":"tea"}`, wantStatus: 200, wantBody: []string{"carol as catalog"}},
 
 		// None of these bodies is decoded.
 		{
@@ -142,26 +143,26 @@ func TestWhoMayCall(t *testing.T) {
 			wantStatus: 401, wantBody: []string{"TOKEN_INVALID"}, wantChallenge: `Bearer error="invalid_token"`,
 		},
 		{
-			name: "two tokens", authorization: append(bearer(issuer.Token("ann", "buyer")), bearer(issuer.Token("bob", "buyer"))...), path: placing, body: broken,
+			name: "two tokens", authorization: append(bearer(tokens.Token("ann", "buyer")), bearer(tokens.Token("bob", "buyer"))...), path: placing, body: broken,
 			wantStatus: 401, wantBody: []string{"TOKEN_INVALID"}, wantChallenge: `Bearer error="invalid_token"`,
 		},
 		{
-			name: "an old token", authorization: bearer(issuer.Sign(old)), path: placing, body: broken,
+			name: "an old token", authorization: bearer(tokens.Sign(old)), path: placing, body: broken,
 			wantStatus: 401, wantBody: []string{"unauthenticated", "TOKEN_EXPIRED"}, wantChallenge: `Bearer error="invalid_token"`,
 		},
 		{
-			name: "a buyer at the staff's desk", authorization: bearer(issuer.Token("ann", "buyer")), path: adjusting, body: broken,
+			name: "a buyer at the staff's desk", authorization: bearer(tokens.Token("ann", "buyer")), path: adjusting, body: broken,
 			wantStatus: 403, wantBody: []string{"permission_denied", "ROLE_MISSING", "service,catalog"},
 		},
 		{
-			name: "staff of another desk", authorization: bearer(issuer.Token("rita", "returns", "operations")), path: adjusting, body: broken,
+			name: "staff of another desk", authorization: bearer(tokens.Token("rita", "returns", "operations")), path: adjusting, body: broken,
 			wantStatus: 403, wantBody: []string{"ROLE_MISSING"},
 		},
-		{name: "staff as a buyer", authorization: bearer(issuer.Token("carol", "catalog")), path: placing, body: broken, wantStatus: 403, wantBody: []string{"ROLE_MISSING", "buyer,service"}},
-		{name: "nobody in particular", authorization: bearer(issuer.Token("dan")), path: placing, body: broken, wantStatus: 403, wantBody: []string{"ROLE_MISSING"}},
+		{name: "staff as a buyer", authorization: bearer(tokens.Token("carol", "catalog")), path: placing, body: broken, wantStatus: 403, wantBody: []string{"ROLE_MISSING", "buyer,service"}},
+		{name: "nobody in particular", authorization: bearer(tokens.Token("dan")), path: placing, body: broken, wantStatus: 403, wantBody: []string{"ROLE_MISSING"}},
 		{
 			name: "an RPC that says of nobody that they may call it", path: releasing, body: broken,
-			authorization: bearer(issuer.Token("root", auth.RolesOf(everyRole()...).Names()...)), wantStatus: 403, wantBody: []string{"ROLE_MISSING"},
+			authorization: bearer(tokens.Token("root", auth.RolesOf(everyRole()...).Names()...)), wantStatus: 403, wantBody: []string{"ROLE_MISSING"},
 		},
 
 		{name: "the public", path: promotion, body: `{"promotion":"sale"}`, wantStatus: 200},
@@ -225,7 +226,7 @@ func do(t *testing.T, s *httptest.Server, request *http.Request) (int, http.Head
 
 // A question may be asked by GET, whose message is in the URL.
 func TestQuestionsByGet(t *testing.T) {
-	issuer, s := counting(t, auth.Limits{PerSecond: 1000, Burst: 1000})
+	tokens, s := counting(t, auth.Limits{PerSecond: 1000, Burst: 1000})
 	message := `{"promotion":"sale","requestId":"r","buyerId":"bob"}`
 	for subject, want := range map[string]int{"bob": http.StatusOK, "ann": http.StatusForbidden, "": http.StatusUnauthorized} {
 		query := url.Values{"connect": {"v1"}, "encoding": {"json"}, "message": {message}}
@@ -234,7 +235,7 @@ func TestQuestionsByGet(t *testing.T) {
 			t.Fatal(err)
 		}
 		if subject != "" {
-			request.Header.Set("Authorization", "Bearer "+issuer.Token(subject, "buyer"))
+			request.Header.Set("Authorization", "Bearer "+tokens.Token(subject, "buyer"))
 		}
 		if status, _, body := do(t, s, request); status != want {
 			t.Errorf("%q asks for bob's order: status %d, want %d; body %s", subject, status, want, body)
@@ -243,17 +244,17 @@ func TestQuestionsByGet(t *testing.T) {
 }
 
 func TestProtocols(t *testing.T) {
-	issuer, s := counting(t, auth.Limits{PerSecond: 1000, Burst: 1000})
+	tokens, s := counting(t, auth.Limits{PerSecond: 1000, Burst: 1000})
 	for name, options := range map[string][]connecthttp.Option{"Connect": nil, "gRPC": {connecthttp.WithGRPC()}, "gRPC-Web": {connecthttp.WithGRPCWeb()}} {
 		call := func(token string) error {
 			transport := connecthttp.NewTransport(s.Client(), s.URL, options...)
-			c := flashv1connect.NewFlashServiceClient(connect.NewClient(transport, testauth.Bearer(token)))
+			c := flashv1connect.NewFlashServiceClient(connect.NewClient(transport, issuer.Bearer(token)))
 			_, err := c.PlaceFlashOrder(t.Context(), &flashv1.PlaceFlashOrderRequest{
 				Promotion: "sale", RequestId: "r", Items: []*flashv1.FlashOrderItem{{Sku: "A", Quantity: 1}},
 			})
 			return err
 		}
-		if err := call(issuer.Token("ann", "buyer")); err != nil {
+		if err := call(tokens.Token("ann", "buyer")); err != nil {
 			t.Errorf("%s, a buyer: %v", name, err)
 		}
 		if err := call(""); connect.CodeOf(err) != connect.CodeUnauthenticated || rpcerr.Reason(err) != "TOKEN_MISSING" {
@@ -264,8 +265,8 @@ func TestProtocols(t *testing.T) {
 
 func TestTooManyRequestsOfOneCaller(t *testing.T) {
 	// More fall due while this runs, but not many.
-	issuer, s := counting(t, auth.Limits{PerSecond: 1, Burst: 3})
-	ann, bob, backend := bearer(issuer.Token("ann", "buyer")), bearer(issuer.Token("bob", "buyer")), bearer(issuer.Token("ann", "service"))
+	tokens, s := counting(t, auth.Limits{PerSecond: 1, Burst: 3})
+	ann, bob, backend := bearer(tokens.Token("ann", "buyer")), bearer(tokens.Token("bob", "buyer")), bearer(tokens.Token("ann", "service"))
 	refused := 0
 	for range 20 {
 		// Not decoded where it is refused.

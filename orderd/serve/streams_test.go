@@ -18,7 +18,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/kit/testauth"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 )
 
 // echo answers each message of a stream with a message without answers, and ends as its caller does.
@@ -54,7 +54,7 @@ type streaming struct {
 
 func newStreaming(t *testing.T, c config.HTTP, tokenFor time.Duration) *streaming {
 	t.Helper()
-	issuer, guard := newGuard(t, auth.Limits{})
+	tokens, guard := newGuard(t, auth.Limits{})
 	around := testStack(t, slog.New(slog.DiscardHandler), c)
 	s := &streaming{stack: around, leave: make(chan struct{})}
 	s.leaving = s.leave
@@ -73,16 +73,16 @@ func newStreaming(t *testing.T, c config.HTTP, tokenFor time.Duration) *streamin
 			t.Error(err)
 		}
 	})
-	claims := issuer.Claims("a backend", "service")
+	claims := tokens.Claims("a backend", "service")
 	// The verifier takes tokens for half a minute more.
 	claims["exp"] = time.Now().Add(tokenFor - 30*time.Second).Unix()
-	token := issuer.Sign(claims)
+	token := tokens.Sign(claims)
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols, DialContext: (&net.Dialer{}).DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
 	client := flashv1connect.NewFlashServiceClient(connect.NewClient(
-		connecthttp.NewTransport(&http.Client{Transport: transport}, "http://"+l.socket.Addr().String()), testauth.Bearer(token)))
+		connecthttp.NewTransport(&http.Client{Transport: transport}, "http://"+l.socket.Addr().String()), issuer.Bearer(token)))
 	if s.stream, err = client.PlaceFlashOrders(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
-	"github.com/orderd-dev/orderd/test/kit/testauth"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
@@ -35,6 +35,8 @@ const (
 	flashes  = 3
 	workers  = 2
 	currency = "EUR"
+	// issuerName and audience of the token that buyers have.
+	issuerName, audience = "https://issuer.test", "orderd-test"
 	// maxLog is how many bytes of the processes' words are kept.
 	maxLog = 32 << 20
 )
@@ -141,17 +143,17 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 }
 
 func (w *world) pods(ctx context.Context) error {
-	issuer, err := testauth.New(testauth.IssuerName, testauth.Audience, time.Now)
+	tokens, err := issuer.New(issuer.Options{Name: issuerName, Audience: audience, Clock: time.Now})
 	if err != nil {
 		return err
 	}
-	w.jwks = httptest.NewServer(issuer)
+	w.jwks = httptest.NewServer(tokens)
 	base := config.Default()
 	base.Cluster = "shop/chaos"
 	base.Messaging.Replicas = replicas
 	base.Database.MaxConnections = 8
 	base.HTTP.DrainDelay = config.Duration(10 * time.Millisecond)
-	base.Auth.Issuer, base.Auth.Audience, base.Auth.JWKSURL = testauth.IssuerName, testauth.Audience, w.jwks.URL
+	base.Auth.Issuer, base.Auth.Audience, base.Auth.JWKSURL = issuerName, audience, w.jwks.URL+issuer.JWKSPath
 	base.Payments = []config.Payment{{Provider: "sandbox"}}
 	for _, secret := range []struct {
 		file        *string
@@ -194,18 +196,21 @@ func (w *world) pods(ctx context.Context) error {
 	if w.standard, err = add(config.RoleStandard, "standard"); err != nil {
 		return err
 	}
-	claims := issuer.Claims("chaos", "service")
+	claims := tokens.Claims(issuer.Claim{Subject: "chaos", Roles: []string{"service"}})
 	// Pods' clocks may be off.
 	claims["iat"], claims["exp"] = time.Now().Add(-time.Minute).Unix(), time.Now().Add(24*time.Hour).Unix()
-	token := issuer.Sign(claims)
+	token, err := tokens.Sign(claims)
+	if err != nil {
+		return err
+	}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128, IdleConnTimeout: 30 * time.Second}}
 	// Streams go both ways, which takes HTTP/2.
 	protocols := &http.Protocols{}
 	protocols.SetUnencryptedHTTP2(true)
 	both := &http.Client{Transport: &http.Transport{Protocols: protocols}}
 	for _, p := range w.all() {
-		c := connect.NewClient(connecthttp.NewTransport(client, p.url), testauth.Bearer(token))
-		streams := flashv1connect.NewFlashServiceClient(connect.NewClient(connecthttp.NewTransport(both, p.url), testauth.Bearer(token)))
+		c := connect.NewClient(connecthttp.NewTransport(client, p.url), issuer.Bearer(token))
+		streams := flashv1connect.NewFlashServiceClient(connect.NewClient(connecthttp.NewTransport(both, p.url), issuer.Bearer(token)))
 		w.clients[p] = clients{
 			flash: flashv1connect.NewFlashServiceClient(c), orders: orderv1connect.NewOrderServiceClient(c), payments: paymentv1connect.NewPaymentServiceClient(c),
 			stream: streamclient.NewStream(streamclient.StreamOptions{Open: streams.PlaceFlashOrders, Timeout: attempt}),

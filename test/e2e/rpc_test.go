@@ -18,8 +18,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/orderd-dev/orderd/hack/demo/outside/issuer"
-	"github.com/orderd-dev/orderd/hack/demo/shop"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 )
 
 const (
@@ -51,7 +50,7 @@ var _ = Describe("an RPC", Ordered, func() {
 		for _, pool := range []string{"standard", "flash"} {
 			base[pool] = forward("service/"+up.Cluster.Name+"-"+pool, 8080)
 		}
-		tokens, err := shop.Tokens(ctx, forward("service/outside", 8090), []issuer.Claim{
+		tokens, err := issuer.Ask(ctx, forward("service/outside", 8090), []issuer.Claim{
 			{Subject: "e2e", Roles: []string{"service"}}, {Subject: "alice", Roles: []string{"buyer"}}, {Subject: "bob", Roles: []string{"buyer"}},
 		})
 		Expect(err).NotTo(HaveOccurred())

@@ -10,9 +10,9 @@ import (
 	"io"
 	"time"
 
-	"github.com/orderd-dev/orderd/hack/demo/outside/issuer"
 	"github.com/orderd-dev/orderd/hack/demo/plan"
 	"github.com/orderd-dev/orderd/hack/demo/shop"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 )
 
 // Run comes to the sale, verifies and pays. It writes a progress line a second and a result line at
@@ -75,7 +75,7 @@ func (l *ledger) login(ctx context.Context) error {
 	for i, v := range visits {
 		claims[i] = issuer.Claim{Subject: v.buyerID, Roles: []string{"buyer"}}
 	}
-	tokens, err := shop.Tokens(ctx, l.plan.IssuerURL, claims)
+	tokens, err := issuer.Ask(ctx, l.plan.IssuerURL, claims)
 	if err != nil {
 		return err
 	}
@@ -88,5 +88,5 @@ func (l *ledger) login(ctx context.Context) error {
 
 // as makes calls with the context come from the buyer.
 func (l *ledger) as(ctx context.Context, buyerID string) context.Context {
-	return shop.As(ctx, l.tokens[buyerID])
+	return issuer.As(ctx, l.tokens[buyerID])
 }

@@ -16,8 +16,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/orderd-dev/orderd/hack/demo/outside/issuer"
 	"github.com/orderd-dev/orderd/orderd/sim/carrier"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/orderd/sim/psp"
 	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 )
@@ -67,10 +67,15 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("push gateway: %w", err)
 	}
-	tokens := issuer.New(o.URL, o.Audience, keys["issuer"], tokenLifetime, time.Now).Handler()
+	tokens, err := issuer.New(issuer.Options{
+		Name: o.URL, Audience: o.Audience, Clock: time.Now, Lifetime: tokenLifetime, Seed: keys["issuer"],
+	})
+	if err != nil {
+		return fmt.Errorf("issuer: %w", err)
+	}
 	mux := http.NewServeMux()
-	mux.Handle("/tokens", tokens)
-	mux.Handle("/.well-known/", tokens)
+	mux.Handle(issuer.TokensPath, tokens)
+	mux.Handle(issuer.JWKSPath, tokens)
 	mux.Handle("/carrier/", http.StripPrefix("/carrier", parcels))
 	mux.Handle("/control/", parcels.Control())
 	mux.Handle("/push", gateway)

@@ -21,6 +21,7 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/returns/v1/returnsv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/reward/v1/rewardv1connect"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 )
 
 // Standard is the standard lane, over connections that are kept.
@@ -39,7 +40,7 @@ type Standard struct {
 // NewStandard makes clients that open at most maxConns connections to the base URL.
 func NewStandard(baseURL string, maxConns int) *Standard {
 	httpClient := http1(maxConns)
-	client := connect.NewClient(connecthttp.NewTransport(httpClient, baseURL), bearer)
+	client := connect.NewClient(connecthttp.NewTransport(httpClient, baseURL), issuer.FromContext())
 	return &Standard{
 		Catalog:     catalogv1connect.NewCatalogServiceClient(client),
 		Orders:      orderv1connect.NewOrderServiceClient(client),
@@ -81,7 +82,7 @@ func NewFlash(baseURL string, maxConns int) []flashv1connect.FlashServiceClient 
 	const binary, grpc = 16, 2
 	apps := make([]flashv1connect.FlashServiceClient, 0, binary+grpc+1)
 	add := func(httpClient *http.Client, options ...connecthttp.Option) {
-		client := connect.NewClient(connecthttp.NewTransport(httpClient, baseURL, options...), bearer)
+		client := connect.NewClient(connecthttp.NewTransport(httpClient, baseURL, options...), issuer.FromContext())
 		apps = append(apps, flashv1connect.NewFlashServiceClient(client))
 	}
 	shared := http1(maxConns)

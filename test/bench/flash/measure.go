@@ -14,10 +14,10 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/bench/internal/pod"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 	"github.com/orderd-dev/orderd/test/bench/internal/report"
-	"github.com/orderd-dev/orderd/test/kit/testauth"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
@@ -105,12 +105,15 @@ func (b *bench) round(ctx context.Context) error {
 }
 
 func (b *bench) setUp(ctx context.Context) error {
-	issuer, err := testauth.New(testauth.IssuerName, testauth.Audience, time.Now)
+	tokens, err := issuer.New(issuer.Options{Name: pod.IssuerName, Audience: pod.Audience, Clock: time.Now})
 	if err != nil {
 		return err
 	}
-	keys := httptest.NewServer(issuer)
-	b.jwks, b.token = keys.URL, issuer.Token("bench", "service")
+	keys := httptest.NewServer(tokens)
+	b.jwks = keys.URL + issuer.JWKSPath
+	if b.token, err = tokens.Token(issuer.Claim{Subject: "bench", Roles: []string{"service"}}); err != nil {
+		return err
+	}
 	b.groups = newGroups()
 	if b.nats, err = b.startNATS(ctx, "nats"); err != nil {
 		return err

@@ -11,11 +11,11 @@ import (
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/bench/internal/load"
 	"github.com/orderd-dev/orderd/test/bench/internal/pod"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 	"github.com/orderd-dev/orderd/test/bench/internal/shop"
-	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
 const (
@@ -48,7 +48,7 @@ func (b *bench) startStandard(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, b.standard.pod.URL), testauth.Bearer(b.token))
+	client := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, b.standard.pod.URL), issuer.Bearer(b.token))
 	if err := b.standard.book.Stock(ctx, client); err != nil {
 		return err
 	}

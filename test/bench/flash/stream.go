@@ -18,9 +18,9 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/bench/internal/load"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
-	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
 // buyersSpec are buyers whose orders come over streams, as fast as they are answered.
@@ -144,7 +144,7 @@ func (o *oneStream) buy(ctx context.Context, from, until time.Time) error {
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
 	client := flashv1connect.NewFlashServiceClient(connect.NewClient(
-		connecthttp.NewTransport(&http.Client{Transport: transport}, o.spec.URL, connecthttp.WithSendCompression("")), testauth.Bearer(o.spec.Token)))
+		connecthttp.NewTransport(&http.Client{Transport: transport}, o.spec.URL, connecthttp.WithSendCompression("")), issuer.Bearer(o.spec.Token)))
 	stream, err := client.PlaceFlashOrders(ctx)
 	if err != nil {
 		return err

@@ -15,11 +15,12 @@ import (
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/quote/v1/quotev1connect"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/bench/internal/load"
+	"github.com/orderd-dev/orderd/test/bench/internal/pod"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 	"github.com/orderd-dev/orderd/test/bench/internal/report"
 	"github.com/orderd-dev/orderd/test/bench/internal/shop"
-	"github.com/orderd-dev/orderd/test/kit/testauth"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
@@ -62,13 +63,15 @@ func measure(ctx context.Context, o options) error {
 }
 
 func (b *bench) setUp(ctx context.Context) error {
-	issuer, err := testauth.New(testauth.IssuerName, testauth.Audience, time.Now)
+	tokens, err := issuer.New(issuer.Options{Name: pod.IssuerName, Audience: pod.Audience, Clock: time.Now})
 	if err != nil {
 		return err
 	}
-	keys := httptest.NewServer(issuer)
-	b.jwks = keys.URL
-	b.token = issuer.Token("bench", "service")
+	keys := httptest.NewServer(tokens)
+	b.jwks = keys.URL + issuer.JWKSPath
+	if b.token, err = tokens.Token(issuer.Claim{Subject: "bench", Roles: []string{"service"}}); err != nil {
+		return err
+	}
 	if b.nats, err = natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: b.folder, NoSigs: true}); err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func (b *bench) setUp(ctx context.Context) error {
 	}
 	fmt.Printf("putting %d SKUs on sale\n", b.skus)
 	for _, pod := range []*proc.Child{b.ours, b.single} {
-		if err := b.book.Stock(ctx, connect.NewClient(connecthttp.NewTransport(http.DefaultClient, pod.URL), testauth.Bearer(b.token))); err != nil {
+		if err := b.book.Stock(ctx, connect.NewClient(connecthttp.NewTransport(http.DefaultClient, pod.URL), issuer.Bearer(b.token))); err != nil {
 			return err
 		}
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/serve"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/kit/testauth"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
@@ -51,10 +52,10 @@ type world struct {
 
 func newWorld() *world {
 	GinkgoHelper()
-	w := &world{databaseURL: testdb.NewMigrated(GinkgoTB()), natsURL: testnats.Run(GinkgoTB()).URL()}
-	var err error
-	w.issuer, err = testauth.New(testauth.IssuerName, testauth.Audience, time.Now)
-	Expect(err).NotTo(HaveOccurred())
+	w := &world{
+		databaseURL: testdb.NewMigrated(GinkgoTB()), natsURL: testnats.Run(GinkgoTB()).URL(),
+		issuer: testauth.New(GinkgoTB(), time.Now),
+	}
 	jwks := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if w.away.Load() {
 			http.Error(rw, "away", http.StatusServiceUnavailable)
@@ -63,7 +64,7 @@ func newWorld() *world {
 		w.issuer.ServeHTTP(rw, r)
 	}))
 	DeferCleanup(jwks.Close)
-	w.jwksURL = jwks.URL
+	w.jwksURL = jwks.URL + issuer.JWKSPath
 	return w
 }
 
@@ -150,7 +151,7 @@ type clients struct {
 }
 
 func (p *pod) with(token string) clients {
-	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, p.url), testauth.Bearer(token))
+	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, p.url), issuer.Bearer(token))
 	return clients{
 		catalog: catalogv1connect.NewCatalogServiceClient(c), orders: orderv1connect.NewOrderServiceClient(c),
 		audit: auditv1connect.NewAuditServiceClient(c), flash: flashv1connect.NewFlashServiceClient(c),

@@ -29,6 +29,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/serve"
 	"github.com/orderd-dev/orderd/orderd/sim/carrier"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 	"github.com/orderd-dev/orderd/test/kit/testauth"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
@@ -132,7 +133,7 @@ type caller struct {
 }
 
 func (w *world) caller(subject string, roles ...string) *caller {
-	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, w.url), testauth.Bearer(w.issuer.Token(subject, roles...)))
+	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, w.url), issuer.Bearer(w.issuer.Token(subject, roles...)))
 	return &caller{
 		catalog: catalogv1connect.NewCatalogServiceClient(c), freight: freightv1connect.NewFreightServiceClient(c), coupons: couponv1connect.NewCouponServiceClient(c),
 		rewards: rewardv1connect.NewRewardServiceClient(c), orders: orderv1connect.NewOrderServiceClient(c), payments: paymentv1connect.NewPaymentServiceClient(c),

@@ -35,6 +35,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
 	"github.com/orderd-dev/orderd/orderd/sim/carrier"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 	"github.com/orderd-dev/orderd/test/kit/testauth"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
@@ -226,7 +227,7 @@ type clients struct {
 }
 
 func (w *world) clients(url, token string) clients {
-	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, url), testauth.Bearer(token))
+	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, url), issuer.Bearer(token))
 	return clients{
 		addresses: addressv1connect.NewAddressServiceClient(c), carts: cartv1connect.NewCartServiceClient(c),
 		catalog: catalogv1connect.NewCatalogServiceClient(c), coupons: couponv1connect.NewCouponServiceClient(c),

@@ -34,6 +34,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/quote"
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/orderd/tax"
 	"github.com/orderd-dev/orderd/test/kit/testauth"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
@@ -110,7 +111,7 @@ type caller struct {
 }
 
 func (w *world) caller(token string) *caller {
-	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, w.url), testauth.Bearer(token))
+	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, w.url), issuer.Bearer(token))
 	return &caller{
 		catalog: catalogv1connect.NewCatalogServiceClient(c), taxes: taxv1connect.NewTaxServiceClient(c), freight: freightv1connect.NewFreightServiceClient(c),
 		addresses: addressv1connect.NewAddressServiceClient(c), cart: cartv1connect.NewCartServiceClient(c), quotes: quotev1connect.NewQuoteServiceClient(c),

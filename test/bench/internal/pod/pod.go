@@ -11,8 +11,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/test/kit/testauth"
 	"github.com/orderd-dev/orderd/test/kit/testport"
+)
+
+// IssuerName and Audience of the token that the load has.
+const (
+	IssuerName = "https://issuer.test"
+	Audience   = "orderd-bench"
 )
 
 // Options of a pod.
@@ -32,7 +37,7 @@ func Config(o Options) (config.Config, string, error) {
 	c.Database.MaxConnections = 32
 	c.Messaging.URL, c.Messaging.Replicas = o.NATSURL, 1
 	c.HTTP.DrainDelay = config.Duration(time.Millisecond)
-	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = testauth.IssuerName, testauth.Audience, o.JWKSURL
+	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = IssuerName, Audience, o.JWKSURL
 	c.Auth.ServiceRequestsPerSecond, c.Auth.ServiceBurst = 1_000_000, 1_000_000
 	folder := filepath.Join(o.Folder, o.Name)
 	if err := os.MkdirAll(folder, 0o700); err != nil {

@@ -1,0 +1,16 @@
+package shop
+
+import (
+	"context"
+
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
+)
+
+// AsStaff makes the calls with this context come from a member of the staff with these roles.
+func AsStaff(ctx context.Context, issuerURL string, roles ...string) (context.Context, error) {
+	tokens, err := issuer.Ask(ctx, issuerURL, []issuer.Claim{{Subject: "demo-staff", Roles: roles}})
+	if err != nil {
+		return nil, err
+	}
+	return issuer.As(ctx, tokens[0]), nil
+}

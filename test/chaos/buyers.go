@@ -19,7 +19,7 @@ import (
 	lane "github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/test/chaos/audit"
+	"github.com/orderd-dev/orderd/orderd/sim/audit"
 )
 
 const (

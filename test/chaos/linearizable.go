@@ -5,7 +5,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"github.com/orderd-dev/orderd/test/chaos/audit"
+	"github.com/orderd-dev/orderd/orderd/sim/audit"
 	"github.com/orderd-dev/orderd/test/kit/linear"
 )
 

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/orderd-dev/orderd/test/chaos/audit"
+	"github.com/orderd-dev/orderd/orderd/sim/audit"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/stock"
-	"github.com/orderd-dev/orderd/test/chaos/audit"
+	"github.com/orderd-dev/orderd/orderd/sim/audit"
 )
 
 // verdict on a seed.

@@ -6,7 +6,7 @@ import (
 	"connectrpc.com/connect/v2"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -15,9 +15,9 @@ type answerFunc func(i int, response *flashv1.PlaceFlashOrderResponse, err error
 
 // refusalOf is an error as a stream says it.
 func refusalOf(err error) *flashv1.FlashOrderRefusal {
-	var refusal *sale.Refusal
-	if errors.As(err, &refusal) {
-		return refusal.Message()
+	var refused *refusal.Refusal
+	if errors.As(err, &refused) {
+		return refused.Message()
 	}
 	reason := rpcerr.Reason(err)
 	if reason == "" {
@@ -36,7 +36,7 @@ func refusalOf(err error) *flashv1.FlashOrderRefusal {
 }
 
 // errorOf is what a stream said as the error that a call by itself would end with.
-func errorOf(message *flashv1.FlashOrderRefusal) error { return sale.FromMessage(message) }
+func errorOf(message *flashv1.FlashOrderRefusal) error { return refusal.FromMessage(message) }
 
 // refuseAll gives every one of the requests the same answer.
 func refuseAll(count int, answer answerFunc, err error) {

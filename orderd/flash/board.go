@@ -140,7 +140,7 @@ func (b *board) send(conn *nats.Conn, uid string, message *flashv1.Levels, now t
 }
 
 // readings of the promotion's partitions that the pod serves. Those whose owner does not answer soon are left out.
-func (p *Pool) readings(ctx context.Context, s *promotion) []levels.Reading {
+func (p *Pool) readings(ctx context.Context, s *placed) []levels.Reading {
 	if !s.sale.GetOpen() || s.sale.GetClosed() {
 		return nil
 	}

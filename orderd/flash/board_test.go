@@ -11,7 +11,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/levels"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 )
 
 func TestBroadcastsThatAreReceived(t *testing.T) {
@@ -47,7 +47,7 @@ func TestBroadcastsThatAreReceived(t *testing.T) {
 			p := testPool()
 			p.ClusterClock = func() time.Time { return now }
 			p.update(func(v *view) {
-				v.setSales(map[string]*sale.Sale{uid: sale.New(&flashv1.Promotion{
+				v.setSales(map[string]*promotion.Promotion{uid: promotion.New(&flashv1.Promotion{
 					Uid: uid, Name: "sale", Partitions: 1, Streams: []string{"s"}, Items: []*flashv1.PromotedItem{{Sku: "a"}, {Sku: "b"}},
 				})})
 			})

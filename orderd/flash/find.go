@@ -13,7 +13,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -22,12 +22,12 @@ const asksMax = 8
 
 // question is for the owner of a partition.
 type question struct {
-	promotion *promotion
+	promotion *placed
 	partition int32
 }
 
 // buyersPartitions are those that may know an order of the buyer: one of each of the promotion's streams.
-func (p *Pool) buyersPartitions(s *promotion, buyer string) []question {
+func (p *Pool) buyersPartitions(s *placed, buyer string) []question {
 	questions := make([]question, max(1, len(s.sale.GetStreams())))
 	for k := range questions {
 		questions[k] = question{s, s.sale.Partition(buyer, int32(k))}
@@ -68,14 +68,14 @@ func ask[T any](ctx context.Context, questions []question, put func(context.Cont
 			cancel()
 			return a.found, nil
 		}
-		if rpcerr.Reason(a.err) != sale.ReasonOrderNotFound {
+		if rpcerr.Reason(a.err) != refusal.ReasonOrderNotFound {
 			open = a.err
 		}
 	}
 	if open != nil {
 		return none, open
 	}
-	return none, sale.OrderNotFound()
+	return none, refusal.OrderNotFound()
 }
 
 // FindOrder implements PeerService.
@@ -86,7 +86,7 @@ func (s PeerService) FindOrder(ctx context.Context, request *flashv1.FindOrderRe
 	}
 	// A pod that is not ready may lack promotions that others sell.
 	if err := p.Ready(); err != nil && !errors.Is(err, ErrDraining) {
-		return nil, sale.PartitionMoving(p.jitter(retryDelay))
+		return nil, refusal.PartitionMoving(p.jitter(retryDelay))
 	}
 	var questions []question
 	for _, promo := range p.view.Load().byUID {
@@ -113,8 +113,8 @@ func (s PeerService) FindOrder(ctx context.Context, request *flashv1.FindOrderRe
 			Reservation: response.GetReservation(), State: response.GetResponse().GetState(),
 		}, nil
 	})
-	if err != nil && rpcerr.Reason(err) != sale.ReasonOrderNotFound {
-		return nil, sale.PartitionMoving(p.jitter(retryDelay))
+	if err != nil && rpcerr.Reason(err) != refusal.ReasonOrderNotFound {
+		return nil, refusal.PartitionMoving(p.jitter(retryDelay))
 	}
 	return found, err
 }

@@ -9,7 +9,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -113,12 +113,12 @@ func (w forwarding) Close() error { return w.stream.Close() }
 
 // forward sends requests of one partition to the pod at an address. NOT_OWNER: the guess was wrong or the pod is not there, and
 // nothing happened. PARTITION_MOVING: what happened is unknown. After an error nothing was sent, and answer is not called.
-func (p *Pool) forward(address string, s *promotion, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) error {
+func (p *Pool) forward(address string, s *placed, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) error {
 	f := p.peers.forwards
 	count := int64(len(requests))
 	if f.inFlight.Add(count) > forwardedMax {
 		f.inFlight.Add(-count)
-		return sale.Overloaded(p.jitter(retryDelay))
+		return refusal.Overloaded(p.jitter(retryDelay))
 	}
 	slab, forwarded := make([]flashv1.Forwarded, len(requests)), make([]*flashv1.Forwarded, len(requests))
 	for i, request := range requests {
@@ -145,18 +145,18 @@ func (p *Pool) forward(address string, s *promotion, n int32, requests []*flashv
 func (p *Pool) forwardedError(message *flashv1.FlashOrderAnswer, err error) error {
 	switch {
 	case errors.Is(err, streamclient.ErrNotSent):
-		return sale.NotOwner()
+		return refusal.NotOwner()
 	case errors.Is(err, streamclient.ErrFull):
-		return sale.Overloaded(p.jitter(retryDelay))
+		return refusal.Overloaded(p.jitter(retryDelay))
 	case err != nil:
 		p.Logger.Debug("forwarded request is unanswered", "error", err)
-		return sale.PartitionMoving(p.jitter(retryDelay))
+		return refusal.PartitionMoving(p.jitter(retryDelay))
 	case message.GetAccepted() != nil:
 		return nil
 	}
 	refused := message.GetRefused()
 	if refused.GetReason() == "" || refused.GetReason() == reasonInternal {
-		return sale.PartitionMoving(p.jitter(retryDelay))
+		return refusal.PartitionMoving(p.jitter(retryDelay))
 	}
 	return errorOf(refused)
 }
@@ -164,7 +164,7 @@ func (p *Pool) forwardedError(message *flashv1.FlashOrderAnswer, err error) erro
 const reasonInternal = "INTERNAL"
 
 // place puts requests of one partition to its owner, here or on another pod, and once more where the guess was wrong.
-func (p *Pool) place(ctx context.Context, s *promotion, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) {
+func (p *Pool) place(ctx context.Context, s *placed, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) {
 	err := p.placeOnce(ctx, s, n, requests, func(i int, response *flashv1.PlaceFlashOrderResponse, err error) {
 		if !notOwner(err) {
 			answer(i, response, err)
@@ -183,17 +183,17 @@ func (p *Pool) place(ctx context.Context, s *promotion, n int32, requests []*fla
 	}
 }
 
-func notOwner(err error) bool { return err != nil && rpcerr.Reason(err) == sale.ReasonNotOwner }
+func notOwner(err error) bool { return err != nil && rpcerr.Reason(err) == refusal.ReasonNotOwner }
 
 // placeAgain is for those that were refused by a pod that is not the owner.
 func (p *Pool) placeAgain(ctx context.Context, uid string, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) {
 	last := func(err error) error {
 		if notOwner(err) {
-			return sale.PartitionMoving(p.jitter(retryDelay))
+			return refusal.PartitionMoving(p.jitter(retryDelay))
 		}
 		return err
 	}
-	err := sale.NotOwner()
+	var err error = refusal.NotOwner()
 	if s := p.view.Load().byUID[uid]; s != nil {
 		err = p.placeOnce(ctx, s, n, requests, func(i int, response *flashv1.PlaceFlashOrderResponse, err error) {
 			answer(i, response, last(err))
@@ -206,14 +206,14 @@ func (p *Pool) placeAgain(ctx context.Context, uid string, n int32, requests []*
 
 // placeOnce puts requests to the pod that is believed to own their partition. It does not wait. After an error nothing happened to any,
 // and answer is not called.
-func (p *Pool) placeOnce(ctx context.Context, s *promotion, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) error {
+func (p *Pool) placeOnce(ctx context.Context, s *placed, n int32, requests []*flashv1.PlaceFlashOrderRequest, answer answerFunc) error {
 	switch target := s.owners[n]; target.Name {
 	case "":
-		return sale.NotOwner()
+		return refusal.NotOwner()
 	case p.Name:
 		o := p.local(s, n)
 		if o == nil {
-			return sale.NotOwner()
+			return refusal.NotOwner()
 		}
 		o.ReserveMany(ctx, requests, answer)
 		return nil
@@ -223,7 +223,7 @@ func (p *Pool) placeOnce(ctx context.Context, s *promotion, n int32, requests []
 }
 
 // placeOne is place for a caller who waits.
-func (p *Pool) placeOne(ctx context.Context, s *promotion, n int32, request *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
+func (p *Pool) placeOne(ctx context.Context, s *placed, n int32, request *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
 	if s.owners[n].Name == p.Name {
 		if o := p.local(s, n); o != nil {
 			response, err := o.Reserve(&patient{ctx, p.peers.patience.over(p.Clock())}, request)
@@ -244,6 +244,6 @@ func (p *Pool) placeOne(ctx context.Context, s *promotion, n int32, request *fla
 	case r := <-replies:
 		return r.response, r.err
 	case <-ctx.Done():
-		return nil, sale.PartitionMoving(p.jitter(retryDelay))
+		return nil, refusal.PartitionMoving(p.jitter(retryDelay))
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 // partitionHeader marks a release that a pod forwarded to the owner of the partition: it is not forwarded again.
@@ -33,12 +33,12 @@ func (p *Pool) PeerService() PeerService { return PeerService{pool: p} }
 func (s PeerService) mine(uid string, n int32) (*owner.Owner, error) {
 	promo := s.pool.view.Load().byUID[uid]
 	if promo == nil || n < 0 || n >= promo.sale.GetPartitions() {
-		return nil, sale.NotOwner()
+		return nil, refusal.NotOwner()
 	}
 	if o := s.pool.local(promo, n); o != nil {
 		return o, nil
 	}
-	return nil, sale.NotOwner()
+	return nil, refusal.NotOwner()
 }
 
 // Lookup implements PeerService.
@@ -86,7 +86,7 @@ func (s PeerService) Release(ctx context.Context, request *flashv1.ReleaseReques
 	if call, ok := connect.CallInfoForServerContext(ctx); ok && call.RequestHeader().Has(partitionHeader) {
 		n, err := strconv.ParseInt(call.RequestHeader().Get(partitionHeader), 10, 32)
 		if err != nil {
-			return nil, sale.NotOwner()
+			return nil, refusal.NotOwner()
 		}
 		o, err := s.mine(request.GetPromotionUid(), int32(n))
 		if err != nil {
@@ -108,7 +108,7 @@ func (s PeerService) Release(ctx context.Context, request *flashv1.ReleaseReques
 // with the order in it; else the promotion comes or goes at this moment.
 func (p *Pool) releaseUnknown(ctx context.Context, uid string) (*flashv1.ReleaseResponse, error) {
 	if !p.view.Load().synced {
-		return nil, sale.PartitionMoving(p.jitter(retryDelay))
+		return nil, refusal.PartitionMoving(p.jitter(retryDelay))
 	}
 	_, err := p.JetStream.Stream(ctx, plog.StreamNames(uid, 1)[0])
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -117,5 +117,5 @@ func (p *Pool) releaseUnknown(ctx context.Context, uid string) (*flashv1.Release
 	if err != nil {
 		p.Logger.Warn("release of an unknown promotion", "promotion", uid, "error", fmt.Errorf("finding its stream: %w", err))
 	}
-	return nil, sale.PartitionMoving(p.jitter(retryDelay))
+	return nil, refusal.PartitionMoving(p.jitter(retryDelay))
 }

@@ -14,7 +14,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -51,7 +51,7 @@ type peers struct {
 func newPeers() *peers {
 	p := &peers{
 		client: newPeerHTTPClient(), slots: make(chan struct{}, forwardsMax), clients: map[string]flashv1connect.PeerServiceClient{},
-		promotionNotFound: sale.PromotionNotFound(),
+		promotionNotFound: refusal.PromotionNotFound(),
 	}
 	p.forwards = newForwards(p)
 	return p
@@ -95,18 +95,18 @@ func (p *peers) at(address string) flashv1connect.PeerServiceClient {
 }
 
 // route puts a question to the owner of a partition, here or on another pod, once. The error
-// sale.ReasonNotOwner means that the guess was wrong and nothing happened.
-func route[T any](ctx context.Context, p *Pool, s *promotion, n int32,
+// refusal.ReasonNotOwner means that the guess was wrong and nothing happened.
+func route[T any](ctx context.Context, p *Pool, s *placed, n int32,
 	here func(context.Context, *owner.Owner) (T, error), there func(context.Context, flashv1connect.PeerServiceClient) (T, error)) (T, error) {
 	var none T
 	target := s.owners[n]
 	switch target.Name {
 	case "":
-		return none, sale.NotOwner()
+		return none, refusal.NotOwner()
 	case p.Name:
 		o := p.local(s, n)
 		if o == nil {
-			return none, sale.NotOwner()
+			return none, refusal.NotOwner()
 		}
 		return here(ctx, o)
 	}
@@ -114,7 +114,7 @@ func route[T any](ctx context.Context, p *Pool, s *promotion, n int32,
 	case p.peers.slots <- struct{}{}:
 		defer func() { <-p.peers.slots }()
 	default:
-		return none, sale.Overloaded(p.jitter(retryDelay))
+		return none, refusal.Overloaded(p.jitter(retryDelay))
 	}
 	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
 	defer cancel()
@@ -124,18 +124,18 @@ func route[T any](ctx context.Context, p *Pool, s *promotion, n int32,
 }
 
 // again is route, and once more if the guess was wrong and the pod knows better by then.
-func again[T any](ctx context.Context, p *Pool, s *promotion, n int32,
+func again[T any](ctx context.Context, p *Pool, s *placed, n int32,
 	here func(context.Context, *owner.Owner) (T, error), there func(context.Context, flashv1connect.PeerServiceClient) (T, error)) (T, error) {
 	answer, err := route(ctx, p, s, n, here, there)
-	if rpcerr.Reason(err) != sale.ReasonNotOwner {
+	if rpcerr.Reason(err) != refusal.ReasonNotOwner {
 		return answer, err
 	}
 	if s = p.view.Load().byUID[s.sale.GetUid()]; s != nil {
-		if answer, err = route(ctx, p, s, n, here, there); rpcerr.Reason(err) != sale.ReasonNotOwner {
+		if answer, err = route(ctx, p, s, n, here, there); rpcerr.Reason(err) != refusal.ReasonNotOwner {
 			return answer, err
 		}
 	}
-	return answer, sale.PartitionMoving(p.jitter(retryDelay))
+	return answer, refusal.PartitionMoving(p.jitter(retryDelay))
 }
 
 // relay makes another pod's refusal this pod's own. What has no reason did not come from a pod's domain:
@@ -147,12 +147,12 @@ func (p *Pool) relay(err error) error {
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
 		// The pod is gone, and never got the call.
-		return sale.NotOwner()
+		return refusal.NotOwner()
 	}
 	var remote *connect.Error
 	if rpcerr.Reason(err) == "" || !errors.As(err, &remote) || remote.Code() == connect.CodeInternal {
 		p.Logger.Debug("call to another pod failed", "error", err)
-		return sale.PartitionMoving(p.jitter(retryDelay))
+		return refusal.PartitionMoving(p.jitter(retryDelay))
 	}
 	own := connect.NewError(remote.Code(), remote.Message())
 	for _, d := range remote.Details() {
@@ -165,7 +165,7 @@ func (p *Pool) relay(err error) error {
 func (p *Pool) Transfer(ctx context.Context, request *flashv1.TransferRequest) (*flashv1.TransferResponse, error) {
 	s := p.view.Load().byUID[request.GetPromotionUid()]
 	if s == nil || request.GetFromPartition() < 0 || request.GetFromPartition() >= s.sale.GetPartitions() {
-		return nil, sale.NotOwner()
+		return nil, refusal.NotOwner()
 	}
 	return route(ctx, p, s, request.GetFromPartition(),
 		func(ctx context.Context, o *owner.Owner) (*flashv1.TransferResponse, error) {

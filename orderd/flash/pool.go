@@ -19,8 +19,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/clock"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/flash/watch"
 )
 
@@ -255,7 +255,7 @@ func (p *Pool) owner(key ownerKey) *owner.Owner {
 
 // local is the running owner of a partition that is this pod's; nil if it has none. The owner of a closed
 // partition is started when it is needed.
-func (p *Pool) local(s *promotion, n int32) *owner.Owner {
+func (p *Pool) local(s *placed, n int32) *owner.Owner {
 	key := ownerKey{s.sale.GetUid(), n}
 	if o := p.owner(key); o != nil {
 		return o
@@ -310,7 +310,7 @@ type logKey struct {
 }
 
 // log is the one of a stream's partitions. Where its servers write a batch at the price of one record, the owners share it.
-func (p *Pool) log(s *sale.Sale, stream int32) plog.Log {
+func (p *Pool) log(s *promotion.Promotion, stream int32) plog.Log {
 	if p.Replicas <= 1 {
 		return plog.New(p.JetStream, s.Promotion)
 	}
@@ -322,7 +322,7 @@ func (p *Pool) log(s *sale.Sale, stream int32) plog.Log {
 }
 
 // start runs an owner unless there is one, or the pod leaves.
-func (p *Pool) start(key ownerKey, first *sale.Sale) {
+func (p *Pool) start(key ownerKey, first *promotion.Promotion) {
 	p.ownersMu.Lock()
 	defer p.ownersMu.Unlock()
 	if p.owners[key] != nil || p.draining.Load() || p.runCtx == nil || p.runCtx.Err() != nil {
@@ -338,7 +338,7 @@ func (p *Pool) start(key ownerKey, first *sale.Sale) {
 		Lease: p.membership.lease, Now: p.now,
 		Level:   func(n int32, sku string) int64 { return p.board.table.Level(key.uid, n, sku) },
 		SoldOut: func(sku string) (int64, bool) { return p.soldOutMark(key.uid, sku) },
-		Sale: func() *sale.Sale {
+		Sale: func() *promotion.Promotion {
 			if s := p.view.Load().byUID[key.uid]; s != nil {
 				return s.sale
 			}

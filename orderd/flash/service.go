@@ -13,7 +13,8 @@ import (
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/placement"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -61,7 +62,7 @@ func triedBefore(ctx context.Context) bool {
 }
 
 // hint tells the caller the route of a partition, by which a gateway comes to its owner at once, unless the caller came by it.
-func hint(ctx context.Context, s *promotion, n int32) {
+func hint(ctx context.Context, s *placed, n int32) {
 	call, ok := connect.CallInfoForServerContext(ctx)
 	if ok && int(n) < len(s.routes) && call.RequestHeader().Get(placement.RouteHeader) != s.routes[n] {
 		call.ResponseHeader().Set(placement.RouteHeader, s.routes[n])
@@ -69,7 +70,7 @@ func hint(ctx context.Context, s *promotion, n int32) {
 }
 
 // enter is the partition of a request, or a refusal that needs no partition. Counts refusals.
-func (p *Pool) enter(s *promotion, request *flashv1.PlaceFlashOrderRequest, now time.Time, known, first bool) (int32, error) {
+func (p *Pool) enter(s *placed, request *flashv1.PlaceFlashOrderRequest, now time.Time, known, first bool) (int32, error) {
 	n, err := p.mayEnter(s, request, now, known, first)
 	if err != nil {
 		p.metrics.refused.WithLabelValues(rpcerr.Reason(err)).Inc()
@@ -79,7 +80,7 @@ func (p *Pool) enter(s *promotion, request *flashv1.PlaceFlashOrderRequest, now 
 
 // mayEnter decides by what any pod knows. Once the sale has started only the partition knows whether a request is the retry of one that was
 // accepted, which gets its order whatever the sale has come to since; unless the caller says that it is no retry.
-func (p *Pool) mayEnter(s *promotion, request *flashv1.PlaceFlashOrderRequest, now time.Time, known, first bool) (int32, error) {
+func (p *Pool) mayEnter(s *placed, request *flashv1.PlaceFlashOrderRequest, now time.Time, known, first bool) (int32, error) {
 	if s == nil {
 		return 0, p.notFound()
 	}
@@ -88,11 +89,11 @@ func (p *Pool) mayEnter(s *promotion, request *flashv1.PlaceFlashOrderRequest, n
 	case err != nil:
 		return 0, err
 	case !known:
-		return 0, sale.PartitionMoving(p.jitter(retryDelay))
+		return 0, refusal.PartitionMoving(p.jitter(retryDelay))
 	case !s.sale.Started(now):
 		return 0, s.sale.NotStarted()
 	case !s.sale.GetOpen():
-		return 0, sale.PartitionMoving(p.jitter(retryDelay))
+		return 0, refusal.PartitionMoving(p.jitter(retryDelay))
 	}
 	if first {
 		if err := s.sale.Admit(now, request); err != nil {
@@ -108,13 +109,13 @@ func (p *Pool) mayEnter(s *promotion, request *flashv1.PlaceFlashOrderRequest, n
 // notFound is the refusal of a promotion that the pod does not know. Before it has read them all it may be there.
 func (p *Pool) notFound() error {
 	if !p.view.Load().synced {
-		return sale.PartitionMoving(p.jitter(retryDelay))
+		return refusal.PartitionMoving(p.jitter(retryDelay))
 	}
 	return p.peers.promotionNotFound
 }
 
 // knownSoldOut refuses an item that some pod proved to be sold out.
-func (p *Pool) knownSoldOut(s *sale.Sale, request *flashv1.PlaceFlashOrderRequest) error {
+func (p *Pool) knownSoldOut(s *promotion.Promotion, request *flashv1.PlaceFlashOrderRequest) error {
 	for _, item := range request.GetItems() {
 		left, ok := p.soldOutMark(s.GetUid(), item.GetSku())
 		if !ok || item.GetQuantity() <= left {
@@ -123,27 +124,27 @@ func (p *Pool) knownSoldOut(s *sale.Sale, request *flashv1.PlaceFlashOrderReques
 		if i, there := s.Index(item.GetSku()); there && left == 0 {
 			return s.SoldOut(i)
 		}
-		return sale.SoldOut(item.GetSku(), left)
+		return refusal.SoldOut(item.GetSku(), left)
 	}
 	return nil
 }
 
 // admitted refuses a request without a token for each of its items, where the promotion asks for them.
-func (p *Pool) admitted(s *sale.Sale, request *flashv1.PlaceFlashOrderRequest) error {
+func (p *Pool) admitted(s *promotion.Promotion, request *flashv1.PlaceFlashOrderRequest) error {
 	if !s.GetAdmissionRequired() {
 		return nil
 	}
 	tokens := request.GetAdmissionTokens()
 	for _, item := range request.GetItems() {
 		if len(tokens) == 0 || p.Admission == nil {
-			return sale.AdmissionRequired(item.GetSku())
+			return refusal.AdmissionRequired(item.GetSku())
 		}
 		valid := false
 		for i := 0; i < len(tokens) && !valid; i++ {
 			valid = p.Admission.Valid(s.GetUid(), request.GetBuyerId(), item.GetSku(), tokens[i])
 		}
 		if !valid {
-			return sale.AdmissionInvalid(item.GetSku())
+			return refusal.AdmissionInvalid(item.GetSku())
 		}
 	}
 	return nil
@@ -157,19 +158,19 @@ func (s Service) AdmitBuyers(_ context.Context, request *flashv1.AdmitBuyersRequ
 		return nil, p.notFound()
 	}
 	if !promo.sale.GetAdmissionRequired() || p.Admission == nil {
-		return nil, sale.AdmissionNotRequired()
+		return nil, refusal.AdmissionNotRequired()
 	}
 	now, known := p.now()
 	if !known {
-		return nil, sale.PartitionMoving(p.jitter(retryDelay))
+		return nil, refusal.PartitionMoving(p.jitter(retryDelay))
 	}
 	if end := time.UnixMilli(promo.sale.GetAdmissionEndUnixMs()).UTC(); !now.Before(end) {
-		return nil, sale.AdmissionClosed(end)
+		return nil, refusal.AdmissionClosed(end)
 	}
 	response := &flashv1.AdmitBuyersResponse{Tokens: make([]string, len(request.GetAdmissions()))}
 	for i, admission := range request.GetAdmissions() {
 		if promo.sale.Item(admission.GetSku()) == nil {
-			return nil, sale.ItemNotFound(admission.GetSku())
+			return nil, refusal.ItemNotFound(admission.GetSku())
 		}
 		response.Tokens[i] = p.Admission.Token(promo.sale.GetUid(), admission.GetBuyerId(), admission.GetSku())
 	}
@@ -184,7 +185,7 @@ func (s Service) GetFlashOrder(ctx context.Context, request *flashv1.GetFlashOrd
 		return nil, p.notFound()
 	}
 	if !promo.sale.GetOpen() && !promo.sale.GetClosed() {
-		return nil, sale.OrderNotFound()
+		return nil, refusal.OrderNotFound()
 	}
 	return ask(ctx, p.buyersPartitions(promo, request.GetBuyerId()), func(ctx context.Context, at question) (*flashv1.GetFlashOrderResponse, error) {
 		if len(promo.sale.GetStreams()) <= 1 {

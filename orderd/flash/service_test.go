@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -31,14 +31,14 @@ func TestNoPromotionIsMissedBeforeAllAreRead(t *testing.T) {
 		},
 	}
 	for name, call := range calls {
-		if reason := rpcerr.Reason(call()); reason != sale.ReasonPartitionMoving {
-			t.Errorf("%s says %s before the promotions are read, want %s", name, reason, sale.ReasonPartitionMoving)
+		if reason := rpcerr.Reason(call()); reason != refusal.ReasonPartitionMoving {
+			t.Errorf("%s says %s before the promotions are read, want %s", name, reason, refusal.ReasonPartitionMoving)
 		}
 	}
 	p.update(func(v *view) { v.synced = true })
 	for name, call := range calls {
-		if reason := rpcerr.Reason(call()); reason != sale.ReasonPromotionNotFound {
-			t.Errorf("%s says %s once they are, want %s", name, reason, sale.ReasonPromotionNotFound)
+		if reason := rpcerr.Reason(call()); reason != refusal.ReasonPromotionNotFound {
+			t.Errorf("%s says %s once they are, want %s", name, reason, refusal.ReasonPromotionNotFound)
 		}
 	}
 }

@@ -4,7 +4,7 @@ import flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 
 // batchKey says whose requests can go together.
 type batchKey struct {
-	promotion *promotion
+	promotion *placed
 	partition int32
 }
 

@@ -23,7 +23,7 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 )
@@ -65,23 +65,23 @@ func benchPool(b *testing.B, name string, of member) *Pool {
 		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 	})
 	b.Cleanup(p.peers.close)
-	s := sale.New(&flashv1.Promotion{Uid: "uid", Name: "sale", Partitions: 1, Open: true, EndUnixMs: 1 << 50, Items: []*flashv1.PromotedItem{{Sku: "a", UnitPrice: 1, LimitPerBuyer: 2}}})
-	promo := &promotion{sale: s, owners: []member{of}}
-	p.view.Store(&view{synced: true, byUID: map[string]*promotion{"uid": promo}, byName: map[string]*promotion{"sale": promo}})
+	s := promotion.New(&flashv1.Promotion{Uid: "uid", Name: "sale", Partitions: 1, Open: true, EndUnixMs: 1 << 50, Items: []*flashv1.PromotedItem{{Sku: "a", UnitPrice: 1, LimitPerBuyer: 2}}})
+	promo := &placed{sale: s, owners: []member{of}}
+	p.view.Store(&view{synced: true, byUID: map[string]*placed{"uid": promo}, byName: map[string]*placed{"sale": promo}})
 	if of.Name == name {
 		p.owners[ownerKey{"uid", 0}] = benchOwner(b, p, s)
 	}
 	return p
 }
 
-func benchOwner(b *testing.B, p *Pool, s *sale.Sale) *owner.Owner {
+func benchOwner(b *testing.B, p *Pool, s *promotion.Promotion) *owner.Owner {
 	ids, err := orderid.NewGenerator(make([]byte, orderid.MinKeyBytes), time.Now, rand.Reader)
 	if err != nil {
 		b.Fatal(err)
 	}
 	yes := func() bool { return true }
 	o := owner.New(owner.Options{
-		Name: p.Name, Log: &instantLog{last: 1}, Sale: func() *sale.Sale { return s }, Owned: yes, Lease: yes, Peers: p, OrderIDs: ids,
+		Name: p.Name, Log: &instantLog{last: 1}, Sale: func() *promotion.Promotion { return s }, Owned: yes, Lease: yes, Peers: p, OrderIDs: ids,
 		Clock: time.Now, Jitter: p.jitter, Logger: p.Logger, Metrics: p.ownerMetrics,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -12,7 +12,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -51,7 +51,7 @@ func (s PeerService) Forward(ctx context.Context, stream flashv1connect.PeerServ
 func (p *Pool) serveStream(ctx context.Context, open *atomic.Int32, send func([]*flashv1.FlashOrderAnswer) error, read func(*answers) error) error {
 	if open.Add(1) > streamsMax {
 		open.Add(-1)
-		return sale.Overloaded(p.jitter(retryDelay))
+		return refusal.Overloaded(p.jitter(retryDelay))
 	}
 	defer open.Add(-1)
 	a := newAnswers(send)
@@ -124,7 +124,7 @@ type entrance struct {
 	now   time.Time
 	known bool
 	// last is the promotion that was named last.
-	last *promotion
+	last *placed
 }
 
 func (p *Pool) entrance() entrance {
@@ -133,7 +133,7 @@ func (p *Pool) entrance() entrance {
 }
 
 // check is where a stream's request goes, or why it goes nowhere.
-func (e *entrance) check(request *flashv1.PlaceFlashOrderRequest, first bool) (*promotion, int32, error) {
+func (e *entrance) check(request *flashv1.PlaceFlashOrderRequest, first bool) (*placed, int32, error) {
 	if err := validate(request); err != nil {
 		return nil, 0, err
 	}
@@ -162,14 +162,14 @@ func (r *forwardsReader) read(a *answers) error {
 		return errOver
 	}
 	byUID := r.pool.view.Load().byUID
-	var last *promotion
+	var last *placed
 	r.batches.reset()
 	for _, f := range message.GetRequests() {
 		if last == nil || last.sale.GetUid() != f.GetPromotionUid() {
 			last = byUID[f.GetPromotionUid()]
 		}
 		if last == nil || f.GetPartition() < 0 || f.GetPartition() >= last.sale.GetPartitions() {
-			a.give(f.GetId(), nil, sale.NotOwner())
+			a.give(f.GetId(), nil, refusal.NotOwner())
 			continue
 		}
 		r.batches.add(batchKey{last, f.GetPartition()}, f.GetRequest(), f.GetId())
@@ -178,7 +178,7 @@ func (r *forwardsReader) read(a *answers) error {
 		answer := func(i int, response *flashv1.PlaceFlashOrderResponse, err error) { a.give(ids[i], response, err) }
 		o := r.pool.local(key.promotion, key.partition)
 		if o == nil {
-			refuseAll(len(requests), answer, sale.NotOwner())
+			refuseAll(len(requests), answer, refusal.NotOwner())
 			return
 		}
 		o.ReserveMany(r.ctx, requests, answer)

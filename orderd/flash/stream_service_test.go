@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 // reading is a stream's requests: ten of them, and then what ends it.
@@ -61,7 +61,7 @@ func TestAStreamAnswersWhatItReadBeforeItEnds(t *testing.T) {
 					t.Fatalf("ended with %v before all was answered", err)
 				default:
 				}
-				a.give(9, nil, sale.Ended())
+				a.give(9, nil, refusal.Ended())
 				if err := <-ended; !errors.Is(err, test.want) || sent != 10 || open.Load() != 0 {
 					t.Errorf("ended with %v after %d answers, %d streams open; want %v", err, sent, open.Load(), test.want)
 				}
@@ -96,13 +96,13 @@ func TestStreamsAreCounted(t *testing.T) {
 	var open atomic.Int32
 	open.Store(streamsMax)
 	err := p.serveStream(t.Context(), &open, nil, func(*answers) error { return io.EOF })
-	if refusalOf(err).GetReason() != sale.ReasonOverloaded || refusalOf(err).GetRetryDelayMs() == 0 || open.Load() != streamsMax {
+	if refusalOf(err).GetReason() != refusal.ReasonOverloaded || refusalOf(err).GetRetryDelayMs() == 0 || open.Load() != streamsMax {
 		t.Errorf("one stream too many: %v, %d open", err, open.Load())
 	}
 }
 
 func TestRefusalsAsMessages(t *testing.T) {
-	for _, err := range []error{sale.SoldOut("a", 2), sale.Overloaded(retryDelay), invalid("buyer_id", "must be there"), errors.New("a driver's words")} {
+	for _, err := range []error{refusal.SoldOut("a", 2), refusal.Overloaded(retryDelay), invalid("buyer_id", "must be there"), errors.New("a driver's words")} {
 		message := refusalOf(err)
 		if message.GetReason() == "" || message.GetCode() == "" {
 			t.Errorf("%v as a message: %v", err, message)

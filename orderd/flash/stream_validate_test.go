@@ -76,7 +76,7 @@ func TestRulesOfTheProtoByHand(t *testing.T) {
 }
 
 func TestBatchesKeepOrderWithinAPartition(t *testing.T) {
-	one, other := &promotion{}, &promotion{}
+	one, other := &placed{}, &placed{}
 	rapid.Check(t, func(t *rapid.T) {
 		var b batches
 		for range 2 {
@@ -87,7 +87,7 @@ func TestBatchesKeepOrderWithinAPartition(t *testing.T) {
 			}
 			var all []added
 			for i := range rapid.IntRange(0, 200).Draw(t, "requests") {
-				key := batchKey{rapid.SampledFrom([]*promotion{one, other}).Draw(t, "promotion"), rapid.Int32Range(0, 7).Draw(t, "partition")}
+				key := batchKey{rapid.SampledFrom([]*placed{one, other}).Draw(t, "promotion"), rapid.Int32Range(0, 7).Draw(t, "partition")}
 				all = append(all, added{key, &flashv1.PlaceFlashOrderRequest{}})
 				b.add(key, all[i].request, uint64(i))
 			}

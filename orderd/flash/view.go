@@ -8,7 +8,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/placement"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 	"github.com/orderd-dev/orderd/orderd/flash/watch"
 )
 
@@ -19,9 +19,9 @@ type member struct {
 	Address, ServiceAddress string
 }
 
-// promotion is a sale and who owns its partitions. Never changed.
-type promotion struct {
-	sale *sale.Sale
+// placed is a promotion and who owns its partitions. Never changed.
+type placed struct {
+	sale *promotion.Promotion
 	// owners by partition; the zero member while none is known.
 	owners []member
 	// routes by partition: what a gateway comes to the owner by. Empty while no members are known.
@@ -30,7 +30,7 @@ type promotion struct {
 	by *placement.Members
 }
 
-func (p *promotion) ownedBy(n int32, name string) bool {
+func (p *placed) ownedBy(n int32, name string) bool {
 	return int(n) < len(p.owners) && p.owners[n].Name == name
 }
 
@@ -40,8 +40,8 @@ type view struct {
 	// members by name; placement is theirs.
 	members   []member
 	placement *placement.Members
-	byUID     map[string]*promotion
-	byName    map[string]*promotion
+	byUID     map[string]*placed
+	byName    map[string]*placed
 }
 
 // setMembers replaces the members, and all promotions with them.
@@ -66,8 +66,8 @@ func addresses(members []member) []string {
 	return addresses
 }
 
-func place(s *sale.Sale, members []member, by *placement.Members) *promotion {
-	p := &promotion{sale: s, owners: make([]member, s.GetPartitions()), by: by}
+func place(s *promotion.Promotion, members []member, by *placement.Members) *placed {
+	p := &placed{sale: s, owners: make([]member, s.GetPartitions()), by: by}
 	if len(members) == 0 {
 		return p
 	}
@@ -91,10 +91,10 @@ func (p *Pool) update(change func(*view)) {
 }
 
 // setSales replaces all promotions' sales. What did not change is not placed again.
-func (v *view) setSales(sales map[string]*sale.Sale) {
+func (v *view) setSales(sales map[string]*promotion.Promotion) {
 	known := v.byUID
-	v.byUID = make(map[string]*promotion, len(sales))
-	v.byName = make(map[string]*promotion, len(sales))
+	v.byUID = make(map[string]*placed, len(sales))
+	v.byName = make(map[string]*placed, len(sales))
 	for uid, s := range sales {
 		p := known[uid]
 		if p == nil || p.sale != s || p.by != v.placement {
@@ -108,7 +108,7 @@ func (v *view) setSales(sales map[string]*sale.Sale) {
 	}
 }
 
-func newer(a, b *sale.Sale) bool {
+func newer(a, b *promotion.Promotion) bool {
 	if a.GetClosed() != b.GetClosed() {
 		return b.GetClosed()
 	}
@@ -116,8 +116,8 @@ func newer(a, b *sale.Sale) bool {
 }
 
 // sales are the view's promotions, in a map of the caller's own.
-func (v *view) sales() map[string]*sale.Sale {
-	sales := make(map[string]*sale.Sale, len(v.byUID))
+func (v *view) sales() map[string]*promotion.Promotion {
+	sales := make(map[string]*promotion.Promotion, len(v.byUID))
 	for uid, p := range v.byUID {
 		sales[uid] = p.sale
 	}
@@ -155,7 +155,7 @@ func (p *Pool) promotionsHandler() watch.Handler {
 			}
 			p.update(func(v *view) {
 				sales := v.sales()
-				sales[uid] = sale.New(next)
+				sales[uid] = promotion.New(next)
 				v.setSales(sales)
 			})
 			p.wake(uid)

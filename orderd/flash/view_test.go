@@ -13,11 +13,11 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/placement"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 )
 
 func TestEveryPartitionHasAnOwnerAndARoute(t *testing.T) {
-	s := sale.New(&flashv1.Promotion{Uid: "uid", Name: "sale", Partitions: 64})
+	s := promotion.New(&flashv1.Promotion{Uid: "uid", Name: "sale", Partitions: 64})
 	tests := []struct {
 		name    string
 		members []member
@@ -95,12 +95,12 @@ func TestMembers(t *testing.T) {
 func TestPromotionsByName(t *testing.T) {
 	p := testPool()
 	h := p.promotionsHandler()
-	put := func(promotion *flashv1.Promotion) {
-		value, err := proto.Marshal(promotion)
+	put := func(promo *flashv1.Promotion) {
+		value, err := proto.Marshal(promo)
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.Put(promotion.GetUid(), value, time.Now())
+		h.Put(promo.GetUid(), value, time.Now())
 	}
 	expect := func(when, uid string) {
 		t.Helper()
@@ -137,14 +137,14 @@ func fullView(b *testing.B) (*Pool, []member) {
 	}
 	p.update(func(v *view) {
 		v.setMembers(members)
-		sales := map[string]*sale.Sale{}
+		sales := map[string]*promotion.Promotion{}
 		for i := range 50 {
 			uid := fmt.Sprint("uid-", i)
-			promotion := &flashv1.Promotion{Uid: uid, Name: fmt.Sprint("sale-", i), Partitions: 64, Streams: []string{"s"}}
+			promo := &flashv1.Promotion{Uid: uid, Name: fmt.Sprint("sale-", i), Partitions: 64, Streams: []string{"s"}}
 			for sku := range 1000 {
-				promotion.Items = append(promotion.Items, &flashv1.PromotedItem{Sku: fmt.Sprint("sku-", sku)})
+				promo.Items = append(promo.Items, &flashv1.PromotedItem{Sku: fmt.Sprint("sku-", sku)})
 			}
-			sales[uid] = sale.New(promotion)
+			sales[uid] = promotion.New(promo)
 		}
 		v.setSales(sales)
 	})
@@ -166,7 +166,7 @@ func BenchmarkAPromotionChanges(b *testing.B) {
 	for b.Loop() {
 		p.update(func(v *view) {
 			sales := v.sales()
-			sales["uid-7"] = sale.New(changed)
+			sales["uid-7"] = promotion.New(changed)
 			v.setSales(sales)
 		})
 	}

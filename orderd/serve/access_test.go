@@ -75,12 +75,12 @@ func counting(t *testing.T, limits auth.Limits) (*testauth.Issuer, *httptest.Ser
 }
 
 const (
-	placing   = "/orderd.flash.v1.FlashService/PlaceFlashOrder"
-	looking   = "/orderd.flash.v1.FlashService/GetFlashOrder"
-	promotion = "/orderd.flash.v1.FlashService/GetPromotion"
-	adjusting = "/orderd.catalog.v1.CatalogService/AdjustStock"
-	goods     = "/orderd.catalog.v1.CatalogService/GetSku"
-	releasing = "/orderd.flash.v1.PeerService/Release"
+	placing      = "/orderd.flash.v1.FlashService/PlaceFlashOrder"
+	looking      = "/orderd.flash.v1.FlashService/GetFlashOrder"
+	getPromotion = "/orderd.flash.v1.FlashService/GetPromotion"
+	adjusting    = "/orderd.catalog.v1.CatalogService/AdjustStock"
+	goods        = "/orderd.catalog.v1.CatalogService/GetSku"
+	releasing    = "/orderd.flash.v1.PeerService/Release"
 )
 
 // orderOf is a buyer's order of one unit; it does not say whose if buyer is empty.
@@ -165,8 +165,8 @@ func TestWhoMayCall(t *testing.T) {
 			authorization: bearer(tokens.Token("root", auth.RolesOf(everyRole()...).Names()...)), wantStatus: 403, wantBody: []string{"ROLE_MISSING"},
 		},
 
-		{name: "the public", path: promotion, body: `{"promotion":"sale"}`, wantStatus: 200},
-		{name: "the public with a token that is no good", authorization: []string{"Bearer x"}, path: promotion, body: `{"promotion":"sale"}`, wantStatus: 200},
+		{name: "the public", path: getPromotion, body: `{"promotion":"sale"}`, wantStatus: 200},
+		{name: "the public with a token that is no good", authorization: []string{"Bearer x"}, path: getPromotion, body: `{"promotion":"sale"}`, wantStatus: 200},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -21,7 +21,8 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/overload"
 )
 
@@ -41,7 +42,7 @@ func BenchmarkUnary(b *testing.B) {
 	b.Run("stack", func(b *testing.B) { benchUnary(b, handler, request, "200") })
 
 	soldOut := connect.NewServer(around.forApps(guard, nil, nil)...)
-	promo := sale.New(&flashv1.Promotion{Uid: "uid", Name: "singles-day", Partitions: 1, Streams: []string{"S"}, Items: []*flashv1.PromotedItem{{Sku: "phone-x"}}})
+	promo := promotion.New(&flashv1.Promotion{Uid: "uid", Name: "singles-day", Partitions: 1, Streams: []string{"S"}, Items: []*flashv1.PromotedItem{{Sku: "phone-x"}}})
 	flashv1connect.RegisterFlashServiceHandler(soldOut, empty{refusal: promo.SoldOut(0)})
 	sold := front(soldOut, rpcMux(soldOut, around.http), around.gate, around.http)
 	b.Run("sold out", func(b *testing.B) { benchUnary(b, sold, request, "429") })
@@ -67,7 +68,7 @@ func BenchmarkUnary(b *testing.B) {
 // empty has sold all it had.
 type empty struct {
 	flashv1connect.UnimplementedFlashServiceHandler
-	refusal *sale.Refusal
+	refusal *refusal.Refusal
 }
 
 func (e empty) PlaceFlashOrder(context.Context, *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {

@@ -15,8 +15,8 @@ func TestGetAndCaches(t *testing.T) {
 		wantStatus                 int
 		wantCache                  string
 	}{
-		{name: "what is the same for everybody", path: promotion, message: `{"promotion":"sale"}`, wantStatus: 200, wantCache: "public, max-age=1"},
-		{name: "an error", path: promotion, message: `{}`, wantStatus: 400, wantCache: "no-store"},
+		{name: "what is the same for everybody", path: getPromotion, message: `{"promotion":"sale"}`, wantStatus: 200, wantCache: "public, max-age=1"},
+		{name: "an error", path: getPromotion, message: `{}`, wantStatus: 400, wantCache: "no-store"},
 		{
 			name: "what is a buyer's", path: looking, message: `{"promotion":"sale","requestId":"r"}`, token: issuer.Token("ann", "buyer"),
 			wantStatus: 200, wantCache: "no-store",

@@ -16,7 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 )
 
 // hinting says that all is sold, and where to ask next time.
@@ -38,7 +38,7 @@ func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
 	c := config.Default().HTTP
 	around := testStack(t, slog.New(slog.DiscardHandler), c)
 	server := connect.NewServer(around.forApps(guard, nil, nil)...)
-	promo := sale.New(&flashv1.Promotion{Uid: "uid", Name: "sale", Partitions: 1, Streams: []string{"S"}, Items: []*flashv1.PromotedItem{{Sku: "A"}}})
+	promo := promotion.New(&flashv1.Promotion{Uid: "uid", Name: "sale", Partitions: 1, Streams: []string{"S"}, Items: []*flashv1.PromotedItem{{Sku: "A"}}})
 	flashv1connect.RegisterFlashServiceHandler(server, hinting{empty{refusal: promo.SoldOut(0)}})
 	l, err := listen(t.Context(), "apps", "127.0.0.1:0", front(server, rpcMux(server, c), around.gate, c), c)
 	if err != nil {

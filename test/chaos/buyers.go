@@ -16,7 +16,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
-	lane "github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/sim/audit"
@@ -175,9 +175,9 @@ func (b *buyers) call(ctx context.Context, c audit.Call, d door, rpc func(contex
 			c.Outcome = audit.Refused
 		}
 		c.SKU = rpcerr.Metadata(err)["sku"]
-		var refusal *lane.Refusal
-		if errors.As(err, &refusal) {
-			c.SKU = refusal.Message().GetMetadata()["sku"]
+		var refused *refusal.Refusal
+		if errors.As(err, &refused) {
+			c.SKU = refused.Message().GetMetadata()["sku"]
 		}
 		if c.Reason == "" {
 			c.Reason = err.Error()

@@ -10,7 +10,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/levels"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 )
 
 // A large sale: 1,000 items in one stream of 64 partitions, 16 of them a pod's.
@@ -28,7 +28,7 @@ func large() (*levels.Table, []levels.Reading) {
 		p.Items = append(p.Items, &flashv1.PromotedItem{Sku: items[i].SKU})
 	}
 	table := levels.NewTable()
-	table.SetSales(map[string]*sale.Sale{uid: sale.New(p)})
+	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(p)})
 	readings := make([]levels.Reading, largeOwned)
 	for n := range readings {
 		readings[n] = levels.Reading{Partition: int32(n), Levels: owner.Levels{Sequence: 1, Items: items}}

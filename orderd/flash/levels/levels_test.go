@@ -13,7 +13,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/levels"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 )
 
 const (
@@ -57,11 +57,11 @@ func newWorld(partitions int) *world {
 		w.sequence[n] = 1
 		w.history[n] = []change{{w.now, 0}}
 	}
-	w.table.SetSales(map[string]*sale.Sale{uid: sale.New(promotion(int32(partitions)))})
+	w.table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(aPromotion(int32(partitions)))})
 	return w
 }
 
-func promotion(partitions int32) *flashv1.Promotion {
+func aPromotion(partitions int32) *flashv1.Promotion {
 	return &flashv1.Promotion{
 		Uid: uid, Name: "sale", Partitions: partitions, Streams: []string{"s"}, Open: true,
 		Items: []*flashv1.PromotedItem{{Sku: "a"}, {Sku: "b"}},
@@ -316,7 +316,7 @@ func TestWhatCannotBeUsedChangesNothing(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			table := levels.NewTable()
-			table.SetSales(map[string]*sale.Sale{uid: sale.New(promotion(1))})
+			table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(aPromotion(1))})
 			known := &flashv1.Levels{SentUnixMs: now.UnixMilli(), Partitions: []*flashv1.PartitionLevels{{Sequence: 5, Items: level("a", 3)}}}
 			if !table.Observe(uid, known, now) {
 				t.Fatal("the levels were not taken")
@@ -335,7 +335,7 @@ func TestWhatCannotBeUsedChangesNothing(t *testing.T) {
 func TestOnlyWhatChangedIsSaid(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	table, sender := levels.NewTable(), levels.NewSender()
-	table.SetSales(map[string]*sale.Sale{uid: sale.New(promotion(1))})
+	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(aPromotion(1))})
 	steps := []struct {
 		name string
 		a, b int64
@@ -392,8 +392,8 @@ func TestPromotionsComeChangeAndGo(t *testing.T) {
 		}
 	}
 	expect("before any", levels.Unknown, false)
-	p := promotion(1)
-	table.SetSales(map[string]*sale.Sale{uid: sale.New(p)})
+	p := aPromotion(1)
+	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(p)})
 	expect("before anything was heard", levels.Unknown, false)
 	table.Observe(uid, &flashv1.Levels{SentUnixMs: now.UnixMilli(), Partitions: []*flashv1.PartitionLevels{{
 		Sequence: 1, Items: []*flashv1.ItemLevel{{Sku: "a", Available: 3}}, SoldOut: []*flashv1.SoldOutItem{{Sku: "b"}},
@@ -401,15 +401,15 @@ func TestPromotionsComeChangeAndGo(t *testing.T) {
 	expect("heard", 3, true)
 	paused := proto.CloneOf(p)
 	paused.Paused = true
-	table.SetSales(map[string]*sale.Sale{uid: sale.New(paused)})
+	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(paused)})
 	expect("paused", 3, true)
 	other := proto.CloneOf(p)
 	other.Items[0], other.Items[1] = other.Items[1], other.Items[0]
-	table.SetSales(map[string]*sale.Sale{uid: sale.New(other)})
+	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(other)})
 	expect("with other items", levels.Unknown, false)
 	closed := proto.CloneOf(p)
 	closed.Closed = true
-	table.SetSales(map[string]*sale.Sale{uid: sale.New(closed)})
+	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(closed)})
 	expect("closed", levels.Unknown, false)
 	table.SetSales(nil)
 	expect("gone", levels.Unknown, false)
@@ -430,7 +430,7 @@ func FuzzObserve(f *testing.F) {
 			return
 		}
 		table := levels.NewTable()
-		table.SetSales(map[string]*sale.Sale{uid: sale.New(promotion(3))})
+		table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(aPromotion(3))})
 		table.Observe(uid, &message, now)
 		for n := range int32(3) {
 			if level := table.Level(uid, n, "a"); level < levels.Unknown {

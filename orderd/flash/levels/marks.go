@@ -40,7 +40,7 @@ func (t *Table) Marks(now time.Time) int {
 }
 
 // proved takes an owner's proof that an item was sold out.
-func (p *promotion) proved(n int32, proof *flashv1.SoldOutItem, sent time.Time) {
+func (p *promotionLevels) proved(n int32, proof *flashv1.SoldOutItem, sent time.Time) {
 	i, ok := p.sale.Index(proof.GetSku())
 	if !ok || p.offset[i] < 0 || proof.GetLeft() < 0 || proof.GetAgeMs() < 0 || proof.GetAgeMs() >= Fresh.Milliseconds() {
 		return
@@ -56,7 +56,7 @@ func (p *promotion) proved(n int32, proof *flashv1.SoldOutItem, sent time.Time) 
 }
 
 // lapse forgets the proofs whose mark ran out: what is broadcast afterwards cannot bring it back.
-func (p *promotion) lapse(now time.Time) {
+func (p *promotionLevels) lapse(now time.Time) {
 	for i := range p.marked {
 		if m := p.marks[i].Load(); m == nil || !lasts(m.until, now) {
 			p.unmark(i)
@@ -64,14 +64,14 @@ func (p *promotion) lapse(now time.Time) {
 	}
 }
 
-func (p *promotion) unmark(i int) {
+func (p *promotionLevels) unmark(i int) {
 	p.items[i] = item{}
 	p.marks[i].Store(nil)
 	delete(p.marked, i)
 }
 
 // mark decides on all items that were proved to be sold out.
-func (p *promotion) mark(now time.Time) {
+func (p *promotionLevels) mark(now time.Time) {
 	for i := range p.marked {
 		until, ok := p.holds(i)
 		if !ok || !lasts(until, now) {
@@ -86,7 +86,7 @@ func (p *promotion) mark(now time.Time) {
 }
 
 // holds says until when a proof holds, if nothing more is heard; false if stock was heard of since.
-func (p *promotion) holds(i int) (until time.Time, ok bool) {
+func (p *promotionLevels) holds(i int) (until time.Time, ok bool) {
 	proof := p.items[i]
 	var since int64
 	oldest := time.Time{}

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 )
 
 // Fresh is how long a proof and a level count for marks.
@@ -26,16 +26,16 @@ const Unknown = -1
 // Table of all promotions' levels and marks. Its memory is bounded by the promotions it was told of: 8 bytes a shard and 100 an item.
 // Safe for concurrent use; Mark takes no lock.
 type Table struct {
-	marks atomic.Pointer[map[string]*promotion]
+	marks atomic.Pointer[map[string]*promotionLevels]
 
 	mu sync.Mutex
 	// promotions is what marks points to.
-	promotions map[string]*promotion
+	promotions map[string]*promotionLevels
 }
 
-// promotion has the levels of one promotion's shards. All but marks belongs to the table's lock.
-type promotion struct {
-	sale *sale.Sale
+// promotionLevels has the levels of one promotion's shards. All but marks belongs to the table's lock.
+type promotionLevels struct {
+	sale *promotion.Promotion
 	// offset of each item among those of its stream, and count of each stream's items.
 	offset []int
 	count  []int
@@ -68,33 +68,33 @@ type mark struct {
 
 // NewTable knows no promotions.
 func NewTable() *Table {
-	t := &Table{promotions: map[string]*promotion{}}
+	t := &Table{promotions: map[string]*promotionLevels{}}
 	t.marks.Store(&t.promotions)
 	return t
 }
 
 // SetSales says which promotions there are, by uid. What is known of those that stay is kept. The map is the table's from now on.
-func (t *Table) SetSales(sales map[string]*sale.Sale) {
+func (t *Table) SetSales(sales map[string]*promotion.Promotion) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	next := make(map[string]*promotion, len(sales))
+	next := make(map[string]*promotionLevels, len(sales))
 	for uid, s := range sales {
 		switch known := t.promotions[uid]; {
 		case s.GetClosed():
 		case known != nil && known.sale == s:
 			next[uid] = known
 		default:
-			next[uid] = newPromotion(s, known)
+			next[uid] = newLevels(s, known)
 		}
 	}
 	t.promotions = next
 	t.marks.Store(&next)
 }
 
-// newPromotion keeps what is known of it, if its items and partitions are the same.
-func newPromotion(s *sale.Sale, known *promotion) *promotion {
+// newLevels keeps what is known of it, if its items and partitions are the same.
+func newLevels(s *promotion.Promotion, known *promotionLevels) *promotionLevels {
 	items := s.GetItems()
-	p := &promotion{
+	p := &promotionLevels{
 		sale: s, offset: make([]int, len(items)), count: make([]int, max(1, len(s.GetStreams()))),
 		shards: make([]shards, s.GetPartitions()), items: make([]item, len(items)),
 		marks: make([]atomic.Pointer[mark], len(items)), marked: map[int]struct{}{},
@@ -117,7 +117,7 @@ func newPromotion(s *sale.Sale, known *promotion) *promotion {
 	return p
 }
 
-func (p *promotion) sameShards(other *promotion) bool {
+func (p *promotionLevels) sameShards(other *promotionLevels) bool {
 	a, b := p.sale, other.sale
 	if a.GetPartitions() != b.GetPartitions() || len(p.count) != len(other.count) || len(a.GetItems()) != len(b.GetItems()) {
 		return false
@@ -131,14 +131,14 @@ func (p *promotion) sameShards(other *promotion) bool {
 }
 
 // partitions of an item's stream, from first to before end.
-func (p *promotion) partitions(i int) (first, end int32) {
+func (p *promotionLevels) partitions(i int) (first, end int32) {
 	per := p.sale.PerStream()
 	first = p.sale.GetItems()[i].GetStream() * per
 	return first, first + per
 }
 
 // level is what was last heard of an item's shard in one of its stream's partitions.
-func (p *promotion) level(n int32, i int) int64 {
+func (p *promotionLevels) level(n int32, i int) int64 {
 	if available := p.shards[n].available; available != nil {
 		return available[p.offset[i]]
 	}
@@ -192,7 +192,7 @@ func (t *Table) Observe(uid string, message *flashv1.Levels, now time.Time) bool
 }
 
 // observe takes one partition's part of a broadcast.
-func (p *promotion) observe(part *flashv1.PartitionLevels, sent, now time.Time) bool {
+func (p *promotionLevels) observe(part *flashv1.PartitionLevels, sent, now time.Time) bool {
 	n := part.GetPartition()
 	known := &p.shards[n]
 	switch sequence := part.GetSequence(); {
@@ -228,7 +228,7 @@ func (p *promotion) observe(part *flashv1.PartitionLevels, sent, now time.Time) 
 }
 
 // levels of a broadcast into available, by offset; false and nothing if they are garbled.
-func (p *promotion) levels(part *flashv1.PartitionLevels, available []int64) bool {
+func (p *promotionLevels) levels(part *flashv1.PartitionLevels, available []int64) bool {
 	stream := p.sale.StreamOf(part.GetPartition())
 	for _, level := range part.GetItems() {
 		i, ok := p.sale.Index(level.GetSku())

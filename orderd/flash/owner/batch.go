@@ -9,7 +9,8 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 // responsesAtOnce is how many responses share an allocation at most: a caller that keeps one keeps them all.
@@ -66,16 +67,16 @@ func (b *batch) refuse(p placement, err error) {
 }
 
 // want sets the request to decide on, with the limits and prices of now. An error is its refusal.
-func (b *batch) want(current *sale.Sale, place *flashv1.PlaceFlashOrderRequest) error {
+func (b *batch) want(current *promotion.Promotion, place *flashv1.PlaceFlashOrderRequest) error {
 	return want(&b.request, current, place)
 }
 
-func want(request *partition.Request, current *sale.Sale, place *flashv1.PlaceFlashOrderRequest) error {
+func want(request *partition.Request, current *promotion.Promotion, place *flashv1.PlaceFlashOrderRequest) error {
 	request.BuyerID, request.RequestID, request.Items = place.GetBuyerId(), place.GetRequestId(), request.Items[:0]
 	for _, item := range place.GetItems() {
 		promoted := current.Item(item.GetSku())
 		if promoted == nil {
-			return sale.ItemNotFound(item.GetSku())
+			return refusal.ItemNotFound(item.GetSku())
 		}
 		request.Items = append(request.Items, partition.RequestItem{
 			SKU: item.GetSku(), Quantity: item.GetQuantity(), LimitPerBuyer: promoted.GetLimitPerBuyer(), UnitPrice: promoted.GetUnitPrice(),

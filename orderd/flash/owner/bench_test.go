@@ -22,8 +22,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
@@ -31,14 +32,14 @@ import (
 type nobody struct{}
 
 func (nobody) Transfer(context.Context, *flashv1.TransferRequest) (*flashv1.TransferResponse, error) {
-	return nil, sale.NotOwner()
+	return nil, refusal.NotOwner()
 }
 
 // benchOwner serves the only partition of a promotion, with fsync on every append and the NATS server in the same process.
 func benchOwner(b *testing.B) *owner.Owner {
 	js := testnats.Run(b).JetStream(b)
 	p := benchPromotion(b, js, 1, 1)
-	current := sale.New(p)
+	current := promotion.New(p)
 	o := owner.New(benchOptions(b, plog.New(js, p), current, 0))
 	running, stop := context.WithCancel(context.Background())
 	go o.Run(running)
@@ -63,14 +64,14 @@ func benchPromotion(b *testing.B, js jetstream.JetStream, partitions int32, repl
 	return p
 }
 
-func benchOptions(b *testing.B, log plog.Log, current *sale.Sale, n int32) owner.Options {
+func benchOptions(b *testing.B, log plog.Log, current *promotion.Promotion, n int32) owner.Options {
 	ids, err := orderid.NewGenerator(make([]byte, orderid.MinKeyBytes), time.Now, rand.Reader)
 	if err != nil {
 		b.Fatal(err)
 	}
 	yes := func() bool { return true }
 	return owner.Options{
-		Name: "bench", Partition: n, Log: log, Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes,
+		Name: "bench", Partition: n, Log: log, Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes,
 		Peers: nobody{}, OrderIDs: ids, Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
 		Logger: slog.New(slog.DiscardHandler), Metrics: owner.NewMetrics(prometheus.NewRegistry()),
 	}
@@ -197,7 +198,7 @@ func benchPartitions(b *testing.B, replicas int, together bool) {
 		b.Run(fmt.Sprintf("replicas=%d/together=%t/partitions=%d", replicas, together, partitions), func(b *testing.B) {
 			js := benchServers(b, replicas)
 			p := benchPromotion(b, js, partitions, replicas)
-			current := sale.New(p)
+			current := promotion.New(p)
 			var log plog.Log = plog.New(js, p)
 			if together {
 				log = plog.Together(log)
@@ -267,7 +268,7 @@ func BenchmarkTakeOver(b *testing.B) {
 			b.ResetTimer()
 			report := reportCPU(b)
 			for range b.N {
-				o := owner.New(benchOptions(b, log, sale.New(p), 0))
+				o := owner.New(benchOptions(b, log, promotion.New(p), 0))
 				running, stop := context.WithCancel(context.Background())
 				go o.Run(running)
 				for !o.Serving() {

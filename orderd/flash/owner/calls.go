@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 // call is one entry of the owner's queue: placements, or one question.
@@ -82,7 +82,7 @@ func newSingle() any {
 }
 
 // Reserve takes a buyer's request. The answer is durable. Errors as FlashService.PlaceFlashOrder, and
-// sale.NotOwner when the owner has ended.
+// refusal.NotOwner when the owner has ended.
 func (o *Owner) Reserve(ctx context.Context, request *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
 	s := o.singles.Get().(*single)
 	s.ctx = ctx
@@ -101,7 +101,7 @@ func (o *Owner) Reserve(ctx context.Context, request *flashv1.PlaceFlashOrderReq
 // for each request, by its index, from the owner's goroutine or before ReserveMany returns. It must not block or call the
 // owner. Responses may share memory, and must not be changed; the requests must not be before they are answered. A batch
 // for which the queue has no room is refused as a whole. Once ctx ends, what was not decided on is answered with
-// sale.PartitionMoving.
+// refusal.PartitionMoving.
 func (o *Owner) ReserveMany(ctx context.Context, requests []*flashv1.PlaceFlashOrderRequest,
 	answer func(i int, response *flashv1.PlaceFlashOrderResponse, err error),
 ) {
@@ -120,20 +120,20 @@ func (o *Owner) ReserveMany(ctx context.Context, requests []*flashv1.PlaceFlashO
 	}
 }
 
-// Lookup tells what became of a buyer's request. Errors as FlashService.GetFlashOrder, and sale.NotOwner.
+// Lookup tells what became of a buyer's request. Errors as FlashService.GetFlashOrder, and refusal.NotOwner.
 func (o *Owner) Lookup(ctx context.Context, request *flashv1.GetFlashOrderRequest) (*flashv1.GetFlashOrderResponse, error) {
 	r := o.question(&call{ctx: ctx, get: request})
 	return r.got, r.err
 }
 
-// Find is a buyer's order by its id. Errors: sale.OrderNotFound, only when the log is known not to have it, or as another
+// Find is a buyer's order by its id. Errors: refusal.OrderNotFound, only when the log is known not to have it, or as another
 // buyer's; PartitionMoving, Overloaded, NotOwner.
 func (o *Owner) Find(ctx context.Context, buyerID string, orderID uuid.UUID) (*flashv1.Reservation, flashv1.FlashOrderState, error) {
 	r := o.question(&call{ctx: ctx, find: &finding{buyer: buyerID, order: orderID}})
 	return r.found, r.state, r.err
 }
 
-// Release gives an order's stock back to the sale, once. Errors: sale.OrderNotFound, PartitionMoving,
+// Release gives an order's stock back to the sale, once. Errors: refusal.OrderNotFound, PartitionMoving,
 // Overloaded, NotOwner.
 func (o *Owner) Release(ctx context.Context, order uuid.UUID, reason flashv1.ReleaseReason) (flashv1.ReleaseOutcome, error) {
 	r := o.question(&call{ctx: ctx, order: order, reason: reason})
@@ -175,7 +175,7 @@ func (o *Owner) do(c *call) (r reply, answered bool) {
 // enqueue hands the call to the owner, which answers it. An error says that it does not, and that nothing happened.
 func (o *Owner) enqueue(c *call) error {
 	if o.stopping.Load() {
-		return sale.NotOwner()
+		return refusal.NotOwner()
 	}
 	c.came = o.Clock()
 	if !c.levels {
@@ -184,13 +184,13 @@ func (o *Owner) enqueue(c *call) error {
 	calls := c.calls()
 	if o.queued.Add(calls) > queueLength {
 		o.queued.Add(-calls)
-		return sale.Overloaded(o.Jitter(retryDelay))
+		return refusal.Overloaded(o.Jitter(retryDelay))
 	}
 	o.entrance.RLock()
 	defer o.entrance.RUnlock()
 	if o.ended {
 		o.queued.Add(-calls)
-		return sale.NotOwner()
+		return refusal.NotOwner()
 	}
 	// There is room: every call in the queue counts at least once.
 	o.queue <- c

@@ -5,7 +5,8 @@ import (
 	"time"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 // Levels is what an owner knows of its partition's stock. It may be behind the log by the time that it is read.
@@ -34,11 +35,11 @@ type SoldOut struct {
 	At time.Time
 }
 
-// Levels reads the stock shards, between two appends. Errors: sale.NotOwner while the partition is taken over, or when the owner
+// Levels reads the stock shards, between two appends. Errors: refusal.NotOwner while the partition is taken over, or when the owner
 // has ended or lost its lease; PartitionMoving when ctx ends first; Overloaded.
 func (o *Owner) Levels(ctx context.Context) (Levels, error) {
 	if !o.serving.Load() {
-		return Levels{}, sale.NotOwner()
+		return Levels{}, refusal.NotOwner()
 	}
 	r := o.question(&call{ctx: ctx, levels: true})
 	return r.levels, r.err
@@ -46,7 +47,7 @@ func (o *Owner) Levels(ctx context.Context) (Levels, error) {
 
 func (o *Owner) readLevels() (Levels, error) {
 	if !o.Lease() || !o.Owned() {
-		return Levels{}, sale.NotOwner()
+		return Levels{}, refusal.NotOwner()
 	}
 	skus := o.state.SKUs()
 	levels := Levels{Sequence: o.state.Sequence(), Items: make([]Level, len(skus))}
@@ -96,7 +97,7 @@ func (o *Owner) topUp(ctx context.Context) error {
 	}
 }
 
-func (o *Owner) lackedTopUp(current *sale.Sale) *flashv1.Record {
+func (o *Owner) lackedTopUp(current *promotion.Promotion) *flashv1.Record {
 	for _, topUp := range current.GetTopUps() {
 		if record := current.ToppedUp(o.Partition, topUp); record != nil && !o.state.HasTopUp(topUp.GetId()) {
 			return record

@@ -16,7 +16,8 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 // Limits of an owner.
@@ -46,7 +47,7 @@ const (
 
 // Peers reaches the owners of the promotion's other partitions.
 type Peers interface {
-	// Transfer asks the owner of request.FromPartition. sale.ReasonNotOwner or ReasonOverloaded in the error:
+	// Transfer asks the owner of request.FromPartition. refusal.ReasonNotOwner or ReasonOverloaded in the error:
 	// nothing was or will be moved. Any other error: the outcome is unknown.
 	Transfer(ctx context.Context, request *flashv1.TransferRequest) (*flashv1.TransferResponse, error)
 }
@@ -62,7 +63,7 @@ type Options struct {
 	Name      string
 	Partition int32
 	// Sale is the promotion as the pod knows it now.
-	Sale func() *sale.Sale
+	Sale func() *promotion.Promotion
 	Log  plog.Log
 	// Owned says whether the pod still believes that the partition is its own.
 	Owned func() bool
@@ -135,7 +136,7 @@ type Owner struct {
 	// unproved is when the log was asked last without an answer.
 	unproved time.Time
 	// toppedUp is the version of the sale all of whose top-ups the state has.
-	toppedUp *sale.Sale
+	toppedUp *promotion.Promotion
 }
 
 // New makes an owner that does nothing until Run.
@@ -213,7 +214,7 @@ func (o *Owner) finish() {
 	o.entrance.Unlock()
 	o.refuseWaiting(o.moving())
 	o.sortQueued()
-	o.refuseWaiting(sale.NotOwner())
+	o.refuseWaiting(refusal.NotOwner())
 	o.count(0)
 	close(o.done)
 }
@@ -380,4 +381,4 @@ func (o *Owner) now() (time.Time, bool) {
 	return o.Now()
 }
 
-func (o *Owner) moving() error { return sale.PartitionMoving(o.Jitter(retryDelay)) }
+func (o *Owner) moving() error { return refusal.PartitionMoving(o.Jitter(retryDelay)) }

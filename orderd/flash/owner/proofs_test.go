@@ -15,7 +15,8 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -77,12 +78,12 @@ func TestQuestionsDoNotWaitForProofsOneAfterTheOther(t *testing.T) {
 	log := &muteLog{records: []*flashv1.Record{{Kind: &flashv1.Record_Opened{Opened: &flashv1.Opened{
 		Items: []*flashv1.ItemQuantity{{Sku: "a", Quantity: 10}},
 	}}}}}
-	current := sale.New(&flashv1.Promotion{
+	current := promotion.New(&flashv1.Promotion{
 		Uid: "uid", Name: "sale", Streams: []string{"s"}, Partitions: 1, Open: true, EndUnixMs: 1 << 60, Items: []*flashv1.PromotedItem{{Sku: "a", UnitPrice: 1}},
 	})
 	yes := func() bool { return true }
 	o := owner.New(owner.Options{
-		Name: "pod", Log: log, Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes, Peers: nobody{}, OrderIDs: ids, Clock: time.Now,
+		Name: "pod", Log: log, Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: nobody{}, OrderIDs: ids, Clock: time.Now,
 		Jitter: func(d time.Duration) time.Duration { return d }, Logger: slog.New(slog.DiscardHandler), Metrics: owner.NewMetrics(prometheus.NewRegistry()),
 	})
 	running, stop := context.WithCancel(t.Context())
@@ -95,15 +96,15 @@ func TestQuestionsDoNotWaitForProofsOneAfterTheOther(t *testing.T) {
 		_, err := o.Lookup(t.Context(), &flashv1.GetFlashOrderRequest{BuyerId: fmt.Sprint("buyer-", i), RequestId: "r"})
 		return rpcerr.Reason(err)
 	}
-	if reason := lookup(0); reason != sale.ReasonOrderNotFound {
-		t.Fatalf("%q, want %s", reason, sale.ReasonOrderNotFound)
+	if reason := lookup(0); reason != refusal.ReasonOrderNotFound {
+		t.Fatalf("%q, want %s", reason, refusal.ReasonOrderNotFound)
 	}
 	log.mute.Store(true)
 	var asking sync.WaitGroup
 	for i := range 64 {
 		asking.Go(func() {
-			if reason := lookup(i); reason != sale.ReasonPartitionMoving {
-				t.Errorf("%q, want %s", reason, sale.ReasonPartitionMoving)
+			if reason := lookup(i); reason != refusal.ReasonPartitionMoving {
+				t.Errorf("%q, want %s", reason, refusal.ReasonPartitionMoving)
 			}
 		})
 	}
@@ -113,7 +114,7 @@ func TestQuestionsDoNotWaitForProofsOneAfterTheOther(t *testing.T) {
 		t.Errorf("the log was asked %d times for 64 questions", asked)
 	}
 	log.mute.Store(false)
-	if reason := lookup(1); reason != sale.ReasonOrderNotFound {
-		t.Errorf("%q once the log answers, want %s", reason, sale.ReasonOrderNotFound)
+	if reason := lookup(1); reason != refusal.ReasonOrderNotFound {
+		t.Errorf("%q once the log answers, want %s", reason, refusal.ReasonOrderNotFound)
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 // tell answers the questions for what the state has.
@@ -39,7 +39,7 @@ func (o *Owner) tellOrder(ctx context.Context, c *call, order partition.Order, o
 	case !o.current(ctx, c.came):
 		c.refuse(o.moving())
 	default:
-		c.refuse(sale.OrderNotFound())
+		c.refuse(refusal.OrderNotFound())
 	}
 }
 

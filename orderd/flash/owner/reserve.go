@@ -8,7 +8,8 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -95,7 +96,7 @@ func (o *Owner) decide() *batch {
 
 // decision is what is the same for all that are decided on together.
 type decision struct {
-	current          *sale.Sale
+	current          *promotion.Promotion
 	now, clusterTime time.Time
 }
 
@@ -110,28 +111,28 @@ func (o *Owner) decideOn(b *batch, p placement, d *decision) {
 		b.accept(p, placedOrder(decided.Order))
 		return
 	case partition.Reused:
-		b.refuse(p, sale.RequestIDReused())
+		b.refuse(p, refusal.RequestIDReused())
 		return
 	}
 	// The window and the levers are for what is new: it may have waited here until after the end.
-	if refusal := d.current.Admit(d.clusterTime, p.request); refusal != nil {
-		b.refuse(p, refusal)
+	if err := d.current.Admit(d.clusterTime, p.request); err != nil {
+		b.refuse(p, err)
 		return
 	}
 	switch decided.Verdict {
 	case partition.Ended:
 		b.refuse(p, d.current.Ended())
 	case partition.Full:
-		b.refuse(p, sale.PartitionFull(o.Jitter(fullDelay)))
+		b.refuse(p, refusal.PartitionFull(o.Jitter(fullDelay)))
 	case partition.OverLimit:
-		b.refuse(p, sale.LimitPerBuyer(decided.SKU))
+		b.refuse(p, refusal.LimitPerBuyer(decided.SKU))
 	case partition.NeedsStock:
 		if err := o.knownSoldOut(d.current, p, decided.Missing, d.now); err != nil {
 			b.refuse(p, err)
 			return
 		}
 		if len(o.parked) == parkedMax {
-			b.refuse(p, sale.Overloaded(o.Jitter(retryDelay)))
+			b.refuse(p, refusal.Overloaded(o.Jitter(retryDelay)))
 			return
 		}
 		o.parked = append(o.parked, p)
@@ -225,7 +226,7 @@ func (o *Owner) answerRelease(ctx context.Context, c *call) {
 		c.answer(reply{released: flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED})
 	case partition.UnknownOrder:
 		if o.current(ctx, c.came) {
-			c.refuse(sale.OrderNotFound())
+			c.refuse(refusal.OrderNotFound())
 			return
 		}
 		c.refuse(o.moving())

@@ -9,7 +9,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 // auditor folds the log in its own way, and holds what buyers were told against it.
@@ -95,7 +95,7 @@ func (a *auditor) checkTopUps() {
 // all.
 func (a *auditor) checkFinal(e exchange) {
 	order := a.orders[[2]string{e.buyer, e.request}]
-	if e.reason == "" || e.reason == sale.ReasonPartitionMoving || order == nil || order.at.Before(e.answered) {
+	if e.reason == "" || e.reason == refusal.ReasonPartitionMoving || order == nil || order.at.Before(e.answered) {
 		return
 	}
 	for _, other := range a.w.history.exchanges {
@@ -230,7 +230,7 @@ func (a *auditor) check(e exchange) {
 		a.checkOrder(e)
 	case e.kind == placing:
 		a.checkRefusal(e)
-	case e.reason == sale.ReasonOrderNotFound:
+	case e.reason == refusal.ReasonOrderNotFound:
 		order := a.orders[[2]string{e.buyer, e.request}]
 		if e.kind == releasing {
 			order = a.byID[uuid.MustParse(e.order)]
@@ -291,21 +291,21 @@ func (a *auditor) checkRefusal(e exchange) {
 		}
 	}
 	switch e.reason {
-	case sale.ReasonSoldOut:
+	case refusal.ReasonSoldOut:
 		if wanted <= e.left || !a.available[e.sku].within(since.Add(-soldOutTTL), e.answered, func(all int64) bool { return all <= e.left }) {
 			a.wrong(e, "it was not sold out")
 		}
-	case sale.ReasonLimitPerBuyer:
+	case refusal.ReasonLimitPerBuyer:
 		held := append(timeline{{}}, a.held[[2]string{e.buyer, e.sku}]...)
 		if !held.within(since, e.answered, func(had int64) bool { return had+wanted > a.w.limit }) {
 			a.wrong(e, "the buyer was not over the limit")
 		}
-	case sale.ReasonRequestIDReused:
+	case refusal.ReasonRequestIDReused:
 		order := a.orders[[2]string{e.buyer, e.request}]
 		if order == nil || order.at.After(e.answered) || sameItems(e.items, order.items) {
 			a.wrong(e, "the request id was not used with other items")
 		}
-	case sale.ReasonEnded:
+	case refusal.ReasonEnded:
 		if ended := a.ended(e); ended.IsZero() || ended.After(e.answered) {
 			a.wrong(e, "the sale went on")
 		}

@@ -12,7 +12,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -45,7 +45,7 @@ type exchange struct {
 // unknown says that the answer leaves open what happened.
 func (e exchange) unknown() bool {
 	switch e.reason {
-	case sale.ReasonPartitionMoving, sale.ReasonOverloaded, sale.ReasonNotOwner:
+	case refusal.ReasonPartitionMoving, refusal.ReasonOverloaded, refusal.ReasonNotOwner:
 		return true
 	}
 	return false
@@ -138,7 +138,7 @@ func (w *world) reserveMany(ctx context.Context, o *owner.Owner, r *flashv1.Plac
 				first = a
 			}
 		case <-ctx.Done():
-			return nil, sale.PartitionMoving(0)
+			return nil, refusal.PartitionMoving(0)
 		}
 	}
 	return first.response, first.err
@@ -209,7 +209,7 @@ func (b *buyer) shop(ctx context.Context, within time.Duration) {
 			attempt = b.place
 			return e
 		})
-		if e.reason == sale.ReasonSoldOut && b.dice.chance(0.7) {
+		if e.reason == refusal.ReasonSoldOut && b.dice.chance(0.7) {
 			wait(within / 4)
 			e = b.insist(3, func() exchange { return b.place(ctx, request, items) })
 		}
@@ -245,7 +245,7 @@ func (w *world) buyOut(ctx context.Context, n int32) {
 			e := b.insist(100, func() exchange {
 				return b.place(ctx, "r", []*flashv1.FlashOrderItem{{Sku: sku, Quantity: 1}})
 			})
-			if e.reason == sale.ReasonSoldOut {
+			if e.reason == refusal.ReasonSoldOut {
 				break
 			}
 			if e.reason != "" {

@@ -7,7 +7,8 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/levels"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 // board is what a process knows of the levels of all partitions, by broadcasts that get lost and come late.
@@ -18,7 +19,7 @@ type board struct {
 
 func newBoard(w *world) *board {
 	b := &board{table: levels.NewTable(), sender: levels.NewSender()}
-	b.table.SetSales(map[string]*sale.Sale{"sale": w.sale.Load()})
+	b.table.SetSales(map[string]*promotion.Promotion{"sale": w.sale.Load()})
 	return b
 }
 
@@ -91,7 +92,7 @@ func (s *process) refusesFirst(r *flashv1.PlaceFlashOrderRequest) error {
 	}
 	for _, item := range r.GetItems() {
 		if left, ok := s.soldOut(item.GetSku()); ok && item.GetQuantity() > left {
-			return sale.SoldOut(item.GetSku(), left)
+			return refusal.SoldOut(item.GetSku(), left)
 		}
 	}
 	return nil

@@ -6,7 +6,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/test/kit/linear"
 )
 
@@ -41,13 +41,13 @@ func (e exchange) linear() linear.Operation {
 		o.Outcome = linear.Nothing
 	case e.reason == "":
 		o.Outcome = linear.Accepted
-	case e.reason == sale.ReasonOrderNotFound:
+	case e.reason == refusal.ReasonOrderNotFound:
 		o.Outcome = linear.NotFound
-	case e.reason == sale.ReasonSoldOut:
+	case e.reason == refusal.ReasonSoldOut:
 		o.Outcome = linear.SoldOut
-	case e.reason == sale.ReasonLimitPerBuyer:
+	case e.reason == refusal.ReasonLimitPerBuyer:
 		o.Outcome = linear.OverLimit
-	case e.reason == sale.ReasonRequestIDReused:
+	case e.reason == refusal.ReasonRequestIDReused:
 		o.Outcome = linear.Reused
 	default:
 		o.Outcome = linear.Refused

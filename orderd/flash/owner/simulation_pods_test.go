@@ -8,7 +8,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -204,7 +204,7 @@ func (s *process) local(n int32) (*owner.Owner, error) {
 	if o := s.owners[n]; o != nil {
 		return o, nil
 	}
-	return nil, sale.NotOwner()
+	return nil, refusal.NotOwner()
 }
 
 // Transfer implements owner.Peers.
@@ -226,7 +226,7 @@ func route[T any](ctx context.Context, s *process, n int32, ask func(context.Con
 	}
 	switch target := s.pod.believes(n); target {
 	case -1:
-		return none, sale.NotOwner()
+		return none, refusal.NotOwner()
 	case s.pod.index:
 		return here(ctx, s)
 	default:
@@ -242,7 +242,7 @@ func enter[T any](ctx context.Context, w *world, entry int, n int32, first *flas
 			return none, err
 		}
 		answer, err := route(ctx, s, n, ask)
-		if rpcerr.Reason(err) == sale.ReasonNotOwner {
+		if rpcerr.Reason(err) == refusal.ReasonNotOwner {
 			answer, err = route(ctx, s, n, ask)
 		}
 		return answer, err
@@ -284,5 +284,5 @@ func hop[T any](ctx context.Context, w *world, to int, serve func(context.Contex
 	case <-f.breaks():
 	case <-ctx.Done():
 	}
-	return none, sale.PartitionMoving(0)
+	return none, refusal.PartitionMoving(0)
 }

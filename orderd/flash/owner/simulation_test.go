@@ -22,8 +22,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 )
 
@@ -105,7 +105,7 @@ type world struct {
 	members *members
 	pods    []*pod
 	history history
-	sale    atomic.Pointer[sale.Sale]
+	sale    atomic.Pointer[promotion.Promotion]
 	ids     owner.OrderIDs
 	logger  *slog.Logger
 	metrics *owner.Metrics
@@ -203,15 +203,15 @@ type line struct {
 
 // open writes the partitions' first records, and returns the stock of all items.
 func (w *world) open(d *dice) int64 {
-	promotion := &flashv1.Promotion{Uid: "sale", Name: "sale", Partitions: w.partitions, Open: true, EndUnixMs: 1 << 60, PaymentTimeoutMs: 60_000}
+	promo := &flashv1.Promotion{Uid: "sale", Name: "sale", Partitions: w.partitions, Open: true, EndUnixMs: 1 << 60, PaymentTimeoutMs: 60_000}
 	var items []provision.Item
 	var all int64
 	for _, sku := range w.skus {
-		promotion.Items = append(promotion.Items, &flashv1.PromotedItem{Sku: sku, UnitPrice: 5, LimitPerBuyer: w.limit})
+		promo.Items = append(promo.Items, &flashv1.PromotedItem{Sku: sku, UnitPrice: 5, LimitPerBuyer: w.limit})
 		items = append(items, provision.Item{SKU: sku, Quantity: int64(1 + d.n(12))})
 		all += items[len(items)-1].Quantity
 	}
-	w.sale.Store(sale.New(promotion))
+	w.sale.Store(promotion.New(promo))
 	for n, shards := range provision.Split(items, w.partitions) {
 		opened := &flashv1.Opened{Allocation: "sale"}
 		for _, shard := range shards {
@@ -261,11 +261,11 @@ func (w *world) sellOut() {
 }
 
 // sell has all pods know the newest version of the sale.
-func (w *world) sell(promotion *flashv1.Promotion) {
-	w.sale.Store(sale.New(promotion))
+func (w *world) sell(promo *flashv1.Promotion) {
+	w.sale.Store(promotion.New(promo))
 	for _, p := range w.pods {
 		if process := p.alive(); process != nil {
-			process.board.table.SetSales(map[string]*sale.Sale{"sale": w.sale.Load()})
+			process.board.table.SetSales(map[string]*promotion.Promotion{"sale": w.sale.Load()})
 		}
 	}
 }
@@ -275,10 +275,10 @@ func (w *world) addStock(name string, within time.Duration) {
 	d := newDice(w.seed, "top up "+name)
 	for i := range d.n(3) {
 		<-time.After(d.between(0, within/2))
-		promotion := proto.CloneOf(w.sale.Load().Promotion)
-		promotion.TopUps = append(promotion.TopUps, &flashv1.TopUp{Id: fmt.Sprint(name, i), Sku: w.skus[d.n(len(w.skus))], Quantity: int64(1 + d.n(6))})
-		w.note("top-up %v", promotion.GetTopUps()[len(promotion.GetTopUps())-1])
-		w.sell(promotion)
+		promo := proto.CloneOf(w.sale.Load().Promotion)
+		promo.TopUps = append(promo.TopUps, &flashv1.TopUp{Id: fmt.Sprint(name, i), Sku: w.skus[d.n(len(w.skus))], Quantity: int64(1 + d.n(6))})
+		w.note("top-up %v", promo.GetTopUps()[len(promo.GetTopUps())-1])
+		w.sell(promo)
 	}
 }
 

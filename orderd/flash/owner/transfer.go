@@ -10,7 +10,8 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -65,7 +66,7 @@ func (s *search) retry() <-chan time.Time {
 
 // knownSoldOut is the refusal of a request for more of an item than a search left, recently or since the
 // request came; nil if none did.
-func (o *Owner) knownSoldOut(current *sale.Sale, p placement, missing []partition.Quantity, now time.Time) error {
+func (o *Owner) knownSoldOut(current *promotion.Promotion, p placement, missing []partition.Quantity, now time.Time) error {
 	for _, m := range missing {
 		left, ok := o.leftOf(m.SKU, p.call.came, now)
 		if !ok {
@@ -78,7 +79,7 @@ func (o *Owner) knownSoldOut(current *sale.Sale, p placement, missing []partitio
 			if i, ok := current.Index(m.SKU); ok && left == 0 {
 				return current.SoldOut(i)
 			}
-			return sale.SoldOut(m.SKU, left)
+			return refusal.SoldOut(m.SKU, left)
 		}
 	}
 	return nil
@@ -204,7 +205,7 @@ func (o *Owner) ask(ctx context.Context, s *search, from int32, need int64) (mor
 	cancel()
 	switch reason := rpcerr.Reason(err); {
 	case err == nil:
-	case reason == sale.ReasonNotOwner || reason == sale.ReasonOverloaded:
+	case reason == refusal.ReasonNotOwner || reason == refusal.ReasonOverloaded:
 		s.again = append(s.again, from)
 		return true, nil
 	default:
@@ -314,7 +315,7 @@ func (o *Owner) donateTo(ctx context.Context, c *call) error {
 	}
 	if quantity == 0 {
 		if !o.current(ctx, c.came) {
-			c.refuse(sale.NotOwner())
+			c.refuse(refusal.NotOwner())
 			return nil
 		}
 		c.answer(reply{moved: &flashv1.TransferResponse{

@@ -9,7 +9,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 )
 
 // ClosePartitions ends every partition and returns what they hold, by SKU. A partition that lacks a share of the promotion's
@@ -21,13 +21,13 @@ func ClosePartitions(ctx context.Context, js jetstream.JetStream, promo *flashv1
 
 // CloseLogs is ClosePartitions on any log.
 func CloseLogs(ctx context.Context, log plog.Log, promo *flashv1.Promotion, owner string) ([]Total, error) {
-	s := sale.New(promo)
+	s := promotion.New(promo)
 	return collect(ctx, promo, func(ctx context.Context, n int32, state *partition.State) error {
 		return closePartition(ctx, log, s, n, state, owner)
 	})
 }
 
-func closePartition(ctx context.Context, log plog.Log, promo *sale.Sale, n int32, state *partition.State, owner string) error {
+func closePartition(ctx context.Context, log plog.Log, promo *promotion.Promotion, n int32, state *partition.State, owner string) error {
 	for {
 		if err := plog.Catch(ctx, log, n, state); err != nil {
 			return err
@@ -46,7 +46,7 @@ func closePartition(ctx context.Context, log plog.Log, promo *sale.Sale, n int32
 
 // endPartition appends what is missing in the log, and Closed. It returns early, without an error, if an append does not land or
 // may not have: the log tells.
-func endPartition(ctx context.Context, log plog.Log, promo *sale.Sale, n int32, state *partition.State, owner string) error {
+func endPartition(ctx context.Context, log plog.Log, promo *promotion.Promotion, n int32, state *partition.State, owner string) error {
 	landed := func(record *flashv1.Record) (bool, error) {
 		sequence, err := tryAppend(ctx, log, plog.Entry{Partition: n, Expected: state.Sequence(), Record: record})
 		if err != nil {
@@ -76,6 +76,6 @@ func endPartition(ctx context.Context, log plog.Log, promo *sale.Sale, n int32, 
 }
 
 // ToppedUp is promo.ToppedUp: what an owner appends of a top-up as well.
-func ToppedUp(promo *sale.Sale, n int32, topUp *flashv1.TopUp) *flashv1.Record {
+func ToppedUp(promo *promotion.Promotion, n int32, topUp *flashv1.TopUp) *flashv1.Record {
 	return promo.ToppedUp(n, topUp)
 }

@@ -15,7 +15,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 )
 
 const (
@@ -60,7 +60,7 @@ func Split(items []Item, n int32) [][]Item {
 // often this runs; a repetition must bring the same items.
 func OpenPartitions(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, allocation string, items []Item) error {
 	for k := range promo.GetStreams() {
-		if err := openStream(ctx, js, sale.New(promo), int32(k), allocation, items); err != nil {
+		if err := openStream(ctx, js, promotion.New(promo), int32(k), allocation, items); err != nil {
 			return err
 		}
 	}
@@ -68,7 +68,7 @@ func OpenPartitions(ctx context.Context, js jetstream.JetStream, promo *flashv1.
 }
 
 // openStream opens the partitions of one stream with the items that it sells.
-func openStream(ctx context.Context, js jetstream.JetStream, promo *sale.Sale, k int32, allocation string, items []Item) error {
+func openStream(ctx context.Context, js jetstream.JetStream, promo *promotion.Promotion, k int32, allocation string, items []Item) error {
 	log := plog.New(js, promo.Promotion)
 	mine := slices.DeleteFunc(slices.Clone(items), func(item Item) bool { return promo.Item(item.SKU).GetStream() != k })
 	shards := Split(mine, promo.PerStream())
@@ -89,7 +89,7 @@ func openStream(ctx context.Context, js jetstream.JetStream, promo *sale.Sale, k
 }
 
 // unopened are the partitions of a stream without a record.
-func unopened(ctx context.Context, js jetstream.JetStream, promo *sale.Sale, k int32) ([]int32, error) {
+func unopened(ctx context.Context, js jetstream.JetStream, promo *promotion.Promotion, k int32) ([]int32, error) {
 	name := promo.GetStreams()[k]
 	stream, err := js.Stream(ctx, name)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 const (
@@ -53,12 +53,12 @@ func NewStream(options StreamOptions) *Stream {
 }
 
 // Send sends requests and waits only until there is room for them. Answer is called once for each, by its index, in any order: with
-// the accepted order; with a *sale.Refusal; with ErrNotSent; or with ErrUnknown, after which a retry with the same request id tells. It must
+// the accepted order; with a *refusal.Refusal; with ErrNotSent; or with ErrUnknown, after which a retry with the same request id tells. It must
 // not block. After an error of Send it is not called. The requests must not be changed before they are answered.
 func (s *Stream) Send(ctx context.Context, requests []*flashv1.PlaceFlashOrderRequest, answer func(i int, response *flashv1.PlaceFlashOrderResponse, err error)) error {
 	return s.mux.Send(ctx, requests, func(i int, message *flashv1.FlashOrderAnswer, err error) {
 		if refused := message.GetRefused(); refused != nil {
-			err = sale.FromMessage(refused)
+			err = refusal.FromMessage(refused)
 		}
 		answer(i, message.GetAccepted(), err)
 	})

@@ -21,7 +21,8 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	fsale "github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 )
@@ -91,13 +92,13 @@ func childResult(child *proc.Child, result any) error {
 type loner struct{}
 
 func (loner) Transfer(context.Context, *flashv1.TransferRequest) (*flashv1.TransferResponse, error) {
-	return nil, fsale.NotOwner()
+	return nil, refusal.NotOwner()
 }
 
 // runEngine prints its result.
 func runEngine(ctx context.Context, s engineSpec) error {
-	promotion := &flashv1.Promotion{}
-	if err := protojson.Unmarshal(s.Promotion, promotion); err != nil {
+	promo := &flashv1.Promotion{}
+	if err := protojson.Unmarshal(s.Promotion, promo); err != nil {
 		return err
 	}
 	conn, err := nats.Connect(s.NATS)
@@ -113,9 +114,9 @@ func runEngine(ctx context.Context, s engineSpec) error {
 	if err != nil {
 		return err
 	}
-	current, yes := fsale.New(promotion), func() bool { return true }
+	current, yes := promotion.New(promo), func() bool { return true }
 	o := owner.New(owner.Options{
-		Name: "engine", Sale: func() *fsale.Sale { return current }, Owned: yes, Lease: yes, Peers: loner{}, OrderIDs: ids, Log: plog.New(js, promotion),
+		Name: "engine", Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: loner{}, OrderIDs: ids, Log: plog.New(js, promo),
 		Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d }, Logger: slog.New(slog.DiscardHandler),
 		Metrics: owner.NewMetrics(prometheus.NewRegistry()),
 	})

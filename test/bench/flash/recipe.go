@@ -9,7 +9,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 // script is the usual recipe: it answers a request that it knows, checks the buyer's limit and the stock, takes from both and adds the order
@@ -130,9 +130,9 @@ func (r *recipe) PlaceFlashOrder(ctx context.Context, request *flashv1.PlaceFlas
 	case c.err != nil:
 		return nil, c.err
 	case c.answer == "LIMIT":
-		return nil, sale.LimitPerBuyer(request.GetItems()[0].GetSku())
+		return nil, refusal.LimitPerBuyer(request.GetItems()[0].GetSku())
 	case c.answer == "SOLD_OUT":
-		return nil, sale.SoldOut(request.GetItems()[0].GetSku(), 0)
+		return nil, refusal.SoldOut(request.GetItems()[0].GetSku(), 0)
 	}
 	if id, err = uuid.Parse(c.answer); err != nil {
 		return nil, err

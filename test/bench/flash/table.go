@@ -13,7 +13,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -85,7 +85,7 @@ func (t *table) PlaceFlashOrder(ctx context.Context, request *flashv1.PlaceFlash
 			return accepted(id), nil
 		case err == nil:
 			// The limit or the stock; the benchmark asks for neither.
-			return nil, sale.SoldOut(item.GetSku(), 0)
+			return nil, refusal.SoldOut(item.GetSku(), 0)
 		case !errors.As(err, &refused):
 			return nil, err
 		case refused.Code == uniqueViolation:

@@ -27,8 +27,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/materializer"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 )
@@ -147,9 +147,9 @@ func ownThenDie(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotio
 	if err != nil {
 		return err
 	}
-	current := sale.New(p)
+	current := promotion.New(p)
 	o := owner.New(owner.Options{
-		Name: "child", Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes, Peers: alone{}, OrderIDs: ids,
+		Name: "child", Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: alone{}, OrderIDs: ids,
 		Log: &wrappedLog{plog.New(js, p), func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
 			sequence, err := log.Append(ctx, entry)
 			if err == nil && reserves(entry) {

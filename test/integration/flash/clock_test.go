@@ -15,7 +15,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -58,7 +58,7 @@ var _ = DescribeTable("A sale's window on a pod whose clock is off",
 			accepted = time.Now()
 			return err
 		}
-		Eventually(func() string { return rpcerr.Reason(ask()) }).Should(Equal(sale.ReasonNotStarted))
+		Eventually(func() string { return rpcerr.Reason(ask()) }).Should(Equal(refusal.ReasonNotStarted))
 		p = proto.CloneOf(p)
 		start = time.Now().Add(time.Second).Truncate(time.Millisecond)
 		p.StartUnixMs = start.UnixMilli()

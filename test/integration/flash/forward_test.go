@@ -16,7 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
@@ -90,7 +90,7 @@ var _ = Describe("Forwarding between pods", func() {
 			for i, got := range append(first, second...) {
 				// Nobody hears anything but an order or that it is open.
 				if got.order == "" {
-					Expect(got.reason).To(Equal(sale.ReasonPartitionMoving))
+					Expect(got.reason).To(Equal(refusal.ReasonPartitionMoving))
 				}
 				answers[requests[i].BuyerId+"/"+requests[i].RequestId] = got
 			}
@@ -165,7 +165,7 @@ var _ = Describe("Forwarding between pods", func() {
 			if got.order != "" {
 				accepted++
 			} else {
-				Expect(got.reason).To(Equal(sale.ReasonPartitionMoving))
+				Expect(got.reason).To(Equal(refusal.ReasonPartitionMoving))
 			}
 		}
 		Expect(accepted).To(And(BeNumerically(">", 200), BeNumerically("<", 600)))

@@ -15,7 +15,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
 // shownSoldOut says what each pod, without asking any partition, says of the promotion's first item.
@@ -51,7 +51,7 @@ var _ = Describe("Sold-out items", func() {
 				accepted++
 				continue
 			}
-			Expect(got.reason).To(Equal(sale.ReasonSoldOut))
+			Expect(got.reason).To(Equal(refusal.ReasonSoldOut))
 		}
 		return accepted
 	}

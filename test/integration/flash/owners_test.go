@@ -18,8 +18,9 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -28,7 +29,7 @@ import (
 type alone struct{}
 
 func (alone) Transfer(context.Context, *flashv1.TransferRequest) (*flashv1.TransferResponse, error) {
-	return nil, sale.NotOwner()
+	return nil, refusal.NotOwner()
 }
 
 func yes() bool { return true }
@@ -52,9 +53,9 @@ func newOwner(js jetstream.JetStream, p *flashv1.Promotion, name string, wrap fu
 
 func ownerOptions(js jetstream.JetStream, p *flashv1.Promotion, name string) owner.Options {
 	GinkgoHelper()
-	current := sale.New(p)
+	current := promotion.New(p)
 	return owner.Options{
-		Name: name, Partition: 0, Log: plog.New(js, p), Sale: func() *sale.Sale { return current }, Owned: yes, Lease: yes, Peers: alone{},
+		Name: name, Partition: 0, Log: plog.New(js, p), Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: alone{},
 		OrderIDs: newOrderIDs(), Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
 		Logger: logger().With("pod", name), Metrics: owner.NewMetrics(prometheus.NewRegistry()),
 	}
@@ -80,7 +81,7 @@ func insistOn(ctx context.Context, owners []*owner.Owner, first int, r *flashv1.
 		if err == nil {
 			return outcome{order: response.GetOrderId()}
 		}
-		if reason := rpcerr.Reason(err); reason != sale.ReasonPartitionMoving && reason != sale.ReasonOverloaded || ctx.Err() != nil {
+		if reason := rpcerr.Reason(err); reason != refusal.ReasonPartitionMoving && reason != refusal.ReasonOverloaded || ctx.Err() != nil {
 			return outcome{reason: reason}
 		}
 	}
@@ -120,9 +121,9 @@ var _ = Describe("The owner of a partition", func() {
 			Expect(again.AcceptedAt.AsTime()).To(Equal(first.AcceptedAt.AsTime()))
 		}
 		_, err = o.Reserve(ctx, request(p, "ann", "r1", "a", 1))
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonRequestIDReused))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonRequestIDReused))
 		_, err = o.Reserve(ctx, request(p, "ann", "r2", "a", 2))
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonLimitPerBuyer))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonLimitPerBuyer))
 		_, err = o.Reserve(ctx, request(p, "ann", "r3", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(sales(ctx, js, p)["a"].Sold).To(BeEquivalentTo(3))
@@ -135,7 +136,7 @@ var _ = Describe("The owner of a partition", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(again.OrderId).To(Equal(first.OrderId))
 		_, err = o.Reserve(ctx, request(p, "ann", "r4", "a", 1))
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonLimitPerBuyer))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonLimitPerBuyer))
 	})
 
 	It("never oversells when two pods believe that they are it", func(ctx SpecContext) {
@@ -164,7 +165,7 @@ var _ = Describe("The owner of a partition", func() {
 		sold := 0
 		for buyer, different := range answers {
 			Expect(different).To(HaveLen(1), "answers to %s", buyer)
-			if _, refused := different[sale.ReasonSoldOut]; !refused {
+			if _, refused := different[refusal.ReasonSoldOut]; !refused {
 				sold++
 			}
 		}
@@ -226,9 +227,9 @@ var _ = Describe("The owner of a partition", func() {
 			}}
 		}))
 		_, err := o.Reserve(leaving, request(p, "ann", "r1", "a", 1))
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonPartitionMoving))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonPartitionMoving))
 		_, err = o.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "ann", RequestId: "r1"})
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonOrderNotFound))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonOrderNotFound))
 		_, err = plog.New(js, p).Append(ctx, <-late)
 		Expect(err).To(MatchError(plog.ErrRefused))
 		Expect(orders(ctx, js, p)).To(BeEmpty())
@@ -283,12 +284,12 @@ var _ = Describe("The owner of a partition", func() {
 		_, err = o.Reserve(ctx, request(p, "ann", "r4", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
 		_, err = o.Release(ctx, uuid.New(), flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonOrderNotFound))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonOrderNotFound))
 
 		By("closing the partition from outside")
 		Expect(provision.ClosePartitions(ctx, js, p, "operator")).To(Equal([]provision.Total{{SKU: "a", Allocated: 100, Sold: 3, Unsold: 97}}))
 		_, err = o.Reserve(ctx, request(p, "bob", "r1", "a", 1))
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonEnded))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonEnded))
 		Expect(o.Release(ctx, placed["r1"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		Expect(o.Release(ctx, placed["r2"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED))
 		again, err := o.Reserve(ctx, request(p, "ann", "r2", "a", 1))
@@ -318,21 +319,21 @@ var _ = Describe("The owner of a partition", func() {
 		}
 		lease.Store(false)
 		_, err = paused.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "buyer-1", RequestId: "r"})
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonPartitionMoving))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonPartitionMoving))
 		_, err = paused.Release(ctx, uuid.New(), flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonPartitionMoving))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonPartitionMoving))
 		_, err = paused.Reserve(ctx, request(p, "ann", "r2", "a", 3))
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonPartitionMoving), "over the limit as far as it knows")
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonPartitionMoving), "over the limit as far as it knows")
 		again, err := paused.Reserve(ctx, request(p, "ann", "r1", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(again.OrderId).To(Equal(first.OrderId))
 
 		mine.Store(false)
 		_, err = paused.Reserve(ctx, request(p, "bob", "r1", "a", 3))
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonPartitionMoving))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonPartitionMoving))
 		Eventually(paused.Done()).Should(BeClosed())
 		_, err = paused.Reserve(ctx, request(p, "bob", "r1", "a", 3))
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonNotOwner))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonNotOwner))
 		Expect(sales(ctx, js, p)["a"]).To(Equal(provision.Total{SKU: "a", Allocated: 100, Sold: 100}))
 	})
 
@@ -351,7 +352,7 @@ var _ = Describe("The owner of a partition", func() {
 
 		now.Store(p.EndUnixMs)
 		_, err = o.Reserve(ctx, request(p, "bob", "r1", "a", 1))
-		Expect(rpcerr.Reason(err)).To(Equal(sale.ReasonEnded))
+		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonEnded))
 		again, err := o.Reserve(ctx, request(p, "ann", "r1", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(again.OrderId).To(Equal(first.OrderId))
@@ -370,7 +371,7 @@ var _ = Describe("The owner of a partition", func() {
 						sold.Add(1)
 						continue
 					}
-					Expect(got.reason).To(Equal(sale.ReasonEnded))
+					Expect(got.reason).To(Equal(refusal.ReasonEnded))
 				}
 			})
 		}

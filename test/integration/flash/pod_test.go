@@ -25,7 +25,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/flash/sale"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -202,7 +202,7 @@ func (c *crowd) expectExactly(ctx context.Context, js jetstream.JetStream, p *fl
 	inLog := orders(ctx, js, p)
 	for key, got := range c.answers {
 		if got.order == "" {
-			Expect(got.reason).To(Equal(sale.ReasonSoldOut), key)
+			Expect(got.reason).To(Equal(refusal.ReasonSoldOut), key)
 			continue
 		}
 		Expect(inLog).To(HaveKey(key))
@@ -232,7 +232,7 @@ func agree(ctx context.Context, p *flashv1.Promotion, pods ...*pod) {
 			Eventually(func() string {
 				_, err := pod.GetFlashOrder(ctx, r)
 				return rpcerr.Reason(err)
-			}).Should(Equal(sale.ReasonOrderNotFound))
+			}).Should(Equal(refusal.ReasonOrderNotFound))
 		}
 	}
 }

@@ -1,4 +1,6 @@
-package sale
+// Package refusal has every refusal that the flash lane answers with: its code, its reason and its text, as the error of a
+// call and as a message among the answers of a call stream.
+package refusal
 
 import (
 	"errors"
@@ -33,8 +35,8 @@ type wire struct {
 	body   []byte
 }
 
-// refusal with metadata as key, value, key, value. After 0 asks for no delay.
-func refusal(code connect.Code, after time.Duration, reason, text string, metadata ...string) *Refusal {
+// newRefusal has metadata as key, value, key, value. After 0 asks for no delay.
+func newRefusal(code connect.Code, after time.Duration, reason, text string, metadata ...string) *Refusal {
 	r := &Refusal{code: code, reason: reason, text: text, after: after}
 	for i := 0; i+1 < len(metadata); i += 2 {
 		if r.metadata == nil {

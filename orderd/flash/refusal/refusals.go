@@ -1,4 +1,4 @@
-package sale
+package refusal
 
 import (
 	"errors"
@@ -41,58 +41,48 @@ const (
 )
 
 // PromotionNotFound refuses a promotion that this pod does not know.
-func PromotionNotFound() error {
-	return refusal(connect.CodeNotFound, 0, ReasonPromotionNotFound, "there is no such promotion")
+func PromotionNotFound() *Refusal {
+	return newRefusal(connect.CodeNotFound, 0, ReasonPromotionNotFound, "there is no such promotion")
 }
 
 // ItemNotFound refuses a SKU that the promotion does not have.
-func ItemNotFound(sku string) error {
-	return refusal(connect.CodeNotFound, 0, ReasonItemNotFound, "the promotion has no such item", metadataSKU, sku)
+func ItemNotFound(sku string) *Refusal {
+	return newRefusal(connect.CodeNotFound, 0, ReasonItemNotFound, "the promotion has no such item", metadataSKU, sku)
 }
 
 // ItemsApart refuses an order of items that are in different streams: nothing can take both or neither.
-func ItemsApart(sku string) error {
-	return refusal(connect.CodeInvalidArgument, 0, ReasonItemsApart, "the items cannot be ordered together", metadataSKU, sku)
+func ItemsApart(sku string) *Refusal {
+	return newRefusal(connect.CodeInvalidArgument, 0, ReasonItemsApart, "the items cannot be ordered together", metadataSKU, sku)
 }
 
 // OrderNotFound says that no order was accepted for a request or has an id.
-func OrderNotFound() error {
-	return refusal(connect.CodeNotFound, 0, ReasonOrderNotFound, "there is no such order in the promotion")
+func OrderNotFound() *Refusal {
+	return newRefusal(connect.CodeNotFound, 0, ReasonOrderNotFound, "there is no such order in the promotion")
 }
 
 // NotStarted refuses a request before the window.
-func NotStarted(start time.Time) error { return notStarted(start) }
-
-func notStarted(start time.Time) *Refusal {
-	return refusal(connect.CodeFailedPrecondition, 0, ReasonNotStarted, "the promotion has not started", "start_time", start.Format(time.RFC3339Nano))
+func NotStarted(start time.Time) *Refusal {
+	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonNotStarted, "the promotion has not started", "start_time", start.Format(time.RFC3339Nano))
 }
 
 // Ended refuses a request after the window.
-func Ended() error { return ended() }
-
-func ended() *Refusal {
-	return refusal(connect.CodeFailedPrecondition, 0, ReasonEnded, "the promotion has ended")
+func Ended() *Refusal {
+	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonEnded, "the promotion has ended")
 }
 
 // Paused refuses a request while the shop holds the sale.
-func Paused() error { return paused() }
-
-func paused() *Refusal {
-	return refusal(connect.CodeFailedPrecondition, 0, ReasonPaused, "the promotion is paused")
+func Paused() *Refusal {
+	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonPaused, "the promotion is paused")
 }
 
 // ItemOff refuses an item that the shop switched off.
-func ItemOff(sku string) error { return itemOff(sku) }
-
-func itemOff(sku string) *Refusal {
-	return refusal(connect.CodeFailedPrecondition, 0, ReasonItemOff, "the item is switched off", metadataSKU, sku)
+func ItemOff(sku string) *Refusal {
+	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonItemOff, "the item is switched off", metadataSKU, sku)
 }
 
 // SoldOut refuses an item of which no more than left units, fewer than asked for, are in all shards.
-func SoldOut(sku string, left int64) error { return soldOut(sku, left) }
-
-func soldOut(sku string, left int64) *Refusal {
-	return refusal(connect.CodeResourceExhausted, 0, ReasonSoldOut, "sold out", metadataSKU, sku, metadataLeft, strconv.FormatInt(left, 10))
+func SoldOut(sku string, left int64) *Refusal {
+	return newRefusal(connect.CodeResourceExhausted, 0, ReasonSoldOut, "sold out", metadataSKU, sku, metadataLeft, strconv.FormatInt(left, 10))
 }
 
 // SoldOutSKU is the item of a SoldOut error of which nothing at all is left; empty for any other error.
@@ -114,52 +104,52 @@ func SoldOutSKU(err error) string {
 }
 
 // LimitPerBuyer refuses what would give a buyer more of an item than is allowed.
-func LimitPerBuyer(sku string) error {
-	return refusal(connect.CodeResourceExhausted, 0, ReasonLimitPerBuyer, "over the limit per buyer", metadataSKU, sku)
+func LimitPerBuyer(sku string) *Refusal {
+	return newRefusal(connect.CodeResourceExhausted, 0, ReasonLimitPerBuyer, "over the limit per buyer", metadataSKU, sku)
 }
 
 // RequestIDReused refuses a request id that stands for an order of other items.
-func RequestIDReused() error {
-	return refusal(connect.CodeAlreadyExists, 0, ReasonRequestIDReused, "the request id was used with other items")
+func RequestIDReused() *Refusal {
+	return newRefusal(connect.CodeAlreadyExists, 0, ReasonRequestIDReused, "the request id was used with other items")
 }
 
 // Overloaded refuses what exceeds a queue. Nothing was taken.
-func Overloaded(after time.Duration) error {
-	return refusal(connect.CodeUnavailable, after, ReasonOverloaded, "too many requests at once")
+func Overloaded(after time.Duration) *Refusal {
+	return newRefusal(connect.CodeUnavailable, after, ReasonOverloaded, "too many requests at once")
 }
 
 // PartitionFull is Overloaded for a buyer whose partition holds as many reservations as it may: a retry helps only
 // once the promotion has more partitions, and is asked to come late.
-func PartitionFull(after time.Duration) error {
-	return refusal(connect.CodeUnavailable, after, ReasonOverloaded, "the buyer's partition holds as many orders as it may")
+func PartitionFull(after time.Duration) *Refusal {
+	return newRefusal(connect.CodeUnavailable, after, ReasonOverloaded, "the buyer's partition holds as many orders as it may")
 }
 
 // PartitionMoving leaves open whether the request was taken; a retry with the same request id tells.
-func PartitionMoving(after time.Duration) error {
-	return refusal(connect.CodeUnavailable, after, ReasonPartitionMoving, "the buyer's partition changes hands")
+func PartitionMoving(after time.Duration) *Refusal {
+	return newRefusal(connect.CodeUnavailable, after, ReasonPartitionMoving, "the buyer's partition changes hands")
 }
 
 // NotOwner tells another pod that it guessed wrong. Nothing was taken.
-func NotOwner() error {
-	return refusal(connect.CodeFailedPrecondition, 0, ReasonNotOwner, "another pod owns the partition")
+func NotOwner() *Refusal {
+	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonNotOwner, "another pod owns the partition")
 }
 
 // AdmissionRequired refuses a request without a token for one of its items.
-func AdmissionRequired(sku string) error {
-	return refusal(connect.CodePermissionDenied, 0, ReasonAdmissionRequired, "the item needs an admission token", metadataSKU, sku)
+func AdmissionRequired(sku string) *Refusal {
+	return newRefusal(connect.CodePermissionDenied, 0, ReasonAdmissionRequired, "the item needs an admission token", metadataSKU, sku)
 }
 
 // AdmissionInvalid refuses a request none of whose tokens is for one of its items, its buyer and this promotion.
-func AdmissionInvalid(sku string) error {
-	return refusal(connect.CodePermissionDenied, 0, ReasonAdmissionInvalid, "the admission token is not for this buyer and item", metadataSKU, sku)
+func AdmissionInvalid(sku string) *Refusal {
+	return newRefusal(connect.CodePermissionDenied, 0, ReasonAdmissionInvalid, "the admission token is not for this buyer and item", metadataSKU, sku)
 }
 
 // AdmissionClosed says that admission tokens were given out until end.
-func AdmissionClosed(end time.Time) error {
-	return refusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionClosed, "no more admission tokens are given out", "end_time", end.Format(time.RFC3339Nano))
+func AdmissionClosed(end time.Time) *Refusal {
+	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionClosed, "no more admission tokens are given out", "end_time", end.Format(time.RFC3339Nano))
 }
 
 // AdmissionNotRequired says that the promotion takes requests without admission tokens.
-func AdmissionNotRequired() error {
-	return refusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionNotRequired, "the promotion asks for no admission tokens")
+func AdmissionNotRequired() *Refusal {
+	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionNotRequired, "the promotion asks for no admission tokens")
 }

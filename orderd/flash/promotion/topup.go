@@ -1,4 +1,4 @@
-package sale
+package promotion
 
 import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
@@ -7,11 +7,11 @@ import (
 
 // ToppedUp is the record of partition n's share of a top-up; nil if it has none, because the share is no unit or the item is
 // sold by another stream. Whoever appends it, it is the same.
-func (s *Sale) ToppedUp(n int32, topUp *flashv1.TopUp) *flashv1.Record {
-	if s.Item(topUp.GetSku()).GetStream() != s.StreamOf(n) {
+func (p *Promotion) ToppedUp(n int32, topUp *flashv1.TopUp) *flashv1.Record {
+	if p.Item(topUp.GetSku()).GetStream() != p.StreamOf(n) {
 		return nil
 	}
-	per := s.PerStream()
+	per := p.PerStream()
 	share := partition.Share(topUp.GetQuantity(), topUp.GetSku(), n%per, per)
 	if share == 0 {
 		return nil

@@ -1,0 +1,89 @@
+package refusal_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/flash/refusal"
+	"github.com/orderd-dev/orderd/orderd/rpcerr"
+)
+
+func TestOnlyItemsWithNothingLeftCountAsSoldOut(t *testing.T) {
+	if got := refusal.SoldOutSKU(refusal.SoldOut("a", 0)); got != "a" {
+		t.Errorf("SoldOutSKU %q, want a", got)
+	}
+	for _, err := range []error{refusal.SoldOut("a", 1), refusal.Ended(), nil} {
+		if got := refusal.SoldOutSKU(err); got != "" {
+			t.Errorf("SoldOutSKU(%v) %q, want none", err, got)
+		}
+	}
+}
+
+func TestARefusalIsTheSameInAllItsForms(t *testing.T) {
+	s := promotion.New(&flashv1.Promotion{StartUnixMs: 1000, EndUnixMs: 2000, Items: []*flashv1.PromotedItem{{Sku: "a"}, {Sku: "b"}}})
+	tests := []struct {
+		name string
+		err  error
+		code connect.Code
+		want *flashv1.FlashOrderRefusal
+	}{
+		{"sold out", s.SoldOut(1), connect.CodeResourceExhausted, &flashv1.FlashOrderRefusal{Reason: refusal.ReasonSoldOut, Message: "sold out", Metadata: map[string]string{"sku": "b", "left": "0"}}},
+		{"some left", refusal.SoldOut("a", 2), connect.CodeResourceExhausted, &flashv1.FlashOrderRefusal{Reason: refusal.ReasonSoldOut, Message: "sold out", Metadata: map[string]string{"sku": "a", "left": "2"}}},
+		{"off", s.ItemOff(0), connect.CodeFailedPrecondition, &flashv1.FlashOrderRefusal{Reason: refusal.ReasonItemOff, Message: "the item is switched off", Metadata: map[string]string{"sku": "a"}}},
+		{"not started", s.NotStarted(), connect.CodeFailedPrecondition, &flashv1.FlashOrderRefusal{Reason: refusal.ReasonNotStarted, Message: "the promotion has not started", Metadata: map[string]string{"start_time": "1970-01-01T00:00:01Z"}}},
+		{"ended", s.Ended(), connect.CodeFailedPrecondition, &flashv1.FlashOrderRefusal{Reason: refusal.ReasonEnded, Message: "the promotion has ended"}},
+		{"paused", s.Paused(), connect.CodeFailedPrecondition, &flashv1.FlashOrderRefusal{Reason: refusal.ReasonPaused, Message: "the promotion is paused"}},
+		{"with a delay", refusal.Overloaded(1500 * time.Millisecond), connect.CodeUnavailable, &flashv1.FlashOrderRefusal{Reason: refusal.ReasonOverloaded, Message: "too many requests at once", RetryDelayMs: 1500}},
+		{"no token", refusal.AdmissionRequired("a"), connect.CodePermissionDenied, &flashv1.FlashOrderRefusal{Reason: refusal.ReasonAdmissionRequired, Message: "the item needs an admission token", Metadata: map[string]string{"sku": "a"}}},
+		{"admission closed", refusal.AdmissionClosed(s.Start()), connect.CodeFailedPrecondition, &flashv1.FlashOrderRefusal{Reason: refusal.ReasonAdmissionClosed, Message: "no more admission tokens are given out", Metadata: map[string]string{"end_time": "1970-01-01T00:00:01Z"}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			test.want.Code = test.code.String()
+			var r *refusal.Refusal
+			if !errors.As(fmt.Errorf("wrapped: %w", test.err), &r) {
+				t.Fatalf("%v is no refusal", test.err)
+			}
+			again := refusal.FromMessage(r.Message())
+			for _, r := range []*refusal.Refusal{r, again} {
+				if diff := cmp.Diff(test.want, r.Message(), protocmp.Transform()); diff != "" {
+					t.Errorf("message (-want +got):\n%s", diff)
+				}
+				delay, asked := rpcerr.RetryAfter(r)
+				if connect.CodeOf(r) != test.code || r.Code() != test.code || rpcerr.Reason(r.Unwrap()) != test.want.Reason || rpcerr.Reason(r) != test.want.Reason ||
+					delay.Milliseconds() != test.want.RetryDelayMs || delay != r.RetryAfter() || asked != (test.want.RetryDelayMs > 0) {
+					t.Errorf("error %v (%s), details %v, delay %s", r, connect.CodeOf(r), rpcerr.Metadata(r), delay)
+				}
+				if diff := cmp.Diff(test.want.Metadata, rpcerr.Metadata(r)); diff != "" {
+					t.Errorf("metadata (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+func TestARefusalOfAnotherVersionIsInternal(t *testing.T) {
+	r := refusal.FromMessage(&flashv1.FlashOrderRefusal{Code: "brand_new", Reason: "BRAND_NEW", RetryDelayMs: -5})
+	if r.Code() != connect.CodeInternal || r.Reason() != "BRAND_NEW" || r.RetryAfter() != 0 {
+		t.Errorf("%s %s %s", r.Code(), r.Reason(), r.RetryAfter())
+	}
+}
+
+func BenchmarkRefuse(b *testing.B) {
+	s := promotion.New(&flashv1.Promotion{StartUnixMs: 1000, EndUnixMs: 2000, Items: []*flashv1.PromotedItem{{Sku: "a"}}})
+	b.ReportAllocs()
+	for b.Loop() {
+		i, _ := s.Index("a")
+		if r := s.SoldOut(i); r.Unwrap() == nil || r.Message() == nil || rpcerr.Reason(r) != refusal.ReasonSoldOut {
+			b.Fatal(r)
+		}
+	}
+}

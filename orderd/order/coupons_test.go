@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/coupon"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/stock"
@@ -106,8 +106,8 @@ func TestCouponsFollowTheirOrder(t *testing.T) {
 	want(id, "USED", "payment")
 	s.shipAll(t, o)
 	var g order.Granted
-	err = s.tx(func(ctx context.Context, tx pgx.Tx) error {
-		g, _, err = s.store.GrantRefund(ctx, tx, s.now, order.Grant{
+	err = s.tx(func(ctx context.Context, tx *database.Tx) error {
+		g, err = s.store.GrantRefund(ctx, tx, s.now, order.Grant{
 			OrderID: uuid.MustParse(o.GetOrderId()), Key: "k", Lines: []order.LineQuantity{{Line: 1, Quantity: 2}}, Left: true, Reason: "test", Actor: "test",
 		})
 		return err
@@ -116,9 +116,8 @@ func TestCouponsFollowTheirOrder(t *testing.T) {
 		t.Fatalf("%+v, %v", g, err)
 	}
 	want(id, "USED", "a grant")
-	err = s.tx(func(ctx context.Context, tx pgx.Tx) error {
-		_, err := s.store.RecordRefunded(ctx, tx, s.now, uuid.MustParse(o.GetOrderId()), "k", uuid.New(), 170)
-		return err
+	err = s.tx(func(ctx context.Context, tx *database.Tx) error {
+		return s.store.RecordRefunded(ctx, tx, s.now, uuid.MustParse(o.GetOrderId()), "k", uuid.New(), 170)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +131,7 @@ func (s *shop) shipAll(t *testing.T, o *orderv1.Order) {
 	if _, err := s.pool.Exec(context.Background(), "UPDATE orders SET address = '{\"recipient\": \"Ann\"}' WHERE order_id = $1 AND address IS NULL", id); err != nil {
 		t.Fatal(err)
 	}
-	err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
+	err := s.tx(func(ctx context.Context, tx *database.Tx) error {
 		parcel, err := s.store.ReserveShipment(ctx, tx, s.now, id, nil)
 		if err != nil {
 			return err
@@ -141,8 +140,7 @@ func (s *shop) shipAll(t *testing.T, o *orderv1.Order) {
 		for _, l := range parcel.Lines {
 			lines = append(lines, order.LineQuantity{Line: l.Line, Quantity: l.Quantity})
 		}
-		_, err = s.store.RecordShipped(ctx, tx, s.now, id, uuid.New(), lines, "test")
-		return err
+		return s.store.RecordShipped(ctx, tx, s.now, id, uuid.New(), lines, "test")
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -234,8 +232,8 @@ func TestWhatCostNothingIsReturned(t *testing.T) {
 	}
 	s.shipAll(t, o)
 	for n, want := range []string{"USED", "AVAILABLE"} {
-		err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
-			_, _, err := s.store.GrantRefund(ctx, tx, s.now, order.Grant{
+		err := s.tx(func(ctx context.Context, tx *database.Tx) error {
+			_, err := s.store.GrantRefund(ctx, tx, s.now, order.Grant{
 				OrderID: uuid.MustParse(o.GetOrderId()), Key: fmt.Sprint(n), Lines: []order.LineQuantity{{Line: 1, Quantity: 1}}, Left: true, Reason: "test", Actor: "test",
 			})
 			return err

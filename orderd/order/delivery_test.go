@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -80,7 +80,7 @@ func TestParcelsNeedAnAddress(t *testing.T) {
 	}
 	id := uuid.MustParse(s.order(t, line("tea", 2)).GetOrderId())
 	s.paid(t, id)
-	err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
+	err := s.tx(func(ctx context.Context, tx *database.Tx) error {
 		_, err := s.store.ReserveShipment(ctx, tx, s.now, id, nil)
 		return err
 	})
@@ -101,9 +101,8 @@ func TestCompletion(t *testing.T) {
 		id := uuid.MustParse(o.GetOrderId())
 		s.paid(t, id)
 		s.shipAll(t, o)
-		err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
-			_, err := s.store.RecordDelivered(ctx, tx, s.now, id, uuid.New(), []order.LineQuantity{{Line: 1, Quantity: 1}}, "test")
-			return err
+		err := s.tx(func(ctx context.Context, tx *database.Tx) error {
+			return s.store.RecordDelivered(ctx, tx, s.now, id, uuid.New(), []order.LineQuantity{{Line: 1, Quantity: 1}}, "test")
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -10,11 +10,11 @@ import (
 	"connectrpc.com/connect/v2"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
@@ -144,9 +144,9 @@ func (s *shop) pay(t *rapid.T, m *model, orders ...*placed) {
 		}
 	}
 	var got []order.PaymentOutcome
-	err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
+	err := s.tx(func(ctx context.Context, tx *database.Tx) error {
 		var err error
-		got, _, err = s.store.MarkPaid(ctx, tx, s.now, payments)
+		got, err = s.store.MarkPaid(ctx, tx, s.now, payments)
 		return err
 	})
 	if err != nil {
@@ -191,14 +191,13 @@ func (s *shop) ship(t *rapid.T, o *placed) {
 		return
 	}
 	leaves := rapid.Bool().Draw(t, "leaves")
-	err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
+	err := s.tx(func(ctx context.Context, tx *database.Tx) error {
 		id := uuid.MustParse(o.id)
 		if _, err := s.store.ReserveShipment(ctx, tx, s.now, id, lines); err != nil {
 			return err
 		}
 		if leaves {
-			_, err := s.store.RecordShipped(ctx, tx, s.now, id, uuid.New(), lines, "test")
-			return err
+			return s.store.RecordShipped(ctx, tx, s.now, id, uuid.New(), lines, "test")
 		}
 		return s.store.UnreserveShipment(ctx, tx, s.now, id, lines)
 	})
@@ -227,9 +226,8 @@ func (s *shop) deliver(t *rapid.T, o *placed) {
 	if len(lines) == 0 {
 		return
 	}
-	err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
-		_, err := s.store.RecordDelivered(ctx, tx, s.now, uuid.MustParse(o.id), uuid.New(), lines, "test")
-		return err
+	err := s.tx(func(ctx context.Context, tx *database.Tx) error {
+		return s.store.RecordDelivered(ctx, tx, s.now, uuid.MustParse(o.id), uuid.New(), lines, "test")
 	})
 	var refused *lifecycle.Refused
 	switch {
@@ -268,9 +266,9 @@ func (s *shop) refund(t *rapid.T, m *model, o *placed) {
 		Restock: rapid.Bool().Draw(t, "restock"), Left: rapid.Bool().Draw(t, "left"),
 	}
 	var granted order.Granted
-	err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
+	err := s.tx(func(ctx context.Context, tx *database.Tx) error {
 		var err error
-		granted, _, err = s.store.GrantRefund(ctx, tx, s.now, g)
+		granted, err = s.store.GrantRefund(ctx, tx, s.now, g)
 		return err
 	})
 	var refused *lifecycle.Refused
@@ -298,9 +296,8 @@ func (s *shop) refund(t *rapid.T, m *model, o *placed) {
 func (s *shop) repay(t *rapid.T, o *placed) {
 	for key, amount := range o.grants {
 		for range 2 {
-			err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
-				_, err := s.store.RecordRefunded(ctx, tx, s.now, uuid.MustParse(o.id), key, uuid.New(), amount)
-				return err
+			err := s.tx(func(ctx context.Context, tx *database.Tx) error {
+				return s.store.RecordRefunded(ctx, tx, s.now, uuid.MustParse(o.id), key, uuid.New(), amount)
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -43,34 +43,37 @@ const (
 
 // MarkPaid applies successful payments to their orders in the payments' own transaction, many at a
 // time, and deducts the stock. A payment for a cancelled or expired order takes the stock again if
-// all of it is there. It returns an outcome for each payment, and what to call after the commit.
+// all of it is there. It returns an outcome for each payment.
 // Nothing may lock rows of orders or stock in this transaction before.
-func (s *Store) MarkPaid(ctx context.Context, tx pgx.Tx, at time.Time, payments []Payment) ([]PaymentOutcome, func(), error) {
+func (s *Store) MarkPaid(
+	ctx context.Context, tx *database.Tx, at time.Time, payments []Payment,
+) ([]PaymentOutcome, error) {
 	ids := make([]uuid.UUID, len(payments))
 	for i, p := range payments {
 		ids[i] = p.OrderID
 	}
 	locked, err := lock(ctx, tx, ids)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	p := &paying{at: database.Stamp(at), orders: make(map[uuid.UUID]*Order, len(locked))}
 	for _, o := range locked {
 		p.orders[o.ID] = o
 	}
 	if err := p.readStock(ctx, tx, locked); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	outcomes := make([]PaymentOutcome, len(payments))
 	for i, payment := range payments {
 		if outcomes[i], err = p.pay(payment); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	if err := p.write(ctx, tx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return outcomes, func() { s.countPaid(p.changes, outcomes) }, nil
+	tx.AfterCommit(func() { s.countPaid(p.changes, outcomes) })
+	return outcomes, nil
 }
 
 // paying is the work on one batch of payments.

@@ -39,8 +39,6 @@ type placement struct {
 	hold   *stock.Hold
 	placed []*candidate
 	losers []*candidate
-	// counted is what to call after the commit.
-	counted func()
 }
 
 func (p *placement) run(ctx context.Context) error {
@@ -54,21 +52,12 @@ func (p *placement) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("placing %d orders: %w", len(p.orders), err)
 	}
-	p.hold.Remember()
-	changes := make([]change, len(p.placed))
-	for i, c := range p.placed {
-		changes[i] = c.change
-	}
-	p.store.metrics.count(changes)
-	if p.counted != nil {
-		p.counted()
-	}
 	return nil
 }
 
 // try is the transaction's work. It may run several times, and sets what it finds anew each time.
-func (p *placement) try(ctx context.Context, tx pgx.Tx, all bool) error {
-	p.placed, p.losers, p.counted = nil, nil, nil
+func (p *placement) try(ctx context.Context, tx *database.Tx, all bool) error {
+	p.placed, p.losers = nil, nil
 	for _, c := range p.orders {
 		c.err, c.again = nil, false
 	}
@@ -92,6 +81,7 @@ func (p *placement) try(ctx context.Context, tx pgx.Tx, all bool) error {
 	case len(p.placed) == 0:
 		return errNobody
 	}
+	tx.AfterCommit(p.hold.Remember)
 	return p.write(ctx, tx)
 }
 
@@ -159,7 +149,7 @@ func (p *placement) lockCoupons(ctx context.Context, tx pgx.Tx, wishes []coupon.
 }
 
 // write writes the orders that are placed; the claims and coupons of the others are undone.
-func (p *placement) write(ctx context.Context, tx pgx.Tx) error {
+func (p *placement) write(ctx context.Context, tx *database.Tx) error {
 	if err := p.undoLosers(ctx, tx); err != nil {
 		return err
 	}
@@ -182,6 +172,7 @@ func (p *placement) write(ctx context.Context, tx pgx.Tx) error {
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("writing orders: %w", err)
 	}
+	tx.AfterCommit(func() { p.store.metrics.count(changes) })
 	return p.payFree(ctx, tx, orders)
 }
 
@@ -197,7 +188,7 @@ func ordered(orders []*Order) []cart.Ordered {
 }
 
 // payFree makes the orders paid that there is nothing to pay for.
-func (p *placement) payFree(ctx context.Context, tx pgx.Tx, orders []*Order) error {
+func (p *placement) payFree(ctx context.Context, tx *database.Tx, orders []*Order) error {
 	var payments []Payment
 	for _, o := range orders {
 		if o.free() {
@@ -207,8 +198,7 @@ func (p *placement) payFree(ctx context.Context, tx pgx.Tx, orders []*Order) err
 	if len(payments) == 0 {
 		return nil
 	}
-	var err error
-	_, p.counted, err = p.store.MarkPaid(ctx, tx, p.at, payments)
+	_, err := p.store.MarkPaid(ctx, tx, p.at, payments)
 	return err
 }
 

@@ -9,11 +9,11 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/quote"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
@@ -60,7 +60,7 @@ func TestHotSKU(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.tx(func(ctx context.Context, tx pgx.Tx) error { return stock.Spread(ctx, tx, "s", "hot", 8) }); err != nil {
+	if err := s.tx(func(ctx context.Context, tx *database.Tx) error { return stock.Spread(ctx, tx, "s", "hot", 8) }); err != nil {
 		t.Fatal(err)
 	}
 	pods := []*order.Service{s.service, s.pod(t, 7), s.pod(t, 1)}
@@ -231,9 +231,9 @@ func TestRefundsAtOnce(t *testing.T) {
 	for i := range 10 {
 		wg.Go(func() {
 			var g order.Granted
-			err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
+			err := s.tx(func(ctx context.Context, tx *database.Tx) error {
 				var err error
-				g, _, err = s.store.GrantRefund(ctx, tx, s.now, order.Grant{
+				g, err = s.store.GrantRefund(ctx, tx, s.now, order.Grant{
 					OrderID: id, Key: fmt.Sprint("k", i), Lines: []order.LineQuantity{{Line: 1, Quantity: 2}}, Reason: "test", Actor: "test", Restock: true,
 				})
 				return err
@@ -253,8 +253,8 @@ func TestRefundsAtOnce(t *testing.T) {
 		t.Errorf("%d grants of %d", granted, sum)
 	}
 	for range 2 {
-		err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
-			g, _, err := s.store.GrantRefund(ctx, tx, s.now, order.Grant{OrderID: id, Key: "last", Lines: []order.LineQuantity{{Line: 1, Quantity: 1}}, Reason: "test", Actor: "test"})
+		err := s.tx(func(ctx context.Context, tx *database.Tx) error {
+			g, err := s.store.GrantRefund(ctx, tx, s.now, order.Grant{OrderID: id, Key: "last", Lines: []order.LineQuantity{{Line: 1, Quantity: 1}}, Reason: "test", Actor: "test"})
 			if err == nil && g.Amount != 100 {
 				t.Errorf("%+v", g)
 			}
@@ -279,8 +279,8 @@ func TestRefundsAtOnce(t *testing.T) {
 
 func (s *shop) paid(t testing.TB, id uuid.UUID) {
 	t.Helper()
-	err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
-		outcomes, _, err := s.store.MarkPaid(ctx, tx, s.now, []order.Payment{{OrderID: id, PaymentID: uuid.New(), Actor: "test"}})
+	err := s.tx(func(ctx context.Context, tx *database.Tx) error {
+		outcomes, err := s.store.MarkPaid(ctx, tx, s.now, []order.Payment{{OrderID: id, PaymentID: uuid.New(), Actor: "test"}})
 		if err == nil && outcomes[0] != order.Applied {
 			err = fmt.Errorf("payment: %s", outcomes[0])
 		}

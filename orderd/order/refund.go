@@ -62,43 +62,43 @@ var ErrRefundExceeds = errors.New("more would be refunded than is left of what w
 
 // GrantRefund promises money back for units of a paid order, once a key: the same key again answers what was granted, whatever else
 // is asked. The shares of a line's units sum to exactly what was paid for it. The refund is inserted through the Refunder; RecordRefunded
-// follows once the provider has paid it. It returns what to call after the commit. Errors: ErrRefundExceeds, ErrQuantity, ErrNotFound,
-// a *lifecycle.Refused. The order's row stays locked until the transaction ends, and with Restock the stock's.
-func (s *Store) GrantRefund(ctx context.Context, tx pgx.Tx, at time.Time, g Grant) (Granted, func(), error) {
+// follows once the provider has paid it. Errors: ErrRefundExceeds, ErrQuantity, ErrNotFound, a *lifecycle.Refused. The order's row stays locked until the transaction ends, and with Restock the stock's.
+func (s *Store) GrantRefund(ctx context.Context, tx *database.Tx, at time.Time, g Grant) (Granted, error) {
 	o, err := lockOne(ctx, tx, g.OrderID)
 	if err != nil {
-		return Granted{}, nil, err
+		return Granted{}, err
 	}
 	before, err := grantedBefore(ctx, tx, o, g.Key)
 	if err != nil || len(before.Lines) > 0 {
-		return before, func() {}, err
+		return before, err
 	}
 	var b pgx.Batch
 	granted, changes, err := s.grant(ctx, tx, &b, o, g, database.Stamp(at))
 	if err != nil {
-		return Granted{}, nil, err
+		return Granted{}, err
 	}
 	follow, err := afterGrant(o, database.Stamp(at), g)
 	if err != nil {
-		return Granted{}, nil, err
+		return Granted{}, err
 	}
 	changes = append(changes, follow...)
 	if err := write(ctx, tx, &b, changes); err != nil {
-		return Granted{}, nil, err
+		return Granted{}, err
 	}
 	if err := couponsOfGrant(ctx, tx, o, at); err != nil {
-		return Granted{}, nil, err
+		return Granted{}, err
 	}
 	if g.Restock {
 		back, err := granted.back(g.RestockLines)
 		if err != nil {
-			return Granted{}, nil, err
+			return Granted{}, err
 		}
 		if err := stock.Apply(ctx, tx, o.restocked(g.Key, back)); err != nil {
-			return Granted{}, nil, err
+			return Granted{}, err
 		}
 	}
-	return granted, func() { s.metrics.count(changes) }, nil
+	tx.AfterCommit(func() { s.metrics.count(changes) })
+	return granted, nil
 }
 
 // couponsOfGrant gives the coupons back of an order that a grant has ended, or has taken all back of that cost nothing: no provider will
@@ -257,16 +257,17 @@ func (o *Order) restocked(key string, lines []GrantedLine) []stock.Movement {
 	return out
 }
 
-// RecordRefunded tells that the provider has paid a granted refund back: amount is the grant's. Repeating it changes nothing. It returns what to
-// call after the commit.
-func (s *Store) RecordRefunded(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID, key string, refundID uuid.UUID, amount int64) (func(), error) {
+// RecordRefunded tells that the provider has paid a granted refund back: amount is the grant's. Repeating it changes nothing.
+func (s *Store) RecordRefunded(
+	ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID, key string, refundID uuid.UUID, amount int64,
+) error {
 	o, err := lockOne(ctx, tx, orderID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	lines, err := payGrant(ctx, tx, o.ID, key, refundID, database.Stamp(at))
 	if err != nil || len(lines) == 0 {
-		return func() {}, err
+		return err
 	}
 	var sum int64
 	for _, l := range lines {
@@ -274,23 +275,20 @@ func (s *Store) RecordRefunded(ctx context.Context, tx pgx.Tx, at time.Time, ord
 		o.Lines[l.Line-1].Refunded += l.Amount
 	}
 	if sum != amount {
-		return nil, fmt.Errorf("refund %s of order %s: %d was paid back, %d was granted", key, orderID, amount, sum)
+		return fmt.Errorf("refund %s of order %s: %d was paid back, %d was granted", key, orderID, amount, sum)
 	}
 	c, err := step(o, Refund, database.Stamp(at), actorProvider, "refund "+refundID.String())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.about = about{refundID: refundID.String(), amount: amount}
-	committed, err := s.writeStep(ctx, tx, c)
-	if err != nil {
-		return nil, err
+	if err := s.writeStep(ctx, tx, c); err != nil {
+		return err
 	}
 	if o.State != Cancelled && o.sum(func(l Line) int64 { return l.Refunded }) == o.Total {
-		if err := returnCoupons(ctx, tx, []*Order{o}, at, coupon.FullyRefunded); err != nil {
-			return nil, err
-		}
+		return returnCoupons(ctx, tx, []*Order{o}, at, coupon.FullyRefunded)
 	}
-	return committed, nil
+	return nil
 }
 
 // refusedIn is the error for what is not possible in the order's state.

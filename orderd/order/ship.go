@@ -95,16 +95,17 @@ func (s *Store) UnreserveShipment(ctx context.Context, tx pgx.Tx, _ time.Time, o
 	return writeCounts(ctx, tx, o)
 }
 
-// RecordShipped tells that a parcel whose units were reserved has left: the order is SHIPPED. It returns what to call
-// after the commit. A cancelled order's parcel is a *lifecycle.Refused.
-func (s *Store) RecordShipped(ctx context.Context, tx pgx.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []LineQuantity, actor string) (func(), error) {
+// RecordShipped tells that a parcel whose units were reserved has left: the order is SHIPPED. A cancelled order's parcel is a *lifecycle.Refused.
+func (s *Store) RecordShipped(
+	ctx context.Context, tx *database.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []LineQuantity, actor string,
+) error {
 	o, err := lockOne(ctx, tx, orderID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c, err := step(o, Ship, database.Stamp(at), actor, "shipment "+shipmentID.String())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.about.shipmentID = shipmentID.String()
 	err = o.each(lines, func(l *Line, n, q int64) error {
@@ -116,23 +117,24 @@ func (s *Store) RecordShipped(ctx context.Context, tx pgx.Tx, at time.Time, orde
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	return s.writeStep(ctx, tx, c)
 }
 
-// RecordDelivered tells that a parcel has arrived: the order is DELIVERED if nothing else has to leave or to arrive. It returns what to call
-// after the commit. Where the buyer had confirmed the receipt before, it changes nothing.
-func (s *Store) RecordDelivered(ctx context.Context, tx pgx.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []LineQuantity, actor string) (func(), error) {
+// RecordDelivered tells that a parcel has arrived: the order is DELIVERED if nothing else has to leave or to arrive. Where the buyer had confirmed the receipt before, it changes nothing.
+func (s *Store) RecordDelivered(
+	ctx context.Context, tx *database.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []LineQuantity, actor string,
+) error {
 	o, err := lockOne(ctx, tx, orderID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if o.State == Completed {
-		return func() {}, nil
+		return nil
 	}
 	if o.State != Shipped && o.State != Delivered {
-		return nil, &lifecycle.Refused{State: string(o.State), Event: string(Deliver)}
+		return &lifecycle.Refused{State: string(o.State), Event: string(Deliver)}
 	}
 	err = o.each(lines, func(l *Line, n, q int64) error {
 		if q > l.Shipped-l.Delivered {
@@ -142,7 +144,7 @@ func (s *Store) RecordDelivered(ctx context.Context, tx pgx.Tx, at time.Time, or
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	event := Arrive
 	if o.State == Shipped && o.fulfilled() {
@@ -150,7 +152,7 @@ func (s *Store) RecordDelivered(ctx context.Context, tx pgx.Tx, at time.Time, or
 	}
 	c, err := step(o, event, database.Stamp(at), actor, "shipment "+shipmentID.String())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.about.shipmentID = shipmentID.String()
 	return s.writeStep(ctx, tx, c)
@@ -189,11 +191,12 @@ func writeCounts(ctx context.Context, tx pgx.Tx, o *Order) error {
 }
 
 // writeStep writes one change of an order with its lines' counts.
-func (s *Store) writeStep(ctx context.Context, tx pgx.Tx, c change) (func(), error) {
+func (s *Store) writeStep(ctx context.Context, tx *database.Tx, c change) error {
 	var b pgx.Batch
 	queueCounts(&b, c.order)
 	if err := write(ctx, tx, &b, []change{c}); err != nil {
-		return nil, err
+		return err
 	}
-	return func() { s.metrics.count([]change{c}) }, nil
+	tx.AfterCommit(func() { s.metrics.count([]change{c}) })
+	return nil
 }

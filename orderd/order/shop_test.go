@@ -119,13 +119,13 @@ func newService(pool *pgxpool.Pool, clock func() time.Time, batch int) (*order.S
 	}), nil
 }
 
-func (s *shop) tx(fn func(context.Context, pgx.Tx) error) error {
+func (s *shop) tx(fn func(context.Context, *database.Tx) error) error {
 	ctx := context.Background()
 	return database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error { return fn(ctx, tx) })
 }
 
 func (s *shop) stocked(sku string, quantity int64) error {
-	return s.tx(func(ctx context.Context, tx pgx.Tx) error {
+	return s.tx(func(ctx context.Context, tx *database.Tx) error {
 		_, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, $1, 100, 'CNY', true, now())", sku)
 		if err != nil {
 			return err

@@ -91,11 +91,9 @@ type taking struct {
 	paid    []*Payment
 	marks   []order.Payment
 	refunds []*Refund
-	// counted are what to call after the commit.
-	counted func()
 }
 
-func (w *taking) run(ctx context.Context, tx pgx.Tx, told []Notification) error {
+func (w *taking) run(ctx context.Context, tx *database.Tx, told []Notification) error {
 	believed, err := w.check(ctx, tx, told)
 	if err != nil || len(believed) == 0 {
 		return err
@@ -203,7 +201,7 @@ func (w *taking) refund(p *Payment, transactionID, reason string) error {
 }
 
 // write writes payments, then orders and their stock, then what is due back.
-func (w *taking) write(ctx context.Context, tx pgx.Tx) error {
+func (w *taking) write(ctx context.Context, tx *database.Tx) error {
 	if len(w.changes) > 0 {
 		var b pgx.Batch
 		queueUpdates(&b, w.changed)
@@ -213,11 +211,10 @@ func (w *taking) write(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	if len(w.marks) > 0 {
-		outcomes, counted, err := w.service.orders.MarkPaid(ctx, tx, w.at, w.marks)
+		outcomes, err := w.service.orders.MarkPaid(ctx, tx, w.at, w.marks)
 		if err != nil {
 			return err
 		}
-		w.counted = counted
 		for i, outcome := range outcomes {
 			if outcome == order.Applied {
 				continue
@@ -241,9 +238,6 @@ func (w *taking) committed(ctx context.Context) {
 	for _, r := range w.refunds {
 		w.service.metrics.refunds.WithLabelValues(r.Reason).Inc()
 		w.service.log.Warn("a refund is due", "order", r.OrderID, "payment", r.PaymentID, "reason", r.Reason)
-	}
-	if w.counted != nil {
-		w.counted()
 	}
 	if len(w.marks) == 0 {
 		return

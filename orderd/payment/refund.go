@@ -109,26 +109,19 @@ var errStale = errors.New("the refund was changed meanwhile")
 
 // writeRefund writes a change that was made in memory, and what it does to the order.
 func (s *Service) writeRefund(ctx context.Context, r *Refund, c change) error {
-	var committed func()
 	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		committed = nil
 		if err := updateRefund(ctx, tx, r, c); err != nil {
 			return err
 		}
 		if c.to != Succeeded || r.Key == "" {
 			return nil
 		}
-		var err error
-		committed, err = s.orders.RecordRefunded(ctx, tx, c.at, r.OrderID, r.Key, r.ID, r.Amount)
-		return err
+		return s.orders.RecordRefunded(ctx, tx, c.at, r.OrderID, r.Key, r.ID, r.Amount)
 	})
 	if err != nil {
 		return fmt.Errorf("writing refund %s: %w", r.ID, err)
 	}
 	r.stored = r.Version
 	s.metrics.countRefund(c)
-	if committed != nil {
-		committed()
-	}
 	return nil
 }

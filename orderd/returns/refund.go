@@ -9,9 +9,9 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
@@ -24,7 +24,7 @@ const busyRetry = 100 * time.Millisecond
 // Parcels are orders' parcels: units that are refunded before they leave are taken out of them.
 type Parcels interface {
 	// Hold locks an order's parcels that have not left, before the order is locked.
-	Hold(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID) (*shipment.Held, error)
+	Hold(ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID) (*shipment.Held, error)
 }
 
 var _ Parcels = (*shipment.Store)(nil)
@@ -47,14 +47,13 @@ func (w *work) refund(ctx context.Context, amount *int64, actor string) error {
 			return err
 		}
 	}
-	granted, committed, err := w.service.orders.GrantRefund(ctx, w.tx, w.at, order.Grant{
+	granted, err := w.service.orders.GrantRefund(ctx, w.tx, w.at, order.Grant{
 		OrderID: r.OrderID, Key: r.key(), Lines: r.quantities(), Amount: amount, Reason: "RETURN", Actor: actor,
 		Restock: len(r.restocked()) > 0, RestockLines: r.restocked(), Left: !r.Unshipped,
 	})
 	if err != nil {
 		return grantError(err)
 	}
-	w.committed = append(w.committed, committed)
 	if held != nil {
 		if err := held.Again(ctx, r.key(), actor); err != nil {
 			return err

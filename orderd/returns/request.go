@@ -9,11 +9,11 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -22,7 +22,7 @@ import (
 const maxReturns = 100
 
 // request writes a return of an order's units, in a transaction in which the order is locked.
-func (s *Service) request(ctx context.Context, tx pgx.Tx, at time.Time, req *returnsv1.RequestReturnRequest) (*work, error) {
+func (s *Service) request(ctx context.Context, tx *database.Tx, at time.Time, req *returnsv1.RequestReturnRequest) (*work, error) {
 	orderID, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
 		return nil, order.ErrNotFound
@@ -117,7 +117,7 @@ func (r *Return) fill(o *order.Order, wanted []*returnsv1.ReturnLineQuantity, sp
 // work is what one transaction does to one return, which is locked or new.
 type work struct {
 	service   *Service
-	tx        pgx.Tx
+	tx        *database.Tx
 	at        time.Time
 	ret       *Return
 	changes   []change

@@ -34,7 +34,7 @@ const (
 
 // Orders is what returns ask of their orders. Nothing else changes an order.
 type Orders interface {
-	GrantRefund(ctx context.Context, tx pgx.Tx, at time.Time, g order.Grant) (order.Granted, func(), error)
+	GrantRefund(ctx context.Context, tx *database.Tx, at time.Time, g order.Grant) (order.Granted, error)
 	Announce(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID, name string, payload func(*orderv1.Order) proto.Message) error
 }
 
@@ -86,7 +86,7 @@ func NewService(o Options) (*Service, error) {
 // RequestReturn asks for a return once a request id.
 func (s *Service) RequestReturn(ctx context.Context, req *returnsv1.RequestReturnRequest) (*returnsv1.RequestReturnResponse, error) {
 	answer := &returnsv1.RequestReturnResponse{}
-	err := s.once(ctx, idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req, answer, func(tx pgx.Tx) (*work, error) {
+	err := s.once(ctx, idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req, answer, func(tx *database.Tx) (*work, error) {
 		w, err := s.request(ctx, tx, database.Stamp(s.now()), req)
 		if err == nil {
 			answer.Return = w.ret.proto()
@@ -246,7 +246,7 @@ func (s *Service) change(ctx context.Context, req, answer proto.Message, do func
 		buyerID = b.GetBuyerId()
 		scope = idempotency.BuyerScope(buyerID)
 	}
-	return s.once(ctx, scope, r.GetRequestId(), req, answer, func(tx pgx.Tx) (*work, error) {
+	return s.once(ctx, scope, r.GetRequestId(), req, answer, func(tx *database.Tx) (*work, error) {
 		locked, err := lock(ctx, tx, id)
 		if err == nil && buyerID != "" && locked.BuyerID != buyerID {
 			err = errNotFound
@@ -264,7 +264,7 @@ func (s *Service) change(ctx context.Context, req, answer proto.Message, do func
 
 // once runs effect in a transaction once a request id; effect fills the answer. The request id is claimed first, because its row
 // is locked before any other, and gets its answer at the end.
-func (s *Service) once(ctx context.Context, scope, requestID string, req, answer proto.Message, effect func(pgx.Tx) (*work, error)) error {
+func (s *Service) once(ctx context.Context, scope, requestID string, req, answer proto.Message, effect func(*database.Tx) (*work, error)) error {
 	request, err := idempotency.NewRequest(scope, requestID, req)
 	if err != nil {
 		return rpcerr.Internal(err)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
@@ -16,7 +15,7 @@ import (
 // they leave can be taken out of them.
 type Held struct {
 	store   *Store
-	tx      pgx.Tx
+	tx      *database.Tx
 	at      time.Time
 	orderID uuid.UUID
 	works   []*work
@@ -25,7 +24,7 @@ type Held struct {
 }
 
 // Hold locks an order's parcels that have not left. It comes before the order's lock.
-func (s *Store) Hold(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID) (*Held, error) {
+func (s *Store) Hold(ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID) (*Held, error) {
 	waiting, err := load(ctx, tx, "WHERE order_id = $1 AND state = $2 ORDER BY shipment_id FOR UPDATE", orderID, string(Requested))
 	if err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/orderd-dev/orderd/orderd/carrier"
 	"github.com/orderd-dev/orderd/orderd/database"
@@ -28,12 +27,11 @@ type report struct {
 
 // work is what one transaction does to one shipment, which is locked.
 type work struct {
-	store     *Store
-	tx        pgx.Tx
-	at        time.Time
-	shipment  *Shipment
-	changes   []change
-	committed []func()
+	store    *Store
+	tx       *database.Tx
+	at       time.Time
+	shipment *Shipment
+	changes  []change
 }
 
 // change runs do on a locked shipment in a transaction of its own and writes what became of it.
@@ -58,7 +56,7 @@ func (s *Store) change(ctx context.Context, id uuid.UUID, do func(*work) error) 
 }
 
 // begin locks a shipment for work in a transaction.
-func (s *Store) begin(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*work, error) {
+func (s *Store) begin(ctx context.Context, tx *database.Tx, id uuid.UUID) (*work, error) {
 	locked, err := lock(ctx, tx, id)
 	if err != nil {
 		return nil, err
@@ -69,12 +67,7 @@ func (s *Store) begin(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*work, erro
 func (w *work) write(ctx context.Context) error { return update(ctx, w.tx, w.shipment, w.changes) }
 
 // done is called after the commit.
-func (w *work) done() {
-	w.store.metrics.count(w.changes)
-	for _, f := range w.committed {
-		f()
-	}
-}
+func (w *work) done() { w.store.metrics.count(w.changes) }
 
 func (w *work) step(event Event, actor, reason string) error {
 	c, err := step(w.shipment, event, w.at, actor, reason)
@@ -145,7 +138,7 @@ func (w *work) read(events []carrier.Event) (left, arrived *time.Time, failed ca
 // ship takes a parcel that has left to IN_TRANSIT, unless its order does not let it: then it is to be stopped.
 func (w *work) ship(ctx context.Context, left time.Time, actor string) error {
 	s := w.shipment
-	committed, err := w.store.orders.RecordShipped(ctx, w.tx, w.at, s.OrderID, s.ID, s.quantities(), actor)
+	err := w.store.orders.RecordShipped(ctx, w.tx, w.at, s.OrderID, s.ID, s.quantities(), actor)
 	var refused *lifecycle.Refused
 	if errors.As(err, &refused) {
 		return w.fail(ctx, exceptionOrder, "the order is "+refused.State, actorOrder)
@@ -153,7 +146,6 @@ func (w *work) ship(ctx context.Context, left time.Time, actor string) error {
 	if err != nil {
 		return err
 	}
-	w.committed = append(w.committed, committed)
 	s.ShippedAt = &left
 	return w.step(Ship, actor, "")
 }
@@ -161,13 +153,10 @@ func (w *work) ship(ctx context.Context, left time.Time, actor string) error {
 // deliver ends a parcel that has arrived. The parcel is there whatever its order says.
 func (w *work) deliver(ctx context.Context, event Event, arrived time.Time, actor string) error {
 	s := w.shipment
-	committed, err := w.store.orders.RecordDelivered(ctx, w.tx, w.at, s.OrderID, s.ID, s.quantities(), actor)
+	err := w.store.orders.RecordDelivered(ctx, w.tx, w.at, s.OrderID, s.ID, s.quantities(), actor)
 	var refused *lifecycle.Refused
 	if err != nil && !errors.As(err, &refused) {
 		return err
-	}
-	if err == nil {
-		w.committed = append(w.committed, committed)
 	}
 	if arrived.Before(*s.ShippedAt) {
 		arrived = *s.ShippedAt

@@ -44,8 +44,8 @@ const (
 type Orders interface {
 	ReserveShipment(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID, lines []order.LineQuantity) (order.Parcel, error)
 	UnreserveShipment(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID, lines []order.LineQuantity) error
-	RecordShipped(ctx context.Context, tx pgx.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []order.LineQuantity, actor string) (func(), error)
-	RecordDelivered(ctx context.Context, tx pgx.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []order.LineQuantity, actor string) (func(), error)
+	RecordShipped(ctx context.Context, tx *database.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []order.LineQuantity, actor string) error
+	RecordDelivered(ctx context.Context, tx *database.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []order.LineQuantity, actor string) error
 }
 
 var _ Orders = (*order.Store)(nil)
@@ -129,7 +129,7 @@ var errTooMany = errors.New("the order has too many shipments")
 
 // request sets units aside and writes their shipment, in the caller's transaction. A carrier's tracking number is there
 // only if staff have handed the parcel over: then nothing is left to do in the background.
-func (s *Store) request(ctx context.Context, tx pgx.Tx, at time.Time, want wish) (*work, error) {
+func (s *Store) request(ctx context.Context, tx *database.Tx, at time.Time, want wish) (*work, error) {
 	id, err := uuid.NewRandomFromReader(s.random)
 	if err != nil {
 		return nil, fmt.Errorf("shipment id: %w", err)
@@ -190,7 +190,8 @@ func (s *Store) requestFor(ctx context.Context, tx pgx.Tx, o *orderv1.Order, eve
 	if err != nil || len(known) > 0 {
 		return err
 	}
-	_, err = s.request(ctx, tx, database.Stamp(at), wish{orderID: id, source: source, carrier: s.first, actor: actorConsumer})
+	// What follows this commit is the consumer's: a shipment that is requested registers nothing.
+	_, err = s.request(ctx, &database.Tx{Tx: tx}, database.Stamp(at), wish{orderID: id, source: source, carrier: s.first, actor: actorConsumer})
 	if _, refused := conflict(err); refused || errors.Is(err, order.ErrNoAddress) || errors.Is(err, order.ErrNothingLeft) {
 		return nil
 	}
@@ -216,7 +217,7 @@ func (s *Store) StopForCancelled(ctx context.Context, tx pgx.Tx, event *orderv1.
 		return err
 	}
 	for _, sh := range waiting {
-		w := &work{store: s, tx: tx, at: database.Stamp(at), shipment: sh}
+		w := &work{store: s, tx: &database.Tx{Tx: tx}, at: database.Stamp(at), shipment: sh}
 		if err := w.fail(ctx, exceptionOrder, "", actorConsumer); err != nil {
 			return err
 		}

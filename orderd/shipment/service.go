@@ -39,7 +39,7 @@ func (s *Service) CreateShipment(ctx context.Context, req *shipmentv1.CreateShip
 	}
 	answer := &shipmentv1.CreateShipmentResponse{}
 	var made *work
-	err = s.once(ctx, req.GetRequestId(), req, answer, func(tx pgx.Tx) error {
+	err = s.once(ctx, req.GetRequestId(), req, answer, func(tx *database.Tx) error {
 		made = nil
 		w, err := s.store.request(ctx, tx, database.Stamp(s.store.now()), want)
 		if err != nil {
@@ -198,7 +198,7 @@ func (s *Service) change(ctx context.Context, requestID, shipmentID string, req,
 		return rpcError(errNotFound)
 	}
 	var made *work
-	err = s.once(ctx, requestID, req, answer, func(tx pgx.Tx) error {
+	err = s.once(ctx, requestID, req, answer, func(tx *database.Tx) error {
 		made = nil
 		w, err := s.store.begin(ctx, tx, id)
 		if err != nil {
@@ -221,7 +221,7 @@ func (s *Service) change(ctx context.Context, requestID, shipmentID string, req,
 
 // once runs effect in a transaction once a request id of the staff; effect fills the answer. The request id is claimed first, because its
 // row is locked before any other, and gets its answer at the end.
-func (s *Service) once(ctx context.Context, requestID string, req, answer proto.Message, effect func(pgx.Tx) error) error {
+func (s *Service) once(ctx context.Context, requestID string, req, answer proto.Message, effect func(*database.Tx) error) error {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, requestID, req)
 	if err != nil {
 		return err

@@ -79,7 +79,7 @@ func (c *cycle) pick(ctx context.Context, state string) (uuid.UUID, bool) {
 func (c *cycle) pay(ctx context.Context, id uuid.UUID) {
 	GinkgoHelper()
 	Expect(database.ExecuteTx(ctx, c.pool, func(tx *database.Tx) error {
-		_, _, err := c.store.MarkPaid(ctx, tx, time.Now(), []order.Payment{{OrderID: id, PaymentID: uuid.New(), Actor: "test"}})
+		_, err := c.store.MarkPaid(ctx, tx, time.Now(), []order.Payment{{OrderID: id, PaymentID: uuid.New(), Actor: "test"}})
 		return err
 	})).To(Succeed())
 }

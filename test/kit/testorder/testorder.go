@@ -99,7 +99,7 @@ func (s *Shop) Paid(ctx context.Context, buyerID string, address bool, lines ...
 				return err
 			}
 		}
-		outcomes, _, err := s.Orders.MarkPaid(ctx, tx, s.Clock.Now(), []order.Payment{{OrderID: accepted.OrderID, PaymentID: uuid.New(), Actor: "test"}})
+		outcomes, err := s.Orders.MarkPaid(ctx, tx, s.Clock.Now(), []order.Payment{{OrderID: accepted.OrderID, PaymentID: uuid.New(), Actor: "test"}})
 		if err == nil && outcomes[0] != order.Applied {
 			err = fmt.Errorf("paying the order: %s", outcomes[0])
 		}
@@ -132,7 +132,7 @@ func (s *Shop) Get(ctx context.Context, buyerID string, id uuid.UUID) (*order.Or
 // Withdraw refunds units of an order that have not left.
 func (s *Shop) Withdraw(ctx context.Context, id uuid.UUID, key string, lines ...order.LineQuantity) error {
 	return database.ExecuteTx(ctx, s.Pool, func(tx *database.Tx) error {
-		_, _, err := s.Orders.GrantRefund(ctx, tx, s.Clock.Now(), order.Grant{OrderID: id, Key: key, Lines: lines, Reason: "TEST", Actor: "test"})
+		_, err := s.Orders.GrantRefund(ctx, tx, s.Clock.Now(), order.Grant{OrderID: id, Key: key, Lines: lines, Reason: "TEST", Actor: "test"})
 		return err
 	})
 }
@@ -161,7 +161,6 @@ func (s *Shop) PaidBack(ctx context.Context, id uuid.UUID, key string) error {
 		if err := tx.QueryRow(ctx, "SELECT amount FROM test_refunds WHERE order_id = $1 AND key = $2", id, key).Scan(&amount); err != nil {
 			return err
 		}
-		_, err := s.Orders.RecordRefunded(ctx, tx, s.Clock.Now(), id, key, uuid.New(), amount)
-		return err
+		return s.Orders.RecordRefunded(ctx, tx, s.Clock.Now(), id, key, uuid.New(), amount)
 	})
 }

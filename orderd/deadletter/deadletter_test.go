@@ -22,6 +22,7 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/consume"
 	"github.com/orderd-dev/orderd/orderd/deadletter"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
@@ -53,7 +54,7 @@ func newWorld(t *testing.T, consumers ...string) *world {
 		w.effects[name] = done
 		c, err := consume.New(consume.Options{
 			Name: name, Types: []string{"orderd.order.v1.OrderPaid"}, JetStream: w.js, Pool: w.pool, Replicas: 1, MaxAttempts: 2,
-			Backoff: consume.Backoff{First: 5 * time.Millisecond, Max: 10 * time.Millisecond},
+			Backoff: backoff.Policy{First: 5 * time.Millisecond, Max: 10 * time.Millisecond},
 			Delivery: func(context.Context, consume.Event) error {
 				// The first consumer only.
 				if i == 0 && w.broken.Load() {

@@ -24,6 +24,7 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	pushv1 "github.com/orderd-dev/orderd/api/gen/orderd/push/v1"
 	"github.com/orderd-dev/orderd/orderd/consume"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/orderd/push"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
@@ -75,7 +76,7 @@ func (w *world) consumer(name string, deliver consume.Delivery, types []string) 
 	w.t.Helper()
 	c, err := consume.New(consume.Options{
 		Name: name, Types: types, JetStream: w.js, Pool: w.pool, Replicas: 1, Delivery: deliver, Ordered: true, Since: push.Since, MaxAttempts: 3,
-		Backoff: consume.Backoff{First: 5 * time.Millisecond, Max: 100 * time.Millisecond},
+		Backoff: backoff.Policy{First: 5 * time.Millisecond, Max: 100 * time.Millisecond},
 		Clock:   time.Now, Random: mathrand.New(mathrand.NewPCG(1, 2)), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -3,13 +3,14 @@ package carrier
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/sony/gobreaker/v2"
+
+	"github.com/orderd-dev/orderd/orderd/kit/breaker"
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
 const (
@@ -31,11 +32,11 @@ type BreakerOptions struct {
 }
 
 // Breaker is a carrier that is not asked for a while after it has failed several times in a row: callers then get
-// ErrUnavailable at once and can answer with what is known. What a carrier refuses is an answer, not a failure; a
-// caller who goes away is neither.
+// [ErrUnavailable] at once and can answer with what is known.
 type Breaker struct {
 	Carrier
-	calls   *gobreaker.CircuitBreaker[any]
+
+	breaker *breaker.Breaker
 	results *prometheus.CounterVec
 }
 
@@ -49,16 +50,11 @@ func NewBreaker(o BreakerOptions) (*Breaker, error) {
 	}
 	labels := prometheus.Labels{"carrier": o.Carrier.Name()}
 	b := &Breaker{Carrier: o.Carrier, results: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "orderd_carrier_calls_total", Help: "Calls to carriers, by operation and result (answered, failed, not_asked).", ConstLabels: labels,
+		Name: "orderd_carrier_calls_total", ConstLabels: labels,
+		Help: "Calls to carriers, by operation and result (answered, failed, not_asked).",
 	}, []string{"operation", "result"})}
-	b.calls = gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
-		Name: o.Carrier.Name(), MaxRequests: 1, Timeout: o.Pause,
-		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= o.Failures },
-		IsSuccessful: answered,
-		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) },
-		OnStateChange: func(name string, from, to gobreaker.State) {
-			o.Logger.Warn("carrier's breaker changed", "carrier", name, "from", from.String(), "to", to.String())
-		},
+	b.breaker = breaker.New(breaker.Options{
+		Name: "carrier " + o.Carrier.Name(), Failures: o.Failures, Pause: o.Pause, Answered: answered, NotAsked: ErrUnavailable, Logger: o.Logger,
 	})
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "orderd_carrier_breaker_open", Help: "1 while a carrier is not asked because it has failed.", ConstLabels: labels,
@@ -68,18 +64,11 @@ func NewBreaker(o BreakerOptions) (*Breaker, error) {
 		}
 		return 0
 	})
-	if o.Registerer != nil {
-		for _, c := range []prometheus.Collector{b.results, open} {
-			if err := o.Registerer.Register(c); err != nil {
-				return nil, fmt.Errorf("registering the metrics of carrier %s: %w", o.Carrier.Name(), err)
-			}
-		}
-	}
-	return b, nil
+	return b, metric.Register(o.Registerer, "carrier "+o.Carrier.Name(), b.results, open)
 }
 
 // Open tells whether the carrier is not asked now.
-func (b *Breaker) Open() bool { return b.calls.State() == gobreaker.StateOpen }
+func (b *Breaker) Open() bool { return b.breaker.Open() }
 
 // Request asks unless the breaker is open.
 func (b *Breaker) Request(ctx context.Context, p Parcel) (string, error) {
@@ -98,25 +87,13 @@ func (b *Breaker) Cancel(ctx context.Context, shipmentID uuid.UUID) error {
 }
 
 func guard[T any](b *Breaker, operation string, call func() (T, error)) (T, error) {
-	var out T
-	_, err := b.calls.Execute(func() (any, error) {
-		var err error
-		out, err = call()
-		return nil, err
-	})
-	result := "failed"
-	switch {
-	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
-		result, err = "not_asked", ErrUnavailable
-	case answered(err):
-		result = "answered"
-	}
-	b.results.WithLabelValues(operation, result).Inc()
+	out, result, err := breaker.Do(b.breaker, call)
+	b.results.WithLabelValues(operation, string(result)).Inc()
 	return out, err
 }
 
 // answered tells whether the carrier itself said what there is to say.
 func answered(err error) bool {
-	var refused *Refused
+	var refused *RefusedError
 	return err == nil || errors.As(err, &refused) || errors.Is(err, ErrCollected) || errors.Is(err, ErrUnknownShipment)
 }

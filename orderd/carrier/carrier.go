@@ -80,7 +80,7 @@ const (
 )
 
 // Carrier takes parcels. Its methods are safe for concurrent use, may be repeated with the same shipment id, and
-// return in bounded time. Their errors: *Refused, ErrCollected and ErrUnknownShipment are the carrier's answers;
+// return in bounded time. Their errors: *RefusedError, ErrCollected and ErrUnknownShipment are the carrier's answers;
 // anything else is that it gave none, ErrUnavailable among them.
 type Carrier interface {
 	// Name in the API and in the settings.
@@ -152,11 +152,11 @@ type Push struct {
 	Events     []Event
 }
 
-// Refused says that the carrier will never take the parcel.
-type Refused struct{ Reason string }
+// RefusedError says that the carrier will never take the parcel.
+type RefusedError struct{ Reason string }
 
 // Error has the carrier's reason.
-func (r *Refused) Error() string { return "the carrier refuses: " + r.Reason }
+func (r *RefusedError) Error() string { return "the carrier refuses: " + r.Reason }
 
 // PushError says why a push is not believed: SIGNATURE_MISSING, SIGNATURE_WRONG or TOO_OLD, or, if it was well signed, MALFORMED.
 type PushError struct{ Reason string }

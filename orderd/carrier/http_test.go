@@ -98,7 +98,7 @@ func TestBothSidesUnderstandEachOther(t *testing.T) {
 	if err := c.Cancel(ctx, other.ShipmentID); err != nil {
 		t.Fatalf("cancelling what never came: %v", err)
 	}
-	var refused *carrier.Refused
+	var refused *carrier.RefusedError
 	if _, err := c.Request(ctx, other); !errors.As(err, &refused) {
 		t.Fatalf("requesting what was cancelled: %v", err)
 	}

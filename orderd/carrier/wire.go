@@ -90,12 +90,12 @@ func decodeAccepted(raw []byte) (string, error) {
 }
 
 // decodeRefused always has a reason, as it may be shown.
-func decodeRefused(raw []byte) *Refused {
+func decodeRefused(raw []byte) *RefusedError {
 	var r wireRefused
 	if err := json.Unmarshal(raw, &r); err != nil || r.Reason == "" || !validText(r.Reason, maxReasonBytes) {
-		return &Refused{Reason: "it gave no reason"}
+		return &RefusedError{Reason: "it gave no reason"}
 	}
-	return &Refused{Reason: r.Reason}
+	return &RefusedError{Reason: r.Reason}
 }
 
 func decodeEvents(raw []byte, limit int) (wireEvents, []Event, error) {

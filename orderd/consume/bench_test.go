@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 	"google.golang.org/protobuf/proto"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/consume"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
@@ -35,7 +35,7 @@ func BenchmarkConsumer(b *testing.B) {
 	}
 }
 
-func noteAll(ctx context.Context, tx pgx.Tx, events []consume.Event) error {
+func noteAll(ctx context.Context, tx *database.Tx, events []consume.Event) error {
 	ids := make([]string, len(events))
 	for i, e := range events {
 		ids[i] = e.ID

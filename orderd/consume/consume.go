@@ -26,12 +26,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 )
 
@@ -71,11 +71,11 @@ type Event struct {
 // Effect is what an event leads to in the database. The event's inbox key is written in the same transaction. It may run
 // several times, has no effect but on the transaction, and calls no third party. Events of several orders
 // share a transaction, sorted by order id.
-type Effect func(ctx context.Context, tx pgx.Tx, e Event) error
+type Effect func(ctx context.Context, tx *database.Tx, e Event) error
 
 // BatchEffect is an Effect of several events at once, sorted by order id and then as they happened. If it
 // fails, it is called for fewer events, until the one that fails is alone.
-type BatchEffect func(ctx context.Context, tx pgx.Tx, events []Event) error
+type BatchEffect func(ctx context.Context, tx *database.Tx, events []Event) error
 
 // Delivery hands an event to somebody else, who recognises a repetition by the event's id.
 type Delivery func(ctx context.Context, e Event) error
@@ -169,7 +169,7 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Effect != nil {
 		each := o.Effect
-		o.BatchEffect = func(ctx context.Context, tx pgx.Tx, events []Event) error {
+		o.BatchEffect = func(ctx context.Context, tx *database.Tx, events []Event) error {
 			for _, e := range events {
 				if err := each(ctx, tx, e); err != nil {
 					return err

@@ -12,11 +12,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/consume"
+	"github.com/orderd-dev/orderd/orderd/database"
 )
 
 // once is that each of the events had its effect once.
@@ -35,7 +35,7 @@ func TestEveryEventHasItsEffectOnceThoughDeliveredTwice(t *testing.T) {
 	w.consumer(consume.Options{Name: "reward", Effect: note("reward")})
 	w.consumer(consume.Options{Name: "reward", Effect: note("reward")})
 	var seen sync.Map
-	w.consumer(consume.Options{Name: "flaky", Effect: func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+	w.consumer(consume.Options{Name: "flaky", Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 		if err := note("flaky")(ctx, tx, e); err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func TestAPoisonEventBecomesADeadLetterAndIsReplayedAfterAFix(t *testing.T) {
 	ids := w.paid(100)
 	poison := map[string]error{ids[7]: errors.New("no such\ncampaign"), ids[50]: consume.Permanent(errors.New("nonsense"))}
 	var tries sync.Map
-	stop := w.consumer(consume.Options{Name: "reward", MaxAttempts: 3, Effect: func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+	stop := w.consumer(consume.Options{Name: "reward", MaxAttempts: 3, Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 		if err := poison[e.ID]; err != nil {
 			n, _ := tries.LoadOrStore(e.ID, new(atomic.Int64))
 			n.(*atomic.Int64).Add(1)
@@ -126,7 +126,7 @@ func TestAPoisonEventBecomesADeadLetterAndIsReplayedAfterAFix(t *testing.T) {
 func TestAReplayThatFailsAgainIsADeadLetterAgain(t *testing.T) {
 	w := newWorld(t)
 	var tries atomic.Int64
-	w.consumer(consume.Options{Name: "reward", MaxAttempts: 2, Effect: func(context.Context, pgx.Tx, consume.Event) error {
+	w.consumer(consume.Options{Name: "reward", MaxAttempts: 2, Effect: func(context.Context, *database.Tx, consume.Event) error {
 		tries.Add(1)
 		return errors.New("still broken")
 	}})
@@ -166,7 +166,7 @@ func TestOneSlowConsumerDelaysNobodyElse(t *testing.T) {
 func TestAnEffectThatPanicsIsAFailureOfItsEvent(t *testing.T) {
 	w := newWorld(t)
 	ids := w.paid(20)
-	w.consumer(consume.Options{Name: "reward", MaxAttempts: 2, Effect: func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+	w.consumer(consume.Options{Name: "reward", MaxAttempts: 2, Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 		if e.ID == ids[3] {
 			var nothing *orderv1.Order
 			nothing.Lines = nil

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -72,7 +71,7 @@ func (c *dyingConn) Write(sent []byte) (int, error) {
 func runChild(needle string) int {
 	effect := note("reward")
 	if needle != acknowledgement {
-		effect = func(context.Context, pgx.Tx, consume.Event) error { return errors.New("poison") }
+		effect = func(context.Context, *database.Tx, consume.Event) error { return errors.New("poison") }
 	}
 	conn, err := nats.Connect(os.Getenv(natsVariable), nats.SetCustomDialer(dyingDialer{needle}))
 	if err != nil {

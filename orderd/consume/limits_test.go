@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/orderd-dev/orderd/orderd/consume"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 )
@@ -81,7 +81,7 @@ func TestAPodThatEndsLeavesItsEventsToOthersAtOnce(t *testing.T) {
 func TestAnEffectThatTakesTooLongIsAFailureOfItsEvent(t *testing.T) {
 	w := newWorld(t)
 	ids := w.paid(30)
-	w.consumer(consume.Options{Name: "reward", MaxAttempts: 2, EffectTimeout: 300 * time.Millisecond, Effect: func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+	w.consumer(consume.Options{Name: "reward", MaxAttempts: 2, EffectTimeout: 300 * time.Millisecond, Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 		if e.ID == ids[5] {
 			if _, err := tx.Exec(ctx, "SELECT pg_sleep(60)"); err != nil {
 				return err
@@ -156,7 +156,7 @@ func TestManyEventsThatFailHoldUpNoOther(t *testing.T) {
 	for _, id := range w.paid(2000) {
 		bad[id] = true
 	}
-	w.consumer(consume.Options{Name: "reward", Backoff: backoff.Policy{First: time.Hour, Max: time.Hour}, Effect: func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+	w.consumer(consume.Options{Name: "reward", Backoff: backoff.Policy{First: time.Hour, Max: time.Hour}, Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 		if bad[e.ID] {
 			return errors.New("no such campaign")
 		}
@@ -197,7 +197,7 @@ func TestMetrics(t *testing.T) {
 	w := newWorld(t)
 	reg := prometheus.NewRegistry()
 	ids := w.paid(10)
-	w.consumer(consume.Options{Name: "reward", Registerer: reg, MaxAttempts: 2, Effect: func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+	w.consumer(consume.Options{Name: "reward", Registerer: reg, MaxAttempts: 2, Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 		if e.ID == ids[0] {
 			return errors.New("no")
 		}

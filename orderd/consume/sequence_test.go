@@ -15,6 +15,7 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/consume"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 )
 
@@ -74,7 +75,7 @@ func TestAnOrdersEventsStayInSequenceOverPodsAndRetries(t *testing.T) {
 			}}
 		},
 		"effects": func(j *journal) consume.Options {
-			return consume.Options{Batch: 8, Effect: func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+			return consume.Options{Batch: 8, Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 				if j.fails(10) {
 					return errors.New("not now")
 				}

@@ -180,7 +180,7 @@ func eventID(id uuid.UUID, version int64) string {
 
 // note is an effect that leaves a row.
 func note(consumer string) consume.Effect {
-	return func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+	return func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 		_, err := tx.Exec(ctx, "INSERT INTO effects (consumer, event_id) VALUES ($1, $2)", consumer, e.ID)
 		return err
 	}

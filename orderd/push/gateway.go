@@ -15,13 +15,13 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/sony/gobreaker/v2"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pushv1 "github.com/orderd-dev/orderd/api/gen/orderd/push/v1"
 	"github.com/orderd-dev/orderd/orderd/consume"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/breaker"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 )
 
@@ -60,7 +60,7 @@ type Gateway struct {
 	signer      signer
 	pool        *pgxpool.Pool
 	client      *http.Client
-	breaker     *gobreaker.CircuitBreaker[int]
+	breaker     *breaker.Breaker
 	pause       time.Duration
 	now         func() time.Time
 	metrics     *metrics
@@ -101,16 +101,10 @@ func NewGateway(o GatewayOptions) (*Gateway, error) {
 		// A redirect is an answer that is no success.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	g.breaker = gobreaker.NewCircuitBreaker[int](gobreaker.Settings{
-		Name: "push gateway", MaxRequests: 1, Timeout: o.Pause,
-		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= o.Failures },
-		IsSuccessful: alive,
-		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) },
-		OnStateChange: func(_ string, from, to gobreaker.State) {
-			o.Logger.Warn("the push gateway's breaker changed", "from", from.String(), "to", to.String())
-		},
+	g.breaker = breaker.New(breaker.Options{
+		Name: "push gateway", Failures: o.Failures, Pause: o.Pause, Answered: alive, NotAsked: errAway, Logger: o.Logger,
 	})
-	g.metrics, err = newMetrics(o.Registerer, func() bool { return g.breaker.State() == gobreaker.StateOpen })
+	g.metrics, err = newMetrics(o.Registerer, g.breaker.Open)
 	return g, err
 }
 

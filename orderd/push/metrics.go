@@ -1,11 +1,10 @@
 package push
 
 import (
-	"fmt"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/orderd-dev/orderd/orderd/consume"
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
 type metrics struct {
@@ -30,15 +29,7 @@ func newMetrics(reg prometheus.Registerer, open func() bool) (*metrics, error) {
 		}
 		return 0
 	})
-	if reg == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.results, m.seconds, breaker} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("registering the metrics of the push gateway: %w", err)
-		}
-	}
-	return m, nil
+	return m, metric.Register(reg, "the push gateway", m.results, m.seconds, breaker)
 }
 
 func result(err error) string {

@@ -55,7 +55,7 @@ type world struct {
 func newWorld(t testing.TB, sign []string, know ...string) *world {
 	t.Helper()
 	w := &world{t: t, pool: testdb.NewPool(t), js: testnats.Run(t).JetStream(t)}
-	w.service = push.NewService(w.pool, time.Now)
+	w.service = push.NewService(push.Options{Pool: w.pool, Clock: time.Now})
 	var url string
 	w.gateway, url = pushgateway.Run(t, know...)
 	g, err := push.NewGateway(push.GatewayOptions{
@@ -364,7 +364,7 @@ func wantError(t *testing.T, err error, code connect.Code, reason string) {
 func TestTemplates(t *testing.T) {
 	ctx := t.Context()
 	pool := testdb.NewPool(t)
-	s := push.NewService(pool, time.Now)
+	s := push.NewService(push.Options{Pool: pool, Clock: time.Now})
 	list := func(size int32) (out []string) {
 		token := ""
 		for {
@@ -429,7 +429,7 @@ func TestTemplates(t *testing.T) {
 func TestThereIsALimitOfTemplates(t *testing.T) {
 	ctx := t.Context()
 	pool := testdb.NewPool(t)
-	s := push.NewService(pool, time.Now)
+	s := push.NewService(push.Options{Pool: pool, Clock: time.Now})
 	if _, err := pool.Exec(ctx, "INSERT INTO push_templates (event, language, title, body, muted, updated_at) SELECT 'paid', 'x' || i::text, '', '', true, now() FROM generate_series(1, 1000) AS i"); err != nil {
 		t.Fatal(err)
 	}
@@ -445,7 +445,7 @@ func TestThereIsALimitOfTemplates(t *testing.T) {
 
 func TestLanguages(t *testing.T) {
 	ctx := t.Context()
-	s := push.NewService(testdb.NewPool(t), time.Now)
+	s := push.NewService(push.Options{Pool: testdb.NewPool(t), Clock: time.Now})
 	get := func() string {
 		answer, err := s.GetLanguage(ctx, &pushv1.GetLanguageRequest{BuyerId: "ann"})
 		if err != nil {

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	"github.com/sony/gobreaker/v2"
 
 	"github.com/orderd-dev/orderd/orderd/consume"
+	"github.com/orderd-dev/orderd/orderd/kit/breaker"
 )
 
 const (
@@ -63,20 +63,23 @@ func alive(err error) bool {
 	return err == nil || errors.As(err, &status) && (status.refused() || status.barred() || status.status == http.StatusTooManyRequests)
 }
 
+// errAway says that nothing was sent, because the gateway has failed several times in a row.
+var errAway = errors.New("the push gateway is away")
+
 // guarded sends unless the breaker is open, and says what a failure means for the event. While the gateway counts as dead,
 // failures are its own and not the event's.
 func (g *Gateway) guarded(ctx context.Context, eventID string, body []byte) error {
 	if wait := g.quiet(); wait > 0 {
 		return consume.Later(errQuiet, wait)
 	}
-	probing := g.breaker.State() != gobreaker.StateClosed
-	_, err := g.breaker.Execute(func() (int, error) { return 0, g.post(ctx, eventID, body) })
+	probing := !g.breaker.Closed()
+	_, asked, err := breaker.Do(g.breaker, func() (any, error) { return nil, g.post(ctx, eventID, body) })
 	var status *statusError
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
-		return consume.Later(fmt.Errorf("the push gateway is away: %w", err), g.pause)
+	case asked == breaker.NotAsked:
+		return consume.Later(err, g.pause)
 	case errors.As(err, &status) && status.refused():
 		return consume.Permanent(err)
 	case errors.As(err, &status) && (status.busy() || status.barred()):

@@ -3,14 +3,12 @@ package push
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect/v2"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -19,6 +17,7 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/push/v1/pushv1connect"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
+	"github.com/orderd-dev/orderd/orderd/kit/page"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -32,10 +31,14 @@ type Service struct {
 	now  func() time.Time
 }
 
-// NewService does no I/O.
-func NewService(pool *pgxpool.Pool, clock func() time.Time) *Service {
-	return &Service{pool: pool, now: clock}
+// Options of a Service. Both have to be set.
+type Options struct {
+	Pool  *pgxpool.Pool
+	Clock func() time.Time
 }
+
+// NewService does no I/O.
+func NewService(o Options) *Service { return &Service{pool: o.Pool, now: o.Clock} }
 
 // UpsertPushTemplate writes a template.
 func (s *Service) UpsertPushTemplate(ctx context.Context, req *pushv1.UpsertPushTemplateRequest) (*pushv1.UpsertPushTemplateResponse, error) {
@@ -45,7 +48,7 @@ func (s *Service) UpsertPushTemplate(ctx context.Context, req *pushv1.UpsertPush
 	}
 	t := Template{
 		Event: event, Language: lang, Title: req.GetTemplate().GetTitle(), Body: req.GetTemplate().GetBody(),
-		Muted: req.GetTemplate().GetMuted(), UpdatedAt: s.now().UTC().Truncate(time.Microsecond),
+		Muted: req.GetTemplate().GetMuted(), UpdatedAt: database.Stamp(s.now()),
 	}
 	if err := t.check(); err != nil {
 		return nil, invalid(err)
@@ -54,24 +57,20 @@ func (s *Service) UpsertPushTemplate(ctx context.Context, req *pushv1.UpsertPush
 	if answer.ExampleTitle, answer.ExampleBody, err = t.texts(fields(example(event), lang)); err != nil {
 		return nil, rpcerr.Internal(err)
 	}
-	err = s.once(ctx, idempotency.StaffScope, req.GetRequestId(), req, answer, func(tx pgx.Tx) error {
+	return once(ctx, s, idempotency.StaffScope, req, answer, func(tx *database.Tx) error {
 		room, err := t.upsert(ctx, tx)
 		if err == nil && !room {
 			err = rpcerr.New(connect.CodeResourceExhausted, "TOO_MANY_TEMPLATES", "there are as many templates as there may be; delete some")
 		}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // ListPushTemplates returns a page of the templates by event and language.
 func (s *Service) ListPushTemplates(ctx context.Context, req *pushv1.ListPushTemplatesRequest) (*pushv1.ListPushTemplatesResponse, error) {
-	after, err := base64.RawURLEncoding.DecodeString(req.GetPageToken())
-	if err != nil {
-		return nil, rpcerr.New(connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN", "page_token is not from an answer of this RPC")
+	var after string
+	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
+		return nil, err
 	}
 	written, err := loadTemplates(ctx, s.pool)
 	if err != nil {
@@ -84,21 +83,14 @@ func (s *Service) ListPushTemplates(ctx context.Context, req *pushv1.ListPushTem
 			templates[lang] = t
 		}
 		for _, t := range templates {
-			if t.place() > string(after) {
+			if t.place() > after {
 				all = append(all, t)
 			}
 		}
 	}
 	slices.SortFunc(all, func(a, b Template) int { return cmp.Compare(a.place(), b.place()) })
-	size := int(req.GetPageSize())
-	if size == 0 {
-		size = defaultPageSize
-	}
 	answer := &pushv1.ListPushTemplatesResponse{}
-	if len(all) > size {
-		all = all[:size]
-		answer.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(all[size-1].place()))
-	}
+	all, answer.NextPageToken = page.Cut(all, page.Size(req.GetPageSize(), defaultPageSize), func(last Template) []any { return []any{last.place()} })
 	for _, t := range all {
 		answer.Templates = append(answer.Templates, t.proto())
 	}
@@ -112,17 +104,13 @@ func (s *Service) DeletePushTemplate(ctx context.Context, req *pushv1.DeletePush
 		return nil, err
 	}
 	answer := &pushv1.DeletePushTemplateResponse{}
-	err = s.once(ctx, idempotency.StaffScope, req.GetRequestId(), req, answer, func(tx pgx.Tx) error {
+	return once(ctx, s, idempotency.StaffScope, req, answer, func(tx *database.Tx) error {
 		found, err := remove(ctx, tx, event, lang)
 		if err == nil && !found {
 			err = rpcerr.New(connect.CodeNotFound, "TEMPLATE_NOT_FOUND", "nobody wrote such a template")
 		}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // SetLanguage sets the language a buyer is told in.
@@ -132,13 +120,9 @@ func (s *Service) SetLanguage(ctx context.Context, req *pushv1.SetLanguageReques
 		return nil, languageInvalid(err)
 	}
 	answer := &pushv1.SetLanguageResponse{Language: lang}
-	err = s.once(ctx, idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req, answer, func(tx pgx.Tx) error {
+	return once(ctx, s, idempotency.BuyerScope(req.GetBuyerId()), req, answer, func(tx *database.Tx) error {
 		return setLanguage(ctx, tx, req.GetBuyerId(), lang, s.now())
 	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // GetLanguage returns the language a buyer is told in.
@@ -150,23 +134,26 @@ func (s *Service) GetLanguage(ctx context.Context, req *pushv1.GetLanguageReques
 	return &pushv1.GetLanguageResponse{Language: lang}, nil
 }
 
-// once has the effect once a request id.
-func (s *Service) once(ctx context.Context, scope, requestID string, req, answer proto.Message, effect func(pgx.Tx) error) error {
-	request, err := idempotency.NewRequest(scope, requestID, req)
+// mutation is what every request has that changes something.
+type mutation interface {
+	proto.Message
+	GetRequestId() string
+}
+
+// once has the effect once a request id, and answers with answer.
+func once[A proto.Message](
+	ctx context.Context, s *Service, scope string, req mutation, answer A, effect func(*database.Tx) error,
+) (A, error) {
+	var none A
+	request, err := idempotency.NewRequest(scope, req.GetRequestId(), req)
 	if err != nil {
-		return rpcerr.Internal(err)
+		return none, rpcerr.Internal(err)
 	}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		var b pgx.Batch
-		if err := request.Claim(&b, s.now(), answer); err != nil {
-			return err
-		}
-		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-			return err
-		}
-		return effect(tx)
-	})
-	return database.RPCError(err)
+	answer, err = idempotency.Once(ctx, s.pool, request, s.now(), func(tx *database.Tx) (A, error) { return answer, effect(tx) })
+	if err != nil {
+		return none, database.RPCError(err)
+	}
+	return answer, nil
 }
 
 func named(event, tag string) (name, lang string, err error) {
@@ -184,7 +171,7 @@ func languageInvalid(cause error) error {
 }
 
 func invalid(err error) error {
-	var p *Problem
+	var p *ProblemError
 	if !errors.As(err, &p) {
 		return rpcerr.Internal(err)
 	}

@@ -30,20 +30,20 @@ func fieldNames() []string {
 	return []string{"amount", "item", "order_id", "promotion", "quantity", "return_id", "shipment_id", "state", "total"}
 }
 
-// Problem is what is wrong with a template's text.
-type Problem struct{ Field, Text string }
+// ProblemError is what is wrong with a template's text.
+type ProblemError struct{ Field, Text string }
 
 // Error says so.
-func (p *Problem) Error() string { return p.Field + ": " + p.Text }
+func (p *ProblemError) Error() string { return p.Field + ": " + p.Text }
 
-// check returns a *Problem if a text cannot be rendered.
+// check returns a *ProblemError if a text cannot be rendered.
 func (t Template) check() error {
 	if !t.Muted && strings.TrimSpace(t.Title) == "" && strings.TrimSpace(t.Body) == "" {
-		return &Problem{Field: "template.title", Text: "must not be empty together with the body unless the template is muted"}
+		return &ProblemError{Field: "template.title", Text: "must not be empty together with the body unless the template is muted"}
 	}
 	for field, text := range map[string]string{"template.title": t.Title, "template.body": t.Body} {
 		if _, err := render(text, func(name string) (string, bool) { return "", slices.Contains(fieldNames(), name) }); err != nil {
-			return &Problem{Field: field, Text: err.Error()}
+			return &ProblemError{Field: field, Text: err.Error()}
 		}
 	}
 	return nil

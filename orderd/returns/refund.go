@@ -23,8 +23,8 @@ const busyRetry = 100 * time.Millisecond
 
 // Parcels are orders' parcels: units that are refunded before they leave are taken out of them.
 type Parcels interface {
-	// Hold locks an order's parcels that have not left, before the order is locked.
-	Hold(ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID) (*shipment.Held, error)
+	// LockWaiting locks an order's parcels that have not left, before the order is locked.
+	LockWaiting(ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID) (*shipment.Waiting, error)
 }
 
 var _ Parcels = (*shipment.Store)(nil)
@@ -40,10 +40,10 @@ func (w *work) refund(ctx context.Context, amount *int64, actor string) error {
 	if _, err := transitions.Next(r.State, event); err != nil {
 		return err
 	}
-	var held *shipment.Held
+	var waiting *shipment.Waiting
 	if r.Unshipped {
 		var err error
-		if held, err = w.takeOut(ctx, actor); err != nil {
+		if waiting, err = w.takeOut(ctx, actor); err != nil {
 			return err
 		}
 	}
@@ -54,11 +54,10 @@ func (w *work) refund(ctx context.Context, amount *int64, actor string) error {
 	if err != nil {
 		return grantError(err)
 	}
-	if held != nil {
-		if err := held.Again(ctx, r.key(), actor); err != nil {
+	if waiting != nil {
+		if err := waiting.RequestRest(ctx, r.key(), actor); err != nil {
 			return err
 		}
-		w.committed = append(w.committed, held.Committed)
 	}
 	r.Refund = &granted.Amount
 	for _, g := range granted.Lines {
@@ -72,9 +71,9 @@ func (w *work) refund(ctx context.Context, amount *int64, actor string) error {
 }
 
 // takeOut makes sure that the return's units are in no parcel and have not left.
-func (w *work) takeOut(ctx context.Context, actor string) (*shipment.Held, error) {
+func (w *work) takeOut(ctx context.Context, actor string) (*shipment.Waiting, error) {
 	r := w.ret
-	held, err := w.service.parcels.Hold(ctx, w.tx, w.at, r.OrderID)
+	waiting, err := w.service.parcels.LockWaiting(ctx, w.tx, w.at, r.OrderID)
 	if err != nil {
 		return nil, err
 	}
@@ -96,14 +95,14 @@ func (w *work) takeOut(ctx context.Context, actor string) (*shipment.Held, error
 			inParcels = append(inParcels, order.LineQuantity{Line: l.Line, Quantity: need})
 		}
 	}
-	free, err := held.Free(ctx, inParcels, actor)
+	free, err := waiting.TakeOut(ctx, inParcels, actor)
 	if err != nil {
 		return nil, err
 	}
 	if !free {
 		return nil, rpcerr.Retry(connect.CodeAborted, "ORDER_BUSY", "a parcel was requested at the same time; retry with the same request id", busyRetry)
 	}
-	return held, nil
+	return waiting, nil
 }
 
 func grantError(err error) error {

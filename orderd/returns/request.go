@@ -52,7 +52,7 @@ func (s *Service) request(ctx context.Context, tx *database.Tx, at time.Time, re
 	if err := r.fill(o, req.GetLines(), spoken); err != nil {
 		return nil, err
 	}
-	w := &work{service: s, tx: tx, at: at, ret: r}
+	w := s.newWork(tx, at, r)
 	if err := w.step(Request, actorBuyer, r.Reason); err != nil {
 		return nil, err
 	}
@@ -116,12 +116,22 @@ func (r *Return) fill(o *order.Order, wanted []*returnsv1.ReturnLineQuantity, sp
 
 // work is what one transaction does to one return, which is locked or new.
 type work struct {
-	service   *Service
-	tx        *database.Tx
-	at        time.Time
-	ret       *Return
-	changes   []change
-	committed []func()
+	service *Service
+	tx      *database.Tx
+	at      time.Time
+	ret     *Return
+	changes []change
+}
+
+// newWork is for a return that is locked, or new. What it changes is counted after the commit.
+func (s *Service) newWork(tx *database.Tx, at time.Time, r *Return) *work {
+	w := &work{service: s, tx: tx, at: at, ret: r}
+	tx.AfterCommit(func() {
+		for _, c := range w.changes {
+			s.metrics.changes.WithLabelValues(string(c.event), string(r.Kind)).Inc()
+		}
+	})
+	return w
 }
 
 func (w *work) step(event Event, actor, reason string) error {
@@ -148,14 +158,4 @@ func (w *work) announce(ctx context.Context) error {
 	return w.service.orders.Announce(ctx, w.tx, w.at, w.ret.OrderID, "return_changed", func(o *orderv1.Order) proto.Message {
 		return &orderv1.OrderReturnChanged{Order: o, ReturnId: w.ret.ID.String(), State: string(w.ret.State)}
 	})
-}
-
-// done is called after the commit.
-func (w *work) done() {
-	for _, c := range w.changes {
-		w.service.metrics.changes.WithLabelValues(string(c.event), string(w.ret.Kind)).Inc()
-	}
-	for _, f := range w.committed {
-		f()
-	}
 }

@@ -3,7 +3,6 @@ package returns
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
@@ -27,10 +27,7 @@ import (
 // DefaultWindow is how long after its delivery goods can be returned.
 const DefaultWindow = 15 * 24 * time.Hour
 
-const (
-	actorBuyer = "buyer"
-	actorStaff = "staff"
-)
+const actorBuyer = "buyer"
 
 // Orders is what returns ask of their orders. Nothing else changes an order.
 type Orders interface {
@@ -75,134 +72,94 @@ func NewService(o Options) (*Service, error) {
 	s.metrics = &metrics{changes: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "orderd_return_changes_total", Help: "Changes of returns, by event and kind.",
 	}, []string{"event", "kind"})}
-	if o.Registerer != nil {
-		if err := o.Registerer.Register(s.metrics.changes); err != nil {
-			return nil, fmt.Errorf("registering the metrics of returns: %w", err)
-		}
-	}
-	return s, nil
+	return s, metric.Register(o.Registerer, "returns", s.metrics.changes)
 }
 
 // RequestReturn asks for a return once a request id.
 func (s *Service) RequestReturn(ctx context.Context, req *returnsv1.RequestReturnRequest) (*returnsv1.RequestReturnResponse, error) {
-	answer := &returnsv1.RequestReturnResponse{}
-	err := s.once(ctx, idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req, answer, func(tx *database.Tx) (*work, error) {
+	scope := idempotency.BuyerScope(req.GetBuyerId())
+	return once(ctx, s, scope, req, func(tx *database.Tx) (*returnsv1.RequestReturnResponse, error) {
 		w, err := s.request(ctx, tx, database.Stamp(s.now()), req)
-		if err == nil {
-			answer.Return = w.ret.proto()
+		if err != nil {
+			return nil, err
 		}
-		return w, err
+		return &returnsv1.RequestReturnResponse{Return: w.ret.proto()}, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // CancelReturn takes a buyer's return back.
 func (s *Service) CancelReturn(ctx context.Context, req *returnsv1.CancelReturnRequest) (*returnsv1.CancelReturnResponse, error) {
-	answer := &returnsv1.CancelReturnResponse{}
-	err := s.change(ctx, req, answer, func(w *work) error {
-		err := w.step(Cancel, actorBuyer, "")
-		answer.Return = w.ret.proto()
-		return err
+	return changeOne(ctx, s, req, func(w *work) error {
+		return w.step(Cancel, actorBuyer, "")
+	}, func(r *returnsv1.Return) *returnsv1.CancelReturnResponse {
+		return &returnsv1.CancelReturnResponse{Return: r}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // SendReturn says that the buyer has sent the parcel.
 func (s *Service) SendReturn(ctx context.Context, req *returnsv1.SendReturnRequest) (*returnsv1.SendReturnResponse, error) {
-	answer := &returnsv1.SendReturnResponse{}
-	err := s.change(ctx, req, answer, func(w *work) error {
+	return changeOne(ctx, s, req, func(w *work) error {
 		if err := w.withParcel(); err != nil {
 			return err
 		}
 		w.ret.Carrier, w.ret.TrackingNumber = req.GetCarrier(), req.GetTrackingNumber()
-		err := w.step(Send, actorBuyer, "")
-		answer.Return = w.ret.proto()
-		return err
+		return w.step(Send, actorBuyer, "")
+	}, func(r *returnsv1.Return) *returnsv1.SendReturnResponse {
+		return &returnsv1.SendReturnResponse{Return: r}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // ApproveReturn lets a return go on.
 func (s *Service) ApproveReturn(ctx context.Context, req *returnsv1.ApproveReturnRequest) (*returnsv1.ApproveReturnResponse, error) {
-	answer := &returnsv1.ApproveReturnResponse{}
-	err := s.change(ctx, req, answer, func(w *work) error {
-		err := w.step(Approve, staff(ctx), "")
-		answer.Return = w.ret.proto()
-		return err
+	return changeOne(ctx, s, req, func(w *work) error {
+		return w.step(Approve, auth.StaffActor(ctx), "")
+	}, func(r *returnsv1.Return) *returnsv1.ApproveReturnResponse {
+		return &returnsv1.ApproveReturnResponse{Return: r}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // RejectReturn ends a return with nothing.
 func (s *Service) RejectReturn(ctx context.Context, req *returnsv1.RejectReturnRequest) (*returnsv1.RejectReturnResponse, error) {
-	answer := &returnsv1.RejectReturnResponse{}
-	err := s.change(ctx, req, answer, func(w *work) error {
+	return changeOne(ctx, s, req, func(w *work) error {
 		w.ret.Rejection = req.GetReason()
-		err := w.step(Reject, staff(ctx), req.GetReason())
-		answer.Return = w.ret.proto()
-		return err
+		return w.step(Reject, auth.StaffActor(ctx), req.GetReason())
+	}, func(r *returnsv1.Return) *returnsv1.RejectReturnResponse {
+		return &returnsv1.RejectReturnResponse{Return: r}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // ReceiveReturn says that the parcel has come back. What the buyer never said was sent has been, evidently.
 func (s *Service) ReceiveReturn(ctx context.Context, req *returnsv1.ReceiveReturnRequest) (*returnsv1.ReceiveReturnResponse, error) {
-	answer := &returnsv1.ReceiveReturnResponse{}
-	err := s.change(ctx, req, answer, func(w *work) error {
+	return changeOne(ctx, s, req, func(w *work) error {
 		if err := w.withParcel(); err != nil {
 			return err
 		}
 		if w.ret.State == Approved {
-			if err := w.step(Send, staff(ctx), ""); err != nil {
+			if err := w.step(Send, auth.StaffActor(ctx), ""); err != nil {
 				return err
 			}
 		}
-		err := w.step(Receive, staff(ctx), "")
-		answer.Return = w.ret.proto()
-		return err
+		return w.step(Receive, auth.StaffActor(ctx), "")
+	}, func(r *returnsv1.Return) *returnsv1.ReceiveReturnResponse {
+		return &returnsv1.ReceiveReturnResponse{Return: r}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // InspectReturn notes what goes back in stock.
 func (s *Service) InspectReturn(ctx context.Context, req *returnsv1.InspectReturnRequest) (*returnsv1.InspectReturnResponse, error) {
-	answer := &returnsv1.InspectReturnResponse{}
-	err := s.change(ctx, req, answer, func(w *work) error {
-		if err := w.step(Inspect, staff(ctx), req.GetNote()); err != nil {
+	return changeOne(ctx, s, req, func(w *work) error {
+		if err := w.step(Inspect, auth.StaffActor(ctx), req.GetNote()); err != nil {
 			return err
 		}
-		err := w.inspect(req.GetLines())
-		answer.Return = w.ret.proto()
-		return err
+		return w.inspect(req.GetLines())
+	}, func(r *returnsv1.Return) *returnsv1.InspectReturnResponse {
+		return &returnsv1.InspectReturnResponse{Return: r}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // RefundReturn grants a return's refund.
 func (s *Service) RefundReturn(ctx context.Context, req *returnsv1.RefundReturnRequest) (*returnsv1.RefundReturnResponse, error) {
-	answer := &returnsv1.RefundReturnResponse{}
-	err := s.change(ctx, req, answer, func(w *work) error {
+	return changeOne(ctx, s, req, func(w *work) error {
 		var amount *int64
 		if m := req.GetAmount(); m != nil {
 			if m.GetCurrency() != w.ret.Currency {
@@ -210,14 +167,10 @@ func (s *Service) RefundReturn(ctx context.Context, req *returnsv1.RefundReturnR
 			}
 			amount = &m.Amount
 		}
-		err := w.refund(ctx, amount, staff(ctx))
-		answer.Return = w.ret.proto()
-		return err
+		return w.refund(ctx, amount, auth.StaffActor(ctx))
+	}, func(r *returnsv1.Return) *returnsv1.RefundReturnResponse {
+		return &returnsv1.RefundReturnResponse{Return: r}
 	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
 }
 
 // withParcel refuses what only a return with a parcel has.
@@ -228,83 +181,60 @@ func (w *work) withParcel() error {
 	return stateConflict(w.ret.State)
 }
 
-// change does something to a return once a request id: a buyer's to their own, staff's to anybody's. do fills the answer.
-func (s *Service) change(ctx context.Context, req, answer proto.Message, do func(*work) error) error {
-	r, ok := req.(interface {
-		GetRequestId() string
+// mutation is what every request has that changes something.
+type mutation interface {
+	proto.Message
+	GetRequestId() string
+}
+
+// changeOne does something to the return that the request names, once a request id: a buyer's request to their own, staff's to
+// anybody's.
+func changeOne[A proto.Message](
+	ctx context.Context, s *Service, req interface {
+		mutation
 		GetReturnId() string
-	})
-	if !ok {
-		return rpcerr.Internal(fmt.Errorf("%T has no request id or return id", req))
-	}
-	id, err := uuid.Parse(r.GetReturnId())
+	}, do func(*work) error, answer func(*returnsv1.Return) A,
+) (A, error) {
+	var none A
+	id, err := uuid.Parse(req.GetReturnId())
 	if err != nil {
-		return rpcError(errNotFound)
+		return none, rpcError(errNotFound)
 	}
 	scope, buyerID := idempotency.StaffScope, ""
 	if b, ok := req.(interface{ GetBuyerId() string }); ok {
 		buyerID = b.GetBuyerId()
 		scope = idempotency.BuyerScope(buyerID)
 	}
-	return s.once(ctx, scope, r.GetRequestId(), req, answer, func(tx *database.Tx) (*work, error) {
+	return once(ctx, s, scope, req, func(tx *database.Tx) (A, error) {
 		locked, err := lock(ctx, tx, id)
 		if err == nil && buyerID != "" && locked.BuyerID != buyerID {
 			err = errNotFound
 		}
 		if err != nil {
-			return nil, err
+			return none, err
 		}
-		w := &work{service: s, tx: tx, at: database.Stamp(s.now()), ret: locked}
+		w := s.newWork(tx, database.Stamp(s.now()), locked)
 		if err := do(w); err != nil {
-			return nil, err
+			return none, err
 		}
-		return w, w.write(ctx)
+		return answer(locked.proto()), w.write(ctx)
 	})
 }
 
-// once runs effect in a transaction once a request id; effect fills the answer. The request id is claimed first, because its row
-// is locked before any other, and gets its answer at the end.
-func (s *Service) once(ctx context.Context, scope, requestID string, req, answer proto.Message, effect func(*database.Tx) (*work, error)) error {
-	request, err := idempotency.NewRequest(scope, requestID, req)
+// once runs effect in a transaction once a request id.
+func once[A proto.Message](
+	ctx context.Context, s *Service, scope string, req mutation, effect func(*database.Tx) (A, error),
+) (A, error) {
+	var none A
+	request, err := idempotency.NewRequest(scope, req.GetRequestId(), req)
 	if err != nil {
-		return rpcerr.Internal(err)
+		return none, rpcError(err)
 	}
-	var made *work
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		made = nil
-		proto.Reset(answer)
-		var claim, fill pgx.Batch
-		if err := request.Claim(&claim, database.Stamp(s.now()), answer); err != nil {
-			return err
-		}
-		if err := tx.SendBatch(ctx, &claim).Close(); err != nil {
-			return err
-		}
-		w, err := effect(tx)
-		if err != nil {
-			return err
-		}
-		if err := request.Replace(&fill, answer); err != nil {
-			return err
-		}
-		made = w
-		return tx.SendBatch(ctx, &fill).Close()
-	})
+	answer, err := idempotency.Once(ctx, s.pool, request, database.Stamp(s.now()), effect)
 	if err != nil {
-		return rpcError(err)
+		return none, rpcError(err)
 	}
-	if made != nil {
-		made.done()
-	}
-	return nil
-}
-
-// staff is who of the staff acts, for the history.
-func staff(ctx context.Context) string {
-	if caller, ok := auth.CallerFrom(ctx); ok {
-		return actorStaff + " " + caller.Subject
-	}
-	return actorStaff
+	return answer, nil
 }
 
 func stateConflict(state State) error {

@@ -80,6 +80,34 @@ func get(ctx context.Context, q database.Querier, id uuid.UUID) (*Return, error)
 	return one(load(ctx, q, "WHERE return_id = $1", id))
 }
 
+// position is a return's place in a list.
+type position struct {
+	createdAt time.Time
+	id        uuid.UUID
+}
+
+// listOfBuyer reads a buyer's returns before a position, newest first; an empty order is any.
+func listOfBuyer(
+	ctx context.Context, q database.Querier, buyerID, orderID string, before position, limit int,
+) ([]*Return, error) {
+	condition := "WHERE buyer_id = $1 AND (created_at, return_id) < ($2, $3)"
+	args := []any{buyerID, before.createdAt, before.id, limit}
+	if orderID != "" {
+		// A buyer has few in one order: their order is compared here.
+		condition, args = condition+" AND order_id = $5", append(args, orderID)
+	}
+	return load(ctx, q, condition+" ORDER BY created_at DESC, return_id DESC LIMIT $4", args...)
+}
+
+// list reads all buyers' returns behind a position, oldest first; an empty state is any.
+func list(ctx context.Context, q database.Querier, state string, after position, limit int) ([]*Return, error) {
+	condition, args := "WHERE (created_at, return_id) > ($1, $2)", []any{after.createdAt, after.id, limit}
+	if state != "" {
+		condition, args = condition+" AND state = $4", append(args, state)
+	}
+	return load(ctx, q, condition+" ORDER BY created_at, return_id LIMIT $3", args...)
+}
+
 // spokenFor are the units of an order in open returns. The order is locked, so that nobody adds to them.
 type spokenFor map[spokenKey]int64
 

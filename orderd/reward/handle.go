@@ -35,7 +35,7 @@ func Types() []string {
 //
 // It takes locks in one sequence: buyers' and orders' rows, the campaigns' budgets by name, the coupons by their template's name; of a
 // budget, if that has enough, from one bucket.
-func (s *Store) Handle(ctx context.Context, tx pgx.Tx, events []consume.Event) error {
+func (s *Store) Handle(ctx context.Context, tx *database.Tx, events []consume.Event) error {
 	var paid []*paidOrder
 	var ended []consume.Event
 	seen := make(map[uuid.UUID]bool, len(events))

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/consume"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/payment"
 	"github.com/orderd-dev/orderd/orderd/push"
 	"github.com/orderd-dev/orderd/orderd/reward"
@@ -74,14 +73,14 @@ func shipmentTypes() []string {
 
 // closePayments has the open payments of cancelled orders closed at once, and not at their next poll.
 func closePayments(payments *payment.Service, now func() time.Time) consume.Effect {
-	return func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+	return func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 		return payments.CloseOpen(ctx, tx, e.OrderID, now())
 	}
 }
 
 // requestShipments has the goods of paid orders sent, and of cancelled ones not.
 func requestShipments(shipments *shipment.Store, now func() time.Time) consume.Effect {
-	return func(ctx context.Context, tx pgx.Tx, e consume.Event) error {
+	return func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 		switch event := e.Message.(type) {
 		case *orderv1.OrderPaid:
 			return shipments.RequestForPaid(ctx, tx, event, now())

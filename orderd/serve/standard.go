@@ -97,7 +97,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 			paymentv1connect.RegisterPaymentServiceHandler(server, s.payments)
 			paymentv1connect.RegisterRefundServiceHandler(server, s.payments)
 			paymentv1connect.RegisterReconciliationServiceHandler(server, s.payments)
-			pushv1connect.RegisterPushServiceHandler(server, push.NewService(s.pool, p.Clock))
+			pushv1connect.RegisterPushServiceHandler(server, push.NewService(push.Options{Pool: s.pool, Clock: p.Clock}))
 			quotev1connect.RegisterQuoteServiceHandler(server, quote.NewService(s.pool, tokens, p.Clock))
 			returnsv1connect.RegisterReturnServiceHandler(server, goingBack)
 			rewardv1connect.RegisterRewardServiceHandler(server, reward.NewService(s.rewards))

@@ -1,9 +1,9 @@
 package shipment
 
 import (
-	"fmt"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
 type metrics struct {
@@ -28,15 +28,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "orderd_shipment_given_up_total", Help: "Work on shipments that was given up after many attempts, by work.",
 		}, []string{"work"}),
 	}
-	if reg == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.changes, m.pushes, m.tracks, m.gaveUp} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("registering the metrics of shipments: %w", err)
-		}
-	}
-	return m, nil
+	return m, metric.Register(reg, "shipments", m.changes, m.pushes, m.tracks, m.gaveUp)
 }
 
 // count is called after the commit.

@@ -34,40 +34,39 @@ type work struct {
 	changes  []change
 }
 
+// newWork is for a shipment that is locked, or new. What it changes is counted after the commit.
+func (s *Store) newWork(tx *database.Tx, at time.Time, sh *Shipment) *work {
+	w := &work{store: s, tx: tx, at: at, shipment: sh}
+	tx.AfterCommit(func() { s.metrics.count(w.changes) })
+	return w
+}
+
 // change runs do on a locked shipment in a transaction of its own and writes what became of it.
 func (s *Store) change(ctx context.Context, id uuid.UUID, do func(*work) error) error {
-	var w *work
 	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		var err error
-		w, err = s.begin(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		if err := do(w); err != nil {
-			return err
-		}
-		return w.write(ctx)
+		_, err := s.changeIn(ctx, tx, id, do)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("shipment %s: %w", id, err)
 	}
-	w.done()
 	return nil
 }
 
-// begin locks a shipment for work in a transaction.
-func (s *Store) begin(ctx context.Context, tx *database.Tx, id uuid.UUID) (*work, error) {
+// changeIn is change in the caller's transaction. It returns the shipment as it is written.
+func (s *Store) changeIn(ctx context.Context, tx *database.Tx, id uuid.UUID, do func(*work) error) (*Shipment, error) {
 	locked, err := lock(ctx, tx, id)
 	if err != nil {
 		return nil, err
 	}
-	return &work{store: s, tx: tx, at: database.Stamp(s.now()), shipment: locked}, nil
+	w := s.newWork(tx, database.Stamp(s.now()), locked)
+	if err := do(w); err != nil {
+		return nil, err
+	}
+	return locked, w.write(ctx)
 }
 
 func (w *work) write(ctx context.Context) error { return update(ctx, w.tx, w.shipment, w.changes) }
-
-// done is called after the commit.
-func (w *work) done() { w.store.metrics.count(w.changes) }
 
 func (w *work) step(event Event, actor, reason string) error {
 	c, err := step(w.shipment, event, w.at, actor, reason)

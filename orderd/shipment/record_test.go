@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/orderd-dev/orderd/orderd/carrier"
 )
 
@@ -49,23 +47,4 @@ func TestOldParcelsAreAskedForLessOften(t *testing.T) {
 			t.Errorf("a parcel of %s is asked for after %s, want %s", age, got, want)
 		}
 	}
-}
-
-func FuzzPageToken(f *testing.F) {
-	f.Add(pageToken(&Shipment{ID: uuid.New(), CreatedAt: time.UnixMilli(1_800_000_000_000)}))
-	f.Add("")
-	f.Add("AAAA")
-	f.Fuzz(func(t *testing.T, token string) {
-		at, id, err := parsePageToken(token)
-		if err != nil || token == "" {
-			return
-		}
-		if at.Year() < 1970 || at.Year() > 9999 {
-			t.Fatalf("%v is no time for the database", at)
-		}
-		again, other, err := parsePageToken(pageToken(&Shipment{ID: id, CreatedAt: at}))
-		if err != nil || !again.Equal(at) || other != id {
-			t.Fatalf("%q: %v, %v, %v", token, again, other, err)
-		}
-	})
 }

@@ -1,6 +1,7 @@
 package shipment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,6 @@ const (
 	actorConsumer = "consumer"
 	actorOrder    = "order"
 	actorWorker   = "worker"
-	actorStaff    = "staff"
 )
 
 // Orders is what shipments ask of their orders. Nothing else changes an order.
@@ -139,12 +139,8 @@ func (s *Store) request(ctx context.Context, tx *database.Tx, at time.Time, want
 		return nil, err
 	}
 	// The order is locked: nobody else adds one.
-	var count int64
-	if err := tx.QueryRow(ctx, "SELECT count(*) FROM shipments WHERE order_id = $1", want.orderID).Scan(&count); err != nil {
-		return nil, fmt.Errorf("counting shipments: %w", err)
-	}
-	if count >= maxShipments {
-		return nil, errTooMany
+	if n, err := count(ctx, tx, want.orderID); err != nil || n >= maxShipments {
+		return nil, cmp.Or(err, errTooMany)
 	}
 	sh := &Shipment{
 		ID: id, OrderID: want.orderID, BuyerID: p.BuyerID, Source: want.source, Carrier: want.carrier, TrackingNumber: want.trackingNumber,
@@ -156,7 +152,7 @@ func (s *Store) request(ctx context.Context, tx *database.Tx, at time.Time, want
 	for _, l := range p.Lines {
 		sh.Lines = append(sh.Lines, Line{Line: l.Line, SKU: l.SKU, Title: l.Title, Quantity: l.Quantity})
 	}
-	w := &work{store: s, tx: tx, at: at, shipment: sh}
+	w := s.newWork(tx, at, sh)
 	if err := w.step(Request, want.actor, want.source); err != nil {
 		return nil, err
 	}
@@ -165,19 +161,19 @@ func (s *Store) request(ctx context.Context, tx *database.Tx, at time.Time, want
 
 // RequestForPaid requests a shipment of all that is left of a paid order, once: it is the effect of a consumer of OrderPaid. An order
 // without an address gets its shipment when it has one; one that was cancelled meanwhile, or has nothing left, none.
-func (s *Store) RequestForPaid(ctx context.Context, tx pgx.Tx, event *orderv1.OrderPaid, at time.Time) error {
+func (s *Store) RequestForPaid(ctx context.Context, tx *database.Tx, event *orderv1.OrderPaid, at time.Time) error {
 	return s.requestFor(ctx, tx, event.GetOrder(), "paid", at)
 }
 
 // RequestForDeliverySet does the same when an order has got its address, if it is paid: the effect of a consumer of OrderDeliverySet.
-func (s *Store) RequestForDeliverySet(ctx context.Context, tx pgx.Tx, event *orderv1.OrderDeliverySet, at time.Time) error {
+func (s *Store) RequestForDeliverySet(ctx context.Context, tx *database.Tx, event *orderv1.OrderDeliverySet, at time.Time) error {
 	if event.GetOrder().GetState() != orderv1.OrderState_ORDER_STATE_PAID {
 		return nil
 	}
 	return s.requestFor(ctx, tx, event.GetOrder(), "delivery_set", at)
 }
 
-func (s *Store) requestFor(ctx context.Context, tx pgx.Tx, o *orderv1.Order, event string, at time.Time) error {
+func (s *Store) requestFor(ctx context.Context, tx *database.Tx, o *orderv1.Order, event string, at time.Time) error {
 	id, err := uuid.Parse(o.GetOrderId())
 	if err != nil {
 		return fmt.Errorf("order id: %w", err)
@@ -186,12 +182,11 @@ func (s *Store) requestFor(ctx context.Context, tx pgx.Tx, o *orderv1.Order, eve
 		return nil
 	}
 	source := fmt.Sprintf("%s:%d", event, o.GetVersion())
-	known, err := load(ctx, tx, "WHERE order_id = $1 AND source = $2", id, source)
+	known, err := bySource(ctx, tx, id, source)
 	if err != nil || len(known) > 0 {
 		return err
 	}
-	// What follows this commit is the consumer's: a shipment that is requested registers nothing.
-	_, err = s.request(ctx, &database.Tx{Tx: tx}, database.Stamp(at), wish{orderID: id, source: source, carrier: s.first, actor: actorConsumer})
+	_, err = s.request(ctx, tx, database.Stamp(at), wish{orderID: id, source: source, carrier: s.first, actor: actorConsumer})
 	if _, refused := conflict(err); refused || errors.Is(err, order.ErrNoAddress) || errors.Is(err, order.ErrNothingLeft) {
 		return nil
 	}
@@ -204,7 +199,7 @@ func (s *Store) requestFor(ctx context.Context, tx pgx.Tx, o *orderv1.Order, eve
 // StopForCancelled ends what has not left of a cancelled order and lets the carrier know: the effect of a consumer of OrderCancelled.
 // Without it that happens when the carrier is asked, or tells, the next time. An order that was cancelled unpaid had no parcels: those
 // that are there when its event comes late, or is replayed, are of a late payment and have to leave.
-func (s *Store) StopForCancelled(ctx context.Context, tx pgx.Tx, event *orderv1.OrderCancelled, at time.Time) error {
+func (s *Store) StopForCancelled(ctx context.Context, tx *database.Tx, event *orderv1.OrderCancelled, at time.Time) error {
 	if event.GetOrder().GetPaidAt() == nil {
 		return nil
 	}
@@ -212,12 +207,12 @@ func (s *Store) StopForCancelled(ctx context.Context, tx pgx.Tx, event *orderv1.
 	if err != nil {
 		return fmt.Errorf("order id: %w", err)
 	}
-	waiting, err := load(ctx, tx, "WHERE order_id = $1 AND state = $2 ORDER BY shipment_id FOR UPDATE", id, string(Requested))
+	waiting, err := lockRequested(ctx, tx, id)
 	if err != nil {
 		return err
 	}
 	for _, sh := range waiting {
-		w := &work{store: s, tx: &database.Tx{Tx: tx}, at: database.Stamp(at), shipment: sh}
+		w := s.newWork(tx, database.Stamp(at), sh)
 		if err := w.fail(ctx, exceptionOrder, "", actorConsumer); err != nil {
 			return err
 		}

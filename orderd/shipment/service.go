@@ -2,15 +2,12 @@ package shipment
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -19,6 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/carrier"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
+	"github.com/orderd-dev/orderd/orderd/kit/page"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -37,29 +35,16 @@ func (s *Service) CreateShipment(ctx context.Context, req *shipmentv1.CreateShip
 	if err != nil {
 		return nil, err
 	}
-	answer := &shipmentv1.CreateShipmentResponse{}
-	var made *work
-	err = s.once(ctx, req.GetRequestId(), req, answer, func(tx *database.Tx) error {
-		made = nil
+	return once(ctx, s, req, func(tx *database.Tx) (*shipmentv1.CreateShipmentResponse, error) {
 		w, err := s.store.request(ctx, tx, database.Stamp(s.store.now()), want)
+		if err == nil && want.trackingNumber != "" {
+			err = w.handedOver(ctx, want.actor)
+		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if want.trackingNumber != "" {
-			if err := w.handedOver(ctx, want.actor); err != nil {
-				return err
-			}
-		}
-		made, answer.Shipment = w, w.shipment.proto()
-		return nil
+		return &shipmentv1.CreateShipmentResponse{Shipment: w.shipment.proto()}, nil
 	})
-	if err != nil {
-		return nil, rpcError(err)
-	}
-	if made != nil {
-		made.done()
-	}
-	return answer, nil
 }
 
 func (s *Service) wish(ctx context.Context, req *shipmentv1.CreateShipmentRequest) (wish, error) {
@@ -67,7 +52,7 @@ func (s *Service) wish(ctx context.Context, req *shipmentv1.CreateShipmentReques
 	if err != nil {
 		return wish{}, order.NotFound()
 	}
-	want := wish{orderID: id, source: "request:" + req.GetRequestId(), carrier: req.GetCarrier(), trackingNumber: req.GetTrackingNumber(), actor: actor(ctx)}
+	want := wish{orderID: id, source: "request:" + req.GetRequestId(), carrier: req.GetCarrier(), trackingNumber: req.GetTrackingNumber(), actor: auth.StaffActor(ctx)}
 	if want.carrier == "" {
 		want.carrier = s.store.first
 	}
@@ -96,32 +81,18 @@ func (w *work) handedOver(ctx context.Context, actor string) error {
 
 // ListShipments returns a page of shipments, oldest first.
 func (s *Service) ListShipments(ctx context.Context, req *shipmentv1.ListShipmentsRequest) (*shipmentv1.ListShipmentsResponse, error) {
-	after, last, err := parsePageToken(req.GetPageToken())
-	if err != nil {
+	after := position{createdAt: time.UnixMicro(0)}
+	if _, err := page.Parse(req.GetPageToken(), &after.createdAt, &after.id); err != nil {
 		return nil, err
 	}
-	size := int(req.GetPageSize())
-	if size == 0 {
-		size = defaultPageSize
-	}
+	size := page.Size(req.GetPageSize(), defaultPageSize)
 	// One more than asked for tells whether there is a next page.
-	condition, args := "WHERE (created_at, shipment_id) > ($1, $2)", []any{after, last, size + 1}
-	switch {
-	case req.GetOrderId() != "":
-		// An order has few: their states are compared here.
-		condition, args = condition+" AND order_id = $4 AND ($5::text = '' OR state = $5)", append(args, req.GetOrderId(), stateName(req.GetState()))
-	case req.GetState() != 0:
-		condition, args = condition+" AND state = $4", append(args, stateName(req.GetState()))
-	}
-	shipments, err := load(ctx, s.store.pool, condition+" ORDER BY created_at, shipment_id LIMIT $3", args...)
+	shipments, err := list(ctx, s.store.pool, after, req.GetOrderId(), stateName(req.GetState()), size+1)
 	if err != nil {
 		return nil, rpcError(err)
 	}
 	answer := &shipmentv1.ListShipmentsResponse{}
-	if len(shipments) > size {
-		shipments = shipments[:size]
-		answer.NextPageToken = pageToken(shipments[size-1])
-	}
+	shipments, answer.NextPageToken = page.Cut(shipments, size, func(last *Shipment) []any { return []any{last.CreatedAt, last.ID} })
 	answer.Shipments = protos(shipments)
 	return answer, nil
 }
@@ -155,94 +126,79 @@ func (s *Service) GetShipment(ctx context.Context, req *shipmentv1.GetShipmentRe
 
 // RecordShipmentEvent records what staff say of a parcel, once a request id.
 func (s *Service) RecordShipmentEvent(ctx context.Context, req *shipmentv1.RecordShipmentEventRequest) (*shipmentv1.RecordShipmentEventResponse, error) {
-	answer := &shipmentv1.RecordShipmentEventResponse{}
-	err := s.change(ctx, req.GetRequestId(), req.GetShipmentId(), req, answer, func(w *work) error {
+	record := func(w *work) error {
 		e := carrier.Event{
-			ID: "staff:" + uuid.NewSHA1(uuid.NameSpaceOID, []byte(req.GetRequestId())).String(), Code: carrier.Code(strings.TrimPrefix(req.GetCode().String(), "SHIPMENT_EVENT_CODE_")),
+			ID:          "staff:" + uuid.NewSHA1(uuid.NameSpaceOID, []byte(req.GetRequestId())).String(),
+			Code:        carrier.Code(strings.TrimPrefix(req.GetCode().String(), "SHIPMENT_EVENT_CODE_")),
 			Description: req.GetDescription(), Location: req.GetLocation(), At: w.at,
 		}
 		if req.GetAt() != nil {
 			e.At = database.Stamp(req.GetAt().AsTime())
 		}
-		err := w.record(ctx, report{actor: actor(ctx), events: []carrier.Event{e}})
-		answer.Shipment = w.shipment.proto()
-		return err
-	})
-	if err != nil {
-		return nil, err
+		return w.record(ctx, report{actor: auth.StaffActor(ctx), events: []carrier.Event{e}})
 	}
-	return answer, nil
+	return changeOne(ctx, s, req, record, func(sh *shipmentv1.Shipment) *shipmentv1.RecordShipmentEventResponse {
+		return &shipmentv1.RecordShipmentEventResponse{Shipment: sh}
+	})
 }
 
 // CancelShipment takes a shipment back that has not left, once a request id.
-func (s *Service) CancelShipment(ctx context.Context, req *shipmentv1.CancelShipmentRequest) (*shipmentv1.CancelShipmentResponse, error) {
-	answer := &shipmentv1.CancelShipmentResponse{}
-	err := s.change(ctx, req.GetRequestId(), req.GetShipmentId(), req, answer, func(w *work) error {
-		if w.shipment.State != Requested {
-			return rpcerr.New(connect.CodeFailedPrecondition, "SHIPMENT_STATE_CONFLICT", "the shipment has left, or ended", "state", string(w.shipment.State))
+func (s *Service) CancelShipment(
+	ctx context.Context, req *shipmentv1.CancelShipmentRequest,
+) (*shipmentv1.CancelShipmentResponse, error) {
+	cancel := func(w *work) error {
+		if state := w.shipment.State; state != Requested {
+			const text = "the shipment has left, or ended"
+			return rpcerr.New(connect.CodeFailedPrecondition, "SHIPMENT_STATE_CONFLICT", text, "state", string(state))
 		}
-		err := w.fail(ctx, exceptionStaff, "", actor(ctx))
-		answer.Shipment = w.shipment.proto()
-		return err
+		return w.fail(ctx, exceptionStaff, "", auth.StaffActor(ctx))
+	}
+	return changeOne(ctx, s, req, cancel, func(sh *shipmentv1.Shipment) *shipmentv1.CancelShipmentResponse {
+		return &shipmentv1.CancelShipmentResponse{Shipment: sh}
 	})
+}
+
+// staffRequest is what every mutation by staff has.
+type staffRequest interface {
+	proto.Message
+	GetRequestId() string
+}
+
+// changeOne does something to the shipment that the request names, once a request id.
+func changeOne[A proto.Message](
+	ctx context.Context, s *Service, req interface {
+		staffRequest
+		GetShipmentId() string
+	}, do func(*work) error, answer func(*shipmentv1.Shipment) A,
+) (A, error) {
+	var none A
+	id, err := uuid.Parse(req.GetShipmentId())
 	if err != nil {
-		return nil, err
+		return none, rpcError(errNotFound)
+	}
+	return once(ctx, s, req, func(tx *database.Tx) (A, error) {
+		sh, err := s.store.changeIn(ctx, tx, id, do)
+		if err != nil {
+			return none, err
+		}
+		return answer(sh.proto()), nil
+	})
+}
+
+// once runs effect in a transaction once a request id of the staff.
+func once[A proto.Message](
+	ctx context.Context, s *Service, req staffRequest, effect func(*database.Tx) (A, error),
+) (A, error) {
+	var none A
+	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
+	if err != nil {
+		return none, rpcError(err)
+	}
+	answer, err := idempotency.Once(ctx, s.store.pool, request, database.Stamp(s.store.now()), effect)
+	if err != nil {
+		return none, rpcError(err)
 	}
 	return answer, nil
-}
-
-// change does something to a shipment once a request; do fills the answer.
-func (s *Service) change(ctx context.Context, requestID, shipmentID string, req, answer proto.Message, do func(*work) error) error {
-	id, err := uuid.Parse(shipmentID)
-	if err != nil {
-		return rpcError(errNotFound)
-	}
-	var made *work
-	err = s.once(ctx, requestID, req, answer, func(tx *database.Tx) error {
-		made = nil
-		w, err := s.store.begin(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		if err := do(w); err != nil {
-			return err
-		}
-		made = w
-		return w.write(ctx)
-	})
-	if err != nil {
-		return rpcError(err)
-	}
-	if made != nil {
-		made.done()
-	}
-	return nil
-}
-
-// once runs effect in a transaction once a request id of the staff; effect fills the answer. The request id is claimed first, because its
-// row is locked before any other, and gets its answer at the end.
-func (s *Service) once(ctx context.Context, requestID string, req, answer proto.Message, effect func(*database.Tx) error) error {
-	request, err := idempotency.NewRequest(idempotency.StaffScope, requestID, req)
-	if err != nil {
-		return err
-	}
-	return idempotency.Do(ctx, s.store.pool, request, answer, func(tx *database.Tx) error {
-		proto.Reset(answer)
-		var claim, fill pgx.Batch
-		if err := request.Claim(&claim, database.Stamp(s.store.now()), answer); err != nil {
-			return err
-		}
-		if err := tx.SendBatch(ctx, &claim).Close(); err != nil {
-			return err
-		}
-		if err := effect(tx); err != nil {
-			return err
-		}
-		if err := request.Replace(&fill, answer); err != nil {
-			return err
-		}
-		return tx.SendBatch(ctx, &fill).Close()
-	})
 }
 
 // ListOrderShipments returns the shipments of a buyer's order.
@@ -254,7 +210,7 @@ func (s *Service) ListOrderShipments(ctx context.Context, req *shipmentv1.ListOr
 	if _, err := order.GetDue(ctx, s.store.pool, req.GetBuyerId(), id); err != nil {
 		return nil, rpcError(err)
 	}
-	shipments, err := load(ctx, s.store.pool, "WHERE order_id = $1 AND buyer_id = $2 ORDER BY created_at, shipment_id LIMIT $3", id, req.GetBuyerId(), maxShipments)
+	shipments, err := ofBuyer(ctx, s.store.pool, id, req.GetBuyerId())
 	if err != nil {
 		return nil, rpcError(err)
 	}
@@ -282,38 +238,11 @@ func protos(shipments []*Shipment) []*shipmentv1.Shipment {
 	return out
 }
 
-// actor is who of the staff acts, for the history.
-func actor(ctx context.Context) string {
-	if caller, ok := auth.CallerFrom(ctx); ok {
-		return actorStaff + " " + caller.Subject
-	}
-	return actorStaff
-}
-
 func stateName(s shipmentv1.ShipmentState) string {
 	if s == 0 {
 		return ""
 	}
 	return strings.TrimPrefix(s.String(), "SHIPMENT_STATE_")
-}
-
-// pageToken names the last shipment of a page.
-func pageToken(last *Shipment) string {
-	raw := binary.BigEndian.AppendUint64(nil, uint64(last.CreatedAt.UnixMicro()))
-	return base64.RawURLEncoding.EncodeToString(append(raw, last.ID[:]...))
-}
-
-func parsePageToken(token string) (time.Time, uuid.UUID, error) {
-	if token == "" {
-		return time.UnixMicro(0), uuid.Nil, nil
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err == nil && len(raw) == 8+len(uuid.UUID{}) {
-		if at := time.UnixMicro(int64(binary.BigEndian.Uint64(raw))).UTC(); at.Year() >= 1970 && at.Year() <= 9999 {
-			return at, uuid.UUID(raw[8:]), nil
-		}
-	}
-	return time.Time{}, uuid.Nil, rpcerr.New(connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN", "page_token is not from an answer of ListShipments", "field", "page_token")
 }
 
 func rpcError(err error) error {

@@ -12,6 +12,7 @@ import (
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
 	shipmentv1 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
 	"github.com/orderd-dev/orderd/orderd/carrier"
+	"github.com/orderd-dev/orderd/orderd/kit/pb"
 	"github.com/orderd-dev/orderd/orderd/order"
 )
 
@@ -96,7 +97,7 @@ func (s *Shipment) proto() *shipmentv1.Shipment {
 	out := &shipmentv1.Shipment{
 		ShipmentId: s.ID.String(), OrderId: s.OrderID.String(), BuyerId: s.BuyerID, State: s.State.proto(), Carrier: s.Carrier,
 		TrackingNumber: s.TrackingNumber, Address: s.Address, DeliveryMethod: s.DeliveryMethod, Exception: s.Exception,
-		CreatedAt: timestamppb.New(s.CreatedAt), ShippedAt: timestamp(s.ShippedAt), DeliveredAt: timestamp(s.DeliveredAt),
+		CreatedAt: timestamppb.New(s.CreatedAt), ShippedAt: pb.Time(s.ShippedAt), DeliveredAt: pb.Time(s.DeliveredAt),
 	}
 	for _, l := range s.Lines {
 		out.Lines = append(out.Lines, &shipmentv1.ShipmentLine{Line: l.Line, Sku: l.SKU, Title: l.Title, Quantity: l.Quantity})
@@ -113,13 +114,6 @@ func eventsProto(events []carrier.Event) []*shipmentv1.ShipmentEvent {
 		}
 	}
 	return out
-}
-
-func timestamp(t *time.Time) *timestamppb.Timestamp {
-	if t == nil {
-		return nil
-	}
-	return timestamppb.New(*t)
 }
 
 // change is one shipment's step in its life cycle.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
@@ -90,6 +89,51 @@ func get(ctx context.Context, q database.Querier, id uuid.UUID) (*Shipment, erro
 	return one(load(ctx, q, "WHERE shipment_id = $1", id))
 }
 
+// bySource are the shipments of an order that something asked for: one, or none.
+func bySource(ctx context.Context, q database.Querier, orderID uuid.UUID, source string) ([]*Shipment, error) {
+	return load(ctx, q, "WHERE order_id = $1 AND source = $2", orderID, source)
+}
+
+// lockRequested reads and locks an order's shipments that have not left.
+func lockRequested(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) ([]*Shipment, error) {
+	const condition = "WHERE order_id = $1 AND state = $2 ORDER BY shipment_id FOR UPDATE"
+	return load(ctx, tx, condition, orderID, string(Requested))
+}
+
+// ofBuyer are the shipments of a buyer's order, oldest first.
+func ofBuyer(ctx context.Context, q database.Querier, orderID uuid.UUID, buyerID string) ([]*Shipment, error) {
+	const condition = "WHERE order_id = $1 AND buyer_id = $2 ORDER BY created_at, shipment_id LIMIT $3"
+	return load(ctx, q, condition, orderID, buyerID, maxShipments)
+}
+
+// position is a shipment's place in the list of all.
+type position struct {
+	createdAt time.Time
+	id        uuid.UUID
+}
+
+// list reads shipments behind a position, oldest first; an empty order and state are any.
+func list(ctx context.Context, q database.Querier, after position, orderID, state string, limit int) ([]*Shipment, error) {
+	condition, args := "WHERE (created_at, shipment_id) > ($1, $2)", []any{after.createdAt, after.id, limit}
+	switch {
+	case orderID != "":
+		// An order has few: their states are compared here.
+		condition, args = condition+" AND order_id = $4 AND ($5::text = '' OR state = $5)", append(args, orderID, state)
+	case state != "":
+		condition, args = condition+" AND state = $4", append(args, state)
+	}
+	return load(ctx, q, condition+" ORDER BY created_at, shipment_id LIMIT $3", args...)
+}
+
+// count is how many shipments an order has had.
+func count(ctx context.Context, q database.Querier, orderID uuid.UUID) (int64, error) {
+	var n int64
+	if err := q.QueryRow(ctx, "SELECT count(*) FROM shipments WHERE order_id = $1", orderID).Scan(&n); err != nil {
+		return 0, fmt.Errorf("counting shipments: %w", err)
+	}
+	return n, nil
+}
+
 // insert writes a new shipment with its lines and its first history.
 func insert(ctx context.Context, tx pgx.Tx, s *Shipment, changes []change) error {
 	address, err := protojson.Marshal(s.Address)
@@ -125,12 +169,7 @@ func update(ctx context.Context, tx pgx.Tx, s *Shipment, changes []change) error
 	b.Queue(`UPDATE shipments SET tracking_number = $3, state = $4, version = $5, exception = $6, work = $7, due_at = $8, attempts = $9, events = $10,
 			shipped_at = $11, delivered_at = $12, fetched_at = $13 WHERE shipment_id = $1 AND version = $2`,
 		s.ID, s.stored, s.TrackingNumber, string(s.State), s.Version, s.Exception, string(s.Work), s.DueAt, s.Attempts, s.Events,
-		s.ShippedAt, s.DeliveredAt, s.FetchedAt).Exec(func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() != 1 {
-			return fmt.Errorf("shipment %s is not as it was read", s.ID)
-		}
-		return nil
-	})
+		s.ShippedAt, s.DeliveredAt, s.FetchedAt).Exec(database.MustChange(1))
 	queueHistory(&b, changes)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("writing shipment %s: %w", s.ID, err)
@@ -217,10 +256,9 @@ func due(ctx context.Context, q database.Querier, work Work, bucket int64, at ti
 }
 
 // postpone puts a shipment's work off after a failure, unless it has other work meanwhile.
-func postpone(ctx context.Context, q interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}, s *Shipment, until time.Time) error {
-	_, err := q.Exec(ctx, "UPDATE shipments SET attempts = attempts + 1, due_at = $3 WHERE shipment_id = $1 AND work = $2 AND attempts = $4", s.ID, string(s.Work), until, s.Attempts)
+func postpone(ctx context.Context, q database.Querier, s *Shipment, until time.Time) error {
+	_, err := q.Exec(ctx, `UPDATE shipments SET attempts = attempts + 1, due_at = $3
+		WHERE shipment_id = $1 AND work = $2 AND attempts = $4`, s.ID, string(s.Work), until, s.Attempts)
 	if err != nil {
 		return fmt.Errorf("putting work on shipment %s off: %w", s.ID, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	shipmentv1 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
 	"github.com/orderd-dev/orderd/orderd/carrier"
+	"github.com/orderd-dev/orderd/orderd/kit/pb"
 )
 
 const (
@@ -100,7 +101,7 @@ func (s *Store) refresh(ctx context.Context, sh *Shipment, c carrier.Carrier) bo
 }
 
 func (t tracked) proto(now time.Time) *shipmentv1.TrackShipmentResponse {
-	out := &shipmentv1.TrackShipmentResponse{Shipment: t.shipment.proto(), Events: eventsProto(t.events), FetchedAt: timestamp(t.shipment.FetchedAt), Stale: t.stale}
+	out := &shipmentv1.TrackShipmentResponse{Shipment: t.shipment.proto(), Events: eventsProto(t.events), FetchedAt: pb.Time(t.shipment.FetchedAt), Stale: t.stale}
 	if t.shipment.FetchedAt != nil {
 		out.Age = durationpb.New(max(now.Sub(*t.shipment.FetchedAt), 0))
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderd-dev/orderd/orderd/carrier"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 )
@@ -24,9 +25,10 @@ const (
 	workInterval = time.Second
 	// DefaultMaxAttempts of asking a carrier for a shipment: with the delays between them, some ten hours.
 	DefaultMaxAttempts = 64
-	firstDelay         = time.Second
-	maxDelay           = 10 * time.Minute
 )
+
+// retry is the wait after a carrier has failed.
+var retry = backoff.Policy{First: time.Second, Max: 10 * time.Minute}
 
 // WorkerOptions of a Worker. Store, Worker and Logger have to be set.
 type WorkerOptions struct {
@@ -103,7 +105,7 @@ func (w *Worker) round(ctx context.Context, bucket int64, kind Work, do func(con
 			c, ok := w.store.carriers[sh.Carrier]
 			if !ok {
 				w.log.Error("a shipment's carrier is not configured any more", "shipment", sh.ID, "carrier", sh.Carrier)
-				errs[i] = postpone(ctx, w.store.pool, sh, w.store.now().Add(maxDelay))
+				errs[i] = postpone(ctx, w.store.pool, sh, w.store.now().Add(retry.Max))
 				return nil
 			}
 			errs[i] = do(ctx, sh, c)
@@ -120,7 +122,7 @@ func (w *Worker) request(ctx context.Context, sh *Shipment, c carrier.Carrier) e
 		return err
 	}
 	number, err := c.Request(ctx, sh.parcel())
-	var refused *carrier.Refused
+	var refused *carrier.RefusedError
 	switch {
 	case err == nil:
 		return w.store.change(ctx, sh.ID, func(wk *work) error { return wk.accept(number) })
@@ -199,6 +201,6 @@ func (w *Worker) later(ctx context.Context, sh *Shipment, cause error) error {
 	if !errors.Is(cause, carrier.ErrUnavailable) {
 		w.log.Warn("a carrier failed and is asked again", "shipment", sh.ID, "carrier", sh.Carrier, "work", sh.Work, "attempts", sh.Attempts+1, "error", cause)
 	}
-	delay := min(firstDelay<<min(sh.Attempts, 12), maxDelay)
+	delay := retry.Delay(int(sh.Attempts) + 1)
 	return postpone(ctx, w.store.pool, sh, w.store.now().Add(delay))
 }

@@ -79,6 +79,16 @@ func FuzzParse(f *testing.F) {
 		if err == nil && given != (token != "") {
 			t.Fatalf("Parse(%q) = %t", token, given)
 		}
+		if err == nil && given {
+			var sameText string
+			var sameAt time.Time
+			if at.Year() < 0 || at.Year() > 9999 {
+				t.Fatalf("%v is no time for a database", at)
+			}
+			if _, err := page.Parse(page.Token(text, at), &sameText, &sameAt); err != nil || sameText != text || !sameAt.Equal(at) {
+				t.Fatalf("%q, %v comes back as %q, %v (%v)", text, at, sameText, sameAt, err)
+			}
+		}
 		if err != nil && rpcerr.Metadata(err)["field"] != page.Field {
 			t.Fatalf("Parse(%q): %v", token, err)
 		}

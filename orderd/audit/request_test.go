@@ -115,21 +115,3 @@ func TestWhatIsTooLargeEvenShortened(t *testing.T) {
 		t.Errorf("request %s, want only its size", got)
 	}
 }
-
-func FuzzPageToken(f *testing.F) {
-	f.Add(pageToken(newest()))
-	f.Add("")
-	f.Add("AAAA")
-	f.Fuzz(func(t *testing.T, token string) {
-		p, ok := parsePageToken(token)
-		if !ok {
-			return
-		}
-		if p.at.After(newest().at) || p.at.Year() < 1970 {
-			t.Fatalf("%q is at %s", token, p.at)
-		}
-		if again, ok := parsePageToken(pageToken(p)); !ok || again != p {
-			t.Fatalf("%+v came back as %+v", p, again)
-		}
-	})
-}

@@ -1,34 +1,28 @@
 package coupon
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
-	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
 const defaultPageSize = 20
 
-// cursor is the last coupon of a page; the zero cursor is before all.
-type cursor struct {
+// position is a coupon's place in a list; the zero position is before all.
+type position struct {
 	validUntil time.Time
 	id         uuid.UUID
 }
 
-// list reads a page of a buyer's coupons in one state, after a cursor.
-func (s *Store) list(ctx context.Context, buyerID string, state State, after cursor, now time.Time, size int) ([]*Coupon, error) {
+// list reads a page of a buyer's coupons in one state, behind a position.
+func (s *Store) list(ctx context.Context, buyerID string, state State, after position, now time.Time, size int) ([]*Coupon, error) {
 	const page = " AND (c.valid_until, c.coupon_id) > ($3, $4) ORDER BY c.valid_until, c.coupon_id LIMIT $5"
 	const from = "SELECT " + couponColumns + ` FROM coupons c JOIN coupon_terms t ON t.template = c.template AND t.revision = c.revision
 		WHERE c.buyer_id = $1 AND c.state = $2`
@@ -39,48 +33,6 @@ func (s *Store) list(ctx context.Context, buyerID string, state State, after cur
 		return read(ctx, s.pool, from+" AND c.valid_until <= $6"+page, buyerID, string(Available), after.validUntil, after.id, size, now)
 	}
 	return read(ctx, s.pool, from+page, buyerID, string(state), after.validUntil, after.id, size)
-}
-
-// token names the last coupon of a page.
-func (c cursor) token() string {
-	raw := binary.BigEndian.AppendUint64(nil, uint64(c.validUntil.UnixMicro()))
-	return base64.RawURLEncoding.EncodeToString(append(raw, c.id[:]...))
-}
-
-// parseCursor takes what token made.
-func parseCursor(token string) (cursor, error) {
-	if token == "" {
-		return cursor{}, nil
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(raw) != 8+len(uuid.UUID{}) {
-		return cursor{}, badToken()
-	}
-	micros := int64(binary.BigEndian.Uint64(raw))
-	// PostgreSQL's times end before Go's do.
-	if micros < 0 || micros > maxMicros {
-		return cursor{}, badToken()
-	}
-	return cursor{validUntil: time.UnixMicro(micros).UTC(), id: uuid.UUID(raw[8:])}, nil
-}
-
-// maxMicros is the year 9999, where protobuf's timestamps end.
-const maxMicros = 253402300799 * 1_000_000
-
-// nameToken names the last template of a page.
-func nameToken(last string) string { return base64.RawURLEncoding.EncodeToString([]byte(last)) }
-
-// parseName takes what nameToken made.
-func parseName(token string) (string, error) {
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || !utf8.Valid(raw) || bytes.ContainsRune(raw, 0) {
-		return "", badToken()
-	}
-	return string(raw), nil
-}
-
-func badToken() error {
-	return rpcerr.New(connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN", "page_token is not from an answer to this list", "field", "page_token")
 }
 
 // history reads what happened to a buyer's coupon, oldest first; nothing if the buyer has no such coupon.

@@ -9,6 +9,7 @@ import (
 
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/page"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -41,21 +42,20 @@ func (s *Service) GetCouponTemplate(ctx context.Context, req *couponv1.GetCoupon
 
 // ListCouponTemplates returns a page of templates, by name.
 func (s *Service) ListCouponTemplates(ctx context.Context, req *couponv1.ListCouponTemplatesRequest) (*couponv1.ListCouponTemplatesResponse, error) {
-	after, err := parseName(req.GetPageToken())
-	if err != nil {
+	var after string
+	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
 		return nil, err
 	}
-	size := pageSize(req.GetPageSize())
+	size := page.Size(req.GetPageSize(), defaultPageSize)
 	// One more than asked for tells whether there is a next page.
 	found, err := s.store.statuses(ctx, "WHERE p.name > $1 ORDER BY p.name LIMIT $2", after, size+1)
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
-	answer := &couponv1.ListCouponTemplatesResponse{Templates: found}
-	if len(found) > size {
-		answer.Templates = found[:size]
-		answer.NextPageToken = nameToken(found[size-1].GetTemplate().GetName())
-	}
+	answer := &couponv1.ListCouponTemplatesResponse{}
+	answer.Templates, answer.NextPageToken = page.Cut(found, size, func(last *couponv1.CouponTemplateStatus) []any {
+		return []any{last.GetTemplate().GetName()}
+	})
 	return answer, nil
 }
 
@@ -79,40 +79,37 @@ func (s *Service) ClaimCoupon(ctx context.Context, req *couponv1.ClaimCouponRequ
 
 // ListClaimableCoupons returns a page of the templates that buyers can claim now.
 func (s *Service) ListClaimableCoupons(ctx context.Context, req *couponv1.ListClaimableCouponsRequest) (*couponv1.ListClaimableCouponsResponse, error) {
-	after, err := parseName(req.GetPageToken())
-	if err != nil {
+	var after string
+	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
 		return nil, err
 	}
-	found, next, err := s.store.claimable(ctx, req.GetBuyerId(), after, database.Stamp(s.store.now()), pageSize(req.GetPageSize()))
+	size := page.Size(req.GetPageSize(), defaultPageSize)
+	found, next, err := s.store.claimable(ctx, req.GetBuyerId(), after, database.Stamp(s.store.now()), size)
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
 	answer := &couponv1.ListClaimableCouponsResponse{Coupons: found}
 	if next != "" {
-		answer.NextPageToken = nameToken(next)
+		answer.NextPageToken = page.Token(next)
 	}
 	return answer, nil
 }
 
 // ListCoupons returns a page of a buyer's coupons in one state.
 func (s *Service) ListCoupons(ctx context.Context, req *couponv1.ListCouponsRequest) (*couponv1.ListCouponsResponse, error) {
-	after, err := parseCursor(req.GetPageToken())
-	if err != nil {
+	var after position
+	if _, err := page.Parse(req.GetPageToken(), &after.validUntil, &after.id); err != nil {
 		return nil, err
 	}
 	now := database.Stamp(s.store.now())
-	size := pageSize(req.GetPageSize())
+	size := page.Size(req.GetPageSize(), defaultPageSize)
 	state := State(strings.TrimPrefix(req.GetState().String(), "COUPON_STATE_"))
 	found, err := s.store.list(ctx, req.GetBuyerId(), state, after, now, size+1)
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
 	answer := &couponv1.ListCouponsResponse{}
-	if len(found) > size {
-		found = found[:size]
-		last := found[size-1]
-		answer.NextPageToken = cursor{validUntil: last.ValidUntil, id: last.ID}.token()
-	}
+	found, answer.NextPageToken = page.Cut(found, size, func(last *Coupon) []any { return []any{last.ValidUntil, last.ID} })
 	for _, c := range found {
 		answer.Coupons = append(answer.Coupons, c.proto(now))
 	}
@@ -137,11 +134,4 @@ func (s *Service) GetCouponHistory(ctx context.Context, req *couponv1.GetCouponH
 
 func couponNotFound() error {
 	return rpcerr.New(connect.CodeNotFound, "COUPON_NOT_FOUND", "the buyer has no such coupon")
-}
-
-func pageSize(asked int32) int {
-	if asked == 0 {
-		return defaultPageSize
-	}
-	return int(asked)
 }

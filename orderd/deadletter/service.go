@@ -3,7 +3,6 @@ package deadletter
 import (
 	"context"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -17,6 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
+	"github.com/orderd-dev/orderd/orderd/kit/page"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
@@ -50,40 +50,22 @@ func NewService(o Options) *Service {
 
 // ListDeadLetters returns a page of dead letters by their sequence.
 func (s *Service) ListDeadLetters(ctx context.Context, req *deadletterv1.ListDeadLettersRequest) (*deadletterv1.ListDeadLettersResponse, error) {
-	from, err := parsePageToken(req.GetPageToken())
-	if err != nil {
+	from := uint64(1)
+	if _, err := page.Parse(req.GetPageToken(), &from); err != nil {
 		return nil, err
 	}
-	size := int(req.GetPageSize())
-	if size == 0 {
-		size = defaultPageSize
-	}
+	size := page.Size(req.GetPageSize(), defaultPageSize)
 	// One more than asked for tells whether there is a next page.
 	letters, err := s.store.list(ctx, req.GetConsumer(), from, size+1)
 	if err != nil {
 		return nil, err
 	}
 	answer := &deadletterv1.ListDeadLettersResponse{}
-	if len(letters) > size {
-		letters = letters[:size]
-		answer.NextPageToken = strconv.FormatUint(letters[size-1].Sequence+1, 10)
-	}
+	letters, answer.NextPageToken = page.Cut(letters, size, func(last letter) []any { return []any{last.Sequence + 1} })
 	for _, l := range letters {
 		answer.DeadLetters = append(answer.DeadLetters, l.proto())
 	}
 	return answer, nil
-}
-
-// parsePageToken is the sequence from which a page goes on.
-func parsePageToken(token string) (uint64, error) {
-	if token == "" {
-		return 1, nil
-	}
-	from, err := strconv.ParseUint(token, 10, 64)
-	if err != nil {
-		return 0, rpcerr.New(connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN", "page_token is not from an answer of this RPC")
-	}
-	return from, nil
 }
 
 // GetDeadLetter returns a dead letter with its event.

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	rewardv1 "github.com/orderd-dev/orderd/api/gen/orderd/reward/v1"
 	"github.com/orderd-dev/orderd/orderd/coupon"
@@ -213,4 +214,43 @@ func (s *Store) statuses(ctx context.Context, condition string, args ...any) ([]
 
 func campaignNotFound() error {
 	return rpcerr.New(connect.CodeNotFound, "CAMPAIGN_NOT_FOUND", "there is no such campaign")
+}
+
+const selectGrants = "SELECT order_id, campaign, revision, buyer_id, outcome, coupon_ids, created_at FROM reward_grants "
+
+// grantsOfOrder reads an order's grants behind a campaign, by campaign.
+func (s *Store) grantsOfOrder(ctx context.Context, orderID, after string, limit int) ([]*rewardv1.Grant, error) {
+	const condition = "WHERE order_id = $1 AND campaign > $2 ORDER BY campaign LIMIT $3"
+	return readGrants(ctx, s.pool, selectGrants+condition, orderID, after, limit)
+}
+
+// grantsOfCampaign reads a campaign's grants behind an order, by order.
+func (s *Store) grantsOfCampaign(ctx context.Context, campaign string, after uuid.UUID, limit int) ([]*rewardv1.Grant, error) {
+	const condition = "WHERE campaign = $1 AND order_id > $2 ORDER BY order_id LIMIT $3"
+	return readGrants(ctx, s.pool, selectGrants+condition, campaign, after, limit)
+}
+
+func readGrants(ctx context.Context, q database.Querier, sql string, args ...any) ([]*rewardv1.Grant, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading grants: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*rewardv1.Grant, error) {
+		g := &rewardv1.Grant{}
+		var orderID uuid.UUID
+		var coupons []uuid.UUID
+		var at time.Time
+		if err := row.Scan(&orderID, &g.Campaign, &g.Revision, &g.BuyerId, &g.Outcome, &coupons, &at); err != nil {
+			return nil, err
+		}
+		g.OrderId, g.At = orderID.String(), timestamppb.New(at)
+		for _, id := range coupons {
+			g.CouponIds = append(g.CouponIds, id.String())
+		}
+		return g, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading grants: %w", err)
+	}
+	return found, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/consume"
 	"github.com/orderd-dev/orderd/orderd/database"
@@ -25,7 +24,7 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 	wanted := []consume.Options{
 		{Name: "reward", Types: reward.Types(), BatchEffect: s.rewards.Handle, Batch: reward.Batch},
 		{Name: "payment", Types: []string{orderCancelled}, Effect: closePayments(s.payments, p.Clock)},
-		{Name: "shipment", Types: shipmentTypes(), Effect: requestShipments(s.shipments, p.Clock)},
+		{Name: "shipment", Types: shipment.Types(), Effect: s.shipments.Handle},
 	}
 	if p.Config.Push.URL != "" {
 		gateway, err := p.gateway(s)
@@ -67,28 +66,9 @@ func (p *pod) gateway(s *shop) (*push.Gateway, error) {
 
 const orderCancelled = "orderd.order.v1.OrderCancelled"
 
-func shipmentTypes() []string {
-	return []string{"orderd.order.v1.OrderPaid", "orderd.order.v1.OrderDeliverySet", orderCancelled}
-}
-
 // closePayments has the open payments of cancelled orders closed at once, and not at their next poll.
 func closePayments(payments *payment.Service, now func() time.Time) consume.Effect {
 	return func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 		return payments.CloseOpen(ctx, tx, e.OrderID, now())
-	}
-}
-
-// requestShipments has the goods of paid orders sent, and of cancelled ones not.
-func requestShipments(shipments *shipment.Store, now func() time.Time) consume.Effect {
-	return func(ctx context.Context, tx *database.Tx, e consume.Event) error {
-		switch event := e.Message.(type) {
-		case *orderv1.OrderPaid:
-			return shipments.RequestForPaid(ctx, tx, event, now())
-		case *orderv1.OrderDeliverySet:
-			return shipments.RequestForDeliverySet(ctx, tx, event, now())
-		case *orderv1.OrderCancelled:
-			return shipments.StopForCancelled(ctx, tx, event, now())
-		}
-		return consume.Permanent(fmt.Errorf("unexpected event %s", e.Type))
 	}
 }

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"time"
@@ -10,9 +9,7 @@ import (
 	"connectrpc.com/connect/v2"
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/flash"
-	"github.com/orderd-dev/orderd/orderd/flash/admission"
 	"github.com/orderd-dev/orderd/orderd/messaging"
 )
 
@@ -21,11 +18,15 @@ func (p *pod) flash() (*role, error) {
 	if p.Advertise == "" {
 		return nil, errors.New("--advertise: must be set for role flash")
 	}
-	ids, err := p.orderIDs()
+	key, err := p.readIDKey()
 	if err != nil {
 		return nil, err
 	}
-	signer, err := p.admission()
+	ids, err := key.orderIDs(p.Clock)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := key.admission()
 	if err != nil {
 		return nil, err
 	}
@@ -56,19 +57,6 @@ func (p *pod) flash() (*role, error) {
 		drain:    pool.Drain,
 		close:    conn.Close,
 	}, nil
-}
-
-// admission signs the tokens that let buyers into promotions that ask for them, with a key derived from the one of order ids.
-func (p *pod) admission() (*admission.Signer, error) {
-	key, err := config.ReadSecret(p.Config.Orders.IDKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("orders.idKeyFile: %w", err)
-	}
-	signer, err := admission.New([]byte(key))
-	if err != nil {
-		return nil, fmt.Errorf("orders.idKeyFile: %w", err)
-	}
-	return signer, nil
 }
 
 // serviceAddress is where gateways reach the pod's FlashService: at the host that other pods reach it at. Empty, if the port is known

@@ -3,7 +3,6 @@ package serve
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -29,13 +28,11 @@ import (
 	"github.com/orderd-dev/orderd/orderd/auth"
 	"github.com/orderd-dev/orderd/orderd/cart"
 	"github.com/orderd-dev/orderd/orderd/catalog"
-	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/coupon"
 	"github.com/orderd-dev/orderd/orderd/deadletter"
 	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/freight"
 	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/payment"
 	"github.com/orderd-dev/orderd/orderd/push"
 	"github.com/orderd-dev/orderd/orderd/quote"
@@ -64,11 +61,15 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ids, err := p.orderIDs()
+	key, err := p.readIDKey()
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := p.quoteTokens()
+	ids, err := key.orderIDs(p.Clock)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := key.quotes(time.Duration(p.Config.Orders.QuoteTTL))
 	if err != nil {
 		return nil, err
 	}
@@ -145,16 +146,4 @@ func (p *pod) plain(next http.Handler) http.Handler {
 			http.Error(w, "too many requests in flight", http.StatusServiceUnavailable)
 		}
 	})
-}
-
-func (p *pod) orderIDs() (*orderid.Generator, error) {
-	key, err := config.ReadSecret(p.Config.Orders.IDKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("orders.idKeyFile: %w", err)
-	}
-	ids, err := orderid.NewGenerator([]byte(key), p.Clock, rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("orders.idKeyFile: %w", err)
-	}
-	return ids, nil
 }

@@ -14,9 +14,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
+	"google.golang.org/protobuf/proto"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/carrier"
+	"github.com/orderd-dev/orderd/orderd/consume"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/order"
 )
@@ -157,6 +159,33 @@ func (s *Store) request(ctx context.Context, tx *database.Tx, at time.Time, want
 		return nil, err
 	}
 	return w, insert(ctx, tx, sh, w.changes)
+}
+
+// messages are the events that [Store.Handle] takes.
+func messages() []proto.Message {
+	return []proto.Message{&orderv1.OrderPaid{}, &orderv1.OrderDeliverySet{}, &orderv1.OrderCancelled{}}
+}
+
+// Types are the full names of the events that [Store.Handle] takes.
+func Types() []string {
+	var types []string
+	for _, m := range messages() {
+		types = append(types, string(m.ProtoReflect().Descriptor().FullName()))
+	}
+	return types
+}
+
+// Handle has the goods of paid orders sent, and of cancelled ones not. It is a consumer's effect, and repeatable.
+func (s *Store) Handle(ctx context.Context, tx *database.Tx, e consume.Event) error {
+	switch event := e.Message.(type) {
+	case *orderv1.OrderPaid:
+		return s.RequestForPaid(ctx, tx, event, s.now())
+	case *orderv1.OrderDeliverySet:
+		return s.RequestForDeliverySet(ctx, tx, event, s.now())
+	case *orderv1.OrderCancelled:
+		return s.StopForCancelled(ctx, tx, event, s.now())
+	}
+	return consume.Permanent(fmt.Errorf("event %s of type %s says nothing about parcels", e.ID, e.Type))
 }
 
 // RequestForPaid requests a shipment of all that is left of a paid order, once: it is the effect of a consumer of OrderPaid. An order

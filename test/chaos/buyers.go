@@ -20,6 +20,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/sim/audit"
+	sim "github.com/orderd-dev/orderd/orderd/sim/buyers"
 )
 
 const (
@@ -28,12 +29,6 @@ const (
 	// tries of a request whose outcome is unknown, before the buyer comes back later.
 	tries = 3
 )
-
-// final reasons say for certain that this call did not get an order.
-var final = map[string]bool{
-	"NOT_STARTED": true, "ENDED": true, "PAUSED": true, "ITEM_OFF": true, "SOLD_OUT": true, "LIMIT_PER_BUYER": true, "REQUEST_ID_REUSED": true,
-	"ITEMS_APART": true, "ADMISSION_REQUIRED": true, "ADMISSION_INVALID": true, "ORDER_NOT_FOUND": true, "ORDER_STATE_CONFLICT": true,
-}
 
 // buyers of a sale.
 type buyers struct {
@@ -167,31 +162,22 @@ func (b *buyers) call(ctx context.Context, c audit.Call, d door, rpc func(contex
 	c.Sent = time.Now()
 	err := rpc(ctx, &c)
 	c.Answered = time.Now()
-	if err == nil {
-		c.Outcome = audit.Accepted
-	} else {
-		c.Reason = rpcerr.Reason(err)
-		if final[c.Reason] {
-			c.Outcome = audit.Refused
-		}
-		c.SKU = rpcerr.Metadata(err)["sku"]
-		var refused *refusal.Refusal
-		if errors.As(err, &refused) {
-			c.SKU = refused.Message().GetMetadata()["sku"]
-		}
-		if c.Reason == "" {
-			c.Reason = err.Error()
-		}
+	answer := sim.Read(err)
+	c.Outcome, c.Reason, c.SKU = answer.Outcome, answer.Reason, answer.SKU
+	var refused *refusal.Refusal
+	if errors.As(err, &refused) {
+		c.SKU = refused.Message().GetMetadata()["sku"]
+	}
+	if err != nil && rpcerr.Reason(err) == "" {
+		c.Reason = err.Error()
 	}
 	b.record(c)
 	return c
 }
 
 func (b *buyers) place(ctx context.Context, c audit.Call, d door, first bool) audit.Call {
-	req := &flashv1.PlaceFlashOrderRequest{Promotion: b.promo.GetName(), BuyerId: c.Buyer, RequestId: c.Request, FirstAttempt: first}
-	for _, i := range c.Items {
-		req.Items = append(req.Items, &flashv1.FlashOrderItem{Sku: i.SKU, Quantity: i.Quantity})
-	}
+	req := sim.Order{Buyer: c.Buyer, Request: c.Request, Items: c.Items}.Place(b.promo.GetName())
+	req.FirstAttempt = first
 	if b.plan.admission {
 		req.AdmissionTokens = b.admit(ctx, c, d.pod)
 	}

@@ -20,8 +20,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/stock"
 	"github.com/orderd-dev/orderd/orderd/sim/audit"
+	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
 const (

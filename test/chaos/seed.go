@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/stock"
 	"github.com/orderd-dev/orderd/orderd/sim/audit"
+	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
 // verdict on a seed.

@@ -1,6 +1,7 @@
-// Package buyers is the demo's crowd: it comes to a sale through the public API, keeps book of every
-// answer, finds every acknowledged order in the database afterwards and pays it. It knows nothing of
-// Kubernetes and runs in a pod.
+// Package buyers is what the demo's crowd does: it comes to a sale through the public API, finds every
+// acknowledged order in the database afterwards, pays it, and waits for what follows. Who comes, how
+// they ask and what they keep book of is orderd/sim/buyers'. It knows nothing of Kubernetes and runs
+// in a pod.
 package buyers
 
 import (
@@ -12,17 +13,37 @@ import (
 
 	"github.com/orderd-dev/orderd/hack/demo/plan"
 	"github.com/orderd-dev/orderd/hack/demo/shop"
+	"github.com/orderd-dev/orderd/orderd/sim/buyers"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 )
+
+// early is how long before the start the first buyers come.
+const early = 4 * time.Second
 
 // Run comes to the sale, verifies and pays. It writes a progress line a second and a result line at
 // the end; broken promises are in the result, not an error.
 func Run(ctx context.Context, p plan.Plan, out io.Writer) error {
-	l := newLedger(p)
-	standard := shop.NewStandard(p.StandardURL, askers)
+	r := newRun(p)
 	lines := json.NewEncoder(out)
-	stop := make(chan struct{})
-	stopped := make(chan struct{})
+	told := r.tell(lines)
+	visits := r.visits()
+	if err := r.login(ctx, visits); err != nil {
+		return err
+	}
+	if err := r.visit(ctx, visits); err != nil {
+		return err
+	}
+	told()
+	result := r.results()
+	if err := lines.Encode(plan.Line{Result: &result}); err != nil {
+		return fmt.Errorf("writing the result: %w", err)
+	}
+	return ctx.Err()
+}
+
+// tell the progress once a second, until the function that it returns is called.
+func (r *run) tell(lines *json.Encoder) (stop func()) {
+	stopping, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
 		tick := time.NewTicker(time.Second)
@@ -30,63 +51,60 @@ func Run(ctx context.Context, p plan.Plan, out io.Writer) error {
 		for {
 			select {
 			case <-tick.C:
-				progress := l.progress()
+				progress := r.progress()
 				_ = lines.Encode(plan.Line{Progress: &progress}) // The result is what counts.
-			case <-stop:
+			case <-stopping:
 				return
 			}
 		}
 	}()
-	if err := l.login(ctx); err != nil {
-		return err
+	return func() {
+		close(stopping)
+		<-stopped
 	}
-	told, err := notified(ctx, p.IssuerURL)
-	if err != nil {
-		return err
-	}
-	if !wait(ctx, time.Until(p.Start.Add(-4*time.Second))) {
-		return ctx.Err()
-	}
-	began := time.Now()
-	apps := shop.NewFlash(p.FlashURL, p.InFlight)
-	l.rush(ctx, apps)
-	l.enter("verify", time.Since(began))
-	began = time.Now()
-	l.verify(ctx, apps[0], standard)
-	l.enter("pay", time.Since(began))
-	began = time.Now()
-	l.pay(ctx, standard)
-	l.enter("after", time.Since(began))
-	began = time.Now()
-	l.after(ctx, standard, told)
-	l.enter("done", time.Since(began))
-	close(stop)
-	<-stopped
-	if err := lines.Encode(plan.Line{Result: &l.result}); err != nil {
-		return fmt.Errorf("writing the result: %w", err)
-	}
-	return ctx.Err()
 }
 
-// login gets everybody a token, ahead of the start.
-func (l *ledger) login(ctx context.Context) error {
-	visits := crowd(l.plan)
-	claims := make([]issuer.Claim, len(visits))
-	for i, v := range visits {
-		claims[i] = issuer.Claim{Subject: v.buyerID, Roles: []string{"buyer"}}
-	}
-	tokens, err := issuer.Ask(ctx, l.plan.IssuerURL, claims)
+// visit the sale and do what comes after it, one stage after the other.
+func (r *run) visit(ctx context.Context, visits []buyers.Visit) error {
+	standard := shop.NewStandard(r.plan.StandardURL, askers)
+	told, err := notified(ctx, r.plan.IssuerURL)
 	if err != nil {
 		return err
 	}
-	l.tokens = make(map[string]string, len(tokens))
-	for i, token := range tokens {
-		l.tokens[claims[i].Subject] = token
+	if !buyers.Wait(ctx, time.Until(r.plan.Start.Add(-early))) {
+		return ctx.Err()
+	}
+	apps := shop.NewFlash(r.plan.FlashURL, r.plan.InFlight)
+	rush := buyers.Rush{Sale: r.sale, Ledger: r.ledger, InFlight: r.plan.InFlight, As: r.as}
+	for _, stage := range []struct {
+		next string
+		do   func()
+	}{
+		{"verify", func() { rush.Run(ctx, visits, apps) }},
+		{"pay", func() { r.verify(ctx, apps[0], standard) }},
+		{"after", func() { r.pay(ctx, standard) }},
+		{"done", func() { r.after(ctx, standard, told) }},
+	} {
+		began := time.Now()
+		stage.do()
+		r.enter(stage.next, time.Since(began))
 	}
 	return nil
 }
 
-// as makes calls with the context come from the buyer.
-func (l *ledger) as(ctx context.Context, buyerID string) context.Context {
-	return issuer.As(ctx, l.tokens[buyerID])
+// login gets everybody a token, ahead of the start.
+func (r *run) login(ctx context.Context, visits []buyers.Visit) error {
+	claims := make([]issuer.Claim, len(visits))
+	for i, v := range visits {
+		claims[i] = issuer.Claim{Subject: v.Buyer, Roles: []string{"buyer"}}
+	}
+	tokens, err := issuer.Ask(ctx, r.plan.IssuerURL, claims)
+	if err != nil {
+		return err
+	}
+	r.tokens = make(map[string]string, len(tokens))
+	for i, token := range tokens {
+		r.tokens[claims[i].Subject] = token
+	}
+	return nil
 }

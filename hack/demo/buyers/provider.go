@@ -17,8 +17,8 @@ var (
 )
 
 // providerOf an order, always the same.
-func (l *ledger) providerOf(o order) provider {
-	if l.plan.ProvidersURL == "" {
+func (r *run) providerOf(o order) provider {
+	if r.plan.ProvidersURL == "" {
 		return sandbox
 	}
 	if n := int(share(o) % oneElsewhere); n < len(simulated) {
@@ -27,8 +27,8 @@ func (l *ledger) providerOf(o order) provider {
 	return sandbox
 }
 
-// page is where the buyer pays: the sandbox's own, or the simulator's for the number that the provider knows the
-// payment by. A notification of a simulated provider comes three times.
+// page is where the buyer pays: the sandbox's own, or the simulator's for the number that the
+// provider knows the payment by. A notification of a simulated provider comes three times.
 func (p provider) page(simulatorURL string, payment *paymentv1.CreatePaymentResponse) string {
 	if p == sandbox {
 		return payment.GetRedirectUrl()

@@ -1,5 +1,5 @@
-// Package outside is what a shop has beside orderd, for the demo: the issuer of its callers' tokens, a carrier,
-// a push gateway and simulated payment providers, in one pod.
+// Package outside is what a shop has beside orderd, for the demo: the issuer of its callers'
+// tokens, a carrier, a push gateway and simulated payment providers, in one pod.
 package outside
 
 import (
@@ -46,13 +46,13 @@ type Options struct {
 	Carrier string
 	// Secrets is a folder with the files carrier, push and issuer.
 	Secrets string
-	// PSPAddress to listen on for the simulated payment providers, PSPURL where others reach them, and PSPKeys the file of
-	// their keys. Without that file there are none.
+	// PSPAddress to listen on for the simulated payment providers, PSPURL where others reach them,
+	// and PSPKeys the file of their keys. Without that file there are none.
 	PSPAddress, PSPURL, PSPKeys string
 }
 
-// Run serves until ctx ends: the issuer at /tokens and /.well-known/jwks.json, the carrier at /carrier and /control,
-// the push gateway at /push and, with what came, /push/taken.
+// Run serves until ctx ends: the issuer at /tokens and /.well-known/jwks.json, the carrier at
+// /carrier and /control, the push gateway at /push and, with what came, /push/taken.
 func Run(ctx context.Context, o Options) error {
 	keys := map[string]string{}
 	for _, name := range []string{"carrier", "push", "issuer"} {

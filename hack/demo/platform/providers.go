@@ -20,8 +20,9 @@ const (
 	pspSecret, pspFile = "psp", "keys.json"
 )
 
-// providers makes every payment provider but the sandbox a simulated one: it returns the Secrets of both sides and the
-// OrderCluster's entries. The keys are made once and kept in a file, so that a second run changes nothing.
+// providers makes every payment provider but the sandbox a simulated one: it returns the Secrets of
+// both sides and the OrderCluster's entries. The keys are made once and kept in a file, so that a
+// second run changes nothing.
 func providers(namespace, keysFile string) ([]*corev1.Secret, []v1alpha1.PaymentSpec, error) {
 	keys, err := psp.LoadKeys(keysFile)
 	if errors.Is(err, os.ErrNotExist) {

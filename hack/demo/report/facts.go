@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/orderd-dev/orderd/hack/demo/plan"
+	"github.com/orderd-dev/orderd/orderd/sim/audit"
 )
 
 // Facts are what was seen of one sale, from both sides.
@@ -91,7 +92,8 @@ func Broken(f Facts) []string {
 			continue
 		}
 		check(got.Stock == it.Stock, "%s: stock is %d, want %d", it.SKU, got.Stock, it.Stock)
-		check(got.Sold+got.Left == got.Stock, "%s: sold %d and left %d are not the stock of %d", it.SKU, got.Sold, got.Left, got.Stock)
+		stock := audit.Result{SKU: it.SKU, Allocated: got.Stock, Sold: got.Sold, Returned: got.Left}
+		check(stock.Balanced(), "%s: sold %d and left %d are not the stock of %d", it.SKU, got.Sold, got.Left, got.Stock)
 		check(got.Sold == f.Result.Units[it.SKU], "%s: the status says %d sold, buyers have %d", it.SKU, got.Sold, f.Result.Units[it.SKU])
 		check(got.Left == 0 || f.Result.SoldOut[it.SKU] == 0,
 			"%s: undersold, %d are left though %d buyers were told it is sold out", it.SKU, got.Left, f.Result.SoldOut[it.SKU])

@@ -41,8 +41,8 @@ type Report struct {
 	OrdersPaid          int64 `json:"ordersPaid"`
 	// PaidBy is the paid orders by payment provider.
 	PaidBy map[string]int64 `json:"paidBy"`
-	// What followed the payments: coupons granted, devices told, parcels delivered of those sent, money back of goods returned,
-	// and events that no consumer could handle.
+	// What followed the payments: coupons granted, devices told, parcels delivered of those sent,
+	// money back of goods returned, and events that no consumer could handle.
 	Rewarded    int64 `json:"rewarded"`
 	Notified    int64 `json:"notified"`
 	Sent        int64 `json:"sent"`

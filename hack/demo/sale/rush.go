@@ -108,7 +108,8 @@ func (w *watcher) last() *v1alpha1.PromotionEvent {
 	return w.promo
 }
 
-// until waits for the promotion to be as wanted and returns when it was; nil if it is not by the deadline.
+// until waits for the promotion to be as wanted and returns when it was; nil if it is not by the
+// deadline.
 func (w *watcher) until(ctx context.Context, deadline time.Time, wanted func(*v1alpha1.PromotionEvent) bool) (*v1alpha1.PromotionEvent, *time.Time) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()

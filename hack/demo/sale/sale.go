@@ -34,7 +34,8 @@ type Options struct {
 	Image string
 	// Run names this run.
 	Run string
-	// StartIn is how far ahead the start is when the promotion is applied; Length is how long the sale lasts.
+	// StartIn is how far ahead the start is when the promotion is applied; Length is how long the
+	// sale lasts.
 	StartIn, Length time.Duration
 	// Buyers, and the most requests in flight at once.
 	Buyers, InFlight int

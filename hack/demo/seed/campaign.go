@@ -24,7 +24,8 @@ const (
 	method        = "standard"
 )
 
-// campaign makes a delivery method that costs nothing, and has every order of the run rewarded with a coupon.
+// campaign makes a delivery method that costs nothing, and has every order of the run rewarded with
+// a coupon.
 func campaign(ctx context.Context, s *shop.Standard, p plan.Plan) error {
 	currency, until := p.Items[0].Currency, timestamppb.New(time.Now().Add(campaignLasts))
 	steps := []struct {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// soldOutAge is how old the proof may be that an item is sold out: a second, and what the broadcast takes.
+// soldOutAge is how old the proof may be that an item is sold out: a second, and what the broadcast
+// takes.
 const soldOutAge = 1500 * time.Millisecond
 
 // Names of what can be violated.
@@ -127,7 +128,8 @@ func (a *auditor) gather() {
 	}
 }
 
-// otherBody are the refusals of a request id that was used for something else; what is wrong with a body by itself is said first.
+// otherBody are the refusals of a request id that was used for something else; what is wrong with a
+// body by itself is said first.
 var otherBody = []string{"REQUEST_ID_REUSED", "ITEMS_APART", "ADMISSION_REQUIRED", "ADMISSION_INVALID"}
 
 func (a *auditor) checkRequest(r *request) {
@@ -145,7 +147,8 @@ func (a *auditor) checkRequest(r *request) {
 		}
 		switch {
 		case strings.HasPrefix(c.Reason, "ADMISSION_"):
-			// A retry whose buyer got no token, the lane being away: any pod refuses it and looks nothing up.
+			// A retry whose buyer got no token, the lane being away: any pod refuses it and looks
+			// nothing up.
 		case c.Kind == Find:
 			a.say(Gap, "accepted at %s and not found later: %v", r.answered.UTC().Format(clock), c)
 		case same(c.Items, r.items):

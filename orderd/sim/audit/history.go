@@ -1,6 +1,10 @@
-// Package audit decides whether a sale went as it must. It knows what buyers asked and were answered, what the shop did, and at the
-// end what the database and the settlement say; it knows nothing of how orderd does it. Where it cannot know, it holds nothing
-// against the sale: every violation is one.
+// Package audit decides whether a sale went as it must. It knows what buyers asked and were answered,
+// what the shop did, and at the end what the database and the settlement say; it knows nothing of how
+// orderd does it. Where it cannot know, it holds nothing against the sale: every violation is one.
+//
+// It judges afterwards, by when each call was sent and answered, so that it is right whatever faults
+// there were. A Ledger of orderd/sim/buyers notices while a sale goes on, and holds far more buyers;
+// what both say of a sale's stock is [Result.Balanced].
 package audit
 
 import (
@@ -124,6 +128,9 @@ type Result struct {
 	// Available, Reserved and Deducted units in the shop.
 	Available, Reserved, Deducted int64
 }
+
+// Balanced says whether all units that went into the sale were sold or have come back.
+func (r Result) Balanced() bool { return r.Allocated+r.ToppedUp == r.Sold+r.Returned }
 
 // Finals is what there is at the end, when all is quiet.
 type Finals struct {

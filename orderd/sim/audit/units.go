@@ -13,8 +13,8 @@ type hold struct {
 	from, until, earliest, latest time.Time
 }
 
-// holds of all orders in the database. A release needs a cancellation or the payment timeout first; that it is done is known only
-// when an answer has the state RELEASED.
+// holds of all orders in the database. A release needs a cancellation or the payment timeout first;
+// that it is done is known only when an answer has the state RELEASED.
 func (a *auditor) holds() []hold {
 	mayEnd, ended := map[string]time.Time{}, map[string]time.Time{}
 	for _, c := range a.calls {
@@ -48,8 +48,8 @@ func (a *auditor) holds() []hold {
 	return all
 }
 
-// paidInTime says whether an order was paid for certain before it could expire. Money that comes later makes it paid as well, with
-// units from the shop's stock: its own went back into the sale.
+// paidInTime says whether an order was paid for certain before it could expire. Money that comes
+// later makes it paid as well, with units from the shop's stock: its own went back into the sale.
 func (a *auditor) paidInTime(row Row) bool {
 	r := a.byOrder[row.OrderID]
 	if row.State != "PAID" || r == nil {
@@ -69,7 +69,8 @@ type change struct {
 	units int64
 }
 
-// certain is how many units of a SKU were held for certain, of one buyer or (empty) all, as changes in their order.
+// certain is how many units of a SKU were held for certain, of one buyer or (empty) all, as changes
+// in their order.
 func certain(holds []hold, sku, buyer string) []change {
 	var all []change
 	for _, h := range holds {
@@ -148,7 +149,8 @@ func (a *auditor) checkUnits() {
 	}
 }
 
-// checkSoldOut looks for refusals at a time at which there was stock for certain: from soldOutAge before the request to the answer.
+// checkSoldOut looks for refusals at a time at which there was stock for certain: from soldOutAge
+// before the request to the answer.
 func (a *auditor) checkSoldOut() {
 	offers := map[string]Offer{}
 	possible := map[string][]change{}
@@ -240,7 +242,7 @@ func (a *auditor) checkResults() {
 			continue
 		}
 		had := a.stockAt(o, a.sale.End.Add(time.Hour))
-		if r.Allocated+r.ToppedUp != r.Sold+r.Returned || r.Allocated+r.ToppedUp != had {
+		if !r.Balanced() || r.Allocated+r.ToppedUp != had {
 			a.say(Invariant, "%s: %d allocated (of %d with top-ups), %d topped up, %d sold, %d returned", o.SKU, r.Allocated, had, r.ToppedUp, r.Sold, r.Returned)
 		}
 		if certain[o.SKU] > had || r.Sold > had {
@@ -253,8 +255,8 @@ func (a *auditor) checkResults() {
 	}
 }
 
-// checkUndersold compares what was left with the last buyers who were refused it: only what came back, or was added, since the time of
-// which the refusal spoke can be left.
+// checkUndersold compares what was left with the last buyers who were refused it: only what came
+// back, or was added, since the time of which the refusal spoke can be left.
 func (a *auditor) checkUndersold(o Offer, r Result) {
 	for _, c := range a.calls {
 		if c.Kind != Place || c.Outcome != Refused || c.Reason != "SOLD_OUT" || c.SKU != o.SKU || c.Sent.Add(-soldOutAge).Before(a.sale.Start) {

@@ -10,9 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"connectrpc.com/connect/v2"
-
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/sim/buyers"
 )
 
 // journey is one random walk through a shop of its own: goods, buyers, coupons and a campaign that no other journey has. It knows what
@@ -159,15 +158,8 @@ func ask[Q, A any](rpc func(context.Context, Q) (A, error), req Q) (answer A, re
 
 // known tells whether an answer says what became of the call.
 func known(err error) bool {
-	if err == nil {
-		return true
-	}
-	switch connect.CodeOf(err) {
-	case connect.CodeUnavailable, connect.CodeAborted, connect.CodeDeadlineExceeded, connect.CodeCanceled:
-		return false
-	}
 	// What has no reason is not orderd's word.
-	return rpcerr.Reason(err) != ""
+	return err == nil || !buyers.Read(err).Again && rpcerr.Reason(err) != ""
 }
 
 // expect fails unless the answer is one of the refusals that the model has, or a success if it has none.

@@ -35,13 +35,13 @@ var _ = Describe("A pod", func() {
 	It("shows a buyer what is theirs and nothing else", func(ctx context.Context) {
 		w := newWorld()
 		p := w.standard()
-		carol := p.with(w.issuer.Token("carol", "catalog"))
+		carol := p.with(w.Issuer.Token("carol", "catalog"))
 		_, err := carol.catalog.UpsertSku(ctx, sku("new"))
 		Expect(err).NotTo(HaveOccurred())
 		_, err = carol.catalog.AdjustStock(ctx, nine())
 		Expect(err).NotTo(HaveOccurred())
 
-		ann, bob := p.with(w.issuer.Token("ann", "buyer")), p.with(w.issuer.Token("bob", "buyer"))
+		ann, bob := p.with(w.Issuer.Token("ann", "buyer")), p.with(w.Issuer.Token("bob", "buyer"))
 		placed, err := ann.orders.PlaceOrder(ctx, &orderv1.PlaceOrderRequest{RequestId: "r", Lines: tea()})
 		Expect(err).NotTo(HaveOccurred())
 		id := placed.GetOrder().GetOrderId()
@@ -59,7 +59,7 @@ var _ = Describe("A pod", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(his.GetOrders()).To(BeEmpty())
 
-		backend := p.with(w.issuer.Token("backend", "service"))
+		backend := p.with(w.Issuer.Token("backend", "service"))
 		_, err = backend.orders.GetOrder(ctx, &orderv1.GetOrderRequest{OrderId: id, BuyerId: "ann"})
 		Expect(err).NotTo(HaveOccurred())
 
@@ -70,7 +70,7 @@ var _ = Describe("A pod", func() {
 		Expect(err).To(failWith(connect.CodePermissionDenied, "ROLE_MISSING"))
 
 		By("but providers, who sign what they send")
-		res, err := http.Post(p.url+"/notifications/sandbox", "application/json", strings.NewReader("{}"))
+		res, err := http.Post(p.URL+"/notifications/sandbox", "application/json", strings.NewReader("{}"))
 		Expect(err).NotTo(HaveOccurred())
 		_ = res.Body.Close()
 		Expect(res.StatusCode).To(And(BeNumerically(">=", 400), Not(Equal(http.StatusUnauthorized)), BeNumerically("<", 500)))
@@ -78,7 +78,7 @@ var _ = Describe("A pod", func() {
 		By("keeping what staff did, and only staff")
 		_, err = carol.audit.ListAuditEntries(ctx, &auditv1.ListAuditEntriesRequest{})
 		Expect(err).To(failWith(connect.CodePermissionDenied, "ROLE_MISSING"))
-		entries, err := p.with(w.issuer.Token("olga", "operations")).audit.ListAuditEntries(ctx, &auditv1.ListAuditEntriesRequest{})
+		entries, err := p.with(w.Issuer.Token("olga", "operations")).audit.ListAuditEntries(ctx, &auditv1.ListAuditEntriesRequest{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(facts(entries)).To(Equal([]string{
 			"carol AdjustStock nine OK", "carol UpsertSku new OK",
@@ -88,38 +88,38 @@ var _ = Describe("A pod", func() {
 	It("is ready when it knows the issuer's keys, and goes on with them", func(ctx context.Context) {
 		w := newWorld()
 		w.away.Store(true)
-		p := w.start(config.RoleStandard, w.config(w.databaseURL))
-		ann := p.with(w.issuer.Token("ann", "buyer"))
+		p := w.start(config.RoleStandard, w.Pod())
+		ann := p.with(w.Issuer.Token("ann", "buyer"))
 		_, err := ann.orders.ListOrders(ctx, &orderv1.ListOrdersRequest{})
 		Expect(err).To(failWith(connect.CodeUnavailable, "KEYS_UNAVAILABLE"))
-		Expect(p.ready()).To(Equal(http.StatusServiceUnavailable))
+		Expect(p.Health()).To(Equal(http.StatusServiceUnavailable))
 
 		w.away.Store(false)
 		p.untilReady()
 		w.away.Store(true)
 		_, err = ann.orders.ListOrders(ctx, &orderv1.ListOrdersRequest{})
 		Expect(err).NotTo(HaveOccurred())
-		_, err = p.with(w.issuer.Token("bob", "buyer")).orders.ListOrders(ctx, &orderv1.ListOrdersRequest{})
+		_, err = p.with(w.Issuer.Token("bob", "buyer")).orders.ListOrders(ctx, &orderv1.ListOrdersRequest{})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(p.ready()).To(Equal(http.StatusOK))
+		Expect(p.Health()).To(Equal(http.StatusOK))
 
 		By("learning of a new key as soon as a token comes with it")
 		w.away.Store(false)
-		Expect(w.issuer.Rotate()).To(Succeed())
+		Expect(w.Issuer.Rotate()).To(Succeed())
 		Eventually(func() error {
-			_, err := p.with(w.issuer.Token("bob", "buyer")).orders.ListOrders(ctx, &orderv1.ListOrdersRequest{})
+			_, err := p.with(w.Issuer.Token("bob", "buyer")).orders.ListOrders(ctx, &orderv1.ListOrdersRequest{})
 			return err
 		}).WithTimeout(patience).Should(Succeed())
 	})
 
 	It("of the flash role asks for tokens too", func(ctx context.Context) {
 		w := newWorld()
-		p := w.start(config.RoleFlash, w.config(w.databaseURL))
+		p := w.start(config.RoleFlash, w.Pod())
 		p.untilReady()
 		place := &flashv1.PlaceFlashOrderRequest{Promotion: "sale", RequestId: "r", Items: []*flashv1.FlashOrderItem{{Sku: "tea", Quantity: 1}}}
 		_, err := p.with("").flash.PlaceFlashOrder(ctx, place)
 		Expect(err).To(failWith(connect.CodeUnauthenticated, "TOKEN_MISSING"))
-		_, err = p.with(w.issuer.Token("ann", "buyer")).flash.PlaceFlashOrder(ctx, place)
+		_, err = p.with(w.Issuer.Token("ann", "buyer")).flash.PlaceFlashOrder(ctx, place)
 		Expect(err).To(failWith(connect.CodeNotFound, "PROMOTION_NOT_FOUND"))
 		_, err = p.with("").flash.GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: "sale"})
 		Expect(err).To(failWith(connect.CodeNotFound, "PROMOTION_NOT_FOUND"))
@@ -130,11 +130,11 @@ var _ = Describe("The audit", func() {
 	It("has the entry of a change that a pod died in, and of its repetition", func(ctx context.Context) {
 		w := newWorld()
 		p := w.standard()
-		carol := w.issuer.Token("carol", "catalog")
+		carol := w.Issuer.Token("carol", "catalog")
 		_, err := p.with(carol).catalog.UpsertSku(ctx, sku("new"))
 		Expect(err).NotTo(HaveOccurred())
 
-		between := newWitness(w.databaseURL)
+		between := newWitness(w.DatabaseURL)
 		dying := w.startChild(between.url)
 		dying.untilReady()
 		between.before("INSERT INTO requests", func() { _ = dying.cmd.Process.Kill() })
@@ -142,7 +142,7 @@ var _ = Describe("The audit", func() {
 		Expect(err).To(HaveOccurred())
 		dying.killed()
 
-		reports := p.with(w.issuer.Token("rob", "reports")).audit
+		reports := p.with(w.Issuer.Token("rob", "reports")).audit
 		entries, err := reports.ListAuditEntries(ctx, &auditv1.ListAuditEntriesRequest{Subject: "carol"})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(facts(entries)).To(Equal([]string{"carol AdjustStock nine " + audit.Attempted, "carol UpsertSku new OK"}))
@@ -163,11 +163,11 @@ var _ = Describe("The audit", func() {
 	It("is written first: where it cannot be, nothing is changed", func(ctx context.Context) {
 		w := newWorld()
 		p := w.standard()
-		carol := w.issuer.Token("carol", "catalog")
+		carol := w.Issuer.Token("carol", "catalog")
 		_, err := p.with(carol).catalog.UpsertSku(ctx, sku("new"))
 		Expect(err).NotTo(HaveOccurred())
-		between := newWitness(w.databaseURL)
-		behind := w.start(config.RoleStandard, w.config(between.url))
+		between := newWitness(w.DatabaseURL)
+		behind := w.start(config.RoleStandard, w.through(between.url))
 		behind.untilReady()
 		// The connection is lost in place of the entry.
 		between.before("INSERT INTO audit_entries", func() {})

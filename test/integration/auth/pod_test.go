@@ -2,17 +2,13 @@ package auth_test
 
 import (
 	"bytes"
-	"context"
-	"encoding/hex"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -31,115 +27,65 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/orderd/serve"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
-	"github.com/orderd-dev/orderd/test/kit/testauth"
-	"github.com/orderd-dev/orderd/test/kit/testdb"
-	"github.com/orderd-dev/orderd/test/kit/testnats"
-	"github.com/orderd-dev/orderd/test/kit/testport"
+	"github.com/orderd-dev/orderd/test/kit/testshop"
 )
 
 // patience is how long a condition may take to come true on a busy machine.
 const patience = 30 * time.Second
 
-// world is what pods need: a database, messaging and an issuer of tokens that can go away.
+// world is what pods need, and an issuer of tokens that can go away.
 type world struct {
-	databaseURL, natsURL string
-	issuer               *testauth.Issuer
-	jwksURL              string
-	away                 atomic.Bool
+	*testshop.Shop
+	away atomic.Bool
 }
 
 func newWorld() *world {
 	GinkgoHelper()
-	w := &world{
-		databaseURL: testdb.NewMigrated(GinkgoTB()), natsURL: testnats.Run(GinkgoTB()).URL(),
-		issuer: testauth.New(GinkgoTB(), time.Now),
-	}
+	w := &world{Shop: testshop.New(GinkgoTB(), GinkgoWriter)}
 	jwks := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if w.away.Load() {
 			http.Error(rw, "away", http.StatusServiceUnavailable)
 			return
 		}
-		w.issuer.ServeHTTP(rw, r)
+		w.Issuer.ServeHTTP(rw, r)
 	}))
 	DeferCleanup(jwks.Close)
-	w.jwksURL = jwks.URL + issuer.JWKSPath
+	w.Config.Auth.JWKSURL = jwks.URL + issuer.JWKSPath
+	w.Config.Database.MaxConnections = 6
+	// It is no pool of the shop.
+	w.Config.Flash.PeerURL = ""
 	return w
 }
 
 // pod is one that runs as the operator's do: from a configuration, in all its parts.
-type pod struct {
-	url, admin string
-}
+type pod struct{ *testshop.Pod }
 
-// config of a pod on ports that were free a moment ago.
-func (w *world) config(databaseURL string) config.Config {
+// through is a pod's configuration with another way to the database.
+func (w *world) through(databaseURL string) config.Config {
 	GinkgoHelper()
-	dir := GinkgoT().TempDir()
-	secret := func(name, value string) string {
-		path := filepath.Join(dir, name)
-		Expect(os.WriteFile(path, []byte(value), 0o600)).To(Succeed())
-		return path
-	}
-	c := config.Default()
-	c.Cluster = "shop/test"
-	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = testport.Own(GinkgoTB()), testport.Own(GinkgoTB()), testport.Own(GinkgoTB())
-	c.HTTP.DrainDelay = config.Duration(time.Millisecond)
-	c.Database = config.Database{URLFile: secret("url", databaseURL), MaxConnections: 6}
-	c.Messaging.URL = w.natsURL
-	c.Orders.IDKeyFile = secret("key", hex.EncodeToString([]byte("0123456789abcdef")))
-	c.Payments = []config.Payment{{
-		Provider: "sandbox", SecretFile: secret("sandbox", "a key that only the tests have"),
-		PublicURL: "http://" + c.HTTP.Address, NotifyURL: "http://" + c.HTTP.Address,
-	}}
-	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = testauth.IssuerName, testauth.Audience, w.jwksURL
+	way, err := url.Parse(databaseURL)
+	Expect(err).NotTo(HaveOccurred())
+	c := w.Pod()
+	c.Database.URLFile = w.Secret("url-"+way.Port(), databaseURL)
 	return c
 }
 
 // start runs a pod in this process until the spec ends, and does not wait until it is ready.
 func (w *world) start(role config.Role, c config.Config) *pod {
 	GinkgoHelper()
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() {
-		done <- serve.Run(ctx, serve.Options{
-			Role: role, Config: c, Name: "pod", Advertise: c.HTTP.PeerAddress, Version: "test", Log: slog.New(slog.NewTextHandler(GinkgoWriter, nil)),
-		})
-	}()
-	DeferCleanup(func() {
-		stop()
-		Eventually(done).WithTimeout(patience).Should(Receive(Succeed()))
-	})
-	p := podOf(c)
-	Eventually(func() error { _, err := p.ready(); return err }).WithTimeout(patience).Should(Succeed())
-	return p
-}
-
-func podOf(c config.Config) *pod {
-	return &pod{url: "http://" + c.HTTP.Address, admin: "http://" + c.HTTP.AdminAddress}
+	return &pod{w.Start(role, "pod", c)}
 }
 
 // standard is a pod of the standard role that is ready.
 func (w *world) standard() *pod {
 	GinkgoHelper()
-	p := w.start(config.RoleStandard, w.config(w.databaseURL))
-	p.untilReady()
-	return p
-}
-
-func (p *pod) ready() (int, error) {
-	res, err := http.Get(p.admin + "/readyz")
-	if err != nil {
-		return 0, err
-	}
-	_ = res.Body.Close()
-	return res.StatusCode, nil
+	return &pod{w.Ready(config.RoleStandard, "pod", w.Pod())}
 }
 
 func (p *pod) untilReady() {
 	GinkgoHelper()
-	Eventually(p.ready).WithTimeout(patience).Should(Equal(http.StatusOK))
+	Eventually(p.Health).WithTimeout(patience).Should(Equal(http.StatusOK))
 }
 
 // clients call a pod with one token.
@@ -151,7 +97,7 @@ type clients struct {
 }
 
 func (p *pod) with(token string) clients {
-	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, p.url), issuer.Bearer(token))
+	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, p.URL), issuer.Bearer(token))
 	return clients{
 		catalog: catalogv1connect.NewCatalogServiceClient(c), orders: orderv1connect.NewOrderServiceClient(c),
 		audit: auditv1connect.NewAuditServiceClient(c), flash: flashv1connect.NewFlashServiceClient(c),
@@ -168,12 +114,11 @@ type child struct {
 // startChild starts a pod in a process of its own. It is killed when the spec ends.
 func (w *world) startChild(databaseURL string) *child {
 	GinkgoHelper()
-	c := w.config(databaseURL)
+	c := w.through(databaseURL)
 	raw, err := yaml.Marshal(c)
 	Expect(err).NotTo(HaveOccurred())
-	path := filepath.Join(GinkgoT().TempDir(), "config.yaml")
-	Expect(os.WriteFile(path, raw, 0o600)).To(Succeed())
-	started := &child{pod: podOf(c), cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
+	path := w.Secret("config.yaml", string(raw))
+	started := &child{pod: &pod{testshop.PodAt("child", c)}, cmd: exec.Command(os.Args[0]), done: make(chan struct{})}
 	started.cmd.Env = append(os.Environ(), childVariable+"="+path)
 	started.cmd.Stderr = GinkgoWriter
 	stdin, err := started.cmd.StdinPipe()

@@ -17,9 +17,9 @@ func TestPages(t *testing.T) {
 	dir := t.TempDir()
 	s, err := startShell(dir, map[string]string{
 		"ORDERD": w.orderd, "FLASH": w.flash, "CARRIER": w.carrier, "GATEWAY": w.pushes,
-		"TOKEN": w.issuer.Token("alice", "buyer"), "BOB": w.issuer.Token("bob", "buyer"), "GUEST": w.issuer.Guest("guest-1"),
-		"SERVICE":  w.issuer.Token("shop-backend", "service"),
-		"STAFF":    w.issuer.Token("sam", "catalog", "returns", "shipping", "marketing", "reports", "operations"),
+		"TOKEN": w.shop.Issuer.Token("alice", "buyer"), "BOB": w.shop.Issuer.Token("bob", "buyer"), "GUEST": w.shop.Issuer.Guest("guest-1"),
+		"SERVICE":  w.shop.Issuer.Token("shop-backend", "service"),
+		"STAFF":    w.shop.Issuer.Token("sam", "catalog", "returns", "shipping", "marketing", "reports", "operations"),
 		"no_proxy": "127.0.0.1",
 	})
 	if err != nil {

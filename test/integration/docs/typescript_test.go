@@ -22,6 +22,6 @@ func TestTypeScript(t *testing.T) {
 	w := newWorld(t)
 	command([]string{
 		"ORDERD_URL=" + w.orderd, "no_proxy=127.0.0.1",
-		"ORDERD_BUYER_TOKEN=" + w.issuer.Token("tom", "buyer"), "ORDERD_STAFF_TOKEN=" + w.issuer.Token("sam", "catalog"),
+		"ORDERD_BUYER_TOKEN=" + w.shop.Issuer.Token("tom", "buyer"), "ORDERD_STAFF_TOKEN=" + w.shop.Issuer.Token("sam", "catalog"),
 	}, folder, "npm", "test", "--silent")
 }

@@ -3,14 +3,8 @@ package docs
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -19,19 +13,12 @@ import (
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/serve"
-	"github.com/orderd-dev/orderd/orderd/sim/carrier"
 	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
-	"github.com/orderd-dev/orderd/test/kit/testauth"
-	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
-	"github.com/orderd-dev/orderd/test/kit/testport"
+	"github.com/orderd-dev/orderd/test/kit/testshop"
 )
 
 const (
-	// patience is how long pods may take to be ready on a busy machine.
-	patience     = time.Minute
-	carrierKey   = "a key that carrier and shop share"
 	promotion    = "singles-day"
 	promotedSKU  = "phone-x"
 	promotedUnit = 99900
@@ -40,10 +27,7 @@ const (
 // world is an orderd of all roles, with everything around it, as an app finds it.
 type world struct {
 	*testing.T
-	dir             string
-	config          config.Config
-	issuer          *testauth.Issuer
-	logs            *logs
+	shop            *testshop.Shop
 	orderd, flash   string
 	carrier, pushes string
 }
@@ -62,67 +46,37 @@ func (l *logs) Write(p []byte) (int, error) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, dir: t.TempDir(), logs: &logs{}, config: config.Default()}
-	issuer, jwks := testauth.Start(t)
-	w.issuer = issuer
+	said := &logs{}
 	t.Cleanup(func() {
 		if t.Failed() {
-			w.logs.mu.Lock()
-			defer w.logs.mu.Unlock()
-			t.Log(w.logs.text.String())
+			said.mu.Lock()
+			defer said.mu.Unlock()
+			t.Log(said.text.String())
 		}
 	})
-	messaging := testnats.Run(t)
-	c := &w.config
-	c.Cluster = "shop/main"
-	c.HTTP.DrainDelay = config.Duration(time.Millisecond)
-	c.Database = config.Database{URLFile: w.secret("url", testdb.NewMigrated(t)), MaxConnections: 8}
-	c.Messaging.URL = messaging.URL()
-	c.Orders.IDKeyFile = w.secret("key", hex.EncodeToString([]byte("0123456789abcdef")))
-	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = testauth.IssuerName, testauth.Audience, jwks
-	c.Auth.RequestsPerSecond, c.Auth.Burst = 1000, 1000
-	address, peers := testport.Own(w), testport.Own(w)
-	w.orderd = "http://" + address
-	c.Payments = []config.Payment{{
-		Provider: "sandbox", SecretFile: w.secret("sandbox", "a key that only the tests have"), PublicURL: w.orderd, NotifyURL: w.orderd,
-	}}
-	c.Flash.PeerURL = "http://" + peers
-	w.around()
-	w.provision(messaging)
-	w.start(config.RoleStandard, address, "")
-	w.flash = "http://" + w.start(config.RoleFlash, testport.Own(w), peers)
-	w.start(config.RoleWorker, testport.Own(w), "")
+	w := &world{T: t, shop: testshop.New(t, said)}
+	base := &w.shop.Config
+	base.Cluster = "shop/main"
+	base.Database.MaxConnections = 8
+	base.Auth.RequestsPerSecond, base.Auth.Burst = 1000, 1000
+	standard, flash := w.shop.Pod(), w.shop.Pod()
+	w.orderd = "http://" + standard.HTTP.Address
+	base.Payments = []config.Payment{w.shop.Sandbox(w.orderd)}
+	base.Flash.PeerURL = "http://" + flash.HTTP.PeerAddress
+	_, w.carrier = w.shop.Carrier("express", w.orderd)
+	w.startGateway()
+	w.provision(w.shop.NATS)
+	w.start(config.RoleStandard, standard)
+	w.flash = w.start(config.RoleFlash, flash)
+	w.start(config.RoleWorker, w.shop.Pod())
 	return w
 }
 
-func (w *world) secret(name, value string) string {
+// startGateway starts the push gateway, which tells what it took and refuses a buyer's on demand.
+func (w *world) startGateway() {
 	w.Helper()
-	path := filepath.Join(w.dir, name)
-	if err := os.WriteFile(path, []byte(value), 0o600); err != nil {
-		w.Fatal(err)
-	}
-	return path
-}
-
-// around starts the carrier and the push gateway.
-func (w *world) around() {
-	w.Helper()
-	sim := carrier.New(carrier.Options{Name: "express", Key: []byte(carrierKey), ShopURL: w.orderd, Clock: time.Now})
+	var gateway *pushgateway.Gateway
 	mux := http.NewServeMux()
-	mux.Handle("/", sim)
-	mux.Handle("/control/", sim.Control())
-	server := httptest.NewServer(mux)
-	w.Cleanup(server.Close)
-	w.carrier = server.URL
-	w.config.Carriers = []config.Carrier{{Name: "express", URL: server.URL, SecretFile: w.secret("carrier", carrierKey)}}
-
-	secret := "whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("k"), 32))
-	gateway, err := pushgateway.New(time.Now, secret)
-	if err != nil {
-		w.Fatal(err)
-	}
-	mux = http.NewServeMux()
-	mux.Handle("POST /push", gateway)
 	mux.HandleFunc("GET /taken/{order}", func(rw http.ResponseWriter, r *http.Request) {
 		taken := []pushgateway.Data{}
 		for _, n := range gateway.Taken() {
@@ -142,10 +96,7 @@ func (w *world) around() {
 		})
 	})
 	mux.HandleFunc("DELETE /refuse", func(http.ResponseWriter, *http.Request) { gateway.SetFault(nil) })
-	pushes := httptest.NewServer(mux)
-	w.Cleanup(pushes.Close)
-	w.pushes = pushes.URL
-	w.config.Push = config.Push{URL: pushes.URL + "/push", SecretFile: w.secret("push", secret)}
+	gateway, w.pushes = w.shop.PushGateway(mux)
 }
 
 // provision opens a promotion, as the operator does.
@@ -173,42 +124,11 @@ func (w *world) provision(messaging *testnats.Server) {
 	}
 }
 
-// start runs a pod in this process until the test ends, waits until it is ready, and returns its address.
-func (w *world) start(role config.Role, address, peers string) string {
+// start runs a pod at its addresses until the test ends, waits until it is ready, and returns its base
+// URL.
+func (w *world) start(role config.Role, own config.Config) string {
 	w.Helper()
-	c := w.config
-	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = address, testport.Own(w), peers
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() {
-		done <- serve.Run(ctx, serve.Options{
-			Role: role, Config: c, Name: "pod-" + string(role), Advertise: peers, Version: "test", Log: slog.New(slog.NewTextHandler(w.logs, nil)).With("role", role),
-		})
-	}()
-	w.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			w.Errorf("%s: %v", role, err)
-		}
-	})
-	deadline := time.After(patience)
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		res, err := http.Get("http://" + c.HTTP.AdminAddress + "/readyz")
-		if err == nil {
-			_ = res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return address
-			}
-		}
-		select {
-		case <-poll.C:
-		case err := <-done:
-			done <- err
-			w.Fatalf("%s ended: %v", role, err)
-		case <-deadline:
-			w.Fatalf("%s is not ready after %v", role, patience)
-		}
-	}
+	c := w.shop.Config
+	c.HTTP = own.HTTP
+	return w.shop.Ready(role, "pod-"+string(role), c).URL
 }

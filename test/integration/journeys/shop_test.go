@@ -53,7 +53,7 @@ func (j *journey) open() {
 	}
 	for n := range buyersOfShop {
 		id := fmt.Sprintf("%s-buyer-%d", j.name, n)
-		token := j.w.issuer.Token(id, "buyer")
+		token := j.w.shop.Issuer.Token(id, "buyer")
 		j.buyers = append(j.buyers, &buyer{
 			id: id, as: j.w.clients(j.w.url, token), back: j.w.clients(j.w.backURL, token), hasty: j.w.clients(j.w.hastyURL, token), cart: map[*sku]*cartLine{},
 		})

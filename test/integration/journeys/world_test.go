@@ -3,12 +3,8 @@ package journeys
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"net/http"
-	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -37,18 +33,15 @@ import (
 	"github.com/orderd-dev/orderd/orderd/sim/carrier"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
-	"github.com/orderd-dev/orderd/test/kit/testauth"
-	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
-	"github.com/orderd-dev/orderd/test/kit/testport"
+	"github.com/orderd-dev/orderd/test/kit/testshop"
 )
 
 const (
-	// patience is how long a condition may take to come true on a busy machine whose pods are killed and whose carrier's breaker may be open, twice.
-	patience   = 3 * time.Minute
-	cluster    = "shop/main"
-	carrierKey = "a key that carrier and shop share"
-	sandboxKey = "a key that only the tests have"
+	// patience is how long a condition may take to come true on a busy machine whose pods are killed
+	// and whose carrier's breaker may be open, twice.
+	patience = 3 * time.Minute
+	cluster  = "shop/main"
 	// hastyTimeout is how long orders of the hasty pod wait for their payment.
 	hastyTimeout = 2 * time.Second
 	// redelivery is how soon events of a killed worker come again, instead of after half a minute. A busy worker gets some of
@@ -59,18 +52,16 @@ const (
 // world is an orderd of pods that are killed, with everything around it that is not.
 type world struct {
 	*testing.T
-	dir       string
+	shop      *testshop.Shop
 	logs      *logs
 	pool      *pgxpool.Pool
 	js        jetstream.JetStream
 	messaging *testnats.Server
 	// faults that there were.
 	faults                 []string
-	issuer                 *testauth.Issuer
 	carrier                *carrier.Simulator
 	gateway                *pushgateway.Gateway
 	provider               *sandbox.Sandbox
-	config                 config.Config
 	url, backURL, hastyURL string
 
 	// front, back and hasty serve the same orderd; those who place at hasty have little time to pay.
@@ -92,47 +83,44 @@ func (l *logs) Write(p []byte) (int, error) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, dir: t.TempDir(), logs: &logs{}, config: config.Default()}
+	w := &world{T: t, logs: &logs{}}
 	t.Cleanup(func() {
 		if path := os.Getenv("ORDERD_JOURNEY_LOGS"); path != "" && t.Failed() {
 			w.must(os.WriteFile(path, w.logs.text.Bytes(), 0o600))
 		}
 	})
-	url := testdb.NewMigrated(t)
+	w.shop = testshop.New(t, w.logs)
 	var err error
-	w.pool, err = database.Open(context.Background(), url+"&application_name=journeys", 24)
+	w.pool, err = database.Open(context.Background(), w.shop.DatabaseURL+"&application_name=journeys", 24)
 	w.must(err)
 	t.Cleanup(w.pool.Close)
-	w.messaging = testnats.Run(t)
+	w.messaging = w.shop.NATS
 	w.js = w.messaging.JetStream(t)
 	w.must(provision.EnsureBuckets(context.Background(), w.js, 1))
-	var jwks string
-	w.issuer, jwks = testauth.Start(t)
 
-	front, back, hasty := testport.Own(w), testport.Own(w), testport.Own(w)
-	w.url, w.backURL, w.hastyURL = "http://"+front, "http://"+back, "http://"+hasty
-	c := &w.config
-	c.Cluster = cluster
-	c.Database = config.Database{URLFile: w.secret("url", url), MaxConnections: 12}
-	c.Messaging.URL = w.messaging.URL()
-	c.Orders.IDKeyFile = w.secret("key", hex.EncodeToString([]byte("0123456789abcdef")))
-	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = testauth.IssuerName, testauth.Audience, jwks
-	c.Auth.RequestsPerSecond, c.Auth.Burst = 10000, 10000
-	c.Flash.PeerURL = "http://" + testport.Own(w)
-	c.Payments = []config.Payment{{Provider: "sandbox", SecretFile: w.secret("sandbox", sandboxKey), PublicURL: w.url, NotifyURL: w.url}}
-	w.provider, err = sandbox.New(sandbox.Options{Pool: w.pool, Key: []byte(sandboxKey), Merchant: cluster, PublicURL: w.url, Clock: time.Now})
+	base := &w.shop.Config
+	base.Cluster = cluster
+	base.Auth.RequestsPerSecond, base.Auth.Burst = 10000, 10000
+	front, back, hasty := w.shop.Pod(), w.shop.Pod(), w.shop.Pod()
+	w.url, w.backURL, w.hastyURL = "http://"+front.HTTP.Address, "http://"+back.HTTP.Address, "http://"+hasty.HTTP.Address
+	base.Payments = []config.Payment{w.shop.Sandbox(w.url)}
+	w.provider, err = sandbox.New(sandbox.Options{
+		Pool: w.pool, Key: []byte(testshop.SandboxKey), Merchant: cluster, PublicURL: w.url, Clock: time.Now,
+	})
 	w.must(err)
-	w.around()
+	w.carrier, _ = w.shop.Carrier("express", w.url)
+	w.gateway, _ = w.shop.PushGateway(nil)
 
-	w.front = w.start(config.RoleStandard, "front", front, c.Orders.PaymentTimeout)
-	w.back = w.start(config.RoleStandard, "back", back, c.Orders.PaymentTimeout)
-	w.hasty = w.start(config.RoleStandard, "hasty", hasty, config.Duration(hastyTimeout))
-	w.worker = w.start(config.RoleWorker, "worker", testport.Own(w), c.Orders.PaymentTimeout)
+	timeout := base.Orders.PaymentTimeout
+	w.front = w.start(config.RoleStandard, "front", front.HTTP, timeout)
+	w.back = w.start(config.RoleStandard, "back", back.HTTP, timeout)
+	w.hasty = w.start(config.RoleStandard, "hasty", hasty.HTTP, config.Duration(hastyTimeout))
+	w.worker = w.start(config.RoleWorker, "worker", w.shop.Pod().HTTP, timeout)
 	for _, p := range w.pods() {
 		w.must(p.untilReady())
 	}
 	w.hurry()
-	w.staff = w.clients(w.url, w.issuer.Token("sam", "catalog", "returns", "shipping", "marketing", "reports", "operations"))
+	w.staff = w.clients(w.url, w.shop.Issuer.Token("sam", "catalog", "returns", "shipping", "marketing", "reports", "operations"))
 	return w
 }
 
@@ -145,37 +133,14 @@ func (w *world) must(err error) {
 
 func (w *world) pods() []*pod { return []*pod{w.front, w.back, w.hasty, w.worker} }
 
-func (w *world) secret(name, value string) string {
+// start a pod in a process of its own.
+func (w *world) start(role config.Role, name string, at config.HTTP, paymentTimeout config.Duration) *pod {
 	w.Helper()
-	path := filepath.Join(w.dir, name)
-	w.must(os.WriteFile(path, []byte(value), 0o600))
-	return path
-}
-
-// around starts the carrier and the push gateway.
-func (w *world) around() {
-	w.Helper()
-	w.carrier = carrier.New(carrier.Options{Name: "express", Key: []byte(carrierKey), ShopURL: w.url, Clock: time.Now})
-	server := httptest.NewServer(w.carrier)
-	w.Cleanup(server.Close)
-	w.config.Carriers = []config.Carrier{{Name: "express", URL: server.URL, SecretFile: w.secret("carrier", carrierKey)}}
-	secret := "whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("k"), 32))
-	var err error
-	w.gateway, err = pushgateway.New(time.Now, secret)
-	w.must(err)
-	pushes := httptest.NewServer(w.gateway)
-	w.Cleanup(pushes.Close)
-	w.config.Push = config.Push{URL: pushes.URL, SecretFile: w.secret("push", secret)}
-}
-
-func (w *world) start(role config.Role, name, address string, paymentTimeout config.Duration) *pod {
-	w.Helper()
-	c := w.config
-	c.Orders.PaymentTimeout = paymentTimeout
-	c.HTTP.Address, c.HTTP.AdminAddress, c.HTTP.PeerAddress = address, testport.Own(w), testport.Own(w)
+	c := w.shop.Config
+	c.Orders.PaymentTimeout, c.HTTP = paymentTimeout, at
 	raw, err := yaml.Marshal(c)
 	w.must(err)
-	p := &pod{w: w, role: role, name: name, config: w.secret(name+".yaml", string(raw)), admin: c.HTTP.AdminAddress}
+	p := &pod{w: w, role: role, name: name, config: w.shop.Secret(name+".yaml", string(raw)), admin: c.HTTP.AdminAddress}
 	w.must(p.start())
 	w.Cleanup(p.stop)
 	return p

@@ -1,6 +1,6 @@
-// Package carrier is a carrier to test against: the other side of the protocol that package orderd/carrier's
-// comment describes, written from that comment and not from its code. Parcels move by command or by the clock, what
-// happens to them is pushed, and faults can be switched on.
+// Package carrier is a carrier to test against: the other side of the protocol that package
+// orderd/carrier's comment describes, written from that comment and not from its code. Parcels move
+// by command or by the clock, what happens to them is pushed, and faults can be switched on.
 package carrier
 
 import (
@@ -89,7 +89,8 @@ type Parcel struct {
 	body []byte
 }
 
-// Simulator is a carrier. It is an http.Handler for the calls of orderd; Control has a handler for people.
+// Simulator is a carrier. It is an http.Handler for the calls of orderd; Control has a handler for
+// people.
 type Simulator struct {
 	o   Options
 	api *http.ServeMux
@@ -282,7 +283,8 @@ func (p *Parcel) copy() Parcel {
 	return out
 }
 
-// Move lets something happen to a parcel and pushes it. The error is the shop's: its last answer was not 204.
+// Move lets something happen to a parcel and pushes it. The error is the shop's: its last answer
+// was not 204.
 func (s *Simulator) Move(ctx context.Context, shipmentID, code string) error {
 	s.mu.Lock()
 	p, ok := s.parcels[shipmentID]

@@ -45,7 +45,8 @@ type notice struct {
 	copies int
 }
 
-// notify sends a notification, with the faults of the call and those that are switched on. The caller holds the lock.
+// notify sends a notification, with the faults of the call and those that are switched on. The
+// caller holds the lock.
 func (s *Server) notify(n *notice, build func(lie) func() message, faults []Fault) {
 	if n.url == "" {
 		return

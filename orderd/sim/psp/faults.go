@@ -29,11 +29,13 @@ const (
 	Timeout Kind = "timeout_after_success"
 	// Unavailable answers a call 503 and does nothing.
 	Unavailable Kind = "unavailable"
-	// ForgedAnswer does what a call asks for and signs the answer with a key that is not the provider's; not Stripe.
+	// ForgedAnswer does what a call asks for and signs the answer with a key that is not the
+	// provider's; not Stripe.
 	ForgedAnswer Kind = "forged_answer"
 	// RefundRefused refuses a refund for good.
 	RefundRefused Kind = "refund_refused"
-	// RefundPending takes a refund that SettleRefunds ends; not Alipay, whose refunds are done when they are answered.
+	// RefundPending takes a refund that SettleRefunds ends; not Alipay, whose refunds are done when
+	// they are answered.
 	RefundPending Kind = "refund_pending"
 )
 
@@ -52,8 +54,8 @@ type Fault struct {
 	Kind Kind `json:"kind"`
 	// Provider it is for; empty: any.
 	Provider string `json:"provider,omitempty"`
-	// Operation it is for: create, query, close, refund, query_refund, statement, download; for notifications payment or refund;
-	// empty: any.
+	// Operation it is for: create, query, close, refund, query_refund, statement, download; for
+	// notifications payment or refund; empty: any.
 	Operation string `json:"operation,omitempty"`
 	// Times it happens; 1 if zero, for ever if negative.
 	Times int `json:"times,omitempty"`

@@ -24,8 +24,8 @@ type Keys struct {
 	MerchantID, AppID, MerchantSerial string
 	// APIv3Key is 32 characters.
 	APIv3Key string
-	// Merchant signs requests to WeChat Pay, WeChatPay its answers in the public key mode, and Platform, until it is
-	// rotated, in the certificate mode.
+	// Merchant signs requests to WeChat Pay, WeChatPay its answers in the public key mode, and
+	// Platform, until it is rotated, in the certificate mode.
 	Merchant, WeChatPay, Platform *rsa.PrivateKey
 	// PublicKeyID of WeChatPay.
 	PublicKeyID string
@@ -80,7 +80,8 @@ func LoadKeys(path string) (*Keys, error) {
 	return k, nil
 }
 
-// WriteSecrets writes what orderd needs, one directory a provider: dir/wechatpay, dir/alipay, dir/stripe.
+// WriteSecrets writes what orderd needs, one directory a provider: dir/wechatpay, dir/alipay,
+// dir/stripe.
 func (k *Keys) WriteSecrets(dir string) error {
 	merchant, err := privatePEM(k.Merchant)
 	if err != nil {
@@ -114,8 +115,8 @@ func (k *Keys) WriteSecrets(dir string) error {
 	return nil
 }
 
-// Settings are what orderd's configuration says of a provider whose API is at base. WeChat Pay is in the public key
-// mode unless certificates is set.
+// Settings are what orderd's configuration says of a provider whose API is at base. WeChat Pay is
+// in the public key mode unless certificates is set.
 func (k *Keys) Settings(provider, base string, certificates bool) map[string]string {
 	switch provider {
 	case WeChatPay:
@@ -177,7 +178,8 @@ type platformKey struct {
 	notAfter  time.Time
 }
 
-// RotateCertificate makes a new platform certificate, which signs from now on; the one before stays on the list.
+// RotateCertificate makes a new platform certificate, which signs from now on; the one before stays
+// on the list.
 func (s *Server) RotateCertificate() error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -1,7 +1,8 @@
-// Package psp is the other side of the payment providers: one HTTP server that speaks WeChat Pay's API v3, Alipay's
-// gateway and Stripe's API as their documents describe them, with payments and refunds that it keeps in memory. It
-// checks every request's signature and signs its answers and notifications with code of its own, and shares none with
-// orderd, so that a misreading of a document does not agree with itself.
+// Package psp is the other side of the payment providers: one HTTP server that speaks WeChat Pay's
+// API v3, Alipay's gateway and Stripe's API as their documents describe them, with payments and
+// refunds that it keeps in memory. It checks every request's signature and signs its answers and
+// notifications with code of its own, and shares none with orderd, so that a misreading of a
+// document does not agree with itself.
 //
 //	/v3/…            WeChat Pay
 //	/gateway.do      Alipay; /alipay/app takes the order string that an app gives its SDK
@@ -41,7 +42,8 @@ var shanghai = time.FixedZone("UTC+8", 8*60*60)
 // Options of a Server. Keys has to be set.
 type Options struct {
 	Keys *Keys
-	// PublicURL is the server's own base URL in the URLs that it hands out; that of the request if empty.
+	// PublicURL is the server's own base URL in the URLs that it hands out; that of the request if
+	// empty.
 	PublicURL string
 	// Certificates says that WeChat Pay signs by platform certificates; if not, by its public key.
 	Certificates bool
@@ -51,7 +53,8 @@ type Options struct {
 	Clock func() time.Time
 	// Client sends notifications; one with a time-out of five seconds if nil.
 	Client *http.Client
-	// Attempts of a notification until it is taken, 5 if zero, and the pause after the first, which doubles; 20 ms if zero.
+	// Attempts of a notification until it is taken, 5 if zero, and the pause after the first, which
+	// doubles; 20 ms if zero.
 	Attempts int
 	Pause    time.Duration
 }

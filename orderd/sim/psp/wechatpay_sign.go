@@ -19,7 +19,8 @@ const clockSkew = 5 * time.Minute
 
 var authorizationFields = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
-// authentic checks a request as "Signature Generation" of API v3's documents describes it and returns its body.
+// authentic checks a request as "Signature Generation" of API v3's documents describes it and
+// returns its body.
 func (s *Server) authentic(r *http.Request) (body []byte, why string) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package pushgateway is an app's push gateway as orderd sees it: an HTTP server that takes CloudEvents signed by the
-// Standard Webhooks scheme. It is written from the specifications, not from orderd's code, and has faults that
-// can be switched on.
+// Package pushgateway is an app's push gateway as orderd sees it: an HTTP server that takes
+// CloudEvents signed by the Standard Webhooks scheme. It is written from the specifications, not
+// from orderd's code, and has faults that can be switched on.
 package pushgateway
 
 import (
@@ -157,7 +157,8 @@ func (g *Gateway) Requests() int {
 	return g.requests
 }
 
-// ServeHTTP takes a notification with 204, or refuses it with 400 or, if its signature is not right, 401.
+// ServeHTTP takes a notification with 204, or refuses it with 400 or, if its signature is not
+// right, 401.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -225,8 +226,8 @@ func (g *Gateway) refuse(w http.ResponseWriter, status int, why string) {
 	http.Error(w, why, status)
 }
 
-// verify checks the signature: HMAC-SHA256 over id, timestamp and body, joined by full stops, in base64; one of
-// the header's signatures has to be right.
+// verify checks the signature: HMAC-SHA256 over id, timestamp and body, joined by full stops, in
+// base64; one of the header's signatures has to be right.
 func (g *Gateway) verify(header http.Header, body []byte) error {
 	id, timestamp := header.Get("webhook-id"), header.Get("webhook-timestamp")
 	if id == "" || strings.Contains(id, ".") {

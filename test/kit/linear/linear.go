@@ -1,9 +1,12 @@
-// Package linear checks that what buyers of one partition of a flash sale were answered is linearizable: there is an order of all
-// calls, in which each takes effect at one moment between being sent and being answered, that a partition which does one thing at a time
-// could have given the same answers in. A call whose outcome stayed unknown took effect once at any time since, or never.
+// Package linear checks that what buyers of one partition of a flash sale were answered is
+// linearizable: there is an order of all calls, in which each takes effect at one moment between
+// being sent and being answered, that a partition which does one thing at a time could have given
+// the same answers in. A call whose outcome stayed unknown took effect once at any time since, or
+// never.
 //
-// The partition is idempotent by buyer and request id, keeps buyers' limits, gives an order's units back when it is released, and,
-// if its stock is told, sells no more than that. Refusals have the two concessions that owners make: see Rules.
+// The partition is idempotent by buyer and request id, keeps buyers' limits, gives an order's units
+// back when it is released, and, if its stock is told, sells no more than that. Refusals have the
+// two concessions that owners make: see Rules.
 package linear
 
 import (
@@ -60,8 +63,8 @@ type Operation struct {
 	Outcome        Outcome
 	// SKU that a refusal names.
 	SKU string
-	// Order is the id in the answer to Place and Lookup. Also of a Place without an answer, if another call told it: a release before
-	// that finds the order by it.
+	// Order is the id in the answer to Place and Lookup. Also of a Place without an answer, if
+	// another call told it: a release before that finds the order by it.
 	Order string
 	// Released says that the answer calls the order released.
 	Released bool
@@ -71,17 +74,20 @@ type Operation struct {
 type Rules struct {
 	// Limits per buyer in units by SKU; none: no limit. They must not change in the history.
 	Limits map[string]int64
-	// Stock of the partition by SKU; nil: stock is not checked, and "sold out" believed. It must be all there is: no transfers, no top-ups.
-	// With it the history cannot be checked buyer by buyer, which takes far longer.
+	// Stock of the partition by SKU; nil: stock is not checked, and "sold out" believed. It must be
+	// all there is: no transfers, no top-ups. With it the history cannot be checked buyer by buyer,
+	// which takes far longer.
 	Stock map[string]int64
-	// SeeReleases wants that an answer with an order knows of a release that was answered before. Owners do not promise it while a
-	// partition changes hands: the one before gives a retry its order from memory.
+	// SeeReleases wants that an answer with an order knows of a release that was answered before.
+	// Owners do not promise it while a partition changes hands: the one before gives a retry its
+	// order from memory.
 	SeeReleases bool
 	// Stale is how far a refusal may be behind, SoldOutFor how much longer "sold out" may be said.
 	Stale, SoldOutFor time.Duration
 }
 
-// Check is nil if the history is linearizable, or if that could not be found out within a time: porcupine.Unknown is no violation.
+// Check is nil if the history is linearizable, or if that could not be found out within a time:
+// porcupine.Unknown is no violation.
 func Check(rules Rules, history []Operation, within time.Duration) (porcupine.CheckResult, error) {
 	operations := make([]porcupine.Operation, 0, len(history))
 	for i := range history {

@@ -63,7 +63,8 @@ func (s state) equal(other state) bool {
 	})
 }
 
-// step has the states that the partition may be in after the call; none: it could not have been answered so.
+// step has the states that the partition may be in after the call; none: it could not have been
+// answered so.
 func (r Rules) step(s state, o *Operation) []state {
 	switch o.Kind {
 	case Place:

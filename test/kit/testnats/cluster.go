@@ -30,8 +30,9 @@ const (
 	clusterTick    = 50 * time.Millisecond
 )
 
-// Cluster is several NATS servers with JetStream, each a process of its own with a store of its own. Every write is fsynced by
-// most of them before it is acknowledged. The program that makes one calls RunNode first thing in main, or TestMain.
+// Cluster is several NATS servers with JetStream, each a process of its own with a store of its
+// own. Every write is fsynced by most of them before it is acknowledged. The program that makes one
+// calls RunNode first thing in main, or TestMain.
 type Cluster struct {
 	// Nodes in the order of their names, n1, n2 and so on.
 	Nodes []*Node
@@ -40,7 +41,8 @@ type Cluster struct {
 // Node is one server of a Cluster.
 type Node struct {
 	*testproc.Process
-	// Address is the host:port for clients; it stays the same over restarts. Servers do not tell clients of each other.
+	// Address is the host:port for clients; it stays the same over restarts. Servers do not tell
+	// clients of each other.
 	Address string
 }
 

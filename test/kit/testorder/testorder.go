@@ -1,5 +1,5 @@
-// Package testorder makes paid orders for tests of what comes after the payment: deliveries and returns. The orders are
-// made by the packages that own them; refunds go to a table of the test's.
+// Package testorder makes paid orders for tests of what comes after the payment: deliveries and
+// returns. The orders are made by the packages that own them; refunds go to a table of the test's.
 package testorder
 
 import (
@@ -40,7 +40,8 @@ type Shop struct {
 	prefix string
 }
 
-// Line is what an order has of a SKU of its own. The buyer pays Quantity * UnitPrice - Discount + Freight.
+// Line is what an order has of a SKU of its own. The buyer pays Quantity * UnitPrice - Discount +
+// Freight.
 type Line struct{ Quantity, UnitPrice, Discount, Freight int64 }
 
 // refunds keeps granted refunds as package payment does: by order and key, once.

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// New returns a loopback TCP port that stays this process's until it ends: while no server listens at it, clients are refused and nobody
-// else is given it as a free one. A server that sets SO_REUSEADDR, as those do that can be started again at once, may listen at it.
+// New returns a loopback TCP port that stays this process's until it ends: while no server listens
+// at it, clients are refused and nobody else is given it as a free one. A server that sets
+// SO_REUSEADDR, as those do that can be started again at once, may listen at it.
 func New() (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package testproc runs servers of a test in processes of their own, which the test kills, stops and starts again.
+// Package testproc runs servers of a test in processes of their own, which the test kills, stops
+// and starts again.
 package testproc
 
 import (
@@ -10,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Process is a program that can be started any number of times, one at a time. It is killed when this process ends. Safe for
-// concurrent use.
+// Process is a program that can be started any number of times, one at a time. It is killed when
+// this process ends. Safe for concurrent use.
 type Process struct {
 	// Name in errors.
 	Name string
@@ -47,7 +48,8 @@ func (p *Process) Start(env ...string) error {
 	cmd := exec.Command(path, p.Args...)
 	cmd.Env = append(append(os.Environ(), p.Env...), env...)
 	cmd.Stdout, cmd.Stderr = p.Log, p.Log
-	// In a group of its own, so that a Ctrl-C reaches this process only; it does not outlive this process.
+	// In a group of its own, so that a Ctrl-C reaches this process only; it does not outlive this
+	// process.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Credential: p.Credential}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", p.Name, err)

@@ -1,7 +1,7 @@
 // Command main runs the payment providers' simulator as a program of its own, for a demo.
 //
-// It reads its keys from the file -keys, and makes them if it is not there; -secrets writes the directories that orderd's
-// payments[].secretDir names and ends.
+// It reads its keys from the file -keys, and makes them if it is not there; -secrets writes the
+// directories that orderd's payments[].secretDir names and ends.
 package main
 
 import (

@@ -23,8 +23,8 @@ const (
 	maxErrors = 0.001
 )
 
-// Call makes the request of one of the callers; n is its number. Its answer goes to check, unless nil: then it is accepted if its
-// status is 200, and else an error.
+// Call makes the request of one of the callers; n is its number. Its answer goes to check, unless
+// nil: then it is accepted if its status is 200, and else an error.
 type Call func(caller, n int) (request proto.Message, check Check)
 
 // Check tells from an answer whether the request was accepted or refused; anything else is an error.
@@ -36,8 +36,8 @@ type Options struct {
 	Connections int
 	// Warm is how long callers call before they are measured, Phase how long they are measured.
 	Warm, Phase time.Duration
-	// Rate is how many requests a second are due, whether or not those before are answered; 0: each caller calls again as soon as
-	// it has its answer.
+	// Rate is how many requests a second are due, whether or not those before are answered; 0: each
+	// caller calls again as soon as it has its answer.
 	Rate float64
 	// URLs of the servers, which callers are spread over.
 	URLs             []string
@@ -70,7 +70,8 @@ type share struct {
 	err             error
 }
 
-// Run lets the callers call, and measures after the warm-up. It fails if more than one answer in 1,000 is an error.
+// Run lets the callers call, and measures after the warm-up. It fails if more than one answer in
+// 1,000 is an error.
 func Run(ctx context.Context, o Options, do Call) (Result, error) {
 	conns, err := dial(ctx, o)
 	if err != nil {
@@ -134,8 +135,8 @@ func dial(ctx context.Context, o Options) ([]*wire.Conn, error) {
 // call is one caller. What was sent before from is not counted, nor what is due after until.
 func (s *share) call(ctx context.Context, conn *wire.Conn, caller int, pace *pace, from, until time.Time, do Call) {
 	for n := 0; ; n++ {
-		// From when a request was due: a caller who was held up by the answer before would else hide how long the
-		// next had to wait, which is called coordinated omission.
+		// From when a request was due: a caller who was held up by the answer before would else
+		// hide how long the next had to wait, which is called coordinated omission.
 		due := pace.next(until)
 		if !due.Before(until) {
 			return

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// pace says when requests are due. Callers share it: whoever is free takes the next request, and waits until it is due.
+// pace says when requests are due. Callers share it: whoever is free takes the next request, and
+// waits until it is due.
 type pace struct {
 	began time.Time
 	// every is the time between two requests; 0: they are due whenever a caller is free.
@@ -22,9 +23,9 @@ func newPace(rate float64, began time.Time) *pace {
 	return p
 }
 
-// next waits for the next request and returns when it was due, or when it will be if that is not before until. Requests
-// that were due while every caller was busy are not made up for, but counted: in truth each has a caller of
-// its own, who would not have waited for another's answer.
+// next waits for the next request and returns when it was due, or when it will be if that is not
+// before until. Requests that were due while every caller was busy are not made up for, but
+// counted: in truth each has a caller of its own, who would not have waited for another's answer.
 func (p *pace) next(until time.Time) time.Time {
 	if p.every == 0 {
 		return time.Now()

@@ -30,7 +30,8 @@ type Options struct {
 	Change func(*config.Config)
 }
 
-// Config of a pod that has loopback addresses of its own and lets services do what they want, and the file with it.
+// Config of a pod that has loopback addresses of its own and lets services do what they want, and
+// the file with it.
 func Config(o Options) (config.Config, string, error) {
 	c := config.Default()
 	c.Cluster = "bench/" + o.Name

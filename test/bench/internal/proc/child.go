@@ -1,4 +1,5 @@
-// Package proc runs a benchmark's servers in processes of their own, which are the benchmark's program again.
+// Package proc runs a benchmark's servers in processes of their own, which are the benchmark's
+// program again.
 package proc
 
 import (
@@ -18,7 +19,8 @@ import (
 const (
 	// StartWithin is how long a server may take until it is ready.
 	StartWithin = 30 * time.Second
-	// clockTick is the unit of CPU times in /proc: a hundredth of a second on every Linux that Go runs on.
+	// clockTick is the unit of CPU times in /proc: a hundredth of a second on every Linux that Go
+	// runs on.
 	clockTick = 10 * time.Millisecond
 )
 

@@ -46,7 +46,8 @@ func NewGroups(name string) (*Groups, error) {
 	return g, nil
 }
 
-// Pod makes a group with what a pod that requests, and is limited to, so many thousandths of a processor gets; a limit of 0 is none.
+// Pod makes a group with what a pod that requests, and is limited to, so many thousandths of a
+// processor gets; a limit of 0 is none.
 func (g *Groups) Pod(name string, request, limit int) (*Group, error) {
 	folder := filepath.Join(g.folder, name)
 	if err := os.Mkdir(folder, 0o755); err != nil {

@@ -50,7 +50,8 @@ func (r Rounds) Fill(rows []Row) []Row {
 	return filled
 }
 
-// Median is the middle one of the values, of an even number the mean of the two in the middle; 0 of none.
+// Median is the middle one of the values, of an even number the mean of the two in the middle; 0 of
+// none.
 func Median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0

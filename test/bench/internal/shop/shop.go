@@ -1,4 +1,5 @@
-// Package shop is what the standard lane is asked for in a benchmark: orders of SKUs that never run out, and queries of them.
+// Package shop is what the standard lane is asked for in a benchmark: orders of SKUs that never run
+// out, and queries of them.
 package shop
 
 import (
@@ -56,7 +57,8 @@ func (b *Book) Stock(ctx context.Context, c *connect.Client) error {
 	return nil
 }
 
-// PlaceCall places an order of two lines by a buyer of its own; what is placed is put into taken, unless nil.
+// PlaceCall places an order of two lines by a buyer of its own; what is placed is put into taken,
+// unless nil.
 func (b *Book) PlaceCall(phase string, taken *Book) load.Call {
 	run := fmt.Sprintf("%s-%08x", phase, rand.Uint32())
 	return func(caller, n int) (proto.Message, load.Check) {

@@ -1,6 +1,6 @@
-// Package wire makes unary calls in Connect's binary protocol over HTTP/1.1. It is written by hand, because the load shares the
-// machine with what it measures: a full client costs as much a call as the server's work. Every system that is compared is
-// called by it.
+// Package wire makes unary calls in Connect's binary protocol over HTTP/1.1. It is written by hand,
+// because the load shares the machine with what it measures: a full client costs as much a call as
+// the server's work. Every system that is compared is called by it.
 package wire
 
 import (
@@ -22,7 +22,8 @@ import (
 // Within is how long a call may take.
 const Within = 10 * time.Second
 
-// Conn is a connection that calls one procedure, a call after the other. Not for use by several goroutines at once.
+// Conn is a connection that calls one procedure, a call after the other. Not for use by several
+// goroutines at once.
 type Conn struct {
 	address string
 	conn    net.Conn
@@ -33,8 +34,8 @@ type Conn struct {
 	body         []byte
 }
 
-// Dial connects to a server, such as http://127.0.0.1:8080, and calls a procedure, such as /orderd.flash.v1.FlashService/PlaceFlashOrder,
-// with a bearer token.
+// Dial connects to a server, such as http://127.0.0.1:8080, and calls a procedure, such as
+// /orderd.flash.v1.FlashService/PlaceFlashOrder, with a bearer token.
 func Dial(ctx context.Context, url, token, procedure string) (*Conn, error) {
 	address := strings.TrimPrefix(url, "http://")
 	head := "POST " + procedure + " HTTP/1.1\r\nHost: " + address + "\r\nContent-Type: application/proto\r\nConnect-Protocol-Version: 1\r\n" +
@@ -59,7 +60,8 @@ func (c *Conn) Redial(ctx context.Context) error {
 // Close the connection.
 func (c *Conn) Close() { _ = c.conn.Close() }
 
-// Call sends a request and waits for its answer, of whatever status. The body is overwritten by the next call.
+// Call sends a request and waits for its answer, of whatever status. The body is overwritten by the
+// next call.
 func (c *Conn) Call(request proto.Message) (status int, body []byte, err error) {
 	if c.message, err = (proto.MarshalOptions{}).MarshalAppend(c.message[:0], request); err != nil {
 		return 0, nil, err

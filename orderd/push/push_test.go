@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -56,10 +57,15 @@ func newWorld(t testing.TB, sign []string, know ...string) *world {
 	t.Helper()
 	w := &world{t: t, pool: testdb.NewPool(t), js: testnats.Run(t).JetStream(t)}
 	w.service = push.NewService(push.Options{Pool: w.pool, Clock: time.Now})
-	var url string
-	w.gateway, url = pushgateway.Run(t, know...)
+	var err error
+	if w.gateway, err = pushgateway.New(time.Now, know...); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(w.gateway)
+	t.Cleanup(server.Close)
 	g, err := push.NewGateway(push.GatewayOptions{
-		URL: url, Secrets: sign, Source: "test/shop", Pool: w.pool, Timeout: time.Second, Pause: 50 * time.Millisecond,
+		URL: server.URL + "/push", Secrets: sign, Source: "test/shop", Pool: w.pool,
+		Timeout: time.Second, Pause: 50 * time.Millisecond,
 		Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

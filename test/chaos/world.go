@@ -142,12 +142,40 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 	return w, w.pods(living)
 }
 
+// pods starts all of orderd and waits until it is ready.
 func (w *world) pods(ctx context.Context) error {
 	tokens, err := issuer.New(issuer.Options{Name: issuerName, Audience: audience, Clock: time.Now})
 	if err != nil {
 		return err
 	}
 	w.jwks = httptest.NewServer(tokens)
+	if err := w.makePods(ctx); err != nil {
+		return err
+	}
+	claims := tokens.Claims(issuer.Claim{Subject: "chaos", Roles: []string{"service"}})
+	// Pods' clocks may be off.
+	claims["iat"], claims["exp"] = time.Now().Add(-time.Minute).Unix(), time.Now().Add(24*time.Hour).Unix()
+	token, err := tokens.Sign(claims)
+	if err != nil {
+		return err
+	}
+	w.connect(token)
+	for _, p := range w.all() {
+		if err := p.start(0); err != nil {
+			return err
+		}
+	}
+	for _, p := range w.all() {
+		if err := p.ready(ctx); err != nil {
+			_ = w.log.save(filepath.Join(os.TempDir(), "orderd-chaos-start.log"))
+			return err
+		}
+	}
+	return nil
+}
+
+// config that every pod has.
+func (w *world) config() (config.Config, error) {
 	base := config.Default()
 	base.Cluster = "shop/chaos"
 	base.Messaging.Replicas = replicas
@@ -159,13 +187,23 @@ func (w *world) pods(ctx context.Context) error {
 		file        *string
 		name, value string
 	}{
-		{&base.Database.URLFile, "url", w.db.url}, {&base.Orders.IDKeyFile, "key", hex.EncodeToString([]byte("0123456789abcdef"))},
+		{&base.Database.URLFile, "url", w.db.url},
+		{&base.Orders.IDKeyFile, "key", hex.EncodeToString([]byte("0123456789abcdef"))},
 		{&base.Payments[0].SecretFile, "sandbox", "a key of the sandbox of this run"},
 	} {
 		*secret.file = filepath.Join(w.dir, secret.name)
 		if err := os.WriteFile(*secret.file, []byte(secret.value), 0o600); err != nil {
-			return err
+			return base, err
 		}
+	}
+	return base, nil
+}
+
+// makePods makes the pods, which do not run yet.
+func (w *world) makePods(ctx context.Context) error {
+	base, err := w.config()
+	if err != nil {
+		return err
 	}
 	var servers, peers []string
 	for _, n := range w.cluster.Nodes {
@@ -193,16 +231,12 @@ func (w *world) pods(ctx context.Context) error {
 		}
 		w.workers = append(w.workers, p)
 	}
-	if w.standard, err = add(config.RoleStandard, "standard"); err != nil {
-		return err
-	}
-	claims := tokens.Claims(issuer.Claim{Subject: "chaos", Roles: []string{"service"}})
-	// Pods' clocks may be off.
-	claims["iat"], claims["exp"] = time.Now().Add(-time.Minute).Unix(), time.Now().Add(24*time.Hour).Unix()
-	token, err := tokens.Sign(claims)
-	if err != nil {
-		return err
-	}
+	w.standard, err = add(config.RoleStandard, "standard")
+	return err
+}
+
+// connect makes the clients of each pod, with a token.
+func (w *world) connect(token string) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128, IdleConnTimeout: 30 * time.Second}}
 	// Streams go both ways, which takes HTTP/2.
 	protocols := &http.Protocols{}
@@ -210,22 +244,15 @@ func (w *world) pods(ctx context.Context) error {
 	both := &http.Client{Transport: &http.Transport{Protocols: protocols}}
 	for _, p := range w.all() {
 		c := connect.NewClient(connecthttp.NewTransport(client, p.url), issuer.Bearer(token))
-		streams := flashv1connect.NewFlashServiceClient(connect.NewClient(connecthttp.NewTransport(both, p.url), issuer.Bearer(token)))
+		s := connect.NewClient(connecthttp.NewTransport(both, p.url), issuer.Bearer(token))
 		w.clients[p] = clients{
-			flash: flashv1connect.NewFlashServiceClient(c), orders: orderv1connect.NewOrderServiceClient(c), payments: paymentv1connect.NewPaymentServiceClient(c),
-			stream: streamclient.NewStream(streamclient.StreamOptions{Open: streams.PlaceFlashOrders, Timeout: attempt}),
-		}
-		if err := p.start(0); err != nil {
-			return err
-		}
-	}
-	for _, p := range w.all() {
-		if err := p.ready(ctx); err != nil {
-			_ = w.log.save(filepath.Join(os.TempDir(), "orderd-chaos-start.log"))
-			return err
+			flash: flashv1connect.NewFlashServiceClient(c), orders: orderv1connect.NewOrderServiceClient(c),
+			payments: paymentv1connect.NewPaymentServiceClient(c),
+			stream: streamclient.NewStream(streamclient.StreamOptions{
+				Open: flashv1connect.NewFlashServiceClient(s).PlaceFlashOrders, Timeout: attempt,
+			}),
 		}
 	}
-	return nil
 }
 
 func (w *world) all() []*pod {

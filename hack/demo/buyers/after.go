@@ -141,7 +141,8 @@ func giveBack(buyer, staff context.Context, s *shop.Standard, o order) error {
 }
 
 // until asks for the order every so often until it is as wanted.
-func until(ctx context.Context, s *shop.Standard, o order, every time.Duration, wanted func(*orderv1.Order) bool) error {
+func until(ctx context.Context, s *shop.Standard, o order, every time.Duration,
+	wanted func(*orderv1.Order) bool) error {
 	for {
 		var res *orderv1.GetOrderResponse
 		err := retried(ctx, func(ctx context.Context) (err error) {

@@ -42,7 +42,9 @@ type run struct {
 func newRun(p plan.Plan) *run {
 	sale := buyers.Sale{Promotion: p.Promotion, Start: p.Start, End: p.End}
 	for _, it := range p.Items {
-		sale.Offers = append(sale.Offers, audit.Offer{SKU: it.SKU, Price: it.UnitPrice, Limit: it.LimitPerBuyer, Stock: it.Stock})
+		sale.Offers = append(sale.Offers, audit.Offer{
+			SKU: it.SKU, Price: it.UnitPrice, Limit: it.LimitPerBuyer, Stock: it.Stock,
+		})
 	}
 	return &run{
 		plan: p, sale: sale, ledger: buyers.NewLedger(sale), stage: "rush",

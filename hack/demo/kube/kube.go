@@ -34,7 +34,9 @@ func (k Kube) Run(ctx context.Context, args ...string) (string, error) {
 
 // Apply applies the manifests, which may be several YAML documents.
 func (k Kube) Apply(ctx context.Context, manifests []byte) error {
-	_, err := k.run(ctx, bytes.NewReader(manifests), k.Kubectl, []string{"apply", "--server-side", "--force-conflicts", "-f", "-"})
+	_, err := k.run(ctx, bytes.NewReader(manifests), k.Kubectl, []string{
+		"apply", "--server-side", "--force-conflicts", "-f", "-",
+	})
 	return err
 }
 

@@ -60,7 +60,9 @@ func TestReadLinesLeavesOutTheRest(t *testing.T) {
 }
 
 func TestIsNotFound(t *testing.T) {
-	missing := &Error{Command: "kubectl get x", Output: `Error from server (NotFound): x "y" not found`, Err: errors.New("exit status 1")}
+	missing := &Error{
+		Command: "kubectl get x", Output: `Error from server (NotFound): x "y" not found`, Err: errors.New("exit status 1"),
+	}
 	if !IsNotFound(fmt.Errorf("reading: %w", missing)) {
 		t.Error("a missing object is not recognised")
 	}

@@ -18,7 +18,8 @@ import (
 
 // RunPod runs the demo's image as a Job of one pod with the plan, gives every line it writes to each,
 // and returns when it has ended. It fails if the pod does, or takes longer than the limit.
-func (k Kube) RunPod(ctx context.Context, name, image, command string, p plan.Plan, limit time.Duration, each func(plan.Line)) error {
+func (k Kube) RunPod(ctx context.Context, name, image, command string, p plan.Plan, limit time.Duration,
+	each func(plan.Line)) error {
 	if err := k.StartPod(ctx, name, image, command, p, limit); err != nil {
 		return err
 	}

@@ -62,7 +62,9 @@ func Run(ctx context.Context, o Options) error {
 		}
 		keys[name] = strings.TrimSpace(string(raw))
 	}
-	parcels := carrier.New(carrier.Options{Name: o.Carrier, Key: []byte(keys["carrier"]), ShopURL: o.ShopURL, Clock: time.Now})
+	parcels := carrier.New(carrier.Options{
+		Name: o.Carrier, Key: []byte(keys["carrier"]), ShopURL: o.ShopURL, Clock: time.Now,
+	})
 	gateway, err := pushgateway.New(time.Now, keys["push"])
 	if err != nil {
 		return fmt.Errorf("push gateway: %w", err)
@@ -100,7 +102,10 @@ func (o Options) providers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	simulator, err := psp.NewServer(psp.Options{Keys: keys, PublicURL: o.PSPURL, StripeWebhook: o.ShopURL + "/notifications/stripe", Pause: notifyPause, Attempts: notifyAttempts})
+	simulator, err := psp.NewServer(psp.Options{
+		Keys: keys, PublicURL: o.PSPURL, StripeWebhook: o.ShopURL + "/notifications/stripe", Pause: notifyPause,
+		Attempts: notifyAttempts,
+	})
 	if err != nil {
 		return err
 	}

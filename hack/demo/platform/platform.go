@@ -44,7 +44,9 @@ func Up(ctx context.Context, t target.Target, log *slog.Logger) (*Platform, erro
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{Kube: t.Kube(cluster.GetNamespace()), System: t.Kube(systemNamespace), Cluster: &v1alpha1.OrderCluster{}}
+	p := &Platform{
+		Kube: t.Kube(cluster.GetNamespace()), System: t.Kube(systemNamespace), Cluster: &v1alpha1.OrderCluster{},
+	}
 	if p.Promotion, err = kube.ByKind(samples, "PromotionEvent"); err != nil {
 		return nil, err
 	}
@@ -65,7 +67,8 @@ func Up(ctx context.Context, t target.Target, log *slog.Logger) (*Platform, erro
 		return nil, err
 	}
 	if werr != nil {
-		return nil, fmt.Errorf("OrderCluster %s is not Ready: %s: %w", cluster.GetName(), kube.Conditions(p.Cluster.Status.Conditions), werr)
+		return nil, fmt.Errorf("OrderCluster %s is not Ready: %s: %w", cluster.GetName(),
+			kube.Conditions(p.Cluster.Status.Conditions), werr)
 	}
 	return p, nil
 }
@@ -107,7 +110,8 @@ func setImage(deployment *unstructured.Unstructured, image string) error {
 }
 
 // applySamples applies everything but the promotions, with the images and the database's URL of here.
-func (p *Platform) applySamples(ctx context.Context, t target.Target, samples []*unstructured.Unstructured, cluster *unstructured.Unstructured, log *slog.Logger) error {
+func (p *Platform) applySamples(ctx context.Context, t target.Target, samples []*unstructured.Unstructured,
+	cluster *unstructured.Unstructured, log *slog.Logger) error {
 	if err := unstructured.SetNestedField(cluster.Object, t.Images.Orderd, "spec", "image"); err != nil {
 		return fmt.Errorf("setting the OrderCluster's image: %w", err)
 	}

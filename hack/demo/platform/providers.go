@@ -55,7 +55,8 @@ func providers(namespace, keysFile string) ([]*corev1.Secret, []v1alpha1.Payment
 		name := "payments-" + provider
 		secrets = append(secrets, secret(namespace, name, data))
 		payments = append(payments, v1alpha1.PaymentSpec{
-			Provider: v1alpha1.PaymentProvider(provider), KeysSecretRef: &v1alpha1.SecretReference{Name: name}, Settings: keys.Settings(provider, pspURL, false),
+			Provider: v1alpha1.PaymentProvider(provider), KeysSecretRef: &v1alpha1.SecretReference{Name: name},
+			Settings: keys.Settings(provider, pspURL, false),
 		})
 	}
 	return secrets, payments, nil

@@ -75,7 +75,8 @@ func Broken(f Facts) []string {
 	r := New(f)
 	check(f.ReadySecondsBeforeStart > 0, "the promotion was not Ready before its start")
 	check(r.Accepted > 0, "no order was accepted")
-	check(r.Accepted == 0 || !f.Result.FirstAcceptedAt.Before(f.Plan.Start), "the first order was accepted before the start")
+	check(r.Accepted == 0 || !f.Result.FirstAcceptedAt.Before(f.Plan.Start),
+		"the first order was accepted before the start")
 	check(r.Oversold == 0, "%d units were sold that were not there", r.Oversold)
 	check(r.AcknowledgedMissing == 0, "%d acknowledged orders are not in the database", r.AcknowledgedMissing)
 	check(r.OrdersPaid == r.Accepted, "%d of %d orders were paid", r.OrdersPaid, r.Accepted)
@@ -94,7 +95,8 @@ func Broken(f Facts) []string {
 		check(got.Stock == it.Stock, "%s: stock is %d, want %d", it.SKU, got.Stock, it.Stock)
 		stock := audit.Result{SKU: it.SKU, Allocated: got.Stock, Sold: got.Sold, Returned: got.Left}
 		check(stock.Balanced(), "%s: sold %d and left %d are not the stock of %d", it.SKU, got.Sold, got.Left, got.Stock)
-		check(got.Sold == f.Result.Units[it.SKU], "%s: the status says %d sold, buyers have %d", it.SKU, got.Sold, f.Result.Units[it.SKU])
+		check(got.Sold == f.Result.Units[it.SKU], "%s: the status says %d sold, buyers have %d", it.SKU, got.Sold,
+			f.Result.Units[it.SKU])
 		check(got.Left == 0 || f.Result.SoldOut[it.SKU] == 0,
 			"%s: undersold, %d are left though %d buyers were told it is sold out", it.SKU, got.Left, f.Result.SoldOut[it.SKU])
 	}
@@ -111,10 +113,13 @@ func (f Facts) stockBroken() []string {
 	for _, before := range f.StockBefore {
 		got, sold := after[before.SKU], f.Result.Units[before.SKU]
 		if got.Available != before.Available-sold {
-			broken = append(broken, fmt.Sprintf("%s: %d available after the sale, want %d of before less %d sold", before.SKU, got.Available, before.Available, sold))
+			broken = append(broken, fmt.Sprintf("%s: %d available after the sale, want %d of before less %d sold", before.SKU,
+				got.Available, before.Available, sold))
 		}
-		if total, want := got.Available+got.Reserved+got.Deducted, before.Available+before.Reserved+before.Deducted; total != want {
-			broken = append(broken, fmt.Sprintf("%s: available, reserved and deducted make %d, want %d", before.SKU, total, want))
+		want := before.Available + before.Reserved + before.Deducted
+		if total := got.Available + got.Reserved + got.Deducted; total != want {
+			broken = append(broken, fmt.Sprintf("%s: available, reserved and deducted make %d, want %d", before.SKU, total,
+				want))
 		}
 	}
 	return broken

@@ -20,8 +20,10 @@ func kept() Facts {
 		Plan:                    plan.Plan{Start: start, Items: []plan.Item{{SKU: "A", Stock: 10}, {SKU: "B", Stock: 5}}},
 		ReadySecondsBeforeStart: 30,
 		Result: plan.Result{
-			Requests: 40, Accepted: 12, Paid: 12, PaidBy: map[string]int64{"sandbox": 12}, Rewarded: 12, Notified: 12, Sent: 3, Delivered: 3, Returned: 1, Refunded: 1, FirstAcceptedMillis: 7, FirstAcceptedAt: start.Add(5 * time.Millisecond),
-			Refused: map[string]int64{"SOLD_OUT": 20}, Units: map[string]int64{"A": 10, "B": 3}, SoldOut: map[string]int64{"A": 4},
+			Requests: 40, Accepted: 12, Paid: 12, PaidBy: map[string]int64{"sandbox": 12}, Rewarded: 12, Notified: 12, Sent: 3,
+			Delivered: 3, Returned: 1, Refunded: 1, FirstAcceptedMillis: 7, FirstAcceptedAt: start.Add(5 * time.Millisecond),
+			Refused: map[string]int64{"SOLD_OUT": 20}, Units: map[string]int64{"A": 10, "B": 3},
+			SoldOut: map[string]int64{"A": 4},
 		},
 		Items:         []Item{{SKU: "A", Stock: 10, Sold: 10}, {SKU: "B", Stock: 5, Sold: 3, Left: 2}},
 		Settled:       true,
@@ -36,12 +38,14 @@ func TestBroken(t *testing.T) {
 		spoil func(*Facts)
 		want  string
 	}{
-		"all kept":                 {func(*Facts) {}, ""},
-		"late":                     {func(f *Facts) { f.ReadySecondsBeforeStart = -1 }, "not Ready before its start"},
-		"nothing sold":             {func(f *Facts) { f.Result.Accepted = 0 }, "no order was accepted"},
-		"too early":                {func(f *Facts) { f.Result.FirstAcceptedAt = f.Plan.Start.Add(-time.Second) }, "before the start"},
-		"oversold":                 {func(f *Facts) { f.Result.Units["A"] = 11 }, "1 units were sold that were not there"},
-		"lost":                     {func(f *Facts) { f.Result.Missing = 2 }, "2 acknowledged orders are not in the database"},
+		"all kept":     {func(*Facts) {}, ""},
+		"late":         {func(f *Facts) { f.ReadySecondsBeforeStart = -1 }, "not Ready before its start"},
+		"nothing sold": {func(f *Facts) { f.Result.Accepted = 0 }, "no order was accepted"},
+		"too early": {func(f *Facts) { f.Result.FirstAcceptedAt = f.Plan.Start.Add(-time.Second) },
+			"before the start"},
+		"oversold": {func(f *Facts) { f.Result.Units["A"] = 11 }, "1 units were sold that were not there"},
+		"lost": {func(f *Facts) { f.Result.Missing = 2 },
+			"2 acknowledged orders are not in the database"},
 		"not paid":                 {func(f *Facts) { f.Result.Paid = 0 }, "0 of 12 orders were paid"},
 		"no reward":                {func(f *Facts) { f.Result.Rewarded = 11 }, "11 of 12 paid orders were rewarded"},
 		"told of too much":         {func(f *Facts) { f.Result.Notified = 13 }, "told of 13 of 12 payments"},
@@ -54,7 +58,8 @@ func TestBroken(t *testing.T) {
 		"another count":            {func(f *Facts) { f.Result.Units["B"] = 2 }, "the status says 3 sold, buyers have 2"},
 		"undersold":                {func(f *Facts) { f.Result.SoldOut["B"] = 1 }, "undersold, 2 are left though 1 buyers"},
 		"stock that is not back":   {func(f *Facts) { f.StockAfter[1].Available = 4 }, "B: 4 available after the sale"},
-		"what the buyers noticed":  {func(f *Facts) { f.Result.Broken = []string{"two orders for one request"} }, "two orders for one request"},
+		"what the buyers noticed": {func(f *Facts) { f.Result.Broken = []string{"two orders for one request"} },
+			"two orders for one request"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -88,8 +93,10 @@ func TestWrittenKeys(t *testing.T) {
 			map[string]any{"sku": "A", "stock": 10.0, "sold": 10.0, "left": 0.0},
 			map[string]any{"sku": "B", "stock": 5.0, "sold": 3.0, "left": 2.0},
 		},
-		"oversold": 0.0, "acknowledgedMissing": 0.0, "ordersPaid": 12.0, "paidBy": map[string]any{"sandbox": 12.0}, "settleSeconds": 2.0,
-		"rewarded": 12.0, "notified": 12.0, "sent": 3.0, "delivered": 3.0, "returned": 1.0, "refunded": 1.0, "deadLetters": 0.0,
+		"oversold": 0.0, "acknowledgedMissing": 0.0, "ordersPaid": 12.0, "paidBy": map[string]any{"sandbox": 12.0},
+		"settleSeconds": 2.0,
+		"rewarded":      12.0, "notified": 12.0, "sent": 3.0, "delivered": 3.0, "returned": 1.0, "refunded": 1.0,
+		"deadLetters": 0.0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("report.json (-want +got):\n%s", diff)
@@ -101,7 +108,8 @@ func TestTable(t *testing.T) {
 	if err := New(kept()).Print(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"ready before the start", "30.0 s", "refused SOLD_OUT", "stock 5, sold 3, left 2", "orders paid"} {
+	for _, want := range []string{"ready before the start", "30.0 s", "refused SOLD_OUT", "stock 5, sold 3, left 2",
+		"orders paid"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, out.String())
 		}

@@ -57,7 +57,8 @@ func (o Options) show(p plan.Plan, pr plan.Progress, promo *v1alpha1.PromotionEv
 		return
 	}
 	phase, sold, left := promo.Status.Phase, number(promo.Status.Sold), number(promo.Status.Left)
-	line := fmt.Sprintf("%4s  %-6s requests %6d  accepted %5d  refused %6d", at, pr.Stage, pr.Requests, pr.Accepted, pr.Refused)
+	line := fmt.Sprintf("%4s  %-6s requests %6d  accepted %5d  refused %6d", at, pr.Stage, pr.Requests, pr.Accepted,
+		pr.Refused)
 	if pr.Stage != "rush" {
 		line += fmt.Sprintf("  in database %5d  paid %5d", pr.Verified, pr.Paid)
 	}
@@ -110,7 +111,8 @@ func (w *watcher) last() *v1alpha1.PromotionEvent {
 
 // until waits for the promotion to be as wanted and returns when it was; nil if it is not by the
 // deadline.
-func (w *watcher) until(ctx context.Context, deadline time.Time, wanted func(*v1alpha1.PromotionEvent) bool) (*v1alpha1.PromotionEvent, *time.Time) {
+func (w *watcher) until(ctx context.Context, deadline time.Time,
+	wanted func(*v1alpha1.PromotionEvent) bool) (*v1alpha1.PromotionEvent, *time.Time) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	for {

@@ -78,7 +78,8 @@ func Run(ctx context.Context, o Options) (report.Facts, error) {
 	if at != nil {
 		facts.SettleSeconds = max(0, at.Sub(p.End).Seconds())
 	}
-	o.Log.Info("settled", "promotion", p.Promotion, "settled", facts.Settled, "conditions", kube.Conditions(settled.Status.Conditions))
+	o.Log.Info("settled", "promotion", p.Promotion, "settled", facts.Settled, "conditions",
+		kube.Conditions(settled.Status.Conditions))
 	facts.Items = items(settled)
 	facts.StockAfter, err = o.stock(ctx, "stock", p)
 	return facts, err
@@ -92,8 +93,9 @@ func (o Options) prepare(ctx context.Context) (*v1alpha1.PromotionEvent, plan.Pl
 	}
 	p := plan.Plan{
 		Run: o.Run, Promotion: promo.Name,
-		StandardURL: o.Cluster.Status.Endpoint, FlashURL: o.Cluster.Status.FlashEndpoint, IssuerURL: o.Cluster.Spec.Auth.Issuer,
-		Buyers: o.Buyers, InFlight: o.InFlight, RushSeconds: o.RushSeconds, Seed: o.Seed,
+		StandardURL: o.Cluster.Status.Endpoint, FlashURL: o.Cluster.Status.FlashEndpoint,
+		IssuerURL: o.Cluster.Spec.Auth.Issuer,
+		Buyers:    o.Buyers, InFlight: o.InFlight, RushSeconds: o.RushSeconds, Seed: o.Seed,
 		MaterializeSeconds: 90, PaySeconds: 180, AfterSeconds: 120,
 		// The pods that only seed want a whole plan, too.
 		Start: time.Now(), End: time.Now().Add(o.Length),
@@ -148,7 +150,8 @@ func (o Options) announce(ctx context.Context, p plan.Plan) (plan.Plan, error) {
 // untilReady returns how many seconds before the start the promotion was Ready.
 func (o Options) untilReady(ctx context.Context, p plan.Plan) (float64, error) {
 	name := "promotionevent/" + p.Promotion
-	if err := o.Kube.Wait(ctx, name, "condition=Ready", time.Until(p.Start.Add(10*time.Second)).Truncate(time.Second)); err != nil {
+	if err := o.Kube.Wait(ctx, name, "condition=Ready",
+		time.Until(p.Start.Add(10*time.Second)).Truncate(time.Second)); err != nil {
 		promo := &v1alpha1.PromotionEvent{}
 		if gerr := o.Kube.Get(ctx, name, promo); gerr == nil {
 			return 0, fmt.Errorf("the promotion is not Ready: %s: %w", kube.Conditions(promo.Status.Conditions), err)

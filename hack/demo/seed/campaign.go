@@ -35,21 +35,26 @@ func campaign(ctx context.Context, s *shop.Standard, p plan.Plan) error {
 		{"the freight template", func(ctx context.Context) error {
 			_, err := s.Freight.UpsertFreightTemplate(ctx, &freightv1.UpsertFreightTemplateRequest{
 				RequestId: "freight-" + p.Run, Template: &freightv1.FreightTemplate{
-					Name: method, Currency: currency, ChargeBy: freightv1.ChargeBy_CHARGE_BY_PIECE, Rules: []*freightv1.FreightRule{{}},
+					Name: method, Currency: currency, ChargeBy: freightv1.ChargeBy_CHARGE_BY_PIECE,
+					Rules: []*freightv1.FreightRule{{}},
 				},
 			})
 			return err
 		}},
 		{"the delivery method", func(ctx context.Context) error {
 			_, err := s.Freight.UpsertDeliveryMethod(ctx, &freightv1.UpsertDeliveryMethodRequest{
-				RequestId: "method-" + p.Run, Method: &freightv1.DeliveryMethod{Name: method, Title: "Standard delivery", Template: method},
+				RequestId: "method-" + p.Run, Method: &freightv1.DeliveryMethod{
+					Name: method, Title: "Standard delivery", Template: method,
+				},
 			})
 			return err
 		}},
 		{"the coupon template", func(ctx context.Context) error {
 			_, err := s.Coupons.UpsertCouponTemplate(ctx, &couponv1.UpsertCouponTemplateRequest{
 				RequestId: "coupon-" + p.Run, Template: &couponv1.CouponTemplate{
-					Name: p.Campaign(), Title: "Thank you", Currency: currency, Benefit: &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: thanks}},
+					Name: p.Campaign(), Title: "Thank you", Currency: currency, Benefit: &couponv1.CouponTemplate_Fixed{
+						Fixed: &couponv1.Fixed{Amount: thanks},
+					},
 					Validity: &couponv1.Validity{Days: 30}, LimitPerBuyer: 1000, Budget: &couponv1.Budget{Coupons: plenty},
 				},
 			})

@@ -49,7 +49,9 @@ func Fill(ctx context.Context, p plan.Plan, out io.Writer) error {
 			continue
 		}
 		err = call(ctx, func(ctx context.Context) error {
-			_, err := s.Catalog.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "fill-" + p.Run + "-" + it.SKU, Sku: it.SKU, Delta: short})
+			_, err := s.Catalog.AdjustStock(ctx, &catalogv1.AdjustStockRequest{
+				RequestId: "fill-" + p.Run + "-" + it.SKU, Sku: it.SKU, Delta: short,
+			})
 			return err
 		})
 		if err != nil {

@@ -67,7 +67,10 @@ type request struct {
 
 // Check returns what the sale violated. calls may be in any order.
 func Check(sale Sale, calls []Call, finals Finals) []Violation {
-	a := &auditor{sale: sale, calls: slices.Clone(calls), finals: finals, rows: map[string]Row{}, requests: map[key]*request{}, byOrder: map[string]*request{}}
+	a := &auditor{
+		sale: sale, calls: slices.Clone(calls), finals: finals, rows: map[string]Row{}, requests: map[key]*request{},
+		byOrder: map[string]*request{},
+	}
 	sort.SliceStable(a.calls, func(i, j int) bool { return a.calls[i].Answered.Before(a.calls[j].Answered) })
 	for _, r := range finals.Rows {
 		if _, ok := a.rows[r.OrderID]; ok {
@@ -122,7 +125,8 @@ func (a *auditor) gather() {
 			a.say(Twice, "request %s of %s has the orders %s and %s", r.request, r.buyer, r.order, c.OrderID)
 		}
 		if other := a.byOrder[c.OrderID]; other != nil && other.key != r.key {
-			a.say(Twice, "order %s answers request %s of %s and request %s of %s", c.OrderID, other.request, other.buyer, r.request, r.buyer)
+			a.say(Twice, "order %s answers request %s of %s and request %s of %s", c.OrderID, other.request, other.buyer,
+				r.request, r.buyer)
 		}
 		a.byOrder[c.OrderID] = r
 	}
@@ -159,7 +163,8 @@ func (a *auditor) checkRequest(r *request) {
 	}
 	if r.order != "" {
 		if _, ok := a.rows[r.order]; !ok {
-			a.say(Lost, "order %s, request %s of %s, acknowledged at %s, is not in the database", r.order, r.request, r.buyer, r.answered.UTC().Format(clock))
+			a.say(Lost, "order %s, request %s of %s, acknowledged at %s, is not in the database", r.order, r.request, r.buyer,
+				r.answered.UTC().Format(clock))
 		}
 		return
 	}

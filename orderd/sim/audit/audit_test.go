@@ -20,15 +20,23 @@ var start = time.Date(2026, 11, 11, 0, 0, 0, 0, time.UTC)
 func at(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 
 func placed(buyer, request string, ms int, order string, items ...Item) Call {
-	return Call{Kind: Place, Buyer: buyer, Request: request, Items: items, Sent: at(ms), Answered: at(ms + 10), Outcome: Accepted, OrderID: order, State: "ACCEPTED"}
+	return Call{
+		Kind: Place, Buyer: buyer, Request: request, Items: items, Sent: at(ms), Answered: at(ms + 10), Outcome: Accepted,
+		OrderID: order, State: "ACCEPTED",
+	}
 }
 
 func refused(buyer, request string, ms int, reason, sku string, items ...Item) Call {
-	return Call{Kind: Place, Buyer: buyer, Request: request, Items: items, Sent: at(ms), Answered: at(ms + 10), Outcome: Refused, Reason: reason, SKU: sku}
+	return Call{
+		Kind: Place, Buyer: buyer, Request: request, Items: items, Sent: at(ms), Answered: at(ms + 10), Outcome: Refused,
+		Reason: reason, SKU: sku,
+	}
 }
 
 func unknown(buyer, request string, ms int, items ...Item) Call {
-	return Call{Kind: Place, Buyer: buyer, Request: request, Items: items, Sent: at(ms), Answered: at(ms + 10), Reason: "unavailable"}
+	return Call{
+		Kind: Place, Buyer: buyer, Request: request, Items: items, Sent: at(ms), Answered: at(ms + 10), Reason: "unavailable",
+	}
 }
 
 func paid(buyer, order string, ms int) Call {
@@ -59,12 +67,15 @@ func good() story {
 			placed("x", "2", 300, "o2", a),
 			refused("x", "3", 350, "LIMIT_PER_BUYER", "a", a),
 			unknown("y", "1", 400, b),
-			{Kind: Find, Buyer: "y", Request: "1", Sent: at(500), Answered: at(510), Outcome: Accepted, OrderID: "o3", State: "ACCEPTED"},
+			{Kind: Find, Buyer: "y", Request: "1", Sent: at(500), Answered: at(510), Outcome: Accepted, OrderID: "o3",
+				State: "ACCEPTED"},
 			{Kind: Get, Buyer: "y", OrderID: "o3", Sent: at(520), Answered: at(530), Outcome: Accepted, State: "ACCEPTED"},
-			{Kind: Get, Buyer: "y", OrderID: "o3", Sent: at(540), Answered: at(550), Outcome: Accepted, State: "PENDING_PAYMENT"},
+			{Kind: Get, Buyer: "y", OrderID: "o3", Sent: at(540), Answered: at(550), Outcome: Accepted,
+				State: "PENDING_PAYMENT"},
 			refused("z", "1", 600, "SOLD_OUT", "b", b),
 			{Kind: Cancel, Buyer: "y", OrderID: "o3", Sent: at(700), Answered: at(710), Outcome: Accepted},
-			{Kind: Find, Buyer: "y", Request: "1", Sent: at(800), Answered: at(810), Outcome: Accepted, OrderID: "o3", State: "RELEASED"},
+			{Kind: Find, Buyer: "y", Request: "1", Sent: at(800), Answered: at(810), Outcome: Accepted, OrderID: "o3",
+				State: "RELEASED"},
 			placed("z", "1", 900, "o4", b),
 			paid("x", "o1", 950), paid("x", "o2", 950), paid("z", "o4", 950),
 			refused("w", "1", 2600, "SOLD_OUT", "b", b),
@@ -90,18 +101,23 @@ func TestAGoodSaleIsNoViolation(t *testing.T) {
 	}
 }
 
-func TestEveryKindOfBrokenSaleIsFound(t *testing.T) {
+// broken is a sale that went wrong in one way.
+type broken struct {
+	name, law string
+	damage    func(*story)
+}
+
+func brokenSales() []broken {
 	a, b := Item{"a", 1}, Item{"b", 1}
-	for _, test := range []struct {
-		name, law string
-		damage    func(*story)
-	}{
+	return []broken{
 		{"an acknowledged order is not in the database", Lost, func(s *story) { s.finals.Rows = s.finals.Rows[1:] }},
-		{"an order is in the database twice", Twice, func(s *story) { s.finals.Rows = append(s.finals.Rows, s.finals.Rows[0]) }},
+		{"an order is in the database twice", Twice,
+			func(s *story) { s.finals.Rows = append(s.finals.Rows, s.finals.Rows[0]) }},
 		{"a retry gets another order", Twice, func(s *story) { s.calls[2].OrderID = "o2" }},
 		{"two requests get one order", Twice, func(s *story) { s.calls[4].OrderID = "o1" }},
 		{"another body is accepted", Twice, func(s *story) { s.calls[2].Items = []Item{a} }},
-		{"another body is refused for something else", Differs, func(s *story) { s.calls[3].Reason = "SOLD_OUT"; s.calls[3].SKU = "a" }},
+		{"another body is refused for something else", Differs,
+			func(s *story) { s.calls[3].Reason = "SOLD_OUT"; s.calls[3].SKU = "a" }},
 		{"a retry is refused", Differs, func(s *story) { s.calls[2].Outcome, s.calls[2].Reason = Refused, "ENDED" }},
 		{"another buyer", Differs, func(s *story) { s.finals.Rows[1].Buyer = "y" }},
 		{"another quantity", Differs, func(s *story) { s.finals.Rows[1].Lines[0].Quantity = 2 }},
@@ -134,22 +150,35 @@ func TestEveryKindOfBrokenSaleIsFound(t *testing.T) {
 			s.calls = slices.DeleteFunc(s.calls, func(c Call) bool { return c.OrderID == "o4" })
 			s.finals.Results[1].Sold, s.finals.Results[1].Returned = 1, 1
 		}},
-		{"an unknown outcome stays unknown", Unresolved, func(s *story) { s.calls = append(s.calls, unknown("v", "1", 2000, a)) }},
-		{"an order of which nobody knows", Unresolved, func(s *story) { s.finals.Rows = append(s.finals.Rows, row("o9", "v", "CANCELLED", 0, Line{b, 7})) }},
-		{"an order that waits for its payment for ever", Unresolved, func(s *story) { s.finals.Rows[0].State = "PENDING_PAYMENT" }},
+		{"an unknown outcome stays unknown", Unresolved,
+			func(s *story) { s.calls = append(s.calls, unknown("v", "1", 2000, a)) }},
+		{"an order of which nobody knows", Unresolved,
+			func(s *story) { s.finals.Rows = append(s.finals.Rows, row("o9", "v", "CANCELLED", 0, Line{b, 7})) }},
+		{"an order that waits for its payment for ever", Unresolved,
+			func(s *story) { s.finals.Rows[0].State = "PENDING_PAYMENT" }},
 		{"accepted and then not found in the lane", Gap, func(s *story) {
 			s.calls[12].Outcome, s.calls[12].Reason, s.calls[12].OrderID = Refused, "ORDER_NOT_FOUND", ""
 		}},
-		{"accepted and then not found", Gap, func(s *story) { s.calls[8].Outcome, s.calls[8].Reason = Refused, "ORDER_NOT_FOUND" }},
-		{"payable and then only accepted", Backwards, func(s *story) { s.calls[8].State, s.calls[9].State = s.calls[9].State, s.calls[8].State }},
-		{"released and then accepted", Backwards, func(s *story) { s.calls[7].State, s.calls[12].State = s.calls[12].State, s.calls[7].State }},
+		{"accepted and then not found", Gap, func(s *story) {
+			s.calls[8].Outcome, s.calls[8].Reason = Refused, "ORDER_NOT_FOUND"
+		}},
+		{"payable and then only accepted", Backwards,
+			func(s *story) { s.calls[8].State, s.calls[9].State = s.calls[9].State, s.calls[8].State }},
+		{"released and then accepted", Backwards,
+			func(s *story) { s.calls[7].State, s.calls[12].State = s.calls[12].State, s.calls[7].State }},
 		{"an item is not settled", Invariant, func(s *story) { s.finals.Results = s.finals.Results[:1] }},
 		{"a unit is gone", Invariant, func(s *story) { s.finals.Results[0].Returned = 0 }},
-		{"another allocation", Invariant, func(s *story) { s.finals.Results[0].Allocated, s.finals.Results[0].Returned = 4, 2 }},
+		{"another allocation", Invariant, func(s *story) {
+			s.finals.Results[0].Allocated, s.finals.Results[0].Returned = 4, 2
+		}},
 		{"stock did not come back", Stock, func(s *story) { s.finals.Results[0].Available = 97 }},
 		{"stock came back twice", Stock, func(s *story) { s.finals.Results[1].Available = 49 }},
 		{"stock stays reserved", Stock, func(s *story) { s.finals.Results[1].Reserved = 1 }},
-	} {
+	}
+}
+
+func TestEveryKindOfBrokenSaleIsFound(t *testing.T) {
+	for _, test := range brokenSales() {
 		t.Run(test.name, func(t *testing.T) {
 			s := good()
 			test.damage(&s)
@@ -167,7 +196,10 @@ func TestWhatCannotBeKnownIsNoViolation(t *testing.T) {
 		"sold out while a request is under way that took the last": func(s *story) {
 			s.calls = append(s.calls, refused("v", "1", 405, "SOLD_OUT", "b", b))
 		},
-		"sold out just after a release": func(s *story) { s.calls = append(s.calls, refused("v", "1", 820, "SOLD_OUT", "b", b)) },
+		"sold out just after a release": func(s *story) {
+			s.calls = append(s.calls,
+				refused("v", "1", 820, "SOLD_OUT", "b", b))
+		},
 		"left after a release that nobody heard of": func(s *story) {
 			s.calls = append(s.calls, placed("v", "1", 950, "o5", a), refused("v", "2", 3000, "SOLD_OUT", "a", a))
 			s.finals.Rows = append(s.finals.Rows, row("o5", "v", "CANCELLED", 0, Line{a, 5}))

@@ -100,8 +100,11 @@ type Call struct {
 
 // String is a line of a log.
 func (c Call) String() string {
-	return fmt.Sprintf("%s +%-6s %-8s %-6s %-9s %s %s/%s %v order=%s state=%s reason=%s", c.Sent.UTC().Format("15:04:05.000"), c.Answered.Sub(c.Sent).Round(time.Millisecond),
-		[]string{"place", "find", "get", "cancel", "pay"}[c.Kind], c.Pod, []string{"unknown", "accepted", "refused"}[c.Outcome], c.SKU, c.Buyer, c.Request, c.Items, c.OrderID, c.State, c.Reason)
+	return fmt.Sprintf("%s +%-6s %-8s %-6s %-9s %s %s/%s %v order=%s state=%s reason=%s",
+		c.Sent.UTC().Format("15:04:05.000"), c.Answered.Sub(c.Sent).Round(time.Millisecond),
+		[]string{"place", "find", "get", "cancel", "pay"}[c.Kind], c.Pod,
+		[]string{"unknown", "accepted", "refused"}[c.Outcome], c.SKU, c.Buyer, c.Request, c.Items, c.OrderID, c.State,
+		c.Reason)
 }
 
 // Row is an order in the database at the end.

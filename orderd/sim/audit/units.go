@@ -56,7 +56,8 @@ func (a *auditor) paidInTime(row Row) bool {
 		return false
 	}
 	for _, c := range a.calls {
-		if c.Kind == Pay && c.OrderID == row.OrderID && c.Outcome == Accepted && c.Answered.Before(r.sent.Add(a.sale.PaymentTimeout)) {
+		if c.Kind == Pay && c.OrderID == row.OrderID && c.Outcome == Accepted &&
+			c.Answered.Before(r.sent.Add(a.sale.PaymentTimeout)) {
 			return true
 		}
 	}
@@ -243,13 +244,15 @@ func (a *auditor) checkResults() {
 		}
 		had := a.stockAt(o, a.sale.End.Add(time.Hour))
 		if !r.Balanced() || r.Allocated+r.ToppedUp != had {
-			a.say(Invariant, "%s: %d allocated (of %d with top-ups), %d topped up, %d sold, %d returned", o.SKU, r.Allocated, had, r.ToppedUp, r.Sold, r.Returned)
+			a.say(Invariant, "%s: %d allocated (of %d with top-ups), %d topped up, %d sold, %d returned", o.SKU, r.Allocated,
+				had, r.ToppedUp, r.Sold, r.Returned)
 		}
 		if certain[o.SKU] > had || r.Sold > had {
 			a.say(Oversold, "%s: %d paid for at the end, the settlement says %d sold, of %d", o.SKU, certain[o.SKU], r.Sold, had)
 		}
 		if r.Available != o.Before-kept[o.SKU] || r.Deducted != paid[o.SKU] || r.Reserved != kept[o.SKU]-paid[o.SKU] {
-			a.say(Stock, "%s: %d available, %d reserved, %d deducted, of %d with %d sold and %d paid", o.SKU, r.Available, r.Reserved, r.Deducted, o.Before, kept[o.SKU], paid[o.SKU])
+			a.say(Stock, "%s: %d available, %d reserved, %d deducted, of %d with %d sold and %d paid", o.SKU, r.Available,
+				r.Reserved, r.Deducted, o.Before, kept[o.SKU], paid[o.SKU])
 		}
 		a.checkUndersold(o, r)
 	}
@@ -259,7 +262,8 @@ func (a *auditor) checkResults() {
 // back, or was added, since the time of which the refusal spoke can be left.
 func (a *auditor) checkUndersold(o Offer, r Result) {
 	for _, c := range a.calls {
-		if c.Kind != Place || c.Outcome != Refused || c.Reason != "SOLD_OUT" || c.SKU != o.SKU || c.Sent.Add(-soldOutAge).Before(a.sale.Start) {
+		if c.Kind != Place || c.Outcome != Refused || c.Reason != "SOLD_OUT" || c.SKU != o.SKU ||
+			c.Sent.Add(-soldOutAge).Before(a.sale.Start) {
 			continue
 		}
 		since := c.Sent.Add(-soldOutAge)

@@ -49,7 +49,8 @@ func Read(err error) Answer {
 	}
 	a.After, a.Again = rpcerr.RetryAfter(err)
 	switch code {
-	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeUnknown, connect.CodeCanceled, connect.CodeAborted:
+	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeUnknown, connect.CodeCanceled,
+		connect.CodeAborted:
 		a.Again = true
 	}
 	return a

@@ -158,7 +158,9 @@ func TestARushDoesEveryStep(t *testing.T) {
 		return buyers.Order{Buyer: "b", Request: request, Items: one("C")}
 	}
 	r.Run(t.Context(), []buyers.Visit{
-		{Buyer: "b", Steps: []buyers.Step{{Order: order("twice"), Taps: 2}, {Order: order("again"), Taps: 1, Repeated: true}}},
+		{Buyer: "b", Steps: []buyers.Step{
+			{Order: order("twice"), Taps: 2}, {Order: order("again"), Taps: 1, Repeated: true},
+		}},
 		{Buyer: "b", Steps: []buyers.Step{{Order: order("changed"), Taps: 1, Changed: true}}},
 	}, []flashv1connect.FlashServiceClient{app})
 	slices.Sort(lane.asked)
@@ -185,11 +187,14 @@ func TestLedgerNoticesBrokenPromises(t *testing.T) {
 		at     time.Time
 		want   string
 	}{
-		"none":                        {[]buyers.Order{bought("1", "a", "r")}, start, ""},
-		"the same answer twice":       {[]buyers.Order{bought("1", "a", "r"), bought("1", "a", "r")}, start, ""},
-		"two orders for a request":    {[]buyers.Order{bought("1", "a", "r"), bought("2", "a", "r")}, start, "made two orders"},
-		"one order for two requests":  {[]buyers.Order{bought("1", "a", "r"), bought("1", "b", "s")}, start, "given to two requests"},
-		"more than a buyer may have":  {[]buyers.Order{bought("1", "a", "r"), bought("2", "a", "s")}, start, "the limit is 1"},
+		"none":                  {[]buyers.Order{bought("1", "a", "r")}, start, ""},
+		"the same answer twice": {[]buyers.Order{bought("1", "a", "r"), bought("1", "a", "r")}, start, ""},
+		"two orders for a request": {[]buyers.Order{bought("1", "a", "r"), bought("2", "a", "r")}, start,
+			"made two orders"},
+		"one order for two requests": {[]buyers.Order{bought("1", "a", "r"), bought("1", "b", "s")}, start,
+			"given to two requests"},
+		"more than a buyer may have": {[]buyers.Order{bought("1", "a", "r"), bought("2", "a", "s")}, start,
+			"the limit is 1"},
 		"accepted before the opening": {[]buyers.Order{bought("1", "a", "r")}, start.Add(-time.Second), "before the start"},
 	}
 	for name, tt := range tests {
@@ -283,11 +288,12 @@ func TestRetryEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		calls := 0
-		err := buyers.Retry{Within: time.Second, Shortest: 100 * time.Millisecond, Longest: time.Second}.Do(ctx, func(ctx context.Context) error {
-			calls++
-			<-ctx.Done()
-			return ctx.Err()
-		})
+		err := buyers.Retry{Within: time.Second, Shortest: 100 * time.Millisecond, Longest: time.Second}.Do(ctx,
+			func(ctx context.Context) error {
+				calls++
+				<-ctx.Done()
+				return ctx.Err()
+			})
 		// A call takes a second, and a delay from half of one to one and a half once it has grown.
 		if !errors.Is(err, context.DeadlineExceeded) || calls < 4 || calls > 9 {
 			t.Errorf("%d calls in ten seconds: %v", calls, err)

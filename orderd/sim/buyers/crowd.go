@@ -59,7 +59,9 @@ func (c Crowd) Visits() []Visit {
 		}
 		visits = append(visits, v)
 	}
-	slices.SortStableFunc(visits, func(a, b Visit) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Buyer, b.Buyer)) })
+	slices.SortStableFunc(visits, func(a, b Visit) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Buyer, b.Buyer))
+	})
 	return visits
 }
 

@@ -168,7 +168,8 @@ func (nowhere) WriteHeader(int)                {}
 func (s *Simulator) put(w http.ResponseWriter, r *http.Request) {
 	var p Parcel
 	body, err := io.ReadAll(r.Body)
-	if err != nil || json.Unmarshal(body, &p) != nil || p.ShipmentID != r.PathValue("id") || len(p.Items) == 0 || p.Address["recipient"] == "" {
+	if err != nil || json.Unmarshal(body, &p) != nil || p.ShipmentID != r.PathValue("id") || len(p.Items) == 0 ||
+		p.Address["recipient"] == "" {
 		http.Error(w, "not a parcel", http.StatusBadRequest)
 		return
 	}
@@ -235,7 +236,8 @@ func answer(w http.ResponseWriter, status int, body any) {
 // happens adds an event to a parcel; the lock is held.
 func (s *Simulator) happens(p *Parcel, code, description string) Event {
 	e := Event{
-		EventID: fmt.Sprintf("e%d", len(p.Events)+1), Code: code, Description: description, Location: "depot", At: s.o.Clock().UTC(),
+		EventID: fmt.Sprintf("e%d", len(p.Events)+1), Code: code, Description: description, Location: "depot",
+		At: s.o.Clock().UTC(),
 	}
 	p.Events = append(p.Events, e)
 	return e

@@ -41,7 +41,8 @@ func (s *Server) routeAdmin() {
 		s.SettleRefunds(err != nil || ok)
 		w.WriteHeader(http.StatusNoContent)
 	})
-	s.mux.HandleFunc("GET /admin/deliveries", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Deliveries()) })
+	s.mux.HandleFunc("GET /admin/deliveries",
+		func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Deliveries()) })
 	s.mux.HandleFunc("GET /admin/payments", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Payments()) })
 }
 
@@ -84,7 +85,8 @@ func (s *Server) Payments() []Payment {
 	out := []Payment{}
 	for _, p := range s.payments {
 		out = append(out, Payment{
-			Provider: p.provider, Number: p.number, State: string(p.state), Amount: p.amount, Refunded: p.refunded(), Currency: p.currency, Transaction: p.transaction,
+			Provider: p.provider, Number: p.number, State: string(p.state), Amount: p.amount, Refunded: p.refunded(),
+			Currency: p.currency, Transaction: p.transaction,
 		})
 	}
 	return out

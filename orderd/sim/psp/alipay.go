@@ -57,7 +57,8 @@ func (s *Server) alipayRequest(values url.Values) (alipayContent, string) {
 	switch {
 	case values.Get("app_id") != s.keys.AlipayAppID:
 		return content, "isv.invalid-app-id"
-	case values.Get("sign_type") != "RSA2" || !strings.EqualFold(values.Get("charset"), "utf-8") || values.Get("version") != "1.0" || !strings.EqualFold(values.Get("format"), "json"):
+	case values.Get("sign_type") != "RSA2" || !strings.EqualFold(values.Get("charset"), "utf-8") ||
+		values.Get("version") != "1.0" || !strings.EqualFold(values.Get("format"), "json"):
 		return content, "isv.invalid-parameter"
 	case err != nil || age > clockSkew*3 || age < -clockSkew*3:
 		return content, "isv.invalid-timestamp"
@@ -73,15 +74,17 @@ func (s *Server) alipayRequest(values url.Values) (alipayContent, string) {
 func (s *Server) alipayOpen(values url.Values, c alipayContent) (*payment, string) {
 	amount, ok := minor(c.Amount)
 	expires, err := time.ParseInLocation(billTime, c.Expires, shanghai)
-	if !ok || amount <= 0 || c.Number == "" || len(c.Number) > 64 || c.Subject == "" || strings.ContainsAny(c.Subject, "/=&") || (c.Expires != "" && err != nil) {
+	if !ok || amount <= 0 || c.Number == "" || len(c.Number) > 64 || c.Subject == "" ||
+		strings.ContainsAny(c.Subject, "/=&") || (c.Expires != "" && err != nil) {
 		return nil, "ACQ.INVALID_PARAMETER"
 	}
 	p := s.find(Alipay, c.Number)
 	switch {
 	case p == nil:
 		p = &payment{
-			provider: Alipay, number: c.Number, method: values.Get("method"), amount: amount, currency: "CNY", description: c.Subject,
-			notifyURL: values.Get("notify_url"), state: open, expiresAt: expires, session: random(8),
+			provider: Alipay, number: c.Number, method: values.Get("method"), amount: amount, currency: "CNY",
+			description: c.Subject,
+			notifyURL:   values.Get("notify_url"), state: open, expiresAt: expires, session: random(8),
 		}
 		s.add(p)
 	case p.amount != amount:
@@ -102,7 +105,8 @@ func (s *Server) alipayPage(w http.ResponseWriter, r *http.Request) {
 	}
 	c, why := s.alipayRequest(r.Form)
 	product := map[string]string{
-		"alipay.trade.page.pay": "FAST_INSTANT_TRADE_PAY", "alipay.trade.wap.pay": "QUICK_WAP_WAY", "alipay.trade.app.pay": "QUICK_MSECURITY_PAY",
+		"alipay.trade.page.pay": "FAST_INSTANT_TRADE_PAY", "alipay.trade.wap.pay": "QUICK_WAP_WAY",
+		"alipay.trade.app.pay": "QUICK_MSECURITY_PAY",
 	}[r.Form.Get("method")]
 	if why == "" && (product == "" || c.Product != product) {
 		why = "ACQ.INVALID_PARAMETER"
@@ -119,7 +123,8 @@ func (s *Server) alipayPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = io.WriteString(w, `<form method="post" action="/pay/alipay/`+url.PathEscape(p.number)+`"><button>Pay `+yuan(p.amount)+`</button></form>`)
+	page := "/pay/alipay/" + url.PathEscape(p.number)
+	_, _ = io.WriteString(w, `<form method="post" action="`+page+`"><button>Pay `+yuan(p.amount)+`</button></form>`)
 }
 
 // alipayGateway answers the calls of a merchant's server.
@@ -132,11 +137,14 @@ func (s *Server) alipayGateway(w http.ResponseWriter, r *http.Request) {
 	c, why := s.alipayRequest(r.Form)
 	if why != "" {
 		// Alipay does not sign what it cannot attribute.
-		_, _ = w.Write(encode(map[string]any{"error_response": map[string]string{"code": "40002", "msg": "Invalid Arguments", "sub_code": why, "sub_msg": why}}))
+		_, _ = w.Write(encode(map[string]any{
+			"error_response": map[string]string{"code": "40002", "msg": "Invalid Arguments", "sub_code": why, "sub_msg": why},
+		}))
 		return
 	}
 	operation := map[string]string{
-		"alipay.trade.precreate": "create", "alipay.trade.query": "query", "alipay.trade.close": "close", "alipay.trade.refund": "refund",
+		"alipay.trade.precreate": "create", "alipay.trade.query": "query", "alipay.trade.close": "close",
+		"alipay.trade.refund":               "refund",
 		"alipay.trade.fastpay.refund.query": "query_refund", "alipay.data.dataservice.bill.downloadurl.query": "statement",
 	}[method]
 	s.mu.Lock()
@@ -156,7 +164,8 @@ func (s *Server) alipayGateway(w http.ResponseWriter, r *http.Request) {
 	// Alipay escapes slashes, which a parser that writes the node anew would not.
 	node := strings.ReplaceAll(string(encode(answer)), "/", `\/`)
 	w.Header().Set("Content-Type", "application/json;charset=utf-8")
-	_, _ = io.WriteString(w, `{"`+strings.ReplaceAll(method, ".", "_")+`_response":`+node+`,"sign":"`+signSHA256(key, node)+`"}`)
+	response := strings.ReplaceAll(method, ".", "_") + "_response"
+	_, _ = io.WriteString(w, `{"`+response+`":`+node+`,"sign":"`+signSHA256(key, node)+`"}`)
 }
 
 func fine(more map[string]any) map[string]any {
@@ -223,7 +232,8 @@ func alipayStatus(p *payment) string {
 
 func alipayTrade(p *payment) map[string]any {
 	out := map[string]any{
-		"out_trade_no": p.number, "trade_no": alipayTradeNo(p), "trade_status": alipayStatus(p), "total_amount": yuan(p.amount),
+		"out_trade_no": p.number, "trade_no": alipayTradeNo(p), "trade_status": alipayStatus(p),
+		"total_amount":   yuan(p.amount),
 		"buyer_logon_id": "138****0000", "buyer_user_id": "2088000000000009",
 	}
 	if p.state == succeeded {
@@ -236,7 +246,8 @@ func (s *Server) alipayRefundCall(p *payment, c alipayContent) map[string]any {
 	amount, ok := minor(c.Refunded)
 	answer := func(f *refund, change string) map[string]any {
 		return fine(map[string]any{
-			"trade_no": p.transaction, "out_trade_no": p.number, "buyer_logon_id": "138****0000", "fund_change": change, "refund_fee": yuan(p.refunded()),
+			"trade_no": p.transaction, "out_trade_no": p.number, "buyer_logon_id": "138****0000", "fund_change": change,
+			"refund_fee":     yuan(p.refunded()),
 			"gmt_refund_pay": f.at.In(shanghai).Format(billTime),
 		})
 	}
@@ -254,7 +265,10 @@ func (s *Server) alipayRefundCall(p *payment, c alipayContent) map[string]any {
 	case p.refunded()+amount > p.amount:
 		return refused("ACQ.REFUND_AMT_NOT_EQUAL_TOTAL")
 	}
-	f := &refund{payment: p, number: c.Refund, id: s.id("r"), amount: amount, state: succeeded, reason: c.Reason, askedAt: s.now(), at: s.now()}
+	f := &refund{
+		payment: p, number: c.Refund, id: s.id("r"), amount: amount, state: succeeded, reason: c.Reason, askedAt: s.now(),
+		at: s.now(),
+	}
 	p.refunds = append(p.refunds, f)
 	s.notifyRefund(f)
 	return answer(f, "Y")
@@ -305,10 +319,13 @@ func (s *Server) alipayDownload(w http.ResponseWriter, r *http.Request) {
 func (s *Server) alipayNotification(p *payment, l lie, more map[string]string) func() message {
 	values := url.Values{}
 	for name, value := range map[string]string{
-		"notify_type": "trade_status_sync", "notify_id": random(17), "app_id": s.keys.AlipayAppID, "auth_app_id": s.keys.AlipayAppID, "charset": "utf-8", "version": "1.0",
-		"trade_no": p.transaction, "out_trade_no": p.number, "trade_status": alipayStatus(p), "total_amount": yuan(p.amount), "receipt_amount": yuan(p.amount),
-		"seller_id": s.keys.SellerID, "subject": p.description, "buyer_id": "2088000000000009", "buyer_logon_id": "138****0000",
-		"gmt_create": p.createdAt.In(shanghai).Format(billTime), "gmt_payment": p.paidAt.In(shanghai).Format(billTime),
+		"notify_type": "trade_status_sync", "notify_id": random(17), "app_id": s.keys.AlipayAppID,
+		"auth_app_id": s.keys.AlipayAppID, "charset": "utf-8", "version": "1.0",
+		"trade_no": p.transaction, "out_trade_no": p.number, "trade_status": alipayStatus(p),
+		"total_amount": yuan(p.amount), "receipt_amount": yuan(p.amount),
+		"seller_id": s.keys.SellerID, "subject": p.description, "buyer_id": "2088000000000009",
+		"buyer_logon_id": "138****0000",
+		"gmt_create":     p.createdAt.In(shanghai).Format(billTime), "gmt_payment": p.paidAt.In(shanghai).Format(billTime),
 		"fund_bill_list": `[{"amount":"` + yuan(p.amount) + `","fundChannel":"ALIPAYACCOUNT"}]`, "body": "",
 	} {
 		values.Set(name, value)
@@ -346,7 +363,8 @@ func (s *Server) alipayRefund(f *refund) func(lie) func() message {
 	return func(l lie) func() message {
 		// refund_fee is the sum of all refunds so far, not this one's.
 		return s.alipayNotification(f.payment, l, map[string]string{
-			"refund_fee": yuan(f.payment.refunded()), "gmt_refund": f.at.In(shanghai).Format(billTime + ".000"), "out_biz_no": f.number,
+			"refund_fee": yuan(f.payment.refunded()), "gmt_refund": f.at.In(shanghai).Format(billTime + ".000"),
+			"out_biz_no": f.number,
 		})
 	}
 }

@@ -37,11 +37,14 @@ func (s *Server) weChatPayBillOf(day time.Time) ([]byte, int) {
 	rows, paid, back := 0, int64(0), int64(0)
 	row := func(at time.Time, p *payment, r *refund) {
 		fields := []string{
-			at.In(shanghai).Format(billTime), s.keys.AppID, s.keys.MerchantID, "0", "", p.transaction, p.number, p.payer, strings.ToUpper(p.method), "SUCCESS",
-			"OTHERS", p.currency, yuan(p.amount), "0.00", "0", "0", "0.00", "0.00", "", "", p.description, "", "0.00000", "0.60%", yuan(p.amount), "0.00", "",
+			at.In(shanghai).Format(billTime), s.keys.AppID, s.keys.MerchantID, "0", "", p.transaction, p.number, p.payer,
+			strings.ToUpper(p.method), "SUCCESS",
+			"OTHERS", p.currency, yuan(p.amount), "0.00", "0", "0", "0.00", "0.00", "", "", p.description, "", "0.00000",
+			"0.60%", yuan(p.amount), "0.00", "",
 		}
 		if r != nil {
-			fields[9], fields[12], fields[14], fields[15], fields[16], fields[18] = "REFUND", "0.00", r.id, r.number, yuan(r.amount), "ORIGINAL"
+			fields[9], fields[12], fields[14], fields[15], fields[16], fields[18] = "REFUND", "0.00", r.id, r.number,
+				yuan(r.amount), "ORIGINAL"
 			fields[19] = map[state]string{open: "PROCESSING", succeeded: "SUCCESS", failed: "CHANGE"}[r.state]
 			fields[24], fields[25] = "0.00", yuan(r.amount)
 		}
@@ -77,8 +80,11 @@ const alipayHeading = "支付宝交易号,商户订单号,业务类型,商品名
 func (s *Server) alipayBillOf(day time.Time) ([]byte, int, error) {
 	var b strings.Builder
 	b.WriteString("#支付宝业务明细查询\r\n#账号：[" + s.keys.SellerID + "0156]\r\n")
-	fmt.Fprintf(&b, "#起始日期：[%s 00:00:00]   终止日期：[%s 00:00:00]\r\n", day.Format("2006年01月02日"), day.AddDate(0, 0, 1).Format("2006年01月02日"))
-	b.WriteString("#-----------------------------------------业务明细列表----------------------------------------\r\n" + alipayHeading + "\r\n")
+	const chinese = "2006年01月02日"
+	fmt.Fprintf(&b, "#起始日期：[%s 00:00:00]   终止日期：[%s 00:00:00]\r\n",
+		day.Format(chinese), day.AddDate(0, 0, 1).Format(chinese))
+	b.WriteString("#-----------------------------------------业务明细列表----------------------------------------\r\n")
+	b.WriteString(alipayHeading + "\r\n")
 	rows := 0
 	row := func(at time.Time, p *payment, r *refund) {
 		kind, amount, number := "交易", p.amount, ""
@@ -87,7 +93,8 @@ func (s *Server) alipayBillOf(day time.Time) ([]byte, int, error) {
 		}
 		created, done := p.createdAt.In(shanghai).Format(billTime), at.In(shanghai).Format(billTime)
 		fields := []string{
-			p.transaction + "\t", p.number + "\t", kind, p.description, created, done, "", "", "", "", "*三(138****0000)\t", yuan(amount), yuan(amount),
+			p.transaction + "\t", p.number + "\t", kind, p.description, created, done, "", "", "", "",
+			"*三(138****0000)\t", yuan(amount), yuan(amount),
 			"0.00", "0.00", "0.00", "0.00", "0.00", "", "0.00", "0.00", number, "0.00", "0.00", "",
 		}
 		b.WriteString(strings.Join(fields, ",") + "\r\n")

@@ -65,7 +65,9 @@ func (s *Server) notify(n *notice, build func(lie) func() message, faults []Faul
 	if has(Duplicated) {
 		n.copies = 3
 	}
-	n.make = build(lie{amount: has(WrongAmount), currency: has(WrongCurrency), merchant: has(WrongMerchant), forged: has(Forged)})
+	n.make = build(lie{
+		amount: has(WrongAmount), currency: has(WrongCurrency), merchant: has(WrongMerchant), forged: has(Forged),
+	})
 	switch {
 	case has(Lost):
 	case has(Late):

@@ -41,7 +41,10 @@ const (
 
 // Kinds are all of them.
 func Kinds() []Kind {
-	return []Kind{Late, Lost, Duplicated, Reordered, Forged, WrongAmount, WrongCurrency, WrongMerchant, Timeout, Unavailable, ForgedAnswer, RefundRefused, RefundPending}
+	return []Kind{
+		Late, Lost, Duplicated, Reordered, Forged, WrongAmount, WrongCurrency, WrongMerchant, Timeout, Unavailable,
+		ForgedAnswer, RefundRefused, RefundPending,
+	}
 }
 
 // NotificationKinds are those of notifications.
@@ -81,7 +84,8 @@ func (s *Server) ClearFaults() {
 // strike uses up one of the faults of these kinds. The caller holds the lock.
 func (s *Server) strike(provider, operation string, kinds ...Kind) (Kind, bool) {
 	for i, f := range s.faults {
-		if !slices.Contains(kinds, f.Kind) || (f.Provider != "" && f.Provider != provider) || (f.Operation != "" && f.Operation != operation) {
+		if !slices.Contains(kinds, f.Kind) || (f.Provider != "" && f.Provider != provider) ||
+			(f.Operation != "" && f.Operation != operation) {
 			continue
 		}
 		if f.Times > 0 {

@@ -100,7 +100,8 @@ func (k *Keys) WriteSecrets(dir string) error {
 		return err
 	}
 	for path, content := range map[string][]byte{
-		"wechatpay/apiclient_key.pem": merchant, "wechatpay/apiv3_key": []byte(k.APIv3Key), "wechatpay/pub_key.pem": weChatPay,
+		"wechatpay/apiclient_key.pem": merchant, "wechatpay/apiv3_key": []byte(k.APIv3Key),
+		"wechatpay/pub_key.pem":      weChatPay,
 		"alipay/app_private_key.pem": app, "alipay/alipay_public_key.pem": alipay,
 		"stripe/secret_key": []byte(k.StripeKey), "stripe/webhook_secret": []byte(k.StripeWebhookSecret),
 	} {
@@ -121,7 +122,8 @@ func (k *Keys) Settings(provider, base string, certificates bool) map[string]str
 	switch provider {
 	case WeChatPay:
 		settings := map[string]string{
-			"merchantID": k.MerchantID, "merchantSerial": k.MerchantSerial, "appID": k.AppID, "publicKeyID": k.PublicKeyID, "baseURL": base,
+			"merchantID": k.MerchantID, "merchantSerial": k.MerchantSerial, "appID": k.AppID, "publicKeyID": k.PublicKeyID,
+			"baseURL": base,
 		}
 		if certificates {
 			delete(settings, "publicKeyID")
@@ -194,8 +196,13 @@ func (s *Server) certify(key *rsa.PrivateKey) error {
 	if err != nil {
 		return fmt.Errorf("psp: making a certificate: %w", err)
 	}
-	p := &platformKey{key: key, serial: strings.ToUpper(number.Text(16)), notBefore: s.now().Add(-time.Hour), notAfter: s.now().Add(5 * 365 * 24 * time.Hour)}
-	template := &x509.Certificate{SerialNumber: number, Subject: pkix.Name{CommonName: "Tenpay.com sign"}, NotBefore: p.notBefore, NotAfter: p.notAfter}
+	p := &platformKey{
+		key: key, serial: strings.ToUpper(number.Text(16)), notBefore: s.now().Add(-time.Hour),
+		notAfter: s.now().Add(5 * 365 * 24 * time.Hour),
+	}
+	template := &x509.Certificate{
+		SerialNumber: number, Subject: pkix.Name{CommonName: "Tenpay.com sign"}, NotBefore: p.notBefore, NotAfter: p.notAfter,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		return fmt.Errorf("psp: making a certificate: %w", err)

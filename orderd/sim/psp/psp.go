@@ -146,7 +146,8 @@ func NewServer(o Options) (*Server, error) {
 		return nil, errors.New("psp: no keys")
 	}
 	s := &Server{
-		keys: o.Keys, public: o.PublicURL, webhook: o.StripeWebhook, certificatesMode: o.Certificates, now: o.Clock, client: o.Client,
+		keys: o.Keys, public: o.PublicURL, webhook: o.StripeWebhook, certificatesMode: o.Certificates, now: o.Clock,
+		client:   o.Client,
 		attempts: cmp.Or(o.Attempts, 5), pause: cmp.Or(o.Pause, 20*time.Millisecond), mux: http.NewServeMux(),
 		byNumber: map[string]*payment{}, replies: map[string]reply{}, bills: map[string][]byte{},
 	}

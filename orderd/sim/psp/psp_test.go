@@ -82,7 +82,9 @@ func TestServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := make(chan string, 8)
-	shop := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.Header.Get("Stripe-Signature") }))
+	shop := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		told <- r.Header.Get("Stripe-Signature")
+	}))
 	defer shop.Close()
 	sim, err := psp.NewServer(psp.Options{Keys: keys, StripeWebhook: shop.URL})
 	if err != nil {
@@ -92,35 +94,49 @@ func TestServer(t *testing.T) {
 	server := httptest.NewServer(sim)
 	defer server.Close()
 
-	if status, text := call(t, http.MethodGet, server.URL+"/v3/certificates", "", map[string]string{"Authorization": "WECHATPAY2-SHA256-RSA2048 mchid=\"1\""}); status != http.StatusUnauthorized {
+	unsigned := map[string]string{"Authorization": "WECHATPAY2-SHA256-RSA2048 mchid=\"1\""}
+	if status, text := call(t, http.MethodGet, server.URL+"/v3/certificates", "", unsigned); status != http.StatusUnauthorized {
 		t.Errorf("WeChat Pay answered %d %s", status, text)
 	}
-	if _, text := call(t, http.MethodPost, server.URL+"/gateway.do", "app_id="+keys.AlipayAppID, map[string]string{"Content-Type": "application/x-www-form-urlencoded"}); !strings.Contains(text, "error_response") {
+	form := map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
+	_, text := call(t, http.MethodPost, server.URL+"/gateway.do", "app_id="+keys.AlipayAppID, form)
+	if !strings.Contains(text, "error_response") {
 		t.Errorf("Alipay answered %s", text)
 	}
-	stripe := map[string]string{"Authorization": "Bearer wrong", "Stripe-Version": psp.StripeVersion, "Idempotency-Key": "k"}
-	if status, text := call(t, http.MethodPost, server.URL+"/v1/payment_intents", "amount=100&currency=usd", stripe); status != http.StatusUnauthorized {
+	stripe := map[string]string{
+		"Authorization": "Bearer wrong", "Stripe-Version": psp.StripeVersion, "Idempotency-Key": "k",
+	}
+	intents := server.URL + "/v1/payment_intents"
+	if status, text := call(t, http.MethodPost, intents, "amount=100&currency=usd", stripe); status != http.StatusUnauthorized {
 		t.Errorf("Stripe answered %d %s", status, text)
 	}
 	stripe["Authorization"] = "Bearer " + keys.StripeKey
-	_, text := call(t, http.MethodPost, server.URL+"/v1/payment_intents", "amount=100&currency=usd", stripe)
+	_, text = call(t, http.MethodPost, intents, "amount=100&currency=usd", stripe)
 	var intent struct{ ID string }
 	if err := json.Unmarshal([]byte(text), &intent); err != nil || intent.ID == "" {
 		t.Fatalf("Stripe answered %s, %v", text, err)
 	}
-	if status, text := call(t, http.MethodPost, server.URL+"/v1/payment_intents", "amount=101&currency=usd", stripe); status != http.StatusBadRequest || !strings.Contains(text, "idempotency_error") {
+	status, text := call(t, http.MethodPost, intents, "amount=101&currency=usd", stripe)
+	if status != http.StatusBadRequest || !strings.Contains(text, "idempotency_error") {
 		t.Errorf("the same key with another body: %d %s", status, text)
 	}
+	admin(t, sim, server.URL, intent.ID, told)
+}
 
-	for body, want := range map[string]int{`{"kind":"lost","provider":"stripe"}`: http.StatusNoContent, `{"kind":"earthquake"}`: http.StatusBadRequest} {
-		if status, text := call(t, http.MethodPost, server.URL+"/admin/faults", body, nil); status != want {
+// admin checks the admin's endpoints with a payment at Stripe that is open.
+func admin(t *testing.T, sim *psp.Server, url, intent string, told <-chan string) {
+	t.Helper()
+	for body, want := range map[string]int{
+		`{"kind":"lost","provider":"stripe"}`: http.StatusNoContent, `{"kind":"earthquake"}`: http.StatusBadRequest,
+	} {
+		if status, text := call(t, http.MethodPost, url+"/admin/faults", body, nil); status != want {
 			t.Errorf("%s: %d %s", body, status, text)
 		}
 	}
-	if status, _ := call(t, http.MethodDelete, server.URL+"/admin/faults", "", nil); status != http.StatusNoContent {
+	if status, _ := call(t, http.MethodDelete, url+"/admin/faults", "", nil); status != http.StatusNoContent {
 		t.Errorf("faults were not cleared: %d", status)
 	}
-	pay := server.URL + "/pay/stripe/" + intent.ID
+	pay := url + "/pay/stripe/" + intent
 	for _, want := range []int{http.StatusOK, http.StatusConflict} {
 		if status, text := call(t, http.MethodPost, pay+"?fault=late", "", nil); status != want {
 			t.Errorf("paying answered %d %s", status, text)
@@ -129,20 +145,20 @@ func TestServer(t *testing.T) {
 	if status, _ := call(t, http.MethodPost, pay+"?fault=earthquake", "", nil); status != http.StatusBadRequest {
 		t.Errorf("an unknown fault: %d", status)
 	}
-	if status, _ := call(t, http.MethodPost, server.URL+"/pay/stripe/pi_none", "", nil); status != http.StatusNotFound {
+	if status, _ := call(t, http.MethodPost, url+"/pay/stripe/pi_none", "", nil); status != http.StatusNotFound {
 		t.Errorf("an unknown payment: %d", status)
 	}
-	if _, text := call(t, http.MethodPost, server.URL+"/admin/release", "", nil); !strings.Contains(text, `"released":1`) {
+	if _, text := call(t, http.MethodPost, url+"/admin/release", "", nil); !strings.Contains(text, `"released":1`) {
 		t.Errorf("released %s", text)
 	}
 	sim.Wait()
 	if len(told) != 1 || !strings.HasPrefix(<-told, "t=") {
 		t.Error("the event did not come once")
 	}
-	if _, text := call(t, http.MethodGet, server.URL+"/admin/deliveries", "", nil); !strings.Contains(text, `"taken":true`) {
+	if _, text := call(t, http.MethodGet, url+"/admin/deliveries", "", nil); !strings.Contains(text, `"taken":true`) {
 		t.Errorf("deliveries are %s", text)
 	}
-	if _, text := call(t, http.MethodGet, server.URL+"/admin/payments", "", nil); !strings.Contains(text, `"state":"SUCCEEDED"`) {
+	if _, text := call(t, http.MethodGet, url+"/admin/payments", "", nil); !strings.Contains(text, `"state":"SUCCEEDED"`) {
 		t.Errorf("payments are %s", text)
 	}
 }

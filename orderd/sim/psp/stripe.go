@@ -100,7 +100,10 @@ func (s *Server) stripeOnce(r *http.Request, raw string, form url.Values, call s
 	request := r.URL.Path + "?" + raw
 	if old, ok := s.replies[key]; ok && s.now().Sub(old.at) < keyLife {
 		if old.request != request {
-			return reply{status: http.StatusBadRequest, body: encode(stripeProblem("idempotency_error", "", "Keys for idempotent requests can only be used with the same parameters"))}
+			return reply{
+				status: http.StatusBadRequest, body: encode(stripeProblem("idempotency_error", "",
+					"Keys for idempotent requests can only be used with the same parameters")),
+			}
 		}
 		return old
 	}
@@ -124,13 +127,16 @@ func metadata(form url.Values) map[string]string {
 
 func (s *Server) stripeCreate(_ *http.Request, form url.Values) (int, map[string]any) {
 	amount, err := strconv.ParseInt(form.Get("amount"), 10, 64)
-	if err != nil || amount <= 0 || len(form.Get("currency")) != 3 || form.Get("currency") != strings.ToLower(form.Get("currency")) {
-		return http.StatusBadRequest, stripeProblem("invalid_request_error", "parameter_invalid_integer", "amount or currency is wrong")
+	if err != nil || amount <= 0 || len(form.Get("currency")) != 3 ||
+		form.Get("currency") != strings.ToLower(form.Get("currency")) {
+		return http.StatusBadRequest, stripeProblem("invalid_request_error", "parameter_invalid_integer",
+			"amount or currency is wrong")
 	}
 	id := "pi_" + random(12)
 	p := &payment{
-		provider: Stripe, number: id, method: "card", amount: amount, currency: form.Get("currency"), description: form.Get("description"),
-		state: open, metadata: metadata(form), secret: id + "_secret_" + random(12),
+		provider: Stripe, number: id, method: "card", amount: amount, currency: form.Get("currency"),
+		description: form.Get("description"),
+		state:       open, metadata: metadata(form), secret: id + "_secret_" + random(12),
 	}
 	s.add(p)
 	return http.StatusOK, s.stripeIntent(p, lie{})
@@ -139,8 +145,11 @@ func (s *Server) stripeCreate(_ *http.Request, form url.Values) (int, map[string
 // stripeIntent is a PaymentIntent.
 func (s *Server) stripeIntent(p *payment, l lie) map[string]any {
 	out := map[string]any{
-		"id": p.number, "object": "payment_intent", "amount": p.amount, "amount_received": int64(0), "currency": p.currency, "client_secret": p.secret,
-		"status": "requires_payment_method", "metadata": p.metadata, "created": p.createdAt.Unix(), "livemode": l.merchant, "latest_charge": nil,
+		"id": p.number, "object": "payment_intent", "amount": p.amount, "amount_received": int64(0), "currency": p.currency,
+		"client_secret": p.secret,
+		"status":        "requires_payment_method", "metadata": p.metadata, "created": p.createdAt.Unix(),
+		"livemode":      l.merchant,
+		"latest_charge": nil,
 	}
 	switch p.state {
 	case succeeded:
@@ -172,7 +181,8 @@ func (s *Server) stripeRetrieve(r *http.Request, _ url.Values) (int, map[string]
 // stripeCharge is the Charge of a PaymentIntent that was paid.
 func stripeCharge(p *payment) map[string]any {
 	return map[string]any{
-		"id": p.transaction, "object": "charge", "amount": p.amount, "amount_captured": p.amount, "amount_refunded": p.refunded(), "currency": p.currency, "status": "succeeded",
+		"id": p.transaction, "object": "charge", "amount": p.amount, "amount_captured": p.amount,
+		"amount_refunded": p.refunded(), "currency": p.currency, "status": "succeeded",
 		"paid": true, "captured": true, "payment_intent": p.number, "metadata": p.metadata, "created": p.paidAt.Unix(),
 	}
 }
@@ -190,7 +200,9 @@ func (s *Server) stripeSearch(r *http.Request, _ url.Values) (int, map[string]an
 			data = append(data, s.stripeIntent(p, lie{}))
 		}
 	}
-	return http.StatusOK, map[string]any{"object": "search_result", "url": "/v1/payment_intents/search", "has_more": false, "data": data}
+	return http.StatusOK, map[string]any{
+		"object": "search_result", "url": "/v1/payment_intents/search", "has_more": false, "data": data,
+	}
 }
 
 func (s *Server) stripeCancel(r *http.Request, form url.Values) (int, map[string]any) {
@@ -199,7 +211,8 @@ func (s *Server) stripeCancel(r *http.Request, form url.Values) (int, map[string
 	case p == nil:
 		return http.StatusNotFound, stripeProblem("invalid_request_error", "resource_missing", "No such payment_intent")
 	case p.state != open:
-		return http.StatusBadRequest, stripeProblem("invalid_request_error", "payment_intent_unexpected_state", "You cannot cancel this PaymentIntent because of its status")
+		return http.StatusBadRequest, stripeProblem("invalid_request_error", "payment_intent_unexpected_state",
+			"You cannot cancel this PaymentIntent because of its status")
 	}
 	p.state, p.cancellationReason = closed, form.Get("cancellation_reason")
 	return http.StatusOK, s.stripeIntent(p, lie{})
@@ -210,16 +223,22 @@ func (s *Server) stripeRefundCall(_ *http.Request, form url.Values) (int, map[st
 	amount, err := strconv.ParseInt(form.Get("amount"), 10, 64)
 	switch {
 	case p == nil || p.state != succeeded:
-		return http.StatusBadRequest, stripeProblem("invalid_request_error", "charge_not_found", "This PaymentIntent does not have a successful charge to refund.")
+		return http.StatusBadRequest, stripeProblem("invalid_request_error", "charge_not_found",
+			"This PaymentIntent does not have a successful charge to refund.")
 	case err != nil || amount <= 0:
 		return http.StatusBadRequest, stripeProblem("invalid_request_error", "parameter_invalid_integer", "amount is wrong")
 	case s.strikes(Stripe, "refund", RefundRefused):
-		return http.StatusBadRequest, stripeProblem("invalid_request_error", "charge_disputed", "The charge has been charged back.")
+		return http.StatusBadRequest, stripeProblem("invalid_request_error", "charge_disputed",
+			"The charge has been charged back.")
 	case p.refunded()+amount > p.amount:
-		return http.StatusBadRequest, stripeProblem("invalid_request_error", "charge_already_refunded", "Refund amount is greater than the charge's unrefunded amount")
+		return http.StatusBadRequest, stripeProblem("invalid_request_error", "charge_already_refunded",
+			"Refund amount is greater than the charge's unrefunded amount")
 	}
 	id := "re_" + random(12)
-	f := &refund{payment: p, number: id, id: id, amount: amount, state: s.refundState(Stripe), reason: form.Get("reason"), askedAt: s.now(), at: s.now(), metadata: metadata(form)}
+	f := &refund{
+		payment: p, number: id, id: id, amount: amount, state: s.refundState(Stripe), reason: form.Get("reason"),
+		askedAt: s.now(), at: s.now(), metadata: metadata(form),
+	}
 	p.refunds = append(p.refunds, f)
 	if f.state == succeeded {
 		s.notifyRefund(f)
@@ -231,7 +250,8 @@ func (s *Server) stripeRefundCall(_ *http.Request, form url.Values) (int, map[st
 func (s *Server) stripeRefunded(f *refund, l lie) map[string]any {
 	status := map[state]string{open: "pending", succeeded: "succeeded", failed: "failed"}[f.state]
 	out := map[string]any{
-		"id": f.id, "object": "refund", "amount": f.amount, "currency": f.payment.currency, "payment_intent": f.payment.number, "charge": f.payment.transaction,
+		"id": f.id, "object": "refund", "amount": f.amount, "currency": f.payment.currency,
+		"payment_intent": f.payment.number, "charge": f.payment.transaction,
 		"status": status, "metadata": f.metadata, "created": f.askedAt.Unix(), "reason": nil,
 	}
 	if f.state == failed {
@@ -309,7 +329,8 @@ func (s *Server) stripeCharges(r *http.Request, _ url.Values) (int, map[string]a
 // stripeEvent signs an event by the scheme v1: HMAC-SHA256 of the time, a dot and the body.
 func (s *Server) stripeEvent(kind string, object map[string]any, l lie) func() message {
 	body := encode(map[string]any{
-		"id": "evt_" + random(12), "object": "event", "api_version": StripeVersion, "created": s.now().Unix(), "livemode": l.merchant, "pending_webhooks": 1,
+		"id": "evt_" + random(12), "object": "event", "api_version": StripeVersion, "created": s.now().Unix(),
+		"livemode": l.merchant, "pending_webhooks": 1,
 		"type": kind, "data": map[string]any{"object": object}, "request": map[string]any{"id": nil, "idempotency_key": nil},
 	})
 	secret := s.keys.StripeWebhookSecret
@@ -321,7 +342,9 @@ func (s *Server) stripeEvent(kind string, object map[string]any, l lie) func() m
 		mac := hmac.New(sha256.New, []byte(secret))
 		mac.Write([]byte(stamp + "." + string(body)))
 		header := "t=" + stamp + ",v1=" + hex.EncodeToString(mac.Sum(nil)) + ",v0=" + strings.Repeat("0", 64)
-		return message{contentType: "application/json; charset=utf-8", header: map[string]string{"Stripe-Signature": header}, body: body}
+		return message{
+			contentType: "application/json; charset=utf-8", header: map[string]string{"Stripe-Signature": header}, body: body,
+		}
 	}
 }
 

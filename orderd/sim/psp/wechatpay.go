@@ -26,7 +26,8 @@ func (s *Server) routeWeChatPay() {
 	handle := func(pattern, operation string, call weChatPayCall) {
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.callWeChatPay(w, r, operation, call) })
 	}
-	handle("GET /v3/certificates", "certificates", func(*http.Request, []byte) (any, *problem) { return s.certificates(), nil })
+	handle("GET /v3/certificates", "certificates",
+		func(*http.Request, []byte) (any, *problem) { return s.certificates(), nil })
 	handle("POST /v3/pay/transactions/{method}", "create", s.weChatPayCreate)
 	handle("GET /v3/pay/transactions/out-trade-no/{number}", "query", s.weChatPayQuery)
 	handle("POST /v3/pay/transactions/out-trade-no/{number}/close", "close", s.weChatPayClose)
@@ -49,7 +50,8 @@ func (s *Server) callWeChatPay(w http.ResponseWriter, r *http.Request, operation
 	fault, struck := s.strike(WeChatPay, operation, Timeout, Unavailable, ForgedAnswer)
 	s.mu.Unlock()
 	if struck && fault == Unavailable {
-		s.answerWeChatPay(w, r, http.StatusInternalServerError, map[string]string{"code": "SYSTEM_ERROR", "message": "try again"}, false)
+		s.answerWeChatPay(w, r, http.StatusInternalServerError,
+			map[string]string{"code": "SYSTEM_ERROR", "message": "try again"}, false)
 		return
 	}
 	answer, refused := call(r, body)
@@ -101,7 +103,8 @@ func (s *Server) weChatPayCreate(r *http.Request, body []byte) (any, *problem) {
 	switch {
 	case in.AppID != s.keys.AppID || in.MerchantID != s.keys.MerchantID:
 		return nil, &problem{http.StatusBadRequest, "APPID_MCHID_NOT_MATCH", "appid and mchid do not match"}
-	case !weChatPayNumber.MatchString(in.Number), in.Amount.Total <= 0, in.Amount.Currency != "CNY", in.Description == "", len([]rune(in.Description)) > 127,
+	case !weChatPayNumber.MatchString(in.Number), in.Amount.Total <= 0, in.Amount.Currency != "CNY",
+		in.Description == "", len([]rune(in.Description)) > 127,
 		in.Expires != "" && err != nil, urlErr != nil, target.Host == "", target.RawQuery != "":
 		return nil, &problem{http.StatusBadRequest, "PARAM_ERROR", "a field is missing or wrong"}
 	case method == "jsapi" && in.Payer.OpenID == "", method == "h5" && (in.Scene.IP == "" || in.Scene.H5.Type == ""):
@@ -113,8 +116,9 @@ func (s *Server) weChatPayCreate(r *http.Request, body []byte) (any, *problem) {
 	switch {
 	case p == nil:
 		p = &payment{
-			provider: WeChatPay, number: in.Number, method: method, amount: in.Amount.Total, currency: in.Amount.Currency, description: in.Description,
-			notifyURL: in.NotifyURL, payer: in.Payer.OpenID, state: open, expiresAt: expires, session: random(16),
+			provider: WeChatPay, number: in.Number, method: method, amount: in.Amount.Total, currency: in.Amount.Currency,
+			description: in.Description,
+			notifyURL:   in.NotifyURL, payer: in.Payer.OpenID, state: open, expiresAt: expires, session: random(16),
 		}
 		s.add(p)
 	case p.amount != in.Amount.Total || p.notifyURL != in.NotifyURL || p.method != method:
@@ -143,7 +147,8 @@ func (s *Server) weChatPayTrade(p *payment, l lie) map[string]any {
 		tradeState = "REFUND"
 	}
 	out := map[string]any{
-		"appid": s.keys.AppID, "mchid": s.keys.MerchantID, "out_trade_no": p.number, "trade_state": tradeState, "trade_state_desc": tradeState,
+		"appid": s.keys.AppID, "mchid": s.keys.MerchantID, "out_trade_no": p.number, "trade_state": tradeState,
+		"trade_state_desc": tradeState,
 	}
 	amount := map[string]any{"total": p.amount, "currency": p.currency}
 	if l.amount {
@@ -158,7 +163,8 @@ func (s *Server) weChatPayTrade(p *payment, l lie) map[string]any {
 	if p.state == succeeded {
 		amount["payer_total"], amount["payer_currency"] = amount["total"], amount["currency"]
 		out["transaction_id"], out["success_time"] = p.transaction, chinaTime(p.paidAt)
-		out["trade_type"], out["bank_type"] = map[string]string{"jsapi": "JSAPI", "native": "NATIVE", "h5": "MWEB"}[p.method], "OTHERS"
+		out["trade_type"], out["bank_type"] = map[string]string{"jsapi": "JSAPI", "native": "NATIVE",
+			"h5": "MWEB"}[p.method], "OTHERS"
 		out["payer"] = map[string]string{"openid": p.payer}
 	}
 	out["amount"] = amount
@@ -203,7 +209,8 @@ func (s *Server) weChatPayRefundCall(_ *http.Request, body []byte) (any, *proble
 		NotifyURL   string          `json:"notify_url"`
 		Amount      weChatPayAmount `json:"amount"`
 	}
-	if json.Unmarshal(body, &in) != nil || in.Refund == "" || len(in.Refund) > 64 || in.Amount.Refund <= 0 || in.Amount.Currency != "CNY" || len(in.Reason) > 80 {
+	if json.Unmarshal(body, &in) != nil || in.Refund == "" || len(in.Refund) > 64 || in.Amount.Refund <= 0 ||
+		in.Amount.Currency != "CNY" || len(in.Reason) > 80 {
 		return nil, &problem{http.StatusBadRequest, "PARAM_ERROR", "a field is missing or wrong"}
 	}
 	s.mu.Lock()
@@ -230,7 +237,8 @@ func (s *Server) weChatPayRefundCall(_ *http.Request, body []byte) (any, *proble
 		return nil, &problem{http.StatusBadRequest, "INVALID_REQUEST", "more than was paid"}
 	}
 	f := &refund{
-		payment: p, number: in.Refund, id: s.id("5030"), amount: in.Amount.Refund, state: s.refundState(WeChatPay), reason: in.Reason,
+		payment: p, number: in.Refund, id: s.id("5030"), amount: in.Amount.Refund, state: s.refundState(WeChatPay),
+		reason:    in.Reason,
 		notifyURL: in.NotifyURL, askedAt: s.now(), at: s.now(),
 	}
 	p.refunds = append(p.refunds, f)
@@ -246,9 +254,12 @@ func (s *Server) weChatPayRefundCall(_ *http.Request, body []byte) (any, *proble
 // weChatPayRefunded is a refund as a query tells it, or a notification.
 func (s *Server) weChatPayRefunded(f *refund, l lie, notification bool) map[string]any {
 	status := map[state]string{open: "PROCESSING", succeeded: "SUCCESS", failed: "ABNORMAL", closed: "CLOSED"}[f.state]
-	amount := map[string]any{"total": f.payment.amount, "refund": f.amount, "payer_total": f.payment.amount, "payer_refund": f.amount}
+	amount := map[string]any{
+		"total": f.payment.amount, "refund": f.amount, "payer_total": f.payment.amount, "payer_refund": f.amount,
+	}
 	out := map[string]any{
-		"refund_id": f.id, "out_refund_no": f.number, "transaction_id": f.payment.transaction, "out_trade_no": f.payment.number,
+		"refund_id": f.id, "out_refund_no": f.number, "transaction_id": f.payment.transaction,
+		"out_trade_no":          f.payment.number,
 		"user_received_account": "OTHERS", "amount": amount,
 	}
 	if f.state == succeeded {
@@ -293,7 +304,8 @@ func (s *Server) weChatPayBill(r *http.Request, _ []byte) (any, *problem) {
 	token := random(16)
 	s.bills[token] = bill
 	sum := sha1.Sum(bill)
-	return map[string]string{"hash_type": "SHA1", "hash_value": hex.EncodeToString(sum[:]), "download_url": s.base(r) + "/v3/billdownload/file?token=" + token}, nil
+	return map[string]string{"hash_type": "SHA1", "hash_value": hex.EncodeToString(sum[:]), "download_url": s.base(r) +
+		"/v3/billdownload/file?token=" + token}, nil
 }
 
 // weChatPayDownload answers with the file, whose hash stands for a signature.
@@ -323,9 +335,12 @@ func (s *Server) weChatPayNotification(event, original string, resource map[stri
 		sealed := s.seal(plain, original)
 		sealed["original_type"] = original
 		body := encode(map[string]any{
-			"id": id, "create_time": created, "resource_type": "encrypt-resource", "event_type": event, "summary": event, "resource": sealed,
+			"id": id, "create_time": created, "resource_type": "encrypt-resource", "event_type": event, "summary": event,
+			"resource": sealed,
 		})
-		return message{contentType: "application/json", header: s.weChatPayHeader(body, !s.certificatesMode, forged), body: body}
+		return message{
+			contentType: "application/json", header: s.weChatPayHeader(body, !s.certificatesMode, forged), body: body,
+		}
 	}
 }
 

@@ -46,7 +46,8 @@ func (s *Server) authentic(r *http.Request) (body []byte, why string) {
 	case r.Header.Get("User-Agent") == "", !strings.Contains(r.Header.Get("Accept"), "application/json"):
 		return nil, "User-Agent or Accept is missing"
 	}
-	text := r.Method + "\n" + r.RequestURI + "\n" + fields["timestamp"] + "\n" + fields["nonce_str"] + "\n" + string(body) + "\n"
+	text := r.Method + "\n" + r.RequestURI + "\n" + fields["timestamp"] + "\n" + fields["nonce_str"] + "\n" +
+		string(body) + "\n"
 	if !checkSHA256(&s.keys.Merchant.PublicKey, text, fields["signature"]) {
 		return nil, "the signature is wrong"
 	}

@@ -13,7 +13,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,25 +83,6 @@ type Gateway struct {
 func New(clock func() time.Time, secrets ...string) (*Gateway, error) {
 	g := &Gateway{clock: clock, taken: map[string]*Notification{}}
 	return g, g.SetSecrets(secrets...)
-}
-
-// TB is what a test gives.
-type TB interface {
-	Helper()
-	Cleanup(func())
-	Fatalf(format string, args ...any)
-}
-
-// Run serves a gateway until the test ends and returns it with its URL.
-func Run(tb TB, secrets ...string) (*Gateway, string) {
-	tb.Helper()
-	g, err := New(time.Now, secrets...)
-	if err != nil {
-		tb.Fatalf("push gateway: %v", err)
-	}
-	server := httptest.NewServer(g)
-	tb.Cleanup(server.Close)
-	return g, server.URL + "/push"
 }
 
 // SetSecrets changes the keys that a message may be signed with.
@@ -281,5 +261,6 @@ func parse(r *http.Request, body []byte) (Notification, error) {
 	if e.SpecVersion != "1.0" || e.ID == "" || e.Type == "" || e.Source == "" || e.ContentType != "application/json" {
 		return Notification{}, errors.New("the CloudEvent misses an attribute")
 	}
-	return Notification{WebhookID: r.Header.Get("webhook-id"), ID: e.ID, Type: e.Type, Source: e.Source, Subject: e.Subject, Data: e.Data}, nil
+	return Notification{WebhookID: r.Header.Get("webhook-id"), ID: e.ID, Type: e.Type, Source: e.Source,
+		Subject: e.Subject, Data: e.Data}, nil
 }

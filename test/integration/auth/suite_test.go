@@ -1,3 +1,5 @@
+// Package auth_test asks whole pods, over HTTP, who may call what: tokens of an issuer that rotates its
+// keys and goes away, and the audit of what staff changes, while pods die in the middle of it.
 package auth_test
 
 import (

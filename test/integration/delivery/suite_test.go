@@ -1,3 +1,6 @@
+// Package delivery_test takes paid orders to their buyers against a real database and the carrier's
+// simulator over HTTP, whose answers are slow, lost, forged or in another sequence, and kills workers
+// between a carrier's answer and their own commit.
 package delivery_test
 
 import (

@@ -1,3 +1,5 @@
+// Package quote_test is what comes before an order, over HTTP on a real database: carts of buyers and
+// guests, prices with coupons, tax and freight, and orders that must be what was quoted.
 package quote_test
 
 import (

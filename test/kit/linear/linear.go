@@ -112,7 +112,8 @@ func Check(rules Rules, history []Operation, within time.Duration) (porcupine.Ch
 	if rules.Stock == nil {
 		deadline := time.Now().Add(within)
 		for _, part := range model.Partition(operations) {
-			if result := porcupine.CheckOperationsTimeout(model, part, max(time.Until(deadline), time.Millisecond)); result != porcupine.Ok {
+			if result := porcupine.CheckOperationsTimeout(model, part,
+				max(time.Until(deadline), time.Millisecond)); result != porcupine.Ok {
 				return explain(result, part)
 			}
 		}
@@ -138,7 +139,9 @@ func explain(result porcupine.CheckResult, operations []porcupine.Operation) (po
 
 // String is a line of a log.
 func (o *Operation) String() string {
-	return fmt.Sprintf("%s +%s %s %s/%s %v: %s %s order=%s released=%t", o.Sent.UTC().Format("15:04:05.000000"), o.Answered.Sub(o.Sent),
+	return fmt.Sprintf("%s +%s %s %s/%s %v: %s %s order=%s released=%t", o.Sent.UTC().Format("15:04:05.000000"),
+		o.Answered.Sub(o.Sent),
 		[]string{"place", "lookup", "release"}[o.Kind], o.Buyer, o.Request, o.Items,
-		[]string{"unknown", "accepted", "not found", "sold out", "over limit", "reused", "refused", "nothing"}[o.Outcome], o.SKU, o.Order, o.Released)
+		[]string{"unknown", "accepted", "not found", "sold out", "over limit", "reused", "refused", "nothing"}[o.Outcome],
+		o.SKU, o.Order, o.Released)
 }

@@ -125,7 +125,8 @@ func (r Rules) allows(s state, o *Operation) bool {
 
 // told is the state after an answer that has the order: the first one tells its id.
 func (r Rules) told(s state, o *Operation, known order) []state {
-	if o.Released && !known.released || r.SeeReleases && known.released && !o.Released || known.id != "" && known.id != o.Order {
+	if o.Released && !known.released || r.SeeReleases && known.released && !o.Released || known.id != "" &&
+		known.id != o.Order {
 		return nil
 	}
 	if known.id == o.Order {

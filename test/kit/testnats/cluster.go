@@ -117,7 +117,10 @@ func StartCluster(dir string, size int, log io.Writer) (*Cluster, error) {
 		if err != nil {
 			return nil, err
 		}
-		n := &Node{Process: &testproc.Process{Name: nodes[i].Name, Env: []string{nodeVariable + "=" + string(raw)}, Log: log}, Address: address(nodes[i].Port)}
+		n := &Node{
+			Process: &testproc.Process{Name: nodes[i].Name, Env: []string{nodeVariable + "=" + string(raw)}, Log: log},
+			Address: address(nodes[i].Port),
+		}
 		c.Nodes = append(c.Nodes, n)
 		if err := n.Start(); err != nil {
 			c.Stop()
@@ -154,7 +157,8 @@ func (c *Cluster) Stop() {
 func (c *Cluster) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, clusterTimeout)
 	defer cancel()
-	conn, err := nats.Connect(c.URL(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(clusterTick))
+	conn, err := nats.Connect(c.URL(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+		nats.ReconnectWait(clusterTick))
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,8 @@ func (s *Server) URL() string { return "nats://" + net.JoinHostPort("127.0.0.1",
 // Connect opens a connection that reconnects for ever and is closed when the test ends.
 func (s *Server) Connect(tb TB, options ...nats.Option) *nats.Conn {
 	tb.Helper()
-	options = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.ReconnectJitter(0, 0)}, options...)
+	options = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond),
+		nats.ReconnectJitter(0, 0)}, options...)
 	conn, err := nats.Connect(s.URL(), options...)
 	if err != nil {
 		tb.Fatalf("connecting to NATS: %v", err)

@@ -49,18 +49,22 @@ type refunds struct{}
 
 // InsertRefund is order.Refunder's.
 func (refunds) InsertRefund(ctx context.Context, tx pgx.Tx, w order.RefundWish) error {
-	_, err := tx.Exec(ctx, "INSERT INTO test_refunds (order_id, key, amount) VALUES ($1, $2, $3) ON CONFLICT (order_id, key) DO NOTHING", w.OrderID, w.Key, w.Amount)
+	_, err := tx.Exec(ctx, `INSERT INTO test_refunds (order_id, key, amount) VALUES ($1, $2, $3)
+		ON CONFLICT (order_id, key) DO NOTHING`, w.OrderID, w.Key, w.Amount)
 	return err
 }
 
 // New makes a shop; several may share a database.
 func New(ctx context.Context, pool *pgxpool.Pool) (*Shop, error) {
 	s := &Shop{Pool: pool, Clock: &Clock{}, prefix: uuid.NewString()[:8]}
-	_, err := pool.Exec(ctx, "CREATE TABLE IF NOT EXISTS test_refunds (order_id uuid, key text, amount bigint, PRIMARY KEY (order_id, key))")
+	_, err := pool.Exec(ctx, `CREATE TABLE IF NOT EXISTS test_refunds
+		(order_id uuid, key text, amount bigint, PRIMARY KEY (order_id, key))`)
 	if err != nil {
 		return nil, err
 	}
-	s.Orders, err = order.NewStore(order.Options{Pool: pool, Clock: s.Clock.Now, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}})
+	s.Orders, err = order.NewStore(order.Options{
+		Pool: pool, Clock: s.Clock.Now, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{},
+	})
 	return s, err
 }
 
@@ -88,19 +92,25 @@ func (s *Shop) Paid(ctx context.Context, buyerID string, address bool, lines ...
 	}
 	err := database.ExecuteTx(ctx, s.Pool, func(tx *database.Tx) error {
 		for i, l := range lines {
-			if _, err := tx.Exec(ctx, "UPDATE order_lines SET discount = $3, freight = $4 WHERE order_id = $1 AND line = $2", accepted.OrderID, i+1, l.Discount, l.Freight); err != nil {
+			if _, err := tx.Exec(ctx, "UPDATE order_lines SET discount = $3, freight = $4 WHERE order_id = $1 AND line = $2",
+				accepted.OrderID, i+1, l.Discount, l.Freight); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, "UPDATE orders SET total = total - $2 + $3, discount = discount + $2, freight = freight + $3 WHERE order_id = $1", accepted.OrderID, l.Discount, l.Freight); err != nil {
+			_, err := tx.Exec(ctx, `UPDATE orders SET total = total - $2 + $3, discount = discount + $2, freight = freight + $3
+				WHERE order_id = $1`, accepted.OrderID, l.Discount, l.Freight)
+			if err != nil {
 				return err
 			}
 		}
 		if address {
-			if _, err := tx.Exec(ctx, "UPDATE orders SET address = $2, delivery_method = 'standard' WHERE order_id = $1", accepted.OrderID, Address); err != nil {
+			if _, err := tx.Exec(ctx, "UPDATE orders SET address = $2, delivery_method = 'standard' WHERE order_id = $1",
+				accepted.OrderID, Address); err != nil {
 				return err
 			}
 		}
-		outcomes, err := s.Orders.MarkPaid(ctx, tx, s.Clock.Now(), []order.Payment{{OrderID: accepted.OrderID, PaymentID: uuid.New(), Actor: "test"}})
+		outcomes, err := s.Orders.MarkPaid(ctx, tx, s.Clock.Now(), []order.Payment{
+			{OrderID: accepted.OrderID, PaymentID: uuid.New(), Actor: "test"},
+		})
 		if err == nil && outcomes[0] != order.Applied {
 			err = fmt.Errorf("paying the order: %s", outcomes[0])
 		}
@@ -114,7 +124,8 @@ const Address = `{"recipient": "Li", "phone": "+86 123456", "country": "CN", "ci
 
 func (s *Shop) stocked(ctx context.Context, sku string, quantity int64) error {
 	return database.ExecuteTx(ctx, s.Pool, func(tx *database.Tx) error {
-		_, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, $1, 100, $2, true, now())", sku, Currency)
+		_, err := tx.Exec(ctx, `INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at)
+			VALUES ($1, $1, 100, $2, true, now())`, sku, Currency)
 		if err != nil {
 			return err
 		}
@@ -133,14 +144,17 @@ func (s *Shop) Get(ctx context.Context, buyerID string, id uuid.UUID) (*order.Or
 // Withdraw refunds units of an order that have not left.
 func (s *Shop) Withdraw(ctx context.Context, id uuid.UUID, key string, lines ...order.LineQuantity) error {
 	return database.ExecuteTx(ctx, s.Pool, func(tx *database.Tx) error {
-		_, err := s.Orders.GrantRefund(ctx, tx, s.Clock.Now(), order.Grant{OrderID: id, Key: key, Lines: lines, Reason: "TEST", Actor: "test"})
+		_, err := s.Orders.GrantRefund(ctx, tx, s.Clock.Now(), order.Grant{
+			OrderID: id, Key: key, Lines: lines, Reason: "TEST", Actor: "test",
+		})
 		return err
 	})
 }
 
 // Refunds is the sum that was handed to the payment provider for an order.
 func (s *Shop) Refunds(ctx context.Context, id uuid.UUID) (sum int64, err error) {
-	err = s.Pool.QueryRow(ctx, "SELECT coalesce(sum(amount), 0)::bigint FROM test_refunds WHERE order_id = $1", id).Scan(&sum)
+	err = s.Pool.QueryRow(ctx, "SELECT coalesce(sum(amount), 0)::bigint FROM test_refunds WHERE order_id = $1",
+		id).Scan(&sum)
 	return sum, err
 }
 
@@ -151,7 +165,10 @@ func (s *Shop) Levels(ctx context.Context, o *order.Order, line int) (stock.Leve
 
 // Cancel cancels an order as its buyer would.
 func (s *Shop) Cancel(ctx context.Context, buyerID string, id uuid.UUID) error {
-	_, err := order.NewService(order.ServiceOptions{Store: s.Orders, PaymentTimeout: time.Hour}).CancelOrder(ctx, &orderv1.CancelOrderRequest{RequestId: uuid.NewString(), BuyerId: buyerID, OrderId: id.String()})
+	service := order.NewService(order.ServiceOptions{Store: s.Orders, PaymentTimeout: time.Hour})
+	_, err := service.CancelOrder(ctx, &orderv1.CancelOrderRequest{
+		RequestId: uuid.NewString(), BuyerId: buyerID, OrderId: id.String(),
+	})
 	return err
 }
 
@@ -159,7 +176,8 @@ func (s *Shop) Cancel(ctx context.Context, buyerID string, id uuid.UUID) error {
 func (s *Shop) PaidBack(ctx context.Context, id uuid.UUID, key string) error {
 	return database.ExecuteTx(ctx, s.Pool, func(tx *database.Tx) error {
 		var amount int64
-		if err := tx.QueryRow(ctx, "SELECT amount FROM test_refunds WHERE order_id = $1 AND key = $2", id, key).Scan(&amount); err != nil {
+		const find = "SELECT amount FROM test_refunds WHERE order_id = $1 AND key = $2"
+		if err := tx.QueryRow(ctx, find, id, key).Scan(&amount); err != nil {
 			return err
 		}
 		return s.Orders.RecordRefunded(ctx, tx, s.Clock.Now(), id, key, uuid.New(), amount)

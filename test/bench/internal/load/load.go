@@ -199,7 +199,9 @@ func sum(shares []share, phase time.Duration) (Result, error) {
 	case answers == 0:
 		return Result{}, errNoAnswers
 	}
-	r := Result{Accepted: float64(all.TotalCount()) / phase.Seconds(), Refused: float64(refused) / phase.Seconds(), Times: all}
+	r := Result{
+		Accepted: float64(all.TotalCount()) / phase.Seconds(), Refused: float64(refused) / phase.Seconds(), Times: all,
+	}
 	r.quantiles()
 	return r, nil
 }
@@ -214,7 +216,10 @@ func (r Result) With(other Result) Result {
 	times := hdrhistogram.New(1, slowest.Microseconds(), precision)
 	times.Merge(r.Times)
 	times.Merge(other.Times)
-	both := Result{Accepted: r.Accepted + other.Accepted, Refused: r.Refused + other.Refused, Unsent: r.Unsent + other.Unsent, Times: times}
+	both := Result{
+		Accepted: r.Accepted + other.Accepted, Refused: r.Refused + other.Refused, Unsent: r.Unsent + other.Unsent,
+		Times: times,
+	}
 	both.quantiles()
 	return both
 }

@@ -27,7 +27,8 @@ func TestTakeSkipsWhatWasDueWhileNobodyWasFree(t *testing.T) {
 		{12*time.Millisecond + 1, 13, 8},
 	} {
 		if got := p.take(test.since); got != test.want || p.unsent.Load() != test.unsent {
-			t.Errorf("at %s: request %d with %d unsent, want %d with %d", test.since, got, p.unsent.Load(), test.want, test.unsent)
+			t.Errorf("at %s: request %d with %d unsent, want %d with %d", test.since, got, p.unsent.Load(), test.want,
+				test.unsent)
 		}
 	}
 }
@@ -58,7 +59,8 @@ func TestSum(t *testing.T) {
 	for i := range many {
 		many[i] = 2
 	}
-	r, err := sum([]share{{times: histogram(many...), refused: 50}, {times: histogram(40, 40), refused: 25}}, 10*time.Second)
+	r, err := sum([]share{{times: histogram(many...), refused: 50}, {times: histogram(40, 40), refused: 25}},
+		10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +88,10 @@ func TestRunCountsAcceptedAndRefusedApart(t *testing.T) {
 		_, _ = w.Write([]byte("x"))
 	}))
 	defer server.Close()
-	o := Options{Connections: 4, Warm: 20 * time.Millisecond, Phase: 2 * time.Second, Rate: 400, URLs: []string{server.URL}, Procedure: "/p.S/M"}
+	o := Options{
+		Connections: 4, Warm: 20 * time.Millisecond, Phase: 2 * time.Second, Rate: 400, URLs: []string{server.URL},
+		Procedure: "/p.S/M",
+	}
 	r, err := Run(t.Context(), o, func(int, int) (proto.Message, Check) {
 		return wrapperspb.String("x"), func(status int, _ []byte) (bool, error) { return status == http.StatusOK, nil }
 	})

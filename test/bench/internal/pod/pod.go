@@ -48,7 +48,8 @@ func Config(o Options) (config.Config, string, error) {
 		file        *string
 		name, value string
 	}{
-		{&c.Database.URLFile, "database-url", o.DatabaseURL}, {&c.Orders.IDKeyFile, "order-id-key", strings.Repeat("0123456789abcdef", 4)},
+		{&c.Database.URLFile, "database-url", o.DatabaseURL},
+		{&c.Orders.IDKeyFile, "order-id-key", strings.Repeat("0123456789abcdef", 4)},
 	} {
 		if secret.value == "" {
 			continue

@@ -57,7 +57,10 @@ func TestFillLeavesOutWhatWasNotMeasured(t *testing.T) {
 
 func TestTableAndFile(t *testing.T) {
 	least, most := 0.85, 3.0
-	rows := []Row{{ID: "unary_vs_noop", Value: 0.9, Unit: "ratio", Goal: &least}, {ID: "overload_p99_ratio", Value: 4, Unit: "ratio", Goal: &most, AtMost: true}}
+	rows := []Row{
+		{ID: "unary_vs_noop", Value: 0.9, Unit: "ratio", Goal: &least},
+		{ID: "overload_p99_ratio", Value: 4, Unit: "ratio", Goal: &most, AtMost: true},
+	}
 	var table strings.Builder
 	if err := Table(&table, rows); err != nil {
 		t.Fatal(err)

@@ -50,7 +50,8 @@ func (b *Book) Stock(ctx context.Context, c *connect.Client) error {
 		if err != nil {
 			return err
 		}
-		if _, err := catalog.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "bench-" + sku(n), Sku: sku(n), Delta: plenty}); err != nil {
+		if _, err := catalog.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "bench-" + sku(n), Sku: sku(n),
+			Delta: plenty}); err != nil {
 			return err
 		}
 	}
@@ -66,7 +67,9 @@ func (b *Book) PlaceCall(phase string, taken *Book) load.Call {
 		first := rand.IntN(b.skus)
 		request := &orderv1.PlaceOrderRequest{
 			RequestId: "place", BuyerId: buyer,
-			Lines: []*orderv1.PlaceOrderLine{{Sku: sku(first), Quantity: 1}, {Sku: sku((first + 1 + rand.IntN(b.skus-1)) % b.skus), Quantity: 2}},
+			Lines: []*orderv1.PlaceOrderLine{
+				{Sku: sku(first), Quantity: 1}, {Sku: sku((first + 1 + rand.IntN(b.skus-1)) % b.skus), Quantity: 2},
+			},
 		}
 		if taken == nil || taken.full() {
 			return request, nil

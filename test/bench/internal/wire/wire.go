@@ -38,7 +38,8 @@ type Conn struct {
 // /orderd.flash.v1.FlashService/PlaceFlashOrder, with a bearer token.
 func Dial(ctx context.Context, url, token, procedure string) (*Conn, error) {
 	address := strings.TrimPrefix(url, "http://")
-	head := "POST " + procedure + " HTTP/1.1\r\nHost: " + address + "\r\nContent-Type: application/proto\r\nConnect-Protocol-Version: 1\r\n" +
+	head := "POST " + procedure + " HTTP/1.1\r\nHost: " + address +
+		"\r\nContent-Type: application/proto\r\nConnect-Protocol-Version: 1\r\n" +
 		"Authorization: Bearer " + token + "\r\nContent-Length: "
 	c := &Conn{address: address, head: []byte(head)}
 	return c, c.Redial(ctx)
@@ -117,7 +118,8 @@ func read(from *bufio.Reader, body []byte) (int, []byte, error) {
 		}
 		switch {
 		case hasName(line, lengthHeader):
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(lengthHeader):]))); err != nil || length < 0 || length > maxBody {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(lengthHeader):]))); err != nil || length < 0 ||
+				length > maxBody {
 				return 0, body, fmt.Errorf("%w: %q", ErrMalformed, line)
 			}
 		case hasName(line, chunkedHeader):

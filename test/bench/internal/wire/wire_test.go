@@ -19,7 +19,8 @@ func TestRead(t *testing.T) {
 		err          error
 	}{
 		{name: "plain", answer: "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1", status: 200, body: "abc"},
-		{name: "other case", answer: "HTTP/1.1 429 Too Many Requests\r\nX: y\r\ncontent-length:2\r\n\r\n{}", status: 429, body: "{}"},
+		{name: "other case", answer: "HTTP/1.1 429 Too Many Requests\r\nX: y\r\ncontent-length:2\r\n\r\n{}", status: 429,
+			body: "{}"},
 		{name: "empty", answer: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", status: 200},
 		{name: "no content", answer: "HTTP/1.1 204 No Content\r\n\r\n", status: 204},
 		{name: "chunked", answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", err: ErrNoLength},

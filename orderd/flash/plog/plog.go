@@ -1,6 +1,7 @@
-// Package plog keeps the partitions' logs of one promotion in its JetStream stream: partition n is the
-// subject promo.<uid>.<n>. Every append names the sequence that its writer believes to be the
-// subject's last, and the server refuses a writer who is behind.
+// Package plog keeps the partitions' logs of one promotion in its JetStream streams: partition n is
+// the subject promo.<uid>.<n>. Every append names the sequence that its writer believes to be the
+// subject's last, and the server refuses a writer who is behind. [JetStream] is the log itself;
+// [Together] has a pod's partitions append together.
 package plog
 
 import (
@@ -19,8 +20,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 )
 
-// ErrRefused says that another record is the subject's last: nothing of the append landed, or ever will.
-// After any other error of an append its outcome is unknown, and it may still land.
+// ErrRefused says that another record is the subject's last: nothing of the append landed, or ever
+// will. After any other error of an append its outcome is unknown, and it may still land.
 var ErrRefused = errors.New("append refused: the log has moved on")
 
 // ErrRewound says that the log ends before a record that was seen in it.
@@ -34,9 +35,10 @@ type Entry struct {
 	Partition int32
 	// Expected is the sequence of the partition's last record; 0: it has none.
 	Expected uint64
-	// Record may be nil: what reads entries, reads them by Decode.
+	// Record is nil if Data is set; [Entry.Decode] gives the record of both.
 	Record *flashv1.Record
-	// Data is the record as it is written, in place of Record, as reservations are. It may be used again once the append has returned.
+	// Data is the record as it is written, in place of Record, as reservations are. It may be used
+	// again once the append has returned.
 	Data []byte
 }
 
@@ -66,15 +68,17 @@ func (e Entry) Decode() (*flashv1.Record, error) {
 
 // Log is the partitions' logs of one promotion. Safe for concurrent use.
 type Log interface {
-	// Append returns the record's sequence once it is durable; ErrRefused; or an error that leaves the
-	// outcome unknown.
+	// Append returns the record's sequence once it is durable; [ErrRefused]; or an error that
+	// leaves the outcome unknown.
 	Append(ctx context.Context, entry Entry) (uint64, error)
-	// AppendBatch appends all entries, at most MaxBatch of one stream with a partition in one only, or none. It returns
-	// the sequence of the last; the ones before it have the sequences just below, in order.
+	// AppendBatch appends all entries or none. They are at most [MaxBatch], of one stream, with a
+	// partition in one of them only. It returns the sequence of the last one; the others have the
+	// sequences just below, in order. Errors as Append.
 	AppendBatch(ctx context.Context, entries []Entry) (uint64, error)
-	// Last is the sequence of the partition's last record, as the stream's leader has it; 0 if it has none.
+	// Last is the sequence of the partition's last record, as the stream's leader has it; 0 if it
+	// has none.
 	Last(ctx context.Context, partition int32) (uint64, error)
-	// Read calls each with the partition's records after a sequence and up to another, in order.
+	// Read calls each with the partition's records after one sequence and up to another, in order.
 	Read(ctx context.Context, partition int32, after, upTo uint64, each func(uint64, *flashv1.Record) error) error
 }
 
@@ -104,7 +108,7 @@ func Subjects(promo *flashv1.Promotion, stream int32) []string {
 	return subjects
 }
 
-// JetStream is the Log on a real stream.
+// JetStream is the [Log] on real streams.
 type JetStream struct {
 	js      jetstream.JetStream
 	uid     string
@@ -119,7 +123,8 @@ type JetStream struct {
 func New(js jetstream.JetStream, promo *flashv1.Promotion) *JetStream {
 	streams := promo.GetStreams()
 	return &JetStream{
-		js: js, uid: promo.GetUid(), streams: streams, per: max(1, promo.GetPartitions()/max(1, int32(len(streams)))),
+		js: js, uid: promo.GetUid(), streams: streams,
+		per:     max(1, promo.GetPartitions()/max(1, int32(len(streams)))),
 		handles: make([]atomic.Pointer[jetstream.Stream], len(streams)),
 	}
 }
@@ -127,7 +132,7 @@ func New(js jetstream.JetStream, promo *flashv1.Promotion) *JetStream {
 // streamOf is the stream that has a partition.
 func (l *JetStream) streamOf(n int32) string { return l.streams[n/l.per] }
 
-// Append implements Log.
+// Append implements [Log].
 func (l *JetStream) Append(ctx context.Context, entry Entry) (uint64, error) {
 	msg, err := l.message(entry)
 	if err != nil {
@@ -137,12 +142,12 @@ func (l *JetStream) Append(ctx context.Context, entry Entry) (uint64, error) {
 	ack, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0),
 		jetstream.WithExpectStream(l.streamOf(entry.Partition)), jetstream.WithExpectLastSequencePerSubject(entry.Expected))
 	if err != nil {
-		return 0, l.failed(entry, err)
+		return 0, appendError(entry, err)
 	}
 	return ack.Sequence, nil
 }
 
-// AppendBatch implements Log.
+// AppendBatch implements [Log].
 func (l *JetStream) AppendBatch(ctx context.Context, entries []Entry) (uint64, error) {
 	if len(entries) == 0 || len(entries) > MaxBatch {
 		return 0, fmt.Errorf("batch of %d records, want 1 to %d", len(entries), MaxBatch)
@@ -158,17 +163,18 @@ func (l *JetStream) AppendBatch(ctx context.Context, entries []Entry) (uint64, e
 			return 0, err
 		}
 		options := []jetstreamext.BatchMsgOpt{
-			jetstreamext.WithBatchExpectStream(l.streamOf(entry.Partition)), jetstreamext.WithBatchExpectLastSequencePerSubject(entry.Expected),
+			jetstreamext.WithBatchExpectStream(l.streamOf(entry.Partition)),
+			jetstreamext.WithBatchExpectLastSequencePerSubject(entry.Expected),
 		}
 		if i < last {
 			if err := batch.AddMsg(msg, options...); err != nil {
-				return 0, l.failed(entry, err)
+				return 0, appendError(entry, err)
 			}
 			continue
 		}
 		ack, err := batch.CommitMsg(ctx, msg, options...)
 		if err != nil {
-			return 0, l.failed(entry, err)
+			return 0, appendError(entry, err)
 		}
 		return ack.Sequence, nil
 	}
@@ -183,24 +189,32 @@ func (l *JetStream) message(entry Entry) (*nats.Msg, error) {
 	return &nats.Msg{Subject: Subject(l.uid, entry.Partition), Data: data, Header: nats.Header{}}, nil
 }
 
-// The server's two ways to say that the expected sequence is not the last: the second one hides which is.
-const (
-	wrongLastSequence         jetstream.ErrorCode = 10071
-	wrongLastSequenceConstant jetstream.ErrorCode = 10164
-)
-
-func (l *JetStream) failed(entry Entry, err error) error {
+// IsWrongSequence says whether the server refused a write because the sequence that it expected is
+// not the last. The server has two codes for it; with the second one it does not say which sequence
+// is.
+func IsWrongSequence(err error) bool {
 	var api jetstream.JetStreamError
-	if errors.As(err, &api) && api.APIError() != nil {
-		switch api.APIError().ErrorCode {
-		case wrongLastSequence, wrongLastSequenceConstant:
-			return fmt.Errorf("partition %d after %d: %w", entry.Partition, entry.Expected, ErrRefused)
-		}
+	if !errors.As(err, &api) || api.APIError() == nil {
+		return false
+	}
+	switch api.APIError().ErrorCode {
+	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant:
+		return true
+	default:
+		return false
+	}
+}
+
+// appendError is what an append failed with: [ErrRefused], or an error that leaves the outcome
+// unknown.
+func appendError(entry Entry, err error) error {
+	if IsWrongSequence(err) {
+		return fmt.Errorf("partition %d after %d: %w", entry.Partition, entry.Expected, ErrRefused)
 	}
 	return fmt.Errorf("appending to partition %d after %d: %w", entry.Partition, entry.Expected, err)
 }
 
-// Last implements Log. The stream has no direct get, so that its leader answers.
+// Last implements [Log]. The stream has no direct get, so that its leader answers.
 func (l *JetStream) Last(ctx context.Context, n int32) (uint64, error) {
 	known := &l.handles[n/l.per]
 	handle := known.Load()
@@ -222,15 +236,19 @@ func (l *JetStream) Last(ctx context.Context, n int32) (uint64, error) {
 	return msg.Sequence, nil
 }
 
-// Read implements Log.
-func (l *JetStream) Read(ctx context.Context, n int32, after, upTo uint64, each func(uint64, *flashv1.Record) error) error {
-	if err := ReadStream(ctx, l.js, l.streamOf(n), []string{Subject(l.uid, n)}, after, upTo, each); err != nil {
+// Read implements [Log].
+func (l *JetStream) Read(
+	ctx context.Context, n int32, after, upTo uint64, each func(uint64, *flashv1.Record) error,
+) error {
+	subjects := []string{Subject(l.uid, n)}
+	if err := ReadStream(ctx, l.js, l.streamOf(n), subjects, after, upTo, each); err != nil {
 		return fmt.Errorf("partition %d: %w", n, err)
 	}
 	return nil
 }
 
 // Catch folds into the state what its partition's log has beyond it, as the leader has it now.
+// [ErrRewound]: the log ends before the state's last record.
 func Catch(ctx context.Context, log Log, n int32, state *partition.State) error {
 	last, err := log.Last(ctx, n)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
-// lossy dials connections that lose the first requests for a consumer's messages, as a cluster may whose servers do not all know
-// of the consumer yet.
+// lossy dials connections that lose the first requests for a consumer's messages, as a cluster may
+// whose servers do not all know of the consumer yet.
 type lossy struct{ lost atomic.Int32 }
 
 func (l *lossy) Dial(network, address string) (net.Conn, error) {
@@ -31,7 +31,8 @@ type lossyConn struct {
 
 const requestsLost = 2
 
-// Write implements net.Conn. A request is PUB subject reply size, a line end, and the payload with a line end.
+// Write implements net.Conn. A request is PUB subject reply size, a line end, and the payload with
+// a line end.
 func (c *lossyConn) Write(data []byte) (int, error) {
 	all := len(data)
 	if at := bytes.Index(data, []byte("PUB $JS.API.CONSUMER.MSG.NEXT.")); at >= 0 && c.lost.Load() < requestsLost {
@@ -54,7 +55,8 @@ func TestALostRequestDelaysAReaderOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	promo := &flashv1.Promotion{Uid: "u", Streams: plog.StreamNames("u", 1), Partitions: 2}
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: promo.Streams[0], Subjects: plog.Subjects(promo, 0)}); err != nil {
+	config := jetstream.StreamConfig{Name: promo.Streams[0], Subjects: plog.Subjects(promo, 0)}
+	if _, err := js.CreateStream(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
 	log := plog.New(js, promo)

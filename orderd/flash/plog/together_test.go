@@ -80,7 +80,8 @@ func appendAll(log plog.Log, l *slowLog, n int32, stale int32) ([]uint64, []erro
 			expected += 1000
 		}
 		group.Go(func() {
-			sequences[p], errs[p] = log.Append(context.Background(), plog.Entry{Partition: p, Expected: expected, Record: &flashv1.Record{}})
+			entry := plog.Entry{Partition: p, Expected: expected, Record: &flashv1.Record{}}
+			sequences[p], errs[p] = log.Append(context.Background(), entry)
 		})
 	}
 	group.Wait()

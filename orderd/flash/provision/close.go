@@ -63,7 +63,7 @@ func endPartition(ctx context.Context, log plog.Log, promo *promotion.Promotion,
 		return err
 	}
 	for _, topUp := range promo.GetTopUps() {
-		record := ToppedUp(promo, n, topUp)
+		record := promo.ToppedUp(n, topUp)
 		if record == nil || state.HasTopUp(topUp.GetId()) {
 			continue
 		}
@@ -73,9 +73,4 @@ func endPartition(ctx context.Context, log plog.Log, promo *promotion.Promotion,
 	}
 	_, err := landed(state.ClosedRecord())
 	return err
-}
-
-// ToppedUp is promo.ToppedUp: what an owner appends of a top-up as well.
-func ToppedUp(promo *promotion.Promotion, n int32, topUp *flashv1.TopUp) *flashv1.Record {
-	return promo.ToppedUp(n, topUp)
 }

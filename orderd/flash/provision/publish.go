@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
 )
 
 // publishAttempts bounds how often a promotion is written after somebody else wrote it in between.
@@ -49,7 +50,7 @@ func Publish(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promoti
 		if _, err = write(); err == nil {
 			return before, nil
 		}
-		if !errors.Is(err, jetstream.ErrKeyExists) && !conflicts(err) {
+		if !errors.Is(err, jetstream.ErrKeyExists) && !plog.IsWrongSequence(err) {
 			return nil, fmt.Errorf("writing promotion %s: %w", promo.GetUid(), err)
 		}
 	}
@@ -71,15 +72,6 @@ func published(ctx context.Context, bucket jetstream.KeyValue, uid string) (*fla
 	}
 	// Nothing that orderd wrote: it is overwritten.
 	return nil, entry.Revision(), nil
-}
-
-func conflicts(err error) bool {
-	var api jetstream.JetStreamError
-	if !errors.As(err, &api) || api.APIError() == nil {
-		return false
-	}
-	code := api.APIError().ErrorCode
-	return code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant
 }
 
 // withTopUps is the promotion with those before its own that it lacks.

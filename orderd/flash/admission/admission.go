@@ -1,5 +1,5 @@
-// Package admission makes and checks admission tokens: proof that a buyer saw the page of a promotion's item. A
-// token needs no memory anywhere: any pod checks what any other gave out.
+// Package admission makes and checks admission tokens: proof that a buyer saw the page of a
+// promotion's item. A token needs no memory anywhere: any pod checks what any other gave out.
 package admission
 
 import (
@@ -31,7 +31,8 @@ type Signer struct {
 	macs sync.Pool
 }
 
-// New derives the tokens' key from the OrderCluster's order id key, by HKDF-SHA256. An error wraps orderid.ErrShortKey.
+// New derives the tokens' key from the OrderCluster's order id key, by HKDF-SHA256. An error wraps
+// orderid.ErrShortKey.
 func New(orderIDKey []byte) (*Signer, error) {
 	if len(orderIDKey) < orderid.MinKeyBytes {
 		return nil, fmt.Errorf("%w: %d bytes, want %d", orderid.ErrShortKey, len(orderIDKey), orderid.MinKeyBytes)
@@ -45,14 +46,15 @@ func New(orderIDKey []byte) (*Signer, error) {
 	return s, nil
 }
 
-// Token admits a buyer to an item of the promotion with the uid: 22 characters that may stand in a URL.
+// Token admits a buyer to an item of the promotion with the uid: 22 characters that may stand in a
+// URL.
 func (s *Signer) Token(uid, buyer, sku string) string {
 	mac := s.mac(uid, buyer, sku)
 	return base64.RawURLEncoding.EncodeToString(mac[:macBytes])
 }
 
-// Valid says whether Token made the token for the same promotion, buyer and item. How long it takes tells nothing
-// about a valid one.
+// Valid says whether Token made the token for the same promotion, buyer and item. How long it takes
+// tells nothing about a valid one.
 func (s *Signer) Valid(uid, buyer, sku, token string) bool {
 	if len(token) != tokenLength {
 		return false

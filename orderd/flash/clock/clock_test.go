@@ -10,8 +10,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/clock"
 )
 
-// world is a server whose clock drifts against the pod's monotonic one by up to 200 ppm either way, and what the pod
-// knows of it.
+// world is a server whose clock drifts against the pod's monotonic one by up to 200 ppm either way,
+// and what the pod knows of it.
 type world struct {
 	clock.Clock
 	// elapsed of the pod, and the server's time then.
@@ -83,13 +83,15 @@ func TestTheWallClockMakesNoDifference(t *testing.T) {
 			t.Fatalf("now went from %s to %s", before, after)
 		}
 		// The interval is 3 ms wide: that much less than the whole step is certain.
-		if diff := step - skew; !ok || diff > 3*time.Millisecond || diff < -3*time.Millisecond || skew != 0 && (skew > 0) != (step > 0) {
+		otherWay := skew != 0 && (skew > 0) != (step > 0)
+		if diff := step - skew; !ok || diff > 3*time.Millisecond || diff < -3*time.Millisecond || otherWay {
 			t.Fatalf("skew %s of a step by %s", skew, step)
 		}
 	})
 }
 
-// Each heartbeat meets one of up to three servers, whose clocks differ. What a round trip cannot tell apart counts as one.
+// Each heartbeat meets one of up to three servers, whose clocks differ. What a round trip cannot
+// tell apart counts as one.
 func TestNeverAheadOfAnyServerThatAnsweredLately(t *testing.T) {
 	const (
 		remembered = 5

@@ -6,15 +6,18 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// tableSize is Envoy's default: a prime far above the number of pods, so that each has an even part of the table.
+// tableSize is Envoy's default: a prime far above the number of pods, so that each has an even part
+// of the table.
 const tableSize = 65537
 
-// table is Envoy's Maglev table over hosts of one weight, as its load balancing policy "maglev" builds it: what Envoy picks for
-// the same hosts and the same header is what the table picks. From Eisenbud et al., "Maglev: A Fast and Reliable
-// Software Network Load Balancer", listing 1, with xxHash64 of seed 0 for the offset and of seed 1 for the skip.
+// table is Envoy's Maglev table over hosts of one weight, as its load balancing policy "maglev"
+// builds it: what Envoy picks for the same hosts and the same header is what the table picks. From
+// Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", listing 1, with
+// xxHash64 of seed 0 for the offset and of seed 1 for the skip.
 type table []int32
 
-// newTable takes the hosts' addresses, each different, at most size of them; entries are their indexes.
+// newTable takes the hosts' addresses, each different, at most size of them; entries are their
+// indexes.
 func newTable(addresses []string, size uint64) table {
 	if len(addresses) == 0 {
 		return nil

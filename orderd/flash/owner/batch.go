@@ -13,38 +13,41 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
-// responsesAtOnce is how many responses share an allocation at most: a caller that keeps one keeps them all.
+// responsesAtOnce is how many responses share an allocation at most: a caller that keeps one keeps
+// them all.
 const responsesAtOnce = 64
 
-// batch is the decisions that one append makes durable. Refusals are in it as well: they may rest on
-// reservations that are not durable yet. An owner has one, and uses it again.
+// batch is the decisions that one append makes durable. Refusals are in it as well: they may rest
+// on reservations that are not durable yet. An owner has one, and uses it again.
 type batch struct {
-	placements []placement
-	replies    []placed
-	// refused is how many of the replies are refusals.
+	requests []request
+	// answers has the decision on each request.
+	answers []answer
+	// refused is how many of the answers are refusals.
 	refused int
-	// reservations is how many the record has; see partition.AppendReservation.
+	// reservations is how many the record has; see [partition.AppendReservation].
 	reservations int
 	record       []byte
-	// request is the one that is being decided on.
-	request partition.Request
+	// deciding is the request that is being decided on, as the state reads it.
+	deciding partition.Request
 
-	// Room for responses. All of the batch's were accepted at the same moment, and share it.
+	// responses is room for further ones. All of the batch's orders were accepted at the same
+	// moment, and share acceptedAt.
 	responses  []flashv1.PlaceFlashOrderResponse
 	acceptedAt *timestamppb.Timestamp
 }
 
-// placed is the answer to a placement.
-type placed struct {
+// answer to a request: a response or a refusal.
+type answer struct {
 	response *flashv1.PlaceFlashOrderResponse
 	err      error
 }
 
 // begin empties the batch.
 func (b *batch) begin() {
-	clear(b.placements)
-	clear(b.replies)
-	b.placements, b.replies = b.placements[:0], b.replies[:0]
+	clear(b.requests)
+	clear(b.answers)
+	b.requests, b.answers = b.requests[:0], b.answers[:0]
 	b.refused, b.reservations = 0, 0
 	if b.record == nil {
 		b.record = make([]byte, partition.RecordHead, 4<<10)
@@ -57,52 +60,53 @@ func (b *batch) full() bool {
 	return b.reservations >= recordOrders || len(b.record) >= recordBytes
 }
 
-func (b *batch) accept(p placement, response *flashv1.PlaceFlashOrderResponse) {
-	b.placements, b.replies = append(b.placements, p), append(b.replies, placed{response: response})
+func (b *batch) accept(r request, response *flashv1.PlaceFlashOrderResponse) {
+	b.requests, b.answers = append(b.requests, r), append(b.answers, answer{response: response})
 }
 
-func (b *batch) refuse(p placement, err error) {
-	b.placements, b.replies = append(b.placements, p), append(b.replies, placed{err: err})
+func (b *batch) refuse(r request, err error) {
+	b.requests, b.answers = append(b.requests, r), append(b.answers, answer{err: err})
 	b.refused++
 }
 
-// want sets the request to decide on, with the limits and prices of now. An error is its refusal.
-func (b *batch) want(current *promotion.Promotion, place *flashv1.PlaceFlashOrderRequest) error {
-	return want(&b.request, current, place)
-}
-
-func want(request *partition.Request, current *promotion.Promotion, place *flashv1.PlaceFlashOrderRequest) error {
-	request.BuyerID, request.RequestID, request.Items = place.GetBuyerId(), place.GetRequestId(), request.Items[:0]
-	for _, item := range place.GetItems() {
-		promoted := current.Item(item.GetSku())
+// setRequest has the state's request say what the message wants, with the limits and prices of now.
+// An error is the message's refusal.
+func setRequest(
+	to *partition.Request, promo *promotion.Promotion, message *flashv1.PlaceFlashOrderRequest,
+) error {
+	to.BuyerID, to.RequestID, to.Items = message.GetBuyerId(), message.GetRequestId(), to.Items[:0]
+	for _, item := range message.GetItems() {
+		promoted := promo.Item(item.GetSku())
 		if promoted == nil {
 			return refusal.ItemNotFound(item.GetSku())
 		}
-		request.Items = append(request.Items, partition.RequestItem{
-			SKU: item.GetSku(), Quantity: item.GetQuantity(), LimitPerBuyer: promoted.GetLimitPerBuyer(), UnitPrice: promoted.GetUnitPrice(),
+		to.Items = append(to.Items, partition.RequestItem{
+			SKU: item.GetSku(), Quantity: item.GetQuantity(),
+			LimitPerBuyer: promoted.GetLimitPerBuyer(), UnitPrice: promoted.GetUnitPrice(),
 		})
 	}
 	return nil
 }
 
-// hold takes the request, which the state holds, with its response. room is for how many responses to allocate when
-// there is none.
-func (b *batch) hold(p placement, terms *partition.Terms, room int) {
-	b.record = partition.AppendReservation(b.record, &b.request, terms)
+// addReservation appends the request that is being decided on to the record, and accepts it. The
+// state has it already. If responses must be allocated, then so many at once.
+func (b *batch) addReservation(r request, terms *partition.Terms, allocate int) {
+	b.record = partition.AppendReservation(b.record, &b.deciding, terms)
 	b.reservations++
 	if len(b.responses) == 0 {
-		b.responses = make([]flashv1.PlaceFlashOrderResponse, max(1, room))
+		b.responses = make([]flashv1.PlaceFlashOrderResponse, max(1, allocate))
 	}
 	if b.acceptedAt == nil {
 		b.acceptedAt = timestamppb.New(time.UnixMilli(terms.AcceptedMs))
 	}
 	response := &b.responses[0]
 	b.responses = b.responses[1:]
-	response.OrderId, response.State, response.AcceptedAt = textOf(terms.ID), flashv1.FlashOrderState_FLASH_ORDER_STATE_ACCEPTED, b.acceptedAt
-	b.accept(p, response)
+	response.OrderId, response.AcceptedAt = textOf(terms.ID), b.acceptedAt
+	response.State = flashv1.FlashOrderState_FLASH_ORDER_STATE_ACCEPTED
+	b.accept(r, response)
 }
 
-// textOf is id.String(), sooner.
+// textOf is id.String(), with one allocation less.
 func textOf(id uuid.UUID) string {
 	var t [36]byte
 	hex.Encode(t[0:8], id[0:4])

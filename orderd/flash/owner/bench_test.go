@@ -35,7 +35,8 @@ func (nobody) Transfer(context.Context, *flashv1.TransferRequest) (*flashv1.Tran
 	return nil, refusal.NotOwner()
 }
 
-// benchOwner serves the only partition of a promotion, with fsync on every append and the NATS server in the same process.
+// benchOwner serves the only partition of a promotion, with fsync on every append and the NATS
+// server in the same process.
 func benchOwner(b *testing.B) *owner.Owner {
 	js := testnats.Run(b).JetStream(b)
 	p := benchPromotion(b, js, 1, 1)
@@ -52,13 +53,15 @@ func benchOwner(b *testing.B) *owner.Owner {
 
 func benchPromotion(b *testing.B, js jetstream.JetStream, partitions int32, replicas int) *flashv1.Promotion {
 	p := &flashv1.Promotion{
-		Uid: "bench", Name: "bench", Streams: plog.StreamNames("bench", 1), Partitions: partitions, Open: true, EndUnixMs: 1 << 60,
+		Uid: "bench", Name: "bench", Streams: plog.StreamNames("bench", 1), Partitions: partitions,
+		Open: true, EndUnixMs: 1 << 60,
 		Items: []*flashv1.PromotedItem{{Sku: "a", UnitPrice: 1, LimitPerBuyer: 1}},
 	}
 	if err := provision.EnsureStreams(b.Context(), js, p, replicas); err != nil {
 		b.Fatal(err)
 	}
-	if err := provision.OpenPartitions(b.Context(), js, p, "bench", []provision.Item{{SKU: "a", Quantity: 1 << 40}}); err != nil {
+	items := []provision.Item{{SKU: "a", Quantity: 1 << 40}}
+	if err := provision.OpenPartitions(b.Context(), js, p, "bench", items); err != nil {
 		b.Fatal(err)
 	}
 	return p
@@ -83,7 +86,8 @@ func benchRequest(buyer int64) *flashv1.PlaceFlashOrderRequest {
 	}
 }
 
-// reportCPU says what an order costs the process in CPU time, the NATS server's part and the making of requests included.
+// reportCPU says what an order costs the process in CPU time, the NATS server's part and the making
+// of requests included.
 func reportCPU(b *testing.B) func() {
 	began := cpuTime(b)
 	return func() {
@@ -159,7 +163,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// benchServers are NATS servers that fsync every write; if there are several, processes of their own.
+// benchServers are NATS servers that fsync every write; if there are several, processes of their
+// own.
 func benchServers(b *testing.B, replicas int) jetstream.JetStream {
 	if replicas == 1 {
 		return testnats.Run(b).JetStream(b)
@@ -184,8 +189,9 @@ func benchServers(b *testing.B, replicas int) jetstream.JetStream {
 	return js
 }
 
-// BenchmarkPartitions is orders of single callers, 256 at once, over several partitions of one stream on one pod, each partition's
-// appends by themselves and together, with one replica and with three.
+// BenchmarkPartitions is orders of single callers, 256 at once, over several partitions of one
+// stream on one pod, each partition's appends by themselves and together, with one replica and with
+// three.
 func BenchmarkPartitions(b *testing.B) {
 	for _, replicas := range []int{1, 3} {
 		benchPartitions(b, replicas, false)
@@ -238,8 +244,8 @@ func benchPartitions(b *testing.B, replicas int, together bool) {
 	}
 }
 
-// BenchmarkTakeOver is the time from the start of an owner until it serves, for a log with 100,000 reservations in records of
-// so many orders, on one NATS server and on three.
+// BenchmarkTakeOver is the time from the start of an owner until it serves, for a log with 100,000
+// reservations in records of so many orders, on one NATS server and on three.
 func BenchmarkTakeOver(b *testing.B) {
 	for _, bench := range []struct{ size, replicas int }{{10, 1}, {1000, 1}, {1000, 3}} {
 		b.Run(fmt.Sprintf("record=%d/replicas=%d", bench.size, bench.replicas), func(b *testing.B) {

@@ -21,7 +21,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
-// muteLog has one partition that was opened. Once it is mute, it says nothing about its last record.
+// muteLog has one partition that was opened. Once it is mute, it says nothing about its last
+// record.
 type muteLog struct {
 	mu      sync.Mutex
 	records []*flashv1.Record
@@ -69,7 +70,8 @@ func (l *muteLog) Read(_ context.Context, _ int32, after, upTo uint64, each func
 	return nil
 }
 
-// While NATS is away, whoever asks for an order that there is not costs the owner's time. It is spent once for all who ask.
+// While NATS is away, whoever asks for an order that there is not costs the owner's time. It is
+// spent once for all who ask.
 func TestQuestionsDoNotWaitForProofsOneAfterTheOther(t *testing.T) {
 	ids, err := orderid.NewGenerator(make([]byte, orderid.MinKeyBytes), time.Now, rand.Reader)
 	if err != nil {
@@ -79,12 +81,14 @@ func TestQuestionsDoNotWaitForProofsOneAfterTheOther(t *testing.T) {
 		Items: []*flashv1.ItemQuantity{{Sku: "a", Quantity: 10}},
 	}}}}}
 	current := promotion.New(&flashv1.Promotion{
-		Uid: "uid", Name: "sale", Streams: []string{"s"}, Partitions: 1, Open: true, EndUnixMs: 1 << 60, Items: []*flashv1.PromotedItem{{Sku: "a", UnitPrice: 1}},
+		Uid: "uid", Name: "sale", Streams: []string{"s"}, Partitions: 1, Open: true, EndUnixMs: 1 << 60,
+		Items: []*flashv1.PromotedItem{{Sku: "a", UnitPrice: 1}},
 	})
 	yes := func() bool { return true }
 	o := owner.New(owner.Options{
-		Name: "pod", Log: log, Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: nobody{}, OrderIDs: ids, Clock: time.Now,
-		Jitter: func(d time.Duration) time.Duration { return d }, Logger: slog.New(slog.DiscardHandler), Metrics: owner.NewMetrics(prometheus.NewRegistry()),
+		Name: "pod", Log: log, Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes,
+		Peers: nobody{}, OrderIDs: ids, Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
+		Logger: slog.New(slog.DiscardHandler), Metrics: owner.NewMetrics(prometheus.NewRegistry()),
 	})
 	running, stop := context.WithCancel(t.Context())
 	go o.Run(running)
@@ -109,7 +113,8 @@ func TestQuestionsDoNotWaitForProofsOneAfterTheOther(t *testing.T) {
 		})
 	}
 	asking.Wait()
-	// The first for itself, and those who came meanwhile together; a busy machine may bring them in a few more turns.
+	// The first for itself, and those who came meanwhile together; a busy machine may bring them in
+	// a few more turns.
 	if asked := log.asked.Load(); asked > 8 {
 		t.Errorf("the log was asked %d times for 64 questions", asked)
 	}

@@ -11,42 +11,58 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
-// tell answers the questions for what the state has.
-func (o *Owner) tell(ctx context.Context) {
+// answerQuestions answers those that were gathered.
+func (o *Owner) answerQuestions(ctx context.Context) {
 	for _, c := range o.questions {
-		switch {
-		case c.levels:
-			levels, err := o.readLevels()
-			c.answer(reply{levels: levels, err: err})
-		case c.get != nil:
-			order, ok := o.state.Lookup(c.get.GetBuyerId(), c.get.GetRequestId())
-			o.tellOrder(ctx, c, order, ok)
-		default:
-			order, ok := o.state.Order(c.find.order)
-			o.tellOrder(ctx, c, order, ok && order.BuyerID == c.find.buyer)
-		}
+		c.answerFrom(ctx, o)
 	}
 	clear(o.questions)
 	o.questions = o.questions[:0]
 }
 
-func (o *Owner) tellOrder(ctx context.Context, c *call, order partition.Order, ok bool) {
-	switch {
-	case ok && c.get != nil:
-		c.answer(reply{got: &flashv1.GetFlashOrderResponse{OrderId: order.ID.String(), State: stateOf(order), AcceptedAt: acceptedAt(order)}})
-	case ok:
-		c.answer(reply{found: reservationOf(order), state: stateOf(order)})
-	case !o.current(ctx, c.came):
-		c.refuse(o.moving())
-	default:
-		c.refuse(refusal.OrderNotFound())
+func (c *lookupCall) answerFrom(ctx context.Context, o *Owner) {
+	order, ok := o.state.Lookup(c.request.GetBuyerId(), c.request.GetRequestId())
+	if !ok {
+		c.refuse(o.orderNotFound(ctx, c.came))
+		return
 	}
+	c.answer(&flashv1.GetFlashOrderResponse{
+		OrderId: order.ID.String(), State: stateOf(order), AcceptedAt: acceptedAt(order),
+	})
+}
+
+func (c *findCall) answerFrom(ctx context.Context, o *Owner) {
+	order, ok := o.state.Order(c.order)
+	if !ok || order.BuyerID != c.buyer {
+		c.refuse(o.orderNotFound(ctx, c.came))
+		return
+	}
+	c.answer(foundOrder{reservation: reservationOf(order), state: stateOf(order)})
+}
+
+func (c *levelsCall) answerFrom(_ context.Context, o *Owner) {
+	levels, err := o.readLevels()
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	c.answer(levels)
+}
+
+// orderNotFound is the answer to a call that came at a time, for an order that the state does not
+// have.
+func (o *Owner) orderNotFound(ctx context.Context, came time.Time) error {
+	if !o.upToDateSince(ctx, came) {
+		return o.moving()
+	}
+	return refusal.OrderNotFound()
 }
 
 func reservationOf(order partition.Order) *flashv1.Reservation {
 	r := &flashv1.Reservation{
 		OrderId: order.ID[:], BuyerId: order.BuyerID, RequestId: order.RequestID, Currency: order.Currency,
-		AcceptedAtUnixMs: order.AcceptedMs, ExpiresAtUnixMs: order.ExpiresMs, Items: make([]*flashv1.ReservedItem, len(order.Items)),
+		AcceptedAtUnixMs: order.AcceptedMs, ExpiresAtUnixMs: order.ExpiresMs,
+		Items: make([]*flashv1.ReservedItem, len(order.Items)),
 	}
 	for i, item := range order.Items {
 		r.Items[i] = &flashv1.ReservedItem{Sku: item.SKU, Quantity: item.Quantity, UnitPrice: item.UnitPrice}

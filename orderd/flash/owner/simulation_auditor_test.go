@@ -12,7 +12,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
-// auditor folds the log in its own way, and holds what buyers were told against it.
+// auditor folds the log in its own way, and compares it with what buyers were told.
 type auditor struct {
 	w      *world
 	orders map[[2]string]*audited
@@ -25,9 +25,9 @@ type auditor struct {
 	// toppedUp is the sum of the shares of each top-up.
 	toppedUp map[string]int64
 	shares   map[share]bool
-	// available is what all shards had together over time; held what a buyer had.
+	// available is what all shards had together over time, purchases what a buyer had.
 	available map[string]timeline
-	held      map[[2]string]timeline
+	purchases map[[2]string]timeline
 }
 
 // share of a top-up that a partition has.
@@ -66,7 +66,8 @@ func (w *world) audit() *auditor {
 	a := &auditor{
 		w: w, orders: map[[2]string]*audited{}, byID: map[uuid.UUID]*audited{}, shards: map[int32]map[string]*[2]int64{},
 		opened: map[string]int64{}, bought: map[[2]string]int64{}, closed: map[int32]time.Time{},
-		toppedUp: map[string]int64{}, shares: map[share]bool{}, available: map[string]timeline{}, held: map[[2]string]timeline{},
+		toppedUp: map[string]int64{}, shares: map[share]bool{},
+		available: map[string]timeline{}, purchases: map[[2]string]timeline{},
 	}
 	records := w.log.all()
 	for i, r := range records {
@@ -84,15 +85,15 @@ func (w *world) audit() *auditor {
 
 // checkTopUps wants that all that was added is in the closed log.
 func (a *auditor) checkTopUps() {
-	for _, topUp := range a.w.sale.Load().GetTopUps() {
+	for _, topUp := range a.w.promo.Load().GetTopUps() {
 		if got := a.toppedUp[topUp.GetId()]; got != topUp.GetQuantity() {
 			a.w.fail("top-up %v: the partitions have %d", topUp, got)
 		}
 	}
 }
 
-// checkFinal wants that who was told no, be it because there is no room, with no other attempt under way, does not get an order after
-// all.
+// checkFinal wants that who was told no, be it because there is no room, with no other attempt
+// under way, does not get an order after all.
 func (a *auditor) checkFinal(e exchange) {
 	order := a.orders[[2]string{e.buyer, e.request}]
 	if e.reason == "" || e.reason == refusal.ReasonPartitionMoving || order == nil || order.at.Before(e.answered) {
@@ -165,7 +166,9 @@ func (a *auditor) fold(r landed) {
 
 func (a *auditor) reserve(r landed, reservation *flashv1.Reservation) {
 	key := [2]string{reservation.GetBuyerId(), reservation.GetRequestId()}
-	order := &audited{id: uuid.UUID(reservation.GetOrderId()), partition: r.partition, items: reservation.GetItems(), at: r.at}
+	order := &audited{
+		id: uuid.UUID(reservation.GetOrderId()), partition: r.partition, items: reservation.GetItems(), at: r.at,
+	}
 	if a.orders[key] != nil || a.byID[order.id] != nil {
 		a.w.fail("%d: order %s of %v is in the log twice", r.sequence, order.id, key)
 	}
@@ -194,7 +197,7 @@ func (a *auditor) move(r landed, buyer string, order *audited, direction int64) 
 		shard[0] -= q
 		shard[1] += q
 		a.bought[key] += q
-		a.held[key] = append(a.held[key], moment{r.at, a.bought[key]})
+		a.purchases[key] = append(a.purchases[key], moment{r.at, a.bought[key]})
 		if a.bought[key] > a.w.limit {
 			a.w.fail("%d: %s has %d of %s, over the limit of %d", r.sequence, buyer, a.bought[key], item.GetSku(), a.w.limit)
 		}
@@ -220,7 +223,7 @@ func (a *auditor) balance(r landed) {
 	}
 }
 
-// check holds one answer against the log.
+// check compares one answer with the log.
 func (a *auditor) check(e exchange) {
 	switch {
 	case e.unknown():
@@ -244,7 +247,8 @@ func (a *auditor) check(e exchange) {
 }
 
 func (a *auditor) wrong(e exchange, why string) {
-	a.w.fail("%s %s %s %s%v, called %s, answered %s: order %q, refusal %q %s left %d: %s", e.buyer, e.kind, e.request, e.order, e.items,
+	a.w.fail("%s %s %s %s%v, called %s, answered %s: order %q, refusal %q %s left %d: %s",
+		e.buyer, e.kind, e.request, e.order, e.items,
 		a.w.since(e.called), a.w.since(e.answered), e.order, e.reason, e.sku, e.left, why)
 }
 
@@ -280,8 +284,9 @@ func (a *auditor) checkReleased(e exchange) {
 	}
 }
 
-// checkRefusal wants that a refusal was true at some moment between call and answer. Two concessions:
-// what was sold out may be said to be so for a second, and an owner may be a little behind another one.
+// checkRefusal wants that a refusal was true at some moment between call and answer. Two
+// concessions: what was sold out may be said to be so for a second, and an owner may be a little
+// behind another one.
 func (a *auditor) checkRefusal(e exchange) {
 	since := e.called.Add(-staleMax)
 	var wanted int64
@@ -292,12 +297,13 @@ func (a *auditor) checkRefusal(e exchange) {
 	}
 	switch e.reason {
 	case refusal.ReasonSoldOut:
-		if wanted <= e.left || !a.available[e.sku].within(since.Add(-soldOutTTL), e.answered, func(all int64) bool { return all <= e.left }) {
+		noMore := func(all int64) bool { return all <= e.left }
+		if wanted <= e.left || !a.available[e.sku].within(since.Add(-soldOutTTL), e.answered, noMore) {
 			a.wrong(e, "it was not sold out")
 		}
 	case refusal.ReasonLimitPerBuyer:
-		held := append(timeline{{}}, a.held[[2]string{e.buyer, e.sku}]...)
-		if !held.within(since, e.answered, func(had int64) bool { return had+wanted > a.w.limit }) {
+		bought := append(timeline{{}}, a.purchases[[2]string{e.buyer, e.sku}]...)
+		if !bought.within(since, e.answered, func(had int64) bool { return had+wanted > a.w.limit }) {
 			a.wrong(e, "the buyer was not over the limit")
 		}
 	case refusal.ReasonRequestIDReused:
@@ -314,10 +320,11 @@ func (a *auditor) checkRefusal(e exchange) {
 	}
 }
 
-// ended is when the sale ended for a buyer: at the end of its window, or with the buyer's partition. Zero: not at all.
+// ended is when the sale ended for a buyer: at the end of its window, or with the buyer's
+// partition. Zero: not at all.
 func (a *auditor) ended(e exchange) time.Time {
 	at := a.closed[partition.ForBuyer(e.buyer, a.w.partitions)]
-	if ms := a.w.sale.Load().GetEndUnixMs(); ms < 1<<60 && (at.IsZero() || time.UnixMilli(ms).Before(at)) {
+	if ms := a.w.promo.Load().GetEndUnixMs(); ms < 1<<60 && (at.IsZero() || time.UnixMilli(ms).Before(at)) {
 		at = time.UnixMilli(ms)
 	}
 	return at

@@ -73,8 +73,11 @@ type buyer struct {
 
 func (b *buyer) partition() int32 { return partition.ForBuyer(b.name, b.w.partitions) }
 
-// ask is one call to any pod; fill takes the answer over.
-func ask[T any](ctx context.Context, b *buyer, e exchange, put func(context.Context, *owner.Owner) (T, error), fill func(*exchange, T)) exchange {
+// ask is one call to any pod; fill writes the answer into the exchange.
+func ask[T any](
+	ctx context.Context, b *buyer, e exchange,
+	put func(context.Context, *owner.Owner) (T, error), fill func(*exchange, T),
+) exchange {
 	e.buyer, e.called = b.name, time.Now()
 	ctx, cancel := context.WithTimeout(ctx, b.dice.between(500*time.Millisecond, 6*time.Second))
 	defer cancel()
@@ -93,12 +96,16 @@ func ask[T any](ctx context.Context, b *buyer, e exchange, put func(context.Cont
 }
 
 func (b *buyer) place(ctx context.Context, request string, items []*flashv1.FlashOrderItem) exchange {
-	return b.send(ctx, &flashv1.PlaceFlashOrderRequest{Promotion: "sale", BuyerId: b.name, RequestId: request, Items: items})
+	return b.send(ctx, &flashv1.PlaceFlashOrderRequest{
+		Promotion: "sale", BuyerId: b.name, RequestId: request, Items: items,
+	})
 }
 
 // placeFirst is place for a request that was never sent.
 func (b *buyer) placeFirst(ctx context.Context, request string, items []*flashv1.FlashOrderItem) exchange {
-	return b.send(ctx, &flashv1.PlaceFlashOrderRequest{Promotion: "sale", BuyerId: b.name, RequestId: request, Items: items, FirstAttempt: true})
+	return b.send(ctx, &flashv1.PlaceFlashOrderRequest{
+		Promotion: "sale", BuyerId: b.name, RequestId: request, Items: items, FirstAttempt: true,
+	})
 }
 
 func (b *buyer) send(ctx context.Context, r *flashv1.PlaceFlashOrderRequest) exchange {
@@ -115,18 +122,22 @@ func (b *buyer) send(ctx context.Context, r *flashv1.PlaceFlashOrderRequest) exc
 		})
 }
 
-// reserveMany sends the request twice in one batch: both get the same order, and each is answered once.
-func (w *world) reserveMany(ctx context.Context, o *owner.Owner, r *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
+// reserveMany sends the request twice in one batch: both get the same order, and each is answered
+// once.
+func (w *world) reserveMany(
+	ctx context.Context, o *owner.Owner, r *flashv1.PlaceFlashOrderRequest,
+) (*flashv1.PlaceFlashOrderResponse, error) {
 	type answer struct {
 		response *flashv1.PlaceFlashOrderResponse
 		err      error
 	}
 	answers := make(chan answer, 4)
 	w.asked.Add(2)
-	o.ReserveMany(ctx, []*flashv1.PlaceFlashOrderRequest{r, r}, func(_ int, response *flashv1.PlaceFlashOrderResponse, err error) {
+	put := func(_ int, response *flashv1.PlaceFlashOrderResponse, err error) {
 		w.asked.Add(-1)
 		answers <- answer{response, err}
-	})
+	}
+	o.ReserveMany(ctx, []*flashv1.PlaceFlashOrderRequest{r, r}, put)
 	var first answer
 	for i := range 2 {
 		select {
@@ -186,8 +197,8 @@ func (b *buyer) wants() []*flashv1.FlashOrderItem {
 	return items
 }
 
-// shop makes some requests, each until its answer is known or the buyer's patience is over, and does with
-// the orders what buyers do.
+// shop makes some requests, each until its answer is known or the buyer's patience is over, and
+// does with the orders what buyers do.
 func (b *buyer) shop(ctx context.Context, within time.Duration) {
 	ctx = context.WithoutCancel(ctx)
 	wait := func(most time.Duration) { <-time.After(b.dice.between(0, most)) }

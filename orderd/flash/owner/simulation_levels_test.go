@@ -11,7 +11,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
-// board is what a process knows of the levels of all partitions, by broadcasts that get lost and come late.
+// board is what a process knows of the levels of all partitions, by broadcasts that get lost and
+// come late.
 type board struct {
 	table  *levels.Table
 	sender *levels.Sender
@@ -19,7 +20,7 @@ type board struct {
 
 func newBoard(w *world) *board {
 	b := &board{table: levels.NewTable(), sender: levels.NewSender()}
-	b.table.SetSales(map[string]*promotion.Promotion{"sale": w.sale.Load()})
+	b.table.SetSales(map[string]*promotion.Promotion{"sale": w.promo.Load()})
 	return b
 }
 

@@ -28,7 +28,8 @@ func (w *world) checkLinear() {
 func (e exchange) linear() linear.Operation {
 	o := linear.Operation{
 		Kind:  map[kind]linear.Kind{placing: linear.Place, looking: linear.Lookup, releasing: linear.Release}[e.kind],
-		Buyer: e.buyer, Request: e.request, Sent: e.called, Answered: e.answered, SKU: e.sku, Order: e.order, Released: e.released,
+		Buyer: e.buyer, Request: e.request, Sent: e.called, Answered: e.answered,
+		SKU: e.sku, Order: e.order, Released: e.released,
 		Items: make(map[string]int64, len(e.items)),
 	}
 	for _, item := range e.items {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// members is who owns what. Pods learn of a change at different times: for at most lag, two that both
-// hear the news and have a lease believe that a partition is theirs. One that hears nothing may believe it
-// for ever, but by the time another takes over it has no lease any more.
+// members is who owns what. Pods learn of a change at different times: for at most lag, two that
+// both hear the news and have a lease believe that a partition is theirs. One that hears nothing
+// may believe it for ever, but by the time another takes over it has no lease any more.
 type members struct {
 	w   *world
 	lag time.Duration
@@ -62,11 +62,12 @@ func (m *members) move(n int32, to int) {
 			}
 		}
 	}
-	m.tell(m.w.pods[to], n)
+	m.inform(m.w.pods[to], n)
 }
 
-// tell a pod the newest about a partition, unless it does not hear. It hears of its own only when it may begin.
-func (m *members) tell(p *pod, n int32) {
+// inform a pod of the newest about a partition, unless it does not hear. It hears of its own only
+// when it may begin.
+func (m *members) inform(p *pod, n int32) {
 	now := time.Now()
 	if !p.hears(now) {
 		return
@@ -75,15 +76,15 @@ func (m *members) tell(p *pod, n int32) {
 	f := m.facts[n]
 	m.mu.Unlock()
 	if f.owner == p.index && now.Before(f.from) {
-		time.AfterFunc(f.from.Sub(now), func() { m.tell(p, n) })
+		time.AfterFunc(f.from.Sub(now), func() { m.inform(p, n) })
 		return
 	}
 	p.learn(n, f.owner, f.version)
 }
 
-func (m *members) tellAll(p *pod) {
+func (m *members) informAll(p *pod) {
 	for n := range m.w.partitions {
-		m.tell(p, n)
+		m.inform(p, n)
 	}
 }
 
@@ -133,7 +134,7 @@ func (m *members) away(p *pod, d time.Duration, paused bool) {
 	p.mu.Unlock()
 	time.AfterFunc(d, func() {
 		if p.alive() == process {
-			m.tellAll(p)
+			m.informAll(p)
 		}
 	})
 }
@@ -147,6 +148,6 @@ func (m *members) heal() {
 		p.mu.Lock()
 		p.deaf, p.paused = time.Time{}, time.Time{}
 		p.mu.Unlock()
-		m.tellAll(p)
+		m.informAll(p)
 	}
 }

@@ -15,8 +15,8 @@ import (
 // memberTTL is how long a pod counts as live after its last sign of life.
 const memberTTL = 3 * time.Second
 
-// pod is a place in the pool: the process in it is killed and started again. What it believes of who owns
-// what changes under it.
+// pod is a place in the pool: the process in it is killed and started again. What it believes of
+// who owns what changes under it.
 type pod struct {
 	w     *world
 	index int
@@ -69,7 +69,7 @@ func (p *pod) start() {
 	}
 	p.mu.Unlock()
 	p.w.note("%s starts", p.name)
-	p.w.members.tellAll(p)
+	p.w.members.informAll(p)
 	p.w.background.Go(process.run)
 	if p.w.broadcasts {
 		p.w.background.Go(process.broadcast)
@@ -113,7 +113,7 @@ func (p *pod) believes(n int32) int {
 	return p.view[n]
 }
 
-// learn takes news over, unless the pod knows newer ones.
+// learn has the pod believe the news, unless it knows newer ones.
 func (p *pod) learn(n int32, owner, version int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -178,7 +178,7 @@ func (s *process) compare() {
 func (s *process) options(n int32) owner.Options {
 	w := s.pod.w
 	return owner.Options{
-		Name: s.pod.name, Partition: n, Sale: w.sale.Load, Log: s.log, Level: s.level, SoldOut: s.soldOut,
+		Name: s.pod.name, Partition: n, Sale: w.promo.Load, Log: s.log, Level: s.level, SoldOut: s.soldOut,
 		Owned: func() bool { return s.pod.owns(n) }, Lease: s.pod.live, Peers: s, OrderIDs: w.ids,
 		Clock: time.Now, Jitter: s.pod.dice.jitter, Logger: w.logger, Metrics: w.metrics,
 	}
@@ -209,15 +209,18 @@ func (s *process) local(n int32) (*owner.Owner, error) {
 
 // Transfer implements owner.Peers.
 func (s *process) Transfer(ctx context.Context, request *flashv1.TransferRequest) (*flashv1.TransferResponse, error) {
-	return route(ctx, s, request.GetFromPartition(), func(ctx context.Context, o *owner.Owner) (*flashv1.TransferResponse, error) {
+	ask := func(ctx context.Context, o *owner.Owner) (*flashv1.TransferResponse, error) {
 		return o.Transfer(ctx, request)
-	})
+	}
+	return route(ctx, s, request.GetFromPartition(), ask)
 }
 
-// route puts a question to the owner of a partition, here or on another pod.
-func route[T any](ctx context.Context, s *process, n int32, ask func(context.Context, *owner.Owner) (T, error)) (T, error) {
+// route puts a question to the owner of a partition, on this pod or on another one.
+func route[T any](
+	ctx context.Context, s *process, n int32, ask func(context.Context, *owner.Owner) (T, error),
+) (T, error) {
 	var none T
-	here := func(ctx context.Context, s *process) (T, error) {
+	askLocal := func(ctx context.Context, s *process) (T, error) {
 		o, err := s.local(n)
 		if err != nil {
 			return none, err
@@ -228,14 +231,17 @@ func route[T any](ctx context.Context, s *process, n int32, ask func(context.Con
 	case -1:
 		return none, refusal.NotOwner()
 	case s.pod.index:
-		return here(ctx, s)
+		return askLocal(ctx, s)
 	default:
-		return hop(ctx, s.pod.w, target, here)
+		return hop(ctx, s.pod.w, target, askLocal)
 	}
 }
 
 // enter is what a pod does with a buyer's call: a wrong guess is corrected once.
-func enter[T any](ctx context.Context, w *world, entry int, n int32, first *flashv1.PlaceFlashOrderRequest, ask func(context.Context, *owner.Owner) (T, error)) (T, error) {
+func enter[T any](
+	ctx context.Context, w *world, entry int, n int32, first *flashv1.PlaceFlashOrderRequest,
+	ask func(context.Context, *owner.Owner) (T, error),
+) (T, error) {
 	return hop(ctx, w, entry, func(ctx context.Context, s *process) (T, error) {
 		if err := s.refusesFirst(first); err != nil {
 			var none T

@@ -32,8 +32,8 @@ const (
 	soldOutTTL = time.Second
 	// staleMax is how far a refusal may be behind the log.
 	staleMax = 250 * time.Millisecond
-	// settled is how long after a storm everything is over that began in it.
-	settled = 20 * time.Second
+	// aftermath is how long after a storm everything is over that began in it.
+	aftermath = 20 * time.Second
 	// patience is how long everything may take to be sold, closed or answered in calm weather.
 	patience = 5 * time.Minute
 )
@@ -41,11 +41,12 @@ const (
 // simulationSeeds is FIRST:COUNT, for instance 1:50000. Without it a small fixed set runs.
 const simulationSeeds = "ORDERD_SIMULATION_SEEDS"
 
-// TestSimulation runs whole sales in virtual time: pods that disagree on who owns what, are paused, killed
-// and started again, over a log and a network that delay and lose. An auditor that knows only what was
-// asked, what was answered and the log in the end decides.
+// TestSimulation runs whole sales in virtual time: pods that disagree on who owns what, are paused,
+// killed and started again, over a log and a network that delay and lose. An auditor that knows
+// only what was asked, what was answered and the log in the end decides.
 //
-// Another range of seeds: ORDERD_SIMULATION_SEEDS=1:50000 go test -run TestSimulation ./orderd/flash/owner
+// Another range of seeds: ORDERD_SIMULATION_SEEDS=1:50000 go test -run TestSimulation
+// ./orderd/flash/owner
 func TestSimulation(t *testing.T) {
 	first, count := uint64(1), uint64(150)
 	if value := os.Getenv(simulationSeeds); value != "" {
@@ -65,9 +66,10 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// TestSimulationRegressions runs seeds that fail when the owner has the named fault. The first three are faults that it had, and the
-// seeds that showed them; what a seed does changes whenever the simulation draws otherwise, so that they may meet them no more. The
-// others were tried with the fault put back, and failed seven times of eight or more.
+// TestSimulationRegressions runs seeds that fail when the owner has the named fault. The first
+// three are faults that it had, and the seeds that showed them; what a seed does changes whenever
+// the simulation draws otherwise, so that they may meet them no more. The others were tried with
+// the fault put back, and failed seven times of eight or more.
 func TestSimulationRegressions(t *testing.T) {
 	seeds := map[string]uint64{
 		"a giver that answers twice is blocked":                     129,
@@ -96,7 +98,8 @@ type world struct {
 	partitions int32
 	skus       []string
 	limit      int64
-	// together says that a pod's partitions append together, broadcasts that pods tell each other their levels.
+	// together says that a pod's partitions append together, broadcasts that pods tell each other
+	// their levels.
 	together, broadcasts bool
 	// asked is how many requests of batches have no answer.
 	asked   atomic.Int64
@@ -105,7 +108,7 @@ type world struct {
 	members *members
 	pods    []*pod
 	history history
-	sale    atomic.Pointer[promotion.Promotion]
+	promo   atomic.Pointer[promotion.Promotion]
 	ids     owner.OrderIDs
 	logger  *slog.Logger
 	metrics *owner.Metrics
@@ -126,7 +129,10 @@ type request struct {
 
 func simulate(t *testing.T, seed uint64) {
 	d := newDice(seed, "world")
-	w := &world{t: t, seed: seed, began: time.Now(), partitions: int32(2 + d.n(3)), skus: []string{"x", "y"}[:1+d.n(2)], limit: int64(2 + d.n(4))}
+	w := &world{
+		t: t, seed: seed, began: time.Now(),
+		partitions: int32(2 + d.n(3)), skus: []string{"x", "y"}[:1+d.n(2)], limit: int64(2 + d.n(4)),
+	}
 	w.weather = &weather{dice: newDice(seed, "weather"), rate: []float64{0, 0.02, 0.1, 0.4}[d.n(4)]}
 	w.together, w.broadcasts = d.chance(0.5), d.chance(0.3)
 	w.log = newSimLog(w.weather)
@@ -146,7 +152,8 @@ func simulate(t *testing.T, seed uint64) {
 		p.start()
 	}
 
-	w.storm(d, "first", time.Duration(2+d.n(20))*time.Second, int(2*stock)+d.n(20), func(within time.Duration) { w.addStock("early", within) })
+	addEarly := func(within time.Duration) { w.addStock("early", within) }
+	w.storm(d, "first", time.Duration(2+d.n(20))*time.Second, int(2*stock)+d.n(20), addEarly)
 	if d.chance(0.7) {
 		w.sellOut()
 	}
@@ -160,26 +167,29 @@ func simulate(t *testing.T, seed uint64) {
 		p.stop()
 	}
 	w.background.Wait()
-	<-time.After(settled)
+	<-time.After(aftermath)
 	w.audit().checkTopUps()
 	if left := w.asked.Load(); left != 0 {
 		w.fail("%d requests of batches were never answered, or too often", left)
 	}
 	w.checkLinear()
 	if t.Failed() {
-		w.tell()
+		w.logStory()
 	}
 }
 
-// tell is what happened, as far as it can be seen from outside.
-func (w *world) tell() {
+// logStory says what happened, as far as it can be seen from outside.
+func (w *world) logStory() {
 	var lines []line
 	for _, r := range w.log.all() {
 		lines = append(lines, line{r.at, fmt.Sprintf("log %d, partition %d: %v", r.sequence, r.partition, r.record)})
 	}
 	for _, e := range w.history.exchanges {
-		lines = append(lines, line{e.called, fmt.Sprintf("%s (partition %d) calls: %s %s%s %v", e.buyer, partition.ForBuyer(e.buyer, w.partitions), e.kind, e.request, e.order, e.items)},
-			line{e.answered, fmt.Sprintf("%s (partition %d) is told: %s %s: order %s %v, refusal %s %s left %d", e.buyer, partition.ForBuyer(e.buyer, w.partitions), e.kind, e.request, e.order, e.outcome, e.reason, e.sku, e.left)})
+		n := partition.ForBuyer(e.buyer, w.partitions)
+		called := fmt.Sprintf("%s (partition %d) calls: %s %s%s %v", e.buyer, n, e.kind, e.request, e.order, e.items)
+		answered := fmt.Sprintf("%s (partition %d) is told: %s %s: order %s %v, refusal %s %s left %d",
+			e.buyer, n, e.kind, e.request, e.order, e.outcome, e.reason, e.sku, e.left)
+		lines = append(lines, line{e.called, called}, line{e.answered, answered})
 	}
 	lines = append(lines, w.notes...)
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
@@ -188,14 +198,14 @@ func (w *world) tell() {
 	}
 }
 
-// note is for tell.
+// note something for logStory.
 func (w *world) note(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.notes = append(w.notes, line{time.Now(), fmt.Sprintf(format, args...)})
 }
 
-// line of what tell tells.
+// line of the story.
 type line struct {
 	at   time.Time
 	text string
@@ -203,7 +213,9 @@ type line struct {
 
 // open writes the partitions' first records, and returns the stock of all items.
 func (w *world) open(d *dice) int64 {
-	promo := &flashv1.Promotion{Uid: "sale", Name: "sale", Partitions: w.partitions, Open: true, EndUnixMs: 1 << 60, PaymentTimeoutMs: 60_000}
+	promo := &flashv1.Promotion{
+		Uid: "sale", Name: "sale", Partitions: w.partitions, Open: true, EndUnixMs: 1 << 60, PaymentTimeoutMs: 60_000,
+	}
 	var items []provision.Item
 	var all int64
 	for _, sku := range w.skus {
@@ -211,7 +223,7 @@ func (w *world) open(d *dice) int64 {
 		items = append(items, provision.Item{SKU: sku, Quantity: int64(1 + d.n(12))})
 		all += items[len(items)-1].Quantity
 	}
-	w.sale.Store(promotion.New(promo))
+	w.promo.Store(promotion.New(promo))
 	for n, shards := range provision.Split(items, w.partitions) {
 		opened := &flashv1.Opened{Allocation: "sale"}
 		for _, shard := range shards {
@@ -238,7 +250,7 @@ func (w *world) storm(d *dice, name string, lasts time.Duration, buyers int, mea
 	w.members.storm(ctx, d)
 	w.weather.setCalm(true)
 	w.buying.Wait()
-	<-time.After(settled)
+	<-time.After(aftermath)
 }
 
 // sellOut wants, in calm weather, that buyers who still want something get all there is.
@@ -262,22 +274,26 @@ func (w *world) sellOut() {
 
 // sell has all pods know the newest version of the sale.
 func (w *world) sell(promo *flashv1.Promotion) {
-	w.sale.Store(promotion.New(promo))
+	w.promo.Store(promotion.New(promo))
 	for _, p := range w.pods {
 		if process := p.alive(); process != nil {
-			process.board.table.SetSales(map[string]*promotion.Promotion{"sale": w.sale.Load()})
+			process.board.table.SetSales(map[string]*promotion.Promotion{"sale": w.promo.Load()})
 		}
 	}
 }
 
-// addStock tops items up at some moments, so that owners learn of it by themselves, and at the latest when they are woken.
+// addStock tops items up at some moments, so that owners learn of it by themselves, and at the
+// latest when they are woken.
 func (w *world) addStock(name string, within time.Duration) {
 	d := newDice(w.seed, "top up "+name)
 	for i := range d.n(3) {
 		<-time.After(d.between(0, within/2))
-		promo := proto.CloneOf(w.sale.Load().Promotion)
-		promo.TopUps = append(promo.TopUps, &flashv1.TopUp{Id: fmt.Sprint(name, i), Sku: w.skus[d.n(len(w.skus))], Quantity: int64(1 + d.n(6))})
-		w.note("top-up %v", promo.GetTopUps()[len(promo.GetTopUps())-1])
+		promo := proto.CloneOf(w.promo.Load().Promotion)
+		topUp := &flashv1.TopUp{
+			Id: fmt.Sprint(name, i), Sku: w.skus[d.n(len(w.skus))], Quantity: int64(1 + d.n(6)),
+		}
+		promo.TopUps = append(promo.TopUps, topUp)
+		w.note("top-up %v", topUp)
 		w.sell(promo)
 	}
 }
@@ -287,7 +303,7 @@ func (w *world) close(within time.Duration) {
 	d := newDice(w.seed, "operator")
 	<-time.After(d.between(0, within))
 	if d.chance(0.5) {
-		ended := proto.CloneOf(w.sale.Load().Promotion)
+		ended := proto.CloneOf(w.promo.Load().Promotion)
 		ended.EndUnixMs = time.Now().UnixMilli()
 		w.sell(ended)
 		<-time.After(d.between(0, time.Second))
@@ -297,7 +313,7 @@ func (w *world) close(within time.Duration) {
 		group.Go(func() {
 			for {
 				ctx, cancel := context.WithTimeout(context.Background(), d.between(time.Second, 10*time.Second))
-				_, err := provision.CloseLogs(ctx, client{w.log, func() {}}, w.sale.Load().Promotion, "operator")
+				_, err := provision.CloseLogs(ctx, client{w.log, func() {}}, w.promo.Load().Promotion, "operator")
 				cancel()
 				if err == nil {
 					return
@@ -362,7 +378,8 @@ func (a alarm) WithGroup(string) slog.Handler            { return a }
 
 func (a alarm) Handle(_ context.Context, r slog.Record) error {
 	r.Attrs(func(attr slog.Attr) bool {
-		if err, ok := attr.Value.Any().(error); ok && (errors.Is(err, partition.ErrCorrupt) || errors.Is(err, plog.ErrRewound)) {
+		err, ok := attr.Value.Any().(error)
+		if ok && (errors.Is(err, partition.ErrCorrupt) || errors.Is(err, plog.ErrRewound)) {
 			a.w.fail("an owner says %q: %v", r.Message, err)
 		}
 		return true

@@ -14,7 +14,8 @@ type dice struct {
 	r  *rand.Rand
 }
 
-// newDice gives every part of a simulation its own sequence, so that one does not disturb the others'.
+// newDice gives every part of a simulation its own sequence, so that one does not disturb the
+// others'.
 func newDice(seed uint64, part string) *dice {
 	return &dice{r: rand.New(rand.NewPCG(seed, partition.Hash(part)))}
 }
@@ -88,11 +89,12 @@ func (w *weather) strikes() bool {
 }
 
 func (w *weather) good() fate {
-	return fate{there: w.between(50*time.Microsecond, 2*time.Millisecond), back: w.between(50*time.Microsecond, 2*time.Millisecond), arrives: true, answered: true}
+	there, back := w.between(50*time.Microsecond, 2*time.Millisecond), w.between(50*time.Microsecond, 2*time.Millisecond)
+	return fate{there: there, back: back, arrives: true, answered: true}
 }
 
-// append is the fate of an append: with a fault it never lands, or lands without its writer's knowledge,
-// at once or long after the writer gave it up, or it is only slow.
+// append is the fate of an append: with a fault it never lands, or lands without its writer's
+// knowledge, at once or long after the writer gave it up, or it is only slow.
 func (w *weather) append() fate {
 	f := w.good()
 	if !w.strikes() {

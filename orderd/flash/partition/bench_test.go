@@ -10,7 +10,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 )
 
-// BenchmarkMemory says what a reservation costs in memory once a partition has a million of them, each by another buyer.
+// BenchmarkMemory says what a reservation costs in memory once a partition has a million of them,
+// each by another buyer.
 func BenchmarkMemory(b *testing.B) {
 	const reservations = 1_000_000
 	heap := func() uint64 {

@@ -29,17 +29,17 @@ type Verdict int
 const (
 	// Accept: the reservation may be appended.
 	Accept Verdict = iota
-	// Existing: the request was accepted before; Decision.Order has it.
+	// Existing: the request was accepted before; [Decision].Order has it.
 	Existing
 	// Reused: the request id stands for an order of other items.
 	Reused
-	// OverLimit: the buyer would have more of Decision.SKU than is allowed.
+	// OverLimit: the buyer would have more of [Decision].SKU than is allowed.
 	OverLimit
-	// NeedsStock: the shards lack Decision.Missing.
+	// NeedsStock: the shards lack [Decision].Missing.
 	NeedsStock
 	// Ended: the partition is closed.
 	Ended
-	// Full: the partition holds as many reservations as it may.
+	// Full: the partition has as many reservations as it may.
 	Full
 )
 
@@ -52,9 +52,9 @@ type Decision struct {
 	Missing []Quantity
 }
 
-// Reserve decides on a request and changes nothing. A request that was accepted is answered the same
-// for ever, also when the sale is over or its order was released.
-func (s *State) Reserve(request Request) Decision {
+// Decide on a request. It changes nothing: [State.Take] does. A request that was accepted is
+// answered the same for ever, also when the sale is over or its order was released.
+func (s *State) Decide(request Request) Decision {
 	h := s.orders.hash(request.BuyerID, request.RequestID)
 	b, known := s.orders.findBuyer(h, request.BuyerID)
 	if known {
@@ -113,8 +113,9 @@ const (
 	UnknownOrder
 )
 
-// Release decides on giving an order's stock back, and changes nothing.
-func (s *State) Release(id uuid.UUID) ReleaseVerdict {
+// DecideRelease decides on giving an order's stock back. It changes nothing: folding the record
+// does.
+func (s *State) DecideRelease(id uuid.UUID) ReleaseVerdict {
 	switch i, ok := s.orders.findID(id); {
 	case !ok:
 		return UnknownOrder

@@ -4,7 +4,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// RecordHead is how many bytes a buffer for Reserved has before its first reservation.
+// RecordHead is how many bytes a buffer for [Reserved] has before its first reservation.
 const RecordHead = 16
 
 // The fields' numbers of the messages in orderd/flash/v1/log.proto.
@@ -25,10 +25,11 @@ const (
 	itemUnitPrice = 3
 )
 
-// AppendReservation encodes an order as one of a Reserved record's reservations.
+// AppendReservation appends an order to b as one of a Reserved record's reservations.
 func AppendReservation(b []byte, request *Request, terms *Terms) []byte {
 	size := protowire.SizeTag(reservationOrderID) + protowire.SizeBytes(len(terms.ID)) +
-		sizeString(request.BuyerID) + sizeString(request.RequestID) + sizeString(terms.Currency) + sizeInt(terms.AcceptedMs) + sizeInt(terms.ExpiresMs)
+		sizeString(request.BuyerID) + sizeString(request.RequestID) +
+		sizeString(terms.Currency) + sizeInt(terms.AcceptedMs) + sizeInt(terms.ExpiresMs)
 	for i := range request.Items {
 		size += 1 + protowire.SizeBytes(sizeItem(&request.Items[i]))
 	}
@@ -51,7 +52,8 @@ func AppendReservation(b []byte, request *Request, terms *Terms) []byte {
 	return appendInt(b, reservationExpiresAt, terms.ExpiresMs)
 }
 
-// Reserved is the record of the reservations that were appended after the first RecordHead bytes of a buffer, in the buffer itself.
+// Reserved is the record of the reservations that [AppendReservation] appended after the first
+// [RecordHead] bytes of a buffer, in the buffer itself.
 func Reserved(b []byte) []byte {
 	var head [RecordHead]byte
 	prefix := protowire.AppendTag(head[:0], recordReserved, protowire.BytesType)
@@ -65,7 +67,8 @@ func sizeItem(item *RequestItem) int {
 	return sizeString(item.SKU) + sizeInt(item.Quantity) + sizeInt(item.UnitPrice)
 }
 
-// The fields have numbers below 16: their tags are one byte. What has its type's zero value is left out, as proto3 does.
+// The fields have numbers below 16: their tags are one byte. What has its type's zero value is left
+// out, as proto3 does.
 func sizeString(s string) int {
 	if s == "" {
 		return 0

@@ -8,8 +8,8 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 )
 
-// Fold applies the record at a stream sequence. ErrCorrupt means that the record cannot stand there,
-// and that the state must not be used any more.
+// Fold applies the record at a stream sequence. [ErrCorrupt] means that the record cannot stand
+// there, and that the state must not be used any more.
 func (s *State) Fold(sequence uint64, record *flashv1.Record) error {
 	if sequence <= s.sequence {
 		return fmt.Errorf("%w: sequence %d after %d", ErrCorrupt, sequence, s.sequence)
@@ -41,7 +41,7 @@ func (s *State) apply(record *flashv1.Record) error {
 		return s.open(kind.Opened)
 	case *flashv1.Record_Reserved:
 		for _, r := range kind.Reserved.GetReservations() {
-			if err := s.hold(r); err != nil {
+			if err := s.foldReservation(r); err != nil {
 				return err
 			}
 		}
@@ -56,14 +56,7 @@ func (s *State) apply(record *flashv1.Record) error {
 	case *flashv1.Record_TransferredOut:
 		return s.transferOut(kind.TransferredOut)
 	case *flashv1.Record_TransferredIn:
-		in := kind.TransferredIn
-		if err := quantityOK(in.GetSku(), in.GetQuantity()); err != nil {
-			return err
-		}
-		shard := s.shard(in.GetSku())
-		shard.In += in.GetQuantity()
-		shard.Available += in.GetQuantity()
-		shard.Inflows++
+		return s.transferIn(kind.TransferredIn)
 	case *flashv1.Record_Fenced:
 		s.owner = kind.Fenced.GetOwner()
 	case *flashv1.Record_Closed:
@@ -99,14 +92,14 @@ func (s *State) release(raw []byte) error {
 	if !ok {
 		return fmt.Errorf("%w: released order %s was never reserved", ErrCorrupt, id)
 	}
-	held := s.orders.list.at(i)
-	if held.released {
+	order := s.orders.list.at(i)
+	if order.released {
 		return nil
 	}
-	held.released = true
-	s.move(held, -1)
-	for k := range uint32(held.items) {
-		s.shards[s.orders.items.at(held.firstItem+k).shard].Inflows++
+	order.released = true
+	s.move(order, -1)
+	for k := range uint32(order.items) {
+		s.shards[s.orders.items.at(order.firstItem+k).shard].Inflows++
 	}
 	return nil
 }
@@ -128,13 +121,25 @@ func (s *State) topUp(topUp *flashv1.ToppedUp) error {
 	return nil
 }
 
+func (s *State) transferIn(in *flashv1.TransferredIn) error {
+	if err := quantityOK(in.GetSku(), in.GetQuantity()); err != nil {
+		return err
+	}
+	shard := s.shard(in.GetSku())
+	shard.In += in.GetQuantity()
+	shard.Available += in.GetQuantity()
+	shard.Inflows++
+	return nil
+}
+
 func (s *State) transferOut(out *flashv1.TransferredOut) error {
 	if err := quantityOK(out.GetSku(), out.GetQuantity()); err != nil {
 		return err
 	}
 	shard := s.shard(out.GetSku())
 	if shard.Available < out.GetQuantity() {
-		return fmt.Errorf("%w: %d of item %s transferred out, %d available", ErrCorrupt, out.GetQuantity(), out.GetSku(), shard.Available)
+		return fmt.Errorf("%w: %d of item %s transferred out, %d available",
+			ErrCorrupt, out.GetQuantity(), out.GetSku(), shard.Available)
 	}
 	shard.Out += out.GetQuantity()
 	shard.Available -= out.GetQuantity()

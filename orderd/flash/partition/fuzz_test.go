@@ -24,7 +24,7 @@ func FuzzFold(f *testing.F) {
 	}
 	seed(opened(quantity("a", 3)), reserved(reservation(1, "r", partition.RequestItem{SKU: "a", Quantity: 2})))
 	seed(opened(quantity("a", -3)), released(1))
-	seed(opened(quantity("a", 3)), &flashv1.Record{Kind: &flashv1.Record_TransferredOut{TransferredOut: &flashv1.TransferredOut{Sku: "a", Quantity: -2}}})
+	seed(opened(quantity("a", 3)), transferredOut("a", -2))
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		state := partition.New()
 		for i, raw := range [][]byte{first, second} {

@@ -1,8 +1,8 @@
 package partition
 
 // ForBuyer is the buyer's partition among count (at least 1): FNV-1a of the buyer's id in 64 bits,
-// finished by MurmurHash3's mixer so that its low bits are even, modulo count. It must never change: a
-// running sale's limits and request ids lie where it says.
+// finished by MurmurHash3's mixer so that its low bits are even, modulo count. It must never
+// change: a running sale's limits and request ids lie where it says.
 func ForBuyer(buyer string, count int32) int32 {
 	return int32(Hash(buyer) % uint64(count))
 }

@@ -6,7 +6,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 )
 
-// A running sale and gateways rely on these: they must never change. api/ts/test/route.test.ts has the same.
+// A running sale and gateways rely on these: they must never change. api/ts/test/route.test.ts has
+// the same.
 func TestForBuyer(t *testing.T) {
 	for _, tt := range []struct {
 		buyer     string

@@ -7,14 +7,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// MaxReservations is how many reservations, released ones too, a partition holds at most: it bounds what a partition takes of
-// a pod's memory to about 900 MB, and the time of a take-over. A promotion for more orders has more partitions.
+// MaxReservations is how many reservations, released ones too, a partition has at most: it bounds a
+// partition's share of a pod's memory to about 900 MB, and the time of a take-over. A promotion for
+// more orders has more partitions.
 //
-// What one costs with ids as apps make them, a buyer's of 16 and a request's of 36 bytes, BenchmarkMemory measures: about
-// 200 bytes.
+// A reservation costs about 200 bytes (BenchmarkMemory) with ids as apps make them: 16 bytes for a
+// buyer, 36 for a request.
 const MaxReservations = 4 << 20
 
-// orders are a partition's reservations, without a pointer in them: a million cost the garbage collector nothing.
+// orders are a partition's reservations, without a pointer in them: a million cost the garbage
+// collector nothing.
 type orders struct {
 	seed      maphash.Seed
 	texts     texts

@@ -3,7 +3,8 @@ package partition
 // slabBits is the binary logarithm of how many entries a chunk of a slab has.
 const slabBits = 10
 
-// slab is a list without pointers to its entries: it grows by chunks, so that growing copies nothing but the first one.
+// slab is a list without pointers to its entries: it grows by chunks, so that growing copies
+// nothing but the first one.
 type slab[T any] struct {
 	chunks [][]T
 	length uint32

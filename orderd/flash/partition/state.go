@@ -1,6 +1,8 @@
-// Package partition is the state of one partition of a flash sale and the rules it follows: no
-// input or output, no clock, no randomness but the seed of its hash tables, on which nothing depends. Folding a partition's
-// records in sequence gives the state; the state decides what its owner may append next.
+// Package partition is the state of one partition of a flash sale, and the rules that it follows.
+// It has no input or output and no clock, and no randomness but the seed of its hash tables, on
+// which nothing depends. Folding a partition's records in sequence gives the state ([State.Fold]);
+// the state decides what its owner may append next ([State.Decide], [State.DecideRelease],
+// [State.Donation]).
 //
 // For every item, at every moment: allocated + topped up + in - out = available + reserved.
 package partition
@@ -49,11 +51,11 @@ type Order struct {
 // Shard is the partition's part of one item's stock, in units.
 type Shard struct {
 	Allocated, ToppedUp int64
-	// In and Out are what transfers brought and took.
+	// In and Out are what transfers brought and moved away.
 	In, Out int64
 	// Available may still be reserved.
 	Available int64
-	// Reserved is held by orders that are not released.
+	// Reserved belongs to orders that are not released.
 	Reserved int64
 	// Inflows counts how often stock came in: by transfer, top-up or release.
 	Inflows uint64
@@ -92,7 +94,7 @@ func (s *State) Closed() bool { return s.closed }
 // Owner is who fenced the log last; empty if nobody did.
 func (s *State) Owner() string { return s.owner }
 
-// Reservations is how many the partition holds, released ones too.
+// Reservations is how many the partition has, released ones too.
 func (s *State) Reservations() int { return int(s.orders.list.length) }
 
 // Shard of a SKU; the zero Shard if the partition has none.
@@ -130,29 +132,22 @@ func (s *State) Order(id uuid.UUID) (Order, bool) {
 }
 
 func (s *State) order(i uint32) Order {
-	held := *s.orders.list.at(i)
+	stored := *s.orders.list.at(i)
 	order := Order{
-		ID: held.id, BuyerID: string(s.orders.texts.bytes(s.orders.buyers.at(held.buyer).id)), RequestID: string(s.orders.texts.bytes(held.request)),
-		Items: make([]Item, held.items), AcceptedMs: held.acceptedMs, ExpiresMs: held.expiresMs,
-		Currency: s.orders.currencies[held.currency], Released: held.released,
+		ID:        stored.id,
+		BuyerID:   string(s.orders.texts.bytes(s.orders.buyers.at(stored.buyer).id)),
+		RequestID: string(s.orders.texts.bytes(stored.request)),
+		Items:     make([]Item, stored.items), AcceptedMs: stored.acceptedMs, ExpiresMs: stored.expiresMs,
+		Currency: s.orders.currencies[stored.currency], Released: stored.released,
 	}
 	for k := range order.Items {
-		item := s.orders.items.at(held.firstItem + uint32(k))
+		item := s.orders.items.at(stored.firstItem + uint32(k))
 		order.Items[k] = Item{SKU: s.skus[item.shard], Quantity: item.quantity, UnitPrice: item.unitPrice}
 	}
 	return order
 }
 
-// Bought is how many units of a SKU the buyer has, net of releases.
-func (s *State) Bought(buyerID, sku string) int64 {
-	if shard, ok := s.index[sku]; ok {
-		if b, ok := s.orders.findBuyer(s.orders.hash(buyerID, ""), buyerID); ok {
-			return s.bought(b, shard)
-		}
-	}
-	return 0
-}
-
+// bought is how many units of an item the buyer has, net of releases.
 func (s *State) bought(buyer, shard uint32) int64 {
 	if p := s.orders.bought(buyer, shard); p != nil {
 		return p.quantity
@@ -160,7 +155,7 @@ func (s *State) bought(buyer, shard uint32) int64 {
 	return 0
 }
 
-// Check tells of the first item whose invariant does not hold; nil if all do.
+// Check is an error about the first item whose invariant does not hold; nil if all do.
 func (s *State) Check() error {
 	for _, sku := range s.SKUs() {
 		h := s.Shard(sku)

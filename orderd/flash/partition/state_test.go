@@ -44,7 +44,30 @@ func reserved(rs ...*flashv1.Reservation) *flashv1.Record {
 
 func released(n uint64) *flashv1.Record {
 	id := orderID(n)
-	return &flashv1.Record{Kind: &flashv1.Record_Released{Released: &flashv1.Released{Orders: []*flashv1.ReleasedOrder{{OrderId: id[:]}}}}}
+	orders := []*flashv1.ReleasedOrder{{OrderId: id[:]}}
+	return &flashv1.Record{Kind: &flashv1.Record_Released{Released: &flashv1.Released{Orders: orders}}}
+}
+
+func toppedUp(id string, items ...*flashv1.ItemQuantity) *flashv1.Record {
+	return &flashv1.Record{Kind: &flashv1.Record_ToppedUp{ToppedUp: &flashv1.ToppedUp{TopUpId: id, Items: items}}}
+}
+
+func transferredIn(sku string, q int64) *flashv1.Record {
+	in := &flashv1.TransferredIn{Sku: sku, Quantity: q}
+	return &flashv1.Record{Kind: &flashv1.Record_TransferredIn{TransferredIn: in}}
+}
+
+func transferredOut(sku string, q int64) *flashv1.Record {
+	out := &flashv1.TransferredOut{Sku: sku, Quantity: q}
+	return &flashv1.Record{Kind: &flashv1.Record_TransferredOut{TransferredOut: out}}
+}
+
+func fenced() *flashv1.Record {
+	return &flashv1.Record{Kind: &flashv1.Record_Fenced{Fenced: &flashv1.Fenced{Owner: "pod"}}}
+}
+
+func request(buyer, id string, items ...partition.RequestItem) partition.Request {
+	return partition.Request{BuyerID: buyer, RequestID: id, Items: items}
 }
 
 func TestDecisions(t *testing.T) {
@@ -54,6 +77,11 @@ func TestDecisions(t *testing.T) {
 	b := func(q int64) partition.RequestItem { return partition.RequestItem{SKU: "b", Quantity: q} }
 	open := opened(quantity("a", 5), quantity("b", 1))
 	first := reserved(reservation(1, "r1", a(1), b(1)))
+	log := func(records ...*flashv1.Record) []*flashv1.Record {
+		return append([]*flashv1.Record{open}, records...)
+	}
+	closed := &flashv1.Record{Kind: &flashv1.Record_Closed{Closed: &flashv1.Closed{}}}
+	missing := []partition.Quantity{{SKU: "b", Quantity: 1}}
 	tests := []struct {
 		name        string
 		log         []*flashv1.Record
@@ -61,15 +89,15 @@ func TestDecisions(t *testing.T) {
 		want        partition.Verdict
 		wantMissing []partition.Quantity
 	}{
-		{"stock", []*flashv1.Record{open}, partition.Request{BuyerID: "ann", RequestID: "r1", Items: []partition.RequestItem{a(2)}}, partition.Accept, nil},
-		{"retry", []*flashv1.Record{open, first}, partition.Request{BuyerID: "ann", RequestID: "r1", Items: []partition.RequestItem{b(1), a(1)}}, partition.Existing, nil},
-		{"retry after release", []*flashv1.Record{open, first, released(1)}, partition.Request{BuyerID: "ann", RequestID: "r1", Items: []partition.RequestItem{a(1), b(1)}}, partition.Existing, nil},
-		{"reused", []*flashv1.Record{open, first}, partition.Request{BuyerID: "ann", RequestID: "r1", Items: []partition.RequestItem{a(1)}}, partition.Reused, nil},
-		{"limit", []*flashv1.Record{open, first}, partition.Request{BuyerID: "ann", RequestID: "r2", Items: []partition.RequestItem{a(2)}}, partition.OverLimit, nil},
-		{"limit comes back", []*flashv1.Record{open, first, released(1)}, partition.Request{BuyerID: "ann", RequestID: "r2", Items: []partition.RequestItem{a(2)}}, partition.Accept, nil},
-		{"other buyer", []*flashv1.Record{open, first}, partition.Request{BuyerID: "bob", RequestID: "r1", Items: []partition.RequestItem{a(2)}}, partition.Accept, nil},
-		{"all or nothing", []*flashv1.Record{open, first}, partition.Request{BuyerID: "bob", RequestID: "r1", Items: []partition.RequestItem{a(1), b(1)}}, partition.NeedsStock, []partition.Quantity{{SKU: "b", Quantity: 1}}},
-		{"closed", []*flashv1.Record{open, {Kind: &flashv1.Record_Closed{Closed: &flashv1.Closed{}}}}, partition.Request{BuyerID: "bob", RequestID: "r1", Items: []partition.RequestItem{a(1)}}, partition.Ended, nil},
+		{"stock", log(), request("ann", "r1", a(2)), partition.Accept, nil},
+		{"retry", log(first), request("ann", "r1", b(1), a(1)), partition.Existing, nil},
+		{"retry after release", log(first, released(1)), request("ann", "r1", a(1), b(1)), partition.Existing, nil},
+		{"reused", log(first), request("ann", "r1", a(1)), partition.Reused, nil},
+		{"limit", log(first), request("ann", "r2", a(2)), partition.OverLimit, nil},
+		{"limit comes back", log(first, released(1)), request("ann", "r2", a(2)), partition.Accept, nil},
+		{"other buyer", log(first), request("bob", "r1", a(2)), partition.Accept, nil},
+		{"all or nothing", log(first), request("bob", "r1", a(1), b(1)), partition.NeedsStock, missing},
+		{"closed", log(closed), request("bob", "r1", a(1)), partition.Ended, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -79,7 +107,7 @@ func TestDecisions(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got := state.Reserve(test.request)
+			got := state.Decide(test.request)
 			if got.Verdict != test.want {
 				t.Errorf("verdict %d, want %d", got.Verdict, test.want)
 			}
@@ -99,7 +127,7 @@ func TestCorruptLogsAreRefused(t *testing.T) {
 		"unknown release":  {opened(), released(7)},
 		"after closed":     {opened(), partition.New().ClosedRecord(), opened()},
 		"no kind":          {{}},
-		"transferred more": {opened(quantity("a", 1)), {Kind: &flashv1.Record_TransferredOut{TransferredOut: &flashv1.TransferredOut{Sku: "a", Quantity: 2}}}},
+		"transferred more": {opened(quantity("a", 1)), transferredOut("a", 2)},
 	}
 	for name, records := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -115,83 +143,91 @@ func TestCorruptLogsAreRefused(t *testing.T) {
 	}
 }
 
-// Whatever is decided and folded, the invariant holds; and a second state that folds the same records
-// ends up the same, although the first one held and dropped reservations on the way.
+// twins are a state that an owner decides from and one that folds the same records.
+type twins struct {
+	live, folded     *partition.State
+	sequence, orders uint64
+}
+
+// land folds the record into both. If the live state took its reservations before, it is told that
+// they landed.
+func (w *twins) land(t *rapid.T, record *flashv1.Record, taken bool) {
+	w.sequence++
+	if taken {
+		w.live.Landed(w.sequence)
+	} else if err := w.live.Fold(w.sequence, record); err != nil {
+		t.Fatalf("live: %v", err)
+	}
+	if err := w.folded.Fold(w.sequence, record); err != nil {
+		t.Fatalf("folded: %v", err)
+	}
+}
+
+// reserve by a request that may be refused, and whose record may get lost.
+func (w *twins) reserve(t *rapid.T, buyers, skus []string) {
+	wanted := request(rapid.SampledFrom(buyers).Draw(t, "buyer"), fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "request")))
+	for _, sku := range rapid.SliceOfNDistinct(rapid.SampledFrom(skus), 1, 3, rapid.ID[string]).Draw(t, "skus") {
+		units := rapid.Int64Range(1, 3).Draw(t, "quantity")
+		wanted.Items = append(wanted.Items, partition.RequestItem{SKU: sku, Quantity: units, LimitPerBuyer: 6})
+	}
+	if w.live.Decide(wanted).Verdict != partition.Accept {
+		return
+	}
+	w.orders++
+	terms := partition.Terms{ID: orderID(w.orders), AcceptedMs: int64(w.orders), ExpiresMs: 7, Currency: "EUR"}
+	if err := w.live.Take(wanted, terms); err != nil {
+		t.Fatal(err)
+	}
+	if rapid.Bool().Draw(t, "lands") {
+		record := partition.AppendReservation(make([]byte, partition.RecordHead), &wanted, &terms)
+		w.land(t, decoded(t, partition.Reserved(record)), true)
+	} else {
+		w.live.Drop(1)
+	}
+	for _, item := range wanted.Items {
+		if got := w.live.Bought(wanted.BuyerID, item.SKU); got > 6 {
+			t.Fatalf("%s has %d of %s, over the limit", wanted.BuyerID, got, item.SKU)
+		}
+	}
+}
+
+// Whatever is decided and folded, the invariant holds; and a second state that folds the same
+// records ends up the same, although the first one took and dropped reservations on the way.
 func TestFoldingGivesTheDecidedState(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		skus := []string{"a", "b", "c"}
 		buyers := []string{"ann", "bob", "eve"}
-		live, folded := partition.New(), partition.New()
-		var sequence, orders uint64
-		land := func(record *flashv1.Record, held bool) {
-			sequence++
-			if held {
-				live.Landed(sequence)
-			} else if err := live.Fold(sequence, record); err != nil {
-				t.Fatalf("live: %v", err)
-			}
-			if err := folded.Fold(sequence, record); err != nil {
-				t.Fatalf("folded: %v", err)
-			}
-		}
-		land(opened(quantity("a", rapid.Int64Range(0, 20).Draw(t, "a")), quantity("b", rapid.Int64Range(0, 5).Draw(t, "b"))), false)
+		w := &twins{live: partition.New(), folded: partition.New()}
+		a, b := rapid.Int64Range(0, 20).Draw(t, "a"), rapid.Int64Range(0, 5).Draw(t, "b")
+		w.land(t, opened(quantity("a", a), quantity("b", b)), false)
 		t.Repeat(map[string]func(*rapid.T){
 			"": func(t *rapid.T) {
-				if err := live.Check(); err != nil {
+				if err := w.live.Check(); err != nil {
 					t.Fatal(err)
 				}
-				compare(t, live, folded, skus, buyers)
+				compare(t, w.live, w.folded, skus, buyers)
 			},
-			"reserve": func(t *rapid.T) {
-				request := partition.Request{
-					BuyerID:   rapid.SampledFrom(buyers).Draw(t, "buyer"),
-					RequestID: fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "request")),
-				}
-				for _, sku := range rapid.SliceOfNDistinct(rapid.SampledFrom(skus), 1, 3, rapid.ID[string]).Draw(t, "skus") {
-					request.Items = append(request.Items, partition.RequestItem{SKU: sku, Quantity: rapid.Int64Range(1, 3).Draw(t, "quantity"), LimitPerBuyer: 6})
-				}
-				if live.Reserve(request).Verdict != partition.Accept {
-					return
-				}
-				orders++
-				terms := partition.Terms{ID: orderID(orders), AcceptedMs: int64(orders), ExpiresMs: 7, Currency: "EUR"}
-				if err := live.Take(request, terms); err != nil {
-					t.Fatal(err)
-				}
-				if rapid.Bool().Draw(t, "lands") {
-					land(decoded(t, partition.Reserved(partition.AppendReservation(make([]byte, partition.RecordHead), &request, &terms))), true)
-				} else {
-					live.Drop(1)
-				}
-				for _, item := range request.Items {
-					if got := live.Bought(request.BuyerID, item.SKU); got > 6 {
-						t.Fatalf("%s has %d of %s, over the limit", request.BuyerID, got, item.SKU)
-					}
-				}
-			},
+			"reserve": func(t *rapid.T) { w.reserve(t, buyers, skus) },
 			"release": func(t *rapid.T) {
-				n := rapid.Uint64Range(0, orders).Draw(t, "order")
-				switch live.Release(orderID(n)) {
+				n := rapid.Uint64Range(0, w.orders).Draw(t, "order")
+				switch w.live.DecideRelease(orderID(n)) {
 				case partition.MayRelease, partition.AlreadyReleased:
-					land(released(n), false)
+					w.land(t, released(n), false)
 				}
 			},
 			"top up": func(t *rapid.T) {
-				id := fmt.Sprint(rapid.IntRange(0, 3).Draw(t, "id"))
-				land(&flashv1.Record{Kind: &flashv1.Record_ToppedUp{ToppedUp: &flashv1.ToppedUp{TopUpId: id, Items: []*flashv1.ItemQuantity{quantity("c", 4)}}}}, false)
+				w.land(t, toppedUp(fmt.Sprint(rapid.IntRange(0, 3).Draw(t, "id")), quantity("c", 4)), false)
 			},
 			"transfer in": func(t *rapid.T) {
-				land(&flashv1.Record{Kind: &flashv1.Record_TransferredIn{TransferredIn: &flashv1.TransferredIn{Sku: rapid.SampledFrom(skus).Draw(t, "sku"), Quantity: 3}}}, false)
+				w.land(t, transferredIn(rapid.SampledFrom(skus).Draw(t, "sku"), 3), false)
 			},
 			"transfer out": func(t *rapid.T) {
 				sku := rapid.SampledFrom(skus).Draw(t, "sku")
-				if q := live.Donation(sku, rapid.Int64Range(0, 4).Draw(t, "need")); q > 0 {
-					land(&flashv1.Record{Kind: &flashv1.Record_TransferredOut{TransferredOut: &flashv1.TransferredOut{Sku: sku, Quantity: q}}}, false)
+				if q := w.live.Donation(sku, rapid.Int64Range(0, 4).Draw(t, "need")); q > 0 {
+					w.land(t, transferredOut(sku, q), false)
 				}
 			},
-			"fence": func(*rapid.T) {
-				land(&flashv1.Record{Kind: &flashv1.Record_Fenced{Fenced: &flashv1.Fenced{Owner: "pod"}}}, false)
-			},
+			"fence": func(t *rapid.T) { w.land(t, fenced(), false) },
 		})
 	})
 }

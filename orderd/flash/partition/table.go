@@ -1,7 +1,8 @@
 package partition
 
-// table finds entries of a slab by 32 bits of a hash of their keys. Which of the entries with the same bits is the one
-// meant, its user finds out by comparing the keys themselves. Open addressing with linear probing, at most 3/4 full.
+// table finds entries of a slab by 32 bits of a hash of their keys. Which of the entries with the
+// same bits is the one meant, its user finds out by comparing the keys themselves. Open addressing
+// with linear probing, at most 3/4 full.
 type table struct {
 	slots []slot
 	used  int
@@ -13,7 +14,8 @@ type slot struct{ hash, entry uint32 }
 // minSlots is the size of the smallest table; a power of two.
 const minSlots = 16
 
-// next is the next entry with the hash's bits from a position on, which begins as int(hash); false if there is no more.
+// next is the next entry with the hash's bits from a position on, which begins as int(hash); false
+// if there is no more.
 func (t *table) next(hash uint32, at *int) (entry uint32, ok bool) {
 	if len(t.slots) == 0 {
 		return 0, false

@@ -5,7 +5,8 @@ import "encoding/binary"
 // textBlock is the size of a block of texts, in bytes.
 const textBlock = 1 << 16
 
-// texts are strings one after the other in large blocks, each behind its length. At most 2^16 blocks: 4 GiB.
+// texts are strings one after the other in large blocks, each behind its length. At most 2^16
+// blocks: 4 GiB.
 type texts struct {
 	blocks [][]byte
 }

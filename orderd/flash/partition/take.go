@@ -18,8 +18,9 @@ type Terms struct {
 	Currency              string
 }
 
-// Take reserves what Reserve accepted, before its record is durable. Drop takes it out again if the record does not land,
-// and Landed settles what did. ErrCorrupt: the order's id is taken, or it cannot stand in a log; nothing changed.
+// Take reserves what [State.Decide] accepted, before its record is durable: the units leave what is
+// available. [State.Drop] undoes it if the record does not land, [State.Landed] says that it did.
+// [ErrCorrupt]: there is an order with that id, or it cannot stand in a log; nothing changed.
 func (s *State) Take(request Request, terms Terms) error {
 	h := s.orders.hash(request.BuyerID, request.RequestID)
 	if _, twice := s.orders.findID(terms.ID); twice {
@@ -38,27 +39,32 @@ func (s *State) Take(request Request, terms Terms) error {
 		if err := quantityOK(item.SKU, item.Quantity); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(request.Items[:i], func(other RequestItem) bool { return other.SKU == item.SKU }) {
+		same := func(other RequestItem) bool { return other.SKU == item.SKU }
+		if slices.ContainsFunc(request.Items[:i], same) {
 			return fmt.Errorf("%w: order %s has item %s twice", ErrCorrupt, terms.ID, item.SKU)
 		}
 		if s.shards[s.shardIndex(item.SKU)].Available < item.Quantity {
-			return fmt.Errorf("%w: order %s reserves %d of item %s, more than is available", ErrCorrupt, terms.ID, item.Quantity, item.SKU)
+			return fmt.Errorf("%w: order %s reserves %d of item %s, more than is available",
+				ErrCorrupt, terms.ID, item.Quantity, item.SKU)
 		}
 	}
 	added := order{
-		id: terms.ID, acceptedMs: terms.AcceptedMs, expiresMs: terms.ExpiresMs, buyer: b, request: s.orders.texts.add(request.RequestID),
+		id: terms.ID, acceptedMs: terms.AcceptedMs, expiresMs: terms.ExpiresMs,
+		buyer: b, request: s.orders.texts.add(request.RequestID),
 		firstItem: s.orders.items.length, items: uint16(len(request.Items)), currency: currency,
 	}
 	for i := range request.Items {
 		item := &request.Items[i]
-		s.orders.items.add(orderItem{shard: s.index[item.SKU], quantity: item.Quantity, unitPrice: item.UnitPrice})
+		s.orders.items.add(orderItem{
+			shard: s.index[item.SKU], quantity: item.Quantity, unitPrice: item.UnitPrice,
+		})
 	}
 	s.orders.add(h, added)
 	s.move(&added, 1)
 	return nil
 }
 
-// Drop undoes the last count calls of Take, since when nothing else changed.
+// Drop undoes the last count calls of [State.Take], since when nothing else changed.
 func (s *State) Drop(count int) {
 	for range count {
 		s.move(s.orders.list.at(s.orders.list.length-1), -1)
@@ -69,27 +75,30 @@ func (s *State) Drop(count int) {
 // Landed says that the record of what was taken landed at a sequence.
 func (s *State) Landed(sequence uint64) { s.sequence = sequence }
 
-// hold folds a reservation in.
-func (s *State) hold(r *flashv1.Reservation) error {
+// foldReservation takes what the log reserved.
+func (s *State) foldReservation(r *flashv1.Reservation) error {
 	id, err := uuid.FromBytes(r.GetOrderId())
 	if err != nil {
 		return fmt.Errorf("%w: order id: %w", ErrCorrupt, err)
 	}
 	s.items = s.items[:0]
 	for _, item := range r.GetItems() {
-		s.items = append(s.items, RequestItem{SKU: item.GetSku(), Quantity: item.GetQuantity(), UnitPrice: item.GetUnitPrice()})
+		s.items = append(s.items, RequestItem{
+			SKU: item.GetSku(), Quantity: item.GetQuantity(), UnitPrice: item.GetUnitPrice(),
+		})
 	}
-	return s.Take(Request{BuyerID: r.GetBuyerId(), RequestID: r.GetRequestId(), Items: s.items},
-		Terms{ID: id, AcceptedMs: r.GetAcceptedAtUnixMs(), ExpiresMs: r.GetExpiresAtUnixMs(), Currency: r.GetCurrency()})
+	return s.Take(Request{BuyerID: r.GetBuyerId(), RequestID: r.GetRequestId(), Items: s.items}, Terms{
+		ID: id, AcceptedMs: r.GetAcceptedAtUnixMs(), ExpiresMs: r.GetExpiresAtUnixMs(), Currency: r.GetCurrency(),
+	})
 }
 
 // move shifts the order's items from available to reserved (direction 1) or back (-1).
-func (s *State) move(held *order, direction int64) {
-	for k := range uint32(held.items) {
-		item := s.orders.items.at(held.firstItem + k)
+func (s *State) move(moved *order, direction int64) {
+	for k := range uint32(moved.items) {
+		item := s.orders.items.at(moved.firstItem + k)
 		q := direction * item.quantity
 		s.shards[item.shard].Available -= q
 		s.shards[item.shard].Reserved += q
-		s.orders.buy(held.buyer, item.shard, q)
+		s.orders.buy(moved.buyer, item.shard, q)
 	}
 }

@@ -105,8 +105,12 @@ func NewPool(options Options) *Pool {
 	if options.MaxSkew == 0 {
 		options.MaxSkew = maxSkew
 	}
+	ownerMetrics, err := owner.NewMetrics(options.Registerer)
+	if err != nil {
+		panic(err)
+	}
 	p := &Pool{
-		Options: options, ownerMetrics: owner.NewMetrics(options.Registerer), metrics: newMetrics(options.Registerer),
+		Options: options, ownerMetrics: ownerMetrics, metrics: newMetrics(options.Registerer),
 		peers: newPeers(), changed: make(chan struct{}, 1), owners: map[ownerKey]*owner.Owner{}, logs: map[logKey]plog.Log{}, started: options.Clock(),
 	}
 	p.membership, p.board = newMembership(p), newBoard(p)
@@ -338,7 +342,7 @@ func (p *Pool) start(key ownerKey, first *promotion.Promotion) {
 		Lease: p.membership.lease, Now: p.now,
 		Level:   func(n int32, sku string) int64 { return p.board.table.Level(key.uid, n, sku) },
 		SoldOut: func(sku string) (int64, bool) { return p.soldOutMark(key.uid, sku) },
-		Sale: func() *promotion.Promotion {
+		Promotion: func() *promotion.Promotion {
 			if s := p.view.Load().byUID[key.uid]; s != nil {
 				return s.sale
 			}

@@ -81,7 +81,7 @@ func benchOwner(b *testing.B, p *Pool, s *promotion.Promotion) *owner.Owner {
 	}
 	yes := func() bool { return true }
 	o := owner.New(owner.Options{
-		Name: p.Name, Log: &instantLog{last: 1}, Sale: func() *promotion.Promotion { return s }, Owned: yes, Lease: yes, Peers: p, OrderIDs: ids,
+		Name: p.Name, Log: &instantLog{last: 1}, Promotion: func() *promotion.Promotion { return s }, Owned: yes, Lease: yes, Peers: p, OrderIDs: ids,
 		Clock: time.Now, Jitter: p.jitter, Logger: p.Logger, Metrics: p.ownerMetrics,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

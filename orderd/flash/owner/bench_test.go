@@ -16,7 +16,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/prometheus/client_golang/prometheus"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
@@ -74,9 +73,10 @@ func benchOptions(b *testing.B, log plog.Log, current *promotion.Promotion, n in
 	}
 	yes := func() bool { return true }
 	return owner.Options{
-		Name: "bench", Partition: n, Log: log, Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes,
-		Peers: nobody{}, OrderIDs: ids, Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
-		Logger: slog.New(slog.DiscardHandler), Metrics: owner.NewMetrics(prometheus.NewRegistry()),
+		Name: "bench", Partition: n, Log: log, Owned: yes, Lease: yes,
+		Promotion: func() *promotion.Promotion { return current },
+		Peers:     nobody{}, OrderIDs: ids, Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
+		Logger: slog.New(slog.DiscardHandler),
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
@@ -23,9 +22,8 @@ func idleOwner() *Owner {
 	promo := promotion.New(&flashv1.Promotion{Uid: "uid"})
 	yes := func() bool { return true }
 	return New(Options{
-		Name: "pod", Sale: func() *promotion.Promotion { return promo }, Owned: yes, Lease: yes, Clock: time.Now,
+		Name: "pod", Promotion: func() *promotion.Promotion { return promo }, Owned: yes, Lease: yes, Clock: time.Now,
 		Jitter: func(d time.Duration) time.Duration { return d }, Logger: slog.New(slog.DiscardHandler),
-		Metrics: NewMetrics(prometheus.NewRegistry()),
 	})
 }
 

@@ -91,9 +91,9 @@ type Options struct {
 	// Name of the pod, for the log's Fenced records.
 	Name      string
 	Partition int32
-	// Sale is the promotion as the pod knows it now.
-	Sale func() *promotion.Promotion
-	Log  plog.Log
+	// Promotion is the promotion as the pod knows it now.
+	Promotion func() *promotion.Promotion
+	Log       plog.Log
 	// Owned says whether the pod still believes that the partition is its own.
 	Owned func() bool
 	// Lease says whether the pod is known to be a live member: without it, what the owner remembers
@@ -113,8 +113,9 @@ type Options struct {
 	// owner that still holds. Nil: the owner proves it by itself.
 	SoldOut func(sku string) (left int64, ok bool)
 	// Jitter spreads a delay at random around itself; safe for concurrent use.
-	Jitter  func(time.Duration) time.Duration
-	Logger  *slog.Logger
+	Jitter func(time.Duration) time.Duration
+	Logger *slog.Logger
+	// Metrics of all of the pod's owners. Nil: nobody reads what this one measures.
 	Metrics *Metrics
 }
 
@@ -182,11 +183,11 @@ type Owner struct {
 // New makes an owner that does nothing until Run.
 func New(options Options) *Owner {
 	o := &Owner{
-		name: options.Name, partition: options.Partition, promotion: options.Sale, log: options.Log,
+		name: options.Name, partition: options.Partition, promotion: options.Promotion, log: options.Log,
 		owned: options.Owned, lease: options.Lease, peers: options.Peers, orderIDs: options.OrderIDs,
 		clock: options.Clock, clusterTime: options.Now, level: options.Level, soldOutAnywhere: options.SoldOut,
 		jitter: options.Jitter, metrics: options.Metrics,
-		logger: options.Logger.With("promotion", options.Sale().GetUid(), "partition", options.Partition),
+		logger: options.Logger.With("promotion", options.Promotion().GetUid(), "partition", options.Partition),
 		queue:  make(chan *call, queueLength), wake: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 		singles: sync.Pool{New: newSingle}, state: partition.New(), soldOut: map[string]soldOut{},
@@ -199,6 +200,9 @@ func New(options Options) *Owner {
 	}
 	if o.soldOutAnywhere == nil {
 		o.soldOutAnywhere = func(string) (int64, bool) { return 0, false }
+	}
+	if o.metrics == nil {
+		o.metrics = newMetrics()
 	}
 	o.used.Store(o.clock().UnixNano())
 	return o

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
@@ -86,9 +84,9 @@ func TestQuestionsDoNotWaitForProofsOneAfterTheOther(t *testing.T) {
 	})
 	yes := func() bool { return true }
 	o := owner.New(owner.Options{
-		Name: "pod", Log: log, Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes,
+		Name: "pod", Log: log, Promotion: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes,
 		Peers: nobody{}, OrderIDs: ids, Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
-		Logger: slog.New(slog.DiscardHandler), Metrics: owner.NewMetrics(prometheus.NewRegistry()),
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	running, stop := context.WithCancel(t.Context())
 	go o.Run(running)

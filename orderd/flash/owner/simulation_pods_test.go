@@ -178,9 +178,9 @@ func (s *process) compare() {
 func (s *process) options(n int32) owner.Options {
 	w := s.pod.w
 	return owner.Options{
-		Name: s.pod.name, Partition: n, Sale: w.promo.Load, Log: s.log, Level: s.level, SoldOut: s.soldOut,
+		Name: s.pod.name, Partition: n, Promotion: w.promo.Load, Log: s.log, Level: s.level, SoldOut: s.soldOut,
 		Owned: func() bool { return s.pod.owns(n) }, Lease: s.pod.live, Peers: s, OrderIDs: w.ids,
-		Clock: time.Now, Jitter: s.pod.dice.jitter, Logger: w.logger, Metrics: w.metrics,
+		Clock: time.Now, Jitter: s.pod.dice.jitter, Logger: w.logger,
 	}
 }
 

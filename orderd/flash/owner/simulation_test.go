@@ -15,7 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
@@ -111,7 +110,6 @@ type world struct {
 	promo   atomic.Pointer[promotion.Promotion]
 	ids     owner.OrderIDs
 	logger  *slog.Logger
-	metrics *owner.Metrics
 	// background are the processes, buying the buyers.
 	background, buying sync.WaitGroup
 
@@ -137,7 +135,6 @@ func simulate(t *testing.T, seed uint64) {
 	w.together, w.broadcasts = d.chance(0.5), d.chance(0.3)
 	w.log = newSimLog(w.weather)
 	w.logger = slog.New(alarm{slog.DiscardHandler, w})
-	w.metrics = owner.NewMetrics(prometheus.NewRegistry())
 	ids, err := orderid.NewGenerator(make([]byte, orderid.MinKeyBytes), time.Now, newDice(seed, "ids"))
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
@@ -116,9 +115,8 @@ func runEngine(ctx context.Context, s engineSpec) error {
 	}
 	current, yes := promotion.New(promo), func() bool { return true }
 	o := owner.New(owner.Options{
-		Name: "engine", Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: loner{}, OrderIDs: ids, Log: plog.New(js, promo),
+		Name: "engine", Promotion: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: loner{}, OrderIDs: ids, Log: plog.New(js, promo),
 		Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d }, Logger: slog.New(slog.DiscardHandler),
-		Metrics: owner.NewMetrics(prometheus.NewRegistry()),
 	})
 	ctx, stop := context.WithCancel(ctx)
 	go o.Run(ctx)

@@ -149,7 +149,7 @@ func ownThenDie(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotio
 	}
 	current := promotion.New(p)
 	o := owner.New(owner.Options{
-		Name: "child", Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: alone{}, OrderIDs: ids,
+		Name: "child", Promotion: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: alone{}, OrderIDs: ids,
 		Log: &wrappedLog{plog.New(js, p), func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
 			sequence, err := log.Append(ctx, entry)
 			if err == nil && reserves(entry) {
@@ -157,7 +157,7 @@ func ownThenDie(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotio
 			}
 			return sequence, err
 		}},
-		Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d }, Logger: log, Metrics: owner.NewMetrics(prometheus.NewRegistry()),
+		Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d }, Logger: log,
 	})
 	go o.Run(ctx)
 	var group sync.WaitGroup

@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/prometheus/client_golang/prometheus"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
@@ -55,9 +54,9 @@ func ownerOptions(js jetstream.JetStream, p *flashv1.Promotion, name string) own
 	GinkgoHelper()
 	current := promotion.New(p)
 	return owner.Options{
-		Name: name, Partition: 0, Log: plog.New(js, p), Sale: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: alone{},
+		Name: name, Partition: 0, Log: plog.New(js, p), Promotion: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: alone{},
 		OrderIDs: newOrderIDs(), Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
-		Logger: logger().With("pod", name), Metrics: owner.NewMetrics(prometheus.NewRegistry()),
+		Logger: logger().With("pod", name),
 	}
 }
 

@@ -143,7 +143,7 @@ type Owner struct {
 	done  chan struct{}
 	// queued is how many requests are in the queue.
 	queued atomic.Int64
-	// entrance is held shared while a call enters the queue; it guards ended.
+	// entrance is locked shared while a call enters the queue; it guards ended.
 	entrance sync.RWMutex
 	ended    bool
 

@@ -29,7 +29,7 @@ func (o *Owner) reserve(ctx context.Context) error {
 			continue
 		}
 		o.state.Drop(b.reservations)
-		// Decided again from the state that the log tells: those that landed after all are found in
+		// Decided again from the state that the log gives: those that landed after all are found in
 		// it.
 		o.pending = append(slices.Clone(b.requests), o.pending...)
 		// What was sent may still be on its way.

@@ -38,7 +38,7 @@ func (o *Owner) seek(ctx context.Context) error {
 		step := o.search.Next(now, search.Shard{Inflows: shard.Inflows, Available: shard.Available}, need)
 		switch step := step.(type) {
 		case search.Ask:
-			if settled, err := o.ask(ctx, sku, step); err != nil || !settled {
+			if goOn, err := o.ask(ctx, sku, step); err != nil || !goOn {
 				return err
 			}
 		case search.Wait:
@@ -111,10 +111,10 @@ func (o *Owner) askOrder(sku string) []int32 {
 	return search.Order(first, count, o.partition, func(n int32) int64 { return o.level(n, sku) })
 }
 
-// ask puts one question and reports the answer to the search. settled says that the search may go
+// ask puts one question and reports the answer to the search. goOn says that the search may go
 // on at once: otherwise the log was read again, and what waits is decided on again first. An error
 // says that the partition must be given up.
-func (o *Owner) ask(ctx context.Context, sku string, question search.Ask) (settled bool, err error) {
+func (o *Owner) ask(ctx context.Context, sku string, question search.Ask) (goOn bool, err error) {
 	response, err := o.askPeer(ctx, sku, question)
 	switch reason := rpcerr.Reason(err); {
 	case err == nil:
@@ -125,7 +125,7 @@ func (o *Owner) ask(ctx context.Context, sku string, question search.Ask) (settl
 		// The batch may still land in this partition's log: nothing may be decided before that is
 		// known.
 		o.metrics.transfers.WithLabelValues("unknown").Inc()
-		o.search.Answered(o.clock(), search.Answer{Outcome: search.Unsettled})
+		o.search.Answered(o.clock(), search.Answer{Outcome: search.Unknown})
 		return false, o.recover(ctx, err)
 	}
 	o.metrics.transfers.WithLabelValues(outcomeLabel(response.GetOutcome())).Inc()
@@ -141,7 +141,7 @@ func (o *Owner) ask(ctx context.Context, sku string, question search.Ask) (settl
 		o.search.Answered(o.clock(), search.Answer{Outcome: search.Empty, Inflows: response.GetInflows()})
 		return true, nil
 	case flashv1.TransferOutcome_TRANSFER_OUTCOME_STALE:
-		o.search.Answered(o.clock(), search.Answer{Outcome: search.Unsettled})
+		o.search.Answered(o.clock(), search.Answer{Outcome: search.Unknown})
 		return false, o.recover(ctx, plog.ErrRefused)
 	default:
 		o.search.Answered(o.clock(), search.Answer{Outcome: search.Busy})

@@ -8,7 +8,7 @@ type table struct {
 	used  int
 }
 
-// slot holds an index plus 1; 0: it is free.
+// slot has an index plus 1; 0: it is free.
 type slot struct{ hash, entry uint32 }
 
 // minSlots is the size of the smallest table; a power of two.

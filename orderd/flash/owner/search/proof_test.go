@@ -77,7 +77,7 @@ func (m *stock) answer(t *rapid.T, n int32) search.Answer {
 	case "busy":
 		return search.Answer{Outcome: search.Busy}
 	case "lost":
-		return search.Answer{Outcome: search.Unsettled}
+		return search.Answer{Outcome: search.Unknown}
 	}
 	shard := &m.shards[n]
 	if shard.Available == 0 {

@@ -55,9 +55,9 @@ const (
 	// Busy says that the shard moved nothing and tells nothing about its stock, because its owner
 	// was not found, has no time or is searching itself.
 	Busy
-	// Unsettled says that the asker must read its own log before it asks on: whether stock moved is
+	// Unknown says that the asker must read its own log before it asks on: whether stock moved is
 	// not known, or the asker was behind its log. It tells nothing about the shard's stock.
-	Unsettled
+	Unknown
 )
 
 // Answer to a question for stock.
@@ -190,7 +190,7 @@ func (s *Search) Answered(now time.Time, answer Answer) {
 		s.stockCame = true
 	case Empty:
 		s.foundEmpty(now, partition, answer.Inflows)
-	case Unsettled:
+	case Unknown:
 		s.askLater = append(s.askLater, partition)
 		s.endPass(now)
 	default:

@@ -46,14 +46,26 @@ func waits(ms int, next exchange) []exchange {
 // same is the delay as it is, so that the tables can name times.
 func same(d time.Duration) time.Duration { return d }
 
-// The searches are of partition 0 of three, if nothing else is said; it lacks 3 units.
+// story is a search of partition 0, which lacks 3 units.
+type story struct {
+	name   string
+	others []int32
+	own    search.Shard
+	script []exchange
+}
+
+func run(t *testing.T, stories []story) {
+	for _, test := range stories {
+		t.Run(test.name, func(t *testing.T) {
+			s := search.New("a", func() []int32 { return slices.Clone(test.others) }, same)
+			play(t, s, test.own, test.script)
+		})
+	}
+}
+
+// Every other shard says at once what it has.
 func TestSearch(t *testing.T) {
-	tests := []struct {
-		name   string
-		others []int32
-		own    search.Shard
-		script []exchange
-	}{
+	run(t, []story{
 		{
 			"two rounds of empty shards prove it", []int32{1, 2}, search.Shard{Inflows: 5, Available: 2},
 			[]exchange{
@@ -100,6 +112,12 @@ func TestSearch(t *testing.T) {
 				[]exchange{ask(2, outcome(search.Moved)), {want: search.StockCame{}}},
 			),
 		},
+	})
+}
+
+// Some shards do not say what they have.
+func TestSearchAmongBusyShards(t *testing.T) {
+	run(t, []story{
 		{
 			"busy ones are asked again later, empty ones are not", []int32{1, 2, 3}, search.Shard{},
 			slices.Concat(
@@ -137,13 +155,18 @@ func TestSearch(t *testing.T) {
 			slices.Concat([]exchange{ask(1, outcome(99))}, waits(10, ask(1, empty(0)))),
 		},
 		{
-			"an unsettled question ends the pass at once; that shard comes last", []int32{1, 2}, search.Shard{},
+			"a question without an answer ends the pass at once; that shard comes last", []int32{1, 2}, search.Shard{},
 			slices.Concat(
-				[]exchange{ask(1, outcome(search.Unsettled))},
+				[]exchange{ask(1, outcome(search.Unknown))},
 				waits(10, ask(2, empty(0))),
 				[]exchange{ask(1, empty(0)), ask(1, empty(0)), ask(2, empty(0)), {want: search.SoldOut{At: at(13)}}},
 			),
 		},
+	})
+}
+
+func TestTheOwnShardIsAPartOfTheProof(t *testing.T) {
+	run(t, []story{
 		{
 			"the own shard got stock", []int32{1}, search.Shard{Inflows: 1},
 			[]exchange{
@@ -171,13 +194,7 @@ func TestSearch(t *testing.T) {
 				[]exchange{ask(1, empty(1)), {want: search.SoldOut{Left: 1, At: at(13)}}},
 			),
 		},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			s := search.New("a", func() []int32 { return slices.Clone(test.others) }, same)
-			play(t, s, test.own, test.script)
-		})
-	}
+	})
 }
 
 // play the script. The time until which the search waits is that of the next exchange.
@@ -219,7 +236,7 @@ func TestWaitsGetLongerUntilTheSearchGivesUp(t *testing.T) {
 		answer func(n int) search.Answer
 	}{
 		{"busy", func(int) search.Answer { return outcome(search.Busy) }},
-		{"unsettled", func(int) search.Answer { return outcome(search.Unsettled) }},
+		{"unknown", func(int) search.Answer { return outcome(search.Unknown) }},
 		{"stock between all rounds", restarts},
 	}
 	for _, test := range tests {

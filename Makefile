@@ -46,9 +46,9 @@ bench-flash: ## measure the flash lane against its alternatives; under fifteen m
 	go run ./test/bench/flash
 
 build: ## compile orderd, the operator and the demo into bin/
-	CGO_ENABLED=0 go build -trimpath -o bin/orderd ./orderd
-	CGO_ENABLED=0 go build -trimpath -o bin/operator ./operator
-	CGO_ENABLED=0 go build -trimpath -o bin/demo/demo ./hack/demo
+	ldflags=$$(hack/version.sh ldflags); export CGO_ENABLED=0; \
+	  go build -trimpath -ldflags "$$ldflags" -o bin/ ./orderd ./operator; \
+	  go build -trimpath -ldflags "$$ldflags" -o bin/demo/ ./hack/demo
 
 images: ## pack the container images into bin/images, or push them: REGISTRY=host/path
 	@hack/images/build.sh orderd orderd-operator orderd-demo
@@ -63,6 +63,7 @@ lint: $(TOOLS)/golangci-lint $(TOOLS)/buf ## check Go code, custom resources, pr
 	$(TOOLS)/buf lint api
 	@hack/tools/lint/breaking.sh
 	@hack/cluster/build.sh tools
+	@hack/version.sh check
 	$(TOOLS)/helm lint --strict --quiet charts/orderd
 	@$(TOOLS)/helm template charts/orderd >/dev/null
 

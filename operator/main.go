@@ -14,25 +14,23 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/orderd-dev/orderd/operator/run"
+	"github.com/orderd-dev/orderd/orderd/kit/version"
 )
-
-// version is set by the linker.
-var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	if err := command(slog.New(slog.NewJSONHandler(os.Stdout, nil))).ExecuteContext(ctx); err != nil {
+	if err := command(os.Stdout).ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "operator:", err)
 		os.Exit(1)
 	}
 }
 
-func command(log *slog.Logger) *cobra.Command {
-	o := run.Options{Clock: time.Now, Log: log}
+func command(out *os.File) *cobra.Command {
+	o := run.Options{Clock: time.Now, Version: version.String(), Log: slog.New(slog.NewJSONHandler(out, nil))}
 	c := &cobra.Command{
-		Use: "operator", Short: "Run OrderClusters and PromotionEvents", Args: cobra.NoArgs, Version: version,
+		Use: "operator", Short: "Run OrderClusters and PromotionEvents", Args: cobra.NoArgs, Version: o.Version,
 		SilenceUsage: true, SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := ctrl.GetConfig()
@@ -40,10 +38,14 @@ func command(log *slog.Logger) *cobra.Command {
 				return fmt.Errorf("finding the API server: %w", err)
 			}
 			o.Config = config
-			log.Info("starting", "version", version)
+			o.Log.Info("starting", "version", o.Version)
 			return run.Run(c.Context(), o)
 		},
 	}
+	c.AddCommand(&cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { _, err := fmt.Fprintln(out, o.Version); return err },
+	})
 	c.Flags().StringVar(&o.MetricsAddress, "metrics-address", ":8080", "host:port of /metrics; 0 for none")
 	c.Flags().StringVar(&o.HealthAddress, "health-address", ":8081", "host:port of /healthz and /readyz; 0 for none")
 	c.Flags().BoolVar(&o.LeaderElection, "leader-elect", true, "let one of several operators work")

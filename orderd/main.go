@@ -13,11 +13,9 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/version"
 	"github.com/orderd-dev/orderd/orderd/serve"
 )
-
-// version is set by the linker.
-var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
@@ -48,7 +46,7 @@ func command(out *os.File) *cobra.Command {
 		}),
 		&cobra.Command{
 			Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { _, err := fmt.Fprintln(out, version); return err },
+			RunE: func(*cobra.Command, []string) error { _, err := fmt.Fprintln(out, version.String()); return err },
 		},
 	)
 	return root
@@ -64,7 +62,7 @@ func serveCommand(configPath *string, log *slog.Logger) *cobra.Command {
 				return err
 			}
 			return serve.Run(c.Context(), serve.Options{
-				Role: config.Role(role), Config: cfg, Name: name, Advertise: advertise, Version: version, Log: log,
+				Role: config.Role(role), Config: cfg, Name: name, Advertise: advertise, Version: version.String(), Log: log,
 			})
 		},
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/hack/demo/outside"
 	"github.com/orderd-dev/orderd/hack/demo/plan"
 	"github.com/orderd-dev/orderd/hack/demo/seed"
+	"github.com/orderd-dev/orderd/orderd/kit/version"
 )
 
 func main() {
@@ -34,6 +35,13 @@ func main() {
 			return buyers.Run(cmd.Context(), p, cmd.OutOrStdout())
 		}),
 		outsideCommand(),
+		&cobra.Command{
+			Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), version.String())
+				return err
+			},
+		},
 	)
 	if err := root.ExecuteContext(ctx); err != nil {
 		stop()

@@ -39,13 +39,23 @@ other_cluster() {
   write "$KUBECONFIG" "$ROOT/config/eval/cluster"
 }
 
+# chart packs the chart as the version that the images are of, and prints the file's name.
+chart() {
+  rm -rf bin/demo/chart
+  bin/tools/helm package charts/orderd --version "$ORDERD_VERSION" --app-version "$ORDERD_VERSION" --destination bin/demo/chart >/dev/null
+  echo "$ROOT/bin/demo/chart/orderd-$ORDERD_VERSION.tgz"
+}
+
 write() {
+  local packed
+  packed=$(chart)
   cat >"$TARGET" <<END
 kubectl: $ROOT/bin/kube/kubectl
 helm: $ROOT/bin/tools/helm
 kubeconfig: $1
 eval: $2
-chart: $ROOT/charts/orderd
+chart: $packed
+version: $ORDERD_VERSION
 samples: $ROOT/config/samples
 databaseURLFile: $ROOT/bin/demo/database-url
 providerKeysFile: $ROOT/bin/demo/provider-keys.json

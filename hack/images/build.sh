@@ -7,7 +7,8 @@
 #                                                 pushes in place of writing bin/images/NAME_TAG.tar
 #
 # tags.env: ORDERD_IMAGE, ORDERD_OPERATOR_IMAGE, ORDERD_DEMO_IMAGE, and of the local node ("node", never
-# pushed) PAUSE_IMAGE, COREDNS_IMAGE and NATS_IMAGE. The tag of an image of ours follows from its content.
+# pushed) PAUSE_IMAGE, COREDNS_IMAGE and NATS_IMAGE. The tag of an image of ours follows from its content,
+# which names the version that hack/version.sh gives: ORDERD_VERSION.
 # TARGET_ARCH (as GOARCH; default: this machine's) is the architecture of the cluster's nodes.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -15,19 +16,32 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 OUT=$ROOT/bin/images
 ARCH=${TARGET_ARCH:-$(go env GOARCH)}
 
-# compile PACKAGE…: static binaries that depend on nothing but the sources, so that the images' tags change
-# only when they do.
+# compile PACKAGE…: static binaries that depend on nothing but the commit, so that the images have the same
+# tags whoever builds them.
 compile() {
-  [ $# -gt 0 ] || return 0
   mkdir -p "$OUT/bin"
-  (cd "$ROOT" && CGO_ENABLED=0 GOOS=linux GOARCH=$ARCH go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$OUT/bin/" "$@")
+  (cd "$ROOT" && CGO_ENABLED=0 GOOS=linux GOARCH=$ARCH go build -trimpath -buildvcs=false \
+    -ldflags "-s -w $("$ROOT/hack/version.sh" ldflags)" -o "$OUT/bin/" "$@")
+}
+
+# pack [FLAG…] NAME=BINARY…: prints a line an image.
+pack() { "$ROOT/bin/tools/images" -out "$OUT" -registry "${REGISTRY:-}" -arch "$ARCH" "$@"; }
+
+# ours NAME=BINARY…: packs images that say their version.
+ours() {
+  local version revision created
+  version=$("$ROOT/hack/version.sh")
+  revision=$("$ROOT/hack/version.sh" revision)
+  created=$("$ROOT/hack/version.sh" created)
+  pack -version "$version" -revision "$revision" -created "$created" "$@"
+  echo "ORDERD_VERSION=$version"
 }
 
 # The version of NATS comes from this module, and with it the tag that config/eval names.
 nats_version() { sed -n 's/.*nats-server\/v2 v\([0-9.]*\).*/\1/p' "$ROOT/hack/images/go.mod"; }
 
 main() {
-  local name packages=() wanted=() lines
+  local name packages=() wanted=() node=() lines=""
   mkdir -p "$OUT"
   [ $# -gt 0 ] || set -- orderd orderd-operator orderd-demo node
   for name; do
@@ -37,7 +51,7 @@ main() {
     orderd-demo) packages+=(./hack/demo) wanted+=("$name=$OUT/bin/demo") ;;
     node)
       [ -z "${REGISTRY:-}" ] || continue
-      wanted+=("pause=$ROOT/bin/node/pause" "coredns=$ROOT/bin/node/coredns" "nats:$(nats_version)=$ROOT/bin/node/nats-server")
+      node=("pause=$ROOT/bin/node/pause" "coredns=$ROOT/bin/node/coredns" "nats:$(nats_version)=$ROOT/bin/node/nats-server")
       ;;
     *)
       echo "error: unknown image $name" >&2
@@ -46,8 +60,11 @@ main() {
     esac
   done
   "$ROOT/hack/cluster/build.sh" images
-  compile "${packages[@]}"
-  lines=$("$ROOT/bin/tools/images" -out "$OUT" -registry "${REGISTRY:-}" -arch "$ARCH" "${wanted[@]}")
+  if [ ${#wanted[@]} -gt 0 ]; then
+    compile "${packages[@]}"
+    lines=$(ours "${wanted[@]}")
+  fi
+  if [ ${#node[@]} -gt 0 ]; then lines+=${lines:+$'\n'}$(pack "${node[@]}"); fi
   touch "$OUT/tags.env"
   { grep -vE "^($(cut -d= -f1 <<<"$lines" | paste -sd'|'))=" "$OUT/tags.env" || true; printf '%s\n' "$lines"; } >"$OUT/tags.env.part"
   mv "$OUT/tags.env.part" "$OUT/tags.env"

@@ -54,10 +54,26 @@ func layerTar(image spec) ([]byte, error) {
 	return buffer.Bytes(), nil
 }
 
+// labels are the image's annotations as OCI names them. They follow from the commit alone.
+func labels(image spec) map[string]string {
+	if image.about.version == "" {
+		return nil
+	}
+	return map[string]string{
+		"org.opencontainers.image.title":    image.name,
+		"org.opencontainers.image.version":  image.about.version,
+		"org.opencontainers.image.revision": image.about.revision,
+		"org.opencontainers.image.created":  image.about.created,
+		"org.opencontainers.image.source":   "https://github.com/orderd-dev/orderd",
+		"org.opencontainers.image.licenses": "Apache-2.0",
+	}
+}
+
 func contentTag(image spec, content []byte) string {
 	sum := sha256.New()
 	sum.Write(content)
-	fmt.Fprintf(sum, "%s %s %s", image.path, image.arch, user)
+	// Maps are printed in the order of their keys.
+	fmt.Fprintf(sum, "%s %s %s %v", image.path, image.arch, user, labels(image))
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }
 
@@ -81,6 +97,14 @@ func build(image spec, content []byte, options ...tarball.LayerOption) (v1.Image
 	file.Config.User = user
 	file.Config.WorkingDir = "/"
 	file.Config.Env = []string{"PATH=/"}
+	file.Config.Labels = labels(image)
+	if image.about.created != "" {
+		created, err := time.Parse(time.RFC3339, image.about.created)
+		if err != nil {
+			return nil, fmt.Errorf("the time of the commit: %w", err)
+		}
+		file.Created = v1.Time{Time: created.UTC()}
+	}
 	return mutate.ConfigFile(img, file)
 }
 

@@ -4,8 +4,10 @@ import (
 	"archive/tar"
 	"errors"
 	"io"
+	"maps"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -143,6 +145,78 @@ func TestPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, img, "server", "one")
+}
+
+// imageOf is the image in the tarball that deliver has written.
+func imageOf(t *testing.T, image spec) (string, *v1.ConfigFile) {
+	t.Helper()
+	out := t.TempDir()
+	reference, err := deliver(t.Context(), image, out, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := tarball.ImageFromPath(filepath.Join(out, strings.ReplaceAll(reference, ":", "_")+".tar"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reference, config
+}
+
+func TestAnImageOfOursSaysItsVersion(t *testing.T) {
+	image := spec{name: "orderd", path: "/orderd", arch: "arm64", binary: binary(t, "one")}
+	_, config := imageOf(t, image)
+	if len(config.Config.Labels) > 0 || !config.Created.IsZero() {
+		t.Errorf("somebody else's program has labels %v and is of %s", config.Config.Labels, config.Created)
+	}
+	image.about = release{
+		version: "0.3.0", revision: "4d69daac632e0626d7d56f4fb45aa9cfc320112d", created: "2026-11-28T01:00:00+08:00",
+	}
+	reference, config := imageOf(t, image)
+	want := map[string]string{
+		"org.opencontainers.image.title":    "orderd",
+		"org.opencontainers.image.version":  "0.3.0",
+		"org.opencontainers.image.revision": "4d69daac632e0626d7d56f4fb45aa9cfc320112d",
+		"org.opencontainers.image.created":  "2026-11-28T01:00:00+08:00",
+		"org.opencontainers.image.source":   "https://github.com/orderd-dev/orderd",
+		"org.opencontainers.image.licenses": "Apache-2.0",
+	}
+	if !maps.Equal(config.Config.Labels, want) {
+		t.Errorf("labels are %v, want %v", config.Config.Labels, want)
+	}
+	if got, want := config.Created.String(), "2026-11-27 17:00:00 +0000 UTC"; got != want {
+		t.Errorf("the image is of %s, want %s", got, want)
+	}
+	if again, _ := imageOf(t, image); again != reference {
+		t.Errorf("the same image is once %s, once %s", reference, again)
+	}
+	image.about.version = "0.3.1"
+	if next, _ := imageOf(t, image); next == reference {
+		t.Errorf("the images of two versions are both %s", next)
+	}
+}
+
+// What build.sh hands over is what hack/version.sh says, and that the chart is of the same version is what
+// its check says.
+func TestAnImageOfThisTree(t *testing.T) {
+	say := func(what string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), "../version.sh", what).Output()
+		if err != nil {
+			t.Fatalf("version.sh %s: %v", what, err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	image := spec{name: "orderd", path: "/orderd", arch: "arm64", binary: binary(t, "one")}
+	image.about = release{version: say("version"), revision: say("revision"), created: say("created")}
+	_, config := imageOf(t, image)
+	if got := config.Config.Labels["org.opencontainers.image.version"]; got != image.about.version {
+		t.Errorf("the image is of version %q, want %q", got, image.about.version)
+	}
+	say("check")
 }
 
 func TestParse(t *testing.T) {

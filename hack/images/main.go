@@ -22,27 +22,34 @@ func main() {
 	out := flag.String("out", "", "folder for the tarballs")
 	registry := flag.String("registry", "", "push to this registry (host/path) in place of writing tarballs")
 	arch := flag.String("arch", "", "architecture that the binaries were built for, as in GOARCH")
+	var about release
+	flag.StringVar(&about.version, "version", "", "version of orderd that the images are of; empty: not of orderd")
+	flag.StringVar(&about.revision, "revision", "", "hash of the version's commit")
+	flag.StringVar(&about.created, "created", "", "time of the version's commit, as RFC 3339")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: images -out FOLDER [-registry HOST/PATH] -arch ARCH NAME[:TAG]=BINARY[:PATH]…\n"+
-			"Without a tag, one is derived from the image's content. PATH is where the binary lies in the image (default: /NAME of the file).")
+		fmt.Fprint(flag.CommandLine.Output(), "usage: images -out FOLDER [-registry HOST/PATH] "+
+			"[-version VERSION -revision HASH -created TIME] -arch ARCH NAME[:TAG]=BINARY[:PATH]…\n"+
+			"Without a tag, one is derived from the image's content. PATH is where the binary lies in the image\n"+
+			"(default: /NAME of the file).\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *out, *registry, *arch, flag.Args())
+	err := run(ctx, *out, *registry, spec{arch: *arch, about: about}, flag.Args())
 	stop()
 	if err != nil {
 		log.Fatalf("error: %v", err)
 	}
 }
 
-func run(ctx context.Context, out, registry, arch string, arguments []string) error {
+// run packs an image an argument; all has what they have in common.
+func run(ctx context.Context, out, registry string, all spec, arguments []string) error {
 	for _, argument := range arguments {
 		image, err := parse(argument)
 		if err != nil {
 			return err
 		}
-		image.arch = arch
+		image.arch, image.about = all.arch, all.about
 		reference, err := deliver(ctx, image, out, registry)
 		if err != nil {
 			return fmt.Errorf("image %s: %w", image.name, err)
@@ -59,7 +66,11 @@ type spec struct {
 	binary string // on this machine
 	path   string // in the image
 	arch   string
+	about  release
 }
+
+// release is the version of orderd that an image is of; the zero value: it is somebody else's program.
+type release struct{ version, revision, created string }
 
 var argument = regexp.MustCompile(`^([a-z0-9][a-z0-9/-]*)(?::([\w.-]+))?=([^:]+)(?::(/[^:]+))?$`)
 

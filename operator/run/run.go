@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -57,6 +58,8 @@ type Options struct {
 	Namespace      string
 	// Watched is the only namespace whose resources are reconciled; empty: all.
 	Watched string
+	// Version is what orderd_operator_info says.
+	Version string
 	Clock   func() time.Time
 	Log     *slog.Logger
 	// Wrap, if set, is put around what promotions are provisioned in.
@@ -107,14 +110,25 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	collector := promotionevent.NewCollector(mgr.GetCache(), o.Clock, o.Log)
-	if err := metrics.Registry.Register(collector); err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
+	// The registry is the process's, and a process of tests runs several operators.
+	for _, c := range []prometheus.Collector{collector, info(o.Version)} {
+		if err := metrics.Registry.Register(c); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+		defer metrics.Registry.Unregister(c)
 	}
-	defer metrics.Registry.Unregister(collector)
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running the operator: %w", err)
 	}
 	return nil
+}
+
+// info is a metric that says which version runs.
+func info(version string) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "orderd_operator_info", Help: "1, labelled with the operator's version.",
+		ConstLabels: prometheus.Labels{"version": version},
+	}, func() float64 { return 1 })
 }
 
 // cacheOptions keep only the operator's own objects in memory, and no Secrets' data at all: those are

@@ -200,9 +200,15 @@ var forwarding = regexp.MustCompile(`Forwarding from (127\.0\.0\.1:\d+)`)
 // forward makes a service reachable from here until the tests end and returns its base URL.
 func forward(service string, port int) string {
 	GinkgoHelper()
+	return forwardIn(up.Cluster.Namespace, service, port)
+}
+
+// forwardIn is forward for a service or a Deployment of any namespace.
+func forwardIn(namespace, service string, port int) string {
+	GinkgoHelper()
 	// It ends with the tests, not with the node that starts it.
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, cluster.Kubectl, "--kubeconfig", cluster.Kubeconfig, "--namespace", up.Cluster.Namespace,
+	cmd := exec.CommandContext(ctx, cluster.Kubectl, "--kubeconfig", cluster.Kubeconfig, "--namespace", namespace,
 		"port-forward", "--address", "127.0.0.1", service, ":"+strconv.Itoa(port))
 	out, err := cmd.StdoutPipe()
 	Expect(err).NotTo(HaveOccurred())

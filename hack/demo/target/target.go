@@ -20,8 +20,10 @@ type Target struct {
 	Kubeconfig string `json:"kubeconfig"`
 	// Eval is the kustomize folder with NATS and the database.
 	Eval string `json:"eval"`
-	// Chart and Samples are folders.
+	// Chart is a packed chart, and Version what it and the images are of.
 	Chart   string `json:"chart"`
+	Version string `json:"version"`
+	// Samples is a folder.
 	Samples string `json:"samples"`
 	// DatabaseURLFile holds the database's URL as pods reach it.
 	DatabaseURLFile string `json:"databaseURLFile"`

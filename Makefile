@@ -5,6 +5,12 @@ SHELL := /bin/bash
 TOOLS := bin/tools
 # Given to the scripts only if set on the command line or in the environment.
 export KUBECONFIG REGISTRY
+# Whatever has no race detector is compiled in the same way, so that lint, tools, images and tests find in Go's cache
+# what one of them has compiled.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(shell go env GOFLAGS 2>/dev/null) -trimpath)
+# Tests are not vetted on the way: that would be done again for all that they import, and make lint does it.
+RACE := CGO_ENABLED=1 GOFLAGS="$(filter-out -trimpath,$(GOFLAGS))" go test -race -vet=off
 
 .PHONY: help demo demo-down test e2e chaos simulate bench-orders bench-flash build images generate lint clean
 
@@ -21,20 +27,20 @@ demo-down: ## stop the local cluster and delete its data (KUBECONFIG=…: take o
 test: ## unit and integration tests with the race detector
 	@hack/cluster/build.sh envtest
 	@hack/cluster/database.sh install
-	cd hack/images && go test -race ./...
+	cd hack/images && $(RACE) ./...
 	KUBEBUILDER_ASSETS=$(CURDIR)/bin/kube KUBEBUILDER_CONTROLPLANE_START_TIMEOUT=60s XDG_CACHE_HOME=$(CURDIR)/bin/cache \
-	  go test -race -timeout 20m ./...
+	  $(RACE) -timeout 20m ./...
 
 e2e: ## the demo's path as a test, with pods and the operator killed during the sale
 	@hack/demo/prepare.sh
-	ORDERD_E2E_TARGET=$(CURDIR)/bin/demo/target.yaml go test -tags e2e -count 1 -timeout 40m -v ./test/e2e -ginkgo.v -ginkgo.no-color
+	ORDERD_E2E_TARGET=$(CURDIR)/bin/demo/target.yaml go test -vet=off -tags e2e -count 1 -timeout 40m -v ./test/e2e -ginkgo.v -ginkgo.no-color
 
 chaos: ## hold 200 sales of real processes while faults are injected, and audit each: SEEDS=first:count
 	@hack/cluster/database.sh install
 	go run ./test/chaos -seeds $(or $(SEEDS),1:200)
 
 simulate: ## run the flash lane's partitions in virtual time under 20,000 seeds of faults: SEEDS=first:count
-	ORDERD_SIMULATION_SEEDS=$(or $(SEEDS),1:20000) go test -count 1 -timeout 20m -v -run Simul ./orderd/flash/owner | \
+	ORDERD_SIMULATION_SEEDS=$(or $(SEEDS),1:20000) go test -vet=off -count 1 -timeout 20m -v -run Simul ./orderd/flash/owner | \
 	  awk '/^=== CONT/ && ++n % 1000 == 0 {print n " sales begun"; fflush()} !/^=== (RUN|PAUSE|CONT)|^ *--- PASS: .*\// {print; fflush()}'
 
 bench-orders: ## measure the standard lane: PlaceOrder against alternatives, and the queries; under ten minutes
@@ -46,9 +52,9 @@ bench-flash: ## measure the flash lane against its alternatives; under fifteen m
 	go run ./test/bench/flash
 
 build: ## compile orderd, the operator and the demo into bin/
-	ldflags=$$(hack/version.sh ldflags); export CGO_ENABLED=0; \
-	  go build -trimpath -ldflags "$$ldflags" -o bin/ ./orderd ./operator; \
-	  go build -trimpath -ldflags "$$ldflags" -o bin/demo/ ./hack/demo
+	ldflags=$$(hack/version.sh ldflags); \
+	  go build -ldflags "$$ldflags" -o bin/ ./orderd ./operator; \
+	  go build -ldflags "$$ldflags" -o bin/demo/ ./hack/demo
 
 images: ## pack the container images into bin/images, or push them: REGISTRY=host/path
 	@hack/images/build.sh orderd orderd-operator orderd-demo
@@ -73,10 +79,10 @@ clean: ## stop this clone's cluster and delete everything that was built
 
 $(TOOLS)/golangci-lint: hack/tools/lint/go.mod hack/tools/lint/go.sum
 	@echo "building golangci-lint; the first time this takes about three minutes on two cores"
-	cd hack/tools/lint && go build -trimpath -o $(CURDIR)/$@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
+	cd hack/tools/lint && go build -o $(CURDIR)/$@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
 	@touch $@
 
 $(TOOLS)/buf: hack/tools/buf/go.mod hack/tools/buf/go.sum
 	@echo "building buf; the first time this takes about two minutes on two cores"
-	cd hack/tools/buf && go build -trimpath -o $(CURDIR)/$@ github.com/bufbuild/buf/cmd/buf
+	cd hack/tools/buf && go build -o $(CURDIR)/$@ github.com/bufbuild/buf/cmd/buf
 	@touch $@

@@ -20,7 +20,7 @@ import (
 	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/operator/specs"
 	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
 // databaseTimeout bounds a question to a database that has just answered.
@@ -69,7 +69,7 @@ func (r *Reconciler) checkMessaging(ctx context.Context, s *scope) error {
 	if err == nil {
 		js, connectErr := r.Backends.JetStream(ctx, s.cluster)
 		if err = connectErr; err == nil {
-			err = provision.EnsureBuckets(ctx, js, s.cluster.MessagingReplicas())
+			err = sale.EnsureBuckets(ctx, js, s.cluster.MessagingReplicas())
 			if err != nil {
 				err = &backends.Error{Reason: v1alpha1.ReasonJetStreamUnavailable, Message: err.Error()}
 			}

@@ -21,8 +21,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/report"
+	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
 const (
@@ -48,6 +50,11 @@ type Reconciler struct {
 	Backends Backends
 	Clock    func() time.Time
 	Log      *slog.Logger
+	// AfterStep, if set, is told of each step of a sale that succeeded; its error becomes the step's.
+	AfterStep func(sale.Step, *flashv1.Promotion) error
+
+	// counts keep what was counted of the promotions' logs from one reconcile to the next.
+	counts sale.Counts
 }
 
 // +kubebuilder:rbac:groups=orderd.dev,resources=orderclusters,verbs=get;list;watch
@@ -121,8 +128,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	return ctrl.Result{RequeueAfter: s.next}, client.IgnoreNotFound(err)
 }
 
+// phases of a reconcile, in the order of a promotion's life. A promotion that is settled only waits for its log to go.
+func (r *Reconciler) phases(settled bool) []phase {
+	list := []phase{r.findCluster, r.abandon, r.awaitCluster, r.openSale}
+	if !settled {
+		return append(list, r.plan, r.allocate, r.open, r.topUp, r.publish, r.checkCapacity, r.count, r.settle)
+	}
+	return append(list, r.retain)
+}
+
 func (r *Reconciler) run(ctx context.Context, s *scope) error {
-	for _, phase := range []phase{r.findCluster, r.retain, r.plan, r.allocate, r.open, r.topUp, r.publish, r.checkCapacity, r.count, r.settle} {
+	for _, phase := range r.phases(s.settled()) {
 		stop, err := phase(ctx, s)
 		if err != nil {
 			return err

@@ -7,50 +7,17 @@ import (
 	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
-	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/capacity"
 	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
-// findCluster waits for the OrderCluster and its migration.
-func (r *Reconciler) findCluster(ctx context.Context, s *scope) (bool, error) {
-	name := s.promotion.Spec.OrderClusterRef.Name
-	c := &v1alpha1.OrderCluster{}
-	err := r.Client.Get(ctx, types.NamespacedName{Namespace: s.promotion.Namespace, Name: name}, c)
-	switch {
-	case apierrors.IsNotFound(err):
-		s.report.False(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterNotFound, "OrderCluster %s does not exist", name)
-	case err != nil:
-		return false, fmt.Errorf("reading OrderCluster %s: %w", name, err)
-	case c.Status.Migration.Revision == "":
-		s.report.False(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterNotMigrated, "OrderCluster %s is not migrated yet", name)
-	default:
-		s.cluster = c
-		s.report.True(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterReady, "OrderCluster %s is migrated", name)
-		return r.abandon(ctx, s)
-	}
-	if stop, err := r.abandon(ctx, s); stop || err != nil {
-		return true, err
-	}
-	if s.report.Is(v1alpha1.ConditionStockAllocated) && !s.settled() {
-		// The OrderCluster's own finalizer waits for its promotions, so somebody took it away by force.
-		s.stall(v1alpha1.ReasonClusterNotFound, "OrderCluster "+name+" is gone, and with it the way to return the unsold stock")
-	} else if s.deleted() {
-		s.finished = true
-	}
-	return true, nil
-}
-
-// plan fixes the streams, the items of each, and the number of partitions. They are in the status before the first stream is
-// made: what they are computed from may change later, and they must not.
+// plan fixes the streams, the items of each, and the number of partitions. They are in the status before the first
+// stream is made: what they are computed from may change later, and they must not.
 func (r *Reconciler) plan(_ context.Context, s *scope) (bool, error) {
 	st := &s.promotion.Status
 	st.Replicas = capacity.Replicas(s.cluster, s.promotion)
@@ -73,25 +40,19 @@ func (r *Reconciler) allocate(ctx context.Context, s *scope) (bool, error) {
 	if s.report.Is(v1alpha1.ConditionStockAllocated) {
 		return false, nil
 	}
-	db, err := r.stock(ctx, s)
-	var items []stock.Quantity
-	if err == nil {
-		// It may have been allocated just before the operator died, and the spec may ask for more since.
-		items, err = db.Allocated(ctx, s.uid())
+	allocate := s.sale.Allocate
+	if s.ended() {
+		// It may have been allocated just before the operator died, but nothing is taken any more.
+		allocate = s.sale.Allocated
 	}
-	if err == nil && len(items) == 0 {
-		if s.ended() {
-			s.neverOpened()
-			return true, nil
-		}
-		items = s.targets()
-		err = db.Allocate(ctx, s.uid(), items)
-	}
-	var insufficient *stock.InsufficientError
-	var unknown *stock.UnknownSKUError
+	allocation, err := allocate(ctx)
+	var insufficient *sale.InsufficientError
+	var unknown *sale.UnknownSKUError
 	switch {
+	case err == nil && s.ended() && allocation.Empty():
+		s.neverOpened()
 	case err == nil:
-		s.allocated(items)
+		s.allocated(allocation.Items())
 		return false, nil
 	case errors.As(err, &insufficient):
 		s.notAllocated(v1alpha1.ReasonInsufficientStock, "missing "+unitsOf(insufficient.Missing)+"; nothing was taken")
@@ -105,17 +66,8 @@ func (r *Reconciler) allocate(ctx context.Context, s *scope) (bool, error) {
 	return true, nil
 }
 
-// targets is the stock that the spec asks for.
-func (s *scope) targets() []stock.Quantity {
-	var items []stock.Quantity
-	for _, item := range s.promotion.Spec.Items {
-		items = append(items, stock.Quantity{SKU: item.SKU, Quantity: item.Stock})
-	}
-	return items
-}
-
 // unitsOf lists quantities for people.
-func unitsOf(list []stock.Quantity) string {
+func unitsOf(list []sale.Quantity) string {
 	var parts []string
 	for _, q := range list {
 		parts = append(parts, fmt.Sprintf("%d of %s", q.Quantity, q.SKU))
@@ -123,12 +75,12 @@ func unitsOf(list []stock.Quantity) string {
 	return strings.Join(parts, ", ")
 }
 
-func (s *scope) allocated(items []stock.Quantity) {
-	var totals []provision.Total
+func (s *scope) allocated(items []sale.Quantity) {
+	var totals []sale.Total
 	var sum int64
 	for _, item := range items {
 		sum += item.Quantity
-		totals = append(totals, provision.Total{SKU: item.SKU, Allocated: item.Quantity, Unsold: item.Quantity})
+		totals = append(totals, sale.Total{SKU: item.SKU, Allocated: item.Quantity, Unsold: item.Quantity})
 	}
 	s.figures(totals)
 	s.report.True(v1alpha1.ConditionStockAllocated, v1alpha1.ReasonAllocated, "%d units of %d items", sum, len(items))
@@ -163,19 +115,16 @@ func (r *Reconciler) open(ctx context.Context, s *scope) (bool, error) {
 	if s.report.Is(v1alpha1.ConditionPartitionsOpen) || !s.promotion.Status.ClosedTime.IsZero() {
 		return false, nil
 	}
-	items, err := r.allocation(ctx, s)
+	allocation, err := s.sale.Allocated(ctx)
 	if err != nil {
 		r.warn(s, "opening the partitions", err)
 		s.report.False(v1alpha1.ConditionPartitionsOpen, v1alpha1.ReasonDatabaseError, "%s", databaseProblem(err))
 		s.within(retryInterval)
 		return true, nil
 	}
-	log, err := r.log(ctx, s)
+	err = s.sale.EnsureStreams(ctx)
 	if err == nil {
-		err = log.Ensure(ctx, s.definition(false))
-	}
-	if err == nil {
-		err = log.Open(ctx, s.definition(false), items)
+		err = s.sale.OpenPartitions(ctx, allocation)
 	}
 	if err != nil {
 		r.messagingFailed(s, v1alpha1.ConditionPartitionsOpen, "opening the partitions", err)
@@ -184,31 +133,12 @@ func (r *Reconciler) open(ctx context.Context, s *scope) (bool, error) {
 	return false, nil
 }
 
-// allocation is what the partitions are opened with: what was allocated, and not what the spec asks for now.
-func (r *Reconciler) allocation(ctx context.Context, s *scope) ([]provision.Item, error) {
-	db, err := r.stock(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	allocated, err := db.Allocated(ctx, s.uid())
-	var items []provision.Item
-	for _, item := range allocated {
-		items = append(items, provision.Item{SKU: item.SKU, Quantity: item.Quantity})
-	}
-	return items, err
-}
-
 // publish tells the pods what the promotion is now. They see a change within a moment.
 func (r *Reconciler) publish(ctx context.Context, s *scope) (bool, error) {
 	if !s.promotion.Status.ClosedTime.IsZero() {
 		return false, nil
 	}
-	log, err := r.log(ctx, s)
-	var before *flashv1.Promotion
-	now := s.definition(false)
-	if err == nil {
-		before, err = log.Publish(ctx, now)
-	}
+	before, err := s.sale.Publish(ctx)
 	if err != nil {
 		if s.report.Is(v1alpha1.ConditionPartitionsOpen) {
 			// The pods have the promotion, only not its latest change: it is as open as before.
@@ -222,7 +152,7 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) (bool, error) {
 	if s.report.True(v1alpha1.ConditionPartitionsOpen, v1alpha1.ReasonOpened, "%d partitions have their stock shards", s.promotion.Status.Partitions) {
 		s.report.Normal("PartitionsOpen", "Provision", "%d partitions have their stock shards", s.promotion.Status.Partitions)
 	}
-	r.tell(s, before, now)
+	r.tell(s, before, s.sale.Promotion())
 	if s.toppedUp {
 		if !s.started() {
 			s.allocatedMore()

@@ -1,7 +1,6 @@
 package promotionevent
 
 import (
-	"context"
 	"time"
 
 	"k8s.io/utils/ptr"
@@ -10,23 +9,24 @@ import (
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
 // scope is what one reconcile knows of one PromotionEvent.
 type scope struct {
 	promotion *v1alpha1.PromotionEvent
-	cluster   *v1alpha1.OrderCluster
-	before    v1alpha1.PromotionEventStatus
-	now       time.Time
-	report    *report.Report
+	// cluster is nil if it is not there, or not migrated.
+	cluster *v1alpha1.OrderCluster
+	// sale is the promotion's sale as the spec has it now.
+	sale   *sale.Sale
+	before v1alpha1.PromotionEventStatus
+	now    time.Time
+	report *report.Report
 	// next is when to look again at the latest; zero: when something changes.
 	next time.Duration
 	// finished: nothing is left of a deleted promotion but its finalizer.
 	finished bool
-	// topUps are all that the promotion got, as far as this reconcile has asked; toppedUp says that they are all that its spec
-	// asks for.
-	topUps   []stock.TopUp
+	// toppedUp says that the sale has all the stock that the spec asks for, as far as this reconcile has asked.
 	toppedUp bool
 	// stalled says what a person has to act on; empty: nothing.
 	stalledReason, stalledMessage string
@@ -64,8 +64,8 @@ func (s *scope) stall(reason, message string) { s.stalledReason, s.stalledMessag
 // uid names the promotion in the database and in the log.
 func (s *scope) uid() string { return string(s.promotion.UID) }
 
-// definition is what the pods are told of the promotion.
-func (s *scope) definition(closed bool) *flashv1.Promotion {
+// definition is what the pods are told of the promotion, but for its top-ups and that it is closed.
+func (s *scope) definition() *flashv1.Promotion {
 	p := s.promotion
 	d := &flashv1.Promotion{
 		Uid:              s.uid(),
@@ -78,20 +78,26 @@ func (s *scope) definition(closed bool) *flashv1.Promotion {
 		Currency:         p.Spec.Currency,
 		PaymentTimeoutMs: p.PaymentTimeout().Milliseconds(),
 		Open:             true,
-		Closed:           closed,
 
 		AdmissionRequired: p.AdmissionRequired(), AdmissionEndUnixMs: p.AdmissionEnd().UnixMilli(),
 	}
 	streams := s.streams()
 	for _, item := range p.Spec.Items {
 		d.Items = append(d.Items, &flashv1.PromotedItem{
-			Sku: item.SKU, UnitPrice: item.UnitPrice(), LimitPerBuyer: item.Limit(), Off: item.IsOff(), Stream: ptr.Deref(streams[item.SKU], 0),
+			Sku: item.SKU, UnitPrice: item.UnitPrice(), LimitPerBuyer: item.Limit(), Off: item.IsOff(),
+			Stream: ptr.Deref(streams[item.SKU], 0),
 		})
 	}
-	for _, t := range s.topUps {
-		d.TopUps = append(d.TopUps, &flashv1.TopUp{Id: t.Name(), Sku: t.SKU, Quantity: t.Quantity})
-	}
 	return d
+}
+
+// targets is the stock that the spec asks for.
+func (s *scope) targets() []sale.Quantity {
+	var items []sale.Quantity
+	for _, item := range s.promotion.Spec.Items {
+		items = append(items, sale.Quantity{SKU: item.SKU, Quantity: item.Stock})
+	}
+	return items
 }
 
 // streams is the index of the stream of each SKU, as plan fixed it.
@@ -101,14 +107,4 @@ func (s *scope) streams() map[string]*int32 {
 		streams[item.SKU] = item.Stream
 	}
 	return streams
-}
-
-// stock opens the promotion's stock in the database.
-func (r *Reconciler) stock(ctx context.Context, s *scope) (Stock, error) {
-	return r.Backends.Stock(ctx, s.cluster)
-}
-
-// log opens the promotion's streams.
-func (r *Reconciler) log(ctx context.Context, s *scope) (Log, error) {
-	return r.Backends.Log(ctx, s.cluster)
 }

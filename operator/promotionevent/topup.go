@@ -9,22 +9,19 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
-// topUp moves what the spec asks for beyond the allocation in the database. The pods are told of it by publish, of all of it each
-// time: an operator that dies in between repeats it exactly. What is short leaves the sale as it is.
+// topUp moves what the spec asks for beyond the allocation in the database. The pods are told of it by publish, of all
+// of it each time: an operator that dies in between repeats it exactly. What is short leaves the sale as it is.
 func (r *Reconciler) topUp(ctx context.Context, s *scope) (bool, error) {
 	if s.ended() || s.toppedUpBefore() {
 		return false, nil
 	}
 	const condition = v1alpha1.ConditionToppedUp
-	db, err := r.stock(ctx, s)
-	if err == nil {
-		s.topUps, err = addTopUps(ctx, db, s.uid(), s.targets())
-	}
-	var insufficient *stock.InsufficientError
-	var unknown *stock.UnknownSKUError
+	err := s.sale.TopUp(ctx)
+	var insufficient *sale.InsufficientError
+	var unknown *sale.UnknownSKUError
 	switch {
 	case err == nil:
 		s.toppedUp = true
@@ -32,7 +29,7 @@ func (r *Reconciler) topUp(ctx context.Context, s *scope) (bool, error) {
 		s.notToppedUp(v1alpha1.ReasonInsufficientStock, "missing "+unitsOf(insufficient.Missing)+"; nothing of them was added, and the sale goes on")
 	case errors.As(err, &unknown):
 		s.notToppedUp(v1alpha1.ReasonUnknownSKU, "the catalog does not have "+strings.Join(unknown.SKUs, ", ")+" any more; nothing of them was added, and the sale goes on")
-	case errors.Is(err, stock.ErrTooManyTopUps):
+	case errors.Is(err, sale.ErrTooManyTopUps):
 		s.notToppedUp(v1alpha1.ReasonTooManyTopUps, err.Error())
 	default:
 		r.warn(s, "adding stock", err)
@@ -65,31 +62,6 @@ func (s *scope) lacksStock() bool {
 
 func (s *scope) hasStock() {
 	s.report.True(v1alpha1.ConditionToppedUp, v1alpha1.ReasonToppedUp, "the sale has the stock that the spec asks for")
-}
-
-// addTopUps adds what is lacking of all items, or of those that there is enough of. An error of the kind that says what there is too
-// little of comes with all top-ups, any other without.
-func addTopUps(ctx context.Context, db Stock, uid string, targets []stock.Quantity) ([]stock.TopUp, error) {
-	all, err := db.AddTopUps(ctx, uid, targets)
-	var short []string
-	var insufficient *stock.InsufficientError
-	var unknown *stock.UnknownSKUError
-	switch {
-	case errors.As(err, &insufficient):
-		for _, m := range insufficient.Missing {
-			short = append(short, m.SKU)
-		}
-	case errors.As(err, &unknown):
-		short = unknown.SKUs
-	default:
-		return all, err
-	}
-	rest := slices.DeleteFunc(slices.Clone(targets), func(q stock.Quantity) bool { return slices.Contains(short, q.SKU) })
-	all, again := db.AddTopUps(ctx, uid, rest)
-	if again != nil {
-		return nil, again
-	}
-	return all, err
 }
 
 // notToppedUp waits for a person to put more into stock, which nothing tells the operator about.

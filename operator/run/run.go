@@ -28,10 +28,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/backends"
 	"github.com/orderd-dev/orderd/operator/ordercluster"
 	"github.com/orderd-dev/orderd/operator/promotionevent"
+	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
 // leaderID names the Lease that the leader holds.
@@ -62,8 +64,9 @@ type Options struct {
 	Version string
 	Clock   func() time.Time
 	Log     *slog.Logger
-	// Wrap, if set, is put around what promotions are provisioned in.
-	Wrap func(promotionevent.Backends) promotionevent.Backends
+	// AfterStep, if set, is told of each step of a sale that succeeded; its error becomes the step's. Tests end the
+	// operator there.
+	AfterStep func(sale.Step, *flashv1.Promotion) error
 }
 
 // Scheme has every type that the operator reads or writes.
@@ -156,13 +159,9 @@ func setup(mgr ctrl.Manager, registry *backends.Registry, o Options) error {
 	if err := clusters.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up OrderClusters: %w", err)
 	}
-	var used promotionevent.Backends = &promotionevent.Connections{Registry: registry}
-	if o.Wrap != nil {
-		used = o.Wrap(used)
-	}
 	promotions := &promotionevent.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("orderd-operator"),
-		Backends: used, Clock: o.Clock, Log: o.Log,
+		Backends: registry, Clock: o.Clock, Log: o.Log, AfterStep: o.AfterStep,
 	}
 	if err := promotions.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up PromotionEvents: %w", err)

@@ -32,7 +32,7 @@ const (
 
 // buyers of a sale.
 type buyers struct {
-	*sale
+	*trial
 	made atomic.Int64
 	// after is what buyers do with orders that they have.
 	after sync.WaitGroup

@@ -137,7 +137,7 @@ func newFaults(r *rand.Rand, p *plan) []fault {
 }
 
 // inject the faults of a sale that starts at start; it returns when the last is over.
-func (s *sale) inject(ctx context.Context) {
+func (s *trial) inject(ctx context.Context) {
 	var group sync.WaitGroup
 	for _, f := range s.plan.faults {
 		group.Go(func() {
@@ -168,7 +168,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // fail begins a fault and returns what ends it.
-func (w *world) fail(ctx context.Context, s *sale, f fault) (end func() error) {
+func (w *world) fail(ctx context.Context, s *trial, f fault) (end func() error) {
 	killed := func(p *pod) func() error {
 		p.Kill()
 		return func() error { return p.start(f.skew) }
@@ -231,7 +231,7 @@ func (w *world) killServer(i int) func() error {
 }
 
 // leader of the sale's first stream; the first server if nobody says.
-func (w *world) leader(ctx context.Context, s *sale) int {
+func (w *world) leader(ctx context.Context, s *trial) int {
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
 	stream, err := w.js.Stream(ctx, s.promo.GetStreams()[0])

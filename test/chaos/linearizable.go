@@ -18,7 +18,7 @@ const (
 )
 
 // linear checks every buyer's history, and where the sale is one partition, all of it with its stock.
-func (s *sale) linear(f audit.Finals) []audit.Violation {
+func (s *trial) linear(f audit.Finals) []audit.Violation {
 	rules := linear.Rules{Limits: map[string]int64{}, Stale: staleFor, SoldOutFor: soldOutFor}
 	raised := map[string]bool{}
 	for _, o := range s.plan.offers {
@@ -41,7 +41,7 @@ func (s *sale) linear(f audit.Finals) []audit.Violation {
 	return violated
 }
 
-func (s *sale) check(what string, rules linear.Rules, history []linear.Operation) []audit.Violation {
+func (s *trial) check(what string, rules linear.Rules, history []linear.Operation) []audit.Violation {
 	begun := time.Now()
 	result, err := linear.Check(rules, history, linearWithin)
 	s.note("linearizability of %s: %s after %s", what, result, time.Since(begun).Round(time.Millisecond))

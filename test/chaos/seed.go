@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/sim/audit"
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
@@ -89,7 +89,7 @@ func (v *verdict) details() string {
 func (w *world) seed(ctx context.Context, seed uint64, verbose bool) *verdict {
 	begun := time.Now()
 	w.log.reset()
-	s := &sale{w: w, plan: newPlan(seed), verbose: verbose, tokens: map[string][]string{}}
+	s := &trial{w: w, plan: newPlan(seed), verbose: verbose, tokens: map[string][]string{}}
 	v := &verdict{seed: seed, plan: s.plan}
 	finals, err := s.hold(ctx)
 	if err != nil {
@@ -100,7 +100,7 @@ func (w *world) seed(ctx context.Context, seed uint64, verbose bool) *verdict {
 	v.calls, v.notes = s.calls, s.notes
 	v.tally = s.tally(finals)
 	if len(v.violated) == 0 && s.promo != nil {
-		if err := s.remove(ctx); err != nil {
+		if err := s.operator().Remove(ctx); err != nil {
 			v.violated = append(v.violated, audit.Violation{Law: "stuck", What: err.Error()})
 		}
 	}
@@ -108,15 +108,15 @@ func (w *world) seed(ctx context.Context, seed uint64, verbose bool) *verdict {
 	return v
 }
 
-// hold the sale: provisioning, buyers and faults, settlement.
-func (s *sale) hold(ctx context.Context) (audit.Finals, error) {
+// hold the sale: preparation, buyers and faults, settlement.
+func (s *trial) hold(ctx context.Context) (audit.Finals, error) {
 	if err := errors.Join(s.w.heal(ctx), s.w.ready(ctx)); err != nil {
 		return audit.Finals{}, err
 	}
-	if err := s.provision(ctx); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return audit.Finals{}, err
 	}
-	b := &buyers{sale: s}
+	b := &buyers{trial: s}
 	failing := make(chan struct{})
 	go func() {
 		defer close(failing)
@@ -136,10 +136,10 @@ func (s *sale) hold(ctx context.Context) (audit.Finals, error) {
 		return audit.Finals{}, fmt.Errorf("healing: %w", err)
 	}
 	settled := make(chan error, 1)
-	var totals []provision.Total
+	var totals []sale.Total
 	go func() {
 		var err error
-		totals, err = s.settle(ctx)
+		totals, err = s.operator().Settle(ctx)
 		settled <- err
 	}()
 	err := errors.Join(b.resolve(ctx), <-settled)
@@ -155,7 +155,7 @@ func (s *sale) hold(ctx context.Context) (audit.Finals, error) {
 }
 
 // quiet waits until nothing is to be done any more.
-func (s *sale) quiet(ctx context.Context) error {
+func (s *trial) quiet(ctx context.Context) error {
 	const busy = `SELECT 'order ' || order_id::text || ' is ' || state FROM orders WHERE promotion_uid = $1 AND state NOT IN ('PAID', 'CANCELLED', 'SHIPPED', 'DELIVERED', 'COMPLETED')
 		UNION ALL SELECT 'release of ' || order_id::text || ' is pending' FROM flash_releases WHERE promotion_uid = $1 AND outcome = 'PENDING'
 		UNION ALL SELECT 'refund ' || r.refund_id::text || ' is ' || r.state FROM refunds r JOIN orders o USING (order_id) WHERE o.promotion_uid = $1 AND r.state <> 'SUCCEEDED'`
@@ -169,7 +169,7 @@ func (s *sale) quiet(ctx context.Context) error {
 }
 
 // finals reads what there is at the end: until two readings agree, because a payment may arrive, late, between orders and stock.
-func (s *sale) finals(ctx context.Context, totals []provision.Total) (audit.Finals, error) {
+func (s *trial) finals(ctx context.Context, totals []sale.Total) (audit.Finals, error) {
 	before, err := s.read(ctx, totals)
 	if err != nil {
 		return before, err
@@ -186,7 +186,7 @@ func (s *sale) finals(ctx context.Context, totals []provision.Total) (audit.Fina
 }
 
 // read orders, settlement and stock, one after the other.
-func (s *sale) read(ctx context.Context, totals []provision.Total) (audit.Finals, error) {
+func (s *trial) read(ctx context.Context, totals []sale.Total) (audit.Finals, error) {
 	var f audit.Finals
 	type line struct {
 		ID, Buyer, State string
@@ -232,7 +232,7 @@ func (s *sale) read(ctx context.Context, totals []provision.Total) (audit.Finals
 	return f, nil
 }
 
-func (s *sale) tally(f audit.Finals) tally {
+func (s *trial) tally(f audit.Finals) tally {
 	t := tally{orders: len(f.Rows), faults: len(s.plan.faults), reasons: map[string]int{}}
 	for _, c := range s.calls {
 		if c.Kind != audit.Place {

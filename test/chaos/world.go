@@ -24,8 +24,8 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
 	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
+	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
@@ -135,7 +135,9 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 	if w.js, err = jetstream.New(w.conn, jetstream.WithDefaultTimeout(3*time.Second)); err != nil {
 		return w, err
 	}
-	err = until(ctx, time.Minute, "the buckets are there", func(ctx context.Context) error { return provision.EnsureBuckets(ctx, w.js, replicas) })
+	err = until(ctx, time.Minute, "the buckets are there", func(ctx context.Context) error {
+		return sale.EnsureBuckets(ctx, w.js, replicas)
+	})
 	if err != nil {
 		return w, err
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/bench/internal/pod"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
@@ -124,7 +124,7 @@ func (b *bench) setUp(ctx context.Context) error {
 	if b.js, err = jetstream.New(b.conn); err != nil {
 		return err
 	}
-	if err := provision.EnsureBuckets(ctx, b.js, replicas); err != nil {
+	if err := sale.EnsureBuckets(ctx, b.js, replicas); err != nil {
 		return err
 	}
 	if b.pod, err = b.startPod(ctx, spec{Kind: kindPod, Name: "flash", Profile: b.profileOf("flash")}, b.nats.URL, nil); err != nil {

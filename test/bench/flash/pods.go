@@ -16,6 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/placement"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/test/bench/internal/load"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 )
@@ -51,7 +52,7 @@ func (b *bench) morePods(ctx context.Context) error {
 	if p.js, err = jetstream.New(p.conn); err != nil {
 		return err
 	}
-	if err := provision.EnsureBuckets(ctx, p.js, replicas); err != nil {
+	if err := sale.EnsureBuckets(ctx, p.js, replicas); err != nil {
 		return err
 	}
 	for len(p.pods) < mostPods {

@@ -15,7 +15,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/test/bench/internal/load"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 	"github.com/orderd-dev/orderd/test/bench/internal/wire"
@@ -35,14 +35,15 @@ const (
 	soldOutText     = "SOLD_OUT"
 )
 
-// flashSale is one promotion of one SKU. Each phase has one of its own, so that none finds the memory and the log of those before it.
+// flashSale is the sale of one SKU, in the flash lane alone. Each phase has one of its own, so that none finds the memory
+// and the log of those before it.
 type flashSale struct {
 	*flashv1.Promotion
 
-	js jetstream.JetStream
+	operator sale.Runner
 }
 
-// openSale provisions a sale in the flash lane, publishes it and waits until all of the pods take orders.
+// openSale prepares a sale, publishes it and waits until all of the pods take orders.
 func (b *bench) openSale(ctx context.Context, partitions int, quantity int64, pods ...*proc.Child) (*flashSale, error) {
 	s, err := newSale(ctx, b.js, partitions, quantity)
 	if err != nil {
@@ -51,23 +52,26 @@ func (b *bench) openSale(ctx context.Context, partitions int, quantity int64, po
 	return s, s.open(ctx, b.token, pods)
 }
 
-// newSale provisions a sale that no pod knows yet.
+// newSale prepares a sale that no pod knows yet.
 func newSale(ctx context.Context, js jetstream.JetStream, partitions int, quantity int64) (*flashSale, error) {
 	uid, now := uuid.NewString(), time.Now()
-	s := &flashSale{js: js, Promotion: &flashv1.Promotion{
-		Uid: uid, Name: "bench-" + uid[:8], StartUnixMs: now.Add(-time.Minute).UnixMilli(), EndUnixMs: now.Add(saleLength).UnixMilli(),
-		Partitions: int32(partitions), Streams: plog.StreamNames(uid, 1), Currency: "EUR", PaymentTimeoutMs: saleLength.Milliseconds(), Open: true,
+	s := &flashSale{Promotion: &flashv1.Promotion{
+		Uid: uid, Name: "bench-" + uid[:8],
+		StartUnixMs: now.Add(-time.Minute).UnixMilli(), EndUnixMs: now.Add(saleLength).UnixMilli(),
+		Partitions: int32(partitions), Streams: plog.StreamNames(uid, 1), Currency: "EUR",
+		PaymentTimeoutMs: saleLength.Milliseconds(), Open: true,
 		Items: []*flashv1.PromotedItem{{Sku: hotSKU, UnitPrice: unitPrice, LimitPerBuyer: limitPerBuyer}},
 	}}
-	if err := provision.EnsureStreams(ctx, js, s.Promotion, replicas); err != nil {
-		return nil, err
-	}
-	return s, provision.OpenPartitions(ctx, js, s.Promotion, "bench", []provision.Item{{SKU: hotSKU, Quantity: quantity}})
+	s.operator.Sale = sale.New(sale.Options{
+		Promotion: s.Promotion, Items: []sale.Quantity{{SKU: hotSKU, Quantity: quantity}},
+		JetStream: sale.Opened(js), Replicas: replicas,
+	})
+	return s, s.operator.Prepare(ctx)
 }
 
 // open publishes the sale and asks every pod for orders of all partitions until they are answered for good.
 func (s *flashSale) open(ctx context.Context, token string, pods []*proc.Child) error {
-	if err := provision.PutPromotion(ctx, s.js, s.Promotion); err != nil {
+	if err := s.operator.Publish(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
@@ -100,12 +104,7 @@ func (s *flashSale) open(ctx context.Context, token string, pods []*proc.Child) 
 }
 
 // end removes the sale with all that is in it.
-func (s *flashSale) end(ctx context.Context) error {
-	if err := provision.DeletePromotion(ctx, s.js, s.GetUid()); err != nil {
-		return err
-	}
-	return provision.DeleteStreams(ctx, s.js, s.Promotion)
-}
+func (s *flashSale) end(ctx context.Context) error { return s.operator.Remove(ctx) }
 
 // request is a buyer's first and only one.
 func (s *flashSale) request(buyer string) *flashv1.PlaceFlashOrderRequest {

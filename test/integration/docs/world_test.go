@@ -12,7 +12,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 	"github.com/orderd-dev/orderd/test/kit/testshop"
@@ -99,7 +99,7 @@ func (w *world) startGateway() {
 	gateway, w.pushes = w.shop.PushGateway(mux)
 }
 
-// provision opens a promotion, as the operator does.
+// provision opens a promotion of the flash lane alone: its item's stock is not the shop's.
 func (w *world) provision(messaging *testnats.Server) {
 	w.Helper()
 	uid := "00000000-0000-4000-8000-000000000001"
@@ -109,16 +109,12 @@ func (w *world) provision(messaging *testnats.Server) {
 		Currency: "EUR", PaymentTimeoutMs: (5 * time.Minute).Milliseconds(), Open: true,
 		Items: []*flashv1.PromotedItem{{Sku: promotedSKU, UnitPrice: promotedUnit, LimitPerBuyer: 1}},
 	}
-	ctx, js := context.Background(), messaging.JetStream(w)
-	for _, step := range []func() error{
-		func() error { return provision.EnsureBuckets(ctx, js, 1) },
-		func() error { return provision.EnsureStreams(ctx, js, p, 1) },
-		func() error {
-			return provision.OpenPartitions(ctx, js, p, "allocation", []provision.Item{{SKU: promotedSKU, Quantity: 10}})
-		},
-		func() error { return provision.PutPromotion(ctx, js, p) },
-	} {
-		if err := step(); err != nil {
+	r := sale.Runner{Sale: sale.New(sale.Options{
+		Promotion: p, Items: []sale.Quantity{{SKU: promotedSKU, Quantity: 10}},
+		JetStream: sale.Opened(messaging.JetStream(w)), Replicas: 1,
+	})}
+	for _, step := range []func(context.Context) error{r.Prepare, r.Publish} {
+		if err := step(context.Background()); err != nil {
 			w.Fatal(err)
 		}
 	}

@@ -44,12 +44,9 @@ func BenchmarkRelease(b *testing.B) {
 		store, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: log})
 		must(err)
 		js := testnats.Run(b).JetStream(b)
-		must(provision.EnsureBuckets(ctx, js, 1))
 		items := []provision.Item{{SKU: "a", Quantity: size}}
 		p := newPromotion(2, 0, items...)
-		must(provision.EnsureStreams(ctx, js, p, 1))
-		must(provision.OpenPartitions(ctx, js, p, "allocation", items))
-		must(provision.PutPromotion(ctx, js, p))
+		must(prepare(ctx, saleOf(js, nil, p, items)))
 		must(database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 			if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('a', 'A', 100, 'EUR', true, now())"); err != nil {
 				return err

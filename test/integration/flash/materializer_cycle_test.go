@@ -209,8 +209,7 @@ var _ = DescribeTable("Stock, limits and database agree after a whole sale",
 			}
 		}
 		By("closing the sale with orders unwritten and unreleased")
-		totals, err := provision.ClosePartitions(ctx, c.js, c.p, "operator")
-		Expect(err).NotTo(HaveOccurred())
+		totals := c.close(ctx)
 		c.drained(ctx)
 		for range 20 {
 			if id, ok := c.pick(ctx, "PENDING_PAYMENT"); ok {
@@ -220,7 +219,7 @@ var _ = DescribeTable("Stock, limits and database agree after a whole sale",
 		c.released(ctx)
 		c.expectProved(ctx)
 		c.expectLimits(ctx)
-		c.settle(ctx, totals)
+		Expect(c.sale().ReturnUnsold(ctx, totals)).To(Succeed())
 		c.expectStock(ctx)
 
 		By("having each order of the log either written or refused")

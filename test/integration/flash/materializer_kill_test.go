@@ -149,8 +149,7 @@ var _ = DescribeTable("A worker that is killed while it takes orders out",
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus WHERE sku = 'b'")
 		Expect(err).NotTo(HaveOccurred())
 		if closed {
-			_, err := provision.ClosePartitions(ctx, l.js, l.p, "operator")
-			Expect(err).NotTo(HaveOccurred())
+			l.close(ctx)
 		}
 		l.impatient(ctx)
 		if part == childReleaser {
@@ -200,9 +199,7 @@ var _ = DescribeTable("A worker that is killed while it takes orders out",
 // expectStockOf settles the sale and compares what is left on the shelf with what is really sold.
 func (l *lane) expectStockOf(ctx context.Context, sku string, allocated, sold int64) {
 	GinkgoHelper()
-	totals, err := provision.ClosePartitions(ctx, l.js, l.p, "operator")
-	Expect(err).NotTo(HaveOccurred())
-	l.settle(ctx, totals)
+	Expect(l.sale().ReturnUnsold(ctx, l.close(ctx))).To(Succeed())
 	l.expectLevels(ctx, sku, allocated-sold, sold)
 }
 

@@ -3,6 +3,8 @@ package flash_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/stock"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
@@ -53,14 +56,22 @@ func newLane(ctx context.Context, partitions int32, limit int64, items ...provis
 	Expect(err).NotTo(HaveOccurred())
 	l.letters = deadletter.NewService(deadletter.Options{JetStream: l.js, Replicas: 1, Pool: l.pool, Clock: time.Now, Logger: logger()})
 	l.p = newPromotion(partitions, limit, items...)
-	var allocated []stock.Quantity
 	for _, item := range items {
 		l.stock(ctx, item.SKU, item.Quantity)
-		allocated = append(allocated, stock.Quantity{SKU: item.SKU, Quantity: item.Quantity})
 	}
-	Expect(stock.Allocate(ctx, l.pool, l.p.Uid, allocated)).To(Succeed())
-	open(ctx, l.js, l.p, items...)
+	Expect(prepare(ctx, l.sale())).To(Succeed())
 	return l
+}
+
+// sale of the lane's promotion, as it is now.
+func (l *lane) sale() *sale.Sale { return saleOf(l.js, l.pool, l.p, l.items) }
+
+// close ends the promotion's partitions and returns what they hold.
+func (l *lane) close(ctx context.Context) []sale.Total {
+	GinkgoHelper()
+	totals, err := l.sale().ClosePartitions(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	return totals
 }
 
 // stock puts a SKU into the catalog and on the shelf.
@@ -192,29 +203,10 @@ func (l *lane) inLog(ctx context.Context) (ids map[string][]uuid.UUID) {
 	return ids
 }
 
-// expectProved compares what the database has sold with what the log has, as the settlement does.
+// expectProved compares what the database has sold with what the log has.
 func (l *lane) expectProved(ctx context.Context) {
 	GinkgoHelper()
-	sold, err := order.SoldInPromotion(ctx, l.pool, l.p.Uid)
-	Expect(err).NotTo(HaveOccurred())
-	have := map[string]int64{}
-	for _, q := range sold {
-		have[q.SKU] = q.Quantity
-	}
-	for sku, total := range sales(ctx, l.js, l.p) {
-		Expect(have[sku]).To(Equal(total.Sold), sku)
-		Expect(total.Allocated+total.ToppedUp).To(Equal(total.Sold+total.Unsold), sku)
-	}
-}
-
-// settle returns the unsold stock of a closed promotion, as the operator does.
-func (l *lane) settle(ctx context.Context, totals []provision.Total) {
-	GinkgoHelper()
-	var unsold []stock.Quantity
-	for _, total := range totals {
-		unsold = append(unsold, stock.Quantity{SKU: total.SKU, Quantity: total.Unsold})
-	}
-	Expect(stock.ReturnUnsold(ctx, l.pool, l.p.Uid, unsold)).To(Succeed())
+	Expect(l.sale().Prove(ctx, slices.Collect(maps.Values(sales(ctx, l.js, l.p))))).To(Succeed())
 }
 
 // expectLevels are a SKU's units that may be ordered and those that unpaid orders hold.

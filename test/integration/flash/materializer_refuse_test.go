@@ -125,9 +125,8 @@ var _ = Describe("Orders that the database refuses for good", func() {
 	It("are credited to stock once, where there is some, if the sale was closed before", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100}, provision.Item{SKU: "b", Quantity: 50})
 		l.sell(ctx, 30, everyThird)
-		_, err := provision.ClosePartitions(ctx, l.js, l.p, "operator")
-		Expect(err).NotTo(HaveOccurred())
-		_, err = l.pool.Exec(ctx, "DELETE FROM skus WHERE sku = 'b'")
+		l.close(ctx)
+		_, err := l.pool.Exec(ctx, "DELETE FROM skus WHERE sku = 'b'")
 		Expect(err).NotTo(HaveOccurred())
 		l.materialize(l.store)
 		l.drained(ctx)
@@ -148,9 +147,8 @@ var _ = Describe("Orders that the database refuses for good", func() {
 	It("keep no others waiting where their stock cannot be credited", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100}, provision.Item{SKU: "b", Quantity: 50})
 		l.sell(ctx, 30, everyThird)
-		_, err := provision.ClosePartitions(ctx, l.js, l.p, "operator")
-		Expect(err).NotTo(HaveOccurred())
-		_, err = l.pool.Exec(ctx, "DELETE FROM skus")
+		l.close(ctx)
+		_, err := l.pool.Exec(ctx, "DELETE FROM skus")
 		Expect(err).NotTo(HaveOccurred())
 		l.materialize(l.store)
 		l.drained(ctx)
@@ -280,10 +278,8 @@ var _ = Describe("A closed promotion", func() {
 	It("is followed until it is drained, and no longer", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100})
 		l.sell(ctx, 20, onlyA)
-		_, err := provision.ClosePartitions(ctx, l.js, l.p, "operator")
-		Expect(err).NotTo(HaveOccurred())
-		l.p.Closed = true
-		Expect(provision.PutPromotion(ctx, l.js, l.p)).To(Succeed())
+		l.close(ctx)
+		Expect(l.sale().PublishClosed(ctx)).To(Succeed())
 		l.materialize(l.store)
 		l.drained(ctx)
 		Expect(l.written(ctx)).To(HaveLen(20))

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -16,6 +17,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
@@ -43,13 +45,31 @@ func newPromotion(partitions int32, limit int64, items ...provision.Item) *flash
 	return p
 }
 
-// open provisions a promotion as the operator does.
+// open prepares and publishes a promotion of the flash lane alone, with what the items say.
 func open(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, items ...provision.Item) {
 	GinkgoHelper()
-	Expect(provision.EnsureBuckets(ctx, js, 1)).To(Succeed())
-	Expect(provision.EnsureStreams(ctx, js, p, 1)).To(Succeed())
-	Expect(provision.OpenPartitions(ctx, js, p, "allocation", items)).To(Succeed())
-	Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+	Expect(prepare(ctx, saleOf(js, nil, p, items))).To(Succeed())
+}
+
+// saleOf is the sale of a promotion, with a database or without.
+func saleOf(js jetstream.JetStream, pool *pgxpool.Pool, p *flashv1.Promotion, items []provision.Item) *sale.Sale {
+	o := sale.Options{Promotion: p, JetStream: sale.Opened(js), Replicas: 1, Actor: "operator"}
+	for _, item := range items {
+		o.Items = append(o.Items, sale.Quantity{SKU: item.SKU, Quantity: item.Quantity})
+	}
+	if pool != nil {
+		o.Database = sale.Opened(pool)
+	}
+	return sale.New(o)
+}
+
+// prepare a sale and tell the pods.
+func prepare(ctx context.Context, s *sale.Sale) error {
+	r := sale.Runner{Sale: s}
+	if err := r.Prepare(ctx); err != nil {
+		return err
+	}
+	return r.Publish(ctx)
 }
 
 // newServer is a NATS server of the test's own.

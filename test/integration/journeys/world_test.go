@@ -27,9 +27,9 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/reward/v1/rewardv1connect"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
+	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/sim/carrier"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
@@ -96,7 +96,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(w.pool.Close)
 	w.messaging = w.shop.NATS
 	w.js = w.messaging.JetStream(t)
-	w.must(provision.EnsureBuckets(context.Background(), w.js, 1))
+	w.must(sale.EnsureBuckets(context.Background(), w.js, 1))
 
 	base := &w.shop.Config
 	base.Cluster = cluster

@@ -23,10 +23,9 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
-	"github.com/orderd-dev/orderd/operator/promotionevent"
 	"github.com/orderd-dev/orderd/operator/run"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
@@ -48,7 +47,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child runs an operator that kills its own process right after the call named by point has succeeded.
+// child runs an operator that kills its own process right after a step of the sale has succeeded.
 func child(point string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv(kubeconfigVariable))
 	if err != nil {
@@ -60,98 +59,27 @@ func child(point string) error {
 	defer stop()
 	return run.Run(ctx, run.Options{
 		Config: config, MetricsAddress: "0", HealthAddress: "0", Watched: os.Getenv(namespaceVariable), Clock: time.Now,
-		Log:  slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		Wrap: func(b promotionevent.Backends) promotionevent.Backends { return deadly{b, point} },
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		AfterStep: func(step sale.Step, p *flashv1.Promotion) error {
+			if string(step) == point || string(step)+withTopUp == point && len(p.GetTopUps()) > 0 {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {} // The signal is on its way: nothing may happen after the step.
+			}
+			return nil
+		},
 	})
 }
 
-// deadly are Backends that end the process after one of their calls.
-type deadly struct {
-	promotionevent.Backends
-	point string
-}
-
-func (d deadly) Stock(ctx context.Context, c *v1alpha1.OrderCluster) (promotionevent.Stock, error) {
-	s, err := d.Backends.Stock(ctx, c)
-	return deadlyStock{s, d}, err
-}
-
-func (d deadly) Log(ctx context.Context, c *v1alpha1.OrderCluster) (promotionevent.Log, error) {
-	l, err := d.Backends.Log(ctx, c)
-	return deadlyLog{l, d}, err
-}
-
-func (d deadly) after(point string, err error) error {
-	if err == nil && point == d.point {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // The signal is on its way: nothing may happen after the call.
-	}
-	return err
-}
-
-type deadlyStock struct {
-	promotionevent.Stock
-	deadly deadly
-}
-
-func (s deadlyStock) Allocate(ctx context.Context, uid string, items []stock.Quantity) error {
-	return s.deadly.after("allocate", s.Stock.Allocate(ctx, uid, items))
-}
-
-func (s deadlyStock) AddTopUps(ctx context.Context, uid string, targets []stock.Quantity) ([]stock.TopUp, error) {
-	all, err := s.Stock.AddTopUps(ctx, uid, targets)
-	if len(all) > 0 {
-		return all, s.deadly.after("add", err)
-	}
-	return all, err
-}
-
-func (s deadlyStock) EndTopUps(ctx context.Context, uid string) ([]stock.TopUp, error) {
-	all, err := s.Stock.EndTopUps(ctx, uid)
-	return all, s.deadly.after("end top-ups", err)
-}
-
-func (s deadlyStock) ReturnUnsold(ctx context.Context, uid string, items []stock.Quantity) error {
-	return s.deadly.after("return", s.Stock.ReturnUnsold(ctx, uid, items))
-}
-
-type deadlyLog struct {
-	promotionevent.Log
-	deadly deadly
-}
-
-func (l deadlyLog) Ensure(ctx context.Context, p *flashv1.Promotion) error {
-	return l.deadly.after("ensure", l.Log.Ensure(ctx, p))
-}
-
-func (l deadlyLog) Open(ctx context.Context, p *flashv1.Promotion, items []provision.Item) error {
-	return l.deadly.after("open", l.Log.Open(ctx, p, items))
-}
-
-func (l deadlyLog) Publish(ctx context.Context, p *flashv1.Promotion) (*flashv1.Promotion, error) {
-	point := "publish"
-	switch {
-	case p.GetClosed():
-		point = "publish closed"
-	case len(p.GetTopUps()) > 0:
-		point = "publish top-up"
-	}
-	before, err := l.Log.Publish(ctx, p)
-	return before, l.deadly.after(point, err)
-}
-
-func (l deadlyLog) Close(ctx context.Context, p *flashv1.Promotion) ([]provision.Total, error) {
-	totals, err := l.Log.Close(ctx, p)
-	return totals, l.deadly.after("close", err)
-}
+// withTopUp after a step's name is the point at which it was done with stock that was added.
+const withTopUp = ", with a top-up"
 
 // operateUntilKilled starts the child. The channel is closed once it was killed by its own signal.
-func (w *world) operateUntilKilled(point string) <-chan struct{} {
+func (w *world) operateUntilKilled(point sale.Step) <-chan struct{} {
 	GinkgoHelper()
 	kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
 	Expect(os.WriteFile(kubeconfig, operatorKubeconfig, 0o600)).To(Succeed())
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), killAfterVariable+"="+point, kubeconfigVariable+"="+kubeconfig, namespaceVariable+"="+w.namespace)
+	cmd.Env = append(os.Environ(), killAfterVariable+"="+string(point), kubeconfigVariable+"="+kubeconfig, namespaceVariable+"="+w.namespace)
 	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
 	// If this process goes, the child does, too.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -187,7 +115,7 @@ var _ = Describe("An operator that is killed", func() {
 		}
 	}
 	DescribeTable("ends, started again, as if it had not been",
-		func(ctx SpecContext, point string, selling bool, check checkKilled) {
+		func(ctx SpecContext, point sale.Step, selling bool, check checkKilled) {
 			w, pool := migratedWorld(ctx, time.Now)
 			w.play()
 			addSKU(ctx, pool, "phone", 1000)
@@ -222,17 +150,17 @@ var _ = Describe("An operator that is killed", func() {
 			Expect(levels(ctx, pool, "phone")).To(Equal(stock.Levels{Available: 1000 - sold, Reserved: sold}))
 			Expect(levels(ctx, pool, "case")).To(Equal(stock.Levels{Available: 1000}))
 		},
-		Entry("between allocating stock and making the stream", SpecTimeout(2*time.Minute), "allocate", false, checkKilled(streamless)),
-		Entry("between making the stream and opening partitions", SpecTimeout(2*time.Minute), "ensure", false, returned(0)),
-		Entry("between opening partitions and telling the pods", SpecTimeout(2*time.Minute), "open", false, returned(0)),
-		Entry("between telling the pods and noting it", SpecTimeout(2*time.Minute), "publish", false, returned(0)),
-		Entry("between closing partitions and returning stock", SpecTimeout(2*time.Minute), "close", true, returned(0)),
-		Entry("between telling the pods of the end and returning stock", SpecTimeout(2*time.Minute), "publish closed", true, returned(0)),
-		Entry("between returning stock and noting it", SpecTimeout(2*time.Minute), "return", true, returned(2)),
+		Entry("between allocating stock and making the stream", SpecTimeout(2*time.Minute), sale.StepAllocate, false, checkKilled(streamless)),
+		Entry("between making the stream and opening partitions", SpecTimeout(2*time.Minute), sale.StepEnsureStreams, false, returned(0)),
+		Entry("between opening partitions and telling the pods", SpecTimeout(2*time.Minute), sale.StepOpenPartitions, false, returned(0)),
+		Entry("between telling the pods and noting it", SpecTimeout(2*time.Minute), sale.StepPublish, false, returned(0)),
+		Entry("between closing partitions and returning stock", SpecTimeout(2*time.Minute), sale.StepClosePartitions, true, returned(0)),
+		Entry("between telling the pods of the end and returning stock", SpecTimeout(2*time.Minute), sale.StepPublishClosed, true, returned(0)),
+		Entry("between returning stock and noting it", SpecTimeout(2*time.Minute), sale.StepReturnUnsold, true, returned(2)),
 	)
 
 	DescribeTable("while stock is added, adds it once",
-		func(ctx SpecContext, point string, ended bool) {
+		func(ctx SpecContext, point sale.Step, ended bool) {
 			w, pool := migratedWorld(ctx, time.Now)
 			w.play()
 			addSKU(ctx, pool, "phone", 1000)
@@ -272,9 +200,9 @@ var _ = Describe("An operator that is killed", func() {
 			Expect(levels(ctx, pool, "phone")).To(Equal(stock.Levels{Available: 1000 - sold, Reserved: sold}))
 			Expect(levels(ctx, pool, "case")).To(Equal(stock.Levels{Available: 1000}))
 		},
-		Entry("between moving it in the database and telling the pods", SpecTimeout(2*time.Minute), "add", false),
-		Entry("between telling the pods and noting it", SpecTimeout(2*time.Minute), "publish top-up", false),
-		Entry("between ending it and closing partitions", SpecTimeout(2*time.Minute), "end top-ups", true),
-		Entry("between closing partitions and returning stock", SpecTimeout(2*time.Minute), "close", true),
+		Entry("between moving it in the database and telling the pods", SpecTimeout(2*time.Minute), sale.StepTopUp+withTopUp, false),
+		Entry("between telling the pods and noting it", SpecTimeout(2*time.Minute), sale.StepPublish+withTopUp, false),
+		Entry("between ending it and closing partitions", SpecTimeout(2*time.Minute), sale.StepEndTopUps, true),
+		Entry("between closing partitions and returning stock", SpecTimeout(2*time.Minute), sale.StepClosePartitions, true),
 	)
 })

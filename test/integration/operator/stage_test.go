@@ -63,7 +63,7 @@ func newStage(ctx context.Context) *stage {
 	registry := backends.NewRegistry(kube.Client, w.log)
 	DeferCleanup(registry.Close)
 	s.reconciler = &promotionevent.Reconciler{
-		Client: kube.Client, Reader: kube.Client, Recorder: s.recorder, Backends: &promotionevent.Connections{Registry: registry}, Clock: clock.Now, Log: w.log,
+		Client: kube.Client, Reader: kube.Client, Recorder: s.recorder, Backends: registry, Clock: clock.Now, Log: w.log,
 	}
 	return s
 }

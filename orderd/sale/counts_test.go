@@ -1,14 +1,12 @@
-package promotionevent
+package sale
 
 import (
 	"fmt"
 	"testing"
-
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
 )
 
 func TestCountsAreBoundedAndKeepWhatIsUsed(t *testing.T) {
-	var c counts
+	var c Counts
 	first := c.of("first")
 	for i := range 3 * maxCounts {
 		c.of(fmt.Sprint(i))
@@ -19,7 +17,7 @@ func TestCountsAreBoundedAndKeepWhatIsUsed(t *testing.T) {
 	if len(c.kept) != maxCounts {
 		t.Errorf("%d counts are kept, want %d", len(c.kept), maxCounts)
 	}
-	c.closed("first", []provision.Total{{SKU: "a"}})
+	c.closed("first", []Total{{SKU: "a"}})
 	if totals := c.of("first").closed.Load(); totals == nil || len(*totals) != 1 {
 		t.Errorf("totals of closed partitions: %v", totals)
 	}

@@ -1,6 +1,7 @@
-package promotionevent
+package sale
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -10,13 +11,14 @@ import (
 const (
 	// maxCounts is of how many promotions what was counted is kept.
 	maxCounts = 64
-	// maxCounted is how many orders are kept of all promotions' logs together: about 140 MB. A log that is longer by itself is read
-	// from its start each time.
+	// maxCounted is how many orders are kept of all promotions' logs together: about 140 MB. A log that is longer by
+	// itself is read from its start each time.
 	maxCounted = 4_000_000
 )
 
-// counts keeps what was counted of the promotions' logs, so that a log is not read again and again. All of it may be lost.
-type counts struct {
+// Counts keep what was counted of the promotions' logs, so that a log is not read again and again. All of it may be
+// lost. The zero value is empty. Safe for concurrent use; must not be copied.
+type Counts struct {
 	mu   sync.Mutex
 	kept map[string]*count
 	// uses orders the counts by when they were asked for last.
@@ -27,12 +29,12 @@ type counts struct {
 type count struct {
 	counter *provision.Counter
 	// closed has the totals of partitions that are all closed.
-	closed atomic.Pointer[[]provision.Total]
+	closed atomic.Pointer[[]Total]
 	used   uint64
 }
 
 // of is the promotion's count; the one that was not used for longest makes room for a new one.
-func (c *counts) of(uid string) *count {
+func (c *Counts) of(uid string) *count {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.kept == nil {
@@ -52,7 +54,7 @@ func (c *counts) of(uid string) *count {
 }
 
 // trim makes room for the promotion that was counted just now.
-func (c *counts) trim(uid string) {
+func (c *Counts) trim(uid string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.kept) > 1 && c.orders() > maxCounted {
@@ -60,7 +62,7 @@ func (c *counts) trim(uid string) {
 	}
 }
 
-func (c *counts) orders() int64 {
+func (c *Counts) orders() int64 {
 	var sum int64
 	for _, count := range c.kept {
 		sum += count.counter.Orders()
@@ -69,7 +71,7 @@ func (c *counts) orders() int64 {
 }
 
 // dropOldest drops the count that was not used for longest, other than one.
-func (c *counts) dropOldest(but string) {
+func (c *Counts) dropOldest(but string) {
 	oldest := ""
 	for uid, count := range c.kept {
 		if uid != but && (oldest == "" || count.used < c.kept[oldest].used) {
@@ -80,13 +82,23 @@ func (c *counts) dropOldest(but string) {
 }
 
 // closed notes the totals of a promotion whose partitions are all closed, and drops what led to them.
-func (c *counts) closed(uid string, totals []provision.Total) {
+func (c *Counts) closed(uid string, totals []Total) {
 	c.drop(uid)
 	c.of(uid).closed.Store(&totals)
 }
 
-func (c *counts) drop(uid string) {
+func (c *Counts) drop(uid string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.kept, uid)
+}
+
+// Totals is what the partitions hold now, by SKU. While orders are placed it is as of one moment in each stream.
+func (s *Sale) Totals(ctx context.Context) ([]Total, error) {
+	js, err := s.jetStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.counts.trim(s.promo.GetUid())
+	return s.counts.of(s.promo.GetUid()).counter.Totals(ctx, js, s.promo)
 }

@@ -1,0 +1,16 @@
+// Package sale_test runs whole sales on a real NATS server and a real database, and kills them on the way.
+package sale_test
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+func TestSale(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	RunSpecs(t, "A whole sale")
+}

@@ -24,7 +24,8 @@ func (r *Reconciler) findCluster(ctx context.Context, s *scope) (bool, error) {
 	case err != nil:
 		return false, fmt.Errorf("reading OrderCluster %s: %w", name, err)
 	case c.Status.Migration.Revision == "":
-		s.report.False(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterNotMigrated, "OrderCluster %s is not migrated yet", name)
+		s.report.False(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterNotMigrated,
+			"OrderCluster %s is not migrated yet", name)
 	default:
 		s.cluster = c
 		s.report.True(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterReady, "OrderCluster %s is migrated", name)
@@ -46,9 +47,11 @@ func (r *Reconciler) abandon(ctx context.Context, s *scope) (bool, error) {
 	if err == nil && ns.DeletionTimestamp.IsZero() {
 		return false, nil
 	}
-	const message = "its namespace is deleted, and with it what leads to the stock and to the log: the unsold stock was not returned"
+	const message = "its namespace is deleted, and with it what leads to the stock and to the log: " +
+		"the unsold stock was not returned"
 	// No event can be made in a namespace that is being deleted; the log has it in any case.
-	r.Log.Error("promotion given up: "+message, "namespace", s.promotion.Namespace, "promotionevent", s.promotion.Name, "uid", s.uid())
+	r.Log.Error("promotion given up: "+message,
+		"namespace", s.promotion.Namespace, "promotionevent", s.promotion.Name, "uid", s.uid())
 	r.Recorder.Eventf(s.promotion, nil, corev1.EventTypeWarning, "Abandoned", "Settle", "%s", message)
 	s.finished = true
 	return true, nil

@@ -75,7 +75,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *Reconciler) promotionsOfCluster(ctx context.Context, cluster client.Object) []reconcile.Request {
 	promotions, err := r.promotions(ctx, cluster.GetNamespace(), cluster.GetName())
 	if err != nil {
-		r.Log.Error("listing the promotions of an OrderCluster", "namespace", cluster.GetNamespace(), "ordercluster", cluster.GetName(), "error", err)
+		r.Log.Error("listing the promotions of an OrderCluster",
+			"namespace", cluster.GetNamespace(), "ordercluster", cluster.GetName(), "error", err)
 		return nil
 	}
 	var requests []reconcile.Request
@@ -90,7 +91,8 @@ func (r *Reconciler) promotions(ctx context.Context, namespace, cluster string) 
 	if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return nil, fmt.Errorf("listing the promotions of OrderCluster %s: %w", cluster, err)
 	}
-	return slices.DeleteFunc(list.Items, func(p v1alpha1.PromotionEvent) bool { return p.Spec.OrderClusterRef.Name != cluster }), nil
+	others := func(p v1alpha1.PromotionEvent) bool { return p.Spec.OrderClusterRef.Name != cluster }
+	return slices.DeleteFunc(list.Items, others), nil
 }
 
 // phase is one step of a reconcile; stop ends the reconcile, with the status as it is then.
@@ -156,7 +158,7 @@ func (r *Reconciler) applyStatus(ctx context.Context, s *scope, failed error) er
 	err := s.report.Apply(ctx, r.Client, r.Recorder, &s.before, &s.promotion.Status)
 	if failed != nil {
 		if err != nil {
-			r.Log.Warn("applying the status of a PromotionEvent", "namespace", s.promotion.Namespace, "promotionevent", s.promotion.Name, "error", err)
+			r.warn(s, "applying the status of a PromotionEvent", err)
 		}
 		return failed
 	}

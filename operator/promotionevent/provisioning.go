@@ -57,9 +57,10 @@ func (r *Reconciler) allocate(ctx context.Context, s *scope) (bool, error) {
 	case errors.As(err, &insufficient):
 		s.notAllocated(v1alpha1.ReasonInsufficientStock, "missing "+unitsOf(insufficient.Missing)+"; nothing was taken")
 	case errors.As(err, &unknown):
-		s.notAllocated(v1alpha1.ReasonUnknownSKU, "the catalog does not have "+strings.Join(unknown.SKUs, ", ")+"; nothing was taken")
+		s.notAllocated(v1alpha1.ReasonUnknownSKU,
+			"the catalog does not have "+strings.Join(unknown.SKUs, ", ")+"; nothing was taken")
 	default:
-		r.Log.Warn("allocating stock", "namespace", s.promotion.Namespace, "promotionevent", s.promotion.Name, "error", err)
+		r.warn(s, "allocating stock", err)
 		s.report.False(v1alpha1.ConditionStockAllocated, v1alpha1.ReasonDatabaseError, "%s", databaseProblem(err))
 		s.within(retryInterval)
 	}
@@ -149,8 +150,9 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) (bool, error) {
 		r.messagingFailed(s, v1alpha1.ConditionPartitionsOpen, "publishing the promotion", err)
 		return true, nil
 	}
-	if s.report.True(v1alpha1.ConditionPartitionsOpen, v1alpha1.ReasonOpened, "%d partitions have their stock shards", s.promotion.Status.Partitions) {
-		s.report.Normal("PartitionsOpen", "Provision", "%d partitions have their stock shards", s.promotion.Status.Partitions)
+	const opened = "%d partitions have their stock shards"
+	if s.report.True(v1alpha1.ConditionPartitionsOpen, v1alpha1.ReasonOpened, opened, s.promotion.Status.Partitions) {
+		s.report.Normal("PartitionsOpen", "Provision", opened, s.promotion.Status.Partitions)
 	}
 	r.tell(s, before, s.sale.Promotion())
 	if s.toppedUp {
@@ -171,7 +173,8 @@ func (r *Reconciler) checkCapacity(ctx context.Context, s *scope) (bool, error) 
 	}
 	from, _ := capacity.Window(s.promotion)
 	if s.now.Before(from) {
-		s.report.False(condition, v1alpha1.ReasonScheduled, "the flash pool is scaled for %d pods at %s", s.promotion.Status.Replicas, from.UTC().Format(time.RFC3339))
+		s.report.False(condition, v1alpha1.ReasonScheduled, "the flash pool is scaled for %d pods at %s",
+			s.promotion.Status.Replicas, from.UTC().Format(time.RFC3339))
 		s.at(from)
 		return false, nil
 	}
@@ -184,7 +187,8 @@ func (r *Reconciler) checkCapacity(ctx context.Context, s *scope) (bool, error) 
 	available := ptr.Deref(s.cluster.PoolStatusOf(v1alpha1.PoolFlash).Available, 0)
 	switch {
 	case capped:
-		message := fmt.Sprintf("the promotions need %d flash pods, and OrderCluster %s allows %d (pools.flash.replicas.max)", needed, s.cluster.Name, desired)
+		message := fmt.Sprintf("the promotions need %d flash pods, and OrderCluster %s allows %d (pools.flash.replicas.max)",
+			needed, s.cluster.Name, desired)
 		before := s.report.Get(condition)
 		if before == nil || before.Reason != v1alpha1.ReasonMaxReplicasReached {
 			s.report.Warning(v1alpha1.ReasonMaxReplicasReached, "Scale", "%s", message)

@@ -67,7 +67,8 @@ func (r *Reconciler) close(ctx context.Context, s *scope) ([]sale.Total, bool) {
 		return nil, false
 	}
 	if !drained {
-		s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonMaterializing, "accepted orders are being written to the database")
+		s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonMaterializing,
+			"accepted orders are being written to the database")
 		s.within(settleInterval)
 		return nil, false
 	}
@@ -83,7 +84,8 @@ func (s *scope) closed(totals []sale.Total) {
 	s.report.False(v1alpha1.ConditionPartitionsOpen, v1alpha1.ReasonClosed, "every partition is closed")
 	s.figures(totals)
 	if s.lacksStock() {
-		s.report.False(v1alpha1.ConditionToppedUp, v1alpha1.ReasonEnded, "the sale ended before it had the stock that the spec asks for")
+		s.report.False(v1alpha1.ConditionToppedUp, v1alpha1.ReasonEnded,
+			"the sale ended before it had the stock that the spec asks for")
 	} else {
 		s.hasStock()
 	}
@@ -138,7 +140,8 @@ func (s *scope) settledWith(totals []sale.Total) {
 		st.Items[i].Returned = st.Items[i].Left
 	}
 	st.SettledTime = metav1.NewTime(s.now)
-	s.report.False(v1alpha1.ConditionInvariantViolated, v1alpha1.ReasonProved, "allocated + topped up = sold + returned for every item, in the log and in the database")
+	s.report.False(v1alpha1.ConditionInvariantViolated, v1alpha1.ReasonProved,
+		"allocated + topped up = sold + returned for every item, in the log and in the database")
 	message := fmt.Sprintf("%d units sold, %d returned to stock", *st.Sold, *st.Left)
 	s.report.True(v1alpha1.ConditionSettled, v1alpha1.ReasonSettled, "%s", message)
 	s.report.Normal("Settled", "Settle", "%s", message)

@@ -26,9 +26,12 @@ func (r *Reconciler) topUp(ctx context.Context, s *scope) (bool, error) {
 	case err == nil:
 		s.toppedUp = true
 	case errors.As(err, &insufficient):
-		s.notToppedUp(v1alpha1.ReasonInsufficientStock, "missing "+unitsOf(insufficient.Missing)+"; nothing of them was added, and the sale goes on")
+		s.notToppedUp(v1alpha1.ReasonInsufficientStock,
+			"missing "+unitsOf(insufficient.Missing)+"; nothing of them was added, and the sale goes on")
 	case errors.As(err, &unknown):
-		s.notToppedUp(v1alpha1.ReasonUnknownSKU, "the catalog does not have "+strings.Join(unknown.SKUs, ", ")+" any more; nothing of them was added, and the sale goes on")
+		s.notToppedUp(v1alpha1.ReasonUnknownSKU,
+			"the catalog does not have "+strings.Join(unknown.SKUs, ", ")+" any more; "+
+				"nothing of them was added, and the sale goes on")
 	case errors.Is(err, sale.ErrTooManyTopUps):
 		s.notToppedUp(v1alpha1.ReasonTooManyTopUps, err.Error())
 	default:
@@ -57,7 +60,8 @@ func (s *scope) lacksStock() bool {
 	for _, item := range s.promotion.Status.Items {
 		have[item.SKU] = ptr.Deref(item.Allocated, 0)
 	}
-	return slices.ContainsFunc(s.promotion.Spec.Items, func(item v1alpha1.PromotionItem) bool { return item.Stock > have[item.SKU] })
+	lacks := func(item v1alpha1.PromotionItem) bool { return item.Stock > have[item.SKU] }
+	return slices.ContainsFunc(s.promotion.Spec.Items, lacks)
 }
 
 func (s *scope) hasStock() {
@@ -74,8 +78,8 @@ func (s *scope) notToppedUp(reason, message string) {
 	s.within(retryInterval)
 }
 
-// allocatedMore brings the figures of a sale that nothing is sold of yet up to date. The pods were told before: an item that has its
-// stock here is not looked at again.
+// allocatedMore brings the figures of a sale that nothing is sold of yet up to date. The pods were told before: an item
+// that has its stock here is not looked at again.
 func (s *scope) allocatedMore() {
 	wanted := map[string]int64{}
 	for _, item := range s.promotion.Spec.Items {

@@ -35,8 +35,8 @@ const (
 	soldOutText     = "SOLD_OUT"
 )
 
-// flashSale is the sale of one SKU, in the flash lane alone. Each phase has one of its own, so that none finds the memory
-// and the log of those before it.
+// flashSale is the sale of one SKU, in the flash lane alone. Each phase has one of its own, so that none finds the
+// memory and the log of those before it.
 type flashSale struct {
 	*flashv1.Promotion
 

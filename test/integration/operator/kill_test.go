@@ -79,7 +79,8 @@ func (w *world) operateUntilKilled(point sale.Step) <-chan struct{} {
 	kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
 	Expect(os.WriteFile(kubeconfig, operatorKubeconfig, 0o600)).To(Succeed())
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), killAfterVariable+"="+string(point), kubeconfigVariable+"="+kubeconfig, namespaceVariable+"="+w.namespace)
+	cmd.Env = append(os.Environ(),
+		killAfterVariable+"="+string(point), kubeconfigVariable+"="+kubeconfig, namespaceVariable+"="+w.namespace)
 	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
 	// If this process goes, the child does, too.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -98,6 +99,8 @@ func (w *world) operateUntilKilled(point sale.Step) <-chan struct{} {
 	})
 	return killed
 }
+
+const killTimeout = SpecTimeout(2 * time.Minute)
 
 var _ = Describe("An operator that is killed", func() {
 	const sold = 20
@@ -150,13 +153,13 @@ var _ = Describe("An operator that is killed", func() {
 			Expect(levels(ctx, pool, "phone")).To(Equal(stock.Levels{Available: 1000 - sold, Reserved: sold}))
 			Expect(levels(ctx, pool, "case")).To(Equal(stock.Levels{Available: 1000}))
 		},
-		Entry("between allocating stock and making the stream", SpecTimeout(2*time.Minute), sale.StepAllocate, false, checkKilled(streamless)),
-		Entry("between making the stream and opening partitions", SpecTimeout(2*time.Minute), sale.StepEnsureStreams, false, returned(0)),
-		Entry("between opening partitions and telling the pods", SpecTimeout(2*time.Minute), sale.StepOpenPartitions, false, returned(0)),
-		Entry("between telling the pods and noting it", SpecTimeout(2*time.Minute), sale.StepPublish, false, returned(0)),
-		Entry("between closing partitions and returning stock", SpecTimeout(2*time.Minute), sale.StepClosePartitions, true, returned(0)),
-		Entry("between telling the pods of the end and returning stock", SpecTimeout(2*time.Minute), sale.StepPublishClosed, true, returned(0)),
-		Entry("between returning stock and noting it", SpecTimeout(2*time.Minute), sale.StepReturnUnsold, true, returned(2)),
+		Entry("between allocating stock and making the stream", killTimeout, sale.StepAllocate, false, checkKilled(streamless)),
+		Entry("between making the stream and opening partitions", killTimeout, sale.StepEnsureStreams, false, returned(0)),
+		Entry("between opening partitions and telling the pods", killTimeout, sale.StepOpenPartitions, false, returned(0)),
+		Entry("between telling the pods and noting it", killTimeout, sale.StepPublish, false, returned(0)),
+		Entry("between closing partitions and returning stock", killTimeout, sale.StepClosePartitions, true, returned(0)),
+		Entry("between telling the pods of the end and returning stock", killTimeout, sale.StepPublishClosed, true, returned(0)),
+		Entry("between returning stock and noting it", killTimeout, sale.StepReturnUnsold, true, returned(2)),
 	)
 
 	DescribeTable("while stock is added, adds it once",
@@ -200,9 +203,9 @@ var _ = Describe("An operator that is killed", func() {
 			Expect(levels(ctx, pool, "phone")).To(Equal(stock.Levels{Available: 1000 - sold, Reserved: sold}))
 			Expect(levels(ctx, pool, "case")).To(Equal(stock.Levels{Available: 1000}))
 		},
-		Entry("between moving it in the database and telling the pods", SpecTimeout(2*time.Minute), sale.StepTopUp+withTopUp, false),
-		Entry("between telling the pods and noting it", SpecTimeout(2*time.Minute), sale.StepPublish+withTopUp, false),
-		Entry("between ending it and closing partitions", SpecTimeout(2*time.Minute), sale.StepEndTopUps, true),
-		Entry("between closing partitions and returning stock", SpecTimeout(2*time.Minute), sale.StepClosePartitions, true),
+		Entry("between moving it in the database and telling the pods", killTimeout, sale.StepTopUp+withTopUp, false),
+		Entry("between telling the pods and noting it", killTimeout, sale.StepPublish+withTopUp, false),
+		Entry("between ending it and closing partitions", killTimeout, sale.StepEndTopUps, true),
+		Entry("between closing partitions and returning stock", killTimeout, sale.StepClosePartitions, true),
 	)
 })

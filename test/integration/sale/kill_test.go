@@ -18,7 +18,8 @@ import (
 var steps = []sale.Step{
 	sale.StepAllocate, sale.StepEnsureStreams, sale.StepOpenPartitions, sale.StepTopUp, sale.StepPublish,
 	sale.StepTopUp, sale.StepPublish,
-	sale.StepEndTopUps, sale.StepClosePartitions, sale.StepDrain, sale.StepPublishClosed, sale.StepProve, sale.StepReturnUnsold,
+	sale.StepEndTopUps, sale.StepClosePartitions, sale.StepDrain, sale.StepPublishClosed, sale.StepProve,
+	sale.StepReturnUnsold,
 }
 
 // dieAfter has the sale lived until so many steps were done. It reports the steps, and whether it died: whoever ran the
@@ -69,14 +70,15 @@ var _ = Describe("A sale", Ordered, func() {
 			Expect(did).To(Equal(steps[:count]))
 			e.expectNothingLost(ctx, fmt.Sprintf("after it died %s", did[count-1]))
 
-			By(fmt.Sprintf("resuming after it died %s", did[count-1]))
+			By(fmt.Sprintf("resuming after it died %s, when more is asked for from the start", did[count-1]))
+			e.asked = phones + morePhones
 			did, totals, _ := e.dieAfter(ctx, len(steps)+1)
 			Expect(did).To(Equal(steps), "every step may be repeated")
 			e.expectSettled(ctx, totals)
 		}
 	}, SpecTimeout(2*time.Minute))
 
-	It("ends as if nothing had been when whoever runs it dies again and again, one step further each time", func(ctx SpecContext) {
+	It("ends as if nothing had been when whoever runs it dies again and again, a step later", func(ctx SpecContext) {
 		e := s.newEvent(ctx)
 		for count := 1; count <= len(steps); count++ {
 			did, _, died := e.dieAfter(ctx, count)

@@ -32,6 +32,7 @@ const currency = "CNY"
 
 // shop is a database and a NATS server, with a worker that writes accepted orders.
 type shop struct {
+	store *order.Store
 	pool  *pgxpool.Pool
 	js    jetstream.JetStream
 	sales int
@@ -45,10 +46,12 @@ func newShop(ctx context.Context) *shop {
 	s := &shop{pool: pool, js: testnats.Run(GinkgoTB()).JetStream(GinkgoTB())}
 	Expect(sale.EnsureBuckets(ctx, s.js, 1)).To(Succeed())
 	log := slog.New(slog.NewTextHandler(GinkgoWriter, nil))
-	store, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: log, Registerer: prometheus.NewRegistry()})
+	s.store, err = order.NewStore(order.Options{
+		Pool: pool, Clock: time.Now, Logger: log, Registerer: prometheus.NewRegistry(),
+	})
 	Expect(err).NotTo(HaveOccurred())
 	m, err := materializer.New(materializer.Options{
-		JetStream: s.js, Writer: store, RatePerSecond: 10_000, Clock: time.Now, Random: rand.New(rand.NewPCG(1, 1)),
+		JetStream: s.js, Writer: s.store, RatePerSecond: 10_000, Clock: time.Now, Random: rand.New(rand.NewPCG(1, 1)),
 		Logger: log, Registerer: prometheus.NewRegistry(),
 	})
 	Expect(err).NotTo(HaveOccurred())
@@ -101,14 +104,16 @@ type event struct {
 	shop         *shop
 	phone, cover string
 	promo        *flashv1.Promotion
-	bought       bool
+	// asked is how many phones the sale is prepared with: what the shop's staff asks for at that time.
+	asked  int64
+	bought bool
 }
 
 func (s *shop) newEvent(ctx context.Context) *event {
 	GinkgoHelper()
 	s.sales++
 	uid := uuid.NewString()
-	e := &event{shop: s, phone: fmt.Sprintf("phone-%d", s.sales), cover: fmt.Sprintf("case-%d", s.sales)}
+	e := &event{shop: s, asked: phones, phone: fmt.Sprintf("phone-%d", s.sales), cover: fmt.Sprintf("case-%d", s.sales)}
 	s.put(ctx, e.phone, stocked)
 	s.put(ctx, e.cover, stocked)
 	now := time.Now()
@@ -131,7 +136,7 @@ func (e *event) runner(phones int64, after func(sale.Step, *flashv1.Promotion) e
 
 // live runs the sale from its first step to the return of its stock.
 func (e *event) live(ctx context.Context, after func(sale.Step, *flashv1.Promotion) error) ([]sale.Total, error) {
-	first := e.runner(phones, after)
+	first := e.runner(e.asked, after)
 	if err := first.Prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -198,7 +203,10 @@ func (e *event) expectNothingLost(ctx context.Context, when string) {
 func (e *event) expectSettled(ctx context.Context, totals []sale.Total) {
 	GinkgoHelper()
 	Expect(totals).To(ConsistOf(
-		sale.Total{SKU: e.phone, Allocated: phones, ToppedUp: morePhones, Sold: soldPhones, Unsold: phones + morePhones - soldPhones},
+		sale.Total{
+			SKU: e.phone, Allocated: phones, ToppedUp: morePhones,
+			Sold: soldPhones, Unsold: phones + morePhones - soldPhones,
+		},
 		sale.Total{SKU: e.cover, Allocated: cases, Sold: soldCases, Unsold: cases - soldCases},
 	))
 	Expect(e.shop.levels(ctx, e.phone)).To(Equal(stock.Levels{Available: stocked - soldPhones, Reserved: soldPhones}))

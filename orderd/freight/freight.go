@@ -31,7 +31,7 @@ var (
 	ErrNotDeliverable = errors.New("not delivered to this region")
 	// ErrOtherCurrency says that a method's freight is in another currency than the goods.
 	ErrOtherCurrency = errors.New("the freight is in another currency")
-	// ErrTooLarge says that the freight is more than fits.
+	// ErrTooLarge says that the freight, or the freight and the goods together, cost more than fits.
 	ErrTooLarge = errors.New("the freight is too large")
 )
 
@@ -144,7 +144,7 @@ type Offer struct {
 	Refused error
 }
 
-// Offers works out every method's freight, in the currency of the goods.
+// Offers works out every method's freight, in the currency of the goods. [Choose] takes one of them.
 func (b *Book) Offers(currency string, to Place, load Load) []Offer {
 	offers := make([]Offer, len(b.entries))
 	for i := range b.entries {
@@ -155,6 +155,9 @@ func (b *Book) Offers(currency string, to Place, load Load) []Offer {
 			continue
 		}
 		offers[i].Freight, offers[i].Refused = e.template.Charge(to, load)
+		if _, fits := money.Add(load.Value, offers[i].Freight); !fits {
+			offers[i].Freight, offers[i].Refused = 0, ErrTooLarge
+		}
 	}
 	return offers
 }

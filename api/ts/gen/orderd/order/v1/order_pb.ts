@@ -958,8 +958,8 @@ export const OrderService: GenService<{
    * Gives an order its address, or another one, until its first shipment is requested. For flash orders, which are taken without one.
    * Errors: NOT_FOUND/ORDER_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state);
    * FAILED_PRECONDITION/FREIGHT_DIFFERS (metadata method) if the freight there is not what the order was placed with (a promotion's
-   * orders have it in their price); FAILED_PRECONDITION/UNDELIVERABLE (metadata country, region, method) or DELIVERY_METHOD_UNKNOWN
-   * (metadata method); ALREADY_EXISTS/REQUEST_ID_REUSED.
+   * orders have it in their price); FAILED_PRECONDITION/UNDELIVERABLE (metadata country, region, method), DELIVERY_METHOD_UNKNOWN (metadata
+   * method) or CURRENCY_MISMATCH (metadata method); INVALID_ARGUMENT/AMOUNT_TOO_LARGE; ALREADY_EXISTS/REQUEST_ID_REUSED.
    *
    * @generated from rpc orderd.order.v1.OrderService.SetDelivery
    */

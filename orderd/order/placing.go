@@ -71,9 +71,12 @@ func (s *Service) placeAll(ctx context.Context, wishes []wish) ([]outcome, error
 		if err != nil && round == 0 {
 			return nil, err
 		}
-		if err != nil || round == maxPlacingRounds {
+		if err == nil && round == maxPlacingRounds {
+			err = errUnderWay
+		}
+		if err != nil {
 			for _, i := range todo {
-				outcomes[i] = outcome{Err: errors.Join(err, errPlacedMeanwhile)}
+				outcomes[i] = outcome{Err: err}
 			}
 			break
 		}
@@ -105,7 +108,8 @@ func repetitions(wishes []wish) (todo []int, repeats map[int]int) {
 // commit meanwhile.
 const maxPlacingRounds = 8
 
-var errPlacedMeanwhile = rpcerr.Retry(connect.CodeUnavailable, "DATABASE_UNAVAILABLE", "the same request is under way; retry with the same request id", time.Second)
+var errUnderWay = rpcerr.Retry(connect.CodeUnavailable, "REQUEST_UNDER_WAY",
+	"the same request is under way; retry with the same request id", time.Second)
 
 // distinct splits wishes into the first of each request id and the others, which will find its answer.
 func distinct(wishes []wish, todo []int) (first, others []int) {
@@ -139,7 +143,7 @@ func (s *Service) placeRound(ctx context.Context, wishes []wish, todo []int, out
 		switch {
 		case o.again:
 			refused = append(refused, o.wish)
-			outcomes[o.wish] = outcome{Err: errPlacedMeanwhile}
+			outcomes[o.wish] = outcome{Err: errUnderWay}
 		case o.err != nil:
 			outcomes[o.wish] = outcome{Err: o.err}
 		default:
@@ -172,7 +176,7 @@ func (s *Service) answered(ctx context.Context, wishes []wish, refused []int, ou
 			outcomes[i] = outcome{Err: err}
 		case found:
 			outcomes[i] = outcome{Value: answer}
-		case errors.Is(outcomes[i].Err, errPlacedMeanwhile):
+		case errors.Is(outcomes[i].Err, errUnderWay):
 			again = append(again, i)
 		}
 	}

@@ -92,6 +92,7 @@ var reasons = map[string]string{
 	"REFUND_NOT_FOUND":           "There is no such refund, or it is not of this buyer's.",
 	"REFUND_STATE_CONFLICT":      "The refund has not failed.",
 	"REQUEST_ID_REUSED":          "The `requestId` was used for another request. A mistake in the app: a new intention takes a new id.",
+	"REQUEST_UNDER_WAY":          "The same request is being placed by another pod. Retry after the delay with the same `requestId`.",
 	"RESTOCK_EXCEEDS":            "More units of a line, in the metadata `line`, than are in the return.",
 	"RETURN_NOT_FOUND":           "There is no such return, or it is not this buyer's.",
 	"RETURN_STATE_CONFLICT":      "The return's state, in the metadata `state`, does not allow it. Read the return again.",

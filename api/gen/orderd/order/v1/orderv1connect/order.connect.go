@@ -106,7 +106,8 @@ type OrderServiceClient interface {
 	// Places an order, from a quote's token or from the same input: stock is reserved and coupons are locked for all of it or for none.
 	// Errors: FAILED_PRECONDITION/PRICE_CHANGED (details: the new orderd.quote.v1.Quote), QUOTE_EXPIRED or QUOTE_INVALID; those of
 	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage); FAILED_PRECONDITION/COUPON_UNUSABLE;
-	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay.
+	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay;
+	// UNAVAILABLE/REQUEST_UNDER_WAY with a retry delay while the same request is being placed.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
 	// A flash order is found from the moment that it was accepted: as ORDER_STATE_ACCEPTED until it is in the database, which it is
 	// shortly after. The other RPCs that name an order answer UNAVAILABLE/ORDER_NOT_READY until then.
@@ -146,7 +147,8 @@ type OrderServiceHandler interface {
 	// Places an order, from a quote's token or from the same input: stock is reserved and coupons are locked for all of it or for none.
 	// Errors: FAILED_PRECONDITION/PRICE_CHANGED (details: the new orderd.quote.v1.Quote), QUOTE_EXPIRED or QUOTE_INVALID; those of
 	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage); FAILED_PRECONDITION/COUPON_UNUSABLE;
-	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay.
+	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay;
+	// UNAVAILABLE/REQUEST_UNDER_WAY with a retry delay while the same request is being placed.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
 	// A flash order is found from the moment that it was accepted: as ORDER_STATE_ACCEPTED until it is in the database, which it is
 	// shortly after. The other RPCs that name an order answer UNAVAILABLE/ORDER_NOT_READY until then.

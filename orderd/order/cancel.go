@@ -12,7 +12,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/coupon"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
-	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
@@ -41,9 +40,7 @@ func (s *Store) cancel(ctx context.Context, id uuid.UUID, req *orderv1.CancelOrd
 		return nil, err
 	}
 	answer := &orderv1.CancelOrderResponse{}
-	var changes []change
 	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		changes = nil
 		o, err := lockOne(ctx, tx, id)
 		if err != nil {
 			return err
@@ -53,7 +50,7 @@ func (s *Store) cancel(ctx context.Context, id uuid.UUID, req *orderv1.CancelOrd
 		}
 		var b pgx.Batch
 		now := database.Stamp(s.now())
-		moves, err := s.cancelLocked(ctx, tx, &b, o, now, &changes)
+		changes, moves, err := s.cancelLocked(ctx, tx, &b, o, now)
 		if err != nil {
 			return err
 		}
@@ -61,7 +58,7 @@ func (s *Store) cancel(ctx context.Context, id uuid.UUID, req *orderv1.CancelOrd
 		if err := request.Claim(&b, now, answer); err != nil {
 			return err
 		}
-		if err := undo(ctx, tx, &b, changes); err != nil {
+		if err := s.undo(ctx, tx, &b, changes); err != nil {
 			return err
 		}
 		return stock.Apply(ctx, tx, moves)
@@ -69,17 +66,17 @@ func (s *Store) cancel(ctx context.Context, id uuid.UUID, req *orderv1.CancelOrd
 	if err != nil {
 		return nil, err
 	}
-	s.metrics.count(changes)
 	return answer, nil
 }
 
-// cancelLocked takes an order through its cancellation and queues what has to be written besides the changes. It returns what has to be
-// restocked.
-func (s *Store) cancelLocked(ctx context.Context, tx pgx.Tx, b *pgx.Batch, o *Order, now time.Time, changes *[]change) ([]stock.Movement, error) {
+// cancelLocked takes an order through its cancellation and queues what has to be written besides the changes. The movements put
+// back in stock what was paid.
+func (s *Store) cancelLocked(
+	ctx context.Context, tx *database.Tx, b *pgx.Batch, o *Order, now time.Time,
+) (changes []change, moves []stock.Movement, err error) {
 	if o.State == Cancelled {
-		return nil, nil
+		return nil, nil, nil
 	}
-	var moves []stock.Movement
 	if o.State == Paid {
 		g := Grant{OrderID: o.ID, Key: cancelKey, Reason: reasonCancelled, Actor: actorBuyer}
 		for i, l := range o.Lines {
@@ -87,26 +84,23 @@ func (s *Store) cancelLocked(ctx context.Context, tx pgx.Tx, b *pgx.Batch, o *Or
 				g.Lines = append(g.Lines, LineQuantity{Line: int64(i + 1), Quantity: q})
 			}
 		}
-		granted, granting, err := s.grant(ctx, tx, b, o, g, now)
-		if err != nil {
-			return nil, err
+		var granted Granted
+		if granted, changes, err = s.grant(ctx, tx, b, o, g, now); err != nil {
+			return nil, nil, err
 		}
-		*changes = granting
 		moves = o.restocked(cancelKey, granted.Lines)
 	}
 	c, err := step(o, Cancel, now, actorBuyer, reasonBuyer)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	*changes = append(*changes, c)
-	return moves, nil
+	return append(changes, c), moves, nil
 }
 
 // Expire cancels those of the orders that are still unpaid at the given time, which is past their expiry.
 func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error {
-	var expired []change
 	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		expired = nil
+		var expired []change
 		orders, err := lock(ctx, tx, ids)
 		if err != nil {
 			return err
@@ -121,21 +115,18 @@ func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error
 			}
 			expired = append(expired, c)
 		}
-		return undo(ctx, tx, &pgx.Batch{}, expired)
+		tx.AfterCommit(func() { s.metrics.observeExpiry(expired, at) })
+		return s.undo(ctx, tx, &pgx.Batch{}, expired)
 	})
 	if err != nil {
 		return fmt.Errorf("expiring orders: %w", err)
-	}
-	s.metrics.count(expired)
-	for _, c := range expired {
-		s.metrics.expiry.Observe(at.Sub(c.order.ExpiresAt).Seconds())
 	}
 	return nil
 }
 
 // undo sends the batch with the changes of cancelled orders, gives their coupons back, and of those that were not paid their
 // stock: to the SKUs, or for flash orders by a row for the Releaser.
-func undo(ctx context.Context, tx pgx.Tx, b *pgx.Batch, changes []change) error {
+func (s *Store) undo(ctx context.Context, tx *database.Tx, b *pgx.Batch, changes []change) error {
 	var unpaid, paid, standard, flash []*Order
 	for _, c := range changes {
 		switch {
@@ -154,7 +145,7 @@ func undo(ctx context.Context, tx pgx.Tx, b *pgx.Batch, changes []change) error 
 	if len(flash) > 0 {
 		queueReleases(b, flash, changes[0].at)
 	}
-	if err := write(ctx, tx, b, changes); err != nil {
+	if err := s.write(ctx, tx, b, changes); err != nil {
 		return err
 	}
 	if len(changes) == 0 {
@@ -167,17 +158,4 @@ func undo(ctx context.Context, tx pgx.Tx, b *pgx.Batch, changes []change) error 
 		return err
 	}
 	return stock.Apply(ctx, tx, movements(standard, stock.Release))
-}
-
-func queueReleases(b *pgx.Batch, orders []*Order, at time.Time) {
-	n := len(orders)
-	ids, buckets := make([]uuid.UUID, n), make([]int64, n)
-	uids, buyers, reasons := make([]string, n), make([]string, n), make([]string, n)
-	for i, o := range orders {
-		ids[i], buckets[i], uids[i], buyers[i], reasons[i] = o.ID, lease.Bucket(o.ID), o.PromotionUID, o.BuyerID, o.CancelReason
-	}
-	b.Queue(`INSERT INTO flash_releases (order_id, promotion_uid, buyer_id, reason, bucket, outcome, attempts, next_attempt_at, created_at)
-		SELECT order_id, promotion_uid, buyer_id, reason, bucket, 'PENDING', 0, $6::timestamptz, $6::timestamptz
-		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS r (order_id, promotion_uid, buyer_id, reason, bucket)
-		ON CONFLICT (order_id) DO NOTHING`, ids, uids, buyers, reasons, buckets, at)
 }

@@ -31,9 +31,7 @@ func (s *Store) confirm(ctx context.Context, id uuid.UUID, req *orderv1.ConfirmR
 		return nil, err
 	}
 	answer := &orderv1.ConfirmReceiptResponse{}
-	var changes []change
 	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		changes = nil
 		o, err := lockOne(ctx, tx, id)
 		if err != nil {
 			return err
@@ -42,6 +40,7 @@ func (s *Store) confirm(ctx context.Context, id uuid.UUID, req *orderv1.ConfirmR
 			return ErrNotFound
 		}
 		var b pgx.Batch
+		var changes []change
 		now := database.Stamp(s.now())
 		if o.State != Completed {
 			c, err := confirmed(o, now)
@@ -55,12 +54,11 @@ func (s *Store) confirm(ctx context.Context, id uuid.UUID, req *orderv1.ConfirmR
 		if err := request.Claim(&b, now, answer); err != nil {
 			return err
 		}
-		return write(ctx, tx, &b, changes)
+		return s.write(ctx, tx, &b, changes)
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.metrics.count(changes)
 	return answer, nil
 }
 
@@ -90,11 +88,18 @@ type Completer struct {
 	log   *slog.Logger
 }
 
-// NewCompleter takes how long after its delivery an order is complete; Run starts it.
-func NewCompleter(o WorkerOptions, after time.Duration) (*Completer, error) {
-	c := &Completer{store: o.Store, after: after, log: o.Logger}
+// CompleterOptions of a [Completer]. All have to be set but what [WorkerOptions] says.
+type CompleterOptions struct {
+	Worker WorkerOptions
+	// After is how long after its delivery an order is complete.
+	After time.Duration
+}
+
+// NewCompleter makes a completer; [Completer.Run] starts it. An error is the registerer's.
+func NewCompleter(o CompleterOptions) (*Completer, error) {
+	c := &Completer{store: o.Worker.Store, after: o.After, log: o.Worker.Logger}
 	var err error
-	c.loop, err = o.loop("completion", completeInterval, c.work)
+	c.loop, err = o.Worker.loop("completion", completeInterval, c.work)
 	return c, err
 }
 
@@ -103,43 +108,19 @@ func (c *Completer) Run(ctx context.Context) error { return c.loop.Run(ctx) }
 
 func (c *Completer) work(ctx context.Context, bucket int64) (bool, error) {
 	now := c.store.now()
-	rows, err := c.store.pool.Query(ctx, `SELECT order_id FROM orders WHERE bucket = $1 AND state = 'DELIVERED' AND delivered_at <= $2
-		ORDER BY delivered_at, order_id LIMIT $3`, bucket, now.Add(-c.after), completeBatch)
-	if err != nil {
-		return false, fmt.Errorf("looking for orders to complete: %w", err)
+	ids, err := c.store.deliveredUntil(ctx, bucket, now.Add(-c.after), completeBatch)
+	if err != nil || len(ids) == 0 {
+		return false, err
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return false, fmt.Errorf("looking for orders to complete: %w", err)
-	}
-	if len(ids) == 0 {
-		return false, nil
-	}
-	return eachOrAll(ctx, ids, completeBatch, c.log, func(ctx context.Context, ids []uuid.UUID) error { return c.store.complete(ctx, ids, now) })
-}
-
-// eachOrAll does work for all orders, or, where that fails for good, for each by itself: one order that cannot be worked on must not keep
-// the others from it. It tells whether there may be more than these.
-func eachOrAll(ctx context.Context, ids []uuid.UUID, full int, log *slog.Logger, work func(context.Context, []uuid.UUID) error) (bool, error) {
-	err := work(ctx, ids)
-	if err == nil || database.ClassOf(err) != database.Final || len(ids) == 1 {
-		return len(ids) == full, err
-	}
-	var last error
-	for _, id := range ids {
-		if err := work(ctx, []uuid.UUID{id}); err != nil {
-			log.Error("an order's time cannot be ended", "order", id, "error", err)
-			last = err
-		}
-	}
-	return false, last
+	return allElseEach(ctx, ids, completeBatch, c.log, func(ctx context.Context, ids []uuid.UUID) error {
+		return c.store.complete(ctx, ids, now)
+	})
 }
 
 // complete completes those of the orders that are still DELIVERED.
 func (s *Store) complete(ctx context.Context, ids []uuid.UUID, at time.Time) error {
-	var changes []change
 	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		changes = nil
+		var changes []change
 		orders, err := lock(ctx, tx, ids)
 		if err != nil {
 			return err
@@ -154,11 +135,10 @@ func (s *Store) complete(ctx context.Context, ids []uuid.UUID, at time.Time) err
 			}
 			changes = append(changes, c)
 		}
-		return write(ctx, tx, &pgx.Batch{}, changes)
+		return s.write(ctx, tx, &pgx.Batch{}, changes)
 	})
 	if err != nil {
 		return fmt.Errorf("completing orders: %w", err)
 	}
-	s.metrics.count(changes)
 	return nil
 }

@@ -2,7 +2,6 @@ package order
 
 import (
 	"context"
-	"fmt"
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
@@ -20,7 +19,9 @@ import (
 )
 
 // setDelivery gives an order that no parcel was asked for its address, or another one.
-func (s *Store) setDelivery(ctx context.Context, id uuid.UUID, req *orderv1.SetDeliveryRequest) (*orderv1.SetDeliveryResponse, error) {
+func (s *Store) setDelivery(
+	ctx context.Context, id uuid.UUID, req *orderv1.SetDeliveryRequest,
+) (*orderv1.SetDeliveryResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
 	if err != nil {
 		return nil, err
@@ -30,9 +31,7 @@ func (s *Store) setDelivery(ctx context.Context, id uuid.UUID, req *orderv1.SetD
 		return nil, err
 	}
 	answer := &orderv1.SetDeliveryResponse{}
-	var changes []change
 	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		changes = nil
 		o, err := lockOne(ctx, tx, id)
 		if err != nil {
 			return err
@@ -48,7 +47,6 @@ func (s *Store) setDelivery(ctx context.Context, id uuid.UUID, req *orderv1.SetD
 		if err != nil {
 			return err
 		}
-		changes = []change{c}
 		if err := deliverTo(ctx, tx, o, wanted); err != nil {
 			return err
 		}
@@ -60,12 +58,11 @@ func (s *Store) setDelivery(ctx context.Context, id uuid.UUID, req *orderv1.SetD
 		if err := queueDelivery(&b, o); err != nil {
 			return err
 		}
-		return write(ctx, tx, &b, changes)
+		return s.write(ctx, tx, &b, []change{c})
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.metrics.count(changes)
 	return answer, nil
 }
 
@@ -95,8 +92,8 @@ func deliverTo(ctx context.Context, q database.Querier, o *Order, wanted *quote.
 		return err
 	}
 	if !o.freightHolds(book, load, offer.Freight) {
-		return rpcerr.New(connect.CodeFailedPrecondition, "FREIGHT_DIFFERS", "the freight there is not what the order was placed with",
-			"method", offer.Method)
+		return rpcerr.New(connect.CodeFailedPrecondition, "FREIGHT_DIFFERS",
+			"the freight there is not what the order was placed with", "method", offer.Method)
 	}
 	o.Address, o.DeliveryMethod = to, offer.Method
 	return nil
@@ -116,7 +113,9 @@ func (o *Order) freightHolds(book *freight.Book, load freight.Load, charge int64
 }
 
 // choose is the offer that a quote of the load would have.
-func choose(book *freight.Book, currency string, to *addressv1.Address, load freight.Load, method string) (freight.Offer, error) {
+func choose(
+	book *freight.Book, currency string, to *addressv1.Address, load freight.Load, method string,
+) (freight.Offer, error) {
 	place := freight.PlaceOf(to)
 	return freight.Choose(book.Offers(currency, place, load), place, method)
 }
@@ -138,13 +137,4 @@ func freightLoad(ctx context.Context, q database.Querier, o *Order) (freight.Loa
 		}
 	}
 	return load, nil
-}
-
-func queueDelivery(b *pgx.Batch, o *Order) error {
-	text, err := asJSON(o.Address)
-	if err != nil {
-		return fmt.Errorf("address of order %s: %w", o.ID, err)
-	}
-	b.Queue("UPDATE orders SET address = $2::text::jsonb, delivery_method = $3 WHERE order_id = $1", o.ID, text, o.DeliveryMethod).Exec(database.MustChange(1))
-	return nil
 }

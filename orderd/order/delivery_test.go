@@ -112,9 +112,12 @@ func TestCompletion(t *testing.T) {
 	early := deliver()
 	s.now = s.now.Add(after)
 	late := deliver()
-	completer, err := order.NewCompleter(order.WorkerOptions{
-		Store: s.store, Worker: "test", Interval: 10 * time.Millisecond, TTL: time.Minute, Logger: slog.New(slog.DiscardHandler),
-	}, after)
+	completer, err := order.NewCompleter(order.CompleterOptions{
+		Worker: order.WorkerOptions{
+			Store: s.store, Worker: "test", Interval: 10 * time.Millisecond, TTL: time.Minute, Logger: slog.New(slog.DiscardHandler),
+		},
+		After: after,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

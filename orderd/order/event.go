@@ -69,7 +69,7 @@ func (s *Store) Announce(ctx context.Context, tx pgx.Tx, at time.Time, orderID u
 	}
 	o.Version++
 	var b pgx.Batch
-	b.Queue("UPDATE orders SET version = $2::bigint WHERE order_id = $1 AND version = $2::bigint - 1", o.ID, o.Version).Exec(database.MustChange(1))
+	queueVersion(&b, o)
 	err = outbox.Queue(&b, []outbox.Event{{OrderID: o.ID, Version: o.Version, Name: name, Payload: payload(o.proto()), At: database.Stamp(at)}})
 	if err != nil {
 		return err

@@ -2,14 +2,13 @@ package order
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
 )
 
@@ -48,7 +47,7 @@ type Expirer struct {
 	log   *slog.Logger
 }
 
-// NewExpirer makes an expirer; Run starts it.
+// NewExpirer makes an expirer; [Expirer.Run] starts it. An error is the registerer's.
 func NewExpirer(o WorkerOptions) (*Expirer, error) {
 	e := &Expirer{store: o.Store, log: o.Logger}
 	var err error
@@ -61,17 +60,31 @@ func (e *Expirer) Run(ctx context.Context) error { return e.loop.Run(ctx) }
 
 func (e *Expirer) work(ctx context.Context, bucket int64) (bool, error) {
 	now := e.store.now()
-	rows, err := e.store.pool.Query(ctx, `SELECT order_id FROM orders WHERE bucket = $1 AND state = 'PENDING_PAYMENT' AND expires_at <= $2
-		ORDER BY expires_at, order_id LIMIT $3`, bucket, now, expireBatch)
-	if err != nil {
-		return false, fmt.Errorf("looking for expired orders: %w", err)
+	ids, err := e.store.expiredUntil(ctx, bucket, now, expireBatch)
+	if err != nil || len(ids) == 0 {
+		return false, err
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return false, fmt.Errorf("looking for expired orders: %w", err)
+	return allElseEach(ctx, ids, expireBatch, e.log, func(ctx context.Context, ids []uuid.UUID) error {
+		return e.store.Expire(ctx, ids, now)
+	})
+}
+
+// allElseEach does work for all orders at once. Where that fails for good it does it for each order by itself: one order that
+// cannot be worked on must not keep the others waiting. It tells whether there may be more orders than these, which there may if
+// they fill a batch.
+func allElseEach(
+	ctx context.Context, ids []uuid.UUID, batch int, log *slog.Logger, work func(context.Context, []uuid.UUID) error,
+) (bool, error) {
+	err := work(ctx, ids)
+	if err == nil || database.ClassOf(err) != database.Final || len(ids) == 1 {
+		return len(ids) == batch, err
 	}
-	if len(ids) == 0 {
-		return false, nil
+	var last error
+	for _, id := range ids {
+		if err := work(ctx, []uuid.UUID{id}); err != nil {
+			log.Error("an order's time cannot be ended", "order", id, "error", err)
+			last = err
+		}
 	}
-	return eachOrAll(ctx, ids, expireBatch, e.log, func(ctx context.Context, ids []uuid.UUID) error { return e.store.Expire(ctx, ids, now) })
+	return false, last
 }

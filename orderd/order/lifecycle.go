@@ -8,7 +8,7 @@ import (
 // State of an order.
 type State string
 
-// The states, as they are stored (but for InLane). ORDER_STATE_ before one makes its name in the API.
+// The states, as they are stored (but for InFlashLane). ORDER_STATE_ before one makes its name in the API.
 const (
 	PendingPayment State = "PENDING_PAYMENT"
 	Paid           State = "PAID"
@@ -18,8 +18,9 @@ const (
 	Delivered State = "DELIVERED"
 	Completed State = "COMPLETED"
 	Cancelled State = "CANCELLED"
-	// InLane is of orders that the flash lane has accepted, and the database does not have yet: it is never stored, and nothing leads to it.
-	InLane State = "ACCEPTED"
+	// InFlashLane is the state of orders that the flash lane has accepted and that are not in the database yet: it is never stored, and
+	// nothing leads to it.
+	InFlashLane State = "ACCEPTED"
 )
 
 // Event changes an order: its state, or, where it stays in its state, what is partial on its lines.

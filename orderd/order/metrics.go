@@ -1,9 +1,11 @@
 package order
 
 import (
-	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
 type metrics struct {
@@ -43,20 +45,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Buckets: prometheus.ExponentialBuckets(1, 2, 9),
 		}),
 	}
-	if reg == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.changes, m.refused, m.late, m.releases, m.lane, m.expiry, m.batch} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("registering the metrics of orders: %w", err)
-		}
-	}
-	return m, nil
+	return m, metric.Register(reg, "orders", m.changes, m.refused, m.late, m.releases, m.lane, m.expiry, m.batch)
 }
 
 func (m *metrics) placing(orders int) { m.batch.Observe(float64(orders)) }
 
-// count is called after the commit.
+// count counts changes that are committed.
 func (m *metrics) count(changes []change) {
 	for _, c := range changes {
 		lane := "standard"
@@ -64,5 +58,21 @@ func (m *metrics) count(changes []change) {
 			lane = "flash"
 		}
 		m.changes.WithLabelValues(string(c.event), lane).Inc()
+	}
+}
+
+// countSurplus counts the payments that made no order PAID.
+func (m *metrics) countSurplus(outcomes []PaymentOutcome) {
+	for _, o := range outcomes {
+		if o != Applied {
+			m.late.WithLabelValues(string(o)).Inc()
+		}
+	}
+}
+
+// observeExpiry notes how long after their time to pay orders were cancelled.
+func (m *metrics) observeExpiry(expired []change, at time.Time) {
+	for _, c := range expired {
+		m.expiry.Observe(at.Sub(c.order.ExpiresAt).Seconds())
 	}
 }

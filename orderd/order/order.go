@@ -3,6 +3,7 @@
 package order
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -106,3 +107,6 @@ func total(lines []Line) (int64, bool) {
 	}
 	return sum, true
 }
+
+// ErrNotFound says that the buyer has no such order.
+var ErrNotFound = errors.New("order not found")

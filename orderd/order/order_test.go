@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/page"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -47,7 +48,7 @@ func TestPageTokens(t *testing.T) {
 		})
 		first, last, id := anyID.Draw(t, "first"), anyID.Draw(t, "last"), anyID.Draw(t, "id")
 		inside := bytes.Compare(first[:], id[:]) <= 0 && bytes.Compare(id[:], last[:]) <= 0
-		got, err := parsePageToken(pageToken(id), first, last)
+		got, err := pageBelow(page.Token(id), first, last)
 		if inside && (err != nil || got != id) {
 			t.Fatalf("%s, %v; want %s", got, err, id)
 		}
@@ -55,7 +56,11 @@ func TestPageTokens(t *testing.T) {
 			t.Fatalf("outside the buyer's range: %s, %v", got, err)
 		}
 		token := rapid.String().Draw(t, "token")
-		if got, err := parsePageToken(token, uuid.Nil, uuid.Max); err == nil && pageToken(got) != token && len(token) != 22 {
+		got, err = pageBelow(token, uuid.Nil, uuid.Max)
+		switch {
+		case token == "" && (err != nil || got != uuid.Max):
+			t.Fatalf("the first page is below %s (%v), not below the end of the buyer's range", got, err)
+		case token != "" && err == nil && page.Token(got) != token:
 			t.Fatalf("token %q was taken as %s", token, got)
 		}
 	})

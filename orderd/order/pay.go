@@ -69,10 +69,10 @@ func (s *Store) MarkPaid(
 			return nil, err
 		}
 	}
-	if err := p.write(ctx, tx); err != nil {
+	if err := p.write(ctx, tx, s); err != nil {
 		return nil, err
 	}
-	tx.AfterCommit(func() { s.countPaid(p.changes, outcomes) })
+	tx.AfterCommit(func() { s.metrics.countSurplus(outcomes) })
 	return outcomes, nil
 }
 
@@ -148,21 +148,12 @@ func (p *paying) takeAgain(o *Order) bool {
 	return true
 }
 
-func (p *paying) write(ctx context.Context, tx pgx.Tx) error {
-	if err := write(ctx, tx, &pgx.Batch{}, p.changes); err != nil {
+func (p *paying) write(ctx context.Context, tx *database.Tx, s *Store) error {
+	if err := s.write(ctx, tx, &pgx.Batch{}, p.changes); err != nil {
 		return err
 	}
 	if err := useCoupons(ctx, tx, p.changes, p.at); err != nil {
 		return err
 	}
 	return stock.Apply(ctx, tx, p.moves)
-}
-
-func (s *Store) countPaid(changes []change, outcomes []PaymentOutcome) {
-	s.metrics.count(changes)
-	for _, o := range outcomes {
-		if o != Applied {
-			s.metrics.late.WithLabelValues(string(o)).Inc()
-		}
-	}
 }

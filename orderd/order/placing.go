@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/batch"
@@ -88,7 +89,8 @@ func (s *Service) placeAll(ctx context.Context, wishes []wish) ([]outcome, error
 	return outcomes, nil
 }
 
-// repetitions splits wishes into those that are to be settled, by their places, and repetitions of these with what they repeat.
+// repetitions splits wishes into those to be answered, by their places, and repetitions of them: for each the place of the wish that
+// it repeats.
 func repetitions(wishes []wish) (todo []int, repeats map[int]int) {
 	repeats = map[int]int{}
 	seen := make(map[idempotency.Key][]int, len(wishes))
@@ -104,14 +106,14 @@ func repetitions(wishes []wish) (todo []int, repeats map[int]int) {
 	return todo, repeats
 }
 
-// maxPlacingRounds is more than a batch needs: each round settles all but requests that have the id of another one, and those that others
-// commit meanwhile.
+// maxPlacingRounds is more than a batch needs: each round answers all requests but those that have the id of another one in the batch,
+// and those that another pod commits meanwhile.
 const maxPlacingRounds = 8
 
 var errUnderWay = rpcerr.Retry(connect.CodeUnavailable, "REQUEST_UNDER_WAY",
 	"the same request is under way; retry with the same request id", time.Second)
 
-// distinct splits wishes into the first of each request id and the others, which will find its answer.
+// distinct splits wishes into the first of each request id and the others, which will find the first one's answer.
 func distinct(wishes []wish, todo []int) (first, others []int) {
 	seen := make(map[idempotency.Key]bool, len(todo))
 	for _, i := range todo {
@@ -126,26 +128,30 @@ func distinct(wishes []wish, todo []int) (first, others []int) {
 	return first, others
 }
 
-// placeRound settles wishes with different request ids, but for those that somebody else has stored, which it returns. Whether a request was
-// answered before is only looked for where it cannot be placed: storing it tells for the others.
+// placeRound answers wishes with different request ids. It returns those that somebody else has stored and whose answer is not there,
+// which are to be tried again. Whether a request was answered before is only looked for where it cannot be placed: for the others,
+// storing the request tells.
 func (s *Service) placeRound(ctx context.Context, wishes []wish, todo []int, outcomes []outcome) ([]int, error) {
 	priced, refused, err := s.price(ctx, wishes, todo, outcomes)
 	if err != nil {
 		return nil, err
 	}
-	if len(priced) > 0 {
-		p := &placement{store: s.store, at: database.Stamp(s.store.now()), orders: priced}
-		if err := p.run(ctx); err != nil {
-			return nil, err
-		}
+	if len(priced) == 0 {
+		return s.answered(ctx, wishes, refused, outcomes)
 	}
-	for _, o := range priced {
+	transaction := &placingTransaction{store: s.store, at: database.Stamp(s.store.now()), orders: priced}
+	results, err := transaction.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for n, r := range results {
+		o := priced[n]
 		switch {
-		case o.again:
+		case r.again:
 			refused = append(refused, o.wish)
 			outcomes[o.wish] = outcome{Err: errUnderWay}
-		case o.err != nil:
-			outcomes[o.wish] = outcome{Err: o.err}
+		case r.refused != nil:
+			outcomes[o.wish] = outcome{Err: r.refused}
 		default:
 			outcomes[o.wish] = outcome{Value: o.answer}
 		}
@@ -153,8 +159,8 @@ func (s *Service) placeRound(ctx context.Context, wishes []wish, todo []int, out
 	return s.answered(ctx, wishes, refused, outcomes)
 }
 
-// answered gives refused wishes that were placed before their first answer. It returns those that were stored while this was under way and
-// whose answer is not there: theirs was undone, so that they can be tried again.
+// answered gives refused wishes that were placed before their first answer. It returns those that were stored while this was under
+// way and whose answer is not there: the transaction that stored them was undone, so that they can be tried again.
 func (s *Service) answered(ctx context.Context, wishes []wish, refused []int, outcomes []outcome) ([]int, error) {
 	if len(refused) == 0 {
 		return nil, nil
@@ -183,9 +189,11 @@ func (s *Service) answered(ctx context.Context, wishes []wish, refused []int, ou
 	return again, nil
 }
 
-// price makes the orders of the wishes as the shop's prices are now; one that has no price, or whose token is not taken, has an error instead and is
-// among the refused.
-func (s *Service) price(ctx context.Context, wishes []wish, todo []int, outcomes []outcome) (priced []*candidate, refused []int, err error) {
+// price makes the orders of the wishes, at the prices that the shop has now. A wish that has no price, or whose token is not taken, is
+// among the refused and has an error as its outcome.
+func (s *Service) price(
+	ctx context.Context, wishes []wish, todo []int, outcomes []outcome,
+) (priced []*candidate, refused []int, err error) {
 	inputs := make([]quote.Input, 0, len(todo))
 	for _, i := range todo {
 		if wishes[i].refused == nil {
@@ -230,8 +238,9 @@ func (s *Service) priceChanged(in quote.Input, q *quote.Quote, now time.Time) er
 		return rpcerr.Internal(err)
 	}
 	detail := q.Proto()
-	detail.Token, detail.ExpiresAt = token, timestamp(&expires)
-	refused := rpcerr.New(connect.CodeFailedPrecondition, "PRICE_CHANGED", "the quote does not hold any more; the new one is in the details")
+	detail.Token, detail.ExpiresAt = token, timestamppb.New(expires)
+	const text = "the quote does not hold any more; the new one is in the details"
+	refused := rpcerr.New(connect.CodeFailedPrecondition, "PRICE_CHANGED", text)
 	return rpcerr.WithDetail(refused, detail)
 }
 
@@ -244,9 +253,6 @@ type candidate struct {
 	change   change
 	answer   *orderv1.PlaceOrderResponse
 	response []byte
-	// err is why it is not placed; again says that somebody else has stored the same request meanwhile.
-	err   error
-	again bool
 }
 
 // free tells whether there is nothing to pay, because coupons take all of it off: such an order is paid as it is placed.
@@ -254,12 +260,16 @@ func (o *Order) free() bool { return o.Total == 0 }
 
 func newCandidate(i int, w wish, q *quote.Quote, now, expires time.Time) (*candidate, error) {
 	o := &Order{
-		ID: w.id, BuyerID: w.input.BuyerID, Currency: q.Currency, Total: q.Total, Discount: q.Discount, Freight: q.Freight, Tax: q.Tax,
-		Address: q.Address, DeliveryMethod: q.DeliveryMethod, Invoice: q.Invoice, CouponIDs: q.CouponIDs, CreatedAt: now, ExpiresAt: expires,
-		Lines: make([]Line, len(q.Lines)),
+		ID: w.id, BuyerID: w.input.BuyerID, Currency: q.Currency,
+		Total: q.Total, Discount: q.Discount, Freight: q.Freight, Tax: q.Tax,
+		Address: q.Address, DeliveryMethod: q.DeliveryMethod, Invoice: q.Invoice, CouponIDs: q.CouponIDs,
+		CreatedAt: now, ExpiresAt: expires, Lines: make([]Line, len(q.Lines)),
 	}
 	for n, l := range q.Lines {
-		o.Lines[n] = Line{SKU: l.SKU, Title: l.Title, Quantity: l.Quantity, UnitPrice: l.UnitPrice, Discount: l.Discount, Freight: l.Freight, Tax: l.Tax}
+		o.Lines[n] = Line{
+			SKU: l.SKU, Title: l.Title, Quantity: l.Quantity, UnitPrice: l.UnitPrice,
+			Discount: l.Discount, Freight: l.Freight, Tax: l.Tax,
+		}
 	}
 	c, err := step(o, Place, now, actorBuyer, "")
 	if err != nil {

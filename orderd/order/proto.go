@@ -1,12 +1,11 @@
 package order
 
 import (
-	"time"
-
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/pb"
 )
 
 // proto is the order as callers and events have it.
@@ -14,8 +13,8 @@ func (o *Order) proto() *orderv1.Order {
 	out := &orderv1.Order{
 		OrderId: o.ID.String(), BuyerId: o.BuyerID, State: o.State.proto(), Version: o.Version,
 		Total: o.money(o.Total), Goods: o.money(o.Total + o.Discount - o.Freight), Discount: o.money(o.Discount), Freight: o.money(o.Freight), Tax: o.money(o.Tax),
-		CreatedAt: timestamppb.New(o.CreatedAt), ExpiresAt: timestamppb.New(o.ExpiresAt), PaidAt: timestamp(o.PaidAt), CancelledAt: timestamp(o.CancelledAt),
-		ShippedAt: timestamp(o.ShippedAt), DeliveredAt: timestamp(o.DeliveredAt), CompletedAt: timestamp(o.CompletedAt),
+		CreatedAt: timestamppb.New(o.CreatedAt), ExpiresAt: timestamppb.New(o.ExpiresAt), PaidAt: pb.Time(o.PaidAt), CancelledAt: pb.Time(o.CancelledAt),
+		ShippedAt: pb.Time(o.ShippedAt), DeliveredAt: pb.Time(o.DeliveredAt), CompletedAt: pb.Time(o.CompletedAt),
 		CancelReason: o.CancelReason, Promotion: o.Promotion, Address: o.Address, DeliveryMethod: o.DeliveryMethod, Invoice: o.Invoice,
 		FulfilmentStatus: o.fulfilment(), RefundStatus: o.refundStatus(),
 	}
@@ -31,13 +30,6 @@ func (o *Order) proto() *orderv1.Order {
 		})
 	}
 	return out
-}
-
-func timestamp(t *time.Time) *timestamppb.Timestamp {
-	if t == nil {
-		return nil
-	}
-	return timestamppb.New(*t)
 }
 
 func (o *Order) money(amount int64) *moneyv1.Money {

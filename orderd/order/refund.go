@@ -82,7 +82,7 @@ func (s *Store) GrantRefund(ctx context.Context, tx *database.Tx, at time.Time, 
 		return Granted{}, err
 	}
 	changes = append(changes, follow...)
-	if err := write(ctx, tx, &b, changes); err != nil {
+	if err := s.write(ctx, tx, &b, changes); err != nil {
 		return Granted{}, err
 	}
 	if err := couponsOfGrant(ctx, tx, o, at); err != nil {
@@ -97,7 +97,6 @@ func (s *Store) GrantRefund(ctx context.Context, tx *database.Tx, at time.Time, 
 			return Granted{}, err
 		}
 	}
-	tx.AfterCommit(func() { s.metrics.count(changes) })
 	return granted, nil
 }
 

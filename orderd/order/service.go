@@ -1,10 +1,10 @@
 package order
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -13,6 +13,8 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/batch"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
+	"github.com/orderd-dev/orderd/orderd/kit/page"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/quote"
@@ -29,11 +31,11 @@ const (
 	placeParallel = 2
 	// placeTimeout bounds a transaction.
 	placeTimeout = 10 * time.Second
-	// placeRetry is what refused callers are asked to wait at least, and at most twice that.
-	placeRetry = 500 * time.Millisecond
+	// placeRetry is what refused callers are asked to wait on average; see backoff.Random.Jitter.
+	placeRetry = 750 * time.Millisecond
 )
 
-// ServiceOptions of a Service. All but MaxBatch and Lane have to be set.
+// ServiceOptions of a Service. All have to be set but MaxBatch and Flash.
 type ServiceOptions struct {
 	Store *Store
 	// IDs makes the ids of orders.
@@ -45,9 +47,9 @@ type ServiceOptions struct {
 	// MaxBatch is how many orders that are placed at once share a transaction at most; 128 if zero. With 1 each order has a transaction of
 	// its own, and as many are under way as the pool has connections.
 	MaxBatch int
-	// Lane is asked for orders that are not in the database yet; nil: there is no flash lane.
-	Lane Lane
-	// Random spreads the retries of callers that are refused; it is used by one goroutine at a time.
+	// Flash is asked for orders that are not in the database yet; nil: there is no flash lane.
+	Flash FlashFinder
+	// Random spreads the retries of callers that are refused; nobody else may use it.
 	Random *rand.Rand
 }
 
@@ -58,18 +60,21 @@ type Service struct {
 	tokens  *quote.Tokens
 	timeout time.Duration
 	placing *batch.Batcher[wish, *orderv1.PlaceOrderResponse]
-	lane    Lane
-	// laneSlots has one entry for each question to the lane that is under way.
-	laneSlots chan struct{}
-
-	mu     sync.Mutex
-	random *rand.Rand
+	random  *backoff.Random
+	flash   FlashFinder
+	// flashSlots has one entry for each question to the flash lane that is under way.
+	flashSlots chan struct{}
 }
 
 // NewService makes a service.
 func NewService(o ServiceOptions) *Service {
-	s := &Service{store: o.Store, ids: o.IDs, tokens: o.Tokens, timeout: o.PaymentTimeout, random: o.Random, lane: o.Lane, laneSlots: make(chan struct{}, laneMost)}
-	options := batch.Options{Limit: placeLimit, Size: o.MaxBatch, Parallel: placeParallel, Timeout: placeTimeout, Observe: s.store.metrics.placing}
+	s := &Service{
+		store: o.Store, ids: o.IDs, tokens: o.Tokens, timeout: o.PaymentTimeout, random: backoff.NewRandom(o.Random),
+		flash: o.Flash, flashSlots: make(chan struct{}, maxFlashQuestions),
+	}
+	options := batch.Options{
+		Limit: placeLimit, Size: o.MaxBatch, Parallel: placeParallel, Timeout: placeTimeout, Observe: s.store.metrics.placing,
+	}
 	switch o.MaxBatch {
 	case 0:
 		options.Size = defaultPlaceBatch
@@ -89,7 +94,8 @@ func (s *Service) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest
 	}
 	answer, err := s.placing.Do(ctx, w)
 	if errors.Is(err, batch.ErrFull) {
-		err = rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", "too many orders wait to be placed; retry with the same request id", s.retryDelay())
+		const text = "too many orders wait to be placed; retry with the same request id"
+		err = rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", text, s.retryDelay())
 	}
 	if err != nil {
 		refused := rpcError(err)
@@ -102,11 +108,7 @@ func (s *Service) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest
 }
 
 // retryDelay differs from caller to caller, so that they do not come back at once.
-func (s *Service) retryDelay() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return placeRetry + time.Duration(s.random.Int64N(int64(placeRetry)))
-}
+func (s *Service) retryDelay() time.Duration { return s.random.Jitter(placeRetry) }
 
 // GetOrder returns a buyer's order, also one that the flash lane has accepted and that is not in the database yet.
 func (s *Service) GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
@@ -124,31 +126,33 @@ func (s *Service) GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*
 // ListOrders returns a page of a buyer's orders, newest first.
 func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error) {
 	first, last := s.ids.Range(req.GetBuyerId())
-	below := last
-	if token := req.GetPageToken(); token != "" {
-		var err error
-		if below, err = parsePageToken(token, first, last); err != nil {
-			return nil, err
-		}
+	below, err := pageBelow(req.GetPageToken(), first, last)
+	if err != nil {
+		return nil, err
 	}
-	size := int(req.GetPageSize())
-	if size == 0 {
-		size = defaultPageSize
-	}
+	size := page.Size(req.GetPageSize(), defaultPageSize)
 	// One more than asked for tells whether there is a next page.
 	orders, err := s.store.list(ctx, req.GetBuyerId(), first, below, size+1)
 	if err != nil {
 		return nil, rpcError(err)
 	}
 	answer := &orderv1.ListOrdersResponse{}
-	if len(orders) > size {
-		orders = orders[:size]
-		answer.NextPageToken = pageToken(orders[size-1].ID)
-	}
+	orders, answer.NextPageToken = page.Cut(orders, size, func(last *Order) []any { return []any{last.ID} })
 	for _, o := range orders {
 		answer.Orders = append(answer.Orders, o.proto())
 	}
 	return answer, nil
+}
+
+// pageBelow is the id below which the page of a token begins, inside the range of the buyer's ids: the range's end if there is no
+// token.
+func pageBelow(token string, first, last uuid.UUID) (uuid.UUID, error) {
+	below := last
+	given, err := page.Parse(token, &below)
+	if err == nil && given && (bytes.Compare(below[:], first[:]) < 0 || bytes.Compare(below[:], last[:]) > 0) {
+		err = page.Invalid()
+	}
+	return below, err
 }
 
 // GetOrderHistory returns what happened to a buyer's order.
@@ -225,3 +229,5 @@ func NotFound() error {
 func Conflict(state State) error {
 	return rpcerr.New(connect.CodeFailedPrecondition, "ORDER_STATE_CONFLICT", "the order's state does not allow this", "state", string(state))
 }
+
+const defaultPageSize = 20

@@ -44,7 +44,9 @@ var (
 // ReserveShipment puts units of a paid order into a parcel: all that is left if lines is nil. Units that were refunded before they
 // left, or that another parcel has, are not left. The order's row is locked until the transaction ends. Besides those above its errors are
 // ErrNotFound and a *lifecycle.Refused.
-func (s *Store) ReserveShipment(ctx context.Context, tx pgx.Tx, _ time.Time, orderID uuid.UUID, lines []LineQuantity) (Parcel, error) {
+func (s *Store) ReserveShipment(
+	ctx context.Context, tx *database.Tx, _ time.Time, orderID uuid.UUID, lines []LineQuantity,
+) (Parcel, error) {
 	o, err := lockOne(ctx, tx, orderID)
 	if err != nil {
 		return Parcel{}, err
@@ -73,11 +75,13 @@ func (s *Store) ReserveShipment(ctx context.Context, tx pgx.Tx, _ time.Time, ord
 	if err != nil {
 		return Parcel{}, err
 	}
-	return p, writeCounts(ctx, tx, o)
+	return p, s.writeCounts(ctx, tx, o)
 }
 
 // UnreserveShipment takes units out of a parcel that will not leave.
-func (s *Store) UnreserveShipment(ctx context.Context, tx pgx.Tx, _ time.Time, orderID uuid.UUID, lines []LineQuantity) error {
+func (s *Store) UnreserveShipment(
+	ctx context.Context, tx *database.Tx, _ time.Time, orderID uuid.UUID, lines []LineQuantity,
+) error {
 	o, err := lockOne(ctx, tx, orderID)
 	if err != nil {
 		return err
@@ -92,7 +96,7 @@ func (s *Store) UnreserveShipment(ctx context.Context, tx pgx.Tx, _ time.Time, o
 	if err != nil {
 		return err
 	}
-	return writeCounts(ctx, tx, o)
+	return s.writeCounts(ctx, tx, o)
 }
 
 // RecordShipped tells that a parcel whose units were reserved has left: the order is SHIPPED. A cancelled order's parcel is a *lifecycle.Refused.
@@ -184,19 +188,15 @@ func (o *Order) each(lines []LineQuantity, change func(l *Line, number, quantity
 	return nil
 }
 
-func writeCounts(ctx context.Context, tx pgx.Tx, o *Order) error {
+func (s *Store) writeCounts(ctx context.Context, tx *database.Tx, o *Order) error {
 	var b pgx.Batch
 	queueCounts(&b, o)
-	return write(ctx, tx, &b, nil)
+	return s.write(ctx, tx, &b, nil)
 }
 
 // writeStep writes one change of an order with its lines' counts.
 func (s *Store) writeStep(ctx context.Context, tx *database.Tx, c change) error {
 	var b pgx.Batch
 	queueCounts(&b, c.order)
-	if err := write(ctx, tx, &b, []change{c}); err != nil {
-		return err
-	}
-	tx.AfterCommit(func() { s.metrics.count([]change{c}) })
-	return nil
+	return s.write(ctx, tx, &b, []change{c})
 }

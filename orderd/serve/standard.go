@@ -75,7 +75,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	}
 	placing := order.NewService(order.ServiceOptions{
 		Store: s.orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.Config.Orders.PaymentTimeout),
-		MaxBatch: p.Config.Orders.PlaceBatch, Random: random(), Lane: p.lane(s),
+		MaxBatch: p.Config.Orders.PlaceBatch, Random: random(), Flash: p.flashFinder(s),
 	})
 	goingBack, err := returns.NewService(returns.Options{
 		Pool: s.pool, Orders: s.orders, Parcels: s.shipments, Window: time.Duration(p.Config.Orders.ReturnWindow),
@@ -122,8 +122,8 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	}, nil
 }
 
-// lane is where orders are looked for that are not in the database yet; nil if no flash pool is configured.
-func (p *pod) lane(s *shop) order.Lane {
+// flashFinder is where orders are looked for that are not in the database yet; nil if no flash pool is configured.
+func (p *pod) flashFinder(s *shop) order.FlashFinder {
 	if p.Config.Flash.PeerURL == "" {
 		return nil
 	}

@@ -57,11 +57,11 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	completer, err := order.NewCompleter(options, time.Duration(p.Config.Orders.CompleteAfter))
+	completer, err := order.NewCompleter(order.CompleterOptions{Worker: options, After: time.Duration(p.Config.Orders.CompleteAfter)})
 	if err != nil {
 		return nil, err
 	}
-	releaser, err := order.NewReleaser(options, flash.NewReleaseClient(p.Config.Flash.PeerURL))
+	releaser, err := order.NewReleaser(order.ReleaserOptions{Worker: options, Flash: flash.NewReleaseClient(p.Config.Flash.PeerURL)})
 	if err != nil {
 		return nil, err
 	}

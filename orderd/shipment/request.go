@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
@@ -44,8 +43,8 @@ const (
 
 // Orders is what shipments ask of their orders. Nothing else changes an order.
 type Orders interface {
-	ReserveShipment(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID, lines []order.LineQuantity) (order.Parcel, error)
-	UnreserveShipment(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID, lines []order.LineQuantity) error
+	ReserveShipment(ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID, lines []order.LineQuantity) (order.Parcel, error)
+	UnreserveShipment(ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID, lines []order.LineQuantity) error
 	RecordShipped(ctx context.Context, tx *database.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []order.LineQuantity, actor string) error
 	RecordDelivered(ctx context.Context, tx *database.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []order.LineQuantity, actor string) error
 }

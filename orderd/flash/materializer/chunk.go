@@ -33,7 +33,7 @@ func (c *chunk) write(ctx context.Context) { c.insist(ctx, 0) }
 func (c *chunk) insist(ctx context.Context, attempt int) {
 	for ; len(c.orders) > 0 && ctx.Err() == nil; attempt++ {
 		err := c.try(ctx, attempt > 0)
-		var refused *order.RefusedError
+		var refused *order.UnwritableError
 		switch {
 		case err == nil:
 			c.written()

@@ -29,19 +29,19 @@ const lettersAtOnce = 16
 // writes them any more and the Releaser gives their stock back; then they are dead letters; then their records are done
 // with. A crash in between repeats it from the start, which changes nothing.
 func (c *chunk) bury(ctx context.Context, reasons map[uuid.UUID]string) {
-	refusals := make([]order.Refusal, len(c.orders))
+	unwritable := make([]order.Unwritable, len(c.orders))
 	for i, o := range c.orders {
-		refusals[i] = order.Refusal{Order: o, Reason: reasons[o.OrderID]}
+		unwritable[i] = order.Unwritable{Order: o, Reason: reasons[o.OrderID]}
 	}
 	var refused map[uuid.UUID]bool
 	err := c.persist(ctx, "refused orders were not marked", func() error {
 		return c.transact(ctx, func(ctx context.Context) (err error) {
-			refused, err = c.options.Writer.Refuse(ctx, refusals)
+			refused, err = c.options.Writer.Refuse(ctx, unwritable)
 			return err
 		})
 	})
 	if err == nil {
-		err = c.publishAll(ctx, slices.DeleteFunc(refusals, func(r order.Refusal) bool { return !refused[r.Order.OrderID] }))
+		err = c.publishAll(ctx, slices.DeleteFunc(unwritable, func(r order.Unwritable) bool { return !refused[r.Order.OrderID] }))
 	}
 	if ctx.Err() != nil {
 		return
@@ -53,10 +53,10 @@ func (c *chunk) bury(ctx context.Context, reasons map[uuid.UUID]string) {
 	c.finish()
 }
 
-func (c *chunk) publishAll(ctx context.Context, refusals []order.Refusal) error {
+func (c *chunk) publishAll(ctx context.Context, orders []order.Unwritable) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(lettersAtOnce)
-	for _, r := range refusals {
+	for _, r := range orders {
 		group.Go(func() error {
 			err := c.persist(ctx, "a dead letter was not published", func() error { return c.publish(ctx, c.letter(r)) })
 			if err == nil {
@@ -87,7 +87,7 @@ func (c *chunk) persist(ctx context.Context, failure string, do func() error) er
 
 // letter is a CloudEvent in binary mode, as the dead letters of events are, with the reservation as its data. An order has one subject,
 // which holds one message.
-func (c *chunk) letter(r order.Refusal) *nats.Msg {
+func (c *chunk) letter(r order.Unwritable) *nats.Msg {
 	id := r.Order.OrderID.String()
 	reservation := r.Order.Reservation()
 	msg := c.newLetter(id, r.Reason)

@@ -37,11 +37,11 @@ var retry = backoff.Policy{First: 100 * time.Millisecond, Max: 4 * time.Second}
 
 // Writer is order.Store.
 type Writer interface {
-	// Materialize writes the orders in one transaction; those that are there already stay. An *order.RefusedError names
+	// Materialize writes the orders in one transaction; those that are there already stay. An *order.UnwritableError names
 	// those that never can be written.
 	Materialize(ctx context.Context, accepted []order.Accepted) error
 	// Refuse decides that orders are not written, and has their stock given back. It returns those that are not.
-	Refuse(ctx context.Context, refusals []order.Refusal) (map[uuid.UUID]bool, error)
+	Refuse(ctx context.Context, orders []order.Unwritable) (map[uuid.UUID]bool, error)
 }
 
 // Options of a materializer. Concurrency, Replicas and Source may be left out.

@@ -92,7 +92,9 @@ func BenchmarkRelease(b *testing.B) {
 			must(store.Materialize(ctx, accepted[from:from+500]))
 			must(store.Expire(ctx, ids[from:from+500], time.Now()))
 		}
-		releaser, err := order.NewReleaser(order.WorkerOptions{Store: store, Worker: "w", Logger: log}, flash.NewReleaseClient("http://"+pod.address))
+		releaser, err := order.NewReleaser(order.ReleaserOptions{
+			Worker: order.WorkerOptions{Store: store, Worker: "w", Logger: log}, Flash: flash.NewReleaseClient("http://" + pod.address),
+		})
 		must(err)
 		running, cancel := context.WithCancel(ctx)
 		ended := make(chan error, 1)

@@ -37,8 +37,8 @@ func childStore(ctx context.Context, log *slog.Logger) (*order.Store, *pgxpool.P
 // dyingRefuser dies as soon as it is decided that orders are not written.
 type dyingRefuser struct{ *order.Store }
 
-func (w dyingRefuser) Refuse(ctx context.Context, refusals []order.Refusal) (map[uuid.UUID]bool, error) {
-	refused, err := w.Store.Refuse(ctx, refusals)
+func (w dyingRefuser) Refuse(ctx context.Context, unwritable []order.Unwritable) (map[uuid.UUID]bool, error) {
+	refused, err := w.Store.Refuse(ctx, unwritable)
 	if err == nil {
 		die()
 	}
@@ -90,8 +90,10 @@ func releaseThenDie(ctx context.Context, js jetstream.JetStream, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	r, err := order.NewReleaser(order.WorkerOptions{Store: store, Worker: "child", Interval: 20 * time.Millisecond, TTL: time.Second, Logger: log},
-		dyingClient{flash.NewReleaseClient("http://" + address)})
+	r, err := order.NewReleaser(order.ReleaserOptions{
+		Worker: order.WorkerOptions{Store: store, Worker: "child", Interval: 20 * time.Millisecond, TTL: time.Second, Logger: log},
+		Flash:  dyingClient{flash.NewReleaseClient("http://" + address)},
+	})
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,10 @@ func (l *lane) release(p *pod) {
 
 func (l *lane) releaser(name string, client order.FlashReleaser) *order.Releaser {
 	GinkgoHelper()
-	r, err := order.NewReleaser(order.WorkerOptions{Store: l.store, Worker: name, Interval: 20 * time.Millisecond, TTL: time.Second, Logger: logger()}, client)
+	r, err := order.NewReleaser(order.ReleaserOptions{
+		Worker: order.WorkerOptions{Store: l.store, Worker: name, Interval: 20 * time.Millisecond, TTL: time.Second, Logger: logger()},
+		Flash:  client,
+	})
 	Expect(err).NotTo(HaveOccurred())
 	return r
 }

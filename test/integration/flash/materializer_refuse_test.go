@@ -208,7 +208,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 			var group sync.WaitGroup
 			var refused map[uuid.UUID]bool
 			var wrote, failed error
-			group.Go(func() { refused, failed = l.store.Refuse(ctx, []order.Refusal{{Order: victim, Reason: "a test"}}) })
+			group.Go(func() { refused, failed = l.store.Refuse(ctx, []order.Unwritable{{Order: victim, Reason: "a test"}}) })
 			group.Go(func() { wrote = l.store.Materialize(ctx, batch) })
 			group.Wait()
 			Expect(failed).NotTo(HaveOccurred())
@@ -220,10 +220,10 @@ var _ = Describe("Orders that the database refuses for good", func() {
 				continue
 			}
 			refusedOnes++
-			var refusal *order.RefusedError
-			Expect(errors.As(wrote, &refusal)).To(BeTrue(), "%v", wrote)
-			Expect(refusal.Orders).To(HaveLen(1))
-			Expect(refusal.Orders).To(HaveKeyWithValue(victim.OrderID, "a test"))
+			var unwritable *order.UnwritableError
+			Expect(errors.As(wrote, &unwritable)).To(BeTrue(), "%v", wrote)
+			Expect(unwritable.Orders).To(HaveLen(1))
+			Expect(unwritable.Orders).To(HaveKeyWithValue(victim.OrderID, "a test"))
 		}
 		GinkgoWriter.Println("refused", refusedOnes, "written", writtenOnes)
 	})

@@ -27,7 +27,7 @@ func standardPod(l *lane, peerURL string) *order.Service {
 	Expect(err).NotTo(HaveOccurred())
 	return order.NewService(order.ServiceOptions{
 		Store: l.store, IDs: newOrderIDs(), Tokens: tokens, PaymentTimeout: time.Hour, Random: mathrand.New(mathrand.NewPCG(1, 2)),
-		Lane: flash.NewFindClient(peerURL, l.js),
+		Flash: flash.NewFindClient(peerURL, l.js),
 	})
 }
 

@@ -33,7 +33,9 @@ func (s *stage) release(p *flash.Pool) {
 	GinkgoHelper()
 	store, err := order.NewStore(order.Options{Pool: s.pool, Clock: s.clock.Now, Logger: s.log, Registerer: prometheus.NewRegistry()})
 	Expect(err).NotTo(HaveOccurred())
-	r, err := order.NewReleaser(order.WorkerOptions{Store: store, Worker: "releaser", Interval: 20 * time.Millisecond, Logger: s.log}, direct{p})
+	r, err := order.NewReleaser(order.ReleaserOptions{
+		Worker: order.WorkerOptions{Store: store, Worker: "releaser", Interval: 20 * time.Millisecond, Logger: s.log}, Flash: direct{p},
+	})
 	Expect(err).NotTo(HaveOccurred())
 	background(r.Run)
 }

@@ -197,7 +197,7 @@ var _ = Describe("Flash orders in the database", func() {
 		Expect(order.PendingReleases(ctx, s.pool, sale)).To(Equal(int64(1)))
 		Expect(s.sold(ctx)).To(Equal(tea(3)))
 		flash := &partition{fails: 2}
-		releaser, err := order.NewReleaser(s.workerOptions("releaser"), flash)
+		releaser, err := order.NewReleaser(order.ReleaserOptions{Worker: s.workerOptions("releaser"), Flash: flash})
 		Expect(err).NotTo(HaveOccurred())
 		run(releaser)
 		Eventually(func() (int64, error) { return order.PendingReleases(ctx, s.pool, sale) }).WithTimeout(patience).Should(BeZero())
@@ -218,7 +218,7 @@ var _ = Describe("Flash orders in the database", func() {
 		run(s.expirer())
 		flash := &partition{closed: true}
 		for _, name := range []string{"one", "two"} {
-			releaser, err := order.NewReleaser(s.workerOptions(name), flash)
+			releaser, err := order.NewReleaser(order.ReleaserOptions{Worker: s.workerOptions(name), Flash: flash})
 			Expect(err).NotTo(HaveOccurred())
 			run(releaser)
 		}
@@ -239,7 +239,7 @@ var _ = Describe("Flash orders in the database", func() {
 		Expect(s.send(ctx, s.url, n)).To(Equal(204))
 		Expect(s.state(ctx, o)).To(Equal(paid))
 		flash := &partition{}
-		releaser, err := order.NewReleaser(s.workerOptions("releaser"), flash)
+		releaser, err := order.NewReleaser(order.ReleaserOptions{Worker: s.workerOptions("releaser"), Flash: flash})
 		Expect(err).NotTo(HaveOccurred())
 		run(releaser)
 		Eventually(func() (int64, error) { return order.PendingReleases(ctx, s.pool, sale) }).WithTimeout(patience).Should(BeZero())

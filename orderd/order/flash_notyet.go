@@ -14,9 +14,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
-// NotYet has RPCs that name a buyer's order say NOT_READY, and not that there is no such order, while the flash lane has accepted it and
-// it is not in the database yet. It stands inside of what fills buyer_id, around the handlers of all services: they know the
-// database only.
+// NotYet lets RPCs that name a buyer's order answer ORDER_NOT_READY, instead of that there is no such order, while the flash lane has
+// accepted the order and it is not in the database yet. It stands around the handlers of all services, which know the database only,
+// and behind what fills buyer_id.
 func (s *Service) NotYet() connect.ServerInterceptor {
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		var once sync.Once
@@ -33,7 +33,7 @@ func (s *Service) NotYet() connect.ServerInterceptor {
 			}
 			buyer, text := fields.of(seen.request)
 			id, parseErr := uuid.Parse(text)
-			if parseErr != nil || !s.mayBeInLane(buyer, id) {
+			if parseErr != nil || !s.mayBeInFlashLane(buyer, id) {
 				return err
 			}
 			return s.notYet(ctx, buyer, id, err)
@@ -41,7 +41,7 @@ func (s *Service) NotYet() connect.ServerInterceptor {
 	}
 }
 
-// notYet is what to answer instead of refused, which says that there is no such order.
+// notYet is what to answer instead of refused, an error that says that there is no such order.
 func (s *Service) notYet(ctx context.Context, buyerID string, id uuid.UUID, refused error) error {
 	o, err := s.find(ctx, buyerID, id)
 	switch {
@@ -52,13 +52,14 @@ func (s *Service) notYet(ctx context.Context, buyerID string, id uuid.UUID, refu
 	case o.Version == 0 && o.State == Cancelled:
 		return Conflict(o.State)
 	}
-	return rpcerr.Retry(connect.CodeUnavailable, "ORDER_NOT_READY", "the order is accepted, and not in the database yet; retry", s.retryDelay())
+	const text = "the order is accepted, and not in the database yet; retry"
+	return rpcerr.Retry(connect.CodeUnavailable, "ORDER_NOT_READY", text, s.retryDelay())
 }
 
 // orderFields are where a request names a buyer and an order.
 type orderFields struct{ buyer, order protoreflect.FieldDescriptor }
 
-// orderFieldsOf is nil for RPCs whose requests do not name both, and for GetOrder, which asks the lane itself.
+// orderFieldsOf is nil for RPCs whose requests do not name both, and for GetOrder, which asks the flash lane itself.
 func orderFieldsOf(spec connect.Spec) *orderFields {
 	method, ok := spec.Schema.(protoreflect.MethodDescriptor)
 	if !ok || spec.StreamType != connect.StreamTypeUnary || spec.Procedure == orderv1connect.OrderServiceGetOrderProcedure {
@@ -86,7 +87,7 @@ func (f *orderFields) of(request proto.Message) (buyer, order string) {
 	return m.Get(f.buyer).String(), m.Get(f.order).String()
 }
 
-// seeing keeps the request.
+// seeing is a call that keeps its request.
 type seeing struct {
 	connect.ServerStream
 

@@ -3,13 +3,15 @@ package order
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
-	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/outbox"
@@ -84,54 +86,6 @@ func queueLines(b *pgx.Batch, orders []*Order) {
 		ids, numbers, skus, titles, quantities, prices, discounts, freights, taxes)
 }
 
-// change is one order's step in its life cycle, made by step and written by write.
-type change struct {
-	order         *Order
-	event         Event
-	from, to      State
-	actor, reason string
-	at            time.Time
-	// version of the order after the step.
-	version int64
-	about   about
-	// placed is the event of a placed order, encoded its bytes, where they are there already.
-	placed  *orderv1.OrderPlaced
-	encoded []byte
-}
-
-// about is what the event of a change tells besides the order.
-type about struct {
-	shipmentID, refundID string
-	amount               int64
-}
-
-// step takes an order through an event, in memory; who and why go to its history.
-func step(o *Order, event Event, at time.Time, actor, reason string) (change, error) {
-	to, err := transitions.Next(o.State, event)
-	if err != nil {
-		return change{}, err
-	}
-	c := change{order: o, event: event, from: o.State, to: to, actor: actor, reason: reason, at: at, version: o.Version + 1}
-	o.State = to
-	o.Version++
-	if c.from == to {
-		return c, nil
-	}
-	switch to {
-	case Paid:
-		o.PaidAt, o.CancelledAt, o.CancelReason = &at, nil, ""
-	case Cancelled:
-		o.CancelledAt, o.CancelReason = &at, reason
-	case Shipped:
-		o.ShippedAt = &at
-	case Delivered:
-		o.DeliveredAt = &at
-	case Completed:
-		o.CompletedAt = &at
-	}
-	return c, nil
-}
-
 // queueUpdates writes the changed orders' new states; the batch fails unless each was at the version before.
 func queueUpdates(b *pgx.Batch, changes []change) {
 	n := len(changes)
@@ -202,8 +156,9 @@ func queueRecords(b *pgx.Batch, changes []change) error {
 	return outbox.Queue(b, published)
 }
 
-// write writes changes of locked orders, with their lines' counts, history and events, and what else is queued.
-func write(ctx context.Context, tx pgx.Tx, b *pgx.Batch, changes []change) error {
+// write writes changes of locked orders, with their history and events, and what else is queued. The changes are counted once
+// they are committed.
+func (s *Store) write(ctx context.Context, tx *database.Tx, b *pgx.Batch, changes []change) error {
 	if len(changes) > 0 {
 		queueUpdates(b, changes)
 		if err := queueRecords(b, changes); err != nil {
@@ -216,5 +171,60 @@ func write(ctx context.Context, tx pgx.Tx, b *pgx.Batch, changes []change) error
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("writing orders: %w", err)
 	}
+	tx.AfterCommit(func() { s.metrics.count(changes) })
+	return nil
+}
+
+// asJSON is a message as it is stored; nothing for nil.
+func asJSON[M interface {
+	comparable
+	proto.Message
+}](m M) (*string, error) {
+	var none M
+	if m == none {
+		return nil, nil
+	}
+	raw, err := protojson.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("storing %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
+	}
+	text := string(raw)
+	return &text, nil
+}
+
+// insertNew writes the orders that are not there yet and returns those.
+func insertNew(ctx context.Context, tx pgx.Tx, wanted []change) ([]change, error) {
+	args, err := insertArgs(ordersOf(wanted))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, insertSQL, args...)
+	if err != nil {
+		return nil, fmt.Errorf("writing orders: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("writing orders: %w", err)
+	}
+	isNew := make(map[uuid.UUID]bool, len(ids))
+	for _, id := range ids {
+		isNew[id] = true
+	}
+	return slices.DeleteFunc(slices.Clone(wanted), func(c change) bool { return !isNew[c.order.ID] }), nil
+}
+
+// queueVersion writes a locked order's version, which was raised by one.
+func queueVersion(b *pgx.Batch, o *Order) {
+	b.Queue("UPDATE orders SET version = $2::bigint WHERE order_id = $1 AND version = $2::bigint - 1", o.ID, o.Version).
+		Exec(database.MustChange(1))
+}
+
+func queueDelivery(b *pgx.Batch, o *Order) error {
+	text, err := asJSON(o.Address)
+	if err != nil {
+		return fmt.Errorf("address of order %s: %w", o.ID, err)
+	}
+	b.Queue("UPDATE orders SET address = $2::text::jsonb, delivery_method = $3 WHERE order_id = $1", o.ID, text, o.DeliveryMethod).
+		Exec(database.MustChange(1))
 	return nil
 }

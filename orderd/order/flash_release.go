@@ -13,6 +13,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
@@ -24,10 +25,11 @@ const (
 	// releaseInterval is between looks for releases, a query a bucket.
 	releaseInterval = 500 * time.Millisecond
 	// releaseTimeout bounds one call to a partition's owner.
-	releaseTimeout    = 5 * time.Second
-	firstReleaseDelay = 200 * time.Millisecond
-	maxReleaseDelay   = 30 * time.Second
+	releaseTimeout = 5 * time.Second
 )
+
+// releaseBackoff puts a release off that failed.
+var releaseBackoff = backoff.Policy{First: 200 * time.Millisecond, Max: 30 * time.Second}
 
 // The outcomes of a release, as they are stored.
 const (
@@ -35,14 +37,14 @@ const (
 	outcomeCredited = "CREDITED"
 )
 
-// FlashReleaser gives a flash order's stock back to its sale, once an order id however often it is
-// called. CLOSED means that the sale's partition is closed and the stock is the caller's to credit.
+// FlashReleaser gives a flash order's stock back to its promotion's log, once an order id however often it is called. CLOSED means
+// that the partition is closed: then it is the caller who gives the stock back, to the SKUs.
 type FlashReleaser interface {
 	Release(ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason) (flashv1.ReleaseOutcome, error)
 }
 
-// Releaser gives the stock of cancelled and expired flash orders back: into the sale while it is open, to
-// the SKUs after.
+// Releaser gives the stock of cancelled and expired flash orders back: to the promotion's log while it is open, to the SKUs
+// afterwards.
 type Releaser struct {
 	store *Store
 	flash FlashReleaser
@@ -50,11 +52,18 @@ type Releaser struct {
 	log   *slog.Logger
 }
 
-// NewReleaser makes a releaser; Run starts it.
-func NewReleaser(o WorkerOptions, flash FlashReleaser) (*Releaser, error) {
-	r := &Releaser{store: o.Store, flash: flash, log: o.Logger}
+// ReleaserOptions of a [Releaser]. All have to be set but what [WorkerOptions] says.
+type ReleaserOptions struct {
+	Worker WorkerOptions
+	// Flash is the flash pool.
+	Flash FlashReleaser
+}
+
+// NewReleaser makes a releaser; [Releaser.Run] starts it. An error is the registerer's.
+func NewReleaser(o ReleaserOptions) (*Releaser, error) {
+	r := &Releaser{store: o.Worker.Store, flash: o.Flash, log: o.Worker.Logger}
 	var err error
-	r.loop, err = o.loop("release", releaseInterval, r.work)
+	r.loop, err = o.Worker.loop("release", releaseInterval, r.work)
 	return r, err
 }
 
@@ -76,29 +85,22 @@ func (w release) buyer() (string, error) {
 	if w.Reservation == nil {
 		return w.BuyerID, nil
 	}
-	r, err := unwritable{w.OrderID, w.Reservation}.decode()
+	r, err := unwritableRow{OrderID: w.OrderID, Reservation: w.Reservation}.decode()
 	return r.GetBuyerId(), err
 }
 
 func (r *Releaser) work(ctx context.Context, bucket int64) (bool, error) {
-	rows, err := r.store.pool.Query(ctx, `SELECT order_id, promotion_uid, buyer_id, reason, attempts, reservation FROM flash_releases
-		WHERE bucket = $1 AND outcome = 'PENDING' AND next_attempt_at <= $2 ORDER BY next_attempt_at, order_id LIMIT $3`, bucket, r.store.now(), releaseBatch)
-	if err != nil {
-		return false, fmt.Errorf("looking for releases: %w", err)
-	}
-	waiting, err := pgx.CollectRows(rows, pgx.RowToStructByPos[release])
-	if err != nil {
-		return false, fmt.Errorf("looking for releases: %w", err)
-	}
-	if len(waiting) == 0 {
-		return false, nil
+	waiting, err := r.store.releasesDue(ctx, bucket, releaseBatch)
+	if err != nil || len(waiting) == 0 {
+		return false, err
 	}
 	outcomes := r.ask(ctx, waiting)
 	byOutcome := map[flashv1.ReleaseOutcome][]release{}
 	for i, o := range outcomes {
 		byOutcome[o] = append(byOutcome[o], waiting[i])
 	}
-	stuck, err := r.settle(ctx, byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED], byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED])
+	released, closed := byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED], byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED]
+	stuck, err := r.record(ctx, released, closed)
 	if err != nil {
 		return false, err
 	}
@@ -107,22 +109,23 @@ func (r *Releaser) work(ctx context.Context, bucket int64) (bool, error) {
 	return len(waiting) == releaseBatch, r.store.postpone(ctx, failed)
 }
 
-// settle writes what became of releases. It returns those that cannot be written, which do not keep the others from it.
-func (r *Releaser) settle(ctx context.Context, released, closed []release) (stuck []release, err error) {
-	err = r.store.settleReleases(ctx, released, closed)
+// record writes what became of releases. It returns those that it cannot write, which do not keep the others waiting.
+func (r *Releaser) record(ctx context.Context, released, closed []release) (stuck []release, err error) {
+	err = r.store.recordReleases(ctx, released, closed)
 	if err == nil || ctx.Err() != nil || database.ClassOf(err) != database.Final {
 		return nil, err
 	}
-	if err := r.store.settleReleases(ctx, released, nil); err != nil {
+	if err := r.store.recordReleases(ctx, released, nil); err != nil {
 		return nil, err
 	}
 	for i, c := range closed {
-		err := r.store.settleReleases(ctx, nil, closed[i:i+1])
+		err := r.store.recordReleases(ctx, nil, closed[i:i+1])
 		if err != nil && (ctx.Err() != nil || database.ClassOf(err) != database.Final) {
 			return nil, err
 		}
 		if err != nil {
-			r.log.Error("a release cannot be credited and is tried again later", "order", c.OrderID, "promotion", c.PromotionUID, "attempts", c.Attempts+1, "error", err)
+			r.log.Error("a release cannot be credited and is tried again later",
+				"order", c.OrderID, "promotion", c.PromotionUID, "attempts", c.Attempts+1, "error", err)
 			stuck = append(stuck, c)
 		}
 	}
@@ -138,9 +141,10 @@ func (r *Releaser) ask(ctx context.Context, waiting []release) []flashv1.Release
 		g.Go(func() error {
 			call, cancel := context.WithTimeout(ctx, releaseTimeout)
 			defer cancel()
-			outcome, err := r.release(call, w)
+			outcome, err := r.askFor(call, w)
 			if err != nil {
-				r.log.Warn("release failed and is tried again", "order", w.OrderID, "promotion", w.PromotionUID, "attempts", w.Attempts+1, "error", err)
+				r.log.Warn("release failed and is tried again",
+					"order", w.OrderID, "promotion", w.PromotionUID, "attempts", w.Attempts+1, "error", err)
 				return nil
 			}
 			outcomes[i] = outcome
@@ -151,7 +155,7 @@ func (r *Releaser) ask(ctx context.Context, waiting []release) []flashv1.Release
 	return outcomes
 }
 
-func (r *Releaser) release(ctx context.Context, w release) (flashv1.ReleaseOutcome, error) {
+func (r *Releaser) askFor(ctx context.Context, w release) (flashv1.ReleaseOutcome, error) {
 	buyer, err := w.buyer()
 	if err != nil {
 		return flashv1.ReleaseOutcome_RELEASE_OUTCOME_UNSPECIFIED, err
@@ -169,13 +173,17 @@ func (w release) reason() flashv1.ReleaseReason {
 	return flashv1.ReleaseReason_RELEASE_REASON_CANCELLED
 }
 
-// settleReleases writes what became of releases. Those of closed partitions credit the stock in the same
-// transaction, once: the movement's key is the order's.
-func (s *Store) settleReleases(ctx context.Context, released, closed []release) error {
+// recordReleases writes what became of releases. Those of closed partitions credit the stock in the same transaction, once: the
+// movement's key is the order's.
+func (s *Store) recordReleases(ctx context.Context, released, closed []release) error {
 	if len(released)+len(closed) == 0 {
 		return nil
 	}
 	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
+		tx.AfterCommit(func() {
+			s.metrics.releases.WithLabelValues(outcomeReleased).Add(float64(len(released)))
+			s.metrics.releases.WithLabelValues(outcomeCredited).Add(float64(len(closed)))
+		})
 		if err := setOutcome(ctx, tx, released, outcomeReleased); err != nil {
 			return err
 		}
@@ -187,14 +195,12 @@ func (s *Store) settleReleases(ctx context.Context, released, closed []release) 
 	if err != nil {
 		return fmt.Errorf("writing what became of releases: %w", err)
 	}
-	s.metrics.releases.WithLabelValues(outcomeReleased).Add(float64(len(released)))
-	s.metrics.releases.WithLabelValues(outcomeCredited).Add(float64(len(closed)))
 	return nil
 }
 
 // credit gives the orders' units back to their SKUs. What has no stock any more, as a SKU that was deleted, gets none.
 func credit(ctx context.Context, tx pgx.Tx, closed []release) error {
-	orders, err := load(ctx, tx, "WHERE order_id = ANY ($1) ORDER BY order_id", orderIDs(closed))
+	orders, err := loadAll(ctx, tx, orderIDs(closed))
 	if err != nil {
 		return err
 	}
@@ -203,7 +209,7 @@ func credit(ctx context.Context, tx pgx.Tx, closed []release) error {
 		if c.Reservation == nil {
 			continue
 		}
-		r, err := unwritable{c.OrderID, c.Reservation}.decode()
+		r, err := unwritableRow{OrderID: c.OrderID, Reservation: c.Reservation}.decode()
 		if err != nil {
 			return err
 		}
@@ -223,39 +229,4 @@ func credit(ctx context.Context, tx pgx.Tx, closed []release) error {
 		_, ok := there[m.SKU()]
 		return !ok
 	}))
-}
-
-func setOutcome(ctx context.Context, tx pgx.Tx, releases []release, outcome string) error {
-	if len(releases) == 0 {
-		return nil
-	}
-	_, err := tx.Exec(ctx, "UPDATE flash_releases SET outcome = $2 WHERE order_id = ANY ($1) AND outcome = 'PENDING'", orderIDs(releases), outcome)
-	return err
-}
-
-// postpone puts failed releases off, longer each time.
-func (s *Store) postpone(ctx context.Context, failed []release) error {
-	if len(failed) == 0 {
-		return nil
-	}
-	next := make([]time.Time, len(failed))
-	for i, f := range failed {
-		delay := min(firstReleaseDelay<<min(f.Attempts, 10), maxReleaseDelay)
-		next[i] = s.now().Add(delay)
-	}
-	_, err := s.pool.Exec(ctx, `UPDATE flash_releases SET attempts = flash_releases.attempts + 1, next_attempt_at = v.next_attempt_at
-		FROM unnest($1::uuid[], $2::timestamptz[]) AS v (order_id, next_attempt_at)
-		WHERE flash_releases.order_id = v.order_id AND flash_releases.outcome = 'PENDING'`, orderIDs(failed), next)
-	if err != nil {
-		return fmt.Errorf("putting releases off: %w", err)
-	}
-	return nil
-}
-
-func orderIDs(releases []release) []uuid.UUID {
-	ids := make([]uuid.UUID, len(releases))
-	for i, r := range releases {
-		ids[i] = r.OrderID
-	}
-	return ids
 }

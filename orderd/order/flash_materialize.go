@@ -31,72 +31,73 @@ type AcceptedItem struct {
 	Quantity, UnitPrice int64
 }
 
-// Materialize writes accepted orders to the database in one transaction; those that are there already
-// stay as they are. A few hundred a call are best. An error means that none was written, unless its class is Unknown; a
-// *RefusedError that some never can be.
+// Materialize writes accepted orders to the database in one transaction; those that are there already stay as they are. A few
+// hundred a call are best. An error means that none was written, unless its class is [database.Unknown]; an [*UnwritableError]
+// means that some never can be.
 func (s *Store) Materialize(ctx context.Context, accepted []Accepted) error {
 	wanted, skus, err := acceptedOrders(accepted)
 	if err != nil || len(wanted) == 0 {
 		return err
 	}
-	var placed []change
-	err = database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		placed = nil
-		catalogued, err := catalog.Find(ctx, tx, skus)
-		if err != nil {
-			return err
-		}
-		placed, err = insert(ctx, tx, wanted)
-		if err != nil || len(placed) == 0 {
-			return err
-		}
-		orders := ordersOf(placed)
-		refused := entitle(orders, catalogued)
-		if len(refused) > 0 {
-			return &RefusedError{Orders: refused}
-		}
-		var b pgx.Batch
-		queueRefused(&b, idsOf(orders), refused)
-		queueLines(&b, orders)
-		if err := queueRecords(&b, placed); err != nil {
-			return err
-		}
-		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-			return err
-		}
-		if len(refused) > 0 {
-			return &RefusedError{Orders: refused}
-		}
-		return nil
-	})
+	err = database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error { return s.materialize(ctx, tx, wanted, skus) })
 	if err != nil {
-		return fmt.Errorf("materializing %d orders: %w", len(wanted), refusedByData(err, wanted))
+		return fmt.Errorf("materializing %d orders: %w", len(wanted), unwritableData(err, wanted))
 	}
-	s.metrics.count(placed)
+	return nil
+}
+
+// materialize is the transaction of [Store.Materialize].
+func (s *Store) materialize(ctx context.Context, tx *database.Tx, wanted []change, skus []string) error {
+	catalogued, err := catalog.Find(ctx, tx, skus)
+	if err != nil {
+		return err
+	}
+	placed, err := insertNew(ctx, tx, wanted)
+	if err != nil || len(placed) == 0 {
+		return err
+	}
+	orders := ordersOf(placed)
+	unwritable := entitle(orders, catalogued)
+	if len(unwritable) > 0 {
+		return &UnwritableError{Orders: unwritable}
+	}
+	var b pgx.Batch
+	queueRefused(&b, idsOf(orders), unwritable)
+	queueLines(&b, orders)
+	if err := queueRecords(&b, placed); err != nil {
+		return err
+	}
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+		return err
+	}
+	if len(unwritable) > 0 {
+		return &UnwritableError{Orders: unwritable}
+	}
+	tx.AfterCommit(func() { s.metrics.count(placed) })
 	return nil
 }
 
 // entitle gives the lines their SKUs' titles, and tells which orders have a SKU that is not in the catalog.
 func entitle(orders []*Order, catalogued map[string]catalog.SKU) map[uuid.UUID]string {
-	refused := map[uuid.UUID]string{}
+	unwritable := map[uuid.UUID]string{}
 	for _, o := range orders {
 		for i, l := range o.Lines {
 			sku, ok := catalogued[l.SKU]
 			if !ok {
-				refused[o.ID] = fmt.Sprintf("SKU %s is not in the catalog", l.SKU)
+				unwritable[o.ID] = fmt.Sprintf("SKU %s is not in the catalog", l.SKU)
 				break
 			}
 			o.Lines[i].Title = sku.Title
 		}
 	}
-	return refused
+	return unwritable
 }
 
 // acceptedOrders are the orders to place, each once, by rising id, and the SKUs in them.
 func acceptedOrders(accepted []Accepted) ([]change, []string, error) {
 	seen := make(map[uuid.UUID]bool, len(accepted))
 	skus := make(map[string]bool)
-	refused := map[uuid.UUID]string{}
+	unwritable := map[uuid.UUID]string{}
 	var changes []change
 	var codes []string
 	for _, a := range accepted {
@@ -120,7 +121,7 @@ func acceptedOrders(accepted []Accepted) ([]change, []string, error) {
 		}
 		sum, ok := total(o.Lines)
 		if !ok || len(o.Lines) == 0 {
-			refused[o.ID] = "its items are no order: " + describe(o.Lines)
+			unwritable[o.ID] = "its items are no order: " + describe(o.Lines)
 			continue
 		}
 		o.Total = sum
@@ -130,8 +131,8 @@ func acceptedOrders(accepted []Accepted) ([]change, []string, error) {
 		}
 		changes = append(changes, c)
 	}
-	if len(refused) > 0 {
-		return nil, nil, fmt.Errorf("materializing %d orders: %w", len(seen), &RefusedError{Orders: refused})
+	if len(unwritable) > 0 {
+		return nil, nil, fmt.Errorf("materializing %d orders: %w", len(seen), &UnwritableError{Orders: unwritable})
 	}
 	slices.SortFunc(changes, func(a, b change) int { return compareIDs(a.order.ID, b.order.ID) })
 	return changes, codes, nil
@@ -163,25 +164,4 @@ func ordersOf(changes []change) []*Order {
 		orders[i] = c.order
 	}
 	return orders
-}
-
-// insert writes the orders that are not there yet and returns those.
-func insert(ctx context.Context, tx pgx.Tx, wanted []change) ([]change, error) {
-	args, err := insertArgs(ordersOf(wanted))
-	if err != nil {
-		return nil, err
-	}
-	rows, err := tx.Query(ctx, insertSQL, args...)
-	if err != nil {
-		return nil, fmt.Errorf("writing orders: %w", err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return nil, fmt.Errorf("writing orders: %w", err)
-	}
-	isNew := make(map[uuid.UUID]bool, len(ids))
-	for _, id := range ids {
-		isNew[id] = true
-	}
-	return slices.DeleteFunc(slices.Clone(wanted), func(c change) bool { return !isNew[c.order.ID] }), nil
 }

@@ -52,7 +52,7 @@ func newLaneShop(t *testing.T) *laneShop {
 		t.Fatal(err)
 	}
 	s.service = order.NewService(order.ServiceOptions{
-		Store: s.store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)), Lane: s.lane,
+		Store: s.store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)), Flash: s.lane,
 	})
 	if s.id, err = ids.New("ann"); err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func TestQuestionsToTheLaneAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	service := order.NewService(order.ServiceOptions{
-		Store: s.store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)), Lane: blocked,
+		Store: s.store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)), Flash: blocked,
 	})
 	request := &orderv1.GetOrderRequest{BuyerId: "ann", OrderId: s.id.String()}
 	reasons := make(chan string, most)

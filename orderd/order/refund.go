@@ -136,11 +136,12 @@ func (s *Store) insertRefund(ctx context.Context, tx pgx.Tx, o *Order, g Grant, 
 	if s.refunder == nil {
 		return errors.New("this process cannot grant refunds")
 	}
-	payment, err := paymentOf(ctx, tx, o)
-	if err != nil {
-		return err
+	if o.PaymentID == nil {
+		return fmt.Errorf("order %s was not paid", o.ID)
 	}
-	err = s.refunder.InsertRefund(ctx, tx, RefundWish{Key: g.Key, OrderID: o.ID, PaymentID: payment, Amount: amount, Currency: o.Currency, Reason: g.Reason, At: at})
+	err := s.refunder.InsertRefund(ctx, tx, RefundWish{
+		Key: g.Key, OrderID: o.ID, PaymentID: *o.PaymentID, Amount: amount, Currency: o.Currency, Reason: g.Reason, At: at,
+	})
 	if err != nil {
 		return fmt.Errorf("refund %s of order %s: %w", g.Key, o.ID, err)
 	}

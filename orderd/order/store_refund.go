@@ -2,9 +2,7 @@ package order
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,24 +57,4 @@ func payGrant(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, key string, ref
 		err = fmt.Errorf("refund %s of order %s was never granted", key, orderID)
 	}
 	return nil, err
-}
-
-// paymentOf is the payment that counts. Orders that were paid before it was stored have it in their history.
-func paymentOf(ctx context.Context, tx pgx.Tx, o *Order) (uuid.UUID, error) {
-	if o.PaymentID != nil {
-		return *o.PaymentID, nil
-	}
-	var reason string
-	err := tx.QueryRow(ctx, "SELECT reason FROM order_history WHERE order_id = $1 AND event IN ('pay', 'pay_late') ORDER BY version DESC LIMIT 1", o.ID).Scan(&reason)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return uuid.Nil, fmt.Errorf("order %s was not paid", o.ID)
-	}
-	if err != nil {
-		return uuid.Nil, fmt.Errorf("reading the payment of order %s: %w", o.ID, err)
-	}
-	id, err := uuid.Parse(strings.TrimPrefix(reason, reasonPayment))
-	if err != nil {
-		return uuid.Nil, fmt.Errorf("payment of order %s: %w", o.ID, err)
-	}
-	return id, nil
 }

@@ -195,7 +195,7 @@ func (s *Service) reserve(ctx context.Context, request idempotency.Request, prov
 		next := now.Add(firstQuery)
 		p := &Payment{
 			ID: id, OrderID: orderID, BuyerID: req.GetBuyerId(), Provider: provider.Name(), Method: chosen.Name, Amount: due.Amount, Currency: due.Currency,
-			CreatedAt: now, ExpiresAt: &due.ExpiresAt, NextQueryAt: &next,
+			CreatedAt: now, ExpiresAt: due.ExpiresAt, NextQueryAt: &next,
 		}
 		c, err := step(p, Create, now, actorBuyer, "")
 		if err != nil {

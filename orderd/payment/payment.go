@@ -31,8 +31,8 @@ type Payment struct {
 	// Failure is the provider's own code of a failure.
 	Failure   string
 	CreatedAt time.Time
-	// ExpiresAt is when the order could not be paid any more; nil for payments from before it was stored.
-	ExpiresAt *time.Time
+	// ExpiresAt is when the order can no longer be paid.
+	ExpiresAt time.Time
 	// SucceededAt is when we learned of the success, and PaidAt when it was by the provider's clock, if it told.
 	SucceededAt, PaidAt *time.Time
 	// NextQueryAt is when the provider is asked next; nil once the payment has ended.
@@ -47,14 +47,10 @@ func (p *Payment) open() bool { return p.State == Created || p.State == Pending 
 
 // charge is the payment as its provider is told of it.
 func (p *Payment) charge() Charge {
-	c := Charge{
-		PaymentID: p.ID, OrderID: p.OrderID, Amount: p.Amount, Currency: p.Currency, CreatedAt: p.CreatedAt,
+	return Charge{
+		PaymentID: p.ID, OrderID: p.OrderID, Amount: p.Amount, Currency: p.Currency, CreatedAt: p.CreatedAt, ExpiresAt: p.ExpiresAt,
 		Method: p.Method, Reference: p.Reference,
 	}
-	if p.ExpiresAt != nil {
-		c.ExpiresAt = *p.ExpiresAt
-	}
-	return c
 }
 
 func (p *Payment) proto() *paymentv1.Payment {

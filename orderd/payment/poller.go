@@ -117,8 +117,8 @@ func (s *Service) poll(ctx context.Context, p *Payment) (time.Time, error) {
 func queryAgain(p *Payment, due order.Due, open bool, now time.Time) time.Time {
 	if !open {
 		since := now.Sub(p.CreatedAt)
-		if p.ExpiresAt != nil && p.ExpiresAt.Before(now) {
-			since = now.Sub(*p.ExpiresAt)
+		if p.ExpiresAt.Before(now) {
+			since = now.Sub(p.ExpiresAt)
 		}
 		return now.Add(min(max(since/2, minCloseDelay), maxCloseDelay))
 	}

@@ -294,8 +294,11 @@ func TestALongStatement(t *testing.T) {
 	s := newShop(t)
 	const rows = 1300
 	at := s.clock.now()
-	s.exec(`INSERT INTO payments (payment_id, order_id, buyer_id, provider, state, version, amount, currency, redirect_url, transaction_id, created_at, succeeded_at, bucket)
-		SELECT md5(i::text)::uuid, md5(i::text)::uuid, 'ann', 'sandbox', 'SUCCEEDED', 3, 5, 'CNY', '', 't' || i::text, $1::timestamptz, $1::timestamptz, i % 16 FROM generate_series(1, $2::bigint) AS g (i)`, at, rows)
+	s.exec(`INSERT INTO payments (payment_id, order_id, buyer_id, provider, method, reference, state, version, amount, currency,
+			redirect_url, transaction_id, created_at, expires_at, succeeded_at, bucket)
+		SELECT md5(i::text)::uuid, md5(i::text)::uuid, 'ann', 'sandbox', '', '', 'SUCCEEDED', 3, 5, 'CNY',
+			'', 't' || i::text, $1::timestamptz, $1::timestamptz, $1::timestamptz, i % 16
+		FROM generate_series(1, $2::bigint) AS g (i)`, at, rows)
 	s.exec(`INSERT INTO sandbox_transactions SELECT payment_id, $1::uuid, 'PAID', transaction_id, amount, currency, $2::timestamptz FROM payments WHERE transaction_id <> 't7'`, uuid.Nil, at)
 	s.exec("UPDATE sandbox_transactions SET amount = 6 WHERE transaction_id = 't1200'")
 	s.clock.advance(26 * time.Hour)

@@ -15,9 +15,8 @@ import (
 // maxSequence bounds how often a refund meets another one of the same transaction that is committed first: each time one of them gets through.
 const maxSequence = 64
 
-// A refund from before it had a life cycle is of a whole transaction, which its transaction_id is.
 const selectRefunds = `SELECT r.refund_id, r.payment_id, r.order_id, r.provider, r.transaction_id, r.order_key,
-	CASE WHEN r.paid_by = '' THEN r.transaction_id ELSE r.paid_by END, p.amount, r.state, r.version, r.reason, r.amount, r.currency, r.asked_as,
+	r.paid_by, p.amount, r.state, r.version, r.reason, r.amount, r.currency, r.asked_as,
 	p.reference, r.provider_refund_id, r.failure, r.failure_final, r.attempts, r.failures, r.created_at, r.next_attempt_at, r.succeeded_at
 	FROM refunds AS r JOIN payments AS p ON p.payment_id = r.payment_id `
 
@@ -54,7 +53,7 @@ func insertRefund(ctx context.Context, tx pgx.Tx, r *Refund, actor string) error
 			SELECT $1::uuid, $2::text, $3::text, $4::uuid, $5::uuid, $6::text, $7::bigint, $8::text, $9::bigint, $10::text,
 				$11::timestamptz, $12::text, $13::text, $14::bigint, $11::timestamptz, b.seq + 1, $15::bigint - b.refunded - $9::bigint
 			FROM (SELECT coalesce(max(seq), 0) AS seq, coalesce(sum(amount), 0)::bigint AS refunded FROM refunds
-				WHERE payment_id = $4::uuid AND (paid_by = $13::text OR (paid_by = '' AND transaction_id = $13::text))) AS b
+				WHERE payment_id = $4::uuid AND paid_by = $13::text) AS b
 			WHERE b.refunded + $9::bigint <= $15::bigint
 			ON CONFLICT DO NOTHING`,
 			r.ID, r.Provider, r.Cause, r.PaymentID, r.OrderID, string(r.State), r.Version, r.Reason, r.Amount, r.Currency,
@@ -84,7 +83,7 @@ func insertRefund(ctx context.Context, tx pgx.Tx, r *Refund, actor string) error
 // refundedSoFar tells whether the refund is there, and what is left of its transaction.
 func refundedSoFar(ctx context.Context, tx pgx.Tx, r *Refund) (known bool, left int64, err error) {
 	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM refunds WHERE provider = $1 AND transaction_id = $2),
-		$5::bigint - (SELECT coalesce(sum(amount), 0)::bigint FROM refunds WHERE payment_id = $3 AND (paid_by = $4 OR (paid_by = '' AND transaction_id = $4)))`,
+		$5::bigint - (SELECT coalesce(sum(amount), 0)::bigint FROM refunds WHERE payment_id = $3 AND paid_by = $4)`,
 		r.Provider, r.Cause, r.PaymentID, r.PaidBy, r.Total).Scan(&known, &left)
 	if err != nil {
 		return false, 0, fmt.Errorf("looking for a refund: %w", err)

@@ -364,21 +364,6 @@ func (s *shop) retryByStaff(t *testing.T, o *orderv1.Order, r *paymentv1.Refund)
 	wantError(t, err, connect.CodeNotFound, "REFUND_NOT_FOUND")
 }
 
-// A refund from before refunds had a life cycle is one row that says what is due.
-func TestARefundOfAnOlderPodIsCarriedOut(t *testing.T) {
-	s := newShop(t)
-	s.sell(5)
-	o, p := s.bought("ann", 1)
-	_, err := s.pool.Exec(context.Background(), `INSERT INTO refunds (refund_id, provider, transaction_id, payment_id, order_id, state, reason, amount, currency, created_at)
-		SELECT gen_random_uuid(), provider, transaction_id, payment_id, order_id, 'REQUESTED', 'ORDER_ALREADY_PAID', amount, currency, created_at FROM payments WHERE payment_id = $1`, p.GetPaymentId())
-	s.must(err)
-	if err := s.wish(payment.NewRefunds(rand.Reader), o, p, "more", 1); !errors.Is(err, order.ErrRefundExceeds) {
-		t.Errorf("more than was paid: %v", err)
-	}
-	s.refund()
-	s.onlyRefund(o, refunded)
-}
-
 func TestANotificationOfAFailureCountsOnce(t *testing.T) {
 	s := newShop(t)
 	s.sell(5)

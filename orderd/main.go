@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/kit/version"
 	"github.com/orderd-dev/orderd/orderd/serve"
+	"github.com/orderd-dev/orderd/orderd/shop/schema"
 )
 
 func main() {
@@ -85,5 +85,5 @@ func migrate(ctx context.Context, configPath string, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("database.urlFile: %w", err)
 	}
-	return database.Migrate(ctx, url, log)
+	return schema.Migrate(ctx, url, log)
 }

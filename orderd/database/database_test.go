@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -20,40 +19,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
-
-func TestMigrateManyAtOnceAndAgain(t *testing.T) {
-	ctx, url := context.Background(), testdb.New(t)
-	pool, err := database.Open(ctx, url, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	if done, err := database.Migrated(ctx, pool); err != nil || done {
-		t.Fatalf("before: migrated %t, %v", done, err)
-	}
-	var wg sync.WaitGroup
-	errs := make([]error, 3)
-	for i := range errs {
-		wg.Go(func() { errs[i] = database.Migrate(ctx, url, slog.New(slog.DiscardHandler)) })
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-	if done, err := database.Migrated(ctx, pool); err != nil || !done {
-		t.Fatalf("after: migrated %t, %v", done, err)
-	}
-	key, err := database.OrderIDKey(ctx, pool)
-	if err != nil || len(key) != 64 {
-		t.Fatalf("key %q, %v", key, err)
-	}
-	if err := database.Migrate(ctx, url, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
-	if again, err := database.OrderIDKey(ctx, pool); err != nil || again != key {
-		t.Fatalf("the key changed to %q, %v", again, err)
-	}
-}
 
 func TestOpenHidesThePassword(t *testing.T) {
 	_, err := database.Open(context.Background(), "postgres://orderd:hunter2@%zz/", 1)

@@ -2,172 +2,243 @@ package database
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"embed"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"strings"
+	"path"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
 
-//go:embed migrations/*.sql
-var files embed.FS
-
 const (
-	// The lock of a migration that was killed goes after the lease; waiting for it takes up to probes
-	// times the interval, which is longer than all migrations take: on CockroachDB each change of a table is
-	// a job that every node follows, of a second or more.
+	// The lock of a migration that was killed goes after the lease.
 	lockLease     = 15 * time.Second
 	lockHeartbeat = 5 * time.Second
 	lockInterval  = 500 * time.Millisecond
-	lockProbes    = 600
+	// lockProbes are more than lockLimit has room for: the time-out decides, and names the step.
+	lockProbes = 2 * uint64(lockLimit/lockInterval)
+	// unlockProbes times the interval is less than stepLimit.
+	unlockProbes = 20
 
-	orderIDKeySetting = "order_id_key"
-	orderIDKeyBytes   = 32
+	// fileLimit bounds one file. On CockroachDB each change of a table is a job that every node follows.
+	fileLimit = 5 * time.Minute
+	// lockLimit bounds the wait for another migration, which is as long as its longest file.
+	lockLimit = 5 * time.Minute
+	// stepLimit bounds every other step, none of which has much to do.
+	stepLimit = time.Minute
 )
 
-// onCockroachDB are statements for what only CockroachDB has. They only tune: where the user may not
-// run them they are left out with a warning. Rows of the first tables live for seconds, and every scan would
-// otherwise pass over a day of deleted ones.
-var onCockroachDB = []string{
-	"ALTER TABLE outbox CONFIGURE ZONE USING gc.ttlseconds = 600",
-	"ALTER TABLE leases CONFIGURE ZONE USING gc.ttlseconds = 600",
-	"ALTER TABLE lease_workers CONFIGURE ZONE USING gc.ttlseconds = 600",
-	// Some versions keep a primary key that is replaced as a unique index, which would allow no second bucket of a SKU.
-	"DROP INDEX IF EXISTS stock@stock_sku_key CASCADE",
+// MigrateOption changes how [Migrate] works.
+type MigrateOption func(*migration)
+
+// OnCockroachDB are statements for what only CockroachDB has, run after each migration. They only tune:
+// one that the user may not run is left out with a warning. They have to be repeatable.
+func OnCockroachDB(statements ...string) MigrateOption {
+	return func(m *migration) { m.tuning = append(m.tuning, statements...) }
 }
 
-// Migrate brings the database to this version's tables, one migration at a time whoever else tries,
-// and creates the order id key if there is none. It can be repeated, also after it was killed.
-func Migrate(ctx context.Context, url string, log *slog.Logger) error {
+// WithStepLimit bounds every step of the migration by d, also those that may take longer otherwise.
+func WithStepLimit(d time.Duration) MigrateOption {
+	return func(m *migration) { m.mostPerStep = d }
+}
+
+// Migrate applies the files that are not applied yet, in the order of their numbers, each in a
+// transaction of its own. The files are goose's, NUMBER_NAME.sql at the root of files, and must make a
+// table settings (key, value), where Migrate puts the order id key if there is none.
+//
+// One Migrate works at a time, whoever else tries. It can be repeated, also after it was killed. Every
+// step is bounded: a [StepTimeoutError] says which one took too long.
+func Migrate(ctx context.Context, url string, files fs.FS, log *slog.Logger, opts ...MigrateOption) error {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return errBadURL
 	}
 	config.ConnectTimeout = connectTimeout
-	db := stdlib.OpenDB(*config)
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(keepTransactions))
 	defer func() { _ = db.Close() }()
-	if err := up(ctx, db, log); err != nil {
-		return err
+	m := &migration{db: db, files: files, log: log}
+	for _, opt := range opts {
+		opt(m)
 	}
-	if err := tune(ctx, db, log); err != nil {
-		return err
+	if err := m.run(ctx); err != nil {
+		return fmt.Errorf("migrating the database: %w", err)
 	}
-	return createOrderIDKey(ctx, db)
+	return nil
 }
 
-// up applies the migrations that are not applied yet. CockroachDB may ask for a transaction to be run
-// again, which goose does not; those that are applied stay so.
-func up(ctx context.Context, db *sql.DB, log *slog.Logger) error {
-	for attempt := 1; ; attempt++ {
-		provider, err := newProvider(db, log)
+// migration is one run of Migrate.
+type migration struct {
+	db          *sql.DB
+	files       fs.FS
+	log         *slog.Logger
+	tuning      []string
+	mostPerStep time.Duration
+
+	cockroach bool
+	provider  *goose.Provider
+}
+
+func (m *migration) run(ctx context.Context) error {
+	var err error
+	m.provider, err = goose.NewProvider(goose.DialectPostgres, m.db, m.files,
+		goose.WithDisableGlobalRegistry(true), goose.WithSlog(m.log))
+	if err != nil {
+		return fmt.Errorf("reading the files: %w", err)
+	}
+	err = m.step(ctx, "asking the database which one it is", stepLimit, func(ctx context.Context) (err error) {
+		m.cockroach, err = isCockroachDB(ctx, m.db)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = m.step(ctx, "making the version table", stepLimit, func(ctx context.Context) error {
+		return makeVersionTable(ctx, m.db, m.cockroach)
+	})
+	if err != nil {
+		return err
+	}
+	if err := m.applyPending(ctx); err != nil {
+		return err
+	}
+	if err := m.tune(ctx); err != nil {
+		return err
+	}
+	return m.step(ctx, "making the order id key", stepLimit, func(ctx context.Context) error {
+		return createOrderIDKey(ctx, m.db)
+	})
+}
+
+// lock waits until no other migration works. What it returns gives the lock back.
+func (m *migration) lock(ctx context.Context) (unlock func(), err error) {
+	locker, err := lock.NewPostgresTableLocker(
+		lock.WithTableLeaseDuration(lockLease), lock.WithTableHeartbeatInterval(lockHeartbeat),
+		lock.WithTableLockTimeout(lockInterval, lockProbes), lock.WithTableUnlockTimeout(lockInterval, unlockProbes),
+		lock.WithTableLogger(m.log))
+	if err != nil {
+		return nil, fmt.Errorf("the migrations' lock: %w", err)
+	}
+	// The locker renews its lease until the context ends that Lock was given, so that one outlives the step.
+	renewing, endRenewal := context.WithCancel(ctx)
+	err = m.bounded(ctx, "waiting for the migrations' lock", lockLimit, func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, endRenewal)
+		if err := locker.Lock(renewing, m.db); err != nil {
+			return err
+		}
+		if !stop() {
+			// The lock came too late. It goes with its lease, which nobody renews.
+			return ctx.Err()
+		}
+		return nil
+	})
+	if err != nil {
+		endRenewal()
+		return nil, err
+	}
+	return func() {
+		defer endRenewal()
+		m.unlock(context.WithoutCancel(ctx), locker)
+	}, nil
+}
+
+// unlock does not wait for an answer for longer than a step may take, as the locker by itself would. What
+// was migrated stays so if it fails.
+func (m *migration) unlock(ctx context.Context, locker lock.Locker) {
+	err := m.bounded(ctx, "giving the migrations' lock back", stepLimit, func(ctx context.Context) error {
+		done := make(chan error, 1)
+		go func() { done <- locker.Unlock(ctx, m.db) }()
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	if err != nil {
+		m.log.Warn("the migrations' lock goes only with its lease", "lease", lockLease, "error", err)
+	}
+}
+
+// applyPending applies what is not applied yet, a file a step.
+func (m *migration) applyPending(ctx context.Context) error {
+	var pending []*goose.Source
+	err := m.step(ctx, "reading what was migrated", stepLimit, func(ctx context.Context) error {
+		pending = nil
+		// HasPending refuses a file whose number is below that of one that was applied.
+		if _, err := m.provider.HasPending(ctx); err != nil {
+			return err
+		}
+		all, err := m.provider.Status(ctx)
+		for _, s := range all {
+			if s.State == goose.StatePending {
+				pending = append(pending, s.Source)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, source := range pending {
+		file := path.Base(source.Path)
+		err := m.step(ctx, "migration "+file, fileLimit, func(ctx context.Context) error {
+			result, err := m.provider.ApplyVersion(ctx, source.Version, true)
+			if err == nil {
+				m.log.Info("migrated", "file", file, "took", result.Duration)
+			}
+			if errors.Is(err, goose.ErrAlreadyApplied) {
+				return nil
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		results, err := provider.Up(ctx)
-		if err == nil {
-			for _, r := range results {
-				log.Info("migrated", "file", r.Source.Path, "took", r.Duration)
-			}
-			return nil
-		}
-		if ClassOf(err) != Retry || attempt == maxAttempts {
-			return fmt.Errorf("migrating the database: %w", err)
-		}
-		log.Warn("a migration met a conflict and is tried again", "error", err)
 	}
-}
-
-func newProvider(db *sql.DB, log *slog.Logger) (*goose.Provider, error) {
-	sub, err := fs.Sub(files, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	locker, err := lock.NewPostgresTableLocker(
-		lock.WithTableLeaseDuration(lockLease), lock.WithTableHeartbeatInterval(lockHeartbeat),
-		lock.WithTableLockTimeout(lockInterval, lockProbes), lock.WithTableLogger(log))
-	if err != nil {
-		return nil, fmt.Errorf("migration lock: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, sub,
-		goose.WithLocker(locker), goose.WithDisableGlobalRegistry(true), goose.WithSlog(log))
-	if err != nil {
-		return nil, fmt.Errorf("reading the migrations: %w", err)
-	}
-	return provider, nil
+	return nil
 }
 
 // tune applies what only CockroachDB has, if this is one.
-func tune(ctx context.Context, db *sql.DB, log *slog.Logger) error {
-	var version string
-	if err := db.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {
-		return fmt.Errorf("asking the database for its version: %w", err)
-	}
-	if !strings.Contains(version, "CockroachDB") {
+func (m *migration) tune(ctx context.Context) error {
+	if !m.cockroach {
 		return nil
 	}
-	for _, statement := range onCockroachDB {
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			log.Warn("the database is not tuned", "statement", statement, "error", err)
+	for _, statement := range m.tuning {
+		err := m.step(ctx, statement, stepLimit, func(ctx context.Context) error {
+			_, err := m.db.ExecContext(ctx, statement)
+			return err
+		})
+		var late *StepTimeoutError
+		if errors.As(err, &late) || ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			m.log.Warn("the database is not tuned", "statement", statement, "error", err)
 		}
 	}
 	return nil
 }
 
-func createOrderIDKey(ctx context.Context, db *sql.DB) error {
-	key := make([]byte, orderIDKeyBytes)
-	if _, err := rand.Read(key); err != nil {
-		return fmt.Errorf("making the order id key: %w", err)
-	}
-	_, err := db.ExecContext(ctx, "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING", orderIDKeySetting, hex.EncodeToString(key))
-	if err != nil {
-		return fmt.Errorf("storing the order id key: %w", err)
-	}
-	return nil
-}
-
-// OrderIDKey is the key that buyers are hashed with in order ids: 32 bytes as hexadecimal text, made by
-// the first Migrate and never changed, because a buyer's orders are found by it.
-func OrderIDKey(ctx context.Context, pool *pgxpool.Pool) (string, error) {
-	var key string
-	err := pool.QueryRow(ctx, "SELECT value FROM settings WHERE key = $1", orderIDKeySetting).Scan(&key)
-	if err != nil {
-		return "", fmt.Errorf("reading the order id key: %w", err)
-	}
-	return key, nil
-}
-
-// Migrated tells whether the database has all of this version's tables; more is fine, so that old
-// pods go on while a new version rolls out.
-func Migrated(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
-	want, err := newestMigration()
-	if err != nil {
-		return false, err
-	}
-	var have int64
-	err = pool.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&have)
-	if code(err) == codeUndefinedTable {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("reading the database's version: %w", err)
-	}
-	return have >= want, nil
-}
-
-func newestMigration() (int64, error) {
-	entries, err := files.ReadDir("migrations")
+// newest is the number of the newest of the files.
+func newest(files fs.FS) (int64, error) {
+	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
 		return 0, err
 	}
-	return goose.NumericComponent(entries[len(entries)-1].Name())
+	if len(names) == 0 {
+		return 0, goose.ErrNoMigrations
+	}
+	return goose.NumericComponent(slices.Max(names))
 }

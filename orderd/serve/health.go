@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/shop/schema"
 )
 
 // health answers the kubelet. A pod is live while its process answers; it is ready when its role says
@@ -53,7 +53,7 @@ func untilMigrated(pool *pgxpool.Pool) func() error {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), migratedTimeout)
 		defer cancel()
-		migrated, err := database.Migrated(ctx, pool)
+		migrated, err := schema.Migrated(ctx, pool)
 		if err != nil {
 			// What the driver says holds the server's address and the user.
 			return errors.New("the database does not answer")

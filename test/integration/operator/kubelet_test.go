@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/shop/schema"
 )
 
 // kubelet stands in for what the API server alone does not have: it runs migration Jobs, for real, and
@@ -81,7 +81,7 @@ func (k *kubelet) runJob(ctx context.Context, job *batchv1.Job) {
 			at(batchv1.JobFailed, "BackoffLimitExceeded", "Job has reached the specified backoff limit"),
 		}
 	} else {
-		if err := database.Migrate(ctx, k.world.databaseURL, k.world.log); err != nil {
+		if err := schema.Migrate(ctx, k.world.databaseURL, k.world.log); err != nil {
 			k.world.log.Error("migrating", "error", err)
 			return
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/shop/schema"
 )
 
 const (
@@ -67,15 +68,7 @@ func NewMigrated(tb testing.TB) string {
 	dsn := New(tb)
 	ctx, cancel := context.WithTimeout(context.Background(), migrateTimeout)
 	defer cancel()
-	err := migrate(ctx, dsn)
-	if err != nil {
-		// A copy that does not work costs time and nothing else.
-		tb.Logf("test database: migrating %s file by file: %v", dsn, err)
-		if err = emptied(dsn); err == nil {
-			err = database.Migrate(ctx, dsn, slog.New(slog.DiscardHandler))
-		}
-	}
-	if err != nil {
+	if err := migrate(ctx, dsn); err != nil {
 		tb.Fatalf("test database: %v", err)
 	}
 	return dsn
@@ -104,7 +97,11 @@ func Create(ctx context.Context, base *url.URL, name string) (string, error) {
 	}
 	u := *base
 	u.Path = "/" + name
-	return u.String(), database.Migrate(ctx, u.String(), slog.New(slog.DiscardHandler))
+	return u.String(), migrate(ctx, u.String())
+}
+
+func migrate(ctx context.Context, dsn string) error {
+	return schema.Migrate(ctx, dsn, slog.New(slog.DiscardHandler))
 }
 
 // start takes the first server there is and says on standard error which one that was. The settings are for a PostgreSQL

@@ -1,7 +1,8 @@
 // Package testdb gives each test a database of its own on one server per test process. The server is
 // the first there is of: the one ORDERD_TEST_DATABASE_URL names, CockroachDB (COCKROACH_BINARY, or
 // cockroach on the PATH), PostgreSQL. A server that was started here ends with the test process,
-// however that ends.
+// however that ends. On a CockroachDB that was running already, up to as many databases as tests ran at
+// once stay behind; a later test process drops them.
 package testdb
 
 import (
@@ -9,7 +10,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"os/exec"
@@ -21,7 +21,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/shop/schema"
 )
 
 const (
@@ -62,9 +61,18 @@ func New(tb testing.TB) string {
 	return u.String()
 }
 
-// NewMigrated makes a database with all of orderd's tables and returns its URL.
+// NewMigrated makes a database with all of orderd's tables and returns its URL. On CockroachDB it may be
+// one that an earlier test has used, emptied.
 func NewMigrated(tb testing.TB) string {
 	tb.Helper()
+	again, err := onCockroach()
+	if err != nil {
+		tb.Fatalf("test database: %v", err)
+	}
+	if again != nil {
+		base, _ := server()
+		return again.database(tb, base)
+	}
 	dsn := New(tb)
 	ctx, cancel := context.WithTimeout(context.Background(), migrateTimeout)
 	defer cancel()
@@ -98,10 +106,6 @@ func Create(ctx context.Context, base *url.URL, name string) (string, error) {
 	u := *base
 	u.Path = "/" + name
 	return u.String(), migrate(ctx, u.String())
-}
-
-func migrate(ctx context.Context, dsn string) error {
-	return schema.Migrate(ctx, dsn, slog.New(slog.DiscardHandler))
 }
 
 // start takes the first server there is and says on standard error which one that was. The settings are for a PostgreSQL

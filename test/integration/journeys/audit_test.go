@@ -35,7 +35,8 @@ var unrest = map[string]string{
 	"parcels of cancelled orders are requested": `SELECT s.shipment_id::text FROM shipments s JOIN orders o USING (order_id) WHERE o.state = 'CANCELLED' AND s.state = 'REQUESTED'`,
 }
 
-// laws hold when all is quiet: each query finds what breaks one.
+// laws hold when all is quiet: each query finds what breaks one. CockroachDB 22.1 has no place for a subquery below
+// CASE that asks about the row outside of it, nor for a function in a join that does.
 var laws = map[string]string{
 	"stock is the sum of its movements": `SELECT m.sku || ' ' || m.a || ' ' || m.r || ' ' || m.d || ', stock ' || s.a || ' ' || s.r || ' ' || s.d FROM
 		(SELECT sku, sum(available) a, sum(reserved) r, sum(deducted) d FROM stock_movements GROUP BY sku) m
@@ -69,13 +70,14 @@ var laws = map[string]string{
 		WHERE r.amount > p.amount OR p.state <> 'SUCCEEDED'`,
 	"the provider keeps of each payment what the order keeps": `SELECT p.payment_id::text || ' ' || s.kept FROM payments p JOIN orders o ON o.order_id = p.order_id
 		JOIN (SELECT payment_id, sum(CASE state WHEN 'PAID' THEN amount WHEN 'REFUNDED' THEN -amount ELSE 0 END) kept FROM sandbox_transactions GROUP BY payment_id) s ON s.payment_id = p.payment_id
-		WHERE s.kept <> CASE WHEN o.payment_id = p.payment_id THEN o.total - (SELECT sum(refunded) FROM order_lines l WHERE l.order_id = o.order_id) ELSE 0 END`,
+		LEFT JOIN (SELECT order_id, sum(refunded) refunded FROM order_lines GROUP BY order_id) l ON l.order_id = o.order_id
+		WHERE s.kept <> CASE WHEN o.payment_id = p.payment_id THEN o.total - coalesce(l.refunded, 0) ELSE 0 END`,
 	"what the provider has taken is known": `SELECT s.payment_id::text FROM sandbox_transactions s LEFT JOIN payments p USING (payment_id)
 		WHERE s.state = 'PAID' AND p.state IS DISTINCT FROM 'SUCCEEDED'`,
 	"a coupon's state fits its order": `SELECT c.coupon_id::text || ' ' || c.state || ' ' || coalesce(o.state, '') FROM coupons c LEFT JOIN orders o USING (order_id)
 		WHERE CASE c.state WHEN 'LOCKED' THEN o.state IS DISTINCT FROM 'PENDING_PAYMENT' OR NOT c.coupon_id = ANY (o.coupon_ids)
 		WHEN 'USED' THEN o.paid_at IS NULL OR NOT c.coupon_id = ANY (o.coupon_ids) ELSE c.order_id IS NOT NULL END`,
-	"the coupon of a living order is its own": `SELECT o.order_id::text FROM orders o, unnest(o.coupon_ids) id JOIN coupons c ON c.coupon_id = id
+	"the coupon of a living order is its own": `SELECT o.order_id::text FROM orders o JOIN coupons c ON c.coupon_id = ANY (o.coupon_ids)
 		WHERE o.state = 'PENDING_PAYMENT' AND (c.state <> 'LOCKED' OR c.order_id <> o.order_id)`,
 	"a template's budget is what its coupons leave": `SELECT b.owner || ' ' || b.left_over || ' ' || b.capacity FROM
 		(SELECT owner, sum(remaining) left_over, sum(capacity) capacity FROM budgets WHERE owner LIKE 'coupon:%' GROUP BY owner) b

@@ -3,12 +3,13 @@ package payment
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/sony/gobreaker/v2"
+
+	"github.com/orderd-dev/orderd/orderd/kit/breaker"
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
 const (
@@ -18,23 +19,25 @@ const (
 	DefaultPause = 5 * time.Second
 )
 
-// errNotAsked says that a provider was not called because it has not answered for a while. The call has had no effect.
+// errNotAsked says that a provider was not called because it has not answered for a while. The call
+// has had no effect.
 var errNotAsked = errors.New("the provider has not answered for a while and is not asked now")
 
-// BreakerOptions of Guard. Logger has to be set.
+// BreakerOptions of [Guard]. Logger has to be set.
 type BreakerOptions struct {
-	// Failures in a row that open a breaker; DefaultFailures if zero.
+	// Failures in a row that open a breaker; [DefaultFailures] if zero.
 	Failures uint32
-	// Pause until a call is tried again; DefaultPause if zero.
+	// Pause until a call is tried again; [DefaultPause] if zero.
 	Pause      time.Duration
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
 
-// Guard puts breakers before providers: one that has failed several times in a row is not asked for a while, so that buyers at the
-// cashier have an answer at once, and the background work goes on with the other providers' payments instead of waiting for this one. Each
-// operation has a breaker of its own: refunds that fail do not end the sales. What a provider refuses is an answer; a caller who goes away
-// is neither. An error is the registerer's.
+// Guard puts breakers before providers. A provider that has failed several times in a row is not asked
+// for a while: buyers at the cashier have an answer at once, and the background work goes on with the
+// other providers' payments instead of waiting for this one. Each operation has a breaker of its own,
+// so that refunds that fail do not end the sales. A provider's refusal is an answer; a caller who goes
+// away counts neither as an answer nor as a failure. An error is the registerer's.
 func Guard(providers []Provider, o BreakerOptions) ([]Provider, error) {
 	if o.Failures == 0 {
 		o.Failures = DefaultFailures
@@ -43,25 +46,19 @@ func Guard(providers []Provider, o BreakerOptions) ([]Provider, error) {
 		o.Pause = DefaultPause
 	}
 	results := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "orderd_payment_provider_calls_total", Help: "Calls to payment providers, by provider, operation and result (answered, failed, not_asked).",
+		Name: "orderd_payment_provider_calls_total",
+		Help: "Calls to payment providers, by provider, operation and result (answered, failed, not_asked).",
 	}, []string{"provider", "operation", "result"})
-	if o.Registerer != nil {
-		if err := o.Registerer.Register(results); err != nil {
-			return nil, fmt.Errorf("registering the metrics of payment providers: %w", err)
-		}
+	if err := metric.Register(o.Registerer, "payment providers", results); err != nil {
+		return nil, err
 	}
 	out := make([]Provider, len(providers))
 	for i, p := range providers {
-		g := &guarded{Provider: p, breakers: map[string]*gobreaker.CircuitBreaker[any]{}, results: results}
+		g := &guarded{Provider: p, breakers: map[string]*breaker.Breaker{}, results: results}
 		for _, operation := range []string{opCreate, opQuery, opClose, opRefund, opQueryRefund} {
-			g.breakers[operation] = gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
-				Name: p.Name() + " " + operation, MaxRequests: 1, Timeout: o.Pause,
-				ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= o.Failures },
-				IsSuccessful: answered,
-				IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) },
-				OnStateChange: func(name string, from, to gobreaker.State) {
-					o.Logger.Warn("a payment provider's breaker changed", "breaker", name, "from", from.String(), "to", to.String())
-				},
+			g.breakers[operation] = breaker.New(breaker.Options{
+				Name: "payment provider " + p.Name() + " " + operation, Failures: o.Failures, Pause: o.Pause,
+				Answered: answered, NotAsked: errNotAsked, Logger: o.Logger,
 			})
 		}
 		out[i] = g
@@ -80,7 +77,7 @@ const (
 // guarded is a provider behind breakers.
 type guarded struct {
 	Provider
-	breakers map[string]*gobreaker.CircuitBreaker[any]
+	breakers map[string]*breaker.Breaker
 	results  *prometheus.CounterVec
 }
 
@@ -90,21 +87,10 @@ func answered(err error) bool {
 	return err == nil || errors.As(err, &refused) || errors.Is(err, ErrPaid)
 }
 
+// guard makes a call of one operation unless its breaker is open, and counts it.
 func guard[T any](g *guarded, operation string, call func() (T, error)) (T, error) {
-	var out T
-	_, err := g.breakers[operation].Execute(func() (any, error) {
-		var err error
-		out, err = call()
-		return nil, err
-	})
-	result := "failed"
-	switch {
-	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
-		result, err = "not_asked", errNotAsked
-	case answered(err):
-		result = "answered"
-	}
-	g.results.WithLabelValues(g.Name(), operation, result).Inc()
+	out, result, err := breaker.Do(g.breakers[operation], call)
+	g.results.WithLabelValues(g.Name(), operation, string(result)).Inc()
 	return out, err
 }
 

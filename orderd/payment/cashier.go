@@ -22,8 +22,14 @@ import (
 // firstQuery is how long the buyer has before the provider is asked about a payment for the first time.
 const firstQuery = 30 * time.Second
 
-// ListPaymentMethods is the cashier: the methods that take the order's currency, while it can be paid.
-func (s *Service) ListPaymentMethods(ctx context.Context, req *paymentv1.ListPaymentMethodsRequest) (*paymentv1.ListPaymentMethodsResponse, error) {
+// reasonTimeOver is the RPC's error of an order or a payment that can no longer be paid.
+const reasonTimeOver = "PAYMENT_TIME_OVER"
+
+// ListPaymentMethods is the cashier: the methods that the order's currency can be paid by, while the
+// order can be paid.
+func (s *Service) ListPaymentMethods(
+	ctx context.Context, req *paymentv1.ListPaymentMethodsRequest,
+) (*paymentv1.ListPaymentMethodsResponse, error) {
 	orderID, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
 		return nil, rpcError(order.ErrNotFound)
@@ -35,22 +41,28 @@ func (s *Service) ListPaymentMethods(ctx context.Context, req *paymentv1.ListPay
 	if err != nil {
 		return nil, rpcError(err)
 	}
-	answer := &paymentv1.ListPaymentMethodsResponse{Amount: money(due.Amount, due.Currency), ExpiresAt: timestamppb.New(due.ExpiresAt)}
+	answer := &paymentv1.ListPaymentMethodsResponse{
+		Amount: money(due.Amount, due.Currency), ExpiresAt: timestamppb.New(due.ExpiresAt),
+	}
 	for _, name := range s.names {
 		for _, m := range s.providers[name].Methods() {
-			if m.takes(due.Currency) {
-				answer.Methods = append(answer.Methods, &paymentv1.PaymentMethod{
-					Provider: name, Method: m.Name, Title: m.Title, NeedsOpenId: m.NeedsOpenID, NeedsClientIp: m.NeedsClientIP,
-					Kind: paymentv1.MethodKind(paymentv1.MethodKind_value["METHOD_KIND_"+string(m.Kind)]),
-				})
+			if m.accepts(due.Currency) {
+				answer.Methods = append(answer.Methods, m.proto(name))
 			}
 		}
 	}
 	return answer, nil
 }
 
-// takes tells whether the method takes a currency.
-func (m Method) takes(currency string) bool {
+func (m Method) proto(provider string) *paymentv1.PaymentMethod {
+	return &paymentv1.PaymentMethod{
+		Provider: provider, Method: m.Name, Title: m.Title, NeedsOpenId: m.NeedsOpenID, NeedsClientIp: m.NeedsClientIP,
+		Kind: paymentv1.MethodKind(paymentv1.MethodKind_value["METHOD_KIND_"+string(m.Kind)]),
+	}
+}
+
+// accepts tells whether the method is open to a currency.
+func (m Method) accepts(currency string) bool {
 	return m.Currencies == nil || slices.Contains(m.Currencies, currency)
 }
 
@@ -60,7 +72,7 @@ func payable(due order.Due, now time.Time) error {
 	case due.State != order.PendingPayment:
 		return order.Conflict(due.State)
 	case !now.Before(due.ExpiresAt):
-		return rpcerr.New(connect.CodeFailedPrecondition, "PAYMENT_TIME_OVER", "the time to pay the order is over")
+		return rpcerr.New(connect.CodeFailedPrecondition, reasonTimeOver, "the time to pay the order is over")
 	}
 	return nil
 }
@@ -69,17 +81,21 @@ func payable(due order.Due, now time.Time) error {
 func method(provider Provider, req *paymentv1.CreatePaymentRequest, currency string) (Method, error) {
 	methods := provider.Methods()
 	i := slices.IndexFunc(methods, func(m Method) bool {
-		return m.Name == req.GetMethod() || (req.GetMethod() == "" && m.takes(currency))
+		return m.Name == req.GetMethod() || (req.GetMethod() == "" && m.accepts(currency))
 	})
 	switch {
 	case i < 0 && req.GetMethod() != "":
-		return Method{}, rpcerr.New(connect.CodeInvalidArgument, "METHOD_UNKNOWN", "the payment provider has no such method", "field", "method")
-	case i < 0 || !methods[i].takes(currency):
-		return Method{}, rpcerr.New(connect.CodeFailedPrecondition, "METHOD_NOT_OPEN", "the method does not take the order's currency", "field", "method")
+		return Method{}, rpcerr.New(connect.CodeInvalidArgument, "METHOD_UNKNOWN",
+			"the payment provider has no such method", "field", "method")
+	case i < 0 || !methods[i].accepts(currency):
+		return Method{}, rpcerr.New(connect.CodeFailedPrecondition, "METHOD_NOT_OPEN",
+			"the method does not take the order's currency", "field", "method")
 	case methods[i].NeedsOpenID && req.GetOpenId() == "":
-		return Method{}, rpcerr.New(connect.CodeInvalidArgument, "FIELD_REQUIRED", "the method needs open_id", "field", "open_id")
+		return Method{}, rpcerr.New(connect.CodeInvalidArgument, "FIELD_REQUIRED",
+			"the method needs open_id", "field", "open_id")
 	case methods[i].NeedsClientIP && req.GetClientIp() == "":
-		return Method{}, rpcerr.New(connect.CodeInvalidArgument, "FIELD_REQUIRED", "the method needs client_ip", "field", "client_ip")
+		return Method{}, rpcerr.New(connect.CodeInvalidArgument, "FIELD_REQUIRED",
+			"the method needs client_ip", "field", "client_ip")
 	}
 	return methods[i], nil
 }
@@ -89,12 +105,24 @@ func ready(a *paymentv1.CreatePaymentResponse) bool {
 	return Session{RedirectURL: a.GetRedirectUrl(), QRCode: a.GetQrCode(), SDKParams: a.GetSdkParams()}.ready()
 }
 
+// creation is one call that creates a payment.
+type creation struct {
+	service  *Service
+	provider Provider
+	req      *paymentv1.CreatePaymentRequest
+	request  idempotency.Request
+	orderID  uuid.UUID
+}
+
 // CreatePayment starts a payment once a request id: it reserves the payment, calls the provider with no
-// transaction open, and makes the payment PENDING. A retry after a crash in between goes on where that stopped.
-func (s *Service) CreatePayment(ctx context.Context, req *paymentv1.CreatePaymentRequest) (*paymentv1.CreatePaymentResponse, error) {
+// transaction open, and makes the payment PENDING. A retry after a crash in between goes on where that
+// stopped.
+func (s *Service) CreatePayment(
+	ctx context.Context, req *paymentv1.CreatePaymentRequest,
+) (*paymentv1.CreatePaymentResponse, error) {
 	provider, ok := s.providers[req.GetProvider()]
 	if !ok {
-		return nil, rpcerr.New(connect.CodeInvalidArgument, "PROVIDER_UNKNOWN", "no such payment provider is configured", "field", "provider")
+		return nil, providerUnknown()
 	}
 	orderID, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
@@ -104,7 +132,8 @@ func (s *Service) CreatePayment(ctx context.Context, req *paymentv1.CreatePaymen
 	if err != nil {
 		return nil, rpcerr.Internal(err)
 	}
-	answer, due, err := s.reserve(ctx, request, provider, orderID, req)
+	c := &creation{service: s, provider: provider, req: req, request: request, orderID: orderID}
+	answer, due, err := c.reserve(ctx)
 	if err != nil {
 		return nil, rpcError(err)
 	}
@@ -117,16 +146,16 @@ func (s *Service) CreatePayment(ctx context.Context, req *paymentv1.CreatePaymen
 	}
 	var session Session
 	if due.State == order.PendingPayment {
-		if session, err = s.create(ctx, provider, answer.GetPayment(), id, orderID, due, req); err != nil {
+		if session, err = c.create(ctx, answer.GetPayment(), id, due); err != nil {
 			return nil, err
 		}
 	}
-	answer, err = s.submit(ctx, request, id, req.GetBuyerId(), session)
+	answer, err = c.submit(ctx, id, session)
 	var ended *endedError
 	if errors.As(err, &ended) {
 		if ended.payment.open() {
 			// The provider may have the session; a lost call is made again by the poller.
-			if _, err := s.settle(context.WithoutCancel(ctx), ended.payment, false); err != nil {
+			if _, err := s.findOut(context.WithoutCancel(ctx), ended.payment, false); err != nil {
 				s.log.Warn("a payment was not closed and will be", "payment", id, "error", err)
 			}
 		}
@@ -138,87 +167,110 @@ func (s *Service) CreatePayment(ctx context.Context, req *paymentv1.CreatePaymen
 	return answer, nil
 }
 
-// create calls the provider. What it answers but a session becomes an RPC's error. The call has a deadline of its own: callers choose
-// theirs, and one with short ones must not make the provider look dead to everybody (see Guard).
-func (s *Service) create(ctx context.Context, provider Provider, p *paymentv1.Payment, id, orderID uuid.UUID, due order.Due, req *paymentv1.CreatePaymentRequest) (Session, error) {
+// create calls the provider. An answer that is no session becomes an RPC's error. The call has a
+// deadline of its own: callers choose theirs, and one with short ones must not make the provider look
+// dead to everybody (see [Guard]).
+func (c *creation) create(
+	ctx context.Context, p *paymentv1.Payment, id uuid.UUID, due order.Due,
+) (Session, error) {
+	s, req := c.service, c.req
 	calling, cancel := context.WithTimeout(context.WithoutCancel(ctx), providerTimeout)
-	session, err := provider.Create(calling, Charge{
-		PaymentID: id, OrderID: orderID, Amount: due.Amount, Currency: due.Currency, CreatedAt: p.GetCreatedAt().AsTime(), ExpiresAt: due.ExpiresAt,
-		Method: p.GetMethod(), Description: "Order " + orderID.String(), ClientIP: req.GetClientIp(), OpenID: req.GetOpenId(), ReturnURL: req.GetReturnUrl(),
+	session, err := c.provider.Create(calling, Charge{
+		PaymentID: id, OrderID: c.orderID, Amount: due.Amount, Currency: due.Currency,
+		CreatedAt: p.GetCreatedAt().AsTime(), ExpiresAt: due.ExpiresAt, Method: p.GetMethod(),
+		Description: "Order " + c.orderID.String(), ClientIP: req.GetClientIp(), OpenID: req.GetOpenId(),
+		ReturnURL: req.GetReturnUrl(),
 	})
 	cancel()
 	var refused *RefusedError
 	switch {
 	case errors.As(err, &refused):
-		if err := s.end(ctx, id, Fail, "provider "+provider.Name(), refused.Reason); err != nil {
+		if err := s.end(ctx, id, Fail, "provider "+c.provider.Name(), refused.Reason); err != nil {
 			return Session{}, rpcError(err)
 		}
-		return Session{}, rpcerr.New(connect.CodeFailedPrecondition, "PROVIDER_REFUSED", "the payment provider refuses the payment", "provider_code", refused.Reason).WithCause(err)
+		return Session{}, providerRefused(refused.Reason).WithCause(err)
 	case errors.Is(err, ErrPaid):
-		if err := hurry(ctx, s.pool, []uuid.UUID{orderID}, database.Stamp(s.now())); err != nil {
+		if err := hurry(ctx, s.pool, database.Stamp(s.now()), []uuid.UUID{c.orderID}); err != nil {
 			return Session{}, rpcError(err)
 		}
-		return Session{}, rpcerr.New(connect.CodeFailedPrecondition, "ALREADY_PAID", "the payment provider has the money; the order will be PAID").WithCause(err)
+		return Session{}, rpcerr.New(connect.CodeFailedPrecondition, "ALREADY_PAID",
+			"the payment provider has the money; the order will be PAID").WithCause(err)
 	case err != nil:
-		return Session{}, rpcerr.Retry(connect.CodeUnavailable, "PROVIDER_UNAVAILABLE", "the payment provider does not answer; retry with the same request id", providerRetry).WithCause(err)
+		return Session{}, rpcerr.Retry(connect.CodeUnavailable, "PROVIDER_UNAVAILABLE",
+			"the payment provider does not answer; retry with the same request id", providerRetry).WithCause(err)
 	case !session.ready():
-		return Session{}, rpcerr.Internal(fmt.Errorf("provider %s answered without a session", provider.Name()))
+		return Session{}, rpcerr.Internal(fmt.Errorf("provider %s answered without a session", c.provider.Name()))
 	}
 	return session, nil
 }
 
 // reserve writes the payment as CREATED, or finds what the request was answered. An answer that is not
-// ready is one that still needs the provider.
-func (s *Service) reserve(ctx context.Context, request idempotency.Request, provider Provider, orderID uuid.UUID, req *paymentv1.CreatePaymentRequest) (*paymentv1.CreatePaymentResponse, order.Due, error) {
+// ready still needs the provider.
+func (c *creation) reserve(ctx context.Context) (*paymentv1.CreatePaymentResponse, order.Due, error) {
+	s := c.service
 	id, err := uuid.NewRandomFromReader(s.random)
 	if err != nil {
 		return nil, order.Due{}, fmt.Errorf("payment id: %w", err)
 	}
 	answer := &paymentv1.CreatePaymentResponse{}
-	var due order.Due
-	var created []change
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		created = nil
-		var err error
-		due, err = order.GetDue(ctx, tx, req.GetBuyerId(), orderID)
-		if err != nil {
-			return err
-		}
+	// due is nil if the request had its effect before.
+	var due *order.Due
+	err = idempotency.Do(ctx, s.pool, c.request, answer, func(tx *database.Tx) error {
 		now := database.Stamp(s.now())
-		if err := payable(due, now); err != nil {
-			return err
-		}
-		chosen, err := method(provider, req, due.Currency)
+		p, found, err := c.newPayment(ctx, tx, id, now)
 		if err != nil {
 			return err
 		}
-		next := now.Add(firstQuery)
-		p := &Payment{
-			ID: id, OrderID: orderID, BuyerID: req.GetBuyerId(), Provider: provider.Name(), Method: chosen.Name, Amount: due.Amount, Currency: due.Currency,
-			CreatedAt: now, ExpiresAt: due.ExpiresAt, NextQueryAt: &next,
-		}
-		c, err := step(p, Create, now, actorBuyer, "")
+		step, err := step(p, Create, now, actorBuyer, "")
 		if err != nil {
 			return err
 		}
-		created = []change{c}
 		answer.Payment = p.proto()
 		var b pgx.Batch
-		if err := request.Claim(&b, now, answer); err != nil {
+		if err := c.request.Claim(&b, now, answer); err != nil {
 			return err
 		}
 		queueInsert(&b, p)
-		queueHistory(&b, created)
+		queueHistory(&b, paymentHistory, step)
+		tx.AfterCommit(func() {
+			due = &found
+			s.metrics.count(step)
+		})
 		return tx.SendBatch(ctx, &b).Close()
 	})
 	if err != nil {
 		return nil, order.Due{}, err
 	}
-	s.metrics.count(created)
-	if len(created) == 0 && !ready(answer) {
-		due, err = order.GetDue(ctx, s.pool, req.GetBuyerId(), orderID)
+	switch {
+	case due != nil:
+		return answer, *due, nil
+	case ready(answer):
+		return answer, order.Due{}, nil
 	}
-	return answer, due, err
+	found, err := order.GetDue(ctx, s.pool, c.req.GetBuyerId(), c.orderID)
+	return answer, found, err
+}
+
+// newPayment is the payment that the request asks for, if the order can be paid so.
+func (c *creation) newPayment(
+	ctx context.Context, tx *database.Tx, id uuid.UUID, now time.Time,
+) (*Payment, order.Due, error) {
+	due, err := order.GetDue(ctx, tx, c.req.GetBuyerId(), c.orderID)
+	if err != nil {
+		return nil, order.Due{}, err
+	}
+	if err := payable(due, now); err != nil {
+		return nil, order.Due{}, err
+	}
+	chosen, err := method(c.provider, c.req, due.Currency)
+	if err != nil {
+		return nil, order.Due{}, err
+	}
+	next := now.Add(firstQuery)
+	return &Payment{
+		ID: id, OrderID: c.orderID, BuyerID: c.req.GetBuyerId(), Provider: c.provider.Name(), Method: chosen.Name,
+		Amount: due.Amount, Currency: due.Currency, CreatedAt: now, ExpiresAt: due.ExpiresAt, NextQueryAt: &next,
+	}, due, nil
 }
 
 // endedError says that the order could not be paid any more when the provider had answered.
@@ -232,51 +284,42 @@ func (e *endedError) Error() string { return "the order is " + string(e.state) }
 // submit makes the payment PENDING with what the provider answered, unless something else happened to
 // it or to its order meanwhile. That the order can still be paid is no more than likely when this
 // commits: a payment that comes too late has its own rule.
-func (s *Service) submit(ctx context.Context, request idempotency.Request, id uuid.UUID, buyerID string, session Session) (*paymentv1.CreatePaymentResponse, error) {
-	answer := &paymentv1.CreatePaymentResponse{}
-	var changes []change
-	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		changes = nil
-		payments, err := lock(ctx, tx, []uuid.UUID{id})
+func (c *creation) submit(
+	ctx context.Context, id uuid.UUID, session Session,
+) (*paymentv1.CreatePaymentResponse, error) {
+	s := c.service
+	return database.QueryTx(ctx, s.pool, func(tx *database.Tx) (*paymentv1.CreatePaymentResponse, error) {
+		p, err := lockOne(ctx, tx, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if len(payments) == 0 {
-			return errNotFound
-		}
-		p := payments[0]
-		due, err := order.GetDue(ctx, tx, buyerID, p.OrderID)
+		due, err := order.GetDue(ctx, tx, c.req.GetBuyerId(), p.OrderID)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if p.State != Succeeded && due.State != order.PendingPayment {
-			return &endedError{payment: p, state: due.State}
+			return nil, &endedError{payment: p, state: due.State}
 		}
 		var b pgx.Batch
 		switch p.State {
 		case Created:
 			p.RedirectURL, p.Reference = session.RedirectURL, session.Reference
-			c, err := step(p, Submit, database.Stamp(s.now()), actorBuyer, "")
+			step, err := step(p, Submit, database.Stamp(s.now()), actorBuyer, "")
 			if err != nil {
-				return err
+				return nil, err
 			}
-			changes = []change{c}
-			queueUpdates(&b, payments)
-			queueHistory(&b, changes)
+			s.queueChange(&b, tx, p, step)
 		case Failed:
-			return rpcerr.New(connect.CodeFailedPrecondition, "PROVIDER_REFUSED", "the payment provider refuses the payment", "provider_code", p.Failure)
+			return nil, providerRefused(p.Failure)
 		case Closed:
-			return rpcerr.New(connect.CodeFailedPrecondition, "PAYMENT_TIME_OVER", "the payment was closed")
+			return nil, rpcerr.New(connect.CodeFailedPrecondition, reasonTimeOver, "the payment was closed")
 		}
-		answer.Payment, answer.RedirectUrl, answer.QrCode, answer.SdkParams = p.proto(), session.RedirectURL, session.QRCode, session.SDKParams
-		if err := request.Replace(&b, answer); err != nil {
-			return err
+		answer := &paymentv1.CreatePaymentResponse{
+			Payment: p.proto(), RedirectUrl: session.RedirectURL, QrCode: session.QRCode, SdkParams: session.SDKParams,
 		}
-		return tx.SendBatch(ctx, &b).Close()
+		if err := c.request.Replace(&b, answer); err != nil {
+			return nil, err
+		}
+		return answer, tx.SendBatch(ctx, &b).Close()
 	})
-	if err != nil {
-		return nil, err
-	}
-	s.metrics.count(changes)
-	return answer, nil
 }

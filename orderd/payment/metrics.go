@@ -2,11 +2,13 @@ package payment
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
+// metrics are what the package measures.
 type metrics struct {
 	changes       *prometheus.CounterVec
 	notifications *prometheus.CounterVec
@@ -18,46 +20,38 @@ type metrics struct {
 	batch         prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
 	m := &metrics{
-		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderd_payment_changes_total", Help: "Changes of payments' states, by event and provider.",
-		}, []string{"event", "provider"}),
-		notifications: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderd_payment_notifications_total", Help: "Notifications by provider and result (taken, refused, unknown, failed).",
-		}, []string{"provider", "result"}),
-		refunds: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderd_payment_refunds_due_total", Help: "Payments whose money is due back, by reason.",
-		}, []string{"reason"}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderd_payment_notifications_refused_total", Help: "Notifications, and answers to polls, that were not believed, by provider and reason.",
-		}, []string{"provider", "reason"}),
-		polls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderd_payment_polls_total", Help: "Questions to providers about payments, by provider and result (the provider's state, or failed).",
-		}, []string{"provider", "result"}),
-		refundChanges: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderd_refund_changes_total", Help: "Changes of refunds' states, by event and provider.",
-		}, []string{"event", "provider"}),
-		differences: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderd_payment_differences_total", Help: "Differences between us and providers' statements, by provider and kind.",
-		}, []string{"provider", "kind"}),
+		changes: counter("orderd_payment_changes_total",
+			"Changes of payments' states, by event and provider.", "event", "provider"),
+		notifications: counter("orderd_payment_notifications_total",
+			"Notifications by provider and result (taken, refused, unknown, failed).", "provider", "result"),
+		refunds: counter("orderd_payment_refunds_due_total",
+			"Payments whose money is due back, by reason.", "reason"),
+		refused: counter("orderd_payment_notifications_refused_total",
+			"Notifications, and answers to polls, that were not believed, by provider and reason.",
+			"provider", "reason"),
+		polls: counter("orderd_payment_polls_total",
+			"Questions to providers about payments, by provider and result (the provider's state, or failed).",
+			"provider", "result"),
+		refundChanges: counter("orderd_refund_changes_total",
+			"Changes of refunds' states, by event and provider.", "event", "provider"),
+		differences: counter("orderd_payment_differences_total",
+			"Differences between us and providers' statements, by provider and kind.", "provider", "kind"),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "orderd_payment_notification_batch", Help: "Notifications taken by one transaction.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 8),
 		}),
 	}
-	if reg == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.changes, m.notifications, m.refunds, m.refused, m.polls, m.refundChanges, m.differences, m.batch} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("registering the metrics of payments: %w", err)
-		}
-	}
-	return m, nil
+	err := metric.Register(registerer, "payments",
+		m.changes, m.notifications, m.refunds, m.refused, m.polls, m.refundChanges, m.differences, m.batch)
+	return m, err
 }
 
-func (m *metrics) count(changes []change) {
+func (m *metrics) count(changes ...change) {
 	for _, c := range changes {
 		m.changes.WithLabelValues(string(c.event), c.provider).Inc()
 	}

@@ -11,6 +11,7 @@ import (
 
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/pb"
 )
 
 // Payment is a payment as it is stored. The amount is in the currency's minor unit.
@@ -55,8 +56,9 @@ func (p *Payment) charge() Charge {
 
 func (p *Payment) proto() *paymentv1.Payment {
 	out := &paymentv1.Payment{
-		PaymentId: p.ID.String(), OrderId: p.OrderID.String(), Provider: p.Provider, Method: p.Method, State: p.State.proto(),
-		Amount: money(p.Amount, p.Currency), CreatedAt: timestamppb.New(p.CreatedAt), SucceededAt: timestamp(p.SucceededAt),
+		PaymentId: p.ID.String(), OrderId: p.OrderID.String(), Provider: p.Provider, Method: p.Method,
+		State: p.State.proto(), Amount: money(p.Amount, p.Currency),
+		CreatedAt: timestamppb.New(p.CreatedAt), SucceededAt: pb.Time(p.SucceededAt),
 	}
 	if p.State == Failed {
 		out.Failure = p.Failure
@@ -66,13 +68,6 @@ func (p *Payment) proto() *paymentv1.Payment {
 
 func money(amount int64, currency string) *moneyv1.Money {
 	return &moneyv1.Money{Amount: amount, Currency: currency}
-}
-
-func timestamp(t *time.Time) *timestamppb.Timestamp {
-	if t == nil {
-		return nil
-	}
-	return timestamppb.New(*t)
 }
 
 // change is one step of a payment or a refund in its life cycle.
@@ -92,7 +87,10 @@ func step(p *Payment, event Event, at time.Time, actor, reason string) (change, 
 	if err != nil {
 		return change{}, err
 	}
-	c := change{id: p.ID, version: p.Version + 1, provider: p.Provider, event: event, from: p.State, to: to, actor: actor, reason: reason, at: at}
+	c := change{
+		id: p.ID, version: p.Version + 1, provider: p.Provider,
+		event: event, from: p.State, to: to, actor: actor, reason: reason, at: at,
+	}
 	p.State = to
 	p.Version++
 	if to == Succeeded {

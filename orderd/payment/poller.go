@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderd-dev/orderd/orderd/database"
@@ -20,8 +19,8 @@ import (
 )
 
 const (
-	// pollBatch is how many payments one round of a bucket asks about, and pollParallel how many of them at once: with two calls
-	// each, a provider that never answers takes less time than a round has.
+	// pollBatch is how many payments one round of a bucket asks about, and pollParallel how many of them
+	// at once: with two calls each, a provider that never answers takes less time than a round has.
 	pollBatch    = 32
 	pollParallel = 16
 	pollInterval = time.Second
@@ -34,29 +33,8 @@ const (
 	maxCloseDelay = time.Hour
 )
 
-// WorkerOptions are what the payment package's background work takes. Service, Worker and Logger have to be set.
-type WorkerOptions struct {
-	Service *Service
-	// Worker names this process among the live workers: the pod's name.
-	Worker string
-	// Interval between looks for new work, and TTL of a lease; sensible ones if zero.
-	Interval, TTL time.Duration
-	Logger        *slog.Logger
-	Registerer    prometheus.Registerer
-}
-
-func (o WorkerOptions) loop(kind string, interval time.Duration, work lease.Work) (*lease.Loop, error) {
-	if o.Interval > 0 {
-		interval = o.Interval
-	}
-	return lease.NewLoop(lease.Options{
-		Pool: o.Service.pool, Kind: kind, Worker: o.Worker, Work: work, Interval: interval, TTL: o.TTL,
-		Clock: o.Service.now, Logger: o.Logger, Registerer: o.Registerer,
-	})
-}
-
-// Poller asks providers about payments that have not ended, so that a lost notification costs a delay and nothing else, and closes
-// those whose orders cannot be paid any more.
+// Poller asks providers about payments that have not ended, so that a lost notification costs a delay
+// and nothing else, and closes those whose orders cannot be paid any more.
 type Poller struct {
 	service *Service
 	loop    *lease.Loop
@@ -76,7 +54,7 @@ func (p *Poller) Run(ctx context.Context) error { return p.loop.Run(ctx) }
 
 func (p *Poller) work(ctx context.Context, bucket int64) (bool, error) {
 	s := p.service
-	due, err := load(ctx, s.pool, "WHERE bucket = $1 AND next_query_at IS NOT NULL AND next_query_at <= $2 ORDER BY next_query_at, payment_id LIMIT $3", bucket, s.now(), pollBatch)
+	due, err := duePayments(ctx, s.pool, bucket, s.now(), pollBatch)
 	if err != nil {
 		return false, err
 	}
@@ -87,7 +65,8 @@ func (p *Poller) work(ctx context.Context, bucket int64) (bool, error) {
 			next, err := s.poll(ctx, payment)
 			if err != nil {
 				s.metrics.polls.WithLabelValues(payment.Provider, "failed").Inc()
-				p.log.Warn("a payment was not settled and is tried again", "payment", payment.ID, "provider", payment.Provider, "error", err)
+				p.log.Warn("what became of a payment is not known yet",
+					"payment", payment.ID, "provider", payment.Provider, "again", next, "error", err)
 			}
 			if next.IsZero() {
 				return nil
@@ -99,16 +78,20 @@ func (p *Poller) work(ctx context.Context, bucket int64) (bool, error) {
 	return len(due) == pollBatch, err
 }
 
-// poll settles one payment and returns when to come back; zero if it needs no more.
+// poll finds out what became of one payment and returns when to come back; zero if it needs no more.
 func (s *Service) poll(ctx context.Context, p *Payment) (time.Time, error) {
 	due, err := order.GetDue(ctx, s.pool, p.BuyerID, p.OrderID)
 	if err != nil {
 		return queryAgain(p, due, false, s.now()), err
 	}
 	open := payable(due, s.now()) == nil && p.open()
-	ended, err := s.settle(ctx, p, open)
-	if ended {
-		return time.Time{}, err
+	ended, err := s.findOut(ctx, p, open)
+	switch {
+	case err == nil && ended:
+		return time.Time{}, nil
+	case ended && database.ClassOf(err) != database.Final:
+		// The provider has answered, and the database is away: what it said is to be written soon.
+		return s.now().Add(minCloseDelay), err
 	}
 	return queryAgain(p, due, open, s.now()), err
 }
@@ -129,9 +112,11 @@ func queryAgain(p *Payment, due order.Due, open bool, now time.Time) time.Time {
 	return next
 }
 
-// settle asks the provider what became of a payment and writes it. One whose order cannot be paid any more is closed there first; it
-// may turn out to be paid. It tells whether the payment has ended. No transaction is open while the provider is called.
-func (s *Service) settle(ctx context.Context, p *Payment, payable bool) (ended bool, err error) {
+// findOut asks the provider what became of a payment and writes it. A payment whose order cannot be
+// paid any more is closed at the provider first; it may turn out to be paid. The answer tells whether
+// the provider's part is over; an error beside it says that this was not written. No transaction is
+// open while the provider is called.
+func (s *Service) findOut(ctx context.Context, p *Payment, payable bool) (ended bool, err error) {
 	provider, ok := s.providers[p.Provider]
 	if !ok {
 		return false, fmt.Errorf("payment provider %s is not configured", p.Provider)
@@ -144,7 +129,7 @@ func (s *Service) settle(ctx context.Context, p *Payment, payable bool) (ended b
 		switch {
 		case err == nil:
 			return true, s.end(ctx, p.ID, Close, actorSystem, "the order cannot be paid any more")
-		// Whoever will not close it says what it is when asked.
+		// A provider that will not close it says what it is when asked.
 		case errors.Is(err, ErrPaid), errors.As(err, &refused):
 		default:
 			return false, fmt.Errorf("closing: %w", err)
@@ -173,40 +158,57 @@ func (s *Service) settle(ctx context.Context, p *Payment, payable bool) (ended b
 	return false, nil
 }
 
-// succeeded takes a success that nobody told us of as if it had been told.
+// succeeded applies a success that nobody told us of as if a notification had.
 func (s *Service) succeeded(ctx context.Context, p *Payment, status Status) error {
 	raw, err := json.Marshal(map[string]any{
-		"query": p.ID, "transaction_id": status.TransactionID, "amount": status.Amount, "currency": status.Currency, "paid_at": status.PaidAt,
+		"query": p.ID, "transaction_id": status.TransactionID, "amount": status.Amount, "currency": status.Currency,
+		"paid_at": status.PaidAt,
 	})
 	if err != nil {
 		return fmt.Errorf("storing the provider's answer: %w", err)
 	}
 	n := Notification{
-		Kind: KindPayment, TransactionID: status.TransactionID, PaymentID: p.ID, Amount: status.Amount, Currency: status.Currency,
-		Success: true, PaidAt: status.PaidAt, Raw: raw,
+		Kind: KindPayment, TransactionID: status.TransactionID, PaymentID: p.ID, Amount: status.Amount,
+		Currency: status.Currency, Success: true, PaidAt: status.PaidAt, Raw: raw,
 	}
 	err = s.tell(ctx, p.Provider, n)
 	var refused *NotificationError
-	if errors.As(err, &refused) {
+	switch {
+	case errors.As(err, &refused):
 		// It is kept for staff to see, and asking again would answer the same.
 		return errors.Join(err, s.stopAsking(ctx, p))
-	}
-	if err == nil && !p.open() {
+	case err != nil:
+		return err
+	case !p.open():
 		return s.stopAsking(ctx, p)
 	}
-	return err
+	return s.mustSucceed(ctx, p.ID, status.TransactionID)
+}
+
+// mustSucceed is an error if a payment is still open though its success was applied. That is so if the
+// provider's transaction was taken for another payment's before.
+func (s *Service) mustSucceed(ctx context.Context, id uuid.UUID, transactionID string) error {
+	p, err := get(ctx, s.pool, id)
+	if err != nil {
+		return err
+	}
+	if p.open() {
+		return fmt.Errorf("payment %s is %s though the provider has the money: transaction %q changes nothing here",
+			id, p.State, transactionID)
+	}
+	return nil
 }
 
 // end takes an open payment to its end; one that has ended meanwhile stays as it is.
 func (s *Service) end(ctx context.Context, id uuid.UUID, event Event, actor, reason string) error {
-	var changes []change
 	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		changes = nil
-		payments, err := lock(ctx, tx, []uuid.UUID{id})
-		if err != nil || len(payments) == 0 {
+		p, err := lockOne(ctx, tx, id)
+		if errors.Is(err, errNotFound) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		p := payments[0]
 		c, err := step(p, event, database.Stamp(s.now()), actor, reason)
 		var refused *lifecycle.Refused
 		if errors.As(err, &refused) {
@@ -218,39 +220,26 @@ func (s *Service) end(ctx context.Context, id uuid.UUID, event Event, actor, rea
 		if event == Fail {
 			p.Failure = reason
 		}
-		changes = []change{c}
 		var b pgx.Batch
-		queueUpdates(&b, payments)
-		queueHistory(&b, changes)
+		s.queueChange(&b, tx, p, c)
 		return tx.SendBatch(ctx, &b).Close()
 	})
 	if err != nil {
 		return fmt.Errorf("ending payment %s: %w", id, err)
 	}
-	s.metrics.count(changes)
 	return nil
 }
 
-// reschedule sets when the payment is asked about again, unless it has changed meanwhile.
-func (s *Service) reschedule(ctx context.Context, p *Payment, next time.Time) error {
-	_, err := s.pool.Exec(ctx, "UPDATE payments SET next_query_at = $3 WHERE payment_id = $1 AND version = $2 AND next_query_at IS NOT NULL", p.ID, p.stored, database.Stamp(next))
-	if err != nil {
-		return fmt.Errorf("rescheduling payment %s: %w", p.ID, err)
-	}
-	return nil
+// queueChange writes one payment's change and its history, and counts it once it is committed.
+func (s *Service) queueChange(b *pgx.Batch, tx *database.Tx, p *Payment, c change) {
+	queueUpdates(b, []*Payment{p})
+	queueHistory(b, paymentHistory, c)
+	tx.AfterCommit(func() { s.metrics.count(c) })
 }
 
-// stopAsking ends the queries of a payment whose state does not change any more.
-func (s *Service) stopAsking(ctx context.Context, p *Payment) error {
-	_, err := s.pool.Exec(ctx, "UPDATE payments SET next_query_at = NULL WHERE payment_id = $1", p.ID)
-	if err != nil {
-		return fmt.Errorf("ending the queries of payment %s: %w", p.ID, err)
-	}
-	return nil
-}
-
-// CloseOpen has the open payments of an order that was paid or cancelled closed at their providers at once, and not when they would
-// have been asked about anyway. It is for a consumer of the orders' events, in the transaction of its inbox key.
+// CloseOpen has the open payments of an order that was paid or cancelled closed at their providers at
+// once, and not when they would have been asked about anyway. It is for a consumer of the orders'
+// events, in the transaction of its inbox key.
 func (s *Service) CloseOpen(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, at time.Time) error {
-	return hurry(ctx, tx, []uuid.UUID{orderID}, database.Stamp(at))
+	return hurry(ctx, tx, database.Stamp(at), []uuid.UUID{orderID})
 }

@@ -231,6 +231,49 @@ func (s *Service) reconcile(ctx context.Context, provider Provider, day time.Tim
 	return d.rows, nil
 }
 
+// bookings are what we have of a page of a statement.
+type bookings struct {
+	payments map[uuid.UUID]*booked
+	// refunds by the id that the provider knows, and by its own.
+	refunds, byProvider map[string]*booked
+	// told are the payments that notifications have named, by the transaction.
+	told map[string]uuid.UUID
+}
+
+func newBookings(told map[string]uuid.UUID, payments []*Payment, refunds []*Refund) *bookings {
+	b := &bookings{
+		payments: map[uuid.UUID]*booked{}, refunds: map[string]*booked{}, byProvider: map[string]*booked{}, told: told,
+	}
+	for _, p := range payments {
+		b.payments[p.ID] = &booked{
+			paymentID: p.ID, state: p.State, amount: p.Amount, currency: p.Currency, transactionID: p.TransactionID,
+		}
+	}
+	for _, r := range refunds {
+		have := &booked{paymentID: r.PaymentID, refundID: r.ID, state: r.State, amount: r.Amount, currency: r.Currency}
+		b.refunds[r.ID.String()], b.refunds[r.asked().String()] = have, have
+		if r.ProviderRefundID != "" {
+			b.byProvider[r.ProviderRefundID] = have
+		}
+	}
+	return b
+}
+
+// of is what we have of a row; nil if nothing.
+func (b *bookings) of(row StatementRow) *booked {
+	if row.Kind == KindRefund {
+		if row.RefundID != uuid.Nil {
+			return b.refunds[row.RefundID.String()]
+		}
+		return b.byProvider[row.TransactionID]
+	}
+	id := row.PaymentID
+	if id == uuid.Nil {
+		id = b.told[row.TransactionID]
+	}
+	return b.payments[id]
+}
+
 // dayReader compares a day's statement, a page at a time.
 type dayReader struct {
 	service  *Service
@@ -262,15 +305,16 @@ func (d *dayReader) flush(ctx context.Context) error {
 	for _, row := range d.page {
 		ours := known.of(row)
 		for _, kind := range compare(row, ours) {
-			if kind == TransactionDiffers && known.told[row.TransactionID] {
+			if _, told := known.told[row.TransactionID]; told && kind == TransactionDiffers {
 				// The buyer was charged twice: we know, and the money goes back.
 				continue
 			}
 			found.add(d.difference(row, ours, kind, now))
 		}
-		// Also one that has not succeeded here: when it does, on a later day, no later statement has it.
+		// One that has not succeeded here counts too: if it succeeds on a later day, no later statement
+		// has it.
 		if ours != nil {
-			found.settled(row.Kind, ours)
+			found.stated(row.Kind, ours)
 		}
 	}
 	d.page = d.page[:0]
@@ -279,12 +323,26 @@ func (d *dayReader) flush(ctx context.Context) error {
 
 func (d *dayReader) difference(row StatementRow, ours *booked, kind DifferenceKind, now time.Time) Difference {
 	out := Difference{
-		Provider: d.provider, Day: d.day, Subject: row.TransactionID, Kind: kind, SubjectKind: row.kind(), TransactionID: row.TransactionID,
-		PaymentID: present(row.PaymentID), RefundID: present(row.RefundID), TheirAmount: row.Amount, TheirCurrency: row.Currency, FoundAt: now,
+		Provider: d.provider, Day: d.day, Subject: row.TransactionID, Kind: kind, SubjectKind: row.kind(),
+		TransactionID: row.TransactionID, PaymentID: present(row.PaymentID), RefundID: present(row.RefundID),
+		TheirAmount: row.Amount, TheirCurrency: row.Currency, FoundAt: now,
 	}
 	if ours != nil {
 		out.OurState, out.OurAmount, out.OurCurrency = string(ours.state), ours.amount, ours.currency
 		out.PaymentID, out.RefundID = present(ours.paymentID), present(ours.refundID)
+	}
+	return out
+}
+
+// missingThere is the difference that no statement has one of ours.
+func (d *dayReader) missingThere(r ownRow, of Kind, now time.Time) Difference {
+	out := Difference{
+		Provider: d.provider, Day: d.day, Subject: r.ID.String(), Kind: MissingThere, SubjectKind: of,
+		TransactionID: r.TransactionID, PaymentID: present(r.PaymentID),
+		OurState: string(Succeeded), OurAmount: r.Amount, OurCurrency: r.Currency, FoundAt: now,
+	}
+	if of == KindRefund {
+		out.RefundID = present(r.ID)
 	}
 	return out
 }
@@ -323,7 +381,8 @@ func (f *findings) add(d Difference) {
 	}
 }
 
-func (f *findings) settled(kind Kind, ours *booked) {
+// stated notes that the statement has one of ours.
+func (f *findings) stated(kind Kind, ours *booked) {
 	if kind == KindRefund {
 		f.refunds = append(f.refunds, ours.refundID)
 		return

@@ -18,7 +18,8 @@ import (
 type Refund struct {
 	ID, PaymentID, OrderID uuid.UUID
 	Provider               string
-	// Cause is what the refund is for, once a provider: a transaction that is due back as a whole, or "order/", the order and Key.
+	// Cause is what the refund is for, once a provider: a transaction that is due back as a whole, or
+	// "order/", the order and Key.
 	Cause string
 	// Key is the order's grant; empty if the order has no part in it.
 	Key string
@@ -62,7 +63,7 @@ func (r *Refund) order() RefundOrder {
 	}
 }
 
-// Refunds takes refunds that orders grant: an order.Refunder.
+// Refunds requests the refunds that orders grant: an [order.Refunder].
 type Refunds struct{ random io.Reader }
 
 var _ order.Refunder = (*Refunds)(nil)
@@ -70,25 +71,27 @@ var _ order.Refunder = (*Refunds)(nil)
 // NewRefunds makes one; random makes ids: crypto/rand.Reader.
 func NewRefunds(random io.Reader) *Refunds { return &Refunds{random: random} }
 
-// InsertRefund requests a refund in the transaction of its grant, once an order and key. The worker carries it out. Repeating it
-// changes nothing; order.ErrRefundExceeds says that less is left of the payment.
+// InsertRefund requests a refund in the transaction of its grant, once an order and key. A
+// [RefundWorker] carries it out. Repeating it changes nothing; [order.ErrRefundExceeds] says that less
+// is left of the payment.
 func (r *Refunds) InsertRefund(ctx context.Context, tx pgx.Tx, wish order.RefundWish) error {
 	id, err := uuid.NewRandomFromReader(r.random)
 	if err != nil {
 		return fmt.Errorf("refund id: %w", err)
 	}
 	// A payment that has succeeded changes no more.
-	payments, err := load(ctx, tx, "WHERE payment_id = $1", wish.PaymentID)
-	if err != nil {
+	p, err := get(ctx, tx, wish.PaymentID)
+	if err != nil && !errors.Is(err, errNotFound) {
 		return err
 	}
-	if len(payments) == 0 || payments[0].State != Succeeded || payments[0].Currency != wish.Currency || payments[0].OrderID != wish.OrderID {
-		return fmt.Errorf("payment %s has nothing to refund for order %s in %s", wish.PaymentID, wish.OrderID, wish.Currency)
+	if err != nil || p.State != Succeeded || p.Currency != wish.Currency || p.OrderID != wish.OrderID {
+		return fmt.Errorf("payment %s has nothing to refund for order %s in %s",
+			wish.PaymentID, wish.OrderID, wish.Currency)
 	}
-	p := payments[0]
 	return insertRefund(ctx, tx, &Refund{
-		ID: id, Provider: p.Provider, Cause: "order/" + wish.OrderID.String() + "/" + wish.Key, Key: wish.Key, PaidBy: p.TransactionID,
-		PaymentID: p.ID, OrderID: p.OrderID, Reason: wish.Reason, Amount: wish.Amount, Currency: wish.Currency, Total: p.Amount, CreatedAt: database.Stamp(wish.At),
+		ID: id, Provider: p.Provider, Cause: "order/" + wish.OrderID.String() + "/" + wish.Key, Key: wish.Key,
+		PaidBy: p.TransactionID, PaymentID: p.ID, OrderID: p.OrderID, Reason: wish.Reason,
+		Amount: wish.Amount, Currency: wish.Currency, Total: p.Amount, CreatedAt: database.Stamp(wish.At),
 	}, "order")
 }
 
@@ -98,7 +101,10 @@ func stepRefund(r *Refund, event Event, at time.Time, actor, reason string) (cha
 	if err != nil {
 		return change{}, err
 	}
-	c := change{id: r.ID, version: r.Version + 1, provider: r.Provider, event: event, from: r.State, to: to, actor: actor, reason: reason, at: at}
+	c := change{
+		id: r.ID, version: r.Version + 1, provider: r.Provider,
+		event: event, from: r.State, to: to, actor: actor, reason: reason, at: at,
+	}
 	r.State, r.Attempts = to, 0
 	r.Version++
 	return c, nil
@@ -113,6 +119,7 @@ func (s *Service) writeRefund(ctx context.Context, r *Refund, c change) error {
 		if err := updateRefund(ctx, tx, r, c); err != nil {
 			return err
 		}
+		tx.AfterCommit(func() { s.metrics.countRefund(c) })
 		if c.to != Succeeded || r.Key == "" {
 			return nil
 		}
@@ -122,6 +129,5 @@ func (s *Service) writeRefund(ctx context.Context, r *Refund, c change) error {
 		return fmt.Errorf("writing refund %s: %w", r.ID, err)
 	}
 	r.stored = r.Version
-	s.metrics.countRefund(c)
 	return nil
 }

@@ -29,7 +29,8 @@ const (
 	maxTold = 4
 )
 
-// refundSchedule is when a refund that the provider has refused is tried again; after the last it waits for staff.
+// refundSchedule is when a refund that the provider has refused is tried again. After the last time it
+// waits for staff.
 func refundSchedule() []time.Duration {
 	return []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 6 * time.Hour, 24 * time.Hour}
 }
@@ -54,8 +55,7 @@ func (w *RefundWorker) Run(ctx context.Context) error { return w.loop.Run(ctx) }
 
 func (w *RefundWorker) work(ctx context.Context, bucket int64) (bool, error) {
 	s := w.service
-	due, err := loadRefunds(ctx, s.pool, `WHERE r.bucket = $1 AND r.next_attempt_at IS NOT NULL AND r.next_attempt_at <= $2 AND r.state <> 'SUCCEEDED'
-		ORDER BY r.next_attempt_at, r.refund_id LIMIT $3`, bucket, s.now(), refundBatch)
+	due, err := dueRefunds(ctx, s.pool, bucket, s.now(), refundBatch)
 	if err != nil {
 		return false, err
 	}
@@ -68,7 +68,8 @@ func (w *RefundWorker) work(ctx context.Context, bucket int64) (bool, error) {
 			if err == nil || errors.Is(err, errStale) {
 				return nil
 			}
-			w.log.Warn("a refund has no answer and is asked for again", "refund", r.ID, "order", r.OrderID, "provider", r.Provider, "error", err)
+			w.log.Warn("a refund has no answer and is asked for again",
+				"refund", r.ID, "order", r.OrderID, "provider", r.Provider, "error", err)
 			r.Attempts = attempts
 			r.delay(s.now())
 			return s.delayRefund(ctx, r)
@@ -85,8 +86,8 @@ func (r *Refund) delay(now time.Time) {
 	r.NextAttemptAt = &next
 }
 
-// carryOut takes a refund as far as the provider lets it. An error leaves open what became of it: it is done again, with the same
-// id for the provider.
+// carryOut takes a refund as far as the provider lets it. An error leaves open what became of the
+// refund: it is carried out again, with the same id for the provider.
 func (s *Service) carryOut(ctx context.Context, r *Refund) error {
 	provider, ok := s.providers[r.Provider]
 	if !ok {
@@ -151,8 +152,8 @@ func (s *Service) refundSucceeded(ctx context.Context, r *Refund, providerID str
 	return s.writeRefund(ctx, r, c)
 }
 
-// refundPending is the first time the provider says so a change, and later a delay. The provider may have a reason, which staff can do
-// something about.
+// refundPending notes that the provider has taken a refund on. The first time this is a change, later a
+// delay. The provider may give a reason, which staff can do something about.
 func (s *Service) refundPending(ctx context.Context, r *Refund, status RefundStatus) error {
 	now := database.Stamp(s.now())
 	r.Failure = status.Reason
@@ -184,7 +185,8 @@ func (s *Service) refundFailed(ctx context.Context, r *Refund, reason string, fi
 		r.NextAttemptAt = &next
 	}
 	r.Failures++
-	s.log.Warn("a refund was refused", "refund", r.ID, "order", r.OrderID, "provider", r.Provider, "reason", reason, "failures", r.Failures, "again", r.NextAttemptAt)
+	s.log.Warn("a refund was refused", "refund", r.ID, "order", r.OrderID, "provider", r.Provider,
+		"reason", reason, "failures", r.Failures, "again", r.NextAttemptAt)
 	return s.writeRefund(ctx, r, c)
 }
 
@@ -201,15 +203,15 @@ func (s *Service) retryRefund(ctx context.Context, r *Refund, actor, reason stri
 	return s.writeRefund(ctx, r, c)
 }
 
-// refundTold takes a provider's notification of a refund.
+// refundTold applies a provider's notification of a refund.
 func (s *Service) refundTold(ctx context.Context, provider string, told Notification) error {
 	for range maxTold {
 		r, err := refundAsked(ctx, s.pool, provider, told.RefundID)
 		switch {
+		case errors.Is(err, errRefundNotFound):
+			return ErrUnknownPayment
 		case err != nil:
 			return err
-		case r == nil:
-			return ErrUnknownPayment
 		case r.Currency != told.Currency:
 			return &NotificationError{Reason: ReasonCurrencyWrong}
 		case r.Amount != told.Amount:
@@ -219,7 +221,8 @@ func (s *Service) refundTold(ctx context.Context, provider string, told Notifica
 		var refused *lifecycle.Refused
 		switch {
 		case errors.As(err, &refused) && !told.Success && r.State == Succeeded:
-			// A bank may send back days later what the provider had paid. That is for staff: what the buyer gets is not known here.
+			// A bank may send back days later what the provider had paid. That is for staff: what the
+			// buyer gets is not known here.
 			return errors.Join(s.storeTold(ctx, provider, told), s.keep(ctx, provider, told, reasonTakenBack))
 		case errors.As(err, &refused):
 			return s.storeTold(ctx, provider, told)
@@ -233,7 +236,8 @@ func (s *Service) refundTold(ctx context.Context, provider string, told Notifica
 	return errStale
 }
 
-// applyRefundTold is what a notification of a refund does. That of a failure that was answered by another try is old.
+// applyRefundTold applies a notification to the refund as it was read. The failure of a try that another
+// one has followed is old.
 func (s *Service) applyRefundTold(ctx context.Context, r *Refund, told Notification) error {
 	switch {
 	case told.Success:

@@ -28,9 +28,11 @@ const (
 	providerTimeout = 5 * time.Second
 	// providerRetry is what callers are asked to wait after a provider failed.
 	providerRetry = time.Second
+	// defaultPageSize is how many rows of a list are answered if the caller does not say.
+	defaultPageSize = 20
 )
 
-// Options of a Service. All but Registerer have to be set.
+// Options of a [Service]. All but Registerer have to be set.
 type Options struct {
 	Pool   *pgxpool.Pool
 	Orders *order.Store
@@ -43,8 +45,9 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Service is the handler of PaymentService, RefundService and ReconciliationService, and what notifications go to. Requests
-// reach it validated. The background work is made from it too: see WorkerOptions.
+// Service is the handler of PaymentService, RefundService and ReconciliationService, and what
+// notifications go to. Requests reach it validated. The background work is made from it too: see
+// [WorkerOptions].
 type Service struct {
 	pool      *pgxpool.Pool
 	orders    *order.Store
@@ -71,8 +74,8 @@ func NewService(o Options) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		pool: o.Pool, orders: o.Orders, providers: map[string]Provider{}, now: o.Clock, random: o.Random, log: o.Logger,
-		metrics: m, inboxes: map[string]*inbox{},
+		pool: o.Pool, orders: o.Orders, providers: map[string]Provider{}, now: o.Clock, random: o.Random,
+		log: o.Logger, metrics: m, inboxes: map[string]*inbox{},
 	}
 	for _, p := range o.Providers {
 		if _, twice := s.providers[p.Name()]; twice {
@@ -80,18 +83,22 @@ func NewService(o Options) (*Service, error) {
 		}
 		s.providers[p.Name()] = p
 		s.names = append(s.names, p.Name())
-		s.inboxes[p.Name()] = newInbox(func(ctx context.Context, told []Notification) ([]error, error) { return s.take(ctx, p.Name(), told) }, m)
+		s.inboxes[p.Name()] = newInbox(func(ctx context.Context, told []Notification) ([]error, error) {
+			return s.handle(ctx, p.Name(), told)
+		}, m)
 	}
 	return s, nil
 }
 
 // GetPayment returns a buyer's payment.
-func (s *Service) GetPayment(ctx context.Context, req *paymentv1.GetPaymentRequest) (*paymentv1.GetPaymentResponse, error) {
+func (s *Service) GetPayment(
+	ctx context.Context, req *paymentv1.GetPaymentRequest,
+) (*paymentv1.GetPaymentResponse, error) {
 	id, err := uuid.Parse(req.GetPaymentId())
 	if err != nil {
 		return nil, rpcError(errNotFound)
 	}
-	p, err := get(ctx, s.pool, req.GetBuyerId(), id)
+	p, err := getOf(ctx, s.pool, req.GetBuyerId(), id)
 	if err != nil {
 		return nil, rpcError(err)
 	}
@@ -106,4 +113,15 @@ func rpcError(err error) error {
 		return order.NotFound()
 	}
 	return database.RPCError(err)
+}
+
+func providerUnknown() error {
+	return rpcerr.New(connect.CodeInvalidArgument, "PROVIDER_UNKNOWN",
+		"no such payment provider is configured", "field", "provider")
+}
+
+// providerRefused has the provider's own code of its refusal.
+func providerRefused(code string) *connect.Error {
+	return rpcerr.New(connect.CodeFailedPrecondition, "PROVIDER_REFUSED",
+		"the payment provider refuses the payment", "provider_code", code)
 }

@@ -3,9 +3,7 @@ package payment
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,14 +11,6 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/database"
 )
-
-// key is what a notification is taken once by. A provider may give a failure and the success after it the same id.
-func (n Notification) key() string {
-	if n.Success {
-		return n.TransactionID
-	}
-	return "failed:" + n.TransactionID
-}
 
 // insertNotifications stores notifications and returns the keys that were not there before.
 func insertNotifications(ctx context.Context, tx pgx.Tx, provider string, told []Notification, at time.Time) (map[string]bool, error) {
@@ -47,29 +37,11 @@ func insertNotifications(ctx context.Context, tx pgx.Tx, provider string, told [
 	return fresh, nil
 }
 
-// reasonTakenBack says that a refund had succeeded and then failed after all.
-const reasonTakenBack = "REFUND_FAILED_AFTER_SUCCESS"
-
-// keepRefused counts a notification that is not believed, and stores it for staff to see if it was signed as it should be. What is not
-// signed is never stored: anybody may send it.
-func (s *Service) keepRefused(ctx context.Context, provider string, told Notification, err error) {
-	var refused *NotificationError
-	if !errors.As(err, &refused) {
-		return
-	}
-	s.metrics.refused.WithLabelValues(provider, refused.Reason).Inc()
-	if !slices.Contains([]string{ReasonMerchantWrong, ReasonAmountWrong, ReasonCurrencyWrong}, refused.Reason) {
-		return
-	}
-	if err := s.keep(ctx, provider, told, refused.Reason); err != nil {
-		s.log.Error("a refused notification was not stored", "provider", provider, "reason", refused.Reason, "error", err)
-	}
-}
-
 // keep stores what a provider has told for staff to see, once.
 func (s *Service) keep(ctx context.Context, provider string, told Notification, reason string) error {
 	hash := sha256.Sum256(told.Raw)
-	_, err := s.pool.Exec(ctx, `INSERT INTO refused_notifications (provider, hash, reason, transaction_id, payment_id, raw, received_at)
+	_, err := s.pool.Exec(ctx, `INSERT INTO refused_notifications
+			(provider, hash, reason, transaction_id, payment_id, raw, received_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (provider, hash) DO NOTHING`,
 		provider, hash[:], reason, told.TransactionID, present(told.PaymentID), told.Raw, database.Stamp(s.now()))
 	if err != nil {
@@ -78,7 +50,8 @@ func (s *Service) keep(ctx context.Context, provider string, told Notification, 
 	return nil
 }
 
-// storeTold keeps a notification of a refund as it came. Its effect does not hang on it: that happens once by the refund's state.
+// storeTold keeps a notification of a refund as it came. Its effect does not hang on this row: the
+// refund's state lets it happen once.
 func (s *Service) storeTold(ctx context.Context, provider string, told Notification) error {
 	_, err := s.pool.Exec(ctx, `INSERT INTO payment_notifications (provider, transaction_id, payment_id, raw, received_at)
 		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (provider, transaction_id) DO NOTHING`,
@@ -87,4 +60,29 @@ func (s *Service) storeTold(ctx context.Context, provider string, told Notificat
 		return fmt.Errorf("storing a notification: %w", err)
 	}
 	return nil
+}
+
+// refusedRow is a notification that was not believed.
+type refusedRow struct {
+	Provider, Reason, TransactionID string
+	PaymentID                       *uuid.UUID
+	Raw, Hash                       []byte
+	ReceivedAt                      time.Time
+}
+
+// listRefused are the notifications that were not believed, before one of them, the latest first, at
+// most limit.
+func listRefused(ctx context.Context, q database.Querier, before refusedRow, limit int) ([]refusedRow, error) {
+	rows, err := q.Query(ctx, `SELECT provider, reason, transaction_id, payment_id, raw, hash, received_at
+		FROM refused_notifications WHERE (received_at, provider, hash) < ($1::timestamptz, $2::text, $3::bytea)
+		ORDER BY received_at DESC, provider DESC, hash DESC LIMIT $4`,
+		before.ReceivedAt, before.Provider, before.Hash, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading refused notifications: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[refusedRow])
+	if err != nil {
+		return nil, fmt.Errorf("reading refused notifications: %w", err)
+	}
+	return found, nil
 }

@@ -3,6 +3,8 @@ package payment
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -10,31 +12,6 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/database"
 )
-
-// bookings are what we have of a page of a statement.
-type bookings struct {
-	payments map[uuid.UUID]*booked
-	// refunds by the id that the provider knows, and by its own.
-	refunds, byProvider map[string]*booked
-	// byTransaction are payments that a notification named the transaction of, and told all the transactions.
-	byTransaction map[string]uuid.UUID
-	told          map[string]bool
-}
-
-// of is what we have of a row; nil if nothing.
-func (b *bookings) of(row StatementRow) *booked {
-	if row.Kind == KindRefund {
-		if row.RefundID != uuid.Nil {
-			return b.refunds[row.RefundID.String()]
-		}
-		return b.byProvider[row.TransactionID]
-	}
-	id := row.PaymentID
-	if id == uuid.Nil {
-		id = b.byTransaction[row.TransactionID]
-	}
-	return b.payments[id]
-}
 
 // find reads what we have of the page's rows.
 func (d *dayReader) find(ctx context.Context) (*bookings, error) {
@@ -48,51 +25,52 @@ func (d *dayReader) find(ctx context.Context) (*bookings, error) {
 		}
 		payments = append(payments, row.PaymentID)
 	}
-	b := &bookings{
-		payments: map[uuid.UUID]*booked{}, refunds: map[string]*booked{}, byProvider: map[string]*booked{},
-		byTransaction: map[string]uuid.UUID{}, told: map[string]bool{},
-	}
 	pool := d.service.pool
-	rows, err := pool.Query(ctx, "SELECT transaction_id, payment_id FROM payment_notifications WHERE provider = $1 AND transaction_id = ANY ($2)", d.provider, transactions)
+	told, err := toldPayments(ctx, pool, d.provider, transactions)
 	if err != nil {
-		return nil, fmt.Errorf("reading notifications: %w", err)
+		return nil, err
 	}
-	var transaction string
-	var id uuid.UUID
-	if _, err := pgx.ForEachRow(rows, []any{&transaction, &id}, func() error {
-		b.told[transaction], b.byTransaction[transaction] = true, id
-		payments = append(payments, id)
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("reading notifications: %w", err)
-	}
+	payments = slices.AppendSeq(payments, maps.Values(told))
 	ours, err := load(ctx, pool, "WHERE provider = $1 AND payment_id = ANY ($2)", d.provider, payments)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range ours {
-		b.payments[p.ID] = &booked{paymentID: p.ID, state: p.State, amount: p.Amount, currency: p.Currency, transactionID: p.TransactionID}
-	}
-	given, err := loadRefunds(ctx, pool, `WHERE r.provider = $1 AND r.refund_id IN (SELECT refund_id FROM refunds WHERE refund_id = ANY ($2)
-		UNION SELECT refund_id FROM refunds WHERE asked_as = ANY ($2) UNION SELECT refund_id FROM refunds WHERE payment_id = ANY ($3))`, d.provider, refunds, payments)
+	given, err := loadRefunds(ctx, pool, `WHERE r.provider = $1
+		AND r.refund_id IN (SELECT refund_id FROM refunds WHERE refund_id = ANY ($2)
+			UNION SELECT refund_id FROM refunds WHERE asked_as = ANY ($2)
+			UNION SELECT refund_id FROM refunds WHERE payment_id = ANY ($3))`, d.provider, refunds, payments)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range given {
-		have := &booked{paymentID: r.PaymentID, refundID: r.ID, state: r.State, amount: r.Amount, currency: r.Currency}
-		b.refunds[r.ID.String()], b.refunds[r.asked().String()] = have, have
-		if r.ProviderRefundID != "" {
-			b.byProvider[r.ProviderRefundID] = have
-		}
-	}
-	return b, nil
+	return newBookings(told, ours, given), nil
 }
 
-// store writes a page's findings: which of ours are in the statement, and what differs. A payment or refund that the provider has moved is
-// asked about at once, but for a refund that failed: asking again could pay it twice, so it waits for staff.
+// toldPayments are the payments that notifications have named, by the transaction.
+func toldPayments(
+	ctx context.Context, q database.Querier, provider string, transactions []string,
+) (map[string]uuid.UUID, error) {
+	rows, err := q.Query(ctx, `SELECT transaction_id, payment_id FROM payment_notifications
+		WHERE provider = $1 AND transaction_id = ANY ($2)`, provider, transactions)
+	if err != nil {
+		return nil, fmt.Errorf("reading notifications: %w", err)
+	}
+	told := map[string]uuid.UUID{}
+	var transaction string
+	var id uuid.UUID
+	if _, err := pgx.ForEachRow(rows, []any{&transaction, &id}, func() error {
+		told[transaction] = id
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("reading notifications: %w", err)
+	}
+	return told, nil
+}
+
+// store writes a page's findings: which of ours are in the statement, and what differs. A payment or
+// refund that the provider has moved is asked about at once. A refund that failed is not: asking again
+// could pay it twice, so it waits for staff.
 func (d *dayReader) store(ctx context.Context, f findings, now time.Time) error {
-	var fresh []string
-	err := database.ExecuteTx(ctx, d.service.pool, func(tx *database.Tx) error {
+	return database.ExecuteTx(ctx, d.service.pool, func(tx *database.Tx) error {
 		var b pgx.Batch
 		b.Queue("UPDATE payments SET statement_day = $2 WHERE payment_id = ANY ($1) AND statement_day IS NULL", f.payments, d.day)
 		b.Queue("UPDATE payments SET next_query_at = $2 WHERE payment_id = ANY ($1) AND state <> 'SUCCEEDED'", f.latePayments, now)
@@ -102,17 +80,17 @@ func (d *dayReader) store(ctx context.Context, f findings, now time.Time) error 
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return fmt.Errorf("marking what a statement has: %w", err)
 		}
-		var err error
-		fresh, err = d.insert(ctx, tx, f.differences)
-		return err
+		fresh, err := d.insert(ctx, tx, f.differences)
+		if err != nil {
+			return err
+		}
+		tx.AfterCommit(func() {
+			for _, kind := range fresh {
+				d.service.metrics.differences.WithLabelValues(d.provider, kind).Inc()
+			}
+		})
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for _, kind := range fresh {
-		d.service.metrics.differences.WithLabelValues(d.provider, kind).Inc()
-	}
-	return nil
 }
 
 // insert stores differences, each once, and returns the kinds of those that are new.
@@ -126,9 +104,10 @@ func (d *dayReader) insert(ctx context.Context, tx pgx.Tx, differences []Differe
 	ours, theirs := make([]int64, n), make([]int64, n)
 	ourCurrencies, theirCurrencies := make([]string, n), make([]string, n)
 	for i, x := range differences {
-		subjects[i], kinds[i], of[i], transactions[i] = x.Subject, string(x.Kind), string(x.SubjectKind), x.TransactionID
-		payments[i], refunds[i], states[i] = x.PaymentID, x.RefundID, x.OurState
-		ours[i], theirs[i], ourCurrencies[i], theirCurrencies[i] = x.OurAmount, x.TheirAmount, x.OurCurrency, x.TheirCurrency
+		subjects[i], kinds[i], of[i] = x.Subject, string(x.Kind), string(x.SubjectKind)
+		transactions[i], payments[i], refunds[i], states[i] = x.TransactionID, x.PaymentID, x.RefundID, x.OurState
+		ours[i], ourCurrencies[i] = x.OurAmount, x.OurCurrency
+		theirs[i], theirCurrencies[i] = x.TheirAmount, x.TheirCurrency
 	}
 	rows, err := tx.Query(ctx, `INSERT INTO reconciliation_differences (provider, day, subject, kind, subject_kind, transaction_id, payment_id, refund_id,
 			ours_state, ours_amount, ours_currency, theirs_amount, theirs_currency, found_at)
@@ -137,7 +116,8 @@ func (d *dayReader) insert(ctx context.Context, tx pgx.Tx, differences []Differe
 		FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::uuid[], $10::text[], $11::bigint[], $12::text[], $13::bigint[], $14::text[])
 			AS v (subject, kind, subject_kind, transaction_id, payment_id, refund_id, ours_state, ours_amount, ours_currency, theirs_amount, theirs_currency)
 		ON CONFLICT (provider, day, subject, kind) DO NOTHING RETURNING kind`,
-		d.provider, d.day, differences[0].FoundAt, subjects, kinds, of, transactions, payments, refunds, states, ours, ourCurrencies, theirs, theirCurrencies)
+		d.provider, d.day, differences[0].FoundAt, subjects, kinds, of, transactions, payments, refunds,
+		states, ours, ourCurrencies, theirs, theirCurrencies)
 	if err != nil {
 		return nil, fmt.Errorf("storing differences: %w", err)
 	}
@@ -175,34 +155,37 @@ func (d *dayReader) missing(ctx context.Context, of Kind, bucket int64, from, to
 	}
 	last := ownRow{At: from}
 	for {
-		rows, err := d.service.pool.Query(ctx, query, bucket, from, to, last.At, last.ID, d.provider, reconcilePage)
+		rows, err := readOwn(ctx, d.service.pool, query,
+			bucket, from, to, last.At, last.ID, d.provider, reconcilePage)
 		if err != nil {
-			return fmt.Errorf("looking for what no statement has: %w", err)
-		}
-		page, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ownRow])
-		if err != nil {
-			return fmt.Errorf("looking for what no statement has: %w", err)
+			return err
 		}
 		now := database.Stamp(d.service.now())
 		found := findings{}
-		for _, r := range page {
-			x := Difference{
-				Provider: d.provider, Day: d.day, Subject: r.ID.String(), Kind: MissingThere, SubjectKind: of, TransactionID: r.TransactionID,
-				PaymentID: present(r.PaymentID), OurState: string(Succeeded), OurAmount: r.Amount, OurCurrency: r.Currency, FoundAt: now,
-			}
-			if of == KindRefund {
-				x.RefundID = present(r.ID)
-			}
-			found.add(x)
+		for _, r := range rows {
+			found.add(d.missingThere(r, of, now))
 		}
 		if err := d.store(ctx, found, now); err != nil {
 			return err
 		}
-		if len(page) < reconcilePage {
+		if len(rows) < reconcilePage {
 			return nil
 		}
-		last = page[len(page)-1]
+		last = rows[len(rows)-1]
 	}
+}
+
+// readOwn reads a page of our own rows.
+func readOwn(ctx context.Context, q database.Querier, query string, args ...any) ([]ownRow, error) {
+	rows, err := q.Query(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("looking for what no statement has: %w", err)
+	}
+	own, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ownRow])
+	if err != nil {
+		return nil, fmt.Errorf("looking for what no statement has: %w", err)
+	}
+	return own, nil
 }
 
 // dayRow is a reconciliation as it is stored.
@@ -234,10 +217,18 @@ func loadDays(ctx context.Context, q database.Querier, condition string, args ..
 	return days, nil
 }
 
+// listDays are a provider's days before one, the latest first, at most limit.
+func listDays(
+	ctx context.Context, q database.Querier, provider string, before time.Time, limit int,
+) ([]dayRow, error) {
+	return loadDays(ctx, q, "WHERE provider = $1 AND day < $2 ORDER BY day DESC LIMIT $3", provider, before, limit)
+}
+
 // planDays adds the days up to the latest that are not there yet, from the last one on.
 func (s *Service) planDays(ctx context.Context, provider string, latest time.Time) error {
 	var last *time.Time
-	if err := s.pool.QueryRow(ctx, "SELECT max(day) FROM reconciliations WHERE provider = $1", provider).Scan(&last); err != nil {
+	err := s.pool.QueryRow(ctx, "SELECT max(day) FROM reconciliations WHERE provider = $1", provider).Scan(&last)
+	if err != nil {
 		return fmt.Errorf("looking for the last reconciliation: %w", err)
 	}
 	first := latest
@@ -248,16 +239,30 @@ func (s *Service) planDays(ctx context.Context, provider string, latest time.Tim
 		first = earliest
 	}
 	for day := first; !day.After(latest); day = day.AddDate(0, 0, 1) {
-		if _, err := s.pool.Exec(ctx, `INSERT INTO reconciliations (provider, day, state, requested_at, next_attempt_at) VALUES ($1, $2, $3, $4, $4)
-			ON CONFLICT (provider, day) DO NOTHING`, provider, day, reconcileRequested, database.Stamp(s.now())); err != nil {
+		if _, err := s.pool.Exec(ctx, `INSERT INTO reconciliations (provider, day, state, requested_at, next_attempt_at)
+			VALUES ($1, $2, $3, $4, $4) ON CONFLICT (provider, day) DO NOTHING`,
+			provider, day, reconcileRequested, database.Stamp(s.now())); err != nil {
 			return fmt.Errorf("planning a reconciliation: %w", err)
 		}
 	}
 	return nil
 }
 
+// requestDay has a day reconciled, again if it was before, from a time on.
+func requestDay(ctx context.Context, tx pgx.Tx, provider string, day, now, from time.Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO reconciliations (provider, day, state, requested_at, next_attempt_at)
+		VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (provider, day) DO UPDATE SET state = excluded.state, requested_at = excluded.requested_at,
+			next_attempt_at = excluded.next_attempt_at, attempts = 0`, provider, day, reconcileRequested, now, from)
+	if err != nil {
+		return fmt.Errorf("requesting a reconciliation: %w", err)
+	}
+	return nil
+}
+
 func (s *Service) dueDay(ctx context.Context, provider string) (dayRow, bool, error) {
-	due, err := loadDays(ctx, s.pool, "WHERE provider = $1 AND next_attempt_at <= $2 ORDER BY day LIMIT 1", provider, s.now())
+	due, err := loadDays(ctx, s.pool, "WHERE provider = $1 AND next_attempt_at <= $2 ORDER BY day LIMIT 1",
+		provider, s.now())
 	if err != nil || len(due) == 0 {
 		return dayRow{}, false, err
 	}
@@ -266,23 +271,45 @@ func (s *Service) dueDay(ctx context.Context, provider string) (dayRow, bool, er
 
 // finishDay ends a reconciliation, unless it was asked for again meanwhile.
 func (s *Service) finishDay(ctx context.Context, d dayRow, rows int64) error {
-	_, err := s.pool.Exec(ctx, `UPDATE reconciliations SET state = $4, rows_read = $5, failure = '', finished_at = $6, next_attempt_at = NULL
-		WHERE provider = $1 AND day = $2 AND requested_at = $3`, d.Provider, d.Day, d.RequestedAt, reconcileDone, rows, database.Stamp(s.now()))
+	_, err := s.pool.Exec(ctx, `UPDATE reconciliations
+		SET state = $4, rows_read = $5, failure = '', finished_at = $6, next_attempt_at = NULL
+		WHERE provider = $1 AND day = $2 AND requested_at = $3`,
+		d.Provider, d.Day, d.RequestedAt, reconcileDone, rows, database.Stamp(s.now()))
 	if err != nil {
 		return fmt.Errorf("ending a reconciliation: %w", err)
 	}
 	return nil
 }
 
+// delayDay has a reconciliation that failed tried again later, unless it was asked for again meanwhile.
 func (s *Service) delayDay(ctx context.Context, d dayRow, failure string) error {
 	delay := min(reconcileRetry<<min(d.Attempts, maxDoublings), maxReconcileDelay)
 	// The caller's time may be over.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), providerTimeout)
 	defer cancel()
 	_, err := s.pool.Exec(ctx, `UPDATE reconciliations SET attempts = attempts + 1, failure = $4, next_attempt_at = $5
-		WHERE provider = $1 AND day = $2 AND requested_at = $3`, d.Provider, d.Day, d.RequestedAt, failure, database.Stamp(s.now().Add(delay)))
+		WHERE provider = $1 AND day = $2 AND requested_at = $3`,
+		d.Provider, d.Day, d.RequestedAt, failure, database.Stamp(s.now().Add(delay)))
 	if err != nil {
 		return fmt.Errorf("delaying a reconciliation: %w", err)
 	}
 	return nil
+}
+
+// listDifferences are those of a provider's day behind one of them, at most limit.
+func listDifferences(
+	ctx context.Context, q database.Querier, provider string, day time.Time, subject, kind string, limit int,
+) ([]Difference, error) {
+	rows, err := q.Query(ctx, `SELECT provider, day, subject, kind, subject_kind, transaction_id, payment_id, refund_id,
+			ours_state, ours_amount, ours_currency, theirs_amount, theirs_currency, found_at
+		FROM reconciliation_differences WHERE provider = $1 AND day = $2 AND (subject, kind) > ($3, $4)
+		ORDER BY subject, kind LIMIT $5`, provider, day, subject, kind, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading differences: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Difference])
+	if err != nil {
+		return nil, fmt.Errorf("reading differences: %w", err)
+	}
+	return found, nil
 }

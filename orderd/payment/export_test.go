@@ -6,6 +6,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/lease"
 )
 
+// Hurry has open payments asked about at once.
+var Hurry = hurry
+
 // rounds visits every bucket until none has more work.
 func rounds(ctx context.Context, work lease.Work) error {
 	for bucket := range int64(lease.Buckets) {

@@ -42,7 +42,8 @@ func TestWhatIsSignedAndNotBelievedIsKeptForStaff(t *testing.T) {
 		}
 	}
 	// Anybody may send what is not signed, as much as they like.
-	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", strings.NewReader(told(p, "t", "shop/other", 1, "CNY", "SUCCESS")))
+	unsigned := strings.NewReader(told(p, "t", "shop/other", 1, "CNY", "SUCCESS"))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", unsigned)
 	r.SetPathValue("provider", sandbox.Name)
 	r.Header.Set(sandbox.SignatureHeader, "t=1,v1="+strings.Repeat("00", 32))
 	payment.NotificationHandler(s.service).ServeHTTP(httptest.NewRecorder(), r)
@@ -88,16 +89,24 @@ func FuzzPageTokens(f *testing.F) {
 	s := newShop(f)
 	f.Add("")
 	f.Add("nonsense")
-	for _, json := range []string{`{}`, `{"t":"2026-03-04T12:00:00Z","i":"a","m":"b"}`, `{"t":"9999-12-31T23:59:59Z","i":"00000000-0000-4000-8000-000000000001"}`, `{"i":"\u0000","m":"\u0000"}`, `[]`, `{"t":"-1"}`} {
+	for _, json := range []string{
+		`{}`, `[]`, `["-1"]`, `["\u0000","\u0000"]`, `["a","b"]`, `["2026-03-04T12:00:00Z"]`,
+		`["9999-12-31T23:59:59Z","00000000-0000-4000-8000-000000000001"]`, `["2026-03-04T12:00:00Z","a","Yg=="]`,
+		`{"t":"2026-03-04T12:00:00Z","i":"a","m":"b"}`,
+	} {
 		f.Add(base64.RawURLEncoding.EncodeToString([]byte(json)))
 	}
 	ctx := context.Background()
 	f.Fuzz(func(t *testing.T, token string) {
 		_, err := s.service.ListRefunds(ctx, &paymentv1.ListRefundsRequest{State: requested, PageToken: token})
 		wantPage(t, err)
-		_, err = s.service.ListReconciliations(ctx, &paymentv1.ListReconciliationsRequest{Provider: sandbox.Name, PageToken: token})
+		_, err = s.service.ListReconciliations(ctx, &paymentv1.ListReconciliationsRequest{
+			Provider: sandbox.Name, PageToken: token,
+		})
 		wantPage(t, err)
-		_, err = s.service.ListDifferences(ctx, &paymentv1.ListDifferencesRequest{Provider: sandbox.Name, Day: day, PageToken: token})
+		_, err = s.service.ListDifferences(ctx, &paymentv1.ListDifferencesRequest{
+			Provider: sandbox.Name, Day: day, PageToken: token,
+		})
 		wantPage(t, err)
 		_, err = s.service.ListRefusedNotifications(ctx, &paymentv1.ListRefusedNotificationsRequest{PageToken: token})
 		wantPage(t, err)

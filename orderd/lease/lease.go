@@ -37,8 +37,9 @@ func share(workers int) int {
 }
 
 // wanted picks up to n buckets that nobody leases, beginning at a place of the worker's own, so that
-// workers that start together seldom want the same. Leases in the worker's name that it does not know of are those of the process before
-// it, whose container was started again under the same name: they are its own at once.
+// workers that start together seldom want the same. Leases in the worker's name that it does not know
+// of are those of the process before it, whose container was started again under the same name: they
+// are its own at once.
 func wanted(rows []row, worker string, kept []int64, now time.Time, n int) []int64 {
 	taken := make(map[int64]bool, len(rows))
 	for _, r := range rows {

@@ -81,7 +81,10 @@ const ttl = 9 * time.Second
 
 func newLoop(t *testing.T, pool *pgxpool.Pool, worker string, clock *fakeClock, work Work) *Loop {
 	t.Helper()
-	l, err := NewLoop(Options{Pool: pool, Kind: "test", Worker: worker, Work: work, TTL: ttl, Clock: clock.now, Logger: slog.New(slog.DiscardHandler)})
+	l, err := NewLoop(Options{
+		Pool: pool, Kind: "test", Worker: worker, Work: work, TTL: ttl, Clock: clock.now,
+		Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +94,7 @@ func newLoop(t *testing.T, pool *pgxpool.Pool, worker string, clock *fakeClock, 
 func beat(t *testing.T, loops ...*Loop) {
 	t.Helper()
 	for _, l := range loops {
-		if err := l.beat(context.Background()); err != nil {
+		if err := l.holder.beat(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,7 +142,7 @@ func TestBucketsAreSpreadOverLiveWorkers(t *testing.T) {
 		t.Fatalf("one died: %s", diff)
 	}
 	// b leaves in order: a has all at once.
-	if err := b.leave(context.Background(), clock.now()); err != nil {
+	if err := b.holder.leave(context.Background(), clock.now()); err != nil {
 		t.Fatal(err)
 	}
 	beat(t, a)
@@ -164,10 +167,10 @@ func TestABusyBucketIsNotGivenUp(t *testing.T) {
 	a, b := newLoop(t, pool, "a", clock, none), newLoop(t, pool, "b", clock, none)
 	beat(t, a)
 	for bucket := range int64(Buckets) {
-		if !a.enter(bucket) {
+		if !a.holder.enter(bucket) {
 			t.Fatalf("bucket %d is not a's", bucket)
 		}
-		if a.enter(bucket) {
+		if a.holder.enter(bucket) {
 			t.Fatalf("bucket %d is worked on twice", bucket)
 		}
 	}
@@ -176,7 +179,7 @@ func TestABusyBucketIsNotGivenUp(t *testing.T) {
 		t.Fatal(diff)
 	}
 	for bucket := range int64(Buckets) {
-		a.exit(bucket)
+		a.holder.exit(bucket)
 	}
 	beat(t, a, b)
 	if diff := cmp.Diff([]int{8, 8}, exclusive(t, a, b)); diff != "" {
@@ -209,6 +212,67 @@ func TestABucketWithMoreIsVisitedAgainButNotForEver(t *testing.T) {
 	for bucket, want := range map[int64]int{0: 1, 1: 3, 2: maxRounds, 3: 1, 15: 1} {
 		if visits[bucket] != want {
 			t.Errorf("bucket %d: %d visits, want %d", bucket, visits[bucket], want)
+		}
+	}
+}
+
+func TestAHolderLeasesUntilItsEnd(t *testing.T) {
+	pool, clock := testdb.NewPool(t), &fakeClock{t: time.Unix(1000, 0)}
+	holder := func(worker string) *Holder {
+		h, err := NewHolder(HolderOptions{
+			Pool: pool, Kind: "test", Worker: worker, TTL: ttl, Clock: clock.now, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	first, second := holder("a"), holder("b")
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- first.Run(ctx) }()
+	late := time.After(time.Minute)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for len(first.Held()) < Buckets {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("alone it holds %v", first.Held())
+		}
+	}
+	if err := second.beat(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if held := second.Held(); len(held) != 0 {
+		t.Errorf("both hold %v", held)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if held := first.Held(); len(held) != 0 {
+		t.Errorf("at its end it still believes in %v", held)
+	}
+	// The clock has not moved: the leases were given up and have not expired.
+	if err := second.beat(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if held := second.Held(); len(held) != Buckets {
+		t.Errorf("the other one holds %v, want all", held)
+	}
+}
+
+func TestWorkersHaveTheirOptionsOrTheWorksOwn(t *testing.T) {
+	job := Job{Kind: "test", Interval: time.Minute}
+	for _, tt := range []struct{ interval, want time.Duration }{{0, time.Minute}, {time.Second, time.Second}} {
+		o := WorkerOptions{Worker: "a", Interval: tt.interval, Logger: slog.New(slog.DiscardHandler)}
+		l, err := o.NewLoop(nil, time.Now, job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.interval != tt.want || l.holder.ttl != DefaultTTL || l.holder.kind != "test" || l.holder.worker != "a" {
+			t.Errorf("asked for %s: %s of %s by %s every %s", tt.interval, l.holder.ttl, l.holder.kind, l.holder.worker, l.interval)
 		}
 	}
 }

@@ -16,26 +16,26 @@ const (
 	workersSQL = "SELECT count(*) FROM lease_workers WHERE kind = $1 AND expires_at > $2"
 	forgetSQL  = "DELETE FROM lease_workers WHERE kind = $1 AND (worker = $2 OR expires_at <= $3)"
 	renewSQL   = "UPDATE leases SET expires_at = $3 WHERE kind = $1 AND owner = $2 AND bucket = ANY ($4) RETURNING bucket"
-	takeSQL    = `INSERT INTO leases (kind, bucket, owner, expires_at) VALUES ($1, $2, $3, $4)
+	acquireSQL = `INSERT INTO leases (kind, bucket, owner, expires_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (kind, bucket) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at
 		WHERE leases.expires_at <= $5 OR leases.owner = excluded.owner
 		RETURNING bucket`
-	releaseSQL = "DELETE FROM leases WHERE kind = $1 AND owner = $2 AND bucket = ANY ($3)"
-	listSQL    = "SELECT bucket, owner, expires_at FROM leases WHERE kind = $1 ORDER BY bucket"
+	giveUpSQL = "DELETE FROM leases WHERE kind = $1 AND owner = $2 AND bucket = ANY ($3)"
+	listSQL   = "SELECT bucket, owner, expires_at FROM leases WHERE kind = $1 ORDER BY bucket"
 )
 
-func (l *Loop) announce(ctx context.Context, now time.Time) (workers int, err error) {
-	if _, err := l.pool.Exec(ctx, announceSQL, l.kind, l.worker, now.Add(l.ttl)); err != nil {
+func (h *Holder) announce(ctx context.Context, now time.Time) (workers int, err error) {
+	if _, err := h.pool.Exec(ctx, announceSQL, h.kind, h.worker, now.Add(h.ttl)); err != nil {
 		return 0, fmt.Errorf("announcing the worker: %w", err)
 	}
-	if err := l.pool.QueryRow(ctx, workersSQL, l.kind, now).Scan(&workers); err != nil {
+	if err := h.pool.QueryRow(ctx, workersSQL, h.kind, now).Scan(&workers); err != nil {
 		return 0, fmt.Errorf("counting workers: %w", err)
 	}
 	return workers, nil
 }
 
-func (l *Loop) renew(ctx context.Context, now time.Time, buckets []int64) ([]int64, error) {
-	rows, err := l.pool.Query(ctx, renewSQL, l.kind, l.worker, now.Add(l.ttl), buckets)
+func (h *Holder) renew(ctx context.Context, now time.Time, buckets []int64) ([]int64, error) {
+	rows, err := h.pool.Query(ctx, renewSQL, h.kind, h.worker, now.Add(h.ttl), buckets)
 	if err != nil {
 		return nil, fmt.Errorf("renewing leases: %w", err)
 	}
@@ -46,27 +46,27 @@ func (l *Loop) renew(ctx context.Context, now time.Time, buckets []int64) ([]int
 	return kept, nil
 }
 
-func (l *Loop) take(ctx context.Context, now time.Time, bucket int64) (bool, error) {
+func (h *Holder) acquire(ctx context.Context, now time.Time, bucket int64) (bool, error) {
 	var got int64
-	err := l.pool.QueryRow(ctx, takeSQL, l.kind, bucket, l.worker, now.Add(l.ttl), now).Scan(&got)
+	err := h.pool.QueryRow(ctx, acquireSQL, h.kind, bucket, h.worker, now.Add(h.ttl), now).Scan(&got)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("taking a lease: %w", err)
+		return false, fmt.Errorf("acquiring a lease: %w", err)
 	}
 	return true, nil
 }
 
-func (l *Loop) release(ctx context.Context, buckets []int64) error {
-	if _, err := l.pool.Exec(ctx, releaseSQL, l.kind, l.worker, buckets); err != nil {
-		return fmt.Errorf("releasing leases: %w", err)
+func (h *Holder) giveUp(ctx context.Context, buckets []int64) error {
+	if _, err := h.pool.Exec(ctx, giveUpSQL, h.kind, h.worker, buckets); err != nil {
+		return fmt.Errorf("giving leases up: %w", err)
 	}
 	return nil
 }
 
-func (l *Loop) list(ctx context.Context) ([]row, error) {
-	rows, err := l.pool.Query(ctx, listSQL, l.kind)
+func (h *Holder) list(ctx context.Context) ([]row, error) {
+	rows, err := h.pool.Query(ctx, listSQL, h.kind)
 	if err != nil {
 		return nil, fmt.Errorf("listing leases: %w", err)
 	}
@@ -78,15 +78,15 @@ func (l *Loop) list(ctx context.Context) ([]row, error) {
 }
 
 // leave gives everything up, so that others need not wait for the expiry.
-func (l *Loop) leave(ctx context.Context, now time.Time) error {
+func (h *Holder) leave(ctx context.Context, now time.Time) error {
 	all := make([]int64, Buckets)
 	for i := range all {
 		all[i] = int64(i)
 	}
-	if err := l.release(ctx, all); err != nil {
+	if err := h.giveUp(ctx, all); err != nil {
 		return err
 	}
-	if _, err := l.pool.Exec(ctx, forgetSQL, l.kind, l.worker, now); err != nil {
+	if _, err := h.pool.Exec(ctx, forgetSQL, h.kind, h.worker, now); err != nil {
 		return fmt.Errorf("forgetting the worker: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -113,10 +114,8 @@ func TestCompletion(t *testing.T) {
 	s.now = s.now.Add(after)
 	late := deliver()
 	completer, err := order.NewCompleter(order.CompleterOptions{
-		Worker: order.WorkerOptions{
-			Store: s.store, Worker: "test", Interval: 10 * time.Millisecond, TTL: time.Minute, Logger: slog.New(slog.DiscardHandler),
-		},
-		After: after,
+		Worker: order.WorkerOptions{Store: s.store, WorkerOptions: lease.WorkerOptions{Worker: "test", Interval: 10 * time.Millisecond, TTL: time.Minute, Logger: slog.New(slog.DiscardHandler)}},
+		After:  after,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
@@ -21,23 +20,13 @@ const (
 
 // WorkerOptions are what the order package's background work takes. Store, Worker and Logger have to be set.
 type WorkerOptions struct {
+	lease.WorkerOptions
+
 	Store *Store
-	// Worker names this process among the live workers: the pod's name.
-	Worker string
-	// Interval between looks for new work, and TTL of a lease; sensible ones if zero.
-	Interval, TTL time.Duration
-	Logger        *slog.Logger
-	Registerer    prometheus.Registerer
 }
 
 func (o WorkerOptions) loop(kind string, interval time.Duration, work lease.Work) (*lease.Loop, error) {
-	if o.Interval > 0 {
-		interval = o.Interval
-	}
-	return lease.NewLoop(lease.Options{
-		Pool: o.Store.pool, Kind: kind, Worker: o.Worker, Work: work, Interval: interval, TTL: o.TTL,
-		Clock: o.Store.now, Logger: o.Logger, Registerer: o.Registerer,
-	})
+	return o.NewLoop(o.Store.pool, o.Store.now, lease.Job{Kind: kind, Interval: interval, Work: work})
 }
 
 // Expirer cancels unpaid orders whose time to pay is over.

@@ -10,6 +10,7 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/payment"
 
 	"connectrpc.com/connect/v2"
@@ -253,7 +254,9 @@ func TestThePollerAndTheRefundsRun(t *testing.T) {
 	s.clock.advance(time.Minute)
 	// Two workers share the buckets; what both find is done once.
 	log := slog.New(slog.DiscardHandler)
-	other := payment.WorkerOptions{Service: s.service, Worker: "other", Interval: 20 * time.Millisecond, TTL: 2 * time.Second, Logger: log}
+	other := payment.WorkerOptions{Service: s.service, WorkerOptions: lease.WorkerOptions{
+		Worker: "other", Interval: 20 * time.Millisecond, TTL: 2 * time.Second, Logger: log,
+	}}
 	poller, err := payment.NewPoller(other)
 	s.must(err)
 	refunds, err := payment.NewRefundWorker(other)

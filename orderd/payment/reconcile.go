@@ -113,7 +113,7 @@ func compare(row StatementRow, ours *booked) []DifferenceKind {
 // workers too: it finds the same.
 type Reconciler struct {
 	service  *Service
-	loop     *lease.Loop
+	holder   *lease.Holder
 	interval time.Duration
 	log      *slog.Logger
 }
@@ -124,16 +124,20 @@ func NewReconciler(o WorkerOptions) (*Reconciler, error) {
 	if r.interval <= 0 {
 		r.interval = reconcileInterval
 	}
-	// The leases say whose turn it is; reading a statement takes longer than a round of leased work may.
+	// The leases say whose turn it is. A loop would be no use: reading a statement takes longer than a
+	// round of leased work may.
 	var err error
-	r.loop, err = o.loop("reconciliation", r.interval, func(context.Context, int64) (bool, error) { return false, nil })
+	r.holder, err = lease.NewHolder(lease.HolderOptions{
+		Pool: o.Service.pool, Kind: "reconciliation", Worker: o.Worker, TTL: o.TTL, Clock: o.Service.now,
+		Logger: o.Logger, Registerer: o.Registerer,
+	})
 	return r, err
 }
 
 // Run reconciles until ctx ends and returns nil.
 func (r *Reconciler) Run(ctx context.Context) error {
 	var g errgroup.Group
-	g.Go(func() error { return r.loop.Run(ctx) })
+	g.Go(func() error { return r.holder.Run(ctx) })
 	for _, name := range r.service.names {
 		g.Go(func() error { r.watch(ctx, r.service.providers[name]); return nil })
 	}
@@ -146,7 +150,7 @@ func (r *Reconciler) watch(ctx context.Context, provider Provider) {
 	tick := time.NewTicker(r.interval)
 	defer tick.Stop()
 	for {
-		if slices.Contains(r.loop.Held(), bucket) {
+		if slices.Contains(r.holder.Held(), bucket) {
 			if err := r.service.reconcileDue(ctx, provider); err != nil && ctx.Err() == nil {
 				r.log.Warn("a reconciliation failed and is tried again", "provider", provider.Name(), "error", err)
 			}

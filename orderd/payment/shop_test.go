@@ -21,6 +21,7 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/payment"
@@ -117,7 +118,9 @@ func openShop(tb lasting, pool *pgxpool.Pool, at time.Time) *shop {
 		}
 		handler.ServeHTTP(w, r)
 	})
-	options := payment.WorkerOptions{Service: s.service, Worker: "worker", Interval: 20 * time.Millisecond, TTL: 2 * time.Second, Logger: log}
+	options := payment.WorkerOptions{Service: s.service, WorkerOptions: lease.WorkerOptions{
+		Worker: "worker", Interval: 20 * time.Millisecond, TTL: 2 * time.Second, Logger: log,
+	}}
 	s.poller, err = payment.NewPoller(options)
 	s.must(err)
 	s.refunds, err = payment.NewRefundWorker(options)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/materializer"
+	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/outbox"
 	"github.com/orderd-dev/orderd/orderd/payment"
@@ -30,7 +31,7 @@ func (p *pod) worker(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	parcels, err := shipment.NewWorker(shipment.WorkerOptions{Store: s.shipments, Worker: p.Name, Logger: p.Log, Registerer: p.registerer})
+	parcels, err := shipment.NewWorker(shipment.WorkerOptions{Store: s.shipments, WorkerOptions: p.leases()})
 	if err != nil {
 		return nil, err
 	}
@@ -50,9 +51,14 @@ func (p *pod) worker(_ context.Context) (_ *role, err error) {
 	}, nil
 }
 
+// leases is what every domain's background work takes from the pod.
+func (p *pod) leases() lease.WorkerOptions {
+	return lease.WorkerOptions{Worker: p.Name, Logger: p.Log, Registerer: p.registerer}
+}
+
 // orderLoops are the ones that orders themselves need.
 func (p *pod) orderLoops(s *shop) ([]loop, error) {
-	options := order.WorkerOptions{Store: s.orders, Worker: p.Name, Logger: p.Log, Registerer: p.registerer}
+	options := order.WorkerOptions{Store: s.orders, WorkerOptions: p.leases()}
 	expirer, err := order.NewExpirer(options)
 	if err != nil {
 		return nil, err
@@ -89,7 +95,7 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 
 // paymentLoops ask the providers: what became of payments and refunds, and for their statements.
 func (p *pod) paymentLoops(s *shop) ([]loop, error) {
-	options := payment.WorkerOptions{Service: s.payments, Worker: p.Name, Logger: p.Log, Registerer: p.registerer}
+	options := payment.WorkerOptions{Service: s.payments, WorkerOptions: p.leases()}
 	poller, err := payment.NewPoller(options)
 	if err != nil {
 		return nil, err

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderd-dev/orderd/orderd/carrier"
@@ -32,15 +31,11 @@ var retry = backoff.Policy{First: time.Second, Max: 10 * time.Minute}
 
 // WorkerOptions of a Worker. Store, Worker and Logger have to be set.
 type WorkerOptions struct {
+	lease.WorkerOptions
+
 	Store *Store
-	// Worker names this process among the live workers: the pod's name.
-	Worker string
 	// MaxAttempts of asking a carrier until it is given up; DefaultMaxAttempts if zero.
 	MaxAttempts int64
-	// Interval between looks for new work, and TTL of a lease; sensible ones if zero.
-	Interval, TTL time.Duration
-	Logger        *slog.Logger
-	Registerer    prometheus.Registerer
 }
 
 // Worker does what shipments need in the background: it hands parcels to carriers, stops those that must not leave, and
@@ -58,9 +53,6 @@ func NewWorker(o WorkerOptions) (*Worker, error) {
 	if w.maxAttempts <= 0 {
 		w.maxAttempts = DefaultMaxAttempts
 	}
-	if o.Interval <= 0 {
-		o.Interval = workInterval
-	}
 	for _, kind := range []struct {
 		name string
 		work Work
@@ -70,8 +62,8 @@ func NewWorker(o WorkerOptions) (*Worker, error) {
 		{"shipment-cancel", CancelWork, w.cancel},
 		{"shipment-track", TrackWork, w.track},
 	} {
-		loop, err := lease.NewLoop(lease.Options{
-			Pool: o.Store.pool, Kind: kind.name, Worker: o.Worker, Interval: o.Interval, TTL: o.TTL, Clock: o.Store.now, Logger: o.Logger, Registerer: o.Registerer,
+		loop, err := o.NewLoop(o.Store.pool, o.Store.now, lease.Job{
+			Kind: kind.name, Interval: workInterval,
 			Work: func(ctx context.Context, bucket int64) (bool, error) { return w.round(ctx, bucket, kind.work, kind.do) },
 		})
 		if err != nil {

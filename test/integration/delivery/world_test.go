@@ -17,6 +17,7 @@ import (
 	shipmentv1 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
 	"github.com/orderd-dev/orderd/orderd/carrier"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/shipment"
 	simulator "github.com/orderd-dev/orderd/orderd/sim/carrier"
@@ -127,7 +128,9 @@ func (w *world) work(maxAttempts int64) (stop func()) {
 
 func newWorker(store *shipment.Store, maxAttempts int64) (*shipment.Worker, error) {
 	return shipment.NewWorker(shipment.WorkerOptions{
-		Store: store, Worker: uuid.NewString(), MaxAttempts: maxAttempts, Interval: 20 * time.Millisecond, TTL: time.Second, Logger: slog.New(slog.DiscardHandler),
+		Store: store, MaxAttempts: maxAttempts, WorkerOptions: lease.WorkerOptions{
+			Worker: uuid.NewString(), Interval: 20 * time.Millisecond, TTL: time.Second, Logger: slog.New(slog.DiscardHandler),
+		},
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/stock"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
@@ -93,7 +94,7 @@ func BenchmarkRelease(b *testing.B) {
 			must(store.Expire(ctx, ids[from:from+500], time.Now()))
 		}
 		releaser, err := order.NewReleaser(order.ReleaserOptions{
-			Worker: order.WorkerOptions{Store: store, Worker: "w", Logger: log}, Flash: flash.NewReleaseClient("http://" + pod.address),
+			Worker: order.WorkerOptions{Store: store, WorkerOptions: lease.WorkerOptions{Worker: "w", Logger: log}}, Flash: flash.NewReleaseClient("http://" + pod.address),
 		})
 		must(err)
 		running, cancel := context.WithCancel(ctx)

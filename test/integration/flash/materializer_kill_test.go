@@ -21,6 +21,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 )
 
@@ -91,7 +92,7 @@ func releaseThenDie(ctx context.Context, js jetstream.JetStream, log *slog.Logge
 		return err
 	}
 	r, err := order.NewReleaser(order.ReleaserOptions{
-		Worker: order.WorkerOptions{Store: store, Worker: "child", Interval: 20 * time.Millisecond, TTL: time.Second, Logger: log},
+		Worker: order.WorkerOptions{Store: store, WorkerOptions: lease.WorkerOptions{Worker: "child", Interval: 20 * time.Millisecond, TTL: time.Second, Logger: log}},
 		Flash:  dyingClient{flash.NewReleaseClient("http://" + address)},
 	})
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/materializer"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/stock"
@@ -139,7 +140,7 @@ func (l *lane) release(p *pod) {
 func (l *lane) releaser(name string, client order.FlashReleaser) *order.Releaser {
 	GinkgoHelper()
 	r, err := order.NewReleaser(order.ReleaserOptions{
-		Worker: order.WorkerOptions{Store: l.store, Worker: name, Interval: 20 * time.Millisecond, TTL: time.Second, Logger: logger()},
+		Worker: order.WorkerOptions{Store: l.store, WorkerOptions: lease.WorkerOptions{Worker: name, Interval: 20 * time.Millisecond, TTL: time.Second, Logger: logger()}},
 		Flash:  client,
 	})
 	Expect(err).NotTo(HaveOccurred())

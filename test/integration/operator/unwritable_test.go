@@ -16,6 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/orderd/consume"
 	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
@@ -34,7 +35,7 @@ func (s *stage) release(p *flash.Pool) {
 	store, err := order.NewStore(order.Options{Pool: s.pool, Clock: s.clock.Now, Logger: s.log, Registerer: prometheus.NewRegistry()})
 	Expect(err).NotTo(HaveOccurred())
 	r, err := order.NewReleaser(order.ReleaserOptions{
-		Worker: order.WorkerOptions{Store: store, Worker: "releaser", Interval: 20 * time.Millisecond, Logger: s.log}, Flash: direct{p},
+		Worker: order.WorkerOptions{Store: store, WorkerOptions: lease.WorkerOptions{Worker: "releaser", Interval: 20 * time.Millisecond, Logger: s.log}}, Flash: direct{p},
 	})
 	Expect(err).NotTo(HaveOccurred())
 	background(r.Run)

@@ -22,6 +22,7 @@ import (
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/payment"
@@ -110,7 +111,9 @@ func (s *shop) stock() {
 func (s *shop) work(log *slog.Logger) {
 	GinkgoHelper()
 	ctx, cancel := context.WithCancel(context.Background())
-	o := payment.WorkerOptions{Service: s.payments, Worker: "w1", Interval: 20 * time.Millisecond, TTL: time.Second, Logger: log}
+	o := payment.WorkerOptions{Service: s.payments, WorkerOptions: lease.WorkerOptions{
+		Worker: "w1", Interval: 20 * time.Millisecond, TTL: time.Second, Logger: log,
+	}}
 	poller, err := payment.NewPoller(o)
 	Expect(err).NotTo(HaveOccurred())
 	refunds, err := payment.NewRefundWorker(o)

@@ -32,7 +32,9 @@ func run(worker interface{ Run(context.Context) error }) {
 }
 
 func (s *shop) workerOptions(name string) order.WorkerOptions {
-	return order.WorkerOptions{Store: s.pod.orders, Worker: name, Interval: 20 * time.Millisecond, TTL: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)}
+	return order.WorkerOptions{Store: s.pod.orders, WorkerOptions: lease.WorkerOptions{
+		Worker: name, Interval: 20 * time.Millisecond, TTL: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
+	}}
 }
 
 func (s *shop) expirer() *order.Expirer {

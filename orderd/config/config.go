@@ -3,9 +3,9 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,8 +53,9 @@ type HTTP struct {
 	PeerAddress string `json:"peerAddress"`
 	// MaxBodyBytes is the largest request body, after decompression.
 	MaxBodyBytes int `json:"maxBodyBytes"`
-	// MaxInFlight is how many unary requests a pod works on at once at the very most; how many it is at a time follows from how long they
-	// take (see orderd/overload). More are refused with UNAVAILABLE/OVERLOADED. Streams are not counted.
+	// MaxInFlight is how many unary requests a pod works on at once at the very most; how many it is at a
+	// time follows from how long they take (see orderd/overload). More are refused with
+	// UNAVAILABLE/OVERLOADED. Streams are not counted.
 	MaxInFlight int `json:"maxInFlight"`
 	// RequestTimeout bounds a request from its first byte to its answer.
 	RequestTimeout Duration `json:"requestTimeout"`
@@ -100,10 +101,11 @@ type Orders struct {
 
 // Flash is how the flash pool is reached.
 type Flash struct {
-	// PeerURL is the flash pool's PeerService, which workers release stock through, and standard pods find orders by that are not in the
-	// database yet; empty: there is no flash pool (not for workers).
+	// PeerURL is the flash pool's PeerService. Workers release stock through it, and standard pods find
+	// orders by it that are not in the database yet. Empty: there is no flash pool; workers need one.
 	PeerURL string `json:"peerURL"`
-	// MaxClockSkew is how far a flash pod's clock may be from the cluster's before the pod is not ready; 0: 500 ms.
+	// MaxClockSkew is how far a flash pod's clock may be from the cluster's before the pod is not ready; 0:
+	// 500 ms.
 	MaxClockSkew Duration `json:"maxClockSkew,omitempty"`
 }
 
@@ -111,7 +113,8 @@ type Flash struct {
 type Worker struct {
 	// MaterializePerSecond is how many flash orders a pod writes to the database a second, at most.
 	MaterializePerSecond int `json:"materializePerSecond"`
-	// MaterializeConcurrency is how many transactions a pod has open for that at once, at most. One promotion has one less.
+	// MaterializeConcurrency is how many transactions a pod has open for that at once, at most. One
+	// promotion has one less.
 	MaterializeConcurrency int `json:"materializeConcurrency"`
 }
 
@@ -121,9 +124,11 @@ type Payment struct {
 	Provider string `json:"provider"`
 	// SecretFile holds the key its notifications are signed with; sandbox only.
 	SecretFile string `json:"secretFile,omitempty"`
-	// SecretDir holds the files of the provider's keys and certificates; all but sandbox. The provider's package names them.
+	// SecretDir holds the files of the provider's keys and certificates; all but sandbox. The provider's
+	// package names them.
 	SecretDir string `json:"secretDir,omitempty"`
-	// Settings that are no secrets, such as merchant, app id and the API's base URL. The provider's package names them.
+	// Settings that are no secrets, such as merchant, app id and the API's base URL. The provider's package
+	// names them.
 	Settings map[string]string `json:"settings,omitempty"`
 	// PublicURL is this OrderCluster's base URL as a buyer's app sees it.
 	PublicURL string `json:"publicURL"`
@@ -159,7 +164,8 @@ type Auth struct {
 	// RequestsPerSecond is what one buyer or member of staff may do at a pod; Burst at once.
 	RequestsPerSecond int `json:"requestsPerSecond"`
 	Burst             int `json:"burst"`
-	// ServiceRequestsPerSecond and ServiceBurst are the same for one service, which acts for many buyers; 0: no limit but the pod's.
+	// ServiceRequestsPerSecond and ServiceBurst are the same for one service, which acts for many buyers; 0:
+	// no limit but the pod's.
 	ServiceRequestsPerSecond int `json:"serviceRequestsPerSecond,omitempty"`
 	ServiceBurst             int `json:"serviceBurst,omitempty"`
 }
@@ -170,13 +176,17 @@ func Default() Config {
 		HTTP: HTTP{
 			Address: ":8080", AdminAddress: ":8081", PeerAddress: ":8082",
 			MaxBodyBytes: 64 << 10, MaxInFlight: 4096,
-			RequestTimeout: Duration(10 * time.Second), DrainDelay: Duration(3 * time.Second), DrainTimeout: Duration(20 * time.Second),
+			RequestTimeout: Duration(10 * time.Second),
+			DrainDelay:     Duration(3 * time.Second), DrainTimeout: Duration(20 * time.Second),
 		},
 		Database:  Database{MaxConnections: 16},
 		Messaging: Messaging{Replicas: 1},
-		Orders:    Orders{PaymentTimeout: Duration(30 * time.Minute), PlaceBatch: 128, QuoteTTL: Duration(15 * time.Minute), CompleteAfter: Duration(10 * 24 * time.Hour), ReturnWindow: Duration(15 * 24 * time.Hour)},
-		Auth:      Auth{RequestsPerSecond: 50, Burst: 100},
-		Worker:    Worker{MaterializePerSecond: 2000, MaterializeConcurrency: 4},
+		Orders: Orders{
+			PaymentTimeout: Duration(30 * time.Minute), PlaceBatch: 128, QuoteTTL: Duration(15 * time.Minute),
+			CompleteAfter: Duration(10 * 24 * time.Hour), ReturnWindow: Duration(15 * 24 * time.Hour),
+		},
+		Auth:   Auth{RequestsPerSecond: 50, Burst: 100},
+		Worker: Worker{MaterializePerSecond: 2000, MaterializeConcurrency: 4},
 	}
 }
 
@@ -193,69 +203,78 @@ func Load(path string) (Config, error) {
 	return c, nil
 }
 
-// Validate names every setting that the role needs and that is missing or out of range.
+// Validate names every setting that the role needs and that is missing or out of range, each by a
+// [FieldError]. Payment providers' settings are checked when the providers are made.
 func (c Config) Validate(role Role) error {
-	var errs []error
-	need := func(ok bool, field, why string) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s: %s", field, why))
-		}
-	}
-	switch role {
-	case RoleStandard, RoleFlash, RoleWorker:
-	default:
+	if !slices.Contains(Roles(), role) {
 		return fmt.Errorf("role %q: must be standard, flash or worker", role)
 	}
-	need(c.HTTP.MaxBodyBytes > 0, "http.maxBodyBytes", "must be positive")
-	need(c.HTTP.MaxInFlight > 0, "http.maxInFlight", "must be positive")
-	need(c.HTTP.RequestTimeout > 0, "http.requestTimeout", "must be positive")
-	need(c.HTTP.DrainTimeout > 0, "http.drainTimeout", "must be positive")
-	need(c.Messaging.URL != "", "messaging.url", "must be set")
-	need(c.Messaging.Replicas == 1 || c.Messaging.Replicas == 3 || c.Messaging.Replicas == 5, "messaging.replicas", "must be 1, 3 or 5")
+	var f FieldErrors
+	c.HTTP.validate(&f)
+	c.Messaging.validate(&f)
 	if role != RoleFlash {
-		need(c.Database.URLFile != "", "database.urlFile", "must be set")
-		need(c.Database.MaxConnections > 0, "database.maxConnections", "must be positive")
+		c.Database.validate(&f)
 	}
 	if role != RoleWorker {
-		need(c.Flash.MaxClockSkew >= 0, "flash.maxClockSkew", "must not be negative")
-		need(c.Orders.IDKeyFile != "", "orders.idKeyFile", "must be set")
-		need(c.Auth.Issuer != "", "auth.issuer", "must be set")
-		need(c.Auth.Audience != "", "auth.audience", "must be set")
-		need(c.Auth.JWKSURL != "", "auth.jwksURL", "must be set")
-		need(c.Auth.RequestsPerSecond > 0, "auth.requestsPerSecond", "must be positive")
-		need(c.Auth.Burst > 0, "auth.burst", "must be positive")
-		need(c.Auth.ServiceRequestsPerSecond >= 0, "auth.serviceRequestsPerSecond", "must not be negative")
-		need(c.Auth.ServiceRequestsPerSecond == 0 || c.Auth.ServiceBurst > 0, "auth.serviceBurst", "must be positive")
+		f.Need(c.Flash.MaxClockSkew >= 0, "flash.maxClockSkew", "must not be negative")
+		f.Need(c.Orders.IDKeyFile != "", "orders.idKeyFile", "must be set")
+		c.Auth.validate(&f)
 	}
 	if role == RoleStandard {
-		need(c.Orders.PaymentTimeout > 0, "orders.paymentTimeout", "must be positive")
-		need(c.Orders.PlaceBatch > 0, "orders.placeBatch", "must be positive")
-		need(c.Orders.QuoteTTL > 0, "orders.quoteTTL", "must be positive")
-		need(c.Orders.ReturnWindow > 0, "orders.returnWindow", "must be positive")
+		f.Need(c.Orders.PaymentTimeout > 0, "orders.paymentTimeout", "must be positive")
+		f.Need(c.Orders.PlaceBatch > 0, "orders.placeBatch", "must be positive")
+		f.Need(c.Orders.QuoteTTL > 0, "orders.quoteTTL", "must be positive")
+		f.Need(c.Orders.ReturnWindow > 0, "orders.returnWindow", "must be positive")
 	}
 	if role == RoleWorker {
-		need(c.Flash.PeerURL != "", "flash.peerURL", "must be set")
-		need(c.Orders.CompleteAfter > 0, "orders.completeAfter", "must be positive")
-		need(c.Worker.MaterializePerSecond > 0, "worker.materializePerSecond", "must be positive")
-		need(c.Worker.MaterializeConcurrency > 0, "worker.materializeConcurrency", "must be positive")
+		f.Need(c.Flash.PeerURL != "", "flash.peerURL", "must be set")
+		f.Need(c.Orders.CompleteAfter > 0, "orders.completeAfter", "must be positive")
+		f.Need(c.Worker.MaterializePerSecond > 0, "worker.materializePerSecond", "must be positive")
+		f.Need(c.Worker.MaterializeConcurrency > 0, "worker.materializeConcurrency", "must be positive")
 	}
 	if role != RoleFlash {
-		c.validateOutside(need)
+		validateCarriers(&f, c.Carriers)
+		f.Need(c.Push.URL == "" || c.Push.SecretFile != "", "push.secretFile", "must be set")
 	}
-	return errors.Join(errs...)
+	return f.Err()
 }
 
-// validateOutside checks what is known of carriers and the push gateway. Payment providers are checked when they are made.
-func (c Config) validateOutside(need func(ok bool, field, why string)) {
+func (h HTTP) validate(f *FieldErrors) {
+	f.Need(h.MaxBodyBytes > 0, "http.maxBodyBytes", "must be positive")
+	f.Need(h.MaxInFlight > 0, "http.maxInFlight", "must be positive")
+	f.Need(h.RequestTimeout > 0, "http.requestTimeout", "must be positive")
+	f.Need(h.DrainTimeout > 0, "http.drainTimeout", "must be positive")
+}
+
+func (d Database) validate(f *FieldErrors) {
+	f.Need(d.URLFile != "", "database.urlFile", "must be set")
+	f.Need(d.MaxConnections > 0, "database.maxConnections", "must be positive")
+}
+
+func (m Messaging) validate(f *FieldErrors) {
+	f.Need(m.URL != "", "messaging.url", "must be set")
+	f.Need(slices.Contains([]int{1, 3, 5}, m.Replicas), "messaging.replicas", "must be 1, 3 or 5")
+}
+
+func (a Auth) validate(f *FieldErrors) {
+	f.Need(a.Issuer != "", "auth.issuer", "must be set")
+	f.Need(a.Audience != "", "auth.audience", "must be set")
+	f.Need(a.JWKSURL != "", "auth.jwksURL", "must be set")
+	f.Need(a.RequestsPerSecond > 0, "auth.requestsPerSecond", "must be positive")
+	f.Need(a.Burst > 0, "auth.burst", "must be positive")
+	f.Need(a.ServiceRequestsPerSecond >= 0, "auth.serviceRequestsPerSecond", "must not be negative")
+	f.Need(a.ServiceRequestsPerSecond == 0 || a.ServiceBurst > 0, "auth.serviceBurst", "must be positive")
+}
+
+func validateCarriers(f *FieldErrors, carriers []Carrier) {
 	names := map[string]bool{}
-	for i, carrier := range c.Carriers {
-		field := fmt.Sprintf("carriers[%d].", i)
-		need(carrier.Name != "" && !names[carrier.Name], field+"name", "must be set, and different for each")
-		need(carrier.URL != "", field+"url", "must be set")
-		need(carrier.SecretFile != "", field+"secretFile", "must be set")
+	for i, carrier := range carriers {
+		path := fmt.Sprintf("carriers[%d].", i)
+		f.Need(carrier.Name != "" && !names[carrier.Name], path+"name", "must be set, and different for each")
+		f.Need(carrier.URL != "", path+"url", "must be set")
+		f.Need(carrier.SecretFile != "", path+"secretFile", "must be set")
 		names[carrier.Name] = true
 	}
-	need(c.Push.URL == "" || c.Push.SecretFile != "", "push.secretFile", "must be set")
 }
 
 // Duration is a time.Duration written as text, such as 30m.

@@ -22,7 +22,10 @@ func write(t *testing.T, text string) string {
 }
 
 func TestLoad(t *testing.T) {
-	got, err := config.Load(write(t, "cluster: shop/shop\nmessaging: {url: 'nats://n:4222', replicas: 3}\norders: {paymentTimeout: 5m}\n"))
+	got, err := config.Load(write(t, `cluster: shop/shop
+messaging: {url: 'nats://n:4222', replicas: 3}
+orders: {paymentTimeout: 5m}
+`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +51,8 @@ func TestLoad(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
+	type cfg = config.Config
+	const standard, flash, worker = config.RoleStandard, config.RoleFlash, config.RoleWorker
 	complete := func() config.Config {
 		c := config.Default()
 		c.Messaging.URL = "nats://n:4222"
@@ -60,30 +65,46 @@ func TestValidate(t *testing.T) {
 	tests := []struct {
 		name   string
 		role   config.Role
-		breaks func(*config.Config)
+		breaks func(*cfg)
 		want   string
 	}{
-		{name: "flash needs no database", role: config.RoleFlash, breaks: func(c *config.Config) { c.Database = config.Database{} }},
-		{name: "worker makes no order ids", role: config.RoleWorker, breaks: func(c *config.Config) { c.Orders.IDKeyFile = "" }},
+		{name: "flash needs no database", role: flash, breaks: func(c *cfg) { c.Database = config.Database{} }},
+		{name: "worker makes no order ids", role: worker, breaks: func(c *cfg) { c.Orders.IDKeyFile = "" }},
 		{name: "unknown role", role: "cashier", want: `role "cashier"`},
-		{name: "no database", role: config.RoleStandard, breaks: func(c *config.Config) { c.Database.URLFile = "" }, want: "database.urlFile"},
-		{name: "no order id key", role: config.RoleFlash, breaks: func(c *config.Config) { c.Orders.IDKeyFile = "" }, want: "orders.idKeyFile"},
-		{name: "no messaging", role: config.RoleFlash, breaks: func(c *config.Config) { c.Messaging.URL = "" }, want: "messaging.url"},
-		{name: "two carriers of one name", role: config.RoleStandard, breaks: func(c *config.Config) {
+		{name: "no database", role: standard, breaks: func(c *cfg) {
+			c.Database.URLFile = ""
+		}, want: "database.urlFile"},
+		{name: "no order id key", role: flash, breaks: func(c *cfg) {
+			c.Orders.IDKeyFile = ""
+		}, want: "orders.idKeyFile"},
+		{name: "no messaging", role: flash, breaks: func(c *cfg) { c.Messaging.URL = "" }, want: "messaging.url"},
+		{name: "two carriers of one name", role: standard, breaks: func(c *config.Config) {
 			c.Carriers = []config.Carrier{{Name: "swift", URL: "u", SecretFile: "f"}, {Name: "swift", URL: "u", SecretFile: "f"}}
 		}, want: "carriers[1].name"},
-		{name: "a carrier without a key", role: config.RoleWorker, breaks: func(c *config.Config) { c.Carriers = []config.Carrier{{Name: "swift", URL: "u"}} }, want: "carriers[0].secretFile"},
-		{name: "a gateway without a key", role: config.RoleWorker, breaks: func(c *config.Config) { c.Push.URL = "http://push" }, want: "push.secretFile"},
-		{name: "quotes that never hold", role: config.RoleStandard, breaks: func(c *config.Config) { c.Orders.QuoteTTL = 0 }, want: "orders.quoteTTL"},
-		{name: "two replicas", role: config.RoleFlash, breaks: func(c *config.Config) { c.Messaging.Replicas = 2 }, want: "messaging.replicas"},
-		{name: "no flash pool", role: config.RoleWorker, breaks: func(c *config.Config) { c.Flash.PeerURL = "" }, want: "flash.peerURL"},
-		{name: "worker has no callers", role: config.RoleWorker, breaks: func(c *config.Config) { c.Auth = config.Auth{} }},
-		{name: "no issuer", role: config.RoleStandard, breaks: func(c *config.Config) { c.Auth.Issuer = "" }, want: "auth.issuer"},
-		{name: "no audience", role: config.RoleFlash, breaks: func(c *config.Config) { c.Auth.Audience = "" }, want: "auth.audience"},
-		{name: "no keys", role: config.RoleFlash, breaks: func(c *config.Config) { c.Auth.JWKSURL = "" }, want: "auth.jwksURL"},
-		{name: "no limit of a caller", role: config.RoleStandard, breaks: func(c *config.Config) { c.Auth.RequestsPerSecond = 0 }, want: "auth.requestsPerSecond"},
-		{name: "a service's limit without a burst", role: config.RoleStandard, breaks: func(c *config.Config) { c.Auth.ServiceRequestsPerSecond = 9 }, want: "auth.serviceBurst"},
-		{name: "no limit", role: config.RoleStandard, breaks: func(c *config.Config) { c.HTTP.MaxInFlight = 0 }, want: "http.maxInFlight"},
+		{name: "a carrier without a key", role: worker, breaks: func(c *cfg) {
+			c.Carriers = []config.Carrier{{Name: "swift", URL: "u"}}
+		}, want: "carriers[0].secretFile"},
+		{name: "a gateway without a key", role: worker, breaks: func(c *cfg) {
+			c.Push.URL = "http://push"
+		}, want: "push.secretFile"},
+		{name: "quotes that never hold", role: standard, breaks: func(c *cfg) {
+			c.Orders.QuoteTTL = 0
+		}, want: "orders.quoteTTL"},
+		{name: "two replicas", role: flash, breaks: func(c *cfg) {
+			c.Messaging.Replicas = 2
+		}, want: "messaging.replicas"},
+		{name: "no flash pool", role: worker, breaks: func(c *cfg) { c.Flash.PeerURL = "" }, want: "flash.peerURL"},
+		{name: "worker has no callers", role: worker, breaks: func(c *cfg) { c.Auth = config.Auth{} }},
+		{name: "no issuer", role: standard, breaks: func(c *cfg) { c.Auth.Issuer = "" }, want: "auth.issuer"},
+		{name: "no audience", role: flash, breaks: func(c *cfg) { c.Auth.Audience = "" }, want: "auth.audience"},
+		{name: "no keys", role: flash, breaks: func(c *cfg) { c.Auth.JWKSURL = "" }, want: "auth.jwksURL"},
+		{name: "no limit of a caller", role: standard, breaks: func(c *cfg) {
+			c.Auth.RequestsPerSecond = 0
+		}, want: "auth.requestsPerSecond"},
+		{name: "a service's limit without a burst", role: standard, breaks: func(c *cfg) {
+			c.Auth.ServiceRequestsPerSecond = 9
+		}, want: "auth.serviceBurst"},
+		{name: "no limit", role: standard, breaks: func(c *cfg) { c.HTTP.MaxInFlight = 0 }, want: "http.maxInFlight"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

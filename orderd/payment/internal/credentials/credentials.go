@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/orderd-dev/orderd/orderd/config"
 )
 
 // maxFileBytes bounds a secret: a certificate chain is a few KiB.
@@ -21,7 +23,7 @@ type Reader struct {
 	settings map[string]string
 	dir      string
 	asked    map[string]bool
-	errs     []error
+	errs     config.FieldErrors
 }
 
 // NewReader reads the settings and the directory's files.
@@ -30,9 +32,7 @@ func NewReader(settings map[string]string, dir string) *Reader {
 }
 
 // Fail records that a field, such as settings.appID, is wrong.
-func (r *Reader) Fail(field, why string) {
-	r.errs = append(r.errs, fmt.Errorf("%s: %s", field, why))
-}
+func (r *Reader) Fail(field, why string) { r.errs.Add(field, errors.New(why)) }
 
 // Setting is one that has to be set.
 func (r *Reader) Setting(name string) string {
@@ -96,10 +96,10 @@ func (r *Reader) File(name string) []byte {
 	info, err := os.Stat(filepath.Join(r.dir, name))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		r.Fail(field, "there is no such file")
+		r.errs.Add(field, fmt.Errorf("there is no such file: %w", os.ErrNotExist))
 		return nil
 	case err != nil:
-		r.errs = append(r.errs, fmt.Errorf("%s: %w", field, err))
+		r.errs.Add(field, err)
 		return nil
 	case info.Size() > maxFileBytes:
 		r.Fail(field, "is too large for a secret")
@@ -107,7 +107,7 @@ func (r *Reader) File(name string) []byte {
 	}
 	raw, err := os.ReadFile(filepath.Join(r.dir, name))
 	if err != nil {
-		r.errs = append(r.errs, fmt.Errorf("%s: %w", field, err))
+		r.errs.Add(field, err)
 		return nil
 	}
 	text := []byte(strings.TrimSpace(string(raw)))
@@ -126,19 +126,19 @@ func Parse[T any](r *Reader, name string, parse func([]byte) (T, error)) T {
 	}
 	value, err := parse(raw)
 	if err != nil {
-		r.Fail("secretDir/"+name, err.Error())
+		r.errs.Add("secretDir/"+name, err)
 		return zero
 	}
 	return value
 }
 
-// Err has every mistake so far, settings that nobody asked for among them.
+// Err has every mistake so far as [config.FieldErrors], settings that nobody asked for among them.
 func (r *Reader) Err() error {
 	errs := slices.Clone(r.errs)
 	for _, name := range slices.Sorted(maps.Keys(r.settings)) {
 		if !r.asked[name] {
-			errs = append(errs, fmt.Errorf("settings.%s: no such setting", name))
+			errs.Add("settings."+name, errors.New("no such setting"))
 		}
 	}
-	return errors.Join(errs...)
+	return errs.Err()
 }

@@ -50,9 +50,14 @@ func BenchmarkFlashOrders(b *testing.B) {
 		must(stock.Allocate(ctx, pool, "sale", []stock.Quantity{{SKU: "tea", Quantity: benchOrders}}))
 		store, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: log})
 		must(err)
-		sb, err := sandbox.New(sandbox.Options{Pool: pool, Key: []byte("0123456789abcdef"), Merchant: "m", PublicURL: "http://shop", Clock: time.Now})
+		sb, err := sandbox.New(sandbox.Options{
+			Pool: pool, Key: []byte("0123456789abcdef"), Merchant: "m", PublicURL: "http://shop", NotifyURL: "http://shop",
+			Clock: time.Now, Logger: log,
+		})
 		must(err)
-		service, err := payment.NewService(payment.Options{Pool: pool, Orders: store, Providers: []payment.Provider{sb}, Clock: time.Now, Random: rand.Reader, Logger: log})
+		service, err := payment.NewService(payment.Options{
+			Pool: pool, Orders: store, Providers: []payment.Provider{sb}, Clock: time.Now, Random: rand.Reader, Logger: log,
+		})
 		must(err)
 		accepted := make([]order.Accepted, benchOrders)
 		for i := range accepted {

@@ -236,10 +236,3 @@ func (s *Service) queueChange(b *pgx.Batch, tx *database.Tx, p *Payment, c chang
 	queueHistory(b, paymentHistory, c)
 	tx.AfterCommit(func() { s.metrics.count(c) })
 }
-
-// CloseOpen has the open payments of an order that was paid or cancelled closed at their providers at
-// once, and not when they would have been asked about anyway. It is for a consumer of the orders'
-// events, in the transaction of its inbox key.
-func (s *Service) CloseOpen(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, at time.Time) error {
-	return hurry(ctx, tx, database.Stamp(at), []uuid.UUID{orderID})
-}

@@ -9,6 +9,7 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
+	"github.com/orderd-dev/orderd/orderd/consume"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/payment"
@@ -124,9 +125,9 @@ func TestWhatAnOrderNeedsNoMoreIsClosed(t *testing.T) {
 		s.cancel(o)
 		s.poll()
 		s.wantPayment(c.GetPayment(), statePending) // nobody has told the payments
-		ctx := context.Background()
+		ctx, closer := context.Background(), payment.NewCloser(s.service)
 		s.must(database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-			return s.service.CloseOpen(ctx, tx, uuid.MustParse(o.GetOrderId()), s.clock.now())
+			return closer.Handle(ctx, tx, consume.Event{Type: closer.Types()[0], OrderID: uuid.MustParse(o.GetOrderId())})
 		}))
 		s.poll()
 		s.wantPayment(c.GetPayment(), stateClosed)

@@ -100,16 +100,19 @@ func openShop(tb lasting, pool *pgxpool.Pool, at time.Time) *shop {
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	tb.Cleanup(server.Close)
-	s.sandbox, err = sandbox.New(sandbox.Options{Pool: pool, Key: []byte(sandboxKey), Merchant: merchant, PublicURL: server.URL, Clock: s.clock.now})
+	s.sandbox, err = sandbox.New(sandbox.Options{
+		Pool: pool, Key: []byte(sandboxKey), Merchant: merchant, PublicURL: server.URL, NotifyURL: server.URL,
+		Clock: s.clock.now, Logger: log,
+	})
 	s.must(err)
 	s.faults = &faults{Provider: s.sandbox, calls: map[string]int{}}
 	s.service, err = payment.NewService(payment.Options{
 		Pool: pool, Orders: s.store, Providers: []payment.Provider{s.faults}, Clock: s.clock.now, Random: rand.Reader, Logger: log,
 	})
 	s.must(err)
-	page, err := sandbox.Handler(sandbox.HandlerOptions{Sandbox: s.sandbox, NotifyURL: server.URL, Logger: log})
-	s.must(err)
-	mux.Handle("/sandbox/pay", page)
+	for pattern, page := range payment.Pages([]payment.Provider{s.sandbox}) {
+		mux.Handle(pattern, page)
+	}
 	handler := payment.NotificationHandler(s.service)
 	mux.HandleFunc("POST /notifications/{provider}", func(w http.ResponseWriter, r *http.Request) {
 		if s.lost.Load() {

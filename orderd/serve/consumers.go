@@ -1,13 +1,10 @@
 package serve
 
 import (
-	"context"
 	"fmt"
-	"time"
 
 	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/consume"
-	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/payment"
 	"github.com/orderd-dev/orderd/orderd/push"
 	"github.com/orderd-dev/orderd/orderd/reward"
@@ -21,9 +18,10 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 		return nil, err
 	}
 	loops := []loop{sweeper.Run}
+	closer := payment.NewCloser(s.payments)
 	wanted := []consume.Options{
 		{Name: "reward", Types: reward.Types(), BatchEffect: s.rewards.Handle, Batch: reward.Batch},
-		{Name: "payment", Types: []string{orderCancelled}, Effect: closePayments(s.payments, p.Clock)},
+		{Name: payment.CloserName, Types: closer.Types(), Effect: closer.Handle},
 		{Name: "shipment", Types: shipment.Types(), Effect: s.shipments.Handle},
 	}
 	if p.Config.Push.URL != "" {
@@ -62,13 +60,4 @@ func (p *pod) gateway(s *shop) (*push.Gateway, error) {
 		return nil, fmt.Errorf("push: %w", err)
 	}
 	return gateway, nil
-}
-
-const orderCancelled = "orderd.order.v1.OrderCancelled"
-
-// closePayments has the open payments of cancelled orders closed at once, and not at their next poll.
-func closePayments(payments *payment.Service, now func() time.Time) consume.Effect {
-	return func(ctx context.Context, tx *database.Tx, e consume.Event) error {
-		return payments.CloseOpen(ctx, tx, e.OrderID, now())
-	}
 }

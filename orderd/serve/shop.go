@@ -18,7 +18,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/payment"
 	"github.com/orderd-dev/orderd/orderd/payment/providers"
-	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
 	"github.com/orderd-dev/orderd/orderd/reward"
 	"github.com/orderd-dev/orderd/orderd/shipment"
 )
@@ -57,13 +56,13 @@ func (p *pod) shop() (_ *shop, err error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := providers.All(p.Config.Payments, providers.Deps{Cluster: p.Config.Cluster, Pool: s.pool, Clock: p.Clock, Random: rand.Reader})
+	all, err := providers.All(p.Config.Payments, providers.Deps{
+		Cluster: p.Config.Cluster, Pool: s.pool, Clock: p.Clock, Random: rand.Reader, Logger: p.Log,
+	})
 	if err != nil {
 		return nil, err
 	}
-	if s.pages, err = p.pages(all); err != nil {
-		return nil, err
-	}
+	s.pages = payment.Pages(all)
 	guarded, err := payment.Guard(all, payment.BreakerOptions{Logger: p.Log, Registerer: p.registerer})
 	if err != nil {
 		return nil, err
@@ -105,23 +104,6 @@ func (p *pod) database() (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("database.urlFile: %w", err)
 	}
 	return database.Open(context.Background(), url, p.Config.Database.MaxConnections, database.WithRegisterer(p.registerer))
-}
-
-// pages are what a provider of our own serves here itself, by pattern.
-func (p *pod) pages(all []payment.Provider) (map[string]http.Handler, error) {
-	pages := map[string]http.Handler{}
-	for i, provider := range all {
-		box, ok := provider.(*sandbox.Sandbox)
-		if !ok {
-			continue
-		}
-		page, err := sandbox.Handler(sandbox.HandlerOptions{Sandbox: box, NotifyURL: p.Config.Payments[i].NotifyURL, Logger: p.Log})
-		if err != nil {
-			return nil, fmt.Errorf("payments[%d]: %w", i, err)
-		}
-		pages["/sandbox/pay"] = page
-	}
-	return pages, nil
 }
 
 // carriers are the configured ones, each behind a breaker of its own.

@@ -2,11 +2,10 @@
 package providers
 
 import (
-	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,75 +18,79 @@ import (
 	"github.com/orderd-dev/orderd/orderd/payment/wechatpay"
 )
 
-// Deps are what the providers need beside their configuration. All but Client have to be set; Pool only for the sandbox.
+// Deps are what the providers need beside their configuration. All but Client have to be set; Cluster, Pool
+// and Logger only for the sandbox.
 type Deps struct {
 	// Cluster is the OrderCluster's namespace and name, the sandbox's merchant.
 	Cluster string
 	Pool    *pgxpool.Pool
 	Clock   func() time.Time
 	Random  io.Reader
+	Logger  *slog.Logger
 	// Client calls the providers; one with time-outs of its own for each if nil.
 	Client *http.Client
 }
 
-// All makes the configured providers. The error names every field that is wrong, as payments[i].field.
+// All makes the configured providers. The error, [config.FieldErrors], names every field that is wrong, as
+// payments[i].field.
 func All(configured []config.Payment, d Deps) ([]payment.Provider, error) {
 	var out []payment.Provider
-	var errs []error
+	var wrong config.FieldErrors
 	seen := map[string]bool{}
 	for i, c := range configured {
-		field := fmt.Sprintf("payments[%d]", i)
+		part := fmt.Sprintf("payments[%d]", i)
 		if seen[c.Provider] {
-			errs = append(errs, fmt.Errorf("%s.provider: %s is configured twice", field, c.Provider))
+			wrong.Add(part+".provider", fmt.Errorf("%s is configured twice", c.Provider))
 			continue
 		}
 		seen[c.Provider] = true
 		p, err := New(c, d)
 		if err != nil {
-			errs = append(errs, prefix(field, err))
+			wrong = append(wrong, config.Within(part, err)...)
 			continue
 		}
 		out = append(out, p)
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := wrong.Err(); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// prefix puts the entry before each field that an error names.
-func prefix(entry string, err error) error {
-	var all []error
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		all = append(all, fmt.Errorf("%s.%s", entry, line))
-	}
-	return errors.Join(all...)
-}
-
-// New makes one provider. The error has a line for every field that is wrong, which begins with the field's name in
-// config.Payment.
+// New makes one provider. The error has a [config.FieldError] for every field of [config.Payment] that is
+// wrong.
 func New(c config.Payment, d Deps) (payment.Provider, error) {
 	switch c.Provider {
 	case sandbox.Name:
 		return newSandbox(c, d)
 	case wechatpay.Name:
 		return provider(wechatpay.New(wechatpay.Options{
-			Settings: c.Settings, SecretDir: c.SecretDir, NotifyURL: c.NotifyURL, Clock: d.Clock, Random: d.Random, Client: d.Client,
+			Settings: c.Settings, SecretDir: c.SecretDir, NotifyURL: c.NotifyURL,
+			Clock: d.Clock, Random: d.Random, Client: d.Client,
 		}))
 	case alipay.Name:
-		return provider(alipay.New(alipay.Options{Settings: c.Settings, SecretDir: c.SecretDir, NotifyURL: c.NotifyURL, Clock: d.Clock, Client: d.Client}))
+		return provider(alipay.New(alipay.Options{
+			Settings: c.Settings, SecretDir: c.SecretDir, NotifyURL: c.NotifyURL, Clock: d.Clock, Client: d.Client,
+		}))
 	case stripe.Name:
-		return provider(stripe.New(stripe.Options{Settings: c.Settings, SecretDir: c.SecretDir, Clock: d.Clock, Client: d.Client}))
+		return provider(stripe.New(stripe.Options{
+			Settings: c.Settings, SecretDir: c.SecretDir, Clock: d.Clock, Client: d.Client,
+		}))
 	}
-	return nil, fmt.Errorf("provider: must be %s, %s, %s or %s", sandbox.Name, wechatpay.Name, alipay.Name, stripe.Name)
+	return nil, &config.FieldError{Path: "provider", Err: fmt.Errorf(
+		"must be %s, %s, %s or %s", sandbox.Name, wechatpay.Name, alipay.Name, stripe.Name,
+	)}
 }
 
 func newSandbox(c config.Payment, d Deps) (payment.Provider, error) {
 	key, err := config.ReadSecret(c.SecretFile)
 	if err != nil {
-		return nil, fmt.Errorf("secretFile: %w", err)
+		return nil, &config.FieldError{Path: "secretFile", Err: err}
 	}
-	return provider(sandbox.New(sandbox.Options{Pool: d.Pool, Key: []byte(key), Merchant: d.Cluster, PublicURL: c.PublicURL, Clock: d.Clock}))
+	return provider(sandbox.New(sandbox.Options{
+		Pool: d.Pool, Key: []byte(key), Merchant: d.Cluster, PublicURL: c.PublicURL, NotifyURL: c.NotifyURL,
+		Clock: d.Clock, Client: d.Client, Logger: d.Logger,
+	}))
 }
 
 // provider keeps a nil pointer from becoming a provider that is not nil.

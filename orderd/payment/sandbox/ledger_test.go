@@ -24,20 +24,19 @@ import (
 func ledger(t *testing.T) (*Sandbox, http.Handler) {
 	t.Helper()
 	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
-	s, err := New(Options{Key: []byte(testKey), Merchant: "m", PublicURL: "http://shop", Pool: testdb.NewPool(t), Clock: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
 	taken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	t.Cleanup(taken.Close)
-	page, err := Handler(HandlerOptions{Sandbox: s, NotifyURL: taken.URL, Logger: slog.New(slog.DiscardHandler)})
+	s, err := New(Options{
+		Key: []byte(testKey), Merchant: "m", PublicURL: "http://shop", NotifyURL: taken.URL, Pool: testdb.NewPool(t),
+		Clock: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, page
+	return s, s.Pages()[PagePath]
 }
 
 func newCharge(s *Sandbox, amount int64) payment.Charge {
@@ -81,7 +80,10 @@ func TestWhatBecomesOfAPayment(t *testing.T) {
 		}
 	}
 	got, err := s.Query(ctx, c)
-	want := payment.Status{State: payment.StatusSucceeded, TransactionID: "sandbox-" + c.PaymentID.String(), Amount: 100, Currency: "CNY", PaidAt: s.now()}
+	want := payment.Status{
+		State: payment.StatusSucceeded, TransactionID: "sandbox-" + c.PaymentID.String(), Amount: 100, Currency: "CNY",
+		PaidAt: s.now(),
+	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Error(diff, err)
 	}

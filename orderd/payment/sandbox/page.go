@@ -9,13 +9,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
+
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 )
 
 const (
-	// attempts of one notification; the pause before each doubles from firstPause.
+	// attempts of one notification; the pause before each but the first doubles from firstPause.
 	attempts   = 6
 	firstPause = 100 * time.Millisecond
 	// attemptTimeout bounds one attempt and pageTimeout all of them.
@@ -29,34 +30,26 @@ const (
 	notifyIdleLimit = 30 * time.Second
 )
 
-// HandlerOptions of the pay page. Sandbox, NotifyURL and Logger have to be set.
-type HandlerOptions struct {
-	Sandbox *Sandbox
-	// NotifyURL is the OrderCluster's base URL as the provider sees it; notifications go to its
-	// path /notifications/sandbox.
-	NotifyURL string
-	// Client sends the notifications; one with bounded idle connections if nil.
-	Client *http.Client
-	Logger *slog.Logger
-}
+// Pages has the pay page: POST /sandbox/pay?token=… pays, and answers 200 once the notification was taken.
+// 400: the token is not one of ours. 410: its time is over, or the payment was closed. 502: the notification
+// was not taken after several attempts; posting again repeats the same one. 503: too many pay at once, or the
+// database is away.
+func (s *Sandbox) Pages() map[string]http.Handler { return map[string]http.Handler{PagePath: s.page} }
 
-// Handler is the sandbox's page: POST /sandbox/pay?token=… pays, and answers 200 once the notification
-// was taken. 400: the token is not one of ours. 410: its time is over, or it was closed. 502: the notification
-// was not taken after several attempts; posting again repeats the same one. 503: too many pay at once, or the database is away.
-func Handler(o HandlerOptions) (http.Handler, error) {
-	if u, err := url.Parse(o.NotifyURL); err != nil || u.Host == "" {
-		return nil, errors.New("sandbox: notifyURL is not an absolute URL")
-	}
+func newPage(s *Sandbox, o Options) *page {
 	client := o.Client
 	if client == nil {
-		client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxNotifyIdle, IdleConnTimeout: notifyIdleLimit}}
+		client = &http.Client{Transport: &http.Transport{
+			MaxIdleConnsPerHost: maxNotifyIdle, IdleConnTimeout: notifyIdleLimit,
+		}}
 	}
 	return &page{
-		sandbox: o.Sandbox, client: client, log: o.Logger, slots: make(chan struct{}, maxPaying),
+		sandbox: s, client: client, log: o.Logger, slots: make(chan struct{}, maxPaying),
 		target: strings.TrimSuffix(o.NotifyURL, "/") + "/notifications/" + Name,
-	}, nil
+	}
 }
 
+// page is where a buyer pays.
 type page struct {
 	sandbox *Sandbox
 	client  *http.Client
@@ -98,7 +91,8 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), pageTimeout)
 	defer cancel()
 	paid, err := p.sandbox.record(ctx, entry{
-		PaymentID: t.PaymentID, State: statePaid, TransactionID: transactionID(t.PaymentID), Amount: t.Amount, Currency: t.Currency, At: p.sandbox.now(),
+		PaymentID: t.PaymentID, State: statePaid, TransactionID: transactionID(t.PaymentID),
+		Amount: t.Amount, Currency: t.Currency, At: p.sandbox.now(),
 	})
 	switch {
 	case err != nil:
@@ -129,17 +123,12 @@ func (p *page) notify(ctx context.Context, t ticket) error {
 		return err
 	}
 	var last error
-	pause := firstPause
+	policy := backoff.Policy{First: firstPause, Max: pageTimeout}
 	for i := range attempts {
 		if i > 0 {
-			timer := time.NewTimer(pause)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return errors.Join(last, ctx.Err())
+			if err := backoff.Wait(ctx, policy.Delay(i)); err != nil {
+				return errors.Join(last, err)
 			}
-			pause *= 2
 		}
 		var final bool
 		if final, last = p.send(ctx, raw); last == nil || final {

@@ -8,39 +8,32 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/payment"
 )
 
 const (
 	// Name of the provider in the API.
 	Name = "sandbox"
-	// SignatureHeader is "t=<unix seconds>,v1=<hex HMAC-SHA256 of t, a dot and the body>".
-	SignatureHeader = "Orderd-Sandbox-Signature"
-	// Tolerance is how far a notification's time may be from ours.
-	Tolerance = 5 * time.Minute
+	// PagePath is where the pay page is, under the base URL.
+	PagePath = "/sandbox/pay"
 	// minKeyBytes is the shortest key that is taken.
 	minKeyBytes = 16
-
-	maxTransactionIDBytes = 128
-
-	statusSuccess = "SUCCESS"
-	statusFailed  = "FAILED"
 )
 
-// Options of a Sandbox. All have to be set.
+// Options of a [Sandbox]. All but Client have to be set.
 type Options struct {
 	// Key signs notifications and the pay page's tokens; at least 16 bytes.
 	Key []byte
@@ -48,9 +41,15 @@ type Options struct {
 	Merchant string
 	// PublicURL is the OrderCluster's base URL as a buyer's app sees it.
 	PublicURL string
+	// NotifyURL is the OrderCluster's base URL as the provider sees it; notifications go to its path
+	// /notifications/sandbox.
+	NotifyURL string
 	// Pool is where the sandbox remembers what was paid, closed and refunded.
 	Pool  *pgxpool.Pool
 	Clock func() time.Time
+	// Client sends the notifications; one with bounded idle connections if nil.
+	Client *http.Client
+	Logger *slog.Logger
 }
 
 // Sandbox is the provider. What its page must know is in a token; what happened is in a table of its own.
@@ -60,22 +59,36 @@ type Sandbox struct {
 	merchant string
 	public   string
 	now      func() time.Time
+	page     *page
 }
 
-var _ payment.Provider = (*Sandbox)(nil)
+var (
+	_ payment.Provider = (*Sandbox)(nil)
+	_ payment.Pager    = (*Sandbox)(nil)
+)
 
-// New checks the options.
+// New checks the options; the error names every field of config.Payment that is wrong.
 func New(o Options) (*Sandbox, error) {
-	if len(o.Key) < minKeyBytes {
-		return nil, fmt.Errorf("sandbox: the key has %d bytes, want at least %d", len(o.Key), minKeyBytes)
-	}
-	if u, err := url.Parse(o.PublicURL); err != nil || u.Host == "" {
-		return nil, errors.New("sandbox: publicURL is not an absolute URL")
-	}
 	if o.Pool == nil {
-		return nil, errors.New("sandbox: there is no database")
+		return nil, errors.New("the sandbox needs a database")
 	}
-	return &Sandbox{pool: o.Pool, key: o.Key, merchant: o.Merchant, public: strings.TrimSuffix(o.PublicURL, "/"), now: o.Clock}, nil
+	var wrong config.FieldErrors
+	wrong.Need(len(o.Key) >= minKeyBytes, "secretFile", fmt.Sprintf("must have at least %d bytes", minKeyBytes))
+	wrong.Need(absolute(o.PublicURL), "publicURL", "must be an absolute URL")
+	wrong.Need(absolute(o.NotifyURL), "notifyURL", "must be an absolute URL")
+	if err := wrong.Err(); err != nil {
+		return nil, err
+	}
+	s := &Sandbox{
+		pool: o.Pool, key: o.Key, merchant: o.Merchant, public: strings.TrimSuffix(o.PublicURL, "/"), now: o.Clock,
+	}
+	s.page = newPage(s, o)
+	return s, nil
+}
+
+func absolute(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != ""
 }
 
 // Name is sandbox.
@@ -106,7 +119,7 @@ func (s *Sandbox) Create(_ context.Context, c payment.Charge) (payment.Session, 
 	if err != nil {
 		return payment.Session{}, err
 	}
-	page := s.public + "/sandbox/pay?token=" + token
+	page := s.public + PagePath + "?token=" + token
 	switch c.Method {
 	case methodPage, "":
 		return payment.Session{RedirectURL: page}, nil
@@ -163,79 +176,4 @@ func (s *Sandbox) mac(purpose string, parts ...[]byte) []byte {
 		m.Write(p)
 	}
 	return m.Sum(nil)
-}
-
-// body is a notification's. One with a refund id is of a refund.
-type body struct {
-	TransactionID string    `json:"transaction_id"`
-	PaymentID     uuid.UUID `json:"payment_id"`
-	RefundID      uuid.UUID `json:"refund_id,omitzero"`
-	Merchant      string    `json:"merchant"`
-	Amount        int64     `json:"amount"`
-	Currency      string    `json:"currency"`
-	Status        string    `json:"status"`
-}
-
-// Sign makes a notification's signature header.
-func (s *Sandbox) Sign(raw []byte, at time.Time) string {
-	t := strconv.FormatInt(at.Unix(), 10)
-	return "t=" + t + ",v1=" + hex.EncodeToString(s.mac("notification", []byte(t), raw))
-}
-
-// ParseNotification believes what is signed with our key, not too old, and for our merchant.
-func (s *Sandbox) ParseNotification(header http.Header, raw []byte, now time.Time) (payment.Notification, error) {
-	stamp, mac, ok := parseSignature(header.Get(SignatureHeader))
-	if !ok {
-		return payment.Notification{}, &payment.NotificationError{Reason: "SIGNATURE_MISSING"}
-	}
-	if !hmac.Equal(mac, s.mac("notification", []byte(stamp), raw)) {
-		return payment.Notification{}, &payment.NotificationError{Reason: "SIGNATURE_WRONG"}
-	}
-	seconds, err := strconv.ParseInt(stamp, 10, 64)
-	if age := now.Sub(time.Unix(seconds, 0)); err != nil || age > Tolerance || age < -Tolerance {
-		return payment.Notification{}, &payment.NotificationError{Reason: "TOO_OLD"}
-	}
-	var b body
-	if err := json.Unmarshal(raw, &b); err != nil {
-		return payment.Notification{}, &payment.NotificationError{Reason: "MALFORMED"}
-	}
-	switch {
-	case b.Merchant != s.merchant:
-		return payment.Notification{}, &payment.NotificationError{Reason: payment.ReasonMerchantWrong}
-	case b.TransactionID == "" || len(b.TransactionID) > maxTransactionIDBytes || b.PaymentID == uuid.Nil ||
-		(b.Status != statusSuccess && b.Status != statusFailed):
-		return payment.Notification{}, &payment.NotificationError{Reason: "MALFORMED"}
-	}
-	n := payment.Notification{
-		Kind: payment.KindPayment, TransactionID: b.TransactionID, PaymentID: b.PaymentID, Amount: b.Amount, Currency: b.Currency,
-		Success: b.Status == statusSuccess, Raw: raw,
-	}
-	if b.RefundID != uuid.Nil {
-		n.Kind, n.RefundID = payment.KindRefund, b.RefundID
-	}
-	return n, nil
-}
-
-func parseSignature(header string) (stamp string, mac []byte, ok bool) {
-	t, v1, found := strings.Cut(header, ",")
-	stamp, isTime := strings.CutPrefix(t, "t=")
-	text, isMAC := strings.CutPrefix(v1, "v1=")
-	mac, err := hex.DecodeString(text)
-	return stamp, mac, found && isTime && isMAC && err == nil && stamp != "" && len(mac) == sha256.Size
-}
-
-// Answer is a status without a body: 204 for a notification that was taken, 400 for one that is not
-// believed, 503 for one to be sent again.
-func (s *Sandbox) Answer(w http.ResponseWriter, err error) {
-	var refused *payment.NotificationError
-	switch {
-	case err == nil:
-		w.WriteHeader(http.StatusNoContent)
-	case errors.As(err, &refused):
-		w.WriteHeader(http.StatusBadRequest)
-	case errors.Is(err, payment.ErrUnknownPayment):
-		w.WriteHeader(http.StatusNotFound)
-	default:
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"pgregory.net/rapid"
 
+	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/payment"
 )
 
@@ -26,7 +28,11 @@ func testSandbox(t testing.TB, key string) *Sandbox {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	s, err := New(Options{Pool: pool, Key: []byte(key), Merchant: "shop/main", PublicURL: "https://shop.example/base/", Clock: func() time.Time { return time.Unix(1_800_000_000, 0) }})
+	s, err := New(Options{
+		Pool: pool, Key: []byte(key), Merchant: "shop/main",
+		PublicURL: "https://shop.example/base/", NotifyURL: "https://shop.example",
+		Clock: func() time.Time { return time.Unix(1_800_000_000, 0) }, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,13 +42,25 @@ func testSandbox(t testing.TB, key string) *Sandbox {
 const testKey = "0123456789abcdef"
 
 func TestNewRefuses(t *testing.T) {
-	for name, o := range map[string]Options{
-		"a short key":    {Key: []byte("short"), PublicURL: "https://shop.example"},
-		"a relative URL": {Key: []byte(testKey), PublicURL: "/pay"},
-		"no database":    {Key: []byte(testKey), PublicURL: "https://shop.example"},
+	const url = "https://shop.example"
+	pool := new(pgxpool.Pool)
+	for name, tt := range map[string]struct {
+		options Options
+		// field is the one that the error names; none if empty.
+		field string
+	}{
+		"a short key":           {Options{Pool: pool, Key: []byte("short"), PublicURL: url, NotifyURL: url}, "secretFile"},
+		"a relative URL":        {Options{Pool: pool, Key: []byte(testKey), PublicURL: "/pay", NotifyURL: url}, "publicURL"},
+		"nowhere to tell of it": {Options{Pool: pool, Key: []byte(testKey), PublicURL: url}, "notifyURL"},
+		"no database":           {Options{Key: []byte(testKey), PublicURL: url, NotifyURL: url}, ""},
 	} {
-		if _, err := New(o); err == nil {
+		_, err := New(tt.options)
+		if err == nil {
 			t.Errorf("%s was taken", name)
+		}
+		var field *config.FieldError
+		if errors.As(err, &field) && field.Path != tt.field || field == nil && tt.field != "" {
+			t.Errorf("%s: %v, want one that names %q", name, err, tt.field)
 		}
 	}
 }
@@ -115,7 +133,8 @@ func (r *recorder) WriteHeader(status int)    { r.status = status }
 func FuzzParseNotification(f *testing.F) {
 	s := testSandbox(f, testKey)
 	now := s.now()
-	good := []byte(`{"transaction_id":"t","payment_id":"8f14e45f-ceea-467f-a9d1-3c1b0c2d7a11","merchant":"shop/main","amount":5,"currency":"CNY","status":"SUCCESS"}`)
+	good := []byte(`{"transaction_id":"t","payment_id":"8f14e45f-ceea-467f-a9d1-3c1b0c2d7a11","merchant":"shop/main",` +
+		`"amount":5,"currency":"CNY","status":"SUCCESS"}`)
 	f.Add(good, s.Sign(good, now), int64(0))
 	f.Add(good, "t=1,v1=00", int64(0))
 	f.Add([]byte(`{"payment_id":7}`), "", int64(3600))

@@ -3,6 +3,7 @@ package journeys
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"os"
 	"sync"
@@ -105,7 +106,8 @@ func newWorld(t *testing.T) *world {
 	w.url, w.backURL, w.hastyURL = "http://"+front.HTTP.Address, "http://"+back.HTTP.Address, "http://"+hasty.HTTP.Address
 	base.Payments = []config.Payment{w.shop.Sandbox(w.url)}
 	w.provider, err = sandbox.New(sandbox.Options{
-		Pool: w.pool, Key: []byte(testshop.SandboxKey), Merchant: cluster, PublicURL: w.url, Clock: time.Now,
+		Pool: w.pool, Key: []byte(testshop.SandboxKey), Merchant: cluster, PublicURL: w.url, NotifyURL: w.url,
+		Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
 	w.must(err)
 	w.carrier, _ = w.shop.Carrier("express", w.url)

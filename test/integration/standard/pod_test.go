@@ -100,7 +100,12 @@ func startPod(databaseURL string, o podOptions) (*pod, error) {
 		return nil, err
 	}
 	p.url = "http://" + listener.Addr().String()
-	p.sandbox, err = sandbox.New(sandbox.Options{Pool: pool, Key: sandboxKey(), Merchant: merchant, PublicURL: p.url, Clock: p.clock.now})
+	if o.notifyURL == "" {
+		o.notifyURL = p.url
+	}
+	p.sandbox, err = sandbox.New(sandbox.Options{
+		Pool: pool, Key: sandboxKey(), Merchant: merchant, PublicURL: p.url, NotifyURL: o.notifyURL, Clock: p.clock.now, Logger: log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -122,19 +127,12 @@ func startPod(databaseURL string, o podOptions) (*pod, error) {
 		Store: p.orders, IDs: ids, Tokens: tokens, PaymentTimeout: paymentTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)),
 	})
 	p.catalogService = catalog.NewService(pool, p.clock.now)
-	if o.notifyURL == "" {
-		o.notifyURL = p.url
-	}
-	handler, err := p.handler(o, log)
-	if err != nil {
-		return nil, err
-	}
-	p.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	p.server = &http.Server{Handler: p.handler(o), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = p.server.Serve(listener) }()
 	return p, nil
 }
 
-func (p *pod) handler(o podOptions, log *slog.Logger) (http.Handler, error) {
+func (p *pod) handler(o podOptions) http.Handler {
 	var orders orderv1connect.OrderServiceHandler = p.orderService
 	if o.wrapOrders != nil {
 		orders = o.wrapOrders(orders)
@@ -146,12 +144,10 @@ func (p *pod) handler(o podOptions, log *slog.Logger) (http.Handler, error) {
 	mux := http.NewServeMux()
 	connecthttp.Mount(mux, rpc)
 	mux.Handle("POST /notifications/{provider}", payment.NotificationHandler(p.payments))
-	page, err := sandbox.Handler(sandbox.HandlerOptions{Sandbox: p.sandbox, NotifyURL: o.notifyURL, Logger: log})
-	if err != nil {
-		return nil, err
+	for pattern, page := range p.sandbox.Pages() {
+		mux.Handle(pattern, page)
 	}
-	mux.Handle("/sandbox/pay", page)
-	return mux, nil
+	return mux
 }
 
 func (p *pod) stop() {

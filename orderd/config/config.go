@@ -53,8 +53,8 @@ type HTTP struct {
 	PeerAddress string `json:"peerAddress"`
 	// MaxBodyBytes is the largest request body, after decompression.
 	MaxBodyBytes int `json:"maxBodyBytes"`
-	// MaxInFlight is how many unary requests a pod works on at once at the very most; how many it is at a
-	// time follows from how long they take (see orderd/overload). More are refused with
+	// MaxInFlight is how many unary requests a pod works on at once at the very most; how many it
+	// is at a time follows from how long they take (see orderd/overload). More are refused with
 	// UNAVAILABLE/OVERLOADED. Streams are not counted.
 	MaxInFlight int `json:"maxInFlight"`
 	// RequestTimeout bounds a request from its first byte to its answer.
@@ -83,7 +83,8 @@ type Messaging struct {
 	Replicas int `json:"replicas"`
 }
 
-// Orders has the rules of the order life cycle, for the standard role, and the flash role's order ids.
+// Orders has the rules of the order life cycle, for the standard role, and the flash role's order
+// ids.
 type Orders struct {
 	// PaymentTimeout of an order of the standard lane.
 	PaymentTimeout Duration `json:"paymentTimeout"`
@@ -101,11 +102,12 @@ type Orders struct {
 
 // Flash is how the flash pool is reached.
 type Flash struct {
-	// PeerURL is the flash pool's PeerService. Workers release stock through it, and standard pods find
-	// orders by it that are not in the database yet. Empty: there is no flash pool; workers need one.
+	// PeerURL is the flash pool's PeerService. Workers release stock through it, and standard pods
+	// find orders by it that are not in the database yet. Empty: there is no flash pool; workers
+	// need one.
 	PeerURL string `json:"peerURL"`
-	// MaxClockSkew is how far a flash pod's clock may be from the cluster's before the pod is not ready; 0:
-	// 500 ms.
+	// MaxClockSkew is how far a flash pod's clock may be from the cluster's before the pod is not
+	// ready; 0: 500 ms.
 	MaxClockSkew Duration `json:"maxClockSkew,omitempty"`
 }
 
@@ -124,11 +126,11 @@ type Payment struct {
 	Provider string `json:"provider"`
 	// SecretFile holds the key its notifications are signed with; sandbox only.
 	SecretFile string `json:"secretFile,omitempty"`
-	// SecretDir holds the files of the provider's keys and certificates; all but sandbox. The provider's
-	// package names them.
+	// SecretDir holds the files of the provider's keys and certificates; all but sandbox. The
+	// provider's package names them.
 	SecretDir string `json:"secretDir,omitempty"`
-	// Settings that are no secrets, such as merchant, app id and the API's base URL. The provider's package
-	// names them.
+	// Settings that are no secrets, such as merchant, app id and the API's base URL. The provider's
+	// package names them.
 	Settings map[string]string `json:"settings,omitempty"`
 	// PublicURL is this OrderCluster's base URL as a buyer's app sees it.
 	PublicURL string `json:"publicURL"`
@@ -146,7 +148,8 @@ type Carrier struct {
 	SecretFile string `json:"secretFile"`
 }
 
-// Push is the gateway that tells buyers' devices what happened to their orders; no URL: nobody is told.
+// Push is the gateway that tells buyers' devices what happened to their orders; no URL: nobody is
+// told.
 type Push struct {
 	// URL that messages are posted to.
 	URL string `json:"url,omitempty"`
@@ -164,8 +167,8 @@ type Auth struct {
 	// RequestsPerSecond is what one buyer or member of staff may do at a pod; Burst at once.
 	RequestsPerSecond int `json:"requestsPerSecond"`
 	Burst             int `json:"burst"`
-	// ServiceRequestsPerSecond and ServiceBurst are the same for one service, which acts for many buyers; 0:
-	// no limit but the pod's.
+	// ServiceRequestsPerSecond and ServiceBurst are the same for one service, which acts for many
+	// buyers; 0: no limit but the pod's.
 	ServiceRequestsPerSecond int `json:"serviceRequestsPerSecond,omitempty"`
 	ServiceBurst             int `json:"serviceBurst,omitempty"`
 }

@@ -7,8 +7,8 @@ import (
 
 // FieldError says what is wrong with one field of the configuration.
 type FieldError struct {
-	// Path names the field by the names of the file, such as payments[1].settings.appID. In the error of a
-	// part it begins at the part; [Within] puts the part before it.
+	// Path names the field by the names of the file, such as payments[1].settings.appID. In the
+	// error of a part it begins at the part; [Within] puts the part before it.
 	Path string
 	// Err says why, without the field's value: that may be a secret.
 	Err error
@@ -59,8 +59,9 @@ func (e *FieldErrors) Need(ok bool, path, why string) {
 	}
 }
 
-// Within are the errors of a part, such as payments[1], as errors of the whole: the part is put before the
-// path of each field. An error of no field is the part's own. There are none if err is nil.
+// Within are the errors of a part, such as payments[1], as errors of the whole: the part is put
+// before the path of each field. An error of no field is the part's own. There are none if err is
+// nil.
 func Within(part string, err error) FieldErrors {
 	var several FieldErrors
 	var field *FieldError

@@ -37,9 +37,10 @@ type HolderOptions struct {
 	Registerer prometheus.Registerer
 }
 
-// Holder leases buckets: it announces its worker, takes its fair share of the buckets that are free,
-// renews what it has and gives up what is more. What is done with the buckets is the caller's, who asks
-// [Holder.Held] before each piece of work; a [Loop] is a holder that works by itself.
+// Holder leases buckets: it announces its worker, takes its fair share of the buckets that are
+// free, renews what it has and gives up what is more. What is done with the buckets is the
+// caller's, who asks [Holder.Held] before each piece of work; a [Loop] is a holder that works by
+// itself.
 type Holder struct {
 	pool         *pgxpool.Pool
 	kind, worker string
@@ -121,7 +122,8 @@ func (h *Holder) giveUpAll(ctx context.Context) {
 	}
 }
 
-// beat renews what is held, gives up what is more than the fair share and leases what is free up to it.
+// beat renews what is held, gives up what is more than the fair share and leases what is free up to
+// it.
 func (h *Holder) beat(ctx context.Context) error {
 	now := h.now()
 	workers, err := h.announce(ctx, now)
@@ -160,7 +162,8 @@ func (h *Holder) beat(ctx context.Context) error {
 	return nil
 }
 
-// split takes idle buckets above the fair share out of what is held; a busy one stays until it is idle.
+// split takes idle buckets above the fair share out of what is held; a busy one stays until it is
+// idle.
 func (h *Holder) split(fair int) (keep, surplus []int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

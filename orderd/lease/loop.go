@@ -20,7 +20,8 @@ const (
 	// DefaultInterval is how long new work waits at most before it is looked for.
 	DefaultInterval = 250 * time.Millisecond
 
-	// maxRounds bounds one visit to a bucket, so that a bucket full of work does not keep the others waiting.
+	// maxRounds bounds one visit to a bucket, so that a bucket full of work does not keep the
+	// others waiting.
 	maxRounds = 16
 	// maxParallel buckets are worked on at once.
 	maxParallel = 4
@@ -30,7 +31,8 @@ const (
 	maxDelay    = 5 * time.Second
 )
 
-// Work does some of a bucket's work, bounded, and tells whether there is more. The context ends when the worker stops.
+// Work does some of a bucket's work, bounded, and tells whether there is more. The context ends
+// when the worker stops.
 type Work func(ctx context.Context, bucket int64) (more bool, err error)
 
 // Options of a [Loop]. Kind, Worker, Pool, Clock, Logger and Work have to be set.
@@ -83,7 +85,8 @@ func NewLoop(o Options) (*Loop, error) {
 // Held are the buckets this worker may work on now.
 func (l *Loop) Held() []int64 { return l.holder.Held() }
 
-// Run works until ctx ends, then gives the leases up and returns nil. It outlives outages of the database.
+// Run works until ctx ends, then gives the leases up and returns nil. It outlives outages of the
+// database.
 func (l *Loop) Run(ctx context.Context) error {
 	var g errgroup.Group
 	g.Go(func() error { l.holder.heartbeat(ctx); return nil })

@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// WorkerOptions are what every domain's background work takes: a domain's own options have them beside
-// what it works on. Worker and Logger have to be set.
+// WorkerOptions are what every domain's background work takes: a domain's own options have them
+// beside what it works on. Worker and Logger have to be set.
 type WorkerOptions struct {
 	// Worker names this process among the live workers: the pod's name.
 	Worker string
@@ -25,7 +25,8 @@ type WorkerOptions struct {
 type Job struct {
 	// Kind names the work; its workers share its buckets.
 	Kind string
-	// Interval between looks for new work where the worker's options do not say; [DefaultInterval] if zero.
+	// Interval between looks for new work where the worker's options do not say; [DefaultInterval]
+	// if zero.
 	Interval time.Duration
 	Work     Work
 }

@@ -25,8 +25,8 @@ import (
 
 const benchOrders = 2048
 
-// BenchmarkFlashOrders measures what follows a sale, in orders a second: writing accepted orders to the database,
-// creating their payments, and taking their notifications, all for one SKU.
+// BenchmarkFlashOrders measures what follows a sale, in orders a second: writing accepted orders to
+// the database, creating their payments, and taking their notifications, all for one SKU.
 func BenchmarkFlashOrders(b *testing.B) {
 	for b.Loop() {
 		pool := testdb.NewPool(b)

@@ -33,11 +33,11 @@ type BreakerOptions struct {
 	Registerer prometheus.Registerer
 }
 
-// Guard puts breakers before providers. A provider that has failed several times in a row is not asked
-// for a while: buyers at the cashier have an answer at once, and the background work goes on with the
-// other providers' payments instead of waiting for this one. Each operation has a breaker of its own,
-// so that refunds that fail do not end the sales. A provider's refusal is an answer; a caller who goes
-// away counts neither as an answer nor as a failure. An error is the registerer's.
+// Guard puts breakers before providers. A provider that has failed several times in a row is not
+// asked for a while: buyers at the cashier have an answer at once, and the background work goes on
+// with the other providers' payments instead of waiting for this one. Each operation has a breaker
+// of its own, so that refunds that fail do not end the sales. A provider's refusal is an answer; a
+// caller who goes away counts neither as an answer nor as a failure. An error is the registerer's.
 func Guard(providers []Provider, o BreakerOptions) ([]Provider, error) {
 	if o.Failures == 0 {
 		o.Failures = DefaultFailures

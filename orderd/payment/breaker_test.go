@@ -40,7 +40,8 @@ func TestAProviderThatNeverAnswersIsNotAskedForAWhile(t *testing.T) {
 		_, err := guarded.Create(ctx, charge)
 		return err == nil
 	})
-	// A refusal is an answer, and so is that it was paid; whoever goes away says nothing of the provider.
+	// A refusal is an answer, and so is that it was paid; whoever goes away says nothing of the
+	// provider.
 	for _, answer := range []error{&payment.RefusedError{Reason: "NO"}, payment.ErrPaid, context.Canceled} {
 		s.faults.set(fail("create", answer), nil)
 		before := s.faults.count("create")

@@ -19,7 +19,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
-// firstQuery is how long the buyer has before the provider is asked about a payment for the first time.
+// firstQuery is how long the buyer has before the provider is asked about a payment for the first
+// time.
 const firstQuery = 30 * time.Second
 
 // reasonTimeOver is the RPC's error of an order or a payment that can no longer be paid.
@@ -114,9 +115,9 @@ type creation struct {
 	orderID  uuid.UUID
 }
 
-// CreatePayment starts a payment once a request id: it reserves the payment, calls the provider with no
-// transaction open, and makes the payment PENDING. A retry after a crash in between goes on where that
-// stopped.
+// CreatePayment starts a payment once a request id: it reserves the payment, calls the provider
+// with no transaction open, and makes the payment PENDING. A retry after a crash in between goes on
+// where that stopped.
 func (s *Service) CreatePayment(
 	ctx context.Context, req *paymentv1.CreatePaymentRequest,
 ) (*paymentv1.CreatePaymentResponse, error) {
@@ -204,8 +205,8 @@ func (c *creation) create(
 	return session, nil
 }
 
-// reserve writes the payment as CREATED, or finds what the request was answered. An answer that is not
-// ready still needs the provider.
+// reserve writes the payment as CREATED, or finds what the request was answered. An answer that is
+// not ready still needs the provider.
 func (c *creation) reserve(ctx context.Context) (*paymentv1.CreatePaymentResponse, order.Due, error) {
 	s := c.service
 	id, err := uuid.NewRandomFromReader(s.random)

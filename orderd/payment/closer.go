@@ -13,8 +13,8 @@ import (
 // CloserName is the name of the [Closer]'s durable consumer.
 const CloserName = "payment"
 
-// Closer is a consumer of orders' events: it has the open payments of cancelled orders closed at their
-// providers at once, and not when they would have been asked about anyway.
+// Closer is a consumer of orders' events: it has the open payments of cancelled orders closed at
+// their providers at once, and not when they would have been asked about anyway.
 type Closer struct{ service *Service }
 
 // NewCloser makes the consumer of a service's payments.

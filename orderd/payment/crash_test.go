@@ -16,7 +16,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/database"
 )
 
-// What a child is told through its environment: the call of the provider that it dies at, whether before or after it, and where its work is.
+// What a child is told through its environment: the call of the provider that it dies at, whether
+// before or after it, and where its work is.
 const (
 	childCall     = "ORDERD_TEST_CHILD_CALL"
 	childWhen     = "ORDERD_TEST_CHILD_WHEN"
@@ -95,7 +96,8 @@ func crashRequest(buyer, id string) *paymentv1.CreatePaymentRequest {
 	return &paymentv1.CreatePaymentRequest{RequestId: "crash", BuyerId: buyer, OrderId: id, Provider: "sandbox"}
 }
 
-// killed has a child do its job on the shop's database, and waits until it has killed itself at the call.
+// killed has a child do its job on the shop's database, and waits until it has killed itself at the
+// call.
 func (s *shop) killed(t *testing.T, call, when string, o *orderv1.Order) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])

@@ -15,8 +15,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/order"
 )
 
-// handle applies verified notifications of one provider in one transaction. The answer has an error for
-// each that is not believed; the other error means that none had an effect.
+// handle applies verified notifications of one provider in one transaction. The answer has an error
+// for each that is not believed; the other error means that none had an effect.
 func (s *Service) handle(ctx context.Context, provider string, told []Notification) ([]error, error) {
 	refused, err := database.QueryTx(ctx, s.pool, func(tx *database.Tx) ([]error, error) {
 		h := &handling{

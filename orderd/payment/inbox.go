@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	// inboxLimit is how many notifications of a provider wait in a process; more are to be sent again.
+	// inboxLimit is how many notifications of a provider wait in a process; more are to be sent
+	// again.
 	inboxLimit = 2048
 	// inboxBatch is how many notifications one transaction handles.
 	inboxBatch = 128
@@ -16,13 +17,13 @@ const (
 	inboxTimeout = 10 * time.Second
 )
 
-// handler applies notifications. The answer has an error for each that is not believed; the other error
-// means that none had an effect.
+// handler applies notifications. The answer has an error for each that is not believed; the other
+// error means that none had an effect.
 type handler func(ctx context.Context, told []Notification) ([]error, error)
 
-// inbox gathers the notifications that come while a transaction is under way, and has them all handled
-// in the next one: after a sale thousands pay for the same few SKUs, whose rows of stock are then
-// locked once a batch and not once a payment.
+// inbox gathers the notifications that come while a transaction is under way, and has them all
+// handled in the next one: after a sale thousands pay for the same few SKUs, whose rows of stock
+// are then locked once a batch and not once a payment.
 type inbox struct {
 	batches *batch.Batcher[Notification, struct{}]
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
-// journey is a day of random buyers at a provider that loses every third call, on the way there or back, and refuses some.
+// journey is a day of random buyers at a provider that loses every third call, on the way there or
+// back, and refuses some.
 type journey struct {
 	*shop
 	orders   []*orderv1.Order
@@ -25,8 +26,8 @@ type journey struct {
 	pages    []string
 }
 
-// Whatever the buyers and the provider do, in the end the money that the provider keeps is that of the orders that are PAID, to the minor
-// unit, nothing is left open, and the statement agrees.
+// Whatever the buyers and the provider do, in the end the money that the provider keeps is that of
+// the orders that are PAID, to the minor unit, nothing is left open, and the statement agrees.
 func TestMoneyIsKeptForPaidOrdersAndNothingElse(t *testing.T) {
 	s := newShop(t)
 	s.sell(10_000)
@@ -167,7 +168,8 @@ func (j *journey) audit(t *rapid.T) {
 		t.Fatalf("stock is %+v, want %+v", levels, want)
 	}
 	j.must(j.days.Round(ctx))
-	// What the provider had first, and we learned of later, is a difference of that day; nothing else may be.
+	// What the provider had first, and we learned of later, is a difference of that day; nothing
+	// else may be.
 	if n := j.count("reconciliation_differences", "kind <> 'STATE_DIFFERS'"); n != 0 {
 		t.Fatalf("%d differences to the statements", n)
 	}

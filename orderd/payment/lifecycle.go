@@ -8,7 +8,8 @@ import (
 // State of a payment or a refund.
 type State string
 
-// The states, as they are stored. PAYMENT_STATE_ or REFUND_STATE_ before one makes its name in the API.
+// The states, as they are stored. PAYMENT_STATE_ or REFUND_STATE_ before one makes its name in the
+// API.
 const (
 	// Created is a payment that is reserved here, and perhaps not known to the provider yet.
 	Created State = "CREATED"
@@ -36,14 +37,15 @@ const (
 	Succeed Event = "succeed"
 	// Fail is its word that it will not.
 	Fail Event = "fail"
-	// Close ends a payment, at the provider too, when its order cannot be paid any more or its time is over.
+	// Close ends a payment, at the provider too, when its order cannot be paid any more or its time
+	// is over.
 	Close Event = "close"
 	// Retry asks for a refund that failed again.
 	Retry Event = "retry"
 )
 
-// transitions are all there are: nothing else changes a payment's state. A success is taken from every
-// state without one, because the money is there whatever we believed before.
+// transitions are all there are: nothing else changes a payment's state. A success is taken from
+// every state without one, because the money is there whatever we believed before.
 var transitions = lifecycle.Table[State, Event]{
 	"": {Create: Created},
 	// A notification may come before our create call returned.

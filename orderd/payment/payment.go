@@ -1,6 +1,6 @@
-// Package payment takes buyers' money through payment providers, and gives it back. A provider's signed notification, or
-// its answer when it is asked, makes a payment succeed and its order PAID: no RPC does. No transaction is open while a
-// provider is called.
+// Package payment takes buyers' money through payment providers, and gives it back. A provider's
+// signed notification, or its answer when it is asked, makes a payment succeed and its order PAID:
+// no RPC does. No transaction is open while a provider is called.
 package payment
 
 import (

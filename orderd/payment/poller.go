@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// pollBatch is how many payments one round of a bucket asks about, and pollParallel how many of them
-	// at once: with two calls each, a provider that never answers takes less time than a round has.
+	// pollBatch is how many payments one round of a bucket asks about, and pollParallel how many of
+	// them at once: with two calls each, a provider that never answers takes less time than a round
+	// has.
 	pollBatch    = 32
 	pollParallel = 16
 	pollInterval = time.Second
@@ -185,8 +186,8 @@ func (s *Service) succeeded(ctx context.Context, p *Payment, status Status) erro
 	return s.mustSucceed(ctx, p.ID, status.TransactionID)
 }
 
-// mustSucceed is an error if a payment is still open though its success was applied. That is so if the
-// provider's transaction was taken for another payment's before.
+// mustSucceed is an error if a payment is still open though its success was applied. That is so if
+// the provider's transaction was taken for another payment's before.
 func (s *Service) mustSucceed(ctx context.Context, id uuid.UUID, transactionID string) error {
 	p, err := get(ctx, s.pool, id)
 	if err != nil {

@@ -9,43 +9,51 @@ import (
 	"github.com/google/uuid"
 )
 
-// Provider is a payment provider. Its methods are safe for concurrent use and hold no state that has to outlive the
-// process. None is called while a transaction is open, each with a deadline.
+// Provider is a payment provider. Its methods are safe for concurrent use and hold no state that
+// has to outlive the process. None is called while a transaction is open, each with a deadline.
 //
-// Errors come in two classes. A *RefusedError is the provider's no: the call had no effect, and the same call would be
-// refused again. Any other error leaves the outcome open (no answer, a time-out after success, a busy provider, an
-// answer that cannot be verified): the same call is made again, later, with the same ids, until the answer is known.
+// Errors come in two classes. A *RefusedError is the provider's no: the call had no effect, and the
+// same call would be refused again. Any other error leaves the outcome open (no answer, a time-out
+// after success, a busy provider, an answer that cannot be verified): the same call is made again,
+// later, with the same ids, until the answer is known.
 type Provider interface {
 	// Name is the provider's name in the API, such as sandbox.
 	Name() string
 	// Methods are the ways to pay that the settings allow, the preferred first; at least one.
 	Methods() []Method
-	// Create tells the provider of a payment and returns where the buyer pays. It may be called again for the same
-	// payment id, by another process too, and must then answer for the same payment: a buyer cannot be charged by both
-	// calls. ErrPaid says that this payment is paid already.
+	// Create tells the provider of a payment and returns where the buyer pays. It may be called
+	// again for the same payment id, by another process too, and must then answer for the same
+	// payment: a buyer cannot be charged by both calls. ErrPaid says that this payment is paid
+	// already.
 	Create(ctx context.Context, charge Charge) (Session, error)
-	// Query asks what became of a payment. A payment that the provider never heard of is StatusNotFound and no error.
+	// Query asks what became of a payment. A payment that the provider never heard of is
+	// StatusNotFound and no error.
 	Query(ctx context.Context, charge Charge) (Status, error)
-	// Close ends a payment that is not paid. nil: it cannot be paid any more, also if it was closed before or the
-	// provider never heard of it. ErrPaid: it was paid. A payment that is being paid at this moment is any other error.
+	// Close ends a payment that is not paid. nil: it cannot be paid any more, also if it was closed
+	// before or the provider never heard of it. ErrPaid: it was paid. A payment that is being paid
+	// at this moment is any other error.
 	Close(ctx context.Context, charge Charge) error
-	// Refund asks for money to be paid back, once a refund id: the same id again is the same refund and answers its
-	// state. The answer may be RefundPending. A *RefusedError says that under this id no money has gone or will go back;
-	// the same id may be asked for again later.
+	// Refund asks for money to be paid back, once a refund id: the same id again is the same refund
+	// and answers its state. The answer may be RefundPending. A *RefusedError says that under this
+	// id no money has gone or will go back; the same id may be asked for again later.
 	Refund(ctx context.Context, refund RefundOrder) (RefundStatus, error)
-	// QueryRefund asks what became of a refund. RefundNotFound says that Refund has not reached the provider.
+	// QueryRefund asks what became of a refund. RefundNotFound says that Refund has not reached the
+	// provider.
 	QueryRefund(ctx context.Context, refund RefundOrder) (RefundStatus, error)
-	// ParseNotification verifies a notification's signature, then its age and its merchant, and reads it. A
-	// *NotificationError says that it must not be believed; any other error that it cannot be verified now.
+	// ParseNotification verifies a notification's signature, then its age and its merchant, and
+	// reads it. A *NotificationError says that it must not be believed; any other error that it
+	// cannot be verified now.
 	ParseNotification(header http.Header, body []byte, now time.Time) (Notification, error)
-	// Answer writes the provider's own answer to a notification: taken if err is nil, to be sent again if not.
+	// Answer writes the provider's own answer to a notification: taken if err is nil, to be sent
+	// again if not.
 	Answer(w http.ResponseWriter, err error)
 	// Location is the time zone in which the statements' days begin.
 	Location() *time.Location
-	// Statement calls each for every payment and refund whose money moved on the day that begins at day, in any order;
-	// what failed or was closed is not in it. It is asked for no earlier than twelve hours after the day's end. An error of
-	// each ends it and is returned. Any error means that the rows so far may not be all: all of it is read again later.
-	// ErrStatementNotReady: the provider has not made it yet.
+	// Statement calls each for every payment and refund whose money moved on the day that begins at
+	// day, in any order; what failed or was closed is not in it. It is asked for no earlier than
+	// twelve hours after the day's end. An error of each ends it and is returned. Any error means
+	// that the rows so far may not be all: all of it is read again later. ErrStatementNotReady: the
+	// provider has not made it yet.
 	Statement(ctx context.Context, day time.Time, each func(StatementRow) error) error
 }
 
@@ -75,21 +83,23 @@ type Method struct {
 	NeedsOpenID, NeedsClientIP bool
 }
 
-// Charge is what a buyer is to pay. Query and Close get the one that Create got, with the Reference; they may be without what
-// only Create needs: Description, ClientIP, OpenID and ReturnURL.
+// Charge is what a buyer is to pay. Query and Close get the one that Create got, with the
+// Reference; they may be without what only Create needs: Description, ClientIP, OpenID and
+// ReturnURL.
 type Charge struct {
 	PaymentID, OrderID uuid.UUID
 	// Amount in the currency's minor unit.
 	Amount   int64
 	Currency string
-	// CreatedAt is when the payment was begun here, and ExpiresAt when the provider should not take it any more.
+	// CreatedAt is when the payment was begun here, and ExpiresAt when the provider should not take
+	// it any more.
 	CreatedAt, ExpiresAt time.Time
 	// Method is one of the provider's.
 	Method string
 	// Description is what the buyer sees on the provider's page; at most 127 bytes.
 	Description string
-	// ClientIP is the buyer's address, OpenID the buyer at the provider, and ReturnURL where the provider's page
-	// sends the buyer at the end. Each may be empty.
+	// ClientIP is the buyer's address, OpenID the buyer at the provider, and ReturnURL where the
+	// provider's page sends the buyer at the end. Each may be empty.
 	ClientIP, OpenID, ReturnURL string
 	// Reference is the Session's; empty if Create has not answered, or its answer was lost.
 	Reference string
@@ -103,7 +113,8 @@ type Session struct {
 	QRCode string
 	// SDKParams are what the provider's SDK in the app takes.
 	SDKParams map[string]string
-	// Reference is the provider's own id of the charge, if it needs it in Query, Close or Refund. At most 128 bytes.
+	// Reference is the provider's own id of the charge, if it needs it in Query, Close or Refund.
+	// At most 128 bytes.
 	Reference string
 }
 
@@ -141,8 +152,8 @@ type Status struct {
 
 // RefundOrder is what is to be paid back.
 type RefundOrder struct {
-	// RefundID is the same whenever the same refund is asked for. After the provider has said RefundFailed, the next try has
-	// another one.
+	// RefundID is the same whenever the same refund is asked for. After the provider has said
+	// RefundFailed, the next try has another one.
 	RefundID, PaymentID, OrderID uuid.UUID
 	// TransactionID is the payment's success; Reference its Session's, if any.
 	TransactionID, Reference string
@@ -188,12 +199,14 @@ const (
 	KindRefund  Kind = "REFUND"
 )
 
-// Notification is what a provider tells of a payment or a refund, once verified. One that changes nothing (an event of
-// another sort, a refund that is still under way) has Ignore set, and is answered as taken.
+// Notification is what a provider tells of a payment or a refund, once verified. One that changes
+// nothing (an event of another sort, a refund that is still under way) has Ignore set, and is
+// answered as taken.
 type Notification struct {
 	Kind Kind
-	// TransactionID is the provider's own id of what happened; the same for every repetition. For a success it is the one
-	// of Status and the statement; for a refund it is RefundStatus.ProviderRefundID. At most 128 bytes.
+	// TransactionID is the provider's own id of what happened; the same for every repetition. For a
+	// success it is the one of Status and the statement; for a refund it is
+	// RefundStatus.ProviderRefundID. At most 128 bytes.
 	TransactionID string
 	PaymentID     uuid.UUID
 	// RefundID is RefundOrder.RefundID.
@@ -243,8 +256,8 @@ func (e *RefusedError) Error() string {
 // Unwrap is what says more.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// Reasons of a NotificationError that are only said of what is signed as it should be. Such notifications are kept for staff
-// to see.
+// Reasons of a NotificationError that are only said of what is signed as it should be. Such
+// notifications are kept for staff to see.
 const (
 	ReasonMerchantWrong = "MERCHANT_WRONG"
 	ReasonAmountWrong   = "AMOUNT_WRONG"

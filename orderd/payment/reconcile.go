@@ -21,13 +21,15 @@ const (
 	reconcilePage = 500
 	// reconcileTimeout bounds one attempt at a day.
 	reconcileTimeout = time.Hour
-	// statementDelay is how long after a day's end its statement is asked for, and retries how long after a failure.
+	// statementDelay is how long after a day's end its statement is asked for, and retries how long
+	// after a failure.
 	statementDelay    = 12 * time.Hour
 	reconcileRetry    = 10 * time.Minute
 	maxReconcileDelay = 6 * time.Hour
 	// catchUp is how many days are made up for after an outage.
 	catchUp = 7
-	// edge is how far our clock's word on when a payment succeeded may be from the provider's, in the night between two statements.
+	// edge is how far our clock's word on when a payment succeeded may be from the provider's, in
+	// the night between two statements.
 	edge = 2 * time.Hour
 )
 
@@ -37,7 +39,8 @@ const (
 	reconcileDone      = "DONE"
 )
 
-// DifferenceKind is what a statement and we do not agree on. DIFFERENCE_KIND_ before one makes its name in the API.
+// DifferenceKind is what a statement and we do not agree on. DIFFERENCE_KIND_ before one makes its
+// name in the API.
 type DifferenceKind string
 
 // The kinds.
@@ -82,13 +85,14 @@ type booked struct {
 	transactionID string
 }
 
-// moved tells whether a statement may have it. A statement may have a refund from the day it was asked for, which the buyer's bank
-// may take days for.
+// moved tells whether a statement may have it. A statement may have a refund from the day it was
+// asked for, which the buyer's bank may take days for.
 func (b *booked) moved() bool {
 	return b.state == Succeeded || (b.state == Pending && b.refundID != uuid.Nil)
 }
 
-// compare is what a row and what we have of it do not agree on; nothing if they do. ours is nil if we have none.
+// compare is what a row and what we have of it do not agree on; nothing if they do. ours is nil if
+// we have none.
 func compare(row StatementRow, ours *booked) []DifferenceKind {
 	if ours == nil {
 		return []DifferenceKind{MissingHere}
@@ -109,8 +113,8 @@ func compare(row StatementRow, ours *booked) []DifferenceKind {
 	return out
 }
 
-// Reconciler compares our payments and refunds with the providers' statements, a day at a time. A day may be read twice, by two
-// workers too: it finds the same.
+// Reconciler compares our payments and refunds with the providers' statements, a day at a time. A
+// day may be read twice, by two workers too: it finds the same.
 type Reconciler struct {
 	service  *Service
 	holder   *lease.Holder
@@ -124,8 +128,8 @@ func NewReconciler(o WorkerOptions) (*Reconciler, error) {
 	if r.interval <= 0 {
 		r.interval = reconcileInterval
 	}
-	// The leases say whose turn it is. A loop would be no use: reading a statement takes longer than a
-	// round of leased work may.
+	// The leases say whose turn it is. A loop would be no use: reading a statement takes longer
+	// than a round of leased work may.
 	var err error
 	r.holder, err = lease.NewHolder(lease.HolderOptions{
 		Pool: o.Service.pool, Kind: "reconciliation", Worker: o.Worker, TTL: o.TTL, Clock: o.Service.now,
@@ -212,7 +216,8 @@ func failureOf(err error) string {
 	return "PROVIDER_UNAVAILABLE"
 }
 
-// reconcile compares one day, both ways, and returns how many rows its statement has. What it finds is stored once, however often it runs.
+// reconcile compares one day, both ways, and returns how many rows its statement has. What it finds
+// is stored once, however often it runs.
 func (s *Service) reconcile(ctx context.Context, provider Provider, day time.Time) (int64, error) {
 	d := &dayReader{service: s, provider: provider.Name(), day: day}
 	from := begins(day, provider.Location())
@@ -315,8 +320,8 @@ func (d *dayReader) flush(ctx context.Context) error {
 			}
 			found.add(d.difference(row, ours, kind, now))
 		}
-		// One that has not succeeded here counts too: if it succeeds on a later day, no later statement
-		// has it.
+		// One that has not succeeded here counts too: if it succeeds on a later day, no later
+		// statement has it.
 		if ours != nil {
 			found.stated(row.Kind, ours)
 		}

@@ -123,7 +123,8 @@ func (d Difference) proto() *paymentv1.Difference {
 	out := &paymentv1.Difference{
 		Provider: d.Provider, Day: d.Day.Format(time.DateOnly), TransactionId: d.TransactionID,
 		PaymentId: text(d.PaymentID), RefundId: text(d.RefundID), OurState: d.OurState,
-		FoundAt: timestamppb.New(d.FoundAt), Kind: paymentv1.DifferenceKind(kind), Subject: paymentv1.DifferenceSubject(subject),
+		FoundAt: timestamppb.New(d.FoundAt),
+		Kind:    paymentv1.DifferenceKind(kind), Subject: paymentv1.DifferenceSubject(subject),
 	}
 	if d.Kind != MissingHere {
 		out.Ours = money(d.OurAmount, d.OurCurrency)

@@ -20,7 +20,8 @@ import (
 
 const day = "2026-03-04"
 
-// reconcile reads what is due the next afternoon, and returns what differs on the day of the tests as kind and subject.
+// reconcile reads what is due the next afternoon, and returns what differs on the day of the tests
+// as kind and subject.
 func (s *shop) reconcile() []string {
 	s.tb.Helper()
 	for s.clock.now().Before(noon().Add(26 * time.Hour)) {

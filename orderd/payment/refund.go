@@ -35,7 +35,8 @@ type Refund struct {
 	AskedAs *uuid.UUID
 	// Reference is the payment's.
 	Reference, ProviderRefundID string
-	// Failure is the provider's code of its last refusal; FailureFinal says that it knows AskedAs and will not pay under it.
+	// Failure is the provider's code of its last refusal; FailureFinal says that it knows AskedAs
+	// and will not pay under it.
 	Failure      string
 	FailureFinal bool
 	// Attempts counts calls since the state changed, and Failures the provider's refusals.
@@ -72,8 +73,8 @@ var _ order.Refunder = (*Refunds)(nil)
 func NewRefunds(random io.Reader) *Refunds { return &Refunds{random: random} }
 
 // InsertRefund requests a refund in the transaction of its grant, once an order and key. A
-// [RefundWorker] carries it out. Repeating it changes nothing; [order.ErrRefundExceeds] says that less
-// is left of the payment.
+// [RefundWorker] carries it out. Repeating it changes nothing; [order.ErrRefundExceeds] says that
+// less is left of the payment.
 func (r *Refunds) InsertRefund(ctx context.Context, tx pgx.Tx, wish order.RefundWish) error {
 	id, err := uuid.NewRandomFromReader(r.random)
 	if err != nil {

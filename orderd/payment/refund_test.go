@@ -144,7 +144,8 @@ func TestALatePayment(t *testing.T) {
 	}
 }
 
-// Refunds are asked for outside of any order's lock here, which no code of orderd does: the table alone has to keep their sum.
+// Refunds are asked for outside of any order's lock here, which no code of orderd does: the table
+// alone has to keep their sum.
 func TestRefundsNeverExceedThePayment(t *testing.T) {
 	s := newShop(t)
 	s.sell(1000)

@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// refundBatch is how many refunds one round of a bucket takes up, and refundParallel how many of them at once.
+	// refundBatch is how many refunds one round of a bucket takes up, and refundParallel how many
+	// of them at once.
 	refundBatch    = 24
 	refundParallel = 12
 	refundInterval = time.Second
@@ -29,8 +30,8 @@ const (
 	maxTold = 4
 )
 
-// refundSchedule is when a refund that the provider has refused is tried again. After the last time it
-// waits for staff.
+// refundSchedule is when a refund that the provider has refused is tried again. After the last time
+// it waits for staff.
 func refundSchedule() []time.Duration {
 	return []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 6 * time.Hour, 24 * time.Hour}
 }
@@ -152,8 +153,8 @@ func (s *Service) refundSucceeded(ctx context.Context, r *Refund, providerID str
 	return s.writeRefund(ctx, r, c)
 }
 
-// refundPending notes that the provider has taken a refund on. The first time this is a change, later a
-// delay. The provider may give a reason, which staff can do something about.
+// refundPending notes that the provider has taken a refund on. The first time this is a change,
+// later a delay. The provider may give a reason, which staff can do something about.
 func (s *Service) refundPending(ctx context.Context, r *Refund, status RefundStatus) error {
 	now := database.Stamp(s.now())
 	r.Failure = status.Reason
@@ -172,7 +173,8 @@ func (s *Service) refundPending(ctx context.Context, r *Refund, status RefundSta
 	return s.writeRefund(ctx, r, c)
 }
 
-// refundFailed records the provider's no. final says that the provider knows the id and will never pay under it.
+// refundFailed records the provider's no. final says that the provider knows the id and will never
+// pay under it.
 func (s *Service) refundFailed(ctx context.Context, r *Refund, reason string, final bool) error {
 	now := database.Stamp(s.now())
 	c, err := stepRefund(r, Fail, now, "provider "+r.Provider, reason)
@@ -236,8 +238,8 @@ func (s *Service) refundTold(ctx context.Context, provider string, told Notifica
 	return errStale
 }
 
-// applyRefundTold applies a notification to the refund as it was read. The failure of a try that another
-// one has followed is old.
+// applyRefundTold applies a notification to the refund as it was read. The failure of a try that
+// another one has followed is old.
 func (s *Service) applyRefundTold(ctx context.Context, r *Refund, told Notification) error {
 	switch {
 	case told.Success:

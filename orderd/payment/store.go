@@ -37,7 +37,8 @@ func load(ctx context.Context, q database.Querier, condition string, args ...any
 	return payments, nil
 }
 
-// lock reads payments and keeps their rows locked until the transaction ends, in the order of their ids.
+// lock reads payments and keeps their rows locked until the transaction ends, in the order of their
+// ids.
 func lock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]*Payment, error) {
 	return load(ctx, tx, "WHERE payment_id = ANY ($1) ORDER BY payment_id FOR UPDATE", ids)
 }
@@ -155,8 +156,8 @@ func readSuccesses(ctx context.Context, q database.Querier, payments []uuid.UUID
 }
 
 // hurry has the open payments of orders asked about at once, but for those that the caller has just
-// changed. It is a statement of its own after the change of the orders: a lost one costs the time until
-// the payments are asked about anyway.
+// changed. It is a statement of its own after the change of the orders: a lost one costs the time
+// until the payments are asked about anyway.
 func hurry(ctx context.Context, q database.Querier, at time.Time, orders []uuid.UUID, changed ...uuid.UUID) error {
 	// Without an element it would be NULL, which nothing differs from.
 	changed = append(changed, uuid.Nil)

@@ -13,7 +13,9 @@ import (
 )
 
 // insertNotifications stores notifications and returns the keys that were not there before.
-func insertNotifications(ctx context.Context, tx pgx.Tx, provider string, told []Notification, at time.Time) (map[string]bool, error) {
+func insertNotifications(
+	ctx context.Context, tx pgx.Tx, provider string, told []Notification, at time.Time,
+) (map[string]bool, error) {
 	n := len(told)
 	transactions, ids, raws := make([]string, n), make([]uuid.UUID, n), make([][]byte, n)
 	for i, t := range told {

@@ -66,15 +66,18 @@ func toldPayments(
 	return told, nil
 }
 
-// store writes a page's findings: which of ours are in the statement, and what differs. A payment or
-// refund that the provider has moved is asked about at once. A refund that failed is not: asking again
-// could pay it twice, so it waits for staff.
+// store writes a page's findings: which of ours are in the statement, and what differs. A payment
+// or refund that the provider has moved is asked about at once. A refund that failed is not: asking
+// again could pay it twice, so it waits for staff.
 func (d *dayReader) store(ctx context.Context, f findings, now time.Time) error {
 	return database.ExecuteTx(ctx, d.service.pool, func(tx *database.Tx) error {
 		var b pgx.Batch
-		b.Queue("UPDATE payments SET statement_day = $2 WHERE payment_id = ANY ($1) AND statement_day IS NULL", f.payments, d.day)
-		b.Queue("UPDATE payments SET next_query_at = $2 WHERE payment_id = ANY ($1) AND state <> 'SUCCEEDED'", f.latePayments, now)
-		b.Queue("UPDATE refunds SET statement_day = $2 WHERE refund_id = ANY ($1) AND statement_day IS NULL", f.refunds, d.day)
+		b.Queue("UPDATE payments SET statement_day = $2 WHERE payment_id = ANY ($1) AND statement_day IS NULL",
+			f.payments, d.day)
+		b.Queue("UPDATE payments SET next_query_at = $2 WHERE payment_id = ANY ($1) AND state <> 'SUCCEEDED'",
+			f.latePayments, now)
+		b.Queue("UPDATE refunds SET statement_day = $2 WHERE refund_id = ANY ($1) AND statement_day IS NULL",
+			f.refunds, d.day)
 		b.Queue(`UPDATE refunds SET next_attempt_at = CASE WHEN state = 'FAILED' THEN NULL ELSE $2::timestamptz END
 			WHERE refund_id = ANY ($1) AND state <> 'SUCCEEDED'`, f.lateRefunds, now)
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
@@ -281,7 +284,8 @@ func (s *Service) finishDay(ctx context.Context, d dayRow, rows int64) error {
 	return nil
 }
 
-// delayDay has a reconciliation that failed tried again later, unless it was asked for again meanwhile.
+// delayDay has a reconciliation that failed tried again later, unless it was asked for again
+// meanwhile.
 func (s *Service) delayDay(ctx context.Context, d dayRow, failure string) error {
 	delay := min(reconcileRetry<<min(d.Attempts, maxDoublings), maxReconcileDelay)
 	// The caller's time may be over.

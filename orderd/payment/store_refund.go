@@ -104,10 +104,10 @@ func listRefunds(
 		ORDER BY r.created_at, r.refund_id LIMIT $3`, append([]any{at, id, limit}, list.args...)...)
 }
 
-// insertRefund requests a refund, once a provider and cause: repeated, it changes nothing. The refunds
-// of a transaction are numbered, and a number is there once, so that whoever comes second counts the
-// first's amount. The sum of the refunds stays within what was paid, whatever the order in which they
-// commit. No row is locked.
+// insertRefund requests a refund, once a provider and cause: repeated, it changes nothing. The
+// refunds of a transaction are numbered, and a number is there once, so that whoever comes second
+// counts the first's amount. The sum of the refunds stays within what was paid, whatever the order
+// in which they commit. No row is locked.
 func insertRefund(ctx context.Context, tx pgx.Tx, r *Refund, actor string) error {
 	c, err := stepRefund(r, Request, r.CreatedAt, actor, r.Reason)
 	if err != nil {
@@ -157,7 +157,8 @@ func refundedSoFar(ctx context.Context, tx pgx.Tx, r *Refund) (known bool, left 
 	return known, left, nil
 }
 
-// updateRefund writes a refund's new state and its history, unless it is not as it was read: errStale.
+// updateRefund writes a refund's new state and its history, unless it is not as it was read:
+// errStale.
 func updateRefund(ctx context.Context, tx pgx.Tx, r *Refund, c change) error {
 	tag, err := tx.Exec(ctx, `UPDATE refunds SET state = $3, version = $4, asked_as = $5, provider_refund_id = $6, failure = $7, failure_final = $8,
 			attempts = $9, failures = $10, next_attempt_at = $11, succeeded_at = $12

@@ -6,8 +6,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/lease"
 )
 
-// WorkerOptions are what the payment package's background work takes. Service, Worker and Logger have to
-// be set.
+// WorkerOptions are what the payment package's background work takes. Service, Worker and Logger
+// have to be set.
 type WorkerOptions struct {
 	lease.WorkerOptions
 

@@ -1,6 +1,7 @@
-// Package alipay pays through Alipay's open platform, for a merchant of its own in mainland China: page (a browser), WAP (a
-// phone's browser), app and precreate (a QR code). Amounts on the wire are yuan with two decimals; the only currency is CNY.
-// Keys are in the public key mode, signatures RSA2.
+// Package alipay pays through Alipay's open platform, for a merchant of its own in mainland China:
+// page (a browser), WAP (a phone's browser), app and precreate (a QR code). Amounts on the wire are
+// yuan with two decimals; the only currency is CNY. Keys are in the public key mode, signatures
+// RSA2.
 //
 // Settings (config.Payment.Settings):
 //
@@ -51,7 +52,8 @@ type Options struct {
 	// Settings and SecretDir as the package's comment says.
 	Settings  map[string]string
 	SecretDir string
-	// NotifyURL is the OrderCluster's base URL as Alipay sees it; notifications go to its path /notifications/alipay.
+	// NotifyURL is the OrderCluster's base URL as Alipay sees it; notifications go to its path
+	// /notifications/alipay.
 	NotifyURL string
 	Clock     func() time.Time
 	// Client makes the calls; one with time-outs if nil.
@@ -75,8 +77,10 @@ var _ payment.Provider = (*Provider)(nil)
 func New(o Options) (*Provider, error) {
 	r := credentials.NewReader(o.Settings, o.SecretDir)
 	p := &Provider{
-		appID: r.Setting("appID"), sellerID: r.Setting("sellerID"), methods: r.List("methods", []string{page, wap, app, precreate}),
-		gateway: r.URL("gatewayURL", defaultGateway), notifyURL: r.AbsoluteURL("notifyURL", o.NotifyURL) + "/notifications/" + Name,
+		appID: r.Setting("appID"), sellerID: r.Setting("sellerID"),
+		methods:   r.List("methods", []string{page, wap, app, precreate}),
+		gateway:   r.URL("gatewayURL", defaultGateway),
+		notifyURL: r.AbsoluteURL("notifyURL", o.NotifyURL) + "/notifications/" + Name,
 		key:       credentials.Parse(r, "app_private_key.pem", rsasign.ParsePrivateKey),
 		alipayKey: credentials.Parse(r, "alipay_public_key.pem", rsasign.ParsePublicKey),
 		now:       o.Clock, client: o.Client,

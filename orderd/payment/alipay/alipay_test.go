@@ -38,8 +38,8 @@ func testProvider() *Provider {
 	}
 }
 
-// An answer of Alipay's gateway with Alipay's public key, from TestSyncVerifySign in alipay/sign_test.go of
-// github.com/go-pay/gopay; Alipay's own pages print none whose key is known.
+// An answer of Alipay's gateway with Alipay's public key, from TestSyncVerifySign in
+// alipay/sign_test.go of github.com/go-pay/gopay; Alipay's own pages print none whose key is known.
 func TestPublishedAnswer(t *testing.T) {
 	const node = `{"code":"10000","msg":"Success","buyer_logon_id":"854***@qq.com","buyer_pay_amount":"0.01","buyer_user_id":"2088102363632794",` +
 		`"fund_bill_list":[{"amount":"0.01","fund_channel":"PCREDIT"}],"gmt_payment":"2019-08-29 20:14:05","invoice_amount":"0.01",` +
@@ -68,7 +68,8 @@ func TestPublishedAnswer(t *testing.T) {
 	}
 }
 
-// The parameters of the example in the document of Alipay's key tool ("Sign"): sorted, without what is empty and without sign.
+// The parameters of the example in the document of Alipay's key tool ("Sign"): sorted, without what
+// is empty and without sign.
 func TestContent(t *testing.T) {
 	got := content(url.Values{
 		"timestamp": {"2019-01-01 08:09:33"}, "method": {"alipay.trade.create"}, "app_id": {"20135234674"}, "sign_type": {"RSA2"}, "notify_url": {""}, "sign": {"x"},

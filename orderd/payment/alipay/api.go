@@ -24,7 +24,8 @@ const (
 	codeFailed = "40004"
 )
 
-// content is the text that is signed: every parameter that is not empty, sorted by name, without those left out.
+// content is the text that is signed: every parameter that is not empty, sorted by name, without
+// those left out.
 func content(values url.Values, without ...string) []byte {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -47,7 +48,8 @@ func (p *Provider) request(method string, biz any, more map[string]string) (url.
 		return nil, fmt.Errorf("writing biz_content: %w", err)
 	}
 	values := url.Values{
-		"app_id": {p.appID}, "method": {method}, "format": {"JSON"}, "charset": {"utf-8"}, "sign_type": {"RSA2"}, "version": {"1.0"},
+		"app_id": {p.appID}, "method": {method}, "format": {"JSON"}, "charset": {"utf-8"},
+		"sign_type": {"RSA2"}, "version": {"1.0"},
 		"timestamp": {p.now().In(china).Format(time.DateTime)}, "biz_content": {string(text)},
 	}
 	for name, value := range more {
@@ -63,26 +65,29 @@ func (p *Provider) request(method string, biz any, more map[string]string) (url.
 	return values, nil
 }
 
-// problem is Alipay's refusal of a call, signed by Alipay.
-type problem struct{ code, subCode string }
+// problemError is Alipay's refusal of a call, signed by Alipay.
+type problemError struct{ code, subCode string }
 
 // Error has the codes; the texts are for a person and may repeat what was sent.
-func (p *problem) Error() string { return "Alipay answered " + p.code + " " + p.subCode }
+func (p *problemError) Error() string { return "Alipay answered " + p.code + " " + p.subCode }
 
-// final tells whether the same call would be refused again. A system's error leaves open whether it had its effect.
-func (p *problem) final() bool {
-	return p.code == codeFailed && p.subCode != "ACQ.SYSTEM_ERROR" && p.subCode != "aop.ACQ.SYSTEM_ERROR" && !strings.HasPrefix(p.subCode, "isp.")
+// final tells whether the same call would be refused again. A system's error leaves open whether it
+// had its effect.
+func (p *problemError) final() bool {
+	passing := []string{"ACQ.SYSTEM_ERROR", "aop.ACQ.SYSTEM_ERROR"}
+	return p.code == codeFailed && !slices.Contains(passing, p.subCode) && !strings.HasPrefix(p.subCode, "isp.")
 }
 
-// call makes a call and reads the answer into out, after its signature. A *problem is Alipay's refusal; any other error
-// leaves the call's effect open.
+// call makes a call and reads the answer into out, after its signature. A *problemError is Alipay's
+// refusal; any other error leaves the call's effect open.
 func (p *Provider) call(ctx context.Context, method string, biz, out any, more map[string]string) error {
 	values, err := p.request(method, biz, more)
 	if err != nil {
 		return err
 	}
 	// The charset is needed beside the parameters, for Alipay to read them by it.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.gateway+"?charset=utf-8", strings.NewReader(values.Encode()))
+	body := strings.NewReader(values.Encode())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.gateway+"?charset=utf-8", body)
 	if err != nil {
 		return fmt.Errorf("making the request: %w", err)
 	}
@@ -106,7 +111,7 @@ func (p *Provider) call(ctx context.Context, method string, biz, out any, more m
 		return fmt.Errorf("reading the answer: %w", err)
 	}
 	if head.Code != codeSuccess {
-		return &problem{code: head.Code, subCode: head.SubCode}
+		return &problemError{code: head.Code, subCode: head.SubCode}
 	}
 	if err := json.Unmarshal(node, out); err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
@@ -114,7 +119,8 @@ func (p *Provider) call(ctx context.Context, method string, biz, out any, more m
 	return nil
 }
 
-// verified returns the answer's node as it came, if its signature is Alipay's: what is signed are its very bytes.
+// verified returns the answer's node as it came, if its signature is Alipay's: what is signed are
+// its very bytes.
 func (p *Provider) verified(method string, body []byte) ([]byte, error) {
 	var nodes map[string]json.RawMessage
 	if err := json.Unmarshal(body, &nodes); err != nil {
@@ -145,7 +151,7 @@ func errorCode(node json.RawMessage) string {
 
 // outcome puts an error of call into the classes of payment.Provider.
 func outcome(doing string, err error) error {
-	var refused *problem
+	var refused *problemError
 	switch {
 	case err == nil:
 		return nil
@@ -157,6 +163,6 @@ func outcome(doing string, err error) error {
 
 // is tells whether Alipay refused with one of the codes.
 func is(err error, subCodes ...string) bool {
-	var refused *problem
+	var refused *problemError
 	return errors.As(err, &refused) && slices.Contains(subCodes, refused.subCode)
 }

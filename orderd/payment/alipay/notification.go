@@ -37,7 +37,8 @@ func (p *Provider) ParseNotification(_ http.Header, raw []byte, now time.Time) (
 	switch {
 	case values.Get("sign") == "":
 		return payment.Notification{}, &payment.NotificationError{Reason: "SIGNATURE_MISSING"}
-	case values.Get("sign_type") != "RSA2", rsasign.Verify(p.alipayKey, content(values, "sign", "sign_type"), values.Get("sign")) != nil:
+	case values.Get("sign_type") != "RSA2",
+		rsasign.Verify(p.alipayKey, content(values, "sign", "sign_type"), values.Get("sign")) != nil:
 		return payment.Notification{}, &payment.NotificationError{Reason: "SIGNATURE_WRONG"}
 	}
 	at, ok := chinaTime(values.Get("notify_time"))
@@ -60,7 +61,9 @@ func (p *Provider) read(values url.Values, raw []byte) (payment.Notification, er
 	if err != nil || amountErr != nil || minor <= 0 || tradeNo == "" || len(tradeNo) > maxIDBytes {
 		return payment.Notification{}, malformed()
 	}
-	n := payment.Notification{Kind: payment.KindPayment, TransactionID: tradeNo, PaymentID: id, Amount: minor, Currency: currency, Raw: raw}
+	n := payment.Notification{
+		Kind: payment.KindPayment, TransactionID: tradeNo, PaymentID: id, Amount: minor, Currency: currency, Raw: raw,
+	}
 	if other := values.Get("trans_currency"); other != "" {
 		// Only a trade of another product has it.
 		n.Currency = other
@@ -70,7 +73,8 @@ func (p *Provider) read(values url.Values, raw []byte) (payment.Notification, er
 	}
 	switch status := values.Get("trade_status"); {
 	case values.Get("gmt_refund") != "" || values.Get("refund_fee") != "":
-		// Alipay's answer to the refund has said what became of it. This has the sum of all refunds and not one's amount.
+		// Alipay's answer to the refund has said what became of it. This has the sum of all refunds
+		// and not one's amount.
 		n.Ignore = true
 	case status == "TRADE_SUCCESS" || status == "TRADE_FINISHED":
 		n.Success = true

@@ -44,7 +44,10 @@ func (p *Provider) Create(ctx context.Context, c payment.Charge) (payment.Sessio
 	case !ok:
 		return payment.Session{}, &payment.RefusedError{Reason: "METHOD_UNKNOWN"}
 	}
-	biz := trade{Number: number.Of(c.PaymentID), Amount: decimal.Format(c.Amount), Subject: subject(c.Description), Product: product.code}
+	biz := trade{
+		Number: number.Of(c.PaymentID), Amount: decimal.Format(c.Amount), Subject: subject(c.Description),
+		Product: product.code,
+	}
 	if biz.Subject == "" {
 		biz.Subject = biz.Number
 	}
@@ -80,7 +83,8 @@ func (p *Provider) Create(ctx context.Context, c payment.Charge) (payment.Sessio
 	return payment.Session{RedirectURL: p.gateway + "?" + values.Encode()}, nil
 }
 
-// subject keeps a description free of what Alipay does not take: /, = and & and what cannot be printed.
+// subject keeps a description free of what Alipay does not take: /, = and & and what cannot be
+// printed.
 func subject(text string) string {
 	var out []rune
 	for _, r := range text {
@@ -107,7 +111,8 @@ type tradeStatus struct {
 // Query asks for the payment. A page that no buyer has opened is not known to Alipay.
 func (p *Provider) Query(ctx context.Context, c payment.Charge) (payment.Status, error) {
 	var t tradeStatus
-	if err := p.call(ctx, "alipay.trade.query", map[string]string{"out_trade_no": number.Of(c.PaymentID)}, &t, nil); err != nil {
+	biz := map[string]string{"out_trade_no": number.Of(c.PaymentID)}
+	if err := p.call(ctx, "alipay.trade.query", biz, &t, nil); err != nil {
 		if is(err, "ACQ.TRADE_NOT_EXIST") {
 			return payment.Status{State: payment.StatusNotFound}, nil
 		}
@@ -119,12 +124,15 @@ func (p *Provider) Query(ctx context.Context, c payment.Charge) (payment.Status,
 	paidAt, paid := chinaTime(t.PaidAt)
 	switch {
 	case t.Status == "TRADE_SUCCESS", t.Status == "TRADE_FINISHED", t.Status == "TRADE_CLOSED" && paid:
-		// TRADE_CLOSED is what nobody paid, and also what was paid back in full: the time of the payment tells them apart.
+		// TRADE_CLOSED is what nobody paid, and also what was paid back in full: the time of the
+		// payment tells them apart.
 		minor, err := decimal.Parse(t.Amount)
 		if err != nil {
 			return payment.Status{}, fmt.Errorf("alipay: querying a trade: total_amount: %w", err)
 		}
-		return payment.Status{State: payment.StatusSucceeded, TransactionID: t.TradeNo, Amount: minor, Currency: currency, PaidAt: paidAt}, nil
+		return payment.Status{
+			State: payment.StatusSucceeded, TransactionID: t.TradeNo, Amount: minor, Currency: currency, PaidAt: paidAt,
+		}, nil
 	case t.Status == "TRADE_CLOSED":
 		return payment.Status{State: payment.StatusClosed}, nil
 	}
@@ -136,8 +144,9 @@ func chinaTime(text string) (time.Time, bool) {
 	return at, err == nil
 }
 
-// Close ends the trade at Alipay. One that does not exist needs no end: an order that was signed before it can be
-// opened until its time is over, and a payment then follows the rule for late ones.
+// Close ends the trade at Alipay. One that does not exist needs no end: an order that was signed
+// before it can be opened until its time is over, and a payment then follows the rule for late
+// ones.
 func (p *Provider) Close(ctx context.Context, c payment.Charge) error {
 	var out struct{}
 	err := p.call(ctx, "alipay.trade.close", map[string]string{"out_trade_no": number.Of(c.PaymentID)}, &out, nil)
@@ -169,9 +178,13 @@ type refundRequest struct {
 	Request string `json:"out_request_no"`
 }
 
-// Refund pays money back; the same refund id again is the same refund. Alipay is done when it answers that funds moved.
+// Refund pays money back; the same refund id again is the same refund. Alipay is done when it
+// answers that funds moved.
 func (p *Provider) Refund(ctx context.Context, r payment.RefundOrder) (payment.RefundStatus, error) {
-	biz := refundRequest{TradeNo: r.TransactionID, Amount: decimal.Format(r.Amount), Reason: reason(r.Reason), Request: number.Of(r.RefundID)}
+	biz := refundRequest{
+		TradeNo: r.TransactionID, Amount: decimal.Format(r.Amount), Reason: reason(r.Reason),
+		Request: number.Of(r.RefundID),
+	}
 	if r.TransactionID == "" {
 		biz.Number = number.Of(r.PaymentID)
 	}
@@ -197,7 +210,8 @@ func reason(text string) string {
 	return string(out[:min(len(out), maxReason)])
 }
 
-// QueryRefund asks for a refund. Alipay has no id of its own for it, so that ProviderRefundID is our number.
+// QueryRefund asks for a refund. Alipay has no id of its own for it, so that ProviderRefundID is
+// our number.
 func (p *Provider) QueryRefund(ctx context.Context, r payment.RefundOrder) (payment.RefundStatus, error) {
 	biz := map[string]string{"out_request_no": number.Of(r.RefundID)}
 	if r.TransactionID != "" {
@@ -217,7 +231,8 @@ func (p *Provider) QueryRefund(ctx context.Context, r payment.RefundOrder) (paym
 		return payment.RefundStatus{}, outcome("querying a refund", err)
 	}
 	if out.Status != "REFUND_SUCCESS" {
-		// Alipay says nothing of a refund that it did not get, or that failed; both may be asked for again with the same number.
+		// Alipay says nothing of a refund that it did not get, or that failed; both may be asked
+		// for again with the same number.
 		return payment.RefundStatus{State: payment.RefundNotFound}, nil
 	}
 	minor, err := decimal.Parse(out.Amount)

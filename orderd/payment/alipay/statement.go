@@ -49,7 +49,8 @@ func (p *Provider) Statement(ctx context.Context, day time.Time, each func(payme
 	return nil
 }
 
-// download gets the file. Its URL was signed by Alipay, which still writes http: nothing but TLS protects the file itself.
+// download gets the file. Its URL was signed by Alipay, which still writes http: nothing but TLS
+// protects the file itself.
 func (p *Provider) download(ctx context.Context, target string) ([]byte, error) {
 	u, err := url.Parse(target)
 	if err != nil || u.Host == "" {
@@ -72,7 +73,8 @@ func (p *Provider) download(ctx context.Context, target string) ([]byte, error) 
 	return response.Body, nil
 }
 
-// readArchive reads the rows' file of the archive: the one that is no summary. Names and contents are in GBK.
+// readArchive reads the rows' file of the archive: the one that is no summary. Names and contents
+// are in GBK.
 func readArchive(archive []byte, each func(payment.StatementRow) error) error {
 	files, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
 	if err != nil {
@@ -172,11 +174,13 @@ func parseRow(columns map[string]int, record []string) (*payment.StatementRow, e
 		return nil, err
 	}
 	row := &payment.StatementRow{
-		Kind: payment.KindPayment, TransactionID: field(columnTradeNo), PaymentID: ours(field(columnNumber)), Amount: minor, Currency: currency, At: at,
+		Kind: payment.KindPayment, TransactionID: field(columnTradeNo), PaymentID: ours(field(columnNumber)),
+		Amount: minor, Currency: currency, At: at,
 	}
 	if kind == kindRefund {
 		// A refund's amount is negative, and the id that a refund has here is its number.
-		row.Kind, row.Amount, row.RefundID, row.TransactionID = payment.KindRefund, -minor, ours(field(columnRequest)), field(columnRequest)
+		row.Kind, row.Amount = payment.KindRefund, -minor
+		row.TransactionID, row.RefundID = field(columnRequest), ours(field(columnRequest))
 	}
 	return row, nil
 }

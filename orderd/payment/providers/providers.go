@@ -1,4 +1,5 @@
-// Package providers makes payment providers from the configuration: the one place that knows all of them.
+// Package providers makes payment providers from the configuration: the one place that knows all of
+// them.
 package providers
 
 import (
@@ -18,8 +19,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/payment/wechatpay"
 )
 
-// Deps are what the providers need beside their configuration. All but Client have to be set; Cluster, Pool
-// and Logger only for the sandbox.
+// Deps are what the providers need beside their configuration. All but Client have to be set;
+// Cluster, Pool and Logger only for the sandbox.
 type Deps struct {
 	// Cluster is the OrderCluster's namespace and name, the sandbox's merchant.
 	Cluster string
@@ -31,8 +32,8 @@ type Deps struct {
 	Client *http.Client
 }
 
-// All makes the configured providers. The error, [config.FieldErrors], names every field that is wrong, as
-// payments[i].field.
+// All makes the configured providers. The error, [config.FieldErrors], names every field that is
+// wrong, as payments[i].field.
 func All(configured []config.Payment, d Deps) ([]payment.Provider, error) {
 	var out []payment.Provider
 	var wrong config.FieldErrors
@@ -57,8 +58,8 @@ func All(configured []config.Payment, d Deps) ([]payment.Provider, error) {
 	return out, nil
 }
 
-// New makes one provider. The error has a [config.FieldError] for every field of [config.Payment] that is
-// wrong.
+// New makes one provider. The error has a [config.FieldError] for every field of [config.Payment]
+// that is wrong.
 func New(c config.Payment, d Deps) (payment.Provider, error) {
 	switch c.Provider {
 	case sandbox.Name:

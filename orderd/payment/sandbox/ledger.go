@@ -33,8 +33,8 @@ type entry struct {
 // transactionID of a payment: it is paid once, so its id names what happened.
 func transactionID(paymentID uuid.UUID) string { return "sandbox-" + paymentID.String() }
 
-// Query answers from what was paid or closed. Everything else can be paid until its time is over: the page
-// takes every token that Create signs, and Create keeps nothing.
+// Query answers from what was paid or closed. Everything else can be paid until its time is over:
+// the page takes every token that Create signs, and Create keeps nothing.
 func (s *Sandbox) Query(ctx context.Context, c payment.Charge) (payment.Status, error) {
 	e, ok, err := s.find(ctx, c.PaymentID, uuid.Nil)
 	switch {

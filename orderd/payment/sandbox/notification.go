@@ -88,8 +88,8 @@ func parseSignature(header string) (stamp string, mac []byte, ok bool) {
 	return stamp, mac, found && isTime && isMAC && err == nil && stamp != "" && len(mac) == sha256.Size
 }
 
-// Answer is a status without a body: 204 for a notification whose effect is committed, 400 for one that is
-// not believed, 404 for one of no payment of ours, 503 for one to be sent again.
+// Answer is a status without a body: 204 for a notification whose effect is committed, 400 for one
+// that is not believed, 404 for one of no payment of ours, 503 for one to be sent again.
 func (s *Sandbox) Answer(w http.ResponseWriter, err error) {
 	var refused *payment.NotificationError
 	switch {

@@ -30,10 +30,10 @@ const (
 	notifyIdleLimit = 30 * time.Second
 )
 
-// Pages has the pay page: POST /sandbox/pay?token=… pays, and answers 200 once the notification was taken.
-// 400: the token is not one of ours. 410: its time is over, or the payment was closed. 502: the notification
-// was not taken after several attempts; posting again repeats the same one. 503: too many pay at once, or the
-// database is away.
+// Pages has the pay page: POST /sandbox/pay?token=… pays, and answers 200 once the notification was
+// taken. 400: the token is not one of ours. 410: its time is over, or the payment was closed. 502:
+// the notification was not taken after several attempts; posting again repeats the same one. 503:
+// too many pay at once, or the database is away.
 func (s *Sandbox) Pages() map[string]http.Handler { return map[string]http.Handler{PagePath: s.page} }
 
 func newPage(s *Sandbox, o Options) *page {

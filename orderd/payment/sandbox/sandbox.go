@@ -1,6 +1,6 @@
 // Package sandbox is a payment provider without money: a buyer's POST to its page pays at once. It
-// behaves like a real one where it matters: what it tells us comes later, over HTTP, signed, and again
-// until it is taken.
+// behaves like a real one where it matters: what it tells us comes later, over HTTP, signed, and
+// again until it is taken.
 package sandbox
 
 import (
@@ -52,7 +52,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Sandbox is the provider. What its page must know is in a token; what happened is in a table of its own.
+// Sandbox is the provider. What its page must know is in a token; what happened is in a table of
+// its own.
 type Sandbox struct {
 	pool     *pgxpool.Pool
 	key      []byte
@@ -115,7 +116,9 @@ func (s *Sandbox) Methods() []payment.Method {
 
 // Create answers with the pay page's URL; the same for the same charge.
 func (s *Sandbox) Create(_ context.Context, c payment.Charge) (payment.Session, error) {
-	token, err := s.seal(ticket{PaymentID: c.PaymentID, Amount: c.Amount, Currency: c.Currency, ExpiresAt: c.ExpiresAt.Unix()})
+	token, err := s.seal(ticket{
+		PaymentID: c.PaymentID, Amount: c.Amount, Currency: c.Currency, ExpiresAt: c.ExpiresAt.Unix(),
+	})
 	if err != nil {
 		return payment.Session{}, err
 	}

@@ -68,8 +68,8 @@ func refundsOf(ctx context.Context, q database.Querier, paymentID uuid.UUID) ([]
 	return readEntries(ctx, q, "WHERE payment_id = $1 AND refund_id <> $2", paymentID, uuid.Nil)
 }
 
-// listMoved are the payments and refunds behind one of them and before a time, in the order of time, at most
-// limit.
+// listMoved are the payments and refunds behind one of them and before a time, in the order of
+// time, at most limit.
 func listMoved(ctx context.Context, q database.Querier, after entry, before time.Time, limit int) ([]entry, error) {
 	return readEntries(ctx, q, `WHERE state <> $1 AND at < $2 AND (at, payment_id, refund_id) > ($3::timestamptz, $4::uuid, $5::uuid)
 		ORDER BY at, payment_id, refund_id LIMIT $6`,

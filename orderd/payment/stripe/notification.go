@@ -20,12 +20,13 @@ const (
 	maxIDBytes      = 255
 )
 
-// ParseNotification verifies an event's signature and age, its API version and whether it is of the account's mode.
-// Events that change nothing here are to be ignored.
+// ParseNotification verifies an event's signature and age, its API version and whether it is of the
+// account's mode. Events that change nothing here are to be ignored.
 func (p *Provider) ParseNotification(header http.Header, raw []byte, now time.Time) (payment.Notification, error) {
 	signature := header.Get(signatureHeader)
 	// The library compares with its own clock, so that it is told not to.
-	event, err := webhook.ConstructEventWithOptions(raw, signature, p.webhookSecret, webhook.ConstructEventOptions{IgnoreTolerance: true})
+	options := webhook.ConstructEventOptions{IgnoreTolerance: true}
+	event, err := webhook.ConstructEventWithOptions(raw, signature, p.webhookSecret, options)
 	switch {
 	case errors.Is(err, webhook.ErrNotSigned), errors.Is(err, webhook.ErrInvalidHeader):
 		return payment.Notification{}, refuse("SIGNATURE_MISSING")
@@ -54,7 +55,8 @@ func (p *Provider) ParseNotification(header http.Header, raw []byte, now time.Ti
 
 func refuse(reason string) error { return &payment.NotificationError{Reason: reason} }
 
-// signedAt is the time in a header that the library has verified; it takes the last of several, and so does this.
+// signedAt is the time in a header that the library has verified; it takes the last of several, and
+// so does this.
 func signedAt(header string) time.Time {
 	var at time.Time
 	for part := range strings.SplitSeq(header, ",") {
@@ -80,7 +82,8 @@ func paymentNotification(event stripe.Event, raw []byte) (payment.Notification, 
 		return payment.Notification{Ignore: true, TransactionID: pi.ID, Raw: raw}, nil
 	}
 	n := payment.Notification{
-		Kind: payment.KindPayment, TransactionID: pi.ID, PaymentID: id, Amount: pi.Amount, Currency: strings.ToUpper(string(pi.Currency)), Raw: raw,
+		Kind: payment.KindPayment, TransactionID: pi.ID, PaymentID: id,
+		Amount: pi.Amount, Currency: strings.ToUpper(string(pi.Currency)), Raw: raw,
 		Success: event.Type == stripe.EventTypePaymentIntentSucceeded && pi.Status == stripe.PaymentIntentStatusSucceeded,
 	}
 	if n.Success {
@@ -99,11 +102,13 @@ func refundNotification(event stripe.Event, raw []byte) (payment.Notification, e
 	id, ok := ours(r.Metadata, metadataRefund)
 	paymentID, paymentOK := ours(r.Metadata, metadataPayment)
 	if !ok || !paymentOK || r.Status == stripe.RefundStatusPending || r.Status == stripe.RefundStatusRequiresAction {
-		// Somebody paid back at Stripe's own desk, which the reconciliation reports; or it is not decided yet.
+		// Somebody paid back at Stripe's own desk, which the reconciliation reports; or it is not
+		// decided yet.
 		return payment.Notification{Kind: payment.KindRefund, Ignore: true, TransactionID: r.ID, Raw: raw}, nil
 	}
 	n := payment.Notification{
-		Kind: payment.KindRefund, TransactionID: r.ID, PaymentID: paymentID, RefundID: id, Amount: r.Amount, Currency: strings.ToUpper(string(r.Currency)),
+		Kind: payment.KindRefund, TransactionID: r.ID, PaymentID: paymentID, RefundID: id,
+		Amount: r.Amount, Currency: strings.ToUpper(string(r.Currency)),
 		Success: r.Status == stripe.RefundStatusSucceeded, Raw: raw,
 	}
 	if n.Success {

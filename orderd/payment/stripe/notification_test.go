@@ -171,7 +171,8 @@ func TestOutcomeKeepsCodesOnly(t *testing.T) {
 	}
 }
 
-// FuzzNotification gives the parser bodies that are signed, since anything else ends at the signature.
+// FuzzNotification gives the parser bodies that are signed, since anything else ends at the
+// signature.
 func FuzzNotification(f *testing.F) {
 	f.Add(eventText("payment_intent.succeeded", intentText()), "t=1,v1=00")
 	f.Add(eventText("refund.updated", refundText()), "t=9999999999999999999,v1=")

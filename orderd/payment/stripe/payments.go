@@ -21,15 +21,15 @@ const (
 )
 
 const (
-	// repeatable is how long after a payment was begun the call that makes its PaymentIntent can be repeated: Stripe
-	// keeps the answer for a day.
+	// repeatable is how long after a payment was begun the call that makes its PaymentIntent can be
+	// repeated: Stripe keeps the answer for a day.
 	repeatable = 23 * time.Hour
 	// maxRepeats of one refund's refusals in a day.
 	maxRepeats = 50
 )
 
-// create makes the PaymentIntent, or returns what the first call for this payment was answered. Its parameters depend
-// on nothing but the payment: Stripe refuses the same key with others.
+// create makes the PaymentIntent, or returns what the first call for this payment was answered. Its
+// parameters depend on nothing but the payment: Stripe refuses the same key with others.
 func (p *Provider) create(ctx context.Context, c payment.Charge) (*stripe.PaymentIntent, error) {
 	params := &stripe.PaymentIntentCreateParams{
 		Amount: stripe.Int64(c.Amount), Currency: stripe.String(strings.ToLower(c.Currency)),
@@ -52,17 +52,21 @@ func (p *Provider) Create(ctx context.Context, c payment.Charge) (payment.Sessio
 	if err != nil {
 		return payment.Session{}, outcome("creating a PaymentIntent", err)
 	}
-	return payment.Session{SDKParams: map[string]string{"clientSecret": pi.ClientSecret, "publishableKey": p.publishableKey}, Reference: pi.ID}, nil
+	params := map[string]string{"clientSecret": pi.ClientSecret, "publishableKey": p.publishableKey}
+	return payment.Session{SDKParams: params, Reference: pi.ID}, nil
 }
 
-// find returns the payment's PaymentIntent; nil if Stripe has none. Where Create's answer was lost its id is not known
-// here. Stripe's search is up to an hour behind, but the call that made it can be repeated for a day: it then answers
-// the same, or makes one that nobody can pay, since its secret goes nowhere.
+// find returns the payment's PaymentIntent; nil if Stripe has none. Where Create's answer was lost
+// its id is not known here. Stripe's search is up to an hour behind, but the call that made it can
+// be repeated for a day: it then answers the same, or makes one that nobody can pay, since its
+// secret goes nowhere.
 func (p *Provider) find(ctx context.Context, c payment.Charge) (*stripe.PaymentIntent, error) {
 	if c.Reference != "" {
 		return p.retrieve(ctx, c.Reference)
 	}
-	params := &stripe.PaymentIntentSearchParams{SearchParams: stripe.SearchParams{Query: fmt.Sprintf("metadata['%s']:'%s'", metadataPayment, c.PaymentID), Limit: stripe.Int64(1)}}
+	params := &stripe.PaymentIntentSearchParams{SearchParams: stripe.SearchParams{
+		Query: fmt.Sprintf("metadata['%s']:'%s'", metadataPayment, c.PaymentID), Limit: stripe.Int64(1),
+	}}
 	for pi, err := range p.client.V1PaymentIntents.Search(ctx, params) {
 		if err != nil {
 			return nil, err
@@ -82,7 +86,8 @@ func (p *Provider) find(ctx context.Context, c payment.Charge) (*stripe.PaymentI
 
 // retrieve reads a PaymentIntent with the charge that paid it.
 func (p *Provider) retrieve(ctx context.Context, id string) (*stripe.PaymentIntent, error) {
-	return p.client.V1PaymentIntents.Retrieve(ctx, id, &stripe.PaymentIntentRetrieveParams{Expand: []*string{stripe.String("latest_charge")}})
+	params := &stripe.PaymentIntentRetrieveParams{Expand: []*string{stripe.String("latest_charge")}}
+	return p.client.V1PaymentIntents.Retrieve(ctx, id, params)
 }
 
 // Query asks for the payment.
@@ -97,7 +102,10 @@ func (p *Provider) Query(ctx context.Context, c payment.Charge) (payment.Status,
 	out := payment.Status{State: payment.StatusPending}
 	switch pi.Status {
 	case stripe.PaymentIntentStatusSucceeded:
-		out = payment.Status{State: payment.StatusSucceeded, TransactionID: pi.ID, Amount: pi.AmountReceived, Currency: strings.ToUpper(string(pi.Currency))}
+		out = payment.Status{
+			State: payment.StatusSucceeded, TransactionID: pi.ID,
+			Amount: pi.AmountReceived, Currency: strings.ToUpper(string(pi.Currency)),
+		}
 		if pi.LatestCharge != nil && pi.LatestCharge.Created > 0 {
 			out.PaidAt = time.Unix(pi.LatestCharge.Created, 0)
 		}
@@ -119,8 +127,11 @@ func (p *Provider) Close(ctx context.Context, c payment.Charge) error {
 	case pi.Status == stripe.PaymentIntentStatusSucceeded:
 		return fmt.Errorf("stripe: canceling a PaymentIntent: %w", payment.ErrPaid)
 	}
-	params := &stripe.PaymentIntentCancelParams{CancellationReason: stripe.String(string(stripe.PaymentIntentCancellationReasonAbandoned))}
-	// Without a key of our own: Stripe would repeat a refusal for a day, and a second cancellation does no harm.
+	params := &stripe.PaymentIntentCancelParams{
+		CancellationReason: stripe.String(string(stripe.PaymentIntentCancellationReasonAbandoned)),
+	}
+	// Without a key of our own: Stripe would repeat a refusal for a day, and a second cancellation
+	// does no harm.
 	_, err = p.client.V1PaymentIntents.Cancel(ctx, pi.ID, params)
 	if !is(err, stripe.ErrorCodePaymentIntentUnexpectedState) {
 		return outcome("canceling a PaymentIntent", err)
@@ -138,8 +149,8 @@ func (p *Provider) Close(ctx context.Context, c payment.Charge) error {
 	return errors.New("stripe: canceling a PaymentIntent: it is being paid")
 }
 
-// Refund pays money back; the same refund id again is the same refund. Stripe keeps the answer to a key for a day: a
-// repetition that comes later is found by its metadata first.
+// Refund pays money back; the same refund id again is the same refund. Stripe keeps the answer to a
+// key for a day: a repetition that comes later is found by its metadata first.
 func (p *Provider) Refund(ctx context.Context, r payment.RefundOrder) (payment.RefundStatus, error) {
 	if found, err := p.findRefund(ctx, r); err != nil || found != nil {
 		return refundStatus(found, r, outcome("looking for a refund", err))
@@ -155,7 +166,8 @@ func (p *Provider) Refund(ctx context.Context, r payment.RefundOrder) (payment.R
 		if made, err = p.client.V1Refunds.Create(ctx, params); !repeated(err) {
 			break
 		}
-		// Stripe keeps a refusal for a day as well. That one is over and had no effect, so that the next key may ask anew.
+		// Stripe keeps a refusal for a day as well. That one is over and had no effect, so that the
+		// next key may ask anew.
 	}
 	return refundStatus(made, r, outcome("refunding", err))
 }
@@ -188,7 +200,9 @@ func intentOf(r payment.RefundOrder) string {
 
 // findRefund returns the refund; nil if Stripe has none.
 func (p *Provider) findRefund(ctx context.Context, r payment.RefundOrder) (*stripe.Refund, error) {
-	params := &stripe.RefundListParams{PaymentIntent: stripe.String(intentOf(r)), ListParams: stripe.ListParams{Limit: stripe.Int64(pageSize)}}
+	params := &stripe.RefundListParams{
+		PaymentIntent: stripe.String(intentOf(r)), ListParams: stripe.ListParams{Limit: stripe.Int64(pageSize)},
+	}
 	for one, err := range p.client.V1Refunds.List(ctx, params) {
 		if err != nil {
 			return nil, err

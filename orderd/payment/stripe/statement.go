@@ -13,8 +13,8 @@ import (
 // pageSize of lists; Stripe takes no more.
 const pageSize = 100
 
-// Statement lists the charges that succeeded and the refunds that were made within a day. Charges and not balance
-// transactions: those are in the currency that is paid out.
+// Statement lists the charges that succeeded and the refunds that were made within a day. Charges
+// and not balance transactions: those are in the currency that is paid out.
 func (p *Provider) Statement(ctx context.Context, day time.Time, each func(payment.StatementRow) error) error {
 	within := &stripe.RangeQueryParams{GreaterThanOrEqual: day.Unix(), LesserThan: day.AddDate(0, 0, 1).Unix()}
 	list := stripe.ListParams{Limit: stripe.Int64(pageSize)}

@@ -1,5 +1,5 @@
-// Package stripe pays through Stripe's PaymentIntents, with Stripe's Go library and the API version that it is pinned to.
-// Amounts are in the currency's minor unit, as Stripe counts them.
+// Package stripe pays through Stripe's PaymentIntents, with Stripe's Go library and the API version
+// that it is pinned to. Amounts are in the currency's minor unit, as Stripe counts them.
 //
 // Settings (config.Payment.Settings):
 //
@@ -63,8 +63,9 @@ var _ payment.Provider = (*Provider)(nil)
 func New(o Options) (*Provider, error) {
 	r := credentials.NewReader(o.Settings, o.SecretDir)
 	p := &Provider{
-		publishableKey: r.Setting("publishableKey"), currencies: r.List("currencies", []string{"CNY", "EUR", "GBP", "HKD", "JPY", "USD"}),
-		webhookSecret: credentials.Parse(r, "webhook_secret", prefixed("whsec_")), now: o.Clock,
+		publishableKey: r.Setting("publishableKey"),
+		currencies:     r.List("currencies", []string{"CNY", "EUR", "GBP", "HKD", "JPY", "USD"}),
+		webhookSecret:  credentials.Parse(r, "webhook_secret", prefixed("whsec_")), now: o.Clock,
 	}
 	key := credentials.Parse(r, "secret_key", prefixed("sk_", "rk_"))
 	base := r.URL("baseURL", defaultBaseURL)
@@ -76,11 +77,12 @@ func New(o Options) (*Provider, error) {
 	if client == nil {
 		client = bounded.NewClient()
 	}
-	// Retries are the caller's: a call under way must not outlive the caller's patience. The library's own log may have
-	// what buyers sent.
+	// Retries are the caller's: a call under way must not outlive the caller's patience. The
+	// library's own log may have what buyers sent.
 	p.client = stripe.NewClient(key, stripe.WithBackends(stripe.NewBackendsWithConfig(&stripe.BackendConfig{
-		URL: stripe.String(base), HTTPClient: bounded.Limit(client, bounded.Timeout, bounded.MaxAnswer), MaxNetworkRetries: stripe.Int64(0),
-		EnableTelemetry: stripe.Bool(false), LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
+		URL: stripe.String(base), HTTPClient: bounded.Limit(client, bounded.Timeout, bounded.MaxAnswer),
+		MaxNetworkRetries: stripe.Int64(0), EnableTelemetry: stripe.Bool(false),
+		LeveledLogger: &stripe.LeveledLogger{Level: stripe.LevelNull},
 	})))
 	return p, nil
 }
@@ -107,8 +109,8 @@ func (p *Provider) Methods() []payment.Method {
 	return []payment.Method{{Name: intent, Title: "Card", Kind: payment.MethodSDK, Currencies: p.currencies}}
 }
 
-// outcome puts an error of the library into the classes of payment.Provider. Of Stripe's own words only the codes are
-// kept: the rest may have the client secret and what buyers sent.
+// outcome puts an error of the library into the classes of payment.Provider. Of Stripe's own words
+// only the codes are kept: the rest may have the client secret and what buyers sent.
 func outcome(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -117,14 +119,9 @@ func outcome(doing string, err error) error {
 	if !errors.As(err, &told) {
 		return fmt.Errorf("stripe: %s: %w", doing, err)
 	}
-	short := fmt.Errorf("stripe: %s: Stripe answered %d %s %s (request %s)", doing, told.HTTPStatusCode, told.Type, told.Code, told.RequestID)
-	final := told.Type == stripe.ErrorTypeInvalidRequest || told.Type == stripe.ErrorTypeCard || told.Type == stripe.ErrorTypeIdempotency
-	switch told.HTTPStatusCode {
-	case http.StatusUnauthorized, http.StatusConflict, http.StatusTooManyRequests:
-		// A wrong key, another call with the same key under way, too many calls: they pass.
-		final = false
-	}
-	if final && told.HTTPStatusCode/100 == 4 && told.Code != stripe.ErrorCodeLockTimeout && told.Code != stripe.ErrorCodeRateLimit {
+	short := fmt.Errorf("stripe: %s: Stripe answered %d %s %s (request %s)",
+		doing, told.HTTPStatusCode, told.Type, told.Code, told.RequestID)
+	if final(told) {
 		reason := string(told.Code)
 		if reason == "" {
 			reason = string(told.Type)
@@ -132,6 +129,24 @@ func outcome(doing string, err error) error {
 		return &payment.RefusedError{Reason: reason, Err: short}
 	}
 	return short
+}
+
+// final tells whether the same call would be refused again.
+func final(told *stripe.Error) bool {
+	switch told.HTTPStatusCode {
+	case http.StatusUnauthorized, http.StatusConflict, http.StatusTooManyRequests:
+		// A wrong key, another call with the same key under way, too many calls: they pass.
+		return false
+	}
+	switch told.Code {
+	case stripe.ErrorCodeLockTimeout, stripe.ErrorCodeRateLimit:
+		return false
+	}
+	switch told.Type {
+	case stripe.ErrorTypeInvalidRequest, stripe.ErrorTypeCard, stripe.ErrorTypeIdempotency:
+		return told.HTTPStatusCode/100 == 4
+	}
+	return false
 }
 
 // is tells whether Stripe refused with the code.

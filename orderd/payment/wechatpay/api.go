@@ -14,37 +14,43 @@ import (
 // userAgent is what WeChat Pay demands that a client calls itself.
 const userAgent = "orderd"
 
-// problem is WeChat Pay's refusal of a call.
-type problem struct {
+// problemError is WeChat Pay's refusal of a call.
+type problemError struct {
 	status        int
 	code, message string
 }
 
 // Error has the code; the message is for a person and may repeat what was sent.
-func (p *problem) Error() string {
+func (p *problemError) Error() string {
 	return fmt.Sprintf("WeChat Pay answered %d %s", p.status, p.code)
 }
 
 // passing tells whether the same call may succeed later, or may even have had its effect.
-func (p *problem) passing() bool {
+func (p *problemError) passing() bool {
 	switch p.code {
-	case "SYSTEM_ERROR", "SYSTEMERROR", "BANK_ERROR", "BANKERROR", "FREQUENCY_LIMITED", "FREQUENCY_LIMIT_EXCEED", "RATELIMIT_EXCEEDED", "SIGN_ERROR", "NO_AUTH":
+	case "SYSTEM_ERROR", "SYSTEMERROR", "BANK_ERROR", "BANKERROR",
+		"FREQUENCY_LIMITED", "FREQUENCY_LIMIT_EXCEED", "RATELIMIT_EXCEEDED", "SIGN_ERROR", "NO_AUTH":
 		return true
 	}
-	return p.status >= http.StatusInternalServerError || p.status == http.StatusTooManyRequests || p.status == http.StatusUnauthorized || p.status < http.StatusBadRequest
+	switch p.status {
+	case http.StatusTooManyRequests, http.StatusUnauthorized:
+		return true
+	}
+	return p.status/100 != 4
 }
 
-func problemOf(r bounded.Response) *problem {
+func problemOf(r bounded.Response) *problemError {
 	var body struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
 	// An answer that is no JSON, such as a gateway's, is told by its status.
 	_ = json.Unmarshal(r.Body, &body)
-	return &problem{status: r.Status, code: body.Code, message: body.Message}
+	return &problemError{status: r.Status, code: body.Code, message: body.Message}
 }
 
-// send signs and sends a request and reads the answer, which is not verified yet. An error leaves its effect open.
+// send signs and sends a request and reads the answer, which is not verified yet. An error leaves
+// its effect open.
 func (p *Provider) send(ctx context.Context, method, path string, in any) (bounded.Response, error) {
 	var body []byte
 	if in != nil {
@@ -72,8 +78,9 @@ func (p *Provider) send(ctx context.Context, method, path string, in any) (bound
 	return bounded.Do(p.client, req, bounded.Timeout, bounded.MaxAnswer)
 }
 
-// call makes a call and reads the answer into out, after its signature. A *problem is WeChat Pay's refusal, signed as
-// well unless it did not know who called; any other error leaves the call's effect open.
+// call makes a call and reads the answer into out, after its signature. A *problemError is WeChat Pay's
+// refusal, signed as well unless it did not know who called; any other error leaves the call's
+// effect open.
 func (p *Provider) call(ctx context.Context, method, path string, in, out any) error {
 	response, err := p.send(ctx, method, path, in)
 	if err != nil {
@@ -85,7 +92,7 @@ func (p *Provider) call(ctx context.Context, method, path string, in, out any) e
 	}
 	if err != nil {
 		if response.Status/100 != 2 {
-			return fmt.Errorf("%w, in an answer that is not believed: %w", error(problemUnsigned(response)), err)
+			return fmt.Errorf("%w, in an answer that is not believed: %w", error(unsignedOf(response)), err)
 		}
 		return fmt.Errorf("the answer is not believed: %w", err)
 	}
@@ -101,12 +108,12 @@ func (p *Provider) call(ctx context.Context, method, path string, in, out any) e
 	return nil
 }
 
-// unsigned is what an answer says that is not believed: a word for the log and nothing more.
-type unsigned struct{ problem *problem }
+// unsignedError is what an answer says that is not believed: a word for the log and nothing more.
+type unsignedError struct{ problem *problemError }
 
-func (u unsigned) Error() string { return u.problem.Error() }
+func (u unsignedError) Error() string { return u.problem.Error() }
 
-func problemUnsigned(r bounded.Response) unsigned { return unsigned{problem: problemOf(r)} }
+func unsignedOf(r bounded.Response) unsignedError { return unsignedError{problem: problemOf(r)} }
 
 // plain keeps what a provider shows to people free of what its fields do not take.
 func plain(text string, limit int) string {

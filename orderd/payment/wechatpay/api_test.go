@@ -31,7 +31,8 @@ func answering(t *testing.T, status int, body string, isSigned bool) *Provider {
 	return p
 }
 
-// What the API answers to a refund, and what that means: only WeChat Pay's own signed no is a refusal.
+// What the API answers to a refund, and what that means: only WeChat Pay's own signed no is a
+// refusal.
 func TestAnswers(t *testing.T) {
 	r := payment.RefundOrder{RefundID: refundID, PaymentID: paymentID, TransactionID: "4200", Amount: 100, Total: 8801, Currency: "CNY"}
 	done := `{"refund_id":"5030","out_refund_no":"` + number.Of(refundID) + `","status":"SUCCESS","amount":{"total":8801,"refund":100,"currency":"CNY"}}`

@@ -18,12 +18,14 @@ import (
 )
 
 const (
-	// publicKeyPrefix begins the id of a WeChat Pay public key, where a certificate has its serial number.
+	// publicKeyPrefix begins the id of a WeChat Pay public key, where a certificate has its serial
+	// number.
 	publicKeyPrefix = "PUB_KEY_ID_"
-	// refreshAfter is how long the platform certificates are kept before they are asked for again; WeChat Pay asks for
-	// less than a day.
+	// refreshAfter is how long the platform certificates are kept before they are asked for again;
+	// WeChat Pay asks for less than a day.
 	refreshAfter = 12 * time.Hour
-	// refreshPause is the least time between two downloads, so that forged serial numbers cause no flood of them.
+	// refreshPause is the least time between two downloads, so that forged serial numbers cause no
+	// flood of them.
 	refreshPause = time.Minute
 	// refreshTimeout bounds a download for a notification.
 	refreshTimeout = 5 * time.Second
@@ -35,8 +37,9 @@ type certificate struct {
 	before, expiry time.Time
 }
 
-// keyring finds the key that WeChat Pay signed with: its public key, which is configured, or a platform certificate,
-// which is downloaded and changes from time to time. While a merchant moves from one to the other both are in use.
+// keyring finds the key that WeChat Pay signed with: its public key, which is configured, or a
+// platform certificate, which is downloaded and changes from time to time. While a merchant moves
+// from one to the other both are in use.
 type keyring struct {
 	publicKeyID string
 	publicKey   *rsa.PublicKey
@@ -105,7 +108,8 @@ func (k *keyring) lookup(serial string, now time.Time) (found certificate, fresh
 	return found, ok && now.Sub(loaded.at) <= refreshAfter
 }
 
-// refresh downloads the certificates unless that was just tried, or another does and this caller need not wait.
+// refresh downloads the certificates unless that was just tried, or another does and this caller
+// need not wait.
 func (k *keyring) refresh(ctx context.Context, now time.Time, wait bool) error {
 	if wait {
 		k.refreshing.Lock()
@@ -127,8 +131,8 @@ func (k *keyring) refresh(ctx context.Context, now time.Time, wait bool) error {
 	return nil
 }
 
-// downloadCertificates asks for the platform certificates. They are encrypted with the APIv3 key, which proves who
-// sent them, before the answer's signature can be checked with one of them.
+// downloadCertificates asks for the platform certificates. They are encrypted with the APIv3 key,
+// which proves who sent them, before the answer's signature can be checked with one of them.
 func (p *Provider) downloadCertificates(ctx context.Context) (map[string]certificate, error) {
 	response, err := p.send(ctx, http.MethodGet, "/v3/certificates", nil)
 	if err != nil {

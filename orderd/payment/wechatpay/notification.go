@@ -28,8 +28,8 @@ type envelope struct {
 	} `json:"resource"`
 }
 
-// ParseNotification verifies a notification's signature and age, decrypts it and checks whose it is. It may have to
-// download a platform certificate, which it waits five seconds for.
+// ParseNotification verifies a notification's signature and age, decrypts it and checks whose it
+// is. It may have to download a platform certificate, which it waits five seconds for.
 func (p *Provider) ParseNotification(header http.Header, raw []byte, now time.Time) (payment.Notification, error) {
 	m, err := markOf(header, now)
 	if err != nil {
@@ -73,7 +73,8 @@ func (p *Provider) paymentNotification(raw, plain []byte) (payment.Notification,
 		return payment.Notification{}, malformed()
 	}
 	n := payment.Notification{
-		Kind: payment.KindPayment, TransactionID: t.TransactionID, PaymentID: id, Amount: t.Amount.Total, Currency: t.Amount.Currency, PaidAt: t.SuccessTime, Raw: raw,
+		Kind: payment.KindPayment, TransactionID: t.TransactionID, PaymentID: id,
+		Amount: t.Amount.Total, Currency: t.Amount.Currency, PaidAt: t.SuccessTime, Raw: raw,
 	}
 	switch t.State {
 	case "SUCCESS", "REFUND":
@@ -101,7 +102,8 @@ func (p *Provider) refundNotification(raw, plain []byte) (payment.Notification, 
 	}
 	n := payment.Notification{
 		Kind: payment.KindRefund, TransactionID: r.RefundID, PaymentID: paymentID, RefundID: refundID,
-		// A notification of a domestic refund names no currency: it is in the payment's, which can only be this.
+		// A notification of a domestic refund names no currency: it is in the payment's, which can
+		// only be this.
 		Amount: r.Amount.Refund, Currency: currency, PaidAt: r.SuccessTime, Raw: raw,
 	}
 	switch r.NotifiedStatus {
@@ -116,7 +118,8 @@ func (p *Provider) refundNotification(raw, plain []byte) (payment.Notification, 
 	return n, nil
 }
 
-// Answer is 204 for a notification that was taken, and what WeChat Pay reads as a wish to be told again otherwise.
+// Answer is 204 for a notification that was taken, and what WeChat Pay reads as a wish to be told
+// again otherwise.
 func (p *Provider) Answer(w http.ResponseWriter, err error) {
 	if err == nil {
 		w.WriteHeader(http.StatusNoContent)

@@ -229,8 +229,8 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// FuzzNotification gives the parser bodies that are signed and resources that are sealed as they should be, since anything
-// else ends at the signature.
+// FuzzNotification gives the parser bodies that are signed and resources that are sealed as they
+// should be, since anything else ends at the signature.
 func FuzzNotification(f *testing.F) {
 	f.Add("transaction", transactionText(), false)
 	f.Add("refund", refundText(), false)

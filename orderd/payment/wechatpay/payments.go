@@ -57,8 +57,8 @@ func (p *Provider) Create(ctx context.Context, c payment.Charge) (payment.Sessio
 		return payment.Session{}, &payment.RefusedError{Reason: "CURRENCY_NOT_SUPPORTED"}
 	}
 	in := order{
-		AppID: p.appID, MerchantID: p.merchantID, Description: plain(c.Description, maxDescription), Number: number.Of(c.PaymentID),
-		NotifyURL: p.notifyURL, Amount: amount{Total: c.Amount, Currency: c.Currency},
+		AppID: p.appID, MerchantID: p.merchantID, Description: plain(c.Description, maxDescription),
+		Number: number.Of(c.PaymentID), NotifyURL: p.notifyURL, Amount: amount{Total: c.Amount, Currency: c.Currency},
 	}
 	if in.Description == "" {
 		in.Description = in.Number
@@ -143,7 +143,8 @@ func (p *Provider) Query(ctx context.Context, c payment.Charge) (payment.Status,
 	switch t.State {
 	case "SUCCESS", "REFUND":
 		out = payment.Status{
-			State: payment.StatusSucceeded, TransactionID: t.TransactionID, Amount: t.Amount.Total, Currency: t.Amount.Currency, PaidAt: t.SuccessTime,
+			State: payment.StatusSucceeded, TransactionID: t.TransactionID,
+			Amount: t.Amount.Total, Currency: t.Amount.Currency, PaidAt: t.SuccessTime,
 		}
 	case "CLOSED", "REVOKED":
 		out.State = payment.StatusClosed
@@ -193,8 +194,9 @@ type refundRequest struct {
 // Refund asks for the money to be paid back; the same refund id again is the same refund.
 func (p *Provider) Refund(ctx context.Context, r payment.RefundOrder) (payment.RefundStatus, error) {
 	in := refundRequest{
-		TransactionID: r.TransactionID, RefundNumber: number.Of(r.RefundID), Reason: plain(r.Reason, maxReason), NotifyURL: p.notifyURL,
-		Amount: amount{Total: r.Total, Refund: r.Amount, Currency: r.Currency},
+		TransactionID: r.TransactionID, RefundNumber: number.Of(r.RefundID), Reason: plain(r.Reason, maxReason),
+		NotifyURL: p.notifyURL,
+		Amount:    amount{Total: r.Total, Refund: r.Amount, Currency: r.Currency},
 	}
 	if r.TransactionID == "" {
 		in.Number = number.Of(r.PaymentID)
@@ -229,8 +231,8 @@ func (p *Provider) refundStatus(told refund, r payment.RefundOrder) (payment.Ref
 	case "CLOSED":
 		out.State, out.Reason = payment.RefundFailed, told.Status
 	default:
-		// ABNORMAL, too, is under way: the buyer's card is closed, and the merchant has to say in WeChat Pay's own desk
-		// where the money goes. Another refund of it would be refused.
+		// ABNORMAL, too, is under way: the buyer's card is closed, and the merchant has to say in
+		// WeChat Pay's own desk where the money goes. Another refund of it would be refused.
 		out.State, out.Reason = payment.RefundPending, told.Status
 	}
 	return out, nil

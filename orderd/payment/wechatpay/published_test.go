@@ -9,9 +9,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/payment/internal/rsasign"
 )
 
-// examplePublicKey belongs to the private key that WeChat Pay's pages print for trying signatures (apiclient_test_key.pem of
-// "Signature Generation", pay.weixin.qq.com). Signatures of PKCS #1 v1.5 have no randomness, so that a message that
-// verifies is the very one that was signed.
+// examplePublicKey belongs to the private key that WeChat Pay's pages print for trying signatures
+// (apiclient_test_key.pem of "Signature Generation", pay.weixin.qq.com). Signatures of PKCS #1 v1.5
+// have no randomness, so that a message that verifies is the very one that was signed.
 const examplePublicKey = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAptpm+qvIDCh/9wjU26SQCK26ogYkBhDrYxnAaw2JbbBsp1oDbHKk+1r381NeBUG2HEFAuU+Fr72u5ot3yKdz" +
 	"oF/FajAzQNKnm569/D3upKoi8mYBaST15Uig8j8qoUW1U217LL0jEHlSnHV3lcaDTXqDpTRR4Bfz9IqOgJgFZ8/oTfEomSrjrLYef81Eyxr7ZIMQXEKKEK7V4UXKS0+/fDsiG/cXidhz" +
 	"t8UbTL9vqXqxM2+IDImyO+FAc/tkBG55LmzxPto1Nq0WbnZzRM/wTzrd0I/8NlevxtFbphg4evlHjFNI7+GrqR87ViEwuAJJ9Je5QQjct5YJfFRWiZ5CMQIDAQAB"
@@ -38,8 +38,9 @@ func TestPublishedRequestSignature(t *testing.T) {
 	}
 }
 
-// exampleCertificate and what follows are the example of WeChat Pay's own library: TestHandler_ParseNotifyRequest in
-// core/notify/notify_test.go of github.com/wechatpay-apiv3/wechatpay-go.
+// exampleCertificate and what follows are the example of WeChat Pay's own library:
+// TestHandler_ParseNotifyRequest in core/notify/notify_test.go of
+// github.com/wechatpay-apiv3/wechatpay-go.
 const exampleCertificate = `-----BEGIN CERTIFICATE-----
 MIIDVzCCAj+gAwIBAgIJANfOWdH1ItcBMA0GCSqGSIb3DQEBCwUAMEIxCzAJBgNV
 BAYTAlhYMRUwEwYDVQQHDAxEZWZhdWx0IENpdHkxHDAaBgNVBAoME0RlZmF1bHQg

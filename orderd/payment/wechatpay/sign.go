@@ -52,8 +52,9 @@ func (p *Provider) authorize(req *http.Request, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("wechatpay: %w", err)
 	}
-	req.Header.Set("Authorization", fmt.Sprintf(`%s mchid="%s",nonce_str="%s",timestamp="%s",serial_no="%s",signature="%s"`,
-		scheme, p.merchantID, nonce, stamp, p.merchantSerial, signature))
+	const format = `%s mchid="%s",nonce_str="%s",timestamp="%s",serial_no="%s",signature="%s"`
+	authorization := fmt.Sprintf(format, scheme, p.merchantID, nonce, stamp, p.merchantSerial, signature)
+	req.Header.Set("Authorization", authorization)
 	return nil
 }
 

@@ -24,8 +24,9 @@ import (
 // maxLineBytes bounds a row of a bill.
 const maxLineBytes = 16 << 10
 
-// Statement is the trade bill of a day in China's time zone, which WeChat Pay makes at ten the next morning. A refund is in
-// the bill of the day that it was asked for, when its money left the merchant's account, also if the buyer's bank takes longer.
+// Statement is the trade bill of a day in China's time zone, which WeChat Pay makes at ten the next
+// morning. A refund is in the bill of the day that it was asked for, when its money left the
+// merchant's account, also if the buyer's bank takes longer.
 func (p *Provider) Statement(ctx context.Context, day time.Time, each func(payment.StatementRow) error) error {
 	var bill struct {
 		HashType    string `json:"hash_type"`
@@ -57,7 +58,8 @@ func (p *Provider) Statement(ctx context.Context, day time.Time, each func(payme
 	return nil
 }
 
-// download gets a file, whose answer is not signed. The request is, so that it goes nowhere but to WeChat Pay.
+// download gets a file, whose answer is not signed. The request is, so that it goes nowhere but to
+// WeChat Pay.
 func (p *Provider) download(ctx context.Context, target string) ([]byte, error) {
 	u, err := url.Parse(target)
 	base, baseErr := url.Parse(p.baseURL)
@@ -99,7 +101,8 @@ const (
 	firstOfSummary = "总交易单数"
 )
 
-// parseBill reads a bill of the type ALL: a heading, rows whose fields begin with a backtick each, and a summary.
+// parseBill reads a bill of the type ALL: a heading, rows whose fields begin with a backtick each,
+// and a summary.
 func parseBill(raw []byte, each func(payment.StatementRow) error) error {
 	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(raw, []byte("\ufeff"))))
 	lines.Buffer(nil, maxLineBytes)
@@ -147,7 +150,8 @@ func parseRow(columns map[string]int, line string) (*payment.StatementRow, error
 		return nil, errors.New("the time cannot be read")
 	}
 	row := &payment.StatementRow{
-		Kind: payment.KindPayment, TransactionID: field(columnTransaction), Currency: field(columnCurrency), At: at, PaymentID: ours(field(columnNumber)),
+		Kind: payment.KindPayment, TransactionID: field(columnTransaction), Currency: field(columnCurrency), At: at,
+		PaymentID: ours(field(columnNumber)),
 	}
 	money := field(columnTotal)
 	switch field(columnState) {
@@ -156,7 +160,8 @@ func parseRow(columns map[string]int, line string) (*payment.StatementRow, error
 		if field(columnRefundState) == "FAIL" {
 			return nil, nil
 		}
-		row.Kind, row.TransactionID, row.RefundID, money = payment.KindRefund, field(columnRefundID), ours(field(columnRefund)), field(columnRefunded)
+		row.Kind, row.TransactionID, row.RefundID = payment.KindRefund, field(columnRefundID), ours(field(columnRefund))
+		money = field(columnRefunded)
 	default:
 		return nil, nil
 	}

@@ -1,5 +1,6 @@
-// Package wechatpay pays through WeChat Pay's API v3, for a merchant of its own in mainland China: JSAPI (in WeChat and
-// in mini programs), Native (a QR code) and H5 (a browser outside WeChat). Amounts are in fen; the only currency is CNY.
+// Package wechatpay pays through WeChat Pay's API v3, for a merchant of its own in mainland China:
+// JSAPI (in WeChat and in mini programs), Native (a QR code) and H5 (a browser outside WeChat).
+// Amounts are in fen; the only currency is CNY.
 //
 // Settings (config.Payment.Settings):
 //
@@ -58,7 +59,8 @@ type Options struct {
 	// Settings and SecretDir as the package's comment says.
 	Settings  map[string]string
 	SecretDir string
-	// NotifyURL is the OrderCluster's base URL as WeChat Pay sees it, https; notifications go to its path /notifications/wechatpay.
+	// NotifyURL is the OrderCluster's base URL as WeChat Pay sees it, https; notifications go to
+	// its path /notifications/wechatpay.
 	NotifyURL string
 	Clock     func() time.Time
 	Random    io.Reader
@@ -124,7 +126,10 @@ func (p *Provider) Methods() []payment.Method {
 	for _, m := range []payment.Method{
 		{Name: jsapi, Title: "WeChat Pay", Kind: payment.MethodSDK, Currencies: []string{currency}, NeedsOpenID: true},
 		{Name: native, Title: "WeChat Pay QR code", Kind: payment.MethodQR, Currencies: []string{currency}},
-		{Name: h5, Title: "WeChat Pay in the browser", Kind: payment.MethodRedirect, Currencies: []string{currency}, NeedsClientIP: true},
+		{
+			Name: h5, Title: "WeChat Pay in the browser", Kind: payment.MethodRedirect, Currencies: []string{currency},
+			NeedsClientIP: true,
+		},
 	} {
 		if slices.Contains(p.methods, m.Name) {
 			out = append(out, m)
@@ -138,7 +143,7 @@ func (p *Provider) Location() *time.Location { return china }
 
 // outcome puts an error of call into the classes of payment.Provider.
 func outcome(doing string, err error) error {
-	var refused *problem
+	var refused *problemError
 	switch {
 	case err == nil:
 		return nil
@@ -150,6 +155,6 @@ func outcome(doing string, err error) error {
 
 // is tells whether WeChat Pay refused with one of the codes.
 func is(err error, codes ...string) bool {
-	var refused *problem
+	var refused *problemError
 	return errors.As(err, &refused) && slices.Contains(codes, refused.code)
 }

@@ -1,5 +1,5 @@
-// Package bounded calls a provider's API over HTTP with bounds on everything: the time, what is read, and where a
-// redirect leads, which is nowhere.
+// Package bounded calls a provider's API over HTTP with bounds on everything: the time, what is
+// read, and where a redirect leads, which is nowhere.
 package bounded
 
 import (
@@ -19,7 +19,8 @@ const (
 	BillTimeout = 5 * time.Minute
 	// MaxAnswer is the largest answer that is read of a call that is not a bill.
 	MaxAnswer = 1 << 20
-	// MaxBill is the largest bill that is read, before and after decompression: a million rows of 250 bytes.
+	// MaxBill is the largest bill that is read, before and after decompression: a million rows of
+	// 250 bytes.
 	MaxBill = 256 << 20
 
 	maxIdlePerHost = 64
@@ -33,19 +34,23 @@ type Response struct {
 	Body   []byte
 }
 
-// NewClient connects within a time-out, as Do bounds the rest, and follows no redirect: a signed request is for one host
-// only. It heeds HTTPS_PROXY, which clusters need that let nothing else out.
+// NewClient connects within a time-out, as Do bounds the rest, and follows no redirect: a signed
+// request is for one host only. It heeds HTTPS_PROXY, which clusters need that let nothing else
+// out.
 func NewClient() *http.Client {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: idleLimit,
 		TLSHandshakeTimeout: Timeout, ResponseHeaderTimeout: Timeout, ForceAttemptHTTP2: true,
 	}
-	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 }
 
 var errTooLarge = errors.New("the answer is too large")
 
-// Do calls and reads an answer of up to limit bytes. An error leaves open whether the call had its effect.
+// Do calls and reads an answer of up to limit bytes. An error leaves open whether the call had its
+// effect.
 func Do(client *http.Client, req *http.Request, timeout time.Duration, limit int64) (Response, error) {
 	ctx, cancel := context.WithTimeout(req.Context(), timeout)
 	defer cancel()
@@ -78,7 +83,8 @@ func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 	return body, nil
 }
 
-// Limit bounds the answers of a client that a library reads: what is longer than limit ends with an error.
+// Limit bounds the answers of a client that a library reads: what is longer than limit ends with an
+// error.
 func Limit(client *http.Client, timeout time.Duration, limit int64) *http.Client {
 	bound := *client
 	bound.Timeout = timeout

@@ -1,5 +1,6 @@
-// Package credentials reads what a payment provider is configured with: settings that are no secrets, and secrets
-// as files of one directory. It collects every mistake, each with the field's name and never with its value.
+// Package credentials reads what a payment provider is configured with: settings that are no
+// secrets, and secrets as files of one directory. It collects every mistake, each with the field's
+// name and never with its value.
 package credentials
 
 import (
@@ -52,7 +53,8 @@ func (r *Reader) Optional(name, otherwise string) string {
 	return otherwise
 }
 
-// URL is a setting with a default that has to be an absolute http or https URL; it comes without a slash at its end.
+// URL is a setting with a default that has to be an absolute http or https URL; it comes without a
+// slash at its end.
 func (r *Reader) URL(name, otherwise string) string {
 	return r.AbsoluteURL("settings."+name, r.Optional(name, otherwise))
 }
@@ -66,7 +68,8 @@ func (r *Reader) AbsoluteURL(field, value string) string {
 	return strings.TrimSuffix(value, "/")
 }
 
-// List is a setting of names joined by commas, each of which has to be one of allowed; all of them if it is not set.
+// List is a setting of names joined by commas, each of which has to be one of allowed; all of them
+// if it is not set.
 func (r *Reader) List(name string, allowed []string) []string {
 	text := r.Optional(name, "")
 	if text == "" {

@@ -1,5 +1,5 @@
-// Package decimal reads and writes amounts as the providers print them: yuan with up to two decimals. Nothing
-// is ever rounded.
+// Package decimal reads and writes amounts as the providers print them: yuan with up to two
+// decimals. Nothing is ever rounded.
 package decimal
 
 import (
@@ -27,8 +27,8 @@ func Format(minor int64) string {
 	return fmt.Sprintf("%s%d.%02d", sign, magnitude/100, magnitude%100)
 }
 
-// Parse reads 88.01, 88.1, 88 or -88.01 as minor units. Anything else, also more decimals than two even if they are
-// zeros, is refused.
+// Parse reads 88.01, 88.1, 88 or -88.01 as minor units. Anything else, also more decimals than two
+// even if they are zeros, is refused.
 func Parse(text string) (int64, error) {
 	if len(text) > maxLength {
 		return 0, errAmount

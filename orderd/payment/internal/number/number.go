@@ -1,4 +1,5 @@
-// Package number writes our ids as merchants' order and refund numbers: 32 hexadecimal digits, which every provider takes.
+// Package number writes our ids as merchants' order and refund numbers: 32 hexadecimal digits,
+// which every provider takes.
 package number
 
 import (

@@ -1,5 +1,5 @@
-// Package rsasign has the signature that WeChat Pay and Alipay both use: RSA PKCS #1 v1.5 over SHA-256, as
-// standard base64.
+// Package rsasign has the signature that WeChat Pay and Alipay both use: RSA PKCS #1 v1.5 over
+// SHA-256, as standard base64.
 package rsasign
 
 import (
@@ -44,7 +44,8 @@ func Verify(key *rsa.PublicKey, message []byte, signature string) error {
 	return nil
 }
 
-// ParsePrivateKey reads PKCS #8 or PKCS #1, as PEM or as the bare base64 that Alipay's key tool writes.
+// ParsePrivateKey reads PKCS #8 or PKCS #1, as PEM or as the bare base64 that Alipay's key tool
+// writes.
 func ParsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
 	der, err := decode(text)
 	if err != nil {

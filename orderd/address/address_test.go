@@ -77,7 +77,7 @@ func TestAddresses(t *testing.T) {
 	pool := testdb.NewPool(t)
 	// A clock that goes on with every look, so that addresses have an age.
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	b := &book{T: t, Service: address.NewService(pool, func() time.Time { now = now.Add(time.Second); return now }, rand.Reader)}
+	b := &book{T: t, Service: address.NewService(address.Options{Pool: pool, Clock: func() time.Time { now = now.Add(time.Second); return now }, Random: rand.Reader})}
 
 	first := b.mustSave("r1", "", "one", false)
 	second := b.mustSave("r2", "", "two", false)
@@ -120,7 +120,7 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestAddressesAreBoundedUnderConcurrency(t *testing.T) {
-	b := &book{T: t, Service: address.NewService(testdb.NewPool(t), time.Now, rand.Reader)}
+	b := &book{T: t, Service: address.NewService(address.Options{Pool: testdb.NewPool(t), Clock: time.Now, Random: rand.Reader})}
 	const wanted = 60
 	var wg sync.WaitGroup
 	var mu sync.Mutex

@@ -15,6 +15,14 @@ import (
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
+// Options of a [Service]. All have to be set.
+type Options struct {
+	Pool  *pgxpool.Pool
+	Clock func() time.Time
+	// Random makes addresses' ids: crypto/rand.Reader.
+	Random io.Reader
+}
+
 // Service is the handler of AddressService. Requests reach it validated.
 type Service struct {
 	pool   *pgxpool.Pool
@@ -22,10 +30,8 @@ type Service struct {
 	random io.Reader
 }
 
-// NewService takes the database, a clock and a source of ids (crypto/rand.Reader).
-func NewService(pool *pgxpool.Pool, now func() time.Time, random io.Reader) *Service {
-	return &Service{pool: pool, now: now, random: random}
-}
+// NewService makes the handler.
+func NewService(o Options) *Service { return &Service{pool: o.Pool, now: o.Clock, random: o.Random} }
 
 // SaveAddress creates or replaces an address, once a request id.
 func (s *Service) SaveAddress(ctx context.Context, req *addressv1.SaveAddressRequest) (*addressv1.SaveAddressResponse, error) {
@@ -40,8 +46,7 @@ func (s *Service) SaveAddress(ctx context.Context, req *addressv1.SaveAddressReq
 	}
 	answer := &addressv1.SaveAddressResponse{}
 	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		// Milliseconds, as the API and the database both keep them.
-		now := s.now().UTC().Truncate(time.Millisecond)
+		now := database.Stamp(s.now())
 		if err := lockBook(ctx, tx, req.GetBuyerId(), now); err != nil {
 			return err
 		}
@@ -99,11 +104,12 @@ func (s *Service) DeleteAddress(ctx context.Context, req *addressv1.DeleteAddres
 	}
 	answer := &addressv1.DeleteAddressResponse{}
 	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		if err := lockBook(ctx, tx, req.GetBuyerId(), s.now()); err != nil {
+		now := database.Stamp(s.now())
+		if err := lockBook(ctx, tx, req.GetBuyerId(), now); err != nil {
 			return err
 		}
 		var b pgx.Batch
-		if err := request.Claim(&b, s.now(), answer); err != nil {
+		if err := request.Claim(&b, now, answer); err != nil {
 			return err
 		}
 		queueRemove(&b, req.GetBuyerId(), id)

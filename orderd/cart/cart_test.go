@@ -44,7 +44,7 @@ type shop struct {
 
 func newShop(t *testing.T, skus ...string) *shop {
 	pool := testdb.NewPool(t)
-	goods := catalog.NewService(pool, time.Now)
+	goods := catalog.NewService(catalog.Options{Pool: pool, Clock: time.Now})
 	for _, sku := range skus {
 		_, err := goods.UpsertSku(context.Background(), &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
 			Sku: sku, Title: "Title of " + sku, Price: &moneyv1.Money{Amount: 100, Currency: "CNY"}, OnSale: !strings.HasPrefix(sku, "OFF"),
@@ -53,7 +53,7 @@ func newShop(t *testing.T, skus ...string) *shop {
 			t.Fatal(err)
 		}
 	}
-	return &shop{T: t, pool: pool, Service: cart.NewService(pool, guests{}, time.Now)}
+	return &shop{T: t, pool: pool, Service: cart.NewService(cart.Options{Pool: pool, Guests: guests{}, Clock: time.Now})}
 }
 
 func (s *shop) put(buyer, sku string, quantity int64) {
@@ -138,7 +138,7 @@ func TestCart(t *testing.T) {
 func TestCartShowsTheCatalogOfNow(t *testing.T) {
 	ctx := context.Background()
 	s := newShop(t, "A", "B")
-	goods := catalog.NewService(s.pool, time.Now)
+	goods := catalog.NewService(catalog.Options{Pool: s.pool, Clock: time.Now})
 	if _, err := goods.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "s", Sku: "A", Delta: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -232,12 +232,12 @@ func TestMergeIsMadeOnce(t *testing.T) {
 	_, err = merge("m2", "rubbish")
 	wantReason(t, err, "GUEST_TOKEN_INVALID")
 	// What a retry asks again was answered while the token was good.
-	s.Service = cart.NewService(s.pool, guests{err: errors.New("expired")}, time.Now)
+	s.Service = cart.NewService(cart.Options{Pool: s.pool, Guests: guests{err: errors.New("expired")}, Clock: time.Now})
 	if got, err := merge("tab-0", "guest:g1"); err != nil {
 		t.Errorf("a retry after the token's end: %v, %v", got, err)
 	}
 	away := rpcerr.Retry(connect.CodeUnavailable, "KEYS_UNAVAILABLE", "no keys", time.Second)
-	s.Service = cart.NewService(s.pool, guests{err: away}, time.Now)
+	s.Service = cart.NewService(cart.Options{Pool: s.pool, Guests: guests{err: away}, Clock: time.Now})
 	_, err = merge("m3", "guest:g1")
 	wantReason(t, err, "KEYS_UNAVAILABLE")
 }

@@ -48,8 +48,10 @@ func (s *Service) MergeCart(ctx context.Context, req *cartv1.MergeCartRequest) (
 	return answer, nil
 }
 
-func (s *Service) merge(ctx context.Context, tx pgx.Tx, request idempotency.Request, buyerID, guestID string, answer *cartv1.MergeCartResponse) error {
-	now := s.stamp()
+func (s *Service) merge(
+	ctx context.Context, tx pgx.Tx, request idempotency.Request, buyerID, guestID string, answer *cartv1.MergeCartResponse,
+) error {
+	now := database.Stamp(s.now())
 	answer.MergedLines, answer.DroppedSkus = 0, nil
 	var b pgx.Batch
 	if guestID == buyerID {

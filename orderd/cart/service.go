@@ -17,6 +17,14 @@ import (
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
+// Options of a [Service]. All have to be set.
+type Options struct {
+	Pool *pgxpool.Pool
+	// Guests verifies the tokens of guests whose carts are merged.
+	Guests Guests
+	Clock  func() time.Time
+}
+
 // Service is the handler of CartService. Requests reach it validated.
 type Service struct {
 	pool   *pgxpool.Pool
@@ -24,10 +32,8 @@ type Service struct {
 	now    func() time.Time
 }
 
-// NewService takes the database, who verifies guests' tokens, and a clock.
-func NewService(pool *pgxpool.Pool, guests Guests, now func() time.Time) *Service {
-	return &Service{pool: pool, guests: guests, now: now}
-}
+// NewService makes the handler.
+func NewService(o Options) *Service { return &Service{pool: o.Pool, guests: o.Guests, now: o.Clock} }
 
 // AddCartLine adds units of a SKU, once a request id.
 func (s *Service) AddCartLine(ctx context.Context, req *cartv1.AddCartLineRequest) (*cartv1.AddCartLineResponse, error) {
@@ -152,13 +158,15 @@ type mutation interface {
 
 // change makes one change of a cart, once a request id: effect sees the lines of the locked cart, fills the answer and queues what
 // it changes.
-func (s *Service) change(ctx context.Context, req mutation, answer proto.Message, effect func(pgx.Tx, time.Time, []Item, *pgx.Batch) error) error {
+func (s *Service) change(
+	ctx context.Context, req mutation, answer proto.Message, effect func(pgx.Tx, time.Time, []Item, *pgx.Batch) error,
+) error {
 	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
 	if err != nil {
 		return rpcerr.Internal(err)
 	}
 	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		now := s.stamp()
+		now := database.Stamp(s.now())
 		if err := lockCarts(ctx, tx, now, req.GetBuyerId()); err != nil {
 			return err
 		}
@@ -178,6 +186,3 @@ func (s *Service) change(ctx context.Context, req mutation, answer proto.Message
 	})
 	return database.RPCError(err)
 }
-
-// stamp is the time as precise as the API and the database both keep it.
-func (s *Service) stamp() time.Time { return s.now().UTC().Truncate(time.Millisecond) }

@@ -27,7 +27,7 @@ func sku(code, category string, price int64, onSale bool) *catalogv1.Sku {
 func TestUpsertSku(t *testing.T) {
 	ctx := context.Background()
 	pool := testdb.NewPool(t)
-	service := catalog.NewService(pool, time.Now)
+	service := catalog.NewService(catalog.Options{Pool: pool, Clock: time.Now})
 	upsert := func(request string, s *catalogv1.Sku) error {
 		_, err := service.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{RequestId: request, Sku: s})
 		return err
@@ -37,7 +37,7 @@ func TestUpsertSku(t *testing.T) {
 	if err := upsert("r1", taxed); rpcerr.Reason(err) != "TAX_CLASS_NOT_FOUND" {
 		t.Errorf("a SKU of a tax class that there is not: %v", err)
 	}
-	_, err := tax.NewService(pool, time.Now).UpsertTaxClass(ctx, &taxv1.UpsertTaxClassRequest{
+	_, err := tax.NewService(tax.Options{Pool: pool, Clock: time.Now}).UpsertTaxClass(ctx, &taxv1.UpsertTaxClassRequest{
 		RequestId: "t1", TaxClass: &taxv1.TaxClass{Name: "food", Title: "Food", RateBasisPoints: 900},
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func TestUpsertSku(t *testing.T) {
 
 func TestListSkus(t *testing.T) {
 	ctx := context.Background()
-	service := catalog.NewService(testdb.NewPool(t), time.Now)
+	service := catalog.NewService(catalog.Options{Pool: testdb.NewPool(t), Clock: time.Now})
 	for _, s := range []*catalogv1.Sku{
 		sku("B", "tea", 1, true), sku("a", "tea", 2, true), sku("C", "cup", 3, true), sku("D", "tea", 4, false), sku("E", "tea", 5, true),
 	} {
@@ -119,7 +119,7 @@ func TestListSkus(t *testing.T) {
 
 func TestStockIsSpread(t *testing.T) {
 	ctx := context.Background()
-	service := catalog.NewService(testdb.NewPool(t), time.Now)
+	service := catalog.NewService(catalog.Options{Pool: testdb.NewPool(t), Clock: time.Now})
 	if _, err := service.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: sku("A", "tea", 1, true)}); err != nil {
 		t.Fatal(err)
 	}

@@ -8,15 +8,26 @@ import (
 	"connectrpc.com/connect/v2"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/protobuf/proto"
 
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/idempotency"
+	"github.com/orderd-dev/orderd/orderd/kit/page"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/stock"
 	"github.com/orderd-dev/orderd/orderd/tax"
 )
+
+// defaultPageSize is how many SKUs a page has if the caller does not say.
+const defaultPageSize = 50
+
+// Options of a [Service]. All have to be set.
+type Options struct {
+	Pool  *pgxpool.Pool
+	Clock func() time.Time
+}
 
 // Service is the handler of CatalogService. Requests reach it validated.
 type Service struct {
@@ -24,20 +35,21 @@ type Service struct {
 	now  func() time.Time
 }
 
-// NewService takes the database and a clock.
-func NewService(pool *pgxpool.Pool, now func() time.Time) *Service {
-	return &Service{pool: pool, now: now}
-}
+// NewService makes the handler.
+func NewService(o Options) *Service { return &Service{pool: o.Pool, now: o.Clock} }
 
 // UpsertSku creates or replaces a SKU, once a request id if there is one; a new SKU has no stock.
 func (s *Service) UpsertSku(ctx context.Context, req *catalogv1.UpsertSkuRequest) (*catalogv1.UpsertSkuResponse, error) {
 	sku := skuOf(req.GetSku())
-	answer := &catalogv1.UpsertSkuResponse{Sku: sku.proto()}
+	effect := func(tx *database.Tx) (*catalogv1.UpsertSkuResponse, error) {
+		return &catalogv1.UpsertSkuResponse{Sku: sku.proto()}, s.write(ctx, tx, sku)
+	}
+	var answer *catalogv1.UpsertSkuResponse
 	var err error
 	if req.GetRequestId() == "" {
-		err = database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error { return s.write(ctx, tx, sku) })
+		answer, err = database.QueryTx(ctx, s.pool, effect)
 	} else {
-		err = s.writeOnce(ctx, req, answer, sku)
+		answer, err = once(ctx, s, req, effect)
 	}
 	if err != nil {
 		return nil, database.RPCError(err)
@@ -45,21 +57,20 @@ func (s *Service) UpsertSku(ctx context.Context, req *catalogv1.UpsertSkuRequest
 	return answer, nil
 }
 
-func (s *Service) writeOnce(ctx context.Context, req *catalogv1.UpsertSkuRequest, answer *catalogv1.UpsertSkuResponse, sku SKU) error {
+// mutation is a request by staff.
+type mutation interface {
+	proto.Message
+	GetRequestId() string
+}
+
+// once has a request by staff take effect once its request id.
+func once[A proto.Message](ctx context.Context, s *Service, req mutation, effect func(*database.Tx) (A, error)) (A, error) {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
 	if err != nil {
-		return err
+		var none A
+		return none, err
 	}
-	return idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		var b pgx.Batch
-		if err := request.Claim(&b, s.now(), answer); err != nil {
-			return err
-		}
-		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-			return err
-		}
-		return s.write(ctx, tx, sku)
-	})
+	return idempotency.Once(ctx, s.pool, request, database.Stamp(s.now()), effect)
 }
 
 func (s *Service) write(ctx context.Context, tx pgx.Tx, sku SKU) error {
@@ -73,7 +84,7 @@ func (s *Service) write(ctx context.Context, tx pgx.Tx, sku SKU) error {
 			return tax.NotFound(sku.TaxClass)
 		}
 	}
-	if err := upsert(ctx, tx, sku, s.now()); err != nil {
+	if err := upsert(ctx, tx, sku, database.Stamp(s.now())); err != nil {
 		return err
 	}
 	return stock.Create(ctx, tx, sku.SKU)
@@ -102,24 +113,18 @@ func (s *Service) GetSku(ctx context.Context, req *catalogv1.GetSkuRequest) (*ca
 
 // ListSkus returns a page of the SKUs, by their codes.
 func (s *Service) ListSkus(ctx context.Context, req *catalogv1.ListSkusRequest) (*catalogv1.ListSkusResponse, error) {
-	after, err := parsePageToken(req.GetPageToken())
-	if err != nil {
+	var after string
+	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
 		return nil, err
 	}
-	size := int(req.GetPageSize())
-	if size == 0 {
-		size = defaultPageSize
-	}
+	size := page.Size(req.GetPageSize(), defaultPageSize)
 	// One more than asked for tells whether there is a next page.
 	found, err := list(ctx, s.pool, req.GetCategory(), req.GetOnSaleOnly(), after, size+1)
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
 	answer := &catalogv1.ListSkusResponse{}
-	if len(found) > size {
-		found = found[:size]
-		answer.NextPageToken = pageToken(found[size-1].SKU)
-	}
+	found, answer.NextPageToken = page.Cut(found, size, func(last SKU) []any { return []any{last.SKU} })
 	for _, sku := range found {
 		answer.Skus = append(answer.Skus, sku.proto())
 	}

@@ -135,6 +135,21 @@ type entry struct {
 	template Template
 }
 
+// NewBook is a book of methods with their templates, by the methods' order in it; a method without its template is left out.
+func NewBook(methods []Method, templates []Template) *Book {
+	byName := make(map[string]Template, len(templates))
+	for _, t := range templates {
+		byName[t.Name] = t
+	}
+	b := &Book{}
+	for _, m := range methods {
+		if t, ok := byName[m.Template]; ok {
+			b.entries = append(b.entries, entry{method: m, template: t})
+		}
+	}
+	return b
+}
+
 // Offer is a method for a load and a place: its freight, or why there is none.
 type Offer struct {
 	Method, Title string

@@ -1,8 +1,6 @@
 package freight
 
 import (
-	"encoding/base64"
-	"regexp"
 	"slices"
 
 	"connectrpc.com/connect/v2"
@@ -10,11 +8,6 @@ import (
 	freightv1 "github.com/orderd-dev/orderd/api/gen/orderd/freight/v1"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
-
-const defaultPageSize = 10
-
-// templateName is what a template's name looks like, as the API has it.
-var templateName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
 // templateOf reads a validated template. Two regions that differ only in case or blanks at their ends would be the
 // same one to Charge.
@@ -57,19 +50,4 @@ func chargeByOf(in freightv1.ChargeBy) ChargeBy {
 
 func (c ChargeBy) proto() freightv1.ChargeBy {
 	return freightv1.ChargeBy(freightv1.ChargeBy_value["CHARGE_BY_"+string(c)])
-}
-
-// pageToken names the last template of a page.
-func pageToken(last string) string { return base64.RawURLEncoding.EncodeToString([]byte(last)) }
-
-// parsePageToken takes only what pageToken made; empty is the first page.
-func parsePageToken(token string) (string, error) {
-	if token == "" {
-		return "", nil
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || !templateName.Match(raw) {
-		return "", rpcerr.New(connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN", "page_token is not from an answer to ListFreightTemplates", "field", "page_token")
-	}
-	return string(raw), nil
 }

@@ -45,7 +45,7 @@ func flat(name string, charge int64) *freightv1.FreightTemplate {
 func TestTemplatesAndMethods(t *testing.T) {
 	ctx := context.Background()
 	pool := testdb.NewPool(t)
-	service := freight.NewService(pool, time.Now)
+	service := freight.NewService(freight.Options{Pool: pool, Clock: time.Now})
 	whole := &freightv1.FreightTemplate{
 		Name: "by-weight", Currency: "CNY", ChargeBy: freightv1.ChargeBy_CHARGE_BY_WEIGHT,
 		Rules: []*freightv1.FreightRule{
@@ -143,7 +143,7 @@ func TestTemplatesAndMethods(t *testing.T) {
 func TestATemplateIsDeletedWhileAMethodComes(t *testing.T) {
 	ctx := context.Background()
 	pool := testdb.NewPool(t)
-	service := freight.NewService(pool, time.Now)
+	service := freight.NewService(freight.Options{Pool: pool, Clock: time.Now})
 	for round := range 20 {
 		name := fmt.Sprintf("t%d", round)
 		if err := upsertTemplate(service, "up-"+name, flat(name, 1)); err != nil {

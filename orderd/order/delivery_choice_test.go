@@ -41,7 +41,7 @@ func newCheckout(t testing.TB) *checkout {
 	if _, err := s.pool.Exec(context.Background(), "DELETE FROM delivery_methods"); err != nil {
 		t.Fatal(err)
 	}
-	return &checkout{shop: s, quotes: quote.NewService(s.pool, s.tokens, s.clock), freight: freight.NewService(s.pool, s.clock)}
+	return &checkout{shop: s, quotes: quote.NewService(quote.Options{Pool: s.pool, Tokens: s.tokens, Clock: s.clock}), freight: freight.NewService(freight.Options{Pool: s.pool, Clock: s.clock})}
 }
 
 // offered is the shop's only delivery methods from now on, each with a template of its own.

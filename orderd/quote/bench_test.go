@@ -28,11 +28,11 @@ func benchShop(b *testing.B) *pgxpool.Pool {
 	b.Helper()
 	ctx := context.Background()
 	pool := testdb.NewPool(b)
-	_, err := tax.NewService(pool, time.Now).UpsertTaxClass(ctx, &taxv1.UpsertTaxClassRequest{RequestId: "t", TaxClass: &taxv1.TaxClass{Name: "goods", Title: "Goods", RateBasisPoints: 1300}})
+	_, err := tax.NewService(tax.Options{Pool: pool, Clock: time.Now}).UpsertTaxClass(ctx, &taxv1.UpsertTaxClassRequest{RequestId: "t", TaxClass: &taxv1.TaxClass{Name: "goods", Title: "Goods", RateBasisPoints: 1300}})
 	if err != nil {
 		b.Fatal(err)
 	}
-	goods := catalog.NewService(pool, time.Now)
+	goods := catalog.NewService(catalog.Options{Pool: pool, Clock: time.Now})
 	for i := range benchSKUs {
 		_, err := goods.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
 			Sku: fmt.Sprintf("SKU-%d", i), Title: "A title of usual length", Price: &moneyv1.Money{Amount: 1000, Currency: "CNY"}, OnSale: true, WeightGrams: 300, TaxClass: "goods",
@@ -41,7 +41,7 @@ func benchShop(b *testing.B) *pgxpool.Pool {
 			b.Fatal(err)
 		}
 	}
-	shipping := freight.NewService(pool, time.Now)
+	shipping := freight.NewService(freight.Options{Pool: pool, Clock: time.Now})
 	for i := range 3 {
 		name := fmt.Sprintf("m%d", i)
 		template := &freightv1.FreightTemplate{Name: name, Currency: "CNY", ChargeBy: freightv1.ChargeBy_CHARGE_BY_WEIGHT, Rules: []*freightv1.FreightRule{{FirstCharge: 9000}}}
@@ -95,7 +95,7 @@ func BenchmarkQuoteOrder(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	service := quote.NewService(pool, tokens, time.Now)
+	service := quote.NewService(quote.Options{Pool: pool, Tokens: tokens, Clock: time.Now})
 	req := &quotev1.QuoteOrderRequest{
 		BuyerId: "ann", Lines: []*quotev1.SelectedLine{{Sku: "SKU-1", Quantity: 1}, {Sku: "SKU-2", Quantity: 2}},
 		Delivery: &quotev1.Delivery{Address: &addressv1.Address{Country: "CN", Region: "Region 7"}},

@@ -14,6 +14,14 @@ import (
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
+// Options of a [Service]. All have to be set.
+type Options struct {
+	Pool *pgxpool.Pool
+	// Tokens signs the quotes.
+	Tokens *Tokens
+	Clock  func() time.Time
+}
+
 // Service is the handler of QuoteService. Requests reach it validated.
 type Service struct {
 	pool   *pgxpool.Pool
@@ -21,10 +29,8 @@ type Service struct {
 	now    func() time.Time
 }
 
-// NewService takes the database, who signs, and a clock.
-func NewService(pool *pgxpool.Pool, tokens *Tokens, now func() time.Time) *Service {
-	return &Service{pool: pool, tokens: tokens, now: now}
-}
+// NewService makes the handler.
+func NewService(o Options) *Service { return &Service{pool: o.Pool, tokens: o.Tokens, now: o.Clock} }
 
 // QuoteOrder works out what the request's lines, or the selected ones of the buyer's cart, cost now.
 func (s *Service) QuoteOrder(ctx context.Context, req *quotev1.QuoteOrderRequest) (*quotev1.QuoteOrderResponse, error) {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
+	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
@@ -64,8 +65,7 @@ func (p Promise) Holds(q *Quote) bool { return p == promise(q) }
 // the quote's address and delivery method in it.
 func (t *Tokens) Sign(in Input, q *Quote, now time.Time) (token string, expires time.Time, err error) {
 	p := promise(q)
-	// Milliseconds, as the API and the database keep them.
-	expires = now.Add(t.ttl).UTC().Truncate(time.Millisecond)
+	expires = database.Stamp(now.Add(t.ttl))
 	content := &quotev1.Token{
 		BuyerId: in.BuyerID, Invoice: in.Invoice, ExpiresAt: timestamppb.New(expires), Promise: p.Hash[:], Total: p.Total,
 	}

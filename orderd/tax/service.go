@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	taxv1 "github.com/orderd-dev/orderd/api/gen/orderd/tax/v1"
@@ -13,16 +12,20 @@ import (
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
 )
 
+// Options of a [Service]. All have to be set.
+type Options struct {
+	Pool  *pgxpool.Pool
+	Clock func() time.Time
+}
+
 // Service is the handler of TaxService. Requests reach it validated.
 type Service struct {
 	pool *pgxpool.Pool
 	now  func() time.Time
 }
 
-// NewService takes the database and a clock.
-func NewService(pool *pgxpool.Pool, now func() time.Time) *Service {
-	return &Service{pool: pool, now: now}
-}
+// NewService makes the handler.
+func NewService(o Options) *Service { return &Service{pool: o.Pool, now: o.Clock} }
 
 // UpsertTaxClass creates or replaces a class, once a request id.
 func (s *Service) UpsertTaxClass(ctx context.Context, req *taxv1.UpsertTaxClassRequest) (*taxv1.UpsertTaxClassResponse, error) {
@@ -32,15 +35,9 @@ func (s *Service) UpsertTaxClass(ctx context.Context, req *taxv1.UpsertTaxClassR
 	}
 	in := req.GetTaxClass()
 	class := Class{Name: in.GetName(), Title: in.GetTitle(), Rate: in.GetRateBasisPoints()}
-	answer := &taxv1.UpsertTaxClassResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		answer.TaxClass = class.proto()
-		var b pgx.Batch
-		if err := request.Claim(&b, s.now(), answer); err != nil {
-			return err
-		}
-		queueUpsert(&b, class, s.now())
-		return tx.SendBatch(ctx, &b).Close()
+	now := database.Stamp(s.now())
+	answer, err := idempotency.Once(ctx, s.pool, request, now, func(tx *database.Tx) (*taxv1.UpsertTaxClassResponse, error) {
+		return &taxv1.UpsertTaxClassResponse{TaxClass: class.proto()}, upsert(ctx, tx, class, now)
 	})
 	if err != nil {
 		return nil, database.RPCError(err)

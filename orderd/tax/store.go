@@ -7,7 +7,6 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
@@ -47,17 +46,19 @@ func list(ctx context.Context, q database.Querier) ([]Class, error) {
 	return classes, nil
 }
 
-// queueUpsert writes the class unless it would be one too many. Staff who add the last classes at the same moment may go
+// upsert writes the class unless it would be one too many. Staff who add the last classes at the same moment may go
 // over the limit by as many as they are, which harms nothing: it only keeps lists short.
-func queueUpsert(b *pgx.Batch, c Class, at time.Time) {
-	b.Queue(`INSERT INTO tax_classes (name, title, rate_basis_points, updated_at)
+func upsert(ctx context.Context, tx pgx.Tx, c Class, at time.Time) error {
+	tag, err := tx.Exec(ctx, `INSERT INTO tax_classes (name, title, rate_basis_points, updated_at)
 		SELECT $1::text, $2::text, $3::bigint, $4::timestamptz
 		WHERE (SELECT count(*) FROM tax_classes WHERE name <> $1) < $5
 		ON CONFLICT (name) DO UPDATE SET title = excluded.title, rate_basis_points = excluded.rate_basis_points, updated_at = excluded.updated_at`,
-		c.Name, c.Title, c.Rate, at, maxClasses).Exec(func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() == 0 {
-			return rpcerr.New(connect.CodeResourceExhausted, "TOO_MANY_TAX_CLASSES", "there are too many tax classes", "tax_class", c.Name)
-		}
-		return nil
-	})
+		c.Name, c.Title, c.Rate, at, maxClasses)
+	if err != nil {
+		return fmt.Errorf("writing tax class %s: %w", c.Name, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return rpcerr.New(connect.CodeResourceExhausted, "TOO_MANY_TAX_CLASSES", "there are too many tax classes", "tax_class", c.Name)
+	}
+	return nil
 }

@@ -45,7 +45,7 @@ func TestIncluded(t *testing.T) {
 func TestClasses(t *testing.T) {
 	ctx := context.Background()
 	pool := testdb.NewPool(t)
-	service := tax.NewService(pool, time.Now)
+	service := tax.NewService(tax.Options{Pool: pool, Clock: time.Now})
 	upsert := func(request string, class *taxv1.TaxClass) error {
 		_, err := service.UpsertTaxClass(ctx, &taxv1.UpsertTaxClassRequest{RequestId: request, TaxClass: class})
 		return err

@@ -131,7 +131,7 @@ func (s *trial) prepare(ctx context.Context) error {
 
 // stock puts the items on the shop's shelves.
 func (s *trial) stock(ctx context.Context) error {
-	shop := catalog.NewService(s.w.db.pool, time.Now)
+	shop := catalog.NewService(catalog.Options{Pool: s.w.db.pool, Clock: time.Now})
 	return database.ExecuteTx(ctx, s.w.db.pool, func(tx *database.Tx) error {
 		var movements []stock.Movement
 		for _, o := range s.plan.offers {

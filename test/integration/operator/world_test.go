@@ -155,7 +155,7 @@ func buyMany(ctx context.Context, p *flash.Pool, sku string, n int) {
 // addSKU puts a SKU into the catalog with this much stock.
 func addSKU(ctx context.Context, pool *pgxpool.Pool, sku string, units int64) {
 	GinkgoHelper()
-	c := catalog.NewService(pool, time.Now)
+	c := catalog.NewService(catalog.Options{Pool: pool, Clock: time.Now})
 	_, err := c.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
 		Sku: sku, Title: sku, OnSale: true, Price: &moneyv1.Money{Amount: 100, Currency: "CNY"},
 	}})

@@ -76,12 +76,12 @@ func newWorld() *world {
 	Expect(err).NotTo(HaveOccurred())
 
 	server := connect.NewServer(guard.Authenticate(), guard.KeepToOwn(), validate.NewServerInterceptor())
-	catalogv1connect.RegisterCatalogServiceHandler(server, catalog.NewService(pool, w.now))
-	taxv1connect.RegisterTaxServiceHandler(server, tax.NewService(pool, w.now))
-	freightv1connect.RegisterFreightServiceHandler(server, freight.NewService(pool, w.now))
-	addressv1connect.RegisterAddressServiceHandler(server, address.NewService(pool, w.now, rand.Reader))
-	cartv1connect.RegisterCartServiceHandler(server, cart.NewService(pool, auth.Guests{Verifier: verifier}, w.now))
-	quotev1connect.RegisterQuoteServiceHandler(server, quote.NewService(pool, tokens, w.now))
+	catalogv1connect.RegisterCatalogServiceHandler(server, catalog.NewService(catalog.Options{Pool: pool, Clock: w.now}))
+	taxv1connect.RegisterTaxServiceHandler(server, tax.NewService(tax.Options{Pool: pool, Clock: w.now}))
+	freightv1connect.RegisterFreightServiceHandler(server, freight.NewService(freight.Options{Pool: pool, Clock: w.now}))
+	addressv1connect.RegisterAddressServiceHandler(server, address.NewService(address.Options{Pool: pool, Clock: w.now, Random: rand.Reader}))
+	cartv1connect.RegisterCartServiceHandler(server, cart.NewService(cart.Options{Pool: pool, Guests: auth.Guests{Verifier: verifier}, Clock: w.now}))
+	quotev1connect.RegisterQuoteServiceHandler(server, quote.NewService(quote.Options{Pool: pool, Tokens: tokens, Clock: w.now}))
 	couponv1connect.RegisterCouponServiceHandler(server, coupon.NewService(coupon.NewStore(pool, w.now, rand.Reader)))
 	orderv1connect.RegisterOrderServiceHandler(server, order.NewService(order.ServiceOptions{
 		Store: orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Hour, Random: mathrand.New(mathrand.NewPCG(1, 2)),

@@ -126,7 +126,7 @@ func startPod(databaseURL string, o podOptions) (*pod, error) {
 	p.orderService = order.NewService(order.ServiceOptions{
 		Store: p.orders, IDs: ids, Tokens: tokens, PaymentTimeout: paymentTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)),
 	})
-	p.catalogService = catalog.NewService(pool, p.clock.now)
+	p.catalogService = catalog.NewService(catalog.Options{Pool: pool, Clock: p.clock.now})
 	p.server = &http.Server{Handler: p.handler(o), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = p.server.Serve(listener) }()
 	return p, nil

@@ -9,21 +9,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/database"
 )
 
-// NewBook is a book of methods with their templates, by the methods' order in it; a method without its template is left out.
-func NewBook(methods []Method, templates []Template) *Book {
-	byName := make(map[string]Template, len(templates))
-	for _, t := range templates {
-		byName[t.Name] = t
-	}
-	b := &Book{}
-	for _, m := range methods {
-		if t, ok := byName[m.Template]; ok {
-			b.entries = append(b.entries, entry{method: m, template: t})
-		}
-	}
-	return b
-}
-
 // ruleColumns are a rule as an outer join has it: the first tells whether there is one.
 const ruleColumns = `r.country IS NOT NULL, coalesce(r.country, ''), coalesce(r.region, ''), coalesce(r.not_deliverable, false),
 	coalesce(r.first_units, 0), coalesce(r.first_charge, 0), coalesce(r.additional_units, 0), coalesce(r.additional_charge, 0), r.free_from`

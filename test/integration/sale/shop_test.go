@@ -68,7 +68,7 @@ func newShop(ctx context.Context) *shop {
 // put a SKU into the catalog, with units in stock.
 func (s *shop) put(ctx context.Context, sku string, units int64) {
 	GinkgoHelper()
-	c := catalog.NewService(s.pool, time.Now)
+	c := catalog.NewService(catalog.Options{Pool: s.pool, Clock: time.Now})
 	_, err := c.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
 		Sku: sku, Title: sku, OnSale: true, Price: &moneyv1.Money{Amount: 100, Currency: currency},
 	}})

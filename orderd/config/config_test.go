@@ -50,18 +50,20 @@ orders: {paymentTimeout: 5m}
 	}
 }
 
+// complete has every setting that a role needs.
+func complete() config.Config {
+	c := config.Default()
+	c.Messaging.URL = "nats://n:4222"
+	c.Orders.IDKeyFile = "key"
+	c.Database.URLFile = "url"
+	c.Flash.PeerURL = "http://flash:8082"
+	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = "https://id.example", "shop", "https://id.example/jwks"
+	return c
+}
+
 func TestValidate(t *testing.T) {
 	type cfg = config.Config
 	const standard, flash, worker = config.RoleStandard, config.RoleFlash, config.RoleWorker
-	complete := func() config.Config {
-		c := config.Default()
-		c.Messaging.URL = "nats://n:4222"
-		c.Orders.IDKeyFile = "key"
-		c.Database.URLFile = "url"
-		c.Flash.PeerURL = "http://flash:8082"
-		c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = "https://id.example", "shop", "https://id.example/jwks"
-		return c
-	}
 	tests := []struct {
 		name   string
 		role   config.Role

@@ -272,7 +272,8 @@ func TestWorkersHaveTheirOptionsOrTheWorksOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		if l.interval != tt.want || l.holder.ttl != DefaultTTL || l.holder.kind != "test" || l.holder.worker != "a" {
-			t.Errorf("asked for %s: %s of %s by %s every %s", tt.interval, l.holder.ttl, l.holder.kind, l.holder.worker, l.interval)
+			t.Errorf("asked for %s: %s of %s by %s every %s",
+				tt.interval, l.holder.ttl, l.holder.kind, l.holder.worker, l.interval)
 		}
 	}
 }

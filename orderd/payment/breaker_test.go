@@ -76,7 +76,8 @@ func TestABuyersDeadlineIsNoProvidersFailure(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	slow := &patient{Provider: s.sandbox, lose: cancel}
 	service, err := payment.NewService(payment.Options{
-		Pool: s.pool, Orders: s.store, Providers: []payment.Provider{slow}, Clock: s.clock.now, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+		Pool: s.pool, Orders: s.store, Providers: []payment.Provider{slow}, Clock: s.clock.now, Random: rand.Reader,
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	s.must(err)
 	request := s.request(o)

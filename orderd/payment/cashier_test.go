@@ -16,7 +16,10 @@ import (
 // yen takes only its own currency, and needs what a method can need.
 func (f *faults) Methods() []payment.Method {
 	return append([]payment.Method{{Name: "yen", Title: "Yen", Kind: payment.MethodRedirect, Currencies: []string{"JPY"}}},
-		append(f.Provider.Methods(), payment.Method{Name: "mini", Title: "In the app", Kind: payment.MethodSDK, Currencies: []string{"CNY"}, NeedsOpenID: true, NeedsClientIP: true})...)
+		append(f.Provider.Methods(), payment.Method{
+			Name: "mini", Title: "In the app", Kind: payment.MethodSDK, Currencies: []string{"CNY"}, NeedsOpenID: true,
+			NeedsClientIP: true,
+		})...)
 }
 
 func TestTheCashierListsWhatFitsTheOrder(t *testing.T) {
@@ -24,31 +27,43 @@ func TestTheCashierListsWhatFitsTheOrder(t *testing.T) {
 	s.sell(5)
 	o := s.place("ann", 2)
 	ctx := context.Background()
-	answer, err := s.service.ListPaymentMethods(ctx, &paymentv1.ListPaymentMethodsRequest{BuyerId: "ann", OrderId: o.GetOrderId()})
+	answer, err := s.service.ListPaymentMethods(ctx, &paymentv1.ListPaymentMethodsRequest{
+		BuyerId: "ann", OrderId: o.GetOrderId(),
+	})
 	s.must(err)
 	var got []string
 	for _, m := range answer.GetMethods() {
 		got = append(got, m.GetProvider()+"/"+m.GetMethod()+"/"+m.GetKind().String())
 	}
-	want := []string{"sandbox/page/METHOD_KIND_REDIRECT", "sandbox/qr/METHOD_KIND_QR", "sandbox/sdk/METHOD_KIND_SDK", "sandbox/mini/METHOD_KIND_SDK"}
+	want := []string{
+		"sandbox/page/METHOD_KIND_REDIRECT", "sandbox/qr/METHOD_KIND_QR", "sandbox/sdk/METHOD_KIND_SDK",
+		"sandbox/mini/METHOD_KIND_SDK",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	if last := answer.GetMethods()[3]; !last.GetNeedsOpenId() || !last.GetNeedsClientIp() {
 		t.Errorf("the app is not told what it needs: %v", last)
 	}
-	if answer.GetAmount().GetAmount() != 2*unitPrice || !answer.GetExpiresAt().AsTime().Equal(s.clock.now().Add(timeToPay)) {
+	until := s.clock.now().Add(timeToPay)
+	if answer.GetAmount().GetAmount() != 2*unitPrice || !answer.GetExpiresAt().AsTime().Equal(until) {
 		t.Errorf("to pay: %v until %v", answer.GetAmount(), answer.GetExpiresAt().AsTime())
 	}
-	_, err = s.service.ListPaymentMethods(ctx, &paymentv1.ListPaymentMethodsRequest{BuyerId: "bob", OrderId: o.GetOrderId()})
+	_, err = s.service.ListPaymentMethods(ctx, &paymentv1.ListPaymentMethodsRequest{
+		BuyerId: "bob", OrderId: o.GetOrderId(),
+	})
 	wantError(t, err, connect.CodeNotFound, "ORDER_NOT_FOUND")
 	s.clock.advance(timeToPay)
-	_, err = s.service.ListPaymentMethods(ctx, &paymentv1.ListPaymentMethodsRequest{BuyerId: "ann", OrderId: o.GetOrderId()})
+	_, err = s.service.ListPaymentMethods(ctx, &paymentv1.ListPaymentMethodsRequest{
+		BuyerId: "ann", OrderId: o.GetOrderId(),
+	})
 	wantError(t, err, connect.CodeFailedPrecondition, "PAYMENT_TIME_OVER")
 	_, err = s.service.CreatePayment(ctx, s.request(o))
 	wantError(t, err, connect.CodeFailedPrecondition, "PAYMENT_TIME_OVER")
 	s.cancel(o)
-	_, err = s.service.ListPaymentMethods(ctx, &paymentv1.ListPaymentMethodsRequest{BuyerId: "ann", OrderId: o.GetOrderId()})
+	_, err = s.service.ListPaymentMethods(ctx, &paymentv1.ListPaymentMethodsRequest{
+		BuyerId: "ann", OrderId: o.GetOrderId(),
+	})
 	wantError(t, err, connect.CodeFailedPrecondition, "ORDER_STATE_CONFLICT")
 }
 
@@ -90,11 +105,26 @@ func TestCreatePaymentRefuses(t *testing.T) {
 		code   connect.Code
 		reason string
 	}{
-		{"another currency's method", func(r *paymentv1.CreatePaymentRequest) { r.Method = "yen" }, connect.CodeFailedPrecondition, "METHOD_NOT_OPEN"},
-		{"a method that is not there", func(r *paymentv1.CreatePaymentRequest) { r.Method = "barter" }, connect.CodeInvalidArgument, "METHOD_UNKNOWN"},
-		{"a provider that is not there", func(r *paymentv1.CreatePaymentRequest) { r.Provider = "barter" }, connect.CodeInvalidArgument, "PROVIDER_UNKNOWN"},
-		{"no open id", func(r *paymentv1.CreatePaymentRequest) { r.Method = "mini" }, connect.CodeInvalidArgument, "FIELD_REQUIRED"},
-		{"no address", func(r *paymentv1.CreatePaymentRequest) { r.Method, r.OpenId = "mini", "o" }, connect.CodeInvalidArgument, "FIELD_REQUIRED"},
+		{
+			"another currency's method", func(r *paymentv1.CreatePaymentRequest) { r.Method = "yen" },
+			connect.CodeFailedPrecondition, "METHOD_NOT_OPEN",
+		},
+		{
+			"a method that is not there", func(r *paymentv1.CreatePaymentRequest) { r.Method = "barter" },
+			connect.CodeInvalidArgument, "METHOD_UNKNOWN",
+		},
+		{
+			"a provider that is not there", func(r *paymentv1.CreatePaymentRequest) { r.Provider = "barter" },
+			connect.CodeInvalidArgument, "PROVIDER_UNKNOWN",
+		},
+		{
+			"no open id", func(r *paymentv1.CreatePaymentRequest) { r.Method = "mini" }, connect.CodeInvalidArgument,
+			"FIELD_REQUIRED",
+		},
+		{
+			"no address", func(r *paymentv1.CreatePaymentRequest) { r.Method, r.OpenId = "mini", "o" },
+			connect.CodeInvalidArgument, "FIELD_REQUIRED",
+		},
 	} {
 		req := s.request(o)
 		tt.change(req)

@@ -70,7 +70,9 @@ func (j *journey) misbehave(noise *rand.Rand) {
 
 func (j *journey) step(t *rapid.T) {
 	ctx := context.Background()
-	action := rapid.SampledFrom([]string{"place", "charge", "charge", "again", "pay", "pay", "cancel", "expire", "poll", "refund", "wait", "lose"}).Draw(t, "action")
+	action := rapid.SampledFrom([]string{
+		"place", "charge", "charge", "again", "pay", "pay", "cancel", "expire", "poll", "refund", "wait", "lose",
+	}).Draw(t, "action")
 	pick := rapid.IntRange(0, 1<<20).Draw(t, "pick")
 	switch action {
 	case "place":
@@ -138,8 +140,10 @@ func (j *journey) audit(t *rapid.T) {
 	ctx := context.Background()
 	for _, o := range j.orders {
 		var kept int64
-		j.must(j.pool.QueryRow(ctx, `SELECT coalesce(sum(CASE WHEN x.state = 'PAID' THEN x.amount WHEN x.state = 'REFUNDED' THEN -x.amount ELSE 0 END), 0)::bigint
-			FROM sandbox_transactions AS x JOIN payments AS p ON p.payment_id = x.payment_id WHERE p.order_id = $1`, o.GetOrderId()).Scan(&kept))
+		j.must(j.pool.QueryRow(ctx, `SELECT coalesce(sum(CASE
+				WHEN x.state = 'PAID' THEN x.amount WHEN x.state = 'REFUNDED' THEN -x.amount ELSE 0 END), 0)::bigint
+			FROM sandbox_transactions AS x JOIN payments AS p ON p.payment_id = x.payment_id
+			WHERE p.order_id = $1`, o.GetOrderId()).Scan(&kept))
 		now, want := j.order(o), int64(0)
 		switch now.GetState() {
 		case paid:
@@ -149,7 +153,8 @@ func (j *journey) audit(t *rapid.T) {
 			t.Fatalf("order %s is %s in the end", o.GetOrderId(), now.GetState())
 		}
 		if kept != want {
-			t.Fatalf("the provider keeps %d of order %s, which is %s and of %d", kept, o.GetOrderId(), now.GetState(), now.GetTotal().GetAmount())
+			t.Fatalf("the provider keeps %d of order %s, which is %s and of %d",
+				kept, o.GetOrderId(), now.GetState(), now.GetTotal().GetAmount())
 		}
 	}
 	for table, open := range map[string]string{
@@ -161,7 +166,8 @@ func (j *journey) audit(t *rapid.T) {
 		}
 	}
 	var sold int64
-	j.must(j.pool.QueryRow(ctx, "SELECT coalesce(sum(l.quantity), 0)::bigint FROM order_lines AS l JOIN orders AS o ON o.order_id = l.order_id WHERE o.state = 'PAID'").Scan(&sold))
+	j.must(j.pool.QueryRow(ctx, `SELECT coalesce(sum(l.quantity), 0)::bigint
+		FROM order_lines AS l JOIN orders AS o ON o.order_id = l.order_id WHERE o.state = 'PAID'`).Scan(&sold))
 	levels, err := stock.Get(ctx, j.pool, "tea")
 	j.must(err)
 	if want := (stock.Levels{Available: 10_000 - sold, Deducted: sold}); levels != want {

@@ -235,7 +235,9 @@ func TestWhatAQueryTellsIsBelievedNoMoreThanANotification(t *testing.T) {
 	s.clock.advance(time.Minute)
 	s.poll()
 	s.wantOrder(o, unpaid)
-	if n := s.count("refused_notifications", "reason = 'AMOUNT_WRONG' AND payment_id = $1", c.GetPayment().GetPaymentId()); n != 1 {
+	if n := s.count(
+		"refused_notifications", "reason = 'AMOUNT_WRONG' AND payment_id = $1", c.GetPayment().GetPaymentId(),
+	); n != 1 {
 		t.Errorf("%d are kept for staff", n)
 	}
 }

@@ -39,7 +39,8 @@ func (s *shop) differences() []string {
 		page, err := s.service.ListDifferences(context.Background(), req)
 		s.must(err)
 		for _, d := range page.GetDifferences() {
-			out = append(out, d.GetKind().String()[len("DIFFERENCE_KIND_"):]+" "+d.GetSubject().String()[len("DIFFERENCE_SUBJECT_"):])
+			kind, subject := d.GetKind().String(), d.GetSubject().String()
+			out = append(out, kind[len("DIFFERENCE_KIND_"):]+" "+subject[len("DIFFERENCE_SUBJECT_"):])
 		}
 		if req.PageToken = page.GetNextPageToken(); req.GetPageToken() == "" {
 			slices.Sort(out)
@@ -71,9 +72,12 @@ func TestADayWithoutDifferences(t *testing.T) {
 	if diff := cmp.Diff([]string(nil), s.reconcile()); diff != "" {
 		t.Error(diff)
 	}
-	listed, err := s.service.ListReconciliations(context.Background(), &paymentv1.ListReconciliationsRequest{Provider: sandbox.Name})
+	listed, err := s.service.ListReconciliations(context.Background(), &paymentv1.ListReconciliationsRequest{
+		Provider: sandbox.Name,
+	})
 	s.must(err)
-	if got := listed.GetReconciliations(); len(got) != 1 || got[0].GetDay() != day || got[0].GetRows() != 9 || got[0].GetState() != paymentv1.ReconciliationState_RECONCILIATION_STATE_DONE {
+	if got := listed.GetReconciliations(); len(got) != 1 || got[0].GetDay() != day || got[0].GetRows() != 9 ||
+		got[0].GetState() != paymentv1.ReconciliationState_RECONCILIATION_STATE_DONE {
 		t.Errorf("listed %v", got)
 	}
 	reads := s.faults.count("statement")
@@ -83,23 +87,41 @@ func TestADayWithoutDifferences(t *testing.T) {
 	}
 }
 
-func TestEveryKindOfDifferenceIsFoundOnce(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		spoil func(s *shop)
-		want  []string
-	}{
+// spoiled are days on which something is wrong, and the differences that are found.
+func spoiled() []spoiledDay {
+	return []spoiledDay{
 		{"a payment that we do not know", func(s *shop) {
-			s.exec("INSERT INTO sandbox_transactions VALUES ($1, $2, 'PAID', 'alien', 7, 'CNY', $3)", uuid.New(), uuid.Nil, s.clock.now())
+			s.exec("INSERT INTO sandbox_transactions VALUES ($1, $2, 'PAID', 'alien', 7, 'CNY', $3)",
+				uuid.New(), uuid.Nil, s.clock.now())
 		}, []string{"MISSING_HERE PAYMENT"}},
 		{"a refund that we do not know", func(s *shop) {
-			s.exec("INSERT INTO sandbox_transactions VALUES ($1, $2, 'REFUNDED', 'alien', 7, 'CNY', $3)", uuid.New(), uuid.New(), s.clock.now())
+			s.exec("INSERT INTO sandbox_transactions VALUES ($1, $2, 'REFUNDED', 'alien', 7, 'CNY', $3)",
+				uuid.New(), uuid.New(), s.clock.now())
 		}, []string{"MISSING_HERE REFUND"}},
-		{"a payment that the provider does not know", func(s *shop) { s.exec("DELETE FROM sandbox_transactions WHERE state = 'PAID'") }, []string{"MISSING_THERE PAYMENT"}},
-		{"a refund that the provider does not know", func(s *shop) { s.exec("DELETE FROM sandbox_transactions WHERE state = 'REFUNDED'") }, []string{"MISSING_THERE REFUND"}},
-		{"another amount", func(s *shop) { s.exec("UPDATE sandbox_transactions SET amount = amount + 1 WHERE state = 'PAID'") }, []string{"AMOUNT_DIFFERS PAYMENT"}},
-		{"another currency", func(s *shop) { s.exec("UPDATE sandbox_transactions SET currency = 'JPY'") }, []string{"CURRENCY_DIFFERS PAYMENT", "CURRENCY_DIFFERS REFUND"}},
-		{"another amount of a refund", func(s *shop) { s.exec("UPDATE sandbox_transactions SET amount = 1 WHERE state = 'REFUNDED'") }, []string{"AMOUNT_DIFFERS REFUND"}},
+		{
+			"a payment that the provider does not know",
+			func(s *shop) { s.exec("DELETE FROM sandbox_transactions WHERE state = 'PAID'") },
+			[]string{"MISSING_THERE PAYMENT"},
+		},
+		{
+			"a refund that the provider does not know",
+			func(s *shop) { s.exec("DELETE FROM sandbox_transactions WHERE state = 'REFUNDED'") },
+			[]string{"MISSING_THERE REFUND"},
+		},
+		{
+			"another amount",
+			func(s *shop) { s.exec("UPDATE sandbox_transactions SET amount = amount + 1 WHERE state = 'PAID'") },
+			[]string{"AMOUNT_DIFFERS PAYMENT"},
+		},
+		{
+			"another currency", func(s *shop) { s.exec("UPDATE sandbox_transactions SET currency = 'JPY'") },
+			[]string{"CURRENCY_DIFFERS PAYMENT", "CURRENCY_DIFFERS REFUND"},
+		},
+		{
+			"another amount of a refund",
+			func(s *shop) { s.exec("UPDATE sandbox_transactions SET amount = 1 WHERE state = 'REFUNDED'") },
+			[]string{"AMOUNT_DIFFERS REFUND"},
+		},
 		{"another transaction", func(s *shop) {
 			s.exec("UPDATE sandbox_transactions SET transaction_id = 'other' WHERE state = 'PAID'")
 		}, []string{"TRANSACTION_DIFFERS PAYMENT"}},
@@ -112,7 +134,17 @@ func TestEveryKindOfDifferenceIsFoundOnce(t *testing.T) {
 			s.faults.set(nil, fail("refund", errLost))
 			s.refund()
 		}, []string{"STATE_DIFFERS REFUND"}},
-	} {
+	}
+}
+
+type spoiledDay struct {
+	name  string
+	spoil func(s *shop)
+	want  []string
+}
+
+func TestEveryKindOfDifferenceIsFoundOnce(t *testing.T) {
+	for _, tt := range spoiled() {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newShop(t)
 			s.sell(50)
@@ -124,7 +156,9 @@ func TestEveryKindOfDifferenceIsFoundOnce(t *testing.T) {
 			}
 			s.faults.set(nil, nil)
 			stored := s.count("reconciliation_differences", "true")
-			_, err := s.service.RunReconciliation(context.Background(), &paymentv1.RunReconciliationRequest{RequestId: "again", Provider: sandbox.Name, Day: day})
+			_, err := s.service.RunReconciliation(context.Background(), &paymentv1.RunReconciliationRequest{
+				RequestId: "again", Provider: sandbox.Name, Day: day,
+			})
 			s.must(err)
 			s.must(s.days.Round(context.Background()))
 			if n := s.count("reconciliation_differences", "true"); n != stored {
@@ -232,9 +266,12 @@ func TestAStatementThatCannotBeReadYet(t *testing.T) {
 	if err := s.days.Round(context.Background()); !errors.Is(err, payment.ErrStatementNotReady) {
 		t.Fatal(err)
 	}
-	listed, err := s.service.ListReconciliations(context.Background(), &paymentv1.ListReconciliationsRequest{Provider: sandbox.Name})
+	listed, err := s.service.ListReconciliations(context.Background(), &paymentv1.ListReconciliationsRequest{
+		Provider: sandbox.Name,
+	})
 	s.must(err)
-	if got := listed.GetReconciliations(); len(got) != 1 || got[0].GetFailure() != "STATEMENT_NOT_READY" || got[0].GetState() != paymentv1.ReconciliationState_RECONCILIATION_STATE_REQUESTED {
+	if got := listed.GetReconciliations(); len(got) != 1 || got[0].GetFailure() != "STATEMENT_NOT_READY" ||
+		got[0].GetState() != paymentv1.ReconciliationState_RECONCILIATION_STATE_REQUESTED {
 		t.Errorf("listed %v", got)
 	}
 	s.faults.set(nil, nil)
@@ -262,9 +299,13 @@ func TestDaysThatWereMissedAreMadeUpFor(t *testing.T) {
 	if n := s.count("reconciliations", "state = 'DONE'"); n != 12 {
 		t.Errorf("%d days are done, want 12: no more than a week is made up for", n)
 	}
-	page, err := s.service.ListReconciliations(context.Background(), &paymentv1.ListReconciliationsRequest{Provider: sandbox.Name, PageSize: 10})
+	page, err := s.service.ListReconciliations(context.Background(), &paymentv1.ListReconciliationsRequest{
+		Provider: sandbox.Name, PageSize: 10,
+	})
 	s.must(err)
-	rest, err := s.service.ListReconciliations(context.Background(), &paymentv1.ListReconciliationsRequest{Provider: sandbox.Name, PageSize: 10, PageToken: page.GetNextPageToken()})
+	rest, err := s.service.ListReconciliations(context.Background(), &paymentv1.ListReconciliationsRequest{
+		Provider: sandbox.Name, PageSize: 10, PageToken: page.GetNextPageToken(),
+	})
 	s.must(err)
 	if len(page.GetReconciliations()) != 10 || len(rest.GetReconciliations()) != 2 || rest.GetNextPageToken() != "" {
 		t.Errorf("pages of %d and %d", len(page.GetReconciliations()), len(rest.GetReconciliations()))
@@ -285,7 +326,9 @@ func TestRunReconciliationRefuses(t *testing.T) {
 		{sandbox.Name, "2026-02-30", connect.CodeInvalidArgument, "INVALID_REQUEST"},
 		{sandbox.Name, day, connect.CodeFailedPrecondition, "DAY_NOT_OVER"},
 	} {
-		_, err := s.service.RunReconciliation(context.Background(), &paymentv1.RunReconciliationRequest{RequestId: tt.reason, Provider: tt.provider, Day: tt.day})
+		_, err := s.service.RunReconciliation(context.Background(), &paymentv1.RunReconciliationRequest{
+			RequestId: tt.reason, Provider: tt.provider, Day: tt.day,
+		})
 		wantError(t, err, tt.code, tt.reason)
 	}
 }
@@ -295,12 +338,14 @@ func TestALongStatement(t *testing.T) {
 	s := newShop(t)
 	const rows = 1300
 	at := s.clock.now()
-	s.exec(`INSERT INTO payments (payment_id, order_id, buyer_id, provider, method, reference, state, version, amount, currency,
-			redirect_url, transaction_id, created_at, expires_at, succeeded_at, bucket)
-		SELECT md5(i::text)::uuid, md5(i::text)::uuid, 'ann', 'sandbox', '', '', 'SUCCEEDED', 3, 5, 'CNY',
-			'', 't' || i::text, $1::timestamptz, $1::timestamptz, $1::timestamptz, i % 16
+	s.exec(`INSERT INTO payments (payment_id, order_id, buyer_id, provider, method, reference, state, version, amount,
+			currency, redirect_url, transaction_id, created_at, expires_at, succeeded_at, bucket)
+		SELECT md5(i::text)::uuid, md5(i::text)::uuid, 'ann', 'sandbox', '', '', 'SUCCEEDED', 3, 5,
+			'CNY', '', 't' || i::text, $1::timestamptz, $1::timestamptz, $1::timestamptz, i % 16
 		FROM generate_series(1, $2::bigint) AS g (i)`, at, rows)
-	s.exec(`INSERT INTO sandbox_transactions SELECT payment_id, $1::uuid, 'PAID', transaction_id, amount, currency, $2::timestamptz FROM payments WHERE transaction_id <> 't7'`, uuid.Nil, at)
+	s.exec(`INSERT INTO sandbox_transactions
+		SELECT payment_id, $1::uuid, 'PAID', transaction_id, amount, currency, $2::timestamptz
+		FROM payments WHERE transaction_id <> 't7'`, uuid.Nil, at)
 	s.exec("UPDATE sandbox_transactions SET amount = 6 WHERE transaction_id = 't1200'")
 	s.clock.advance(26 * time.Hour)
 	var wg sync.WaitGroup

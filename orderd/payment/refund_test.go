@@ -72,12 +72,16 @@ func TestARefundThatAnOrderGrants(t *testing.T) {
 		t.Errorf("its history has %d rows", n)
 	}
 	ctx := context.Background()
-	if _, err := s.service.GetRefund(ctx, &paymentv1.GetRefundRequest{BuyerId: "ann", RefundId: r.GetRefundId()}); err != nil {
+	if _, err := s.service.GetRefund(
+		ctx, &paymentv1.GetRefundRequest{BuyerId: "ann", RefundId: r.GetRefundId()},
+	); err != nil {
 		t.Error(err)
 	}
 	_, err := s.service.GetRefund(ctx, &paymentv1.GetRefundRequest{BuyerId: "bob", RefundId: r.GetRefundId()})
 	wantError(t, err, connect.CodeNotFound, "REFUND_NOT_FOUND")
-	others, err := s.service.ListOrderRefunds(ctx, &paymentv1.ListOrderRefundsRequest{BuyerId: "bob", OrderId: o.GetOrderId()})
+	others, err := s.service.ListOrderRefunds(ctx, &paymentv1.ListOrderRefundsRequest{
+		BuyerId: "bob", OrderId: o.GetOrderId(),
+	})
 	if err != nil || len(others.GetRefunds()) != 0 {
 		t.Errorf("another buyer sees %v, %v", others, err)
 	}
@@ -108,7 +112,9 @@ func TestTheSecondPaymentOfAnOrderGoesBack(t *testing.T) {
 	if state := s.order(o).GetState(); state != orderv1.OrderState_ORDER_STATE_PAID {
 		t.Errorf("the order is %s", state)
 	}
-	if n := s.count("sandbox_transactions", "state = 'REFUNDED' AND payment_id = $1", second.GetPayment().GetPaymentId()); n != 1 {
+	if n := s.count(
+		"sandbox_transactions", "state = 'REFUNDED' AND payment_id = $1", second.GetPayment().GetPaymentId(),
+	); n != 1 {
 		t.Error("the sandbox has not paid the second back")
 	}
 }
@@ -173,7 +179,10 @@ func TestRefundsNeverExceedThePayment(t *testing.T) {
 		}
 		wg.Wait()
 		var stored int64
-		s.must(s.pool.QueryRow(context.Background(), "SELECT coalesce(sum(amount), 0)::bigint FROM refunds WHERE payment_id = $1", p.GetPaymentId()).Scan(&stored))
+		s.must(s.pool.QueryRow(
+			context.Background(), "SELECT coalesce(sum(amount), 0)::bigint FROM refunds WHERE payment_id = $1",
+			p.GetPaymentId(),
+		).Scan(&stored))
 		if stored != granted.Load() || stored > total {
 			t.Fatalf("%d of %d are refunded, %d were granted", stored, total, granted.Load())
 		}
@@ -183,7 +192,9 @@ func TestRefundsNeverExceedThePayment(t *testing.T) {
 		}
 		// The same again changes nothing.
 		for i, amount := range amounts {
-			if err := s.wish(refunder, o, p, fmt.Sprintf("key%d", i), amount); err != nil && !errors.Is(err, order.ErrRefundExceeds) {
+			if err := s.wish(
+				refunder, o, p, fmt.Sprintf("key%d", i), amount,
+			); err != nil && !errors.Is(err, order.ErrRefundExceeds) {
 				t.Fatal(err)
 			}
 		}
@@ -194,7 +205,8 @@ func (s *shop) wish(refunder *payment.Refunds, o *orderv1.Order, p *paymentv1.Pa
 	ctx := context.Background()
 	return database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		return refunder.InsertRefund(ctx, tx, order.RefundWish{
-			Key: key, OrderID: uuid.MustParse(o.GetOrderId()), PaymentID: uuid.MustParse(p.GetPaymentId()), Amount: amount, Currency: "CNY", Reason: "test", At: s.clock.now(),
+			Key: key, OrderID: uuid.MustParse(o.GetOrderId()), PaymentID: uuid.MustParse(p.GetPaymentId()), Amount: amount,
+			Currency: "CNY", Reason: "test", At: s.clock.now(),
 		})
 	})
 }
@@ -262,7 +274,10 @@ func TestANotificationEndsARefund(t *testing.T) {
 	s.refund()
 	r := s.onlyRefund(o, pending)
 	body := func(id string, amount int, currency, status string) string {
-		return fmt.Sprintf(`{"transaction_id":"theirs","payment_id":%q,"refund_id":%q,"merchant":%q,"amount":%d,"currency":%q,"status":%q}`, r.GetPaymentId(), id, merchant, amount, currency, status)
+		return fmt.Sprintf(
+			`{"transaction_id":"theirs","payment_id":%q,"refund_id":%q,"merchant":%q,"amount":%d,"currency":%q,"status":%q}`,
+			r.GetPaymentId(), id, merchant, amount, currency, status,
+		)
 	}
 	for _, tt := range []struct {
 		body string
@@ -287,11 +302,15 @@ func TestANotificationEndsARefund(t *testing.T) {
 		t.Error("staff is not told of the money that came back")
 	}
 	s.exec("DELETE FROM refused_notifications WHERE reason = 'REFUND_FAILED_AFTER_SUCCESS'")
-	kept, err := s.service.ListRefusedNotifications(context.Background(), &paymentv1.ListRefusedNotificationsRequest{PageSize: 1})
+	kept, err := s.service.ListRefusedNotifications(
+		context.Background(), &paymentv1.ListRefusedNotificationsRequest{PageSize: 1},
+	)
 	if err != nil || len(kept.GetNotifications()) != 1 || kept.GetNextPageToken() == "" {
 		t.Fatalf("kept: %v, %v", kept, err)
 	}
-	more, err := s.service.ListRefusedNotifications(context.Background(), &paymentv1.ListRefusedNotificationsRequest{PageToken: kept.GetNextPageToken()})
+	more, err := s.service.ListRefusedNotifications(context.Background(), &paymentv1.ListRefusedNotificationsRequest{
+		PageToken: kept.GetNextPageToken(),
+	})
 	if err != nil || len(more.GetNotifications()) != 1 || more.GetNextPageToken() != "" {
 		t.Fatalf("kept besides: %v, %v", more, err)
 	}
@@ -300,69 +319,6 @@ func TestANotificationEndsARefund(t *testing.T) {
 	if !slices.Equal(reasons, []string{payment.ReasonAmountWrong, payment.ReasonCurrencyWrong}) {
 		t.Errorf("kept for %v", reasons)
 	}
-}
-
-func TestARefusedRefundIsTriedByScheduleAndThenByStaff(t *testing.T) {
-	for name, final := range map[string]bool{"under the same id": false, "under another id if the provider is done with the first": true} {
-		t.Run(name, func(t *testing.T) {
-			s := newShop(t)
-			s.sell(5)
-			o := s.cancelled("ann", 1)
-			if final {
-				s.faults.instead = &payment.RefundStatus{State: payment.RefundFailed, Reason: "ACCOUNT_GONE"}
-			}
-			s.faults.set(func(call string) error {
-				if call == "refund" && !final {
-					return &payment.RefusedError{Reason: "NOT_ENOUGH"}
-				}
-				return nil
-			}, nil)
-			const tries = 7
-			for range 2 * tries {
-				s.refund()
-				s.clock.advance(25 * time.Hour)
-			}
-			r := s.onlyRefund(o, failed)
-			if got := s.faults.count("refund"); got != tries {
-				t.Errorf("tried %d times, want %d", got, tries)
-			}
-			wantIDs := 1
-			if final {
-				wantIDs = tries
-			}
-			if ids := slices.Compact(s.faults.asked); len(ids) != wantIDs {
-				t.Errorf("asked as %d ids, want %d", len(ids), wantIDs)
-			}
-			if r.GetFailure() != "" {
-				t.Error("the buyer sees the provider's code")
-			}
-			s.retryByStaff(t, o, r)
-		})
-	}
-}
-
-func (s *shop) retryByStaff(t *testing.T, o *orderv1.Order, r *paymentv1.Refund) {
-	t.Helper()
-	ctx := context.Background()
-	seen, err := s.service.ListRefunds(ctx, &paymentv1.ListRefundsRequest{State: failed})
-	if err != nil || len(seen.GetRefunds()) != 1 || seen.GetRefunds()[0].GetFailure() == "" || seen.GetRefunds()[0].GetFailures() != 7 {
-		t.Fatalf("staff sees %v, %v", seen, err)
-	}
-	s.faults.set(nil, nil)
-	s.faults.instead = nil
-	req := &paymentv1.RetryRefundRequest{RequestId: "again", RefundId: r.GetRefundId()}
-	for range 2 {
-		answer, err := s.service.RetryRefund(ctx, req)
-		if err != nil || answer.GetRefund().GetState() != requested {
-			t.Fatalf("retrying: %v, %v", answer, err)
-		}
-	}
-	s.refund()
-	s.onlyRefund(o, refunded)
-	_, err = s.service.RetryRefund(ctx, &paymentv1.RetryRefundRequest{RequestId: "once more", RefundId: r.GetRefundId()})
-	wantError(t, err, connect.CodeFailedPrecondition, "REFUND_STATE_CONFLICT")
-	_, err = s.service.RetryRefund(ctx, &paymentv1.RetryRefundRequest{RequestId: "ghost", RefundId: uuid.NewString()})
-	wantError(t, err, connect.CodeNotFound, "REFUND_NOT_FOUND")
 }
 
 func TestANotificationOfAFailureCountsOnce(t *testing.T) {
@@ -375,7 +331,8 @@ func TestANotificationOfAFailureCountsOnce(t *testing.T) {
 	s.refund()
 	r := s.onlyRefund(o, pending)
 	for range 3 {
-		body := fmt.Sprintf(`{"transaction_id":"theirs","payment_id":%q,"refund_id":%q,"merchant":%q,"amount":%d,"currency":"CNY","status":"FAILED"}`, r.GetPaymentId(), r.GetRefundId(), merchant, unitPrice)
+		body := fmt.Sprintf(`{"transaction_id":"theirs","payment_id":%q,"refund_id":%q,"merchant":%q,"amount":%d,`+
+			`"currency":"CNY","status":"FAILED"}`, r.GetPaymentId(), r.GetRefundId(), merchant, unitPrice)
 		if got := s.send(body); got != 204 {
 			t.Fatalf("answered %d", got)
 		}
@@ -387,33 +344,4 @@ func TestANotificationOfAFailureCountsOnce(t *testing.T) {
 	if n := s.count("refused_notifications", "true"); n != 0 {
 		t.Error("staff is told of a failure as if it had been a success before")
 	}
-}
-
-func TestRefundsOfAStateArePaged(t *testing.T) {
-	s := newShop(t)
-	s.sell(20)
-	var want []string
-	for i := range 5 {
-		o := s.cancelled(fmt.Sprintf("b%d", i), 1)
-		want = append(want, s.refundsOf(o)[0].GetRefundId())
-	}
-	var got []string
-	req := &paymentv1.ListRefundsRequest{State: requested, PageSize: 2}
-	for {
-		page, err := s.service.ListRefunds(context.Background(), req)
-		s.must(err)
-		for _, r := range page.GetRefunds() {
-			got = append(got, r.GetRefundId())
-		}
-		if req.PageToken = page.GetNextPageToken(); req.GetPageToken() == "" {
-			break
-		}
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("listed %v, want %v", got, want)
-	}
-	_, err := s.service.ListRefunds(context.Background(), &paymentv1.ListRefundsRequest{State: requested, PageToken: "nonsense"})
-	wantError(t, err, connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN")
 }

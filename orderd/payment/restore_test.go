@@ -17,7 +17,8 @@ import (
 // history, its notification and its order stay.
 func (s *shop) lose(p *paymentv1.Payment) {
 	s.tb.Helper()
-	s.exec(`UPDATE payments SET state = 'PENDING', version = 2, transaction_id = '', succeeded_at = NULL, next_query_at = $2
+	s.exec(`UPDATE payments
+		SET state = 'PENDING', version = 2, transaction_id = '', succeeded_at = NULL, next_query_at = $2
 		WHERE payment_id = $1`, p.GetPaymentId(), s.clock.now())
 }
 

@@ -90,13 +90,17 @@ func openShop(tb lasting, pool *pgxpool.Pool, at time.Time) *shop {
 	log := slog.New(slog.DiscardHandler)
 	key := []byte("0123456789abcdef")
 	var err error
-	s.store, err = order.NewStore(order.Options{Pool: pool, Clock: s.clock.now, Logger: log, Refunder: payment.NewRefunds(rand.Reader)})
+	s.store, err = order.NewStore(order.Options{
+		Pool: pool, Clock: s.clock.now, Logger: log, Refunder: payment.NewRefunds(rand.Reader),
+	})
 	s.must(err)
 	tokens, err := quote.NewTokens(key, timeToPay)
 	s.must(err)
 	ids, err := orderid.NewGenerator(key, s.clock.now, rand.Reader)
 	s.must(err)
-	s.orders = order.NewService(order.ServiceOptions{Store: s.store, IDs: ids, Tokens: tokens, PaymentTimeout: timeToPay, Random: mathrand.New(mathrand.NewPCG(1, 2))})
+	s.orders = order.NewService(order.ServiceOptions{
+		Store: s.store, IDs: ids, Tokens: tokens, PaymentTimeout: timeToPay, Random: mathrand.New(mathrand.NewPCG(1, 2)),
+	})
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	tb.Cleanup(server.Close)
@@ -107,7 +111,8 @@ func openShop(tb lasting, pool *pgxpool.Pool, at time.Time) *shop {
 	s.must(err)
 	s.faults = &faults{Provider: s.sandbox, calls: map[string]int{}}
 	s.service, err = payment.NewService(payment.Options{
-		Pool: pool, Orders: s.store, Providers: []payment.Provider{s.faults}, Clock: s.clock.now, Random: rand.Reader, Logger: log,
+		Pool: pool, Orders: s.store, Providers: []payment.Provider{s.faults}, Clock: s.clock.now, Random: rand.Reader,
+		Logger: log,
 	})
 	s.must(err)
 	for pattern, page := range payment.Pages([]payment.Provider{s.sandbox}) {
@@ -147,7 +152,8 @@ func (s *shop) sell(quantity int64) {
 	s.tb.Helper()
 	ctx := context.Background()
 	s.must(database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('tea', 'Tea', $1, 'CNY', true, now())", unitPrice); err != nil {
+		if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('tea',"+
+			" 'Tea', $1, 'CNY', true, now())", unitPrice); err != nil {
 			return err
 		}
 		if err := stock.Create(ctx, tx, "tea"); err != nil {
@@ -168,19 +174,25 @@ func (s *shop) place(buyer string, quantity int64) *orderv1.Order {
 
 func (s *shop) cancel(o *orderv1.Order) {
 	s.tb.Helper()
-	_, err := s.orders.CancelOrder(context.Background(), &orderv1.CancelOrderRequest{RequestId: s.requestID(), BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId()})
+	_, err := s.orders.CancelOrder(context.Background(), &orderv1.CancelOrderRequest{
+		RequestId: s.requestID(), BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId(),
+	})
 	s.must(err)
 }
 
 func (s *shop) order(o *orderv1.Order) *orderv1.Order {
 	s.tb.Helper()
-	answer, err := s.orders.GetOrder(context.Background(), &orderv1.GetOrderRequest{BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId()})
+	answer, err := s.orders.GetOrder(context.Background(), &orderv1.GetOrderRequest{
+		BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId(),
+	})
 	s.must(err)
 	return answer.GetOrder()
 }
 
 func (s *shop) request(o *orderv1.Order) *paymentv1.CreatePaymentRequest {
-	return &paymentv1.CreatePaymentRequest{RequestId: s.requestID(), BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId(), Provider: sandbox.Name}
+	return &paymentv1.CreatePaymentRequest{
+		RequestId: s.requestID(), BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId(), Provider: sandbox.Name,
+	}
 }
 
 func (s *shop) charge(o *orderv1.Order) *paymentv1.CreatePaymentResponse {
@@ -231,7 +243,9 @@ func (s *shop) payment(buyer, id string) *paymentv1.Payment {
 // refundsOf are an order's refunds, as its buyer sees them.
 func (s *shop) refundsOf(o *orderv1.Order) []*paymentv1.Refund {
 	s.tb.Helper()
-	answer, err := s.service.ListOrderRefunds(context.Background(), &paymentv1.ListOrderRefundsRequest{BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId()})
+	answer, err := s.service.ListOrderRefunds(context.Background(), &paymentv1.ListOrderRefundsRequest{
+		BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId(),
+	})
 	s.must(err)
 	return answer.GetRefunds()
 }
@@ -341,7 +355,9 @@ func (f *faults) Refund(ctx context.Context, r payment.RefundOrder) (payment.Ref
 }
 
 func (f *faults) QueryRefund(ctx context.Context, r payment.RefundOrder) (payment.RefundStatus, error) {
-	return f.status(through(f, "query refund", func() (payment.RefundStatus, error) { return f.Provider.QueryRefund(ctx, r) }))
+	return f.status(through(f, "query refund", func() (payment.RefundStatus, error) {
+		return f.Provider.QueryRefund(ctx, r)
+	}))
 }
 
 func (f *faults) status(status payment.RefundStatus, err error) (payment.RefundStatus, error) {

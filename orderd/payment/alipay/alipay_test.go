@@ -33,7 +33,8 @@ var testKey = sync.OnceValue(func() *rsa.PrivateKey {
 
 func testProvider() *Provider {
 	return &Provider{
-		appID: "2026000000000001", sellerID: "2088000000000001", gateway: "https://openapi.alipay.com/gateway.do", notifyURL: "https://shop.example/notifications/alipay",
+		appID: "2026000000000001", sellerID: "2088000000000001",
+		gateway: "https://openapi.alipay.com/gateway.do", notifyURL: "https://shop.example/notifications/alipay",
 		key: testKey(), alipayKey: &testKey().PublicKey, now: func() time.Time { return testNow },
 	}
 }
@@ -41,14 +42,21 @@ func testProvider() *Provider {
 // An answer of Alipay's gateway with Alipay's public key, from TestSyncVerifySign in
 // alipay/sign_test.go of github.com/go-pay/gopay; Alipay's own pages print none whose key is known.
 func TestPublishedAnswer(t *testing.T) {
-	const node = `{"code":"10000","msg":"Success","buyer_logon_id":"854***@qq.com","buyer_pay_amount":"0.01","buyer_user_id":"2088102363632794",` +
-		`"fund_bill_list":[{"amount":"0.01","fund_channel":"PCREDIT"}],"gmt_payment":"2019-08-29 20:14:05","invoice_amount":"0.01",` +
-		`"out_trade_no":"GZ201901301040361012","point_amount":"0.00","receipt_amount":"0.01","total_amount":"0.01","trade_no":"2019082922001432790585537960"}`
-	const signature = "bk3SzX0CZRI811IJioS2XKQHcgMixUT8mYyGQj+vcOAQas7GIYi6LpykqqSc3m7+yvqoG0TdX/c2JjYnpw/J53JxtC2IC4vsLuIPIgghVo5qafsfSxEJ22w20RZDatI2dYqFVcj8Jp+4aesQ" +
-		"8zMMNw7cX9NLyk7kw3DecYeyQp+zrZMueZPqLh88Z+54G+e6QuSU++0ouqQVd4PkpPqy6YI+8MdMUX4Ve0jOQxMmYH8BC6n5ZsTH/uEaLEtzYVZdSw/xdSQ7K1SH73aEH8XbRYx6rL7RkKksrdvhezX+" +
+	const node = `{"code":"10000","msg":"Success","buyer_logon_id":"854***@qq.com","buyer_pay_amount":"0.01",` +
+		`"buyer_user_id":"2088102363632794",` +
+		`"fund_bill_list":[{"amount":"0.01","fund_channel":"PCREDIT"}],"gmt_payment":"2019-08-29 20:14:05",` +
+		`"invoice_amount":"0.01",` +
+		`"out_trade_no":"GZ201901301040361012","point_amount":"0.00","receipt_amount":"0.01","total_amount":"0.01",` +
+		`"trade_no":"2019082922001432790585537960"}`
+	const signature = "bk3SzX0CZRI811IJioS2XKQHcgMixUT8mYyGQj+vcOAQas7GIYi6LpykqqSc3m7+yvqoG0TdX/c2JjYnpw/J53JxtC2IC4vs" +
+		"LuIPIgghVo5qafsfSxEJ22w20RZDatI2dYqFVcj8Jp+4aesQ" +
+		"8zMMNw7cX9NLyk7kw3DecYeyQp+zrZMueZPqLh88Z+54G+e6QuSU++0ouqQVd4PkpPqy6YI+8MdMUX4Ve0jOQxMmYH8BC6n5ZsTH/uEaLEtzYVZdS" +
+		"w/xdSQ7K1SH73aEH8XbRYx6rL7RkKksrdvhezX+" +
 		"ThDjQ+fTWjvNFrGcg3fmqXRy2elvoalu+BQmqlkWWjEJYA=="
-	const key = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAp8gueNlkbiDidz6FBQEBpqoRgH8h7JtsPtYW0nzAqy1MME4mFnDSMfSKlreUomS3a55gmBopL1eF4/Km/dEnaL5tCY9+24SKn1D4iyls" +
-		"+lvz/ZjvUjVwxoUYBh8kkcxMZSDeDz8//o+9qZTrICVP2a4sBB8T0XmU4gxfw8FsmtoomBH1nLk3AO7wgRN2a3+SRSAmxrhIGDmF1lljSlhY32eJpJ2TZQKaWNW+7yDBU/0Wt3kQVY84vr14yYagnSCi" +
+	const key = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAp8gueNlkbiDidz6FBQEBpqoRgH8h7JtsPtYW0nzAqy1MME4mFnDSMfSKlr" +
+		"eUomS3a55gmBopL1eF4/Km/dEnaL5tCY9+24SKn1D4iyls" +
+		"+lvz/ZjvUjVwxoUYBh8kkcxMZSDeDz8//o+9qZTrICVP2a4sBB8T0XmU4gxfw8FsmtoomBH1nLk3AO7wgRN2a3+SRSAmxrhIGDmF1lljSlhY32eJp" +
+		"J2TZQKaWNW+7yDBU/0Wt3kQVY84vr14yYagnSCi" +
 		"IfqyVFqePayRtmVJDr5qvSXr51tdqs2zKZCu+26X7JAF4BSsaq4gmY5DmDTm4TohCnBduI1+bPGD+igVmtl05wIDAQAB"
 	public, err := rsasign.ParsePublicKey([]byte(key))
 	if err != nil {
@@ -72,10 +80,12 @@ func TestPublishedAnswer(t *testing.T) {
 // is empty and without sign.
 func TestContent(t *testing.T) {
 	got := content(url.Values{
-		"timestamp": {"2019-01-01 08:09:33"}, "method": {"alipay.trade.create"}, "app_id": {"20135234674"}, "sign_type": {"RSA2"}, "notify_url": {""}, "sign": {"x"},
+		"timestamp": {"2019-01-01 08:09:33"}, "method": {"alipay.trade.create"}, "app_id": {"20135234674"},
+		"sign_type": {"RSA2"}, "notify_url": {""}, "sign": {"x"},
 		"biz_content": {`{"total_amount":"10.08", "buyer_id":"2088123456781234", "discount_amount":""}`},
 	}, "sign")
-	const want = `app_id=20135234674&biz_content={"total_amount":"10.08", "buyer_id":"2088123456781234", "discount_amount":""}&method=alipay.trade.create&sign_type=RSA2&timestamp=2019-01-01 08:09:33`
+	const want = `app_id=20135234674&biz_content={"total_amount":"10.08", "buyer_id":"2088123456781234", ` +
+		`"discount_amount":""}&method=alipay.trade.create&sign_type=RSA2&timestamp=2019-01-01 08:09:33`
 	if string(got) != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -91,8 +101,10 @@ func form(t testing.TB, change map[string]string) url.Values {
 	t.Helper()
 	values := url.Values{}
 	for name, value := range map[string]string{
-		"notify_time": "2026-11-11 10:00:00", "notify_id": "1", "notify_type": "trade_status_sync", "app_id": "2026000000000001", "seller_id": "2088000000000001",
-		"trade_no": "2026111122", "out_trade_no": number.Of(paymentID), "trade_status": "TRADE_SUCCESS", "total_amount": "88.01", "subject": "订单 a=b&c", "body": "",
+		"notify_time": "2026-11-11 10:00:00", "notify_id": "1", "notify_type": "trade_status_sync",
+		"app_id": "2026000000000001", "seller_id": "2088000000000001",
+		"trade_no": "2026111122", "out_trade_no": number.Of(paymentID), "trade_status": "TRADE_SUCCESS",
+		"total_amount": "88.01", "subject": "订单 a=b&c", "body": "",
 		"gmt_payment": "2026-11-11 09:59:58", "charset": "utf-8", "version": "1.0",
 	} {
 		values.Set(name, value)
@@ -109,17 +121,55 @@ func form(t testing.TB, change map[string]string) url.Values {
 	return values
 }
 
-func TestParseNotification(t *testing.T) {
+// formCase is a form and what it is read as, or why it is not believed.
+type formCase struct {
+	values url.Values
+	want   payment.Notification
+	reason string
+}
+
+// believedForms are those that say something.
+func believedForms(t *testing.T) map[string]formCase {
 	paid := payment.Notification{
-		Kind: payment.KindPayment, TransactionID: "2026111122", PaymentID: paymentID, Amount: 8801, Currency: "CNY", Success: true, PaidAt: time.Date(2026, 11, 11, 9, 59, 58, 0, china),
+		Kind: payment.KindPayment, TransactionID: "2026111122", PaymentID: paymentID, Amount: 8801, Currency: "CNY",
+		Success: true, PaidAt: time.Date(2026, 11, 11, 9, 59, 58, 0, china),
 	}
 	with := func(change func(*payment.Notification)) payment.Notification { n := paid; change(&n); return n }
 	ignored := with(func(n *payment.Notification) { n.Success, n.Ignore = false, true })
-	set := func(values url.Values, name, value string) url.Values {
-		values = maps.Clone(values)
-		values.Set(name, value)
-		return values
+	return map[string]formCase{
+		"paid":     {values: form(t, nil), want: paid},
+		"finished": {values: form(t, map[string]string{"trade_status": "TRADE_FINISHED"}), want: paid},
+		"closed": {
+			values: form(t, map[string]string{"trade_status": "TRADE_CLOSED"}),
+			want:   with(func(n *payment.Notification) { n.Success, n.Reason = false, "TRADE_CLOSED" }),
+		},
+		"waiting": {values: form(t, map[string]string{"trade_status": "WAIT_BUYER_PAY"}), want: ignored},
+		"refunded in part": {
+			values: form(t, map[string]string{
+				"refund_fee": "1.00", "gmt_refund": "2026-11-11 10:00:00.123", "out_biz_no": number.Of(refundID),
+			}),
+			want: ignored,
+		},
+		"refunded in whole": {
+			values: form(t, map[string]string{"refund_fee": "88.01", "trade_status": "TRADE_CLOSED"}), want: ignored,
+		},
+		"another currency": {
+			values: form(t, map[string]string{"trans_currency": "USD"}),
+			want:   with(func(n *payment.Notification) { n.Currency = "USD" }),
+		},
+		"an empty one is no": {values: set(form(t, nil), "passback_params", ""), want: paid},
 	}
+}
+
+// set is the form with another value, which is not signed.
+func set(values url.Values, name, value string) url.Values {
+	values = maps.Clone(values)
+	values.Set(name, value)
+	return values
+}
+
+// refusedForms are those that are not believed.
+func refusedForms(t *testing.T) map[string]formCase {
 	add := func(values url.Values, name, value string) url.Values {
 		values = maps.Clone(values)
 		values.Add(name, value)
@@ -131,37 +181,31 @@ func TestParseNotification(t *testing.T) {
 		return values
 	}
 	good := form(t, nil)
-	for name, c := range map[string]struct {
-		values url.Values
-		want   payment.Notification
-		reason string
-	}{
-		"paid":               {values: good, want: paid},
-		"finished":           {values: form(t, map[string]string{"trade_status": "TRADE_FINISHED"}), want: paid},
-		"closed":             {values: form(t, map[string]string{"trade_status": "TRADE_CLOSED"}), want: with(func(n *payment.Notification) { n.Success, n.Reason = false, "TRADE_CLOSED" })},
-		"waiting":            {values: form(t, map[string]string{"trade_status": "WAIT_BUYER_PAY"}), want: ignored},
-		"refunded in part":   {values: form(t, map[string]string{"refund_fee": "1.00", "gmt_refund": "2026-11-11 10:00:00.123", "out_biz_no": number.Of(refundID)}), want: ignored},
-		"refunded in whole":  {values: form(t, map[string]string{"refund_fee": "88.01", "trade_status": "TRADE_CLOSED"}), want: ignored},
-		"another currency":   {values: form(t, map[string]string{"trans_currency": "USD"}), want: with(func(n *payment.Notification) { n.Currency = "USD" })},
-		"another app":        {values: form(t, map[string]string{"app_id": "2"}), reason: payment.ReasonMerchantWrong},
-		"another seller":     {values: form(t, map[string]string{"seller_id": "2"}), reason: payment.ReasonMerchantWrong},
-		"another's number":   {values: form(t, map[string]string{"out_trade_no": "T1"}), reason: "MALFORMED"},
-		"three decimals":     {values: form(t, map[string]string{"total_amount": "88.010"}), reason: "MALFORMED"},
-		"an exponent":        {values: form(t, map[string]string{"total_amount": "8e1"}), reason: "MALFORMED"},
-		"nothing paid":       {values: form(t, map[string]string{"total_amount": "0.00"}), reason: "MALFORMED"},
-		"less than nothing":  {values: form(t, map[string]string{"total_amount": "-88.01"}), reason: "MALFORMED"},
-		"no trade":           {values: form(t, map[string]string{"trade_no": ""}), reason: "MALFORMED"},
-		"two days old":       {values: form(t, map[string]string{"notify_time": "2026-11-09 10:00:00"}), reason: "TOO_OLD"},
-		"too early":          {values: form(t, map[string]string{"notify_time": "2026-11-11 10:06:00"}), reason: "TOO_OLD"},
-		"no time":            {values: form(t, map[string]string{"notify_time": "soon"}), reason: "TOO_OLD"},
-		"not signed":         {values: without(good, "sign"), reason: "SIGNATURE_MISSING"},
-		"RSA with SHA-1":     {values: set(good, "sign_type", "RSA"), reason: "SIGNATURE_WRONG"},
-		"an amount changed":  {values: set(good, "total_amount", "88.02"), reason: "SIGNATURE_WRONG"},
-		"a field more":       {values: set(good, "extra", "1"), reason: "SIGNATURE_WRONG"},
-		"a field less":       {values: without(good, "subject"), reason: "SIGNATURE_WRONG"},
-		"a field twice":      {values: add(good, "total_amount", "0.01"), reason: "MALFORMED"},
-		"an empty one is no": {values: set(good, "passback_params", ""), want: paid},
-	} {
+	return map[string]formCase{
+		"another app":       {values: form(t, map[string]string{"app_id": "2"}), reason: payment.ReasonMerchantWrong},
+		"another seller":    {values: form(t, map[string]string{"seller_id": "2"}), reason: payment.ReasonMerchantWrong},
+		"another's number":  {values: form(t, map[string]string{"out_trade_no": "T1"}), reason: "MALFORMED"},
+		"three decimals":    {values: form(t, map[string]string{"total_amount": "88.010"}), reason: "MALFORMED"},
+		"an exponent":       {values: form(t, map[string]string{"total_amount": "8e1"}), reason: "MALFORMED"},
+		"nothing paid":      {values: form(t, map[string]string{"total_amount": "0.00"}), reason: "MALFORMED"},
+		"less than nothing": {values: form(t, map[string]string{"total_amount": "-88.01"}), reason: "MALFORMED"},
+		"no trade":          {values: form(t, map[string]string{"trade_no": ""}), reason: "MALFORMED"},
+		"two days old":      {values: form(t, map[string]string{"notify_time": "2026-11-09 10:00:00"}), reason: "TOO_OLD"},
+		"too early":         {values: form(t, map[string]string{"notify_time": "2026-11-11 10:06:00"}), reason: "TOO_OLD"},
+		"no time":           {values: form(t, map[string]string{"notify_time": "soon"}), reason: "TOO_OLD"},
+		"not signed":        {values: without(good, "sign"), reason: "SIGNATURE_MISSING"},
+		"RSA with SHA-1":    {values: set(good, "sign_type", "RSA"), reason: "SIGNATURE_WRONG"},
+		"an amount changed": {values: set(good, "total_amount", "88.02"), reason: "SIGNATURE_WRONG"},
+		"a field more":      {values: set(good, "extra", "1"), reason: "SIGNATURE_WRONG"},
+		"a field less":      {values: without(good, "subject"), reason: "SIGNATURE_WRONG"},
+		"a field twice":     {values: add(good, "total_amount", "0.01"), reason: "MALFORMED"},
+	}
+}
+
+func TestParseNotification(t *testing.T) {
+	cases := believedForms(t)
+	maps.Copy(cases, refusedForms(t))
+	for name, c := range cases {
 		raw := []byte(c.values.Encode())
 		got, err := testProvider().ParseNotification(nil, raw, testNow)
 		var refused *payment.NotificationError
@@ -182,7 +226,9 @@ func TestParseNotification(t *testing.T) {
 }
 
 func TestAnswer(t *testing.T) {
-	for err, want := range map[error]string{nil: "success", payment.ErrUnknownPayment: "fail", &payment.NotificationError{Reason: "X"}: "fail"} {
+	for err, want := range map[error]string{
+		nil: "success", payment.ErrUnknownPayment: "fail", &payment.NotificationError{Reason: "X"}: "fail",
+	} {
 		w := httptest.NewRecorder()
 		testProvider().Answer(w, err)
 		if w.Code != 200 || w.Body.String() != want {
@@ -229,21 +275,25 @@ func FuzzForm(f *testing.F) {
 			return
 		}
 		n, err := p.read(values, []byte(raw))
-		if err == nil && (n.PaymentID == uuid.Nil || n.TransactionID == "" || len(n.TransactionID) > 128 || n.Amount <= 0 || (n.Success && n.Ignore)) {
+		if err == nil && (n.PaymentID == uuid.Nil || n.TransactionID == "" || len(n.TransactionID) > 128 ||
+			n.Amount <= 0 || (n.Success && n.Ignore)) {
 			t.Fatalf("half a notification: %+v", n)
 		}
 	})
 }
 
-const billHead = "#支付宝业务明细查询\r\n#账号：[20880000000000010156]\r\n#起始日期：[2026年11月11日 00:00:00]   终止日期：[2026年11月12日 00:00:00]\r\n" +
+const billHead = "#支付宝业务明细查询\r\n#账号：[20880000000000010156]\r\n#起始日期：[2026年11月11日 00:00:00]   终止日期：[2026年11月12日 " +
+	"00:00:00]\r\n" +
 	"#-----------------------------------------业务明细列表----------------------------------------\r\n" +
 	"支付宝交易号,商户订单号,业务类型,商品名称,创建时间,完成时间,门店编号,门店名称,操作员,终端号,对方账户,订单金额（元）,商家实收（元）,支付宝红包（元）,集分宝（元）,支付宝优惠（元）," +
 	"商家优惠（元）,券核销金额（元）,券名称,商家红包消费金额（元）,卡消费金额（元）,退款批次号/请求号,服务费（元）,分润（元）,备注\r\n"
 
-const billFoot = "#-----------------------------------------业务明细列表结束------------------------------------\r\n#交易合计：1笔，商家实收共88.01元\r\n"
+const billFoot = "#-----------------------------------------业务明细列表结束------------------------------------\r\n#交易合计：1笔" +
+	"，商家实收共88.01元\r\n"
 
 func billRow(kind, amount, request string) string {
-	return "2026111122\t," + number.Of(paymentID) + "\t," + kind + ",goods \"a\",2026-11-11 09:59:00,2026-11-11 10:00:00,,,,,*三(138****0000)\t," + amount + "," + amount +
+	return "2026111122\t," + number.Of(paymentID) + "\t," + kind + ",goods \"a\",2026-11-11 09:59:00,2026-11-11 " +
+		"10:00:00,,,,,*三(138****0000)\t," + amount + "," + amount +
 		",0.00,0.00,0.00,0.00,0.00,,0.00,0.00," + request + "\t,-0.53,0.00,\r\n"
 }
 
@@ -258,23 +308,35 @@ func gbk(t testing.TB, text string) string {
 
 func TestParseBill(t *testing.T) {
 	at := time.Date(2026, 11, 11, 10, 0, 0, 0, china)
-	paid := payment.StatementRow{Kind: payment.KindPayment, TransactionID: "2026111122", PaymentID: paymentID, Amount: 8801, Currency: "CNY", At: at}
-	back := payment.StatementRow{Kind: payment.KindRefund, TransactionID: number.Of(refundID), PaymentID: paymentID, RefundID: refundID, Amount: 100, Currency: "CNY", At: at}
+	paid := payment.StatementRow{
+		Kind: payment.KindPayment, TransactionID: "2026111122", PaymentID: paymentID, Amount: 8801, Currency: "CNY",
+		At: at,
+	}
+	back := payment.StatementRow{
+		Kind: payment.KindRefund, TransactionID: number.Of(refundID), PaymentID: paymentID, RefundID: refundID,
+		Amount: 100, Currency: "CNY", At: at,
+	}
 	for name, c := range map[string]struct {
 		bill string
 		want []payment.StatementRow
 		fail bool
 	}{
-		"none":          {bill: billHead + billFoot},
-		"a payment":     {bill: billHead + billRow("交易", "88.01", "") + billFoot, want: []payment.StatementRow{paid}},
-		"both":          {bill: billHead + billRow("交易", "88.01", "") + billRow("退款", "-1.00", number.Of(refundID)) + billFoot, want: []payment.StatementRow{paid, back}},
+		"none":      {bill: billHead + billFoot},
+		"a payment": {bill: billHead + billRow("交易", "88.01", "") + billFoot, want: []payment.StatementRow{paid}},
+		"both": {
+			bill: billHead + billRow("交易", "88.01", "") + billRow("退款", "-1.00", number.Of(refundID)) + billFoot,
+			want: []payment.StatementRow{paid, back},
+		},
 		"another sort":  {bill: billHead + billRow("转账", "88.01", "") + billFoot},
 		"cut off":       {bill: billHead + billRow("交易", "88.01", ""), fail: true},
 		"an odd amount": {bill: billHead + billRow("交易", "88.0.1", "") + billFoot, fail: true},
 		"nothing":       {bill: "", fail: true},
 	} {
 		var got []payment.StatementRow
-		err := parseBill(strings.NewReader(gbk(t, c.bill)), func(r payment.StatementRow) error { got = append(got, r); return nil })
+		err := parseBill(strings.NewReader(gbk(t, c.bill)), func(r payment.StatementRow) error {
+			got = append(got, r)
+			return nil
+		})
 		if (err != nil) != c.fail {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -129,7 +129,8 @@ func TestRefunds(t *testing.T) {
 	pay(t, s, page, c)
 	order := func(amount int64) payment.RefundOrder {
 		return payment.RefundOrder{
-			RefundID: uuid.New(), PaymentID: c.PaymentID, TransactionID: transactionID(c.PaymentID), Amount: amount, Total: 100, Currency: "CNY",
+			RefundID: uuid.New(), PaymentID: c.PaymentID, TransactionID: transactionID(c.PaymentID), Amount: amount,
+			Total: 100, Currency: "CNY",
 		}
 	}
 	first := order(60)
@@ -141,13 +142,15 @@ func TestRefunds(t *testing.T) {
 			t.Fatalf("%v, %v", got, err)
 		}
 	}
-	if got, err := s.QueryRefund(ctx, first); err != nil || got.State != payment.RefundSucceeded || got.ProviderRefundID == "" {
+	got, err := s.QueryRefund(ctx, first)
+	if err != nil || got.State != payment.RefundSucceeded || got.ProviderRefundID == "" {
 		t.Errorf("after it: %v, %v", got, err)
 	}
 	reused, alien, yen, unpaid := first, order(1), order(1), order(1)
 	reused.Amount, alien.TransactionID, yen.Currency, unpaid.PaymentID = 1, "another", "JPY", uuid.New()
 	for reason, wrong := range map[string][]payment.RefundOrder{
-		"REFUND_ID_REUSED": {reused}, "TRANSACTION_NOT_FOUND": {alien, unpaid}, "AMOUNT_NOT_LEFT": {order(41), order(0), order(-1), yen},
+		"REFUND_ID_REUSED": {reused}, "TRANSACTION_NOT_FOUND": {alien, unpaid},
+		"AMOUNT_NOT_LEFT": {order(41), order(0), order(-1), yen},
 	} {
 		for _, r := range wrong {
 			var refused *payment.RefusedError
@@ -176,13 +179,17 @@ func TestStatement(t *testing.T) {
 	ctx := context.Background()
 	day := s.now().Truncate(24 * time.Hour)
 	const payments = statementPage + 20
-	if _, err := s.pool.Exec(ctx, `INSERT INTO sandbox_transactions SELECT md5(i::text)::uuid, $1::uuid, 'PAID', i::text, 5, 'CNY', $2::timestamptz FROM generate_series(1, $3::bigint) AS g (i)`,
-		uuid.Nil, day, payments); err != nil {
+	if _, err := s.pool.Exec(ctx, `INSERT INTO sandbox_transactions
+		SELECT md5(i::text)::uuid, $1::uuid, 'PAID', i::text, 5, 'CNY', $2::timestamptz
+		FROM generate_series(1, $3::bigint) AS g (i)`, uuid.Nil, day, payments); err != nil {
 		t.Fatal(err)
 	}
 	c := newCharge(s, 100)
 	pay(t, s, page, c)
-	if _, err := s.Refund(ctx, payment.RefundOrder{RefundID: uuid.New(), PaymentID: c.PaymentID, TransactionID: transactionID(c.PaymentID), Amount: 30, Currency: "CNY"}); err != nil {
+	if _, err := s.Refund(ctx, payment.RefundOrder{
+		RefundID: uuid.New(), PaymentID: c.PaymentID, TransactionID: transactionID(c.PaymentID), Amount: 30,
+		Currency: "CNY",
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(ctx, newCharge(s, 7)); err != nil {

@@ -89,7 +89,9 @@ func TestTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(ticket{PaymentID: c.PaymentID, Amount: c.Amount, Currency: "CNY", ExpiresAt: 1_800_000_060}, got); diff != "" {
+		if diff := cmp.Diff(
+			ticket{PaymentID: c.PaymentID, Amount: c.Amount, Currency: "CNY", ExpiresAt: 1_800_000_060}, got,
+		); diff != "" {
 			t.Fatal(diff)
 		}
 		if _, err := theirs.open(token); err == nil {

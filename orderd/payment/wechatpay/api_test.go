@@ -34,8 +34,11 @@ func answering(t *testing.T, status int, body string, isSigned bool) *Provider {
 // What the API answers to a refund, and what that means: only WeChat Pay's own signed no is a
 // refusal.
 func TestAnswers(t *testing.T) {
-	r := payment.RefundOrder{RefundID: refundID, PaymentID: paymentID, TransactionID: "4200", Amount: 100, Total: 8801, Currency: "CNY"}
-	done := `{"refund_id":"5030","out_refund_no":"` + number.Of(refundID) + `","status":"SUCCESS","amount":{"total":8801,"refund":100,"currency":"CNY"}}`
+	r := payment.RefundOrder{
+		RefundID: refundID, PaymentID: paymentID, TransactionID: "4200", Amount: 100, Total: 8801, Currency: "CNY",
+	}
+	done := `{"refund_id":"5030","out_refund_no":"` + number.Of(refundID) + `","status":"SUCCESS",` +
+		`"amount":{"total":8801,"refund":100,"currency":"CNY"}}`
 	for name, c := range map[string]struct {
 		status   int
 		body     string
@@ -44,10 +47,18 @@ func TestAnswers(t *testing.T) {
 		state    payment.RefundState
 		reason   string
 	}{
-		"done":                {status: 200, body: done, state: payment.RefundSucceeded},
-		"under way":           {status: 200, body: strings.Replace(done, "SUCCESS", "PROCESSING", 1), state: payment.RefundPending, reason: "PROCESSING"},
-		"the card is closed":  {status: 200, body: strings.Replace(done, "SUCCESS", "ABNORMAL", 1), state: payment.RefundPending, reason: "ABNORMAL"},
-		"closed":              {status: 200, body: strings.Replace(done, "SUCCESS", "CLOSED", 1), state: payment.RefundFailed, reason: "CLOSED"},
+		"done": {status: 200, body: done, state: payment.RefundSucceeded},
+		"under way": {
+			status: 200, body: strings.Replace(done, "SUCCESS", "PROCESSING", 1), state: payment.RefundPending,
+			reason: "PROCESSING",
+		},
+		"the card is closed": {
+			status: 200, body: strings.Replace(done, "SUCCESS", "ABNORMAL", 1), state: payment.RefundPending,
+			reason: "ABNORMAL",
+		},
+		"closed": {
+			status: 200, body: strings.Replace(done, "SUCCESS", "CLOSED", 1), state: payment.RefundFailed, reason: "CLOSED",
+		},
 		"another's":           {status: 200, body: strings.Replace(done, number.Of(refundID), number.Of(paymentID), 1)},
 		"another amount":      {status: 200, body: strings.Replace(done, `"refund":100`, `"refund":101`, 1)},
 		"not signed":          {status: 200, body: done, unsigned: true},
@@ -77,8 +88,11 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestErrorsHaveNoPersonalData(t *testing.T) {
-	_, err := answering(t, 400, `{"code":"PARAM_ERROR","message":"openid oUpF8uMuAJO is wrong"}`, true).Create(t.Context(), payment.Charge{
-		PaymentID: paymentID, Amount: 1, Currency: "CNY", Method: jsapi, OpenID: "oUpF8uMuAJO", Description: "secret goods", ExpiresAt: testNow.Add(time.Hour),
+	_, err := answering(
+		t, 400, `{"code":"PARAM_ERROR","message":"openid oUpF8uMuAJO is wrong"}`, true,
+	).Create(t.Context(), payment.Charge{
+		PaymentID: paymentID, Amount: 1, Currency: "CNY", Method: jsapi, OpenID: "oUpF8uMuAJO",
+		Description: "secret goods", ExpiresAt: testNow.Add(time.Hour),
 	})
 	if err == nil || strings.Contains(err.Error(), "oUpF8uMuAJO") || strings.Contains(err.Error(), "goods") {
 		t.Errorf("%v", err)
@@ -88,7 +102,10 @@ func TestErrorsHaveNoPersonalData(t *testing.T) {
 func TestReturning(t *testing.T) {
 	for _, c := range []struct{ target, to, want string }{
 		{"https://wx.tenpay.com/x?prepay_id=1&package=2", "", "https://wx.tenpay.com/x?prepay_id=1&package=2"},
-		{"https://wx.tenpay.com/x?prepay_id=1", "https://shop.example/done?o=1&x=2", "https://wx.tenpay.com/x?prepay_id=1&redirect_url=https%3A%2F%2Fshop.example%2Fdone%3Fo%3D1%26x%3D2"},
+		{
+			"https://wx.tenpay.com/x?prepay_id=1", "https://shop.example/done?o=1&x=2",
+			"https://wx.tenpay.com/x?prepay_id=1&redirect_url=https%3A%2F%2Fshop.example%2Fdone%3Fo%3D1%26x%3D2",
+		},
 	} {
 		if got, err := returning(c.target, c.to); err != nil || got != c.want {
 			t.Errorf("%s, %v; want %s", got, err, c.want)
@@ -100,7 +117,9 @@ func TestReturning(t *testing.T) {
 }
 
 func TestPlain(t *testing.T) {
-	for _, c := range []struct{ text, want string }{{"tea", "tea"}, {" a\nb\x00 ", "a b"}, {"茶🍵", "茶"}, {strings.Repeat("茶", 50), strings.Repeat("茶", 42)}} {
+	for _, c := range []struct{ text, want string }{
+		{"tea", "tea"}, {" a\nb\x00 ", "a b"}, {"茶🍵", "茶"}, {strings.Repeat("茶", 50), strings.Repeat("茶", 42)},
+	} {
 		if got := plain(c.text, maxDescription); got != c.want {
 			t.Errorf("%q became %q", c.text, got)
 		}

@@ -42,8 +42,10 @@ var testKey = sync.OnceValue(func() *rsa.PrivateKey {
 
 func testProvider() *Provider {
 	return &Provider{
-		merchantID: "1900000001", merchantSerial: "ABCDEF", appID: "wx0123456789", key: testKey(), apiV3Key: []byte(testAPIv3Key), random: rand.Reader,
-		now: func() time.Time { return testNow }, keys: &keyring{publicKeyID: testKeyID, publicKey: &testKey().PublicKey, now: func() time.Time { return testNow }},
+		merchantID: "1900000001", merchantSerial: "ABCDEF", appID: "wx0123456789", key: testKey(),
+		apiV3Key: []byte(testAPIv3Key), random: rand.Reader,
+		now:  func() time.Time { return testNow },
+		keys: &keyring{publicKeyID: testKeyID, publicKey: &testKey().PublicKey, now: func() time.Time { return testNow }},
 	}
 }
 
@@ -78,7 +80,8 @@ func seal(t testing.TB, plain []byte, associated string) sealed {
 func notificationOf(t testing.TB, original string, plain []byte) []byte {
 	t.Helper()
 	s := seal(t, plain, original)
-	return fmt.Appendf(nil, `{"id":"1","event_type":"X","resource_type":"encrypt-resource","resource":{"original_type":%q,"algorithm":%q,"ciphertext":%q,"associated_data":%q,"nonce":%q}}`,
+	return fmt.Appendf(nil, `{"id":"1","event_type":"X","resource_type":"encrypt-resource",`+
+		`"resource":{"original_type":%q,"algorithm":%q,"ciphertext":%q,"associated_data":%q,"nonce":%q}}`,
 		original, s.Algorithm, s.Ciphertext, s.AssociatedData, s.Nonce)
 }
 
@@ -91,7 +94,9 @@ func signed(t testing.TB, body []byte, at time.Time) http.Header {
 		t.Fatal(err)
 	}
 	header := http.Header{}
-	for name, value := range map[string]string{"Timestamp": stamp, "Nonce": "nonce", "Signature": signature, "Serial": testKeyID} {
+	for name, value := range map[string]string{
+		"Timestamp": stamp, "Nonce": "nonce", "Signature": signature, "Serial": testKeyID,
+	} {
 		header.Set("Wechatpay-"+name, value)
 	}
 	return header
@@ -103,21 +108,31 @@ var (
 )
 
 func transactionText(change ...string) string {
-	text := `{"mchid":"1900000001","appid":"wx0123456789","out_trade_no":"` + number.Of(paymentID) + `","transaction_id":"4200","trade_state":"SUCCESS",` +
-		`"success_time":"2026-11-11T10:00:00+08:00","payer":{"openid":"o"},"amount":{"total":8801,"payer_total":8801,"currency":"CNY","payer_currency":"CNY"}}`
+	text := `{"mchid":"1900000001","appid":"wx0123456789",` +
+		`"out_trade_no":"` + number.Of(paymentID) + `","transaction_id":"4200","trade_state":"SUCCESS",` +
+		`"success_time":"2026-11-11T10:00:00+08:00","payer":{"openid":"o"},"amount":{"total":8801,"payer_total":8801,` +
+		`"currency":"CNY","payer_currency":"CNY"}}`
 	return strings.NewReplacer(change...).Replace(text)
 }
 
 func refundText(change ...string) string {
-	text := `{"mchid":"1900000001","out_trade_no":"` + number.Of(paymentID) + `","transaction_id":"4200","out_refund_no":"` + number.Of(refundID) + `","refund_id":"5030",` +
-		`"refund_status":"SUCCESS","success_time":"2026-11-11T10:00:00+08:00","user_received_account":"x","amount":{"total":8801,"refund":100,"payer_total":8801,"payer_refund":100}}`
+	text := `{"mchid":"1900000001","out_trade_no":"` + number.Of(paymentID) + `","transaction_id":"4200",` +
+		`"out_refund_no":"` + number.Of(refundID) + `","refund_id":"5030",` +
+		`"refund_status":"SUCCESS","success_time":"2026-11-11T10:00:00+08:00","user_received_account":"x",` +
+		`"amount":{"total":8801,"refund":100,"payer_total":8801,"payer_refund":100}}`
 	return strings.NewReplacer(change...).Replace(text)
 }
 
 func TestParseNotification(t *testing.T) {
 	paidAt := time.Date(2026, 11, 11, 10, 0, 0, 0, china)
-	paid := payment.Notification{Kind: payment.KindPayment, TransactionID: "4200", PaymentID: paymentID, Amount: 8801, Currency: "CNY", Success: true, PaidAt: paidAt}
-	back := payment.Notification{Kind: payment.KindRefund, TransactionID: "5030", PaymentID: paymentID, RefundID: refundID, Amount: 100, Currency: "CNY", Success: true, PaidAt: paidAt}
+	paid := payment.Notification{
+		Kind: payment.KindPayment, TransactionID: "4200", PaymentID: paymentID, Amount: 8801, Currency: "CNY",
+		Success: true, PaidAt: paidAt,
+	}
+	back := payment.Notification{
+		Kind: payment.KindRefund, TransactionID: "5030", PaymentID: paymentID, RefundID: refundID, Amount: 100,
+		Currency: "CNY", Success: true, PaidAt: paidAt,
+	}
 	with := func(n payment.Notification, change func(*payment.Notification)) payment.Notification {
 		change(&n)
 		return n
@@ -127,23 +142,46 @@ func TestParseNotification(t *testing.T) {
 		want            payment.Notification
 		reason          string
 	}{
-		"paid":                   {original: "transaction", plain: transactionText(), want: paid},
-		"paid and refunded":      {original: "transaction", plain: transactionText(`"SUCCESS"`, `"REFUND"`), want: paid},
-		"closed":                 {original: "transaction", plain: transactionText(`"SUCCESS"`, `"CLOSED"`), want: with(paid, func(n *payment.Notification) { n.Success, n.Reason = false, "CLOSED" })},
-		"being paid":             {original: "transaction", plain: transactionText(`"SUCCESS"`, `"USERPAYING"`), want: with(paid, func(n *payment.Notification) { n.Success, n.Ignore = false, true })},
-		"another merchant":       {original: "transaction", plain: transactionText("1900000001", "1900000002"), reason: payment.ReasonMerchantWrong},
-		"another app":            {original: "transaction", plain: transactionText("wx0123456789", "wx1"), reason: payment.ReasonMerchantWrong},
-		"another's number":       {original: "transaction", plain: transactionText(number.Of(paymentID), "20261111000001"), reason: "MALFORMED"},
-		"a number in upper case": {original: "transaction", plain: transactionText(number.Of(paymentID), strings.ToUpper(number.Of(paymentID))), reason: "MALFORMED"},
+		"paid":              {original: "transaction", plain: transactionText(), want: paid},
+		"paid and refunded": {original: "transaction", plain: transactionText(`"SUCCESS"`, `"REFUND"`), want: paid},
+		"closed": {
+			original: "transaction", plain: transactionText(`"SUCCESS"`, `"CLOSED"`),
+			want: with(paid, func(n *payment.Notification) { n.Success, n.Reason = false, "CLOSED" }),
+		},
+		"being paid": {
+			original: "transaction", plain: transactionText(`"SUCCESS"`, `"USERPAYING"`),
+			want: with(paid, func(n *payment.Notification) { n.Success, n.Ignore = false, true }),
+		},
+		"another merchant": {
+			original: "transaction", plain: transactionText("1900000001", "1900000002"), reason: payment.ReasonMerchantWrong,
+		},
+		"another app": {
+			original: "transaction", plain: transactionText("wx0123456789", "wx1"), reason: payment.ReasonMerchantWrong,
+		},
+		"another's number": {
+			original: "transaction", plain: transactionText(number.Of(paymentID), "20261111000001"), reason: "MALFORMED",
+		},
+		"a number in upper case": {
+			original: "transaction", plain: transactionText(number.Of(paymentID), strings.ToUpper(number.Of(paymentID))),
+			reason: "MALFORMED",
+		},
 		"no transaction":         {original: "transaction", plain: transactionText("4200", ""), reason: "MALFORMED"},
 		"an amount that is text": {original: "transaction", plain: transactionText("8801", `"8801"`), reason: "MALFORMED"},
 		"a fraction of a fen":    {original: "transaction", plain: transactionText("8801", "8801.5"), reason: "MALFORMED"},
 		"refunded":               {original: "refund", plain: refundText(), want: back},
-		"refund closed":          {original: "refund", plain: refundText(`"SUCCESS"`, `"CLOSED"`), want: with(back, func(n *payment.Notification) { n.Success, n.Reason = false, "CLOSED" })},
-		"refund abnormal":        {original: "refund", plain: refundText(`"SUCCESS"`, `"ABNORMAL"`), want: with(back, func(n *payment.Notification) { n.Success, n.Ignore = false, true })},
-		"another's refund":       {original: "refund", plain: refundText("1900000001", "1900000002"), reason: payment.ReasonMerchantWrong},
-		"another sort":           {original: "payscore", plain: "{}", reason: "MALFORMED"},
-		"no JSON":                {original: "transaction", plain: "<xml/>", reason: "MALFORMED"},
+		"refund closed": {
+			original: "refund", plain: refundText(`"SUCCESS"`, `"CLOSED"`),
+			want: with(back, func(n *payment.Notification) { n.Success, n.Reason = false, "CLOSED" }),
+		},
+		"refund abnormal": {
+			original: "refund", plain: refundText(`"SUCCESS"`, `"ABNORMAL"`),
+			want: with(back, func(n *payment.Notification) { n.Success, n.Ignore = false, true }),
+		},
+		"another's refund": {
+			original: "refund", plain: refundText("1900000001", "1900000002"), reason: payment.ReasonMerchantWrong,
+		},
+		"another sort": {original: "payscore", plain: "{}", reason: "MALFORMED"},
+		"no JSON":      {original: "transaction", plain: "<xml/>", reason: "MALFORMED"},
 	} {
 		body := notificationOf(t, c.original, []byte(c.plain))
 		got, err := testProvider().ParseNotification(signed(t, body, testNow), body, testNow)
@@ -151,7 +189,10 @@ func TestParseNotification(t *testing.T) {
 	}
 }
 
-func check(t *testing.T, name string, got payment.Notification, err error, want payment.Notification, raw []byte, reason string) {
+func check(
+	t *testing.T, name string, got payment.Notification, err error, want payment.Notification, raw []byte,
+	reason string,
+) {
 	t.Helper()
 	var refused *payment.NotificationError
 	switch {
@@ -180,7 +221,8 @@ func TestParseNotificationSignature(t *testing.T) {
 	other := seal(t, []byte(transactionText()), "transaction")
 	other.AssociatedData = "refund"
 	tampered, err := json.Marshal(map[string]any{"resource_type": "encrypt-resource", "resource": map[string]string{
-		"original_type": "transaction", "algorithm": other.Algorithm, "ciphertext": other.Ciphertext, "associated_data": other.AssociatedData, "nonce": other.Nonce,
+		"original_type": "transaction", "algorithm": other.Algorithm, "ciphertext": other.Ciphertext,
+		"associated_data": other.AssociatedData, "nonce": other.Nonce,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -190,9 +232,11 @@ func TestParseNotificationSignature(t *testing.T) {
 		body   []byte
 		reason string
 	}{
-		"none":                    {http.Header{}, body, "SIGNATURE_MISSING"},
-		"no time":                 {change("Wechatpay-Timestamp", "soon"), body, "SIGNATURE_MISSING"},
-		"another time":            {change("Wechatpay-Timestamp", strconv.FormatInt(testNow.Unix()-1, 10)), body, "SIGNATURE_WRONG"},
+		"none":    {http.Header{}, body, "SIGNATURE_MISSING"},
+		"no time": {change("Wechatpay-Timestamp", "soon"), body, "SIGNATURE_MISSING"},
+		"another time": {
+			change("Wechatpay-Timestamp", strconv.FormatInt(testNow.Unix()-1, 10)), body, "SIGNATURE_WRONG",
+		},
 		"another nonce":           {change("Wechatpay-Nonce", "nonces"), body, "SIGNATURE_WRONG"},
 		"no base64":               {change("Wechatpay-Signature", "%%"), body, "SIGNATURE_WRONG"},
 		"another public key":      {change("Wechatpay-Serial", "PUB_KEY_ID_2"), body, "KEY_UNKNOWN"},
@@ -214,12 +258,21 @@ func TestAnswer(t *testing.T) {
 		status int
 		body   string
 	}{
-		"taken":    {nil, http.StatusNoContent, ""},
-		"forged":   {&payment.NotificationError{Reason: "SIGNATURE_WRONG"}, http.StatusBadRequest, `{"code":"FAIL","message":"SIGNATURE_WRONG"}`},
-		"unknown":  {payment.ErrUnknownPayment, http.StatusNotFound, `{"code":"FAIL","message":"no such payment"}`},
-		"no time":  {errors.New("db: password"), http.StatusServiceUnavailable, `{"code":"FAIL","message":"try again"}`},
-		"wrapped":  {fmt.Errorf("x: %w", payment.ErrUnknownPayment), http.StatusNotFound, `{"code":"FAIL","message":"no such payment"}`},
-		"merchant": {&payment.NotificationError{Reason: payment.ReasonMerchantWrong}, http.StatusBadRequest, `{"code":"FAIL","message":"MERCHANT_WRONG"}`},
+		"taken": {nil, http.StatusNoContent, ""},
+		"forged": {
+			&payment.NotificationError{Reason: "SIGNATURE_WRONG"}, http.StatusBadRequest,
+			`{"code":"FAIL","message":"SIGNATURE_WRONG"}`,
+		},
+		"unknown": {payment.ErrUnknownPayment, http.StatusNotFound, `{"code":"FAIL","message":"no such payment"}`},
+		"no time": {errors.New("db: password"), http.StatusServiceUnavailable, `{"code":"FAIL","message":"try again"}`},
+		"wrapped": {
+			fmt.Errorf("x: %w", payment.ErrUnknownPayment), http.StatusNotFound,
+			`{"code":"FAIL","message":"no such payment"}`,
+		},
+		"merchant": {
+			&payment.NotificationError{Reason: payment.ReasonMerchantWrong}, http.StatusBadRequest,
+			`{"code":"FAIL","message":"MERCHANT_WRONG"}`,
+		},
 	} {
 		w := httptest.NewRecorder()
 		testProvider().Answer(w, c.err)
@@ -250,7 +303,8 @@ func FuzzNotification(f *testing.F) {
 		var refused *payment.NotificationError
 		switch {
 		case err == nil:
-			if n.PaymentID == uuid.Nil || n.TransactionID == "" || len(n.TransactionID) > 128 || n.Kind == "" || (n.Kind == payment.KindRefund) != (n.RefundID != uuid.Nil) {
+			if n.PaymentID == uuid.Nil || n.TransactionID == "" || len(n.TransactionID) > 128 ||
+				n.Kind == "" || (n.Kind == payment.KindRefund) != (n.RefundID != uuid.Nil) {
 				t.Fatalf("half a notification: %+v", n)
 			}
 		case !errors.As(err, &refused):
@@ -266,9 +320,12 @@ func FuzzResource(f *testing.F) {
 	f.Add([]byte(`{"success_time":"","amount":null,"mchid":"1900000001","appid":"wx0123456789"}`))
 	p := testProvider()
 	f.Fuzz(func(t *testing.T, plain []byte) {
-		for kind, read := range map[payment.Kind]func(raw, plain []byte) (payment.Notification, error){payment.KindPayment: p.paymentNotification, payment.KindRefund: p.refundNotification} {
+		for kind, read := range map[payment.Kind]func(raw, plain []byte) (payment.Notification, error){
+			payment.KindPayment: p.paymentNotification, payment.KindRefund: p.refundNotification,
+		} {
 			n, err := read(nil, plain)
-			if err == nil && (n.Kind != kind || n.PaymentID == uuid.Nil || n.TransactionID == "" || len(n.TransactionID) > 128 || (n.Success && n.Ignore)) {
+			if err == nil && (n.Kind != kind || n.PaymentID == uuid.Nil || n.TransactionID == "" ||
+				len(n.TransactionID) > 128 || (n.Success && n.Ignore)) {
 				t.Fatalf("half a notification: %+v", n)
 			}
 		}

@@ -23,14 +23,20 @@ func billRow(state, refund, total, back, refundState, title string) string {
 	if refund != "0" {
 		refundID = "5030"
 	}
-	return "`2026-11-11 10:00:00,`wx1,`1900000001,`0,`,`4200,`" + number.Of(paymentID) + ",`o,`NATIVE,`" + state + ",`OTHERS,`CNY,`88.01,`0.00,`" + refundID + ",`" + refund +
+	return "`2026-11-11 10:00:00,`wx1,`1900000001,`0,`,`4200,`" + number.Of(paymentID) + ",`o,`NATIVE,`" + state +
+		",`OTHERS,`CNY,`88.01,`0.00,`" + refundID + ",`" + refund +
 		",`" + back + ",`0.00,`,`" + refundState + ",`" + title + ",`,`0.53000,`0.60%,`" + total + ",`" + back + ",`\r\n"
 }
 
 func TestParseBill(t *testing.T) {
 	at := time.Date(2026, 11, 11, 10, 0, 0, 0, china)
-	paid := payment.StatementRow{Kind: payment.KindPayment, TransactionID: "4200", PaymentID: paymentID, Amount: 8801, Currency: "CNY", At: at}
-	back := payment.StatementRow{Kind: payment.KindRefund, TransactionID: "5030", PaymentID: paymentID, RefundID: refundID, Amount: 100, Currency: "CNY", At: at}
+	paid := payment.StatementRow{
+		Kind: payment.KindPayment, TransactionID: "4200", PaymentID: paymentID, Amount: 8801, Currency: "CNY", At: at,
+	}
+	back := payment.StatementRow{
+		Kind: payment.KindRefund, TransactionID: "5030", PaymentID: paymentID, RefundID: refundID, Amount: 100,
+		Currency: "CNY", At: at,
+	}
 	stranger := paid
 	stranger.PaymentID = uuid.Nil
 	for name, c := range map[string]struct {
@@ -38,17 +44,36 @@ func TestParseBill(t *testing.T) {
 		want []payment.StatementRow
 		fail bool
 	}{
-		"none":                {bill: heading + summary},
-		"a payment":           {bill: heading + billRow("SUCCESS", "0", "88.01", "0.00", "", "goods") + summary, want: []payment.StatementRow{paid}},
-		"commas in the title": {bill: heading + billRow("SUCCESS", "0", "88.01", "0.00", "", `a,b "c",`) + summary, want: []payment.StatementRow{paid}},
-		"a refund":            {bill: heading + billRow("REFUND", number.Of(refundID), "0.00", "1.00", "SUCCESS", "goods") + summary, want: []payment.StatementRow{back}},
-		"under way":           {bill: heading + billRow("REFUND", number.Of(refundID), "0.00", "1.00", "PROCESSING", "goods") + summary, want: []payment.StatementRow{back}},
-		"failed":              {bill: heading + billRow("REFUND", number.Of(refundID), "0.00", "1.00", "FAIL", "goods") + summary},
-		"another's number":    {bill: strings.Replace(heading+billRow("SUCCESS", "0", "88.01", "0.00", "", "")+summary, number.Of(paymentID), "T1", 1), want: []payment.StatementRow{stranger}},
-		"cut off":             {bill: heading + billRow("SUCCESS", "0", "88.01", "0.00", "", "goods"), fail: true},
-		"an odd amount":       {bill: heading + billRow("SUCCESS", "0", "88.011", "0.00", "", "goods") + summary, fail: true},
-		"nothing":             {bill: "", fail: true},
-		"an error page":       {bill: "<html>\r\n<body>\r\n", fail: true},
+		"none": {bill: heading + summary},
+		"a payment": {
+			bill: heading + billRow("SUCCESS", "0", "88.01", "0.00", "", "goods") + summary,
+			want: []payment.StatementRow{paid},
+		},
+		"commas in the title": {
+			bill: heading + billRow("SUCCESS", "0", "88.01", "0.00", "", `a,b "c",`) + summary,
+			want: []payment.StatementRow{paid},
+		},
+		"a refund": {
+			bill: heading + billRow("REFUND", number.Of(refundID), "0.00", "1.00", "SUCCESS", "goods") + summary,
+			want: []payment.StatementRow{back},
+		},
+		"under way": {
+			bill: heading + billRow("REFUND", number.Of(refundID), "0.00", "1.00", "PROCESSING", "goods") + summary,
+			want: []payment.StatementRow{back},
+		},
+		"failed": {
+			bill: heading + billRow("REFUND", number.Of(refundID), "0.00", "1.00", "FAIL", "goods") + summary,
+		},
+		"another's number": {
+			bill: strings.Replace(
+				heading+billRow("SUCCESS", "0", "88.01", "0.00", "", "")+summary, number.Of(paymentID), "T1", 1,
+			),
+			want: []payment.StatementRow{stranger},
+		},
+		"cut off":       {bill: heading + billRow("SUCCESS", "0", "88.01", "0.00", "", "goods"), fail: true},
+		"an odd amount": {bill: heading + billRow("SUCCESS", "0", "88.011", "0.00", "", "goods") + summary, fail: true},
+		"nothing":       {bill: "", fail: true},
+		"an error page": {bill: "<html>\r\n<body>\r\n", fail: true},
 	} {
 		var got []payment.StatementRow
 		err := parseBill([]byte(c.bill), func(r payment.StatementRow) error { got = append(got, r); return nil })

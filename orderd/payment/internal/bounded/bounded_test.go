@@ -44,7 +44,9 @@ func TestDo(t *testing.T) {
 	if _, err := Do(client, request(t, server.URL), time.Minute, 99); !errors.Is(err, errTooLarge) {
 		t.Errorf("a longer answer: %v", err)
 	}
-	if got, err := Do(client, request(t, server.URL+"/moved"), time.Minute, 1000); err != nil || got.Status != http.StatusFound {
+	if got, err := Do(
+		client, request(t, server.URL+"/moved"), time.Minute, 1000,
+	); err != nil || got.Status != http.StatusFound {
 		t.Errorf("a redirect was followed: %+v, %v", got, err)
 	}
 	if _, err := Do(client, request(t, server.URL+"/slow"), 10*time.Millisecond, 100); err == nil {
@@ -53,7 +55,9 @@ func TestDo(t *testing.T) {
 }
 
 func TestLimit(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 100)) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, strings.Repeat("x", 100))
+	}))
 	defer server.Close()
 	for limit, fails := range map[int64]bool{101: false, 100: false, 99: true, 10: true} {
 		resp, err := Limit(NewClient(), time.Minute, limit).Do(request(t, server.URL))

@@ -16,7 +16,10 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q is %d, %v; want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", ".", ".5", "5.", "1.234", "1.000", "1e2", "+1", " 1", "1 ", "--1", "0x1", "1,000.00", "92233720368547758.08", "99999999999999999999", "１"} {
+	for _, text := range []string{
+		"", ".", ".5", "5.", "1.234", "1.000", "1e2", "+1", " 1", "1 ", "--1", "0x1", "1,000.00", "92233720368547758.08",
+		"99999999999999999999", "１",
+	} {
 		if got, err := Parse(text); err == nil {
 			t.Errorf("%q was taken as %d", text, got)
 		}

@@ -35,7 +35,7 @@ const (
 	Submit Event = "submit"
 	// Succeed is the provider's word that it has the buyer's money, or that the money has gone back.
 	Succeed Event = "succeed"
-	// Fail is its word that it will not.
+	// Fail is its word that neither will happen.
 	Fail Event = "fail"
 	// Close ends a payment, at the provider too, when its order cannot be paid any more or its time
 	// is over.
@@ -44,8 +44,8 @@ const (
 	Retry Event = "retry"
 )
 
-// transitions are all there are: nothing else changes a payment's state. A success is taken from
-// every state without one, because the money is there whatever we believed before.
+// transitions are all there are: nothing else changes a payment's state. A payment can succeed in
+// every state but SUCCEEDED, because the money is there whatever we believed before.
 var transitions = lifecycle.Table[State, Event]{
 	"": {Create: Created},
 	// A notification may come before our create call returned.
@@ -55,12 +55,12 @@ var transitions = lifecycle.Table[State, Event]{
 	Closed:  {Succeed: Succeeded},
 }
 
-// refundTransitions are the same of refunds.
+// refundTransitions are all changes of a refund's state.
 var refundTransitions = lifecycle.Table[State, Event]{
 	"":        {Request: Requested},
 	Requested: {Submit: Pending, Succeed: Succeeded, Fail: Failed},
 	Pending:   {Succeed: Succeeded, Fail: Failed},
-	// The provider may have gone on with what it seemed to have refused.
+	// The provider may have gone on with a refund that it seemed to have refused.
 	Failed: {Retry: Requested, Succeed: Succeeded},
 }
 

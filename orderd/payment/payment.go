@@ -34,7 +34,8 @@ type Payment struct {
 	CreatedAt time.Time
 	// ExpiresAt is when the order can no longer be paid.
 	ExpiresAt time.Time
-	// SucceededAt is when we learned of the success, and PaidAt when it was by the provider's clock, if it told.
+	// SucceededAt is when we learned of the success. PaidAt is when the buyer paid by the
+	// provider's clock; nil if the provider does not tell.
 	SucceededAt, PaidAt *time.Time
 	// NextQueryAt is when the provider is asked next; nil once the payment has ended.
 	NextQueryAt *time.Time
@@ -49,7 +50,8 @@ func (p *Payment) open() bool { return p.State == Created || p.State == Pending 
 // charge is the payment as its provider is told of it.
 func (p *Payment) charge() Charge {
 	return Charge{
-		PaymentID: p.ID, OrderID: p.OrderID, Amount: p.Amount, Currency: p.Currency, CreatedAt: p.CreatedAt, ExpiresAt: p.ExpiresAt,
+		PaymentID: p.ID, OrderID: p.OrderID, Amount: p.Amount, Currency: p.Currency,
+		CreatedAt: p.CreatedAt, ExpiresAt: p.ExpiresAt,
 		Method: p.Method, Reference: p.Reference,
 	}
 }

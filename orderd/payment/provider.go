@@ -12,10 +12,10 @@ import (
 // Provider is a payment provider. Its methods are safe for concurrent use and hold no state that
 // has to outlive the process. None is called while a transaction is open, each with a deadline.
 //
-// Errors come in two classes. A *RefusedError is the provider's no: the call had no effect, and the
-// same call would be refused again. Any other error leaves the outcome open (no answer, a time-out
-// after success, a busy provider, an answer that cannot be verified): the same call is made again,
-// later, with the same ids, until the answer is known.
+// Errors come in two classes. A [*RefusedError] is the provider's no: the call had no effect, and
+// the same call would be refused again. Any other error leaves the outcome open (no answer, a
+// time-out after success, a busy provider, an answer that cannot be verified): the same call is
+// made again, later, with the same ids, until the answer is known.
 type Provider interface {
 	// Name is the provider's name in the API, such as sandbox.
 	Name() string
@@ -23,37 +23,37 @@ type Provider interface {
 	Methods() []Method
 	// Create tells the provider of a payment and returns where the buyer pays. It may be called
 	// again for the same payment id, by another process too, and must then answer for the same
-	// payment: a buyer cannot be charged by both calls. ErrPaid says that this payment is paid
+	// payment: a buyer cannot be charged by both calls. [ErrPaid] says that this payment is paid
 	// already.
 	Create(ctx context.Context, charge Charge) (Session, error)
 	// Query asks what became of a payment. A payment that the provider never heard of is
-	// StatusNotFound and no error.
+	// [StatusNotFound] and no error.
 	Query(ctx context.Context, charge Charge) (Status, error)
-	// Close ends a payment that is not paid. nil: it cannot be paid any more, also if it was closed
-	// before or the provider never heard of it. ErrPaid: it was paid. A payment that is being paid
-	// at this moment is any other error.
+	// Close ends a payment that is not paid. nil says that it cannot be paid any more, also if it
+	// was closed before or the provider never heard of it; [ErrPaid] says that it was paid. Any
+	// other error leaves it open, such as that the buyer is paying at this moment.
 	Close(ctx context.Context, charge Charge) error
 	// Refund asks for money to be paid back, once a refund id: the same id again is the same refund
-	// and answers its state. The answer may be RefundPending. A *RefusedError says that under this
-	// id no money has gone or will go back; the same id may be asked for again later.
+	// and answers its state. The answer may be [RefundPending]. A [*RefusedError] says that under
+	// this id no money has gone or will go back; the same id may be asked for again later.
 	Refund(ctx context.Context, refund RefundOrder) (RefundStatus, error)
-	// QueryRefund asks what became of a refund. RefundNotFound says that Refund has not reached the
-	// provider.
+	// QueryRefund asks what became of a refund. [RefundNotFound] says that Refund has not reached
+	// the provider.
 	QueryRefund(ctx context.Context, refund RefundOrder) (RefundStatus, error)
 	// ParseNotification verifies a notification's signature, then its age and its merchant, and
-	// reads it. A *NotificationError says that it must not be believed; any other error that it
-	// cannot be verified now.
+	// reads it. A [*NotificationError] says that the notification must not be believed; any other
+	// error says that it cannot be verified now.
 	ParseNotification(header http.Header, body []byte, now time.Time) (Notification, error)
-	// Answer writes the provider's own answer to a notification: taken if err is nil, to be sent
-	// again if not.
+	// Answer writes the provider's own answer to a notification: that it was taken if err is nil,
+	// otherwise that it is to be sent again.
 	Answer(w http.ResponseWriter, err error)
 	// Location is the time zone in which the statements' days begin.
 	Location() *time.Location
 	// Statement calls each for every payment and refund whose money moved on the day that begins at
-	// day, in any order; what failed or was closed is not in it. It is asked for no earlier than
-	// twelve hours after the day's end. An error of each ends it and is returned. Any error means
-	// that the rows so far may not be all: all of it is read again later. ErrStatementNotReady: the
-	// provider has not made it yet.
+	// day, in any order; payments that failed or were closed are not among them. It is called no
+	// earlier than twelve hours after the day's end. An error of each ends the statement and is
+	// returned. Any error means that the rows so far may not be all: the whole statement is read
+	// again later. [ErrStatementNotReady] says that the provider has not made it yet.
 	Statement(ctx context.Context, day time.Time, each func(StatementRow) error) error
 }
 
@@ -77,22 +77,22 @@ type Method struct {
 	// Title is for buyers.
 	Title string
 	Kind  MethodKind
-	// Currencies that it takes (ISO 4217); nil takes all.
+	// Currencies that can be paid by it (ISO 4217); nil: all.
 	Currencies []string
 	// NeedsOpenID and NeedsClientIP say which fields of a Charge must not be empty.
 	NeedsOpenID, NeedsClientIP bool
 }
 
-// Charge is what a buyer is to pay. Query and Close get the one that Create got, with the
-// Reference; they may be without what only Create needs: Description, ClientIP, OpenID and
+// Charge is what a buyer is to pay. Query and Close get the same charge as Create, with its
+// Reference; the fields that only Create needs may be empty: Description, ClientIP, OpenID and
 // ReturnURL.
 type Charge struct {
 	PaymentID, OrderID uuid.UUID
 	// Amount in the currency's minor unit.
 	Amount   int64
 	Currency string
-	// CreatedAt is when the payment was begun here, and ExpiresAt when the provider should not take
-	// it any more.
+	// CreatedAt is when the payment was begun here. From ExpiresAt on the provider should not let
+	// the buyer pay.
 	CreatedAt, ExpiresAt time.Time
 	// Method is one of the provider's.
 	Method string
@@ -105,7 +105,7 @@ type Charge struct {
 	Reference string
 }
 
-// Session is the provider's side of a charge: what the method's kind says is set.
+// Session is the provider's side of a charge. The field that the method's kind names is set.
 type Session struct {
 	// RedirectURL is where the app sends the buyer.
 	RedirectURL string
@@ -130,15 +130,17 @@ const (
 	StatusNotFound StatusState = "NOT_FOUND"
 	// StatusPending: it can be paid, or is being paid.
 	StatusPending StatusState = "PENDING"
-	// StatusSucceeded: the provider has the money, also if part or all of it was refunded since.
+	// StatusSucceeded: the provider has received the money, even if part or all of it was refunded
+	// since.
 	StatusSucceeded StatusState = "SUCCEEDED"
-	// StatusClosed: it was closed, or its time is over, before it was paid; it cannot be any more.
+	// StatusClosed: it was closed before it was paid, or its time is over. It cannot be paid any
+	// more.
 	StatusClosed StatusState = "CLOSED"
 	// StatusFailed: the payment was tried and refused for good.
 	StatusFailed StatusState = "FAILED"
 )
 
-// Status is the answer to Query. All but State and Reason are for StatusSucceeded.
+// Status is the answer to Query. Only [StatusSucceeded] has more than State and Reason.
 type Status struct {
 	State StatusState
 	// TransactionID is the same as in the notification of the success and in the statement.
@@ -153,9 +155,10 @@ type Status struct {
 // RefundOrder is what is to be paid back.
 type RefundOrder struct {
 	// RefundID is the same whenever the same refund is asked for. After the provider has said
-	// RefundFailed, the next try has another one.
+	// [RefundFailed], the next try has another id.
 	RefundID, PaymentID, OrderID uuid.UUID
-	// TransactionID is the payment's success; Reference its Session's, if any.
+	// TransactionID is the provider's id of the payment's success, and Reference the one of its
+	// [Session]; empty if there was none.
 	TransactionID, Reference string
 	// Amount goes back, of Total that was paid, both in the minor unit of Currency.
 	Amount, Total int64
@@ -199,14 +202,14 @@ const (
 	KindRefund  Kind = "REFUND"
 )
 
-// Notification is what a provider tells of a payment or a refund, once verified. One that changes
-// nothing (an event of another sort, a refund that is still under way) has Ignore set, and is
-// answered as taken.
+// Notification is what a provider tells of a payment or a refund, once verified. A notification
+// that changes nothing (an event of another sort, a refund that is still under way) has Ignore set,
+// and is answered as taken.
 type Notification struct {
 	Kind Kind
 	// TransactionID is the provider's own id of what happened; the same for every repetition. For a
-	// success it is the one of Status and the statement; for a refund it is
-	// RefundStatus.ProviderRefundID. At most 128 bytes.
+	// success it is the same as in [Status] and the statement; for a refund it is ProviderRefundID
+	// of [RefundStatus]. At most 128 bytes.
 	TransactionID string
 	PaymentID     uuid.UUID
 	// RefundID is RefundOrder.RefundID.
@@ -227,7 +230,7 @@ type Notification struct {
 // StatementRow is money that moved.
 type StatementRow struct {
 	Kind Kind
-	// TransactionID as in Notification.
+	// TransactionID as in [Notification].
 	TransactionID string
 	// PaymentID and RefundID are ours; uuid.Nil if the row does not name one of ours.
 	PaymentID, RefundID uuid.UUID
@@ -256,7 +259,7 @@ func (e *RefusedError) Error() string {
 // Unwrap is what says more.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// Reasons of a NotificationError that are only said of what is signed as it should be. Such
+// Reasons of a [NotificationError] that are only given if the signature is right. Such
 // notifications are kept for staff to see.
 const (
 	ReasonMerchantWrong = "MERCHANT_WRONG"

@@ -21,15 +21,15 @@ const (
 	reconcilePage = 500
 	// reconcileTimeout bounds one attempt at a day.
 	reconcileTimeout = time.Hour
-	// statementDelay is how long after a day's end its statement is asked for, and retries how long
-	// after a failure.
+	// statementDelay is how long after a day's end its statement is asked for. After a failure it
+	// is asked for again after reconcileRetry, which doubles up to maxReconcileDelay.
 	statementDelay    = 12 * time.Hour
 	reconcileRetry    = 10 * time.Minute
 	maxReconcileDelay = 6 * time.Hour
 	// catchUp is how many days are made up for after an outage.
 	catchUp = 7
-	// edge is how far our clock's word on when a payment succeeded may be from the provider's, in
-	// the night between two statements.
+	// edge is how far our time of a success may be from the provider's: around midnight the two may
+	// lie in different days' statements.
 	edge = 2 * time.Hour
 )
 
@@ -57,11 +57,12 @@ const (
 	TransactionDiffers DifferenceKind = "TRANSACTION_DIFFERS"
 )
 
-// Difference is one.
+// Difference is one point on which a statement and we do not agree.
 type Difference struct {
 	Provider string
 	Day      time.Time
-	// Subject is the provider's transaction, or our id of what its statement lacks.
+	// Subject is the provider's transaction, or our id of the payment or refund that its statement
+	// lacks.
 	Subject             string
 	Kind                DifferenceKind
 	SubjectKind         Kind
@@ -81,18 +82,19 @@ type booked struct {
 	state               State
 	amount              int64
 	currency            string
-	// transactionID is what it succeeded by; empty if that is not told.
+	// transactionID is the provider's transaction by which it succeeded; empty if the provider did
+	// not tell.
 	transactionID string
 }
 
-// moved tells whether a statement may have it. A statement may have a refund from the day it was
-// asked for, which the buyer's bank may take days for.
+// moved tells whether a statement may have it. A refund is in the statement of the day on which it
+// was asked for, and may be PENDING for days after that while the buyer's bank works.
 func (b *booked) moved() bool {
 	return b.state == Succeeded || (b.state == Pending && b.refundID != uuid.Nil)
 }
 
-// compare is what a row and what we have of it do not agree on; nothing if they do. ours is nil if
-// we have none.
+// compare finds what a statement's row and our own row differ in; nothing if they agree. ours is
+// nil if we have none.
 func compare(row StatementRow, ours *booked) []DifferenceKind {
 	if ours == nil {
 		return []DifferenceKind{MissingHere}
@@ -114,7 +116,7 @@ func compare(row StatementRow, ours *booked) []DifferenceKind {
 }
 
 // Reconciler compares our payments and refunds with the providers' statements, a day at a time. A
-// day may be read twice, by two workers too: it finds the same.
+// day may be read twice, even by two workers at once: each difference is stored once.
 type Reconciler struct {
 	service  *Service
 	holder   *lease.Holder
@@ -204,7 +206,7 @@ func begins(day time.Time, zone *time.Location) time.Time {
 	return time.Date(y, m, d, 0, 0, 0, 0, zone)
 }
 
-// failureOf is what staff see of why a day could not be read.
+// failureOf is why a day could not be read, as staff see it.
 func failureOf(err error) string {
 	var refused *RefusedError
 	switch {
@@ -216,8 +218,8 @@ func failureOf(err error) string {
 	return "PROVIDER_UNAVAILABLE"
 }
 
-// reconcile compares one day, both ways, and returns how many rows its statement has. What it finds
-// is stored once, however often it runs.
+// reconcile compares one day, both ways, and returns how many rows its statement has. Each
+// difference is stored once, however often the day is compared.
 func (s *Service) reconcile(ctx context.Context, provider Provider, day time.Time) (int64, error) {
 	d := &dayReader{service: s, provider: provider.Name(), day: day}
 	from := begins(day, provider.Location())
@@ -300,7 +302,7 @@ func (d *dayReader) add(ctx context.Context, row StatementRow) error {
 	return d.flush(ctx)
 }
 
-// flush compares the page and stores what came of it.
+// flush compares the page and stores what it finds.
 func (d *dayReader) flush(ctx context.Context) error {
 	if len(d.page) == 0 {
 		return nil
@@ -370,7 +372,7 @@ func present(id uuid.UUID) *uuid.UUID {
 	return &id
 }
 
-// findings are what a page comes to.
+// findings are what comparing one page of a statement has found.
 type findings struct {
 	differences []Difference
 	// payments and refunds are in the statement.

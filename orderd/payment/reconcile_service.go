@@ -142,7 +142,8 @@ func text(id *uuid.UUID) string {
 	return id.String()
 }
 
-// ListRefusedNotifications lists what providers have signed and was not believed, the latest first.
+// ListRefusedNotifications lists the notifications that providers have signed and that were not
+// believed, the latest first.
 func (s *Service) ListRefusedNotifications(
 	ctx context.Context, req *paymentv1.ListRefusedNotificationsRequest,
 ) (*paymentv1.ListRefusedNotificationsResponse, error) {

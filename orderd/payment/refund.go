@@ -31,12 +31,12 @@ type Refund struct {
 	Reason   string
 	Amount   int64
 	Currency string
-	// AskedAs is the id that the provider knows it by, if it is not ID.
+	// AskedAs is the id that the provider knows the refund by; nil if that is ID.
 	AskedAs *uuid.UUID
 	// Reference is the payment's.
 	Reference, ProviderRefundID string
-	// Failure is the provider's code of its last refusal; FailureFinal says that it knows AskedAs
-	// and will not pay under it.
+	// Failure is the provider's code of its last refusal. FailureFinal says that the provider knows
+	// the id it was asked with and will never pay under it.
 	Failure      string
 	FailureFinal bool
 	// Attempts counts calls since the state changed, and Failures the provider's refusals.
@@ -69,12 +69,12 @@ type Refunds struct{ random io.Reader }
 
 var _ order.Refunder = (*Refunds)(nil)
 
-// NewRefunds makes one; random makes ids: crypto/rand.Reader.
+// NewRefunds takes what refunds' ids are made from: crypto/rand.Reader.
 func NewRefunds(random io.Reader) *Refunds { return &Refunds{random: random} }
 
-// InsertRefund requests a refund in the transaction of its grant, once an order and key. A
-// [RefundWorker] carries it out. Repeating it changes nothing; [order.ErrRefundExceeds] says that
-// less is left of the payment.
+// InsertRefund requests a refund in the transaction of its grant, once an order and key; a
+// repetition changes nothing. A [RefundWorker] carries the refund out. [order.ErrRefundExceeds]
+// says that less than its amount is left of the payment.
 func (r *Refunds) InsertRefund(ctx context.Context, tx pgx.Tx, wish order.RefundWish) error {
 	id, err := uuid.NewRandomFromReader(r.random)
 	if err != nil {

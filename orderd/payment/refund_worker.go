@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/lifecycle"
 )
@@ -22,11 +23,12 @@ const (
 	refundParallel = 12
 	refundInterval = time.Second
 
-	// What has no answer, or is under way, is asked again after a delay that doubles.
+	// A refund that has no answer, or is under way, is asked about again after a delay that
+	// doubles.
 	firstRefundDelay = 2 * time.Second
 	maxRefundDelay   = 10 * time.Minute
-	maxDoublings     = 10
-	// maxTold bounds how often a notification meets a refund that changes meanwhile.
+	// maxTold bounds how often a notification is applied again because its refund has changed
+	// meanwhile.
 	maxTold = 4
 )
 
@@ -80,10 +82,11 @@ func (w *RefundWorker) work(ctx context.Context, bucket int64) (bool, error) {
 	return len(due) == refundBatch, err
 }
 
-// delay counts a call without an end, and sets when the next one is.
+// delay counts a call that did not end the refund, and sets when the next call is.
 func (r *Refund) delay(now time.Time) {
-	next := database.Stamp(now.Add(min(firstRefundDelay<<min(r.Attempts, maxDoublings), maxRefundDelay)))
 	r.Attempts++
+	policy := backoff.Policy{First: firstRefundDelay, Max: maxRefundDelay}
+	next := database.Stamp(now.Add(policy.Delay(int(r.Attempts))))
 	r.NextAttemptAt = &next
 }
 

@@ -129,7 +129,7 @@ func queueHistory(b *pgx.Batch, table string, changes ...change) {
 		ids, versions, events, froms, tos, actors, reasons, ats)
 }
 
-// success is a payment's, as its history has it.
+// success is the success of a payment, as its history has it.
 type success struct {
 	PaymentID uuid.UUID
 	Version   int64
@@ -159,7 +159,7 @@ func readSuccesses(ctx context.Context, q database.Querier, payments []uuid.UUID
 // changed. It is a statement of its own after the change of the orders: a lost one costs the time
 // until the payments are asked about anyway.
 func hurry(ctx context.Context, q database.Querier, at time.Time, orders []uuid.UUID, changed ...uuid.UUID) error {
-	// Without an element it would be NULL, which nothing differs from.
+	// An empty list would be sent as NULL, and no row passes a comparison with NULL.
 	changed = append(changed, uuid.Nil)
 	_, err := q.Exec(ctx, `UPDATE payments SET next_query_at = $1
 		WHERE order_id = ANY ($2) AND payment_id <> ALL ($3) AND state IN ('CREATED', 'PENDING') AND next_query_at > $1`,

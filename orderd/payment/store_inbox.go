@@ -39,7 +39,7 @@ func insertNotifications(
 	return fresh, nil
 }
 
-// keep stores what a provider has told for staff to see, once.
+// keep stores a notification once, for staff to see.
 func (s *Service) keep(ctx context.Context, provider string, told Notification, reason string) error {
 	hash := sha256.Sum256(told.Raw)
 	_, err := s.pool.Exec(ctx, `INSERT INTO refused_notifications

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 )
 
 // find reads what we have of the page's rows.
@@ -67,8 +68,8 @@ func toldPayments(
 }
 
 // store writes a page's findings: which of ours are in the statement, and what differs. A payment
-// or refund that the provider has moved is asked about at once. A refund that failed is not: asking
-// again could pay it twice, so it waits for staff.
+// or refund that the provider has moved, and that has not succeeded here, is asked about at once. A
+// refund that failed is not: asking again could pay it twice, so it waits for staff.
 func (d *dayReader) store(ctx context.Context, f findings, now time.Time) error {
 	return database.ExecuteTx(ctx, d.service.pool, func(tx *database.Tx) error {
 		var b pgx.Batch
@@ -150,7 +151,8 @@ const (
 		ORDER BY succeeded_at, refund_id LIMIT $7`
 )
 
-// missing stores what succeeded here from one time to another and is in no statement.
+// missing stores as differences the payments or refunds that succeeded here from one time to
+// another and are in no statement.
 func (d *dayReader) missing(ctx context.Context, of Kind, bucket int64, from, to time.Time) error {
 	query := unstatedPayments
 	if of == KindRefund {
@@ -284,10 +286,9 @@ func (s *Service) finishDay(ctx context.Context, d dayRow, rows int64) error {
 	return nil
 }
 
-// delayDay has a reconciliation that failed tried again later, unless it was asked for again
-// meanwhile.
+// delayDay has a failed reconciliation tried again later, unless it was asked for again meanwhile.
 func (s *Service) delayDay(ctx context.Context, d dayRow, failure string) error {
-	delay := min(reconcileRetry<<min(d.Attempts, maxDoublings), maxReconcileDelay)
+	delay := backoff.Policy{First: reconcileRetry, Max: maxReconcileDelay}.Delay(int(d.Attempts) + 1)
 	// The caller's time may be over.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), providerTimeout)
 	defer cancel()

@@ -14,8 +14,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/order"
 )
 
-// maxSequence bounds how often a refund meets another one of the same transaction that is committed
-// first. Each time one of them gets through.
+// maxSequence bounds how often a refund is numbered anew because another refund of the same
+// transaction was committed first with its number.
 const maxSequence = 64
 
 const selectRefunds = `SELECT r.refund_id, r.payment_id, r.order_id, r.provider, r.transaction_id, r.order_key,
@@ -96,7 +96,8 @@ func refundsInState(state string) refundList {
 	return refundList{condition: "r.state = $4", args: []any{state}}
 }
 
-// listRefunds reads what a list has behind one of its refunds, the oldest first, at most limit.
+// listRefunds reads the refunds of a list that come after one of them, the oldest first, at most
+// limit.
 func listRefunds(
 	ctx context.Context, q database.Querier, list refundList, at time.Time, id uuid.UUID, limit int,
 ) ([]*Refund, error) {
@@ -104,10 +105,10 @@ func listRefunds(
 		ORDER BY r.created_at, r.refund_id LIMIT $3`, append([]any{at, id, limit}, list.args...)...)
 }
 
-// insertRefund requests a refund, once a provider and cause: repeated, it changes nothing. The
-// refunds of a transaction are numbered, and a number is there once, so that whoever comes second
-// counts the first's amount. The sum of the refunds stays within what was paid, whatever the order
-// in which they commit. No row is locked.
+// insertRefund requests a refund, once a provider and cause; a repetition changes nothing. The
+// refunds of a transaction are numbered, and each number is given once, so that the second of two
+// refunds counts the amount of the first. The sum of the refunds stays within what was paid,
+// whatever the order in which they commit. No row is locked.
 func insertRefund(ctx context.Context, tx pgx.Tx, r *Refund, actor string) error {
 	c, err := stepRefund(r, Request, r.CreatedAt, actor, r.Reason)
 	if err != nil {

@@ -78,14 +78,14 @@ func (p *problemError) final() bool {
 	return p.code == codeFailed && !slices.Contains(passing, p.subCode) && !strings.HasPrefix(p.subCode, "isp.")
 }
 
-// call makes a call and reads the answer into out, after its signature. A *problemError is Alipay's
-// refusal; any other error leaves the call's effect open.
+// call makes a call, verifies the answer's signature and reads the answer into out. A
+// [*problemError] is Alipay's refusal; any other error leaves the call's effect open.
 func (p *Provider) call(ctx context.Context, method string, biz, out any, more map[string]string) error {
 	values, err := p.request(method, biz, more)
 	if err != nil {
 		return err
 	}
-	// The charset is needed beside the parameters, for Alipay to read them by it.
+	// Alipay reads the parameters by the charset that stands in the URL.
 	body := strings.NewReader(values.Encode())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.gateway+"?charset=utf-8", body)
 	if err != nil {
@@ -119,8 +119,8 @@ func (p *Provider) call(ctx context.Context, method string, biz, out any, more m
 	return nil
 }
 
-// verified returns the answer's node as it came, if its signature is Alipay's: what is signed are
-// its very bytes.
+// verified returns the answer's node byte by byte as it came, if its signature is Alipay's: the
+// signature is over these bytes.
 func (p *Provider) verified(method string, body []byte) ([]byte, error) {
 	var nodes map[string]json.RawMessage
 	if err := json.Unmarshal(body, &nodes); err != nil {
@@ -137,7 +137,7 @@ func (p *Provider) verified(method string, body []byte) ([]byte, error) {
 	return node, nil
 }
 
-// errorCode is what an answer says that nobody signed: a word for the log and nothing more.
+// errorCode is the code in an answer that nobody has signed. It is for the log and nothing else.
 func errorCode(node json.RawMessage) string {
 	var body struct {
 		Code    string `json:"code"`

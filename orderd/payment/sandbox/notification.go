@@ -28,7 +28,7 @@ const (
 	statusFailed  = "FAILED"
 )
 
-// body is a notification's. One with a refund id is of a refund.
+// body is the body of a notification. It is of a refund if it has a refund's id.
 type body struct {
 	TransactionID string    `json:"transaction_id"`
 	PaymentID     uuid.UUID `json:"payment_id"`

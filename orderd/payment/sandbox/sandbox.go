@@ -170,7 +170,7 @@ func (s *Sandbox) open(token string) (ticket, error) {
 	return t, nil
 }
 
-// mac signs for one purpose, so that nothing signed for another can be passed off as it.
+// mac signs for one purpose, so that a signature for another purpose is worth nothing here.
 func (s *Sandbox) mac(purpose string, parts ...[]byte) []byte {
 	m := hmac.New(sha256.New, s.key)
 	m.Write([]byte(purpose))

@@ -44,7 +44,7 @@ func problemOf(r bounded.Response) *problemError {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
-	// An answer that is no JSON, such as a gateway's, is told by its status.
+	// An answer that is no JSON, such as a gateway's, has only its status.
 	_ = json.Unmarshal(r.Body, &body)
 	return &problemError{status: r.Status, code: body.Code, message: body.Message}
 }
@@ -78,9 +78,9 @@ func (p *Provider) send(ctx context.Context, method, path string, in any) (bound
 	return bounded.Do(p.client, req, bounded.Timeout, bounded.MaxAnswer)
 }
 
-// call makes a call and reads the answer into out, after its signature. A *problemError is WeChat Pay's
-// refusal, signed as well unless it did not know who called; any other error leaves the call's
-// effect open.
+// call makes a call, verifies the answer's signature and reads the answer into out. A
+// [*problemError] is WeChat Pay's refusal, whose signature was right too; any other error leaves
+// the call's effect open.
 func (p *Provider) call(ctx context.Context, method, path string, in, out any) error {
 	response, err := p.send(ctx, method, path, in)
 	if err != nil {
@@ -108,14 +108,16 @@ func (p *Provider) call(ctx context.Context, method, path string, in, out any) e
 	return nil
 }
 
-// unsignedError is what an answer says that is not believed: a word for the log and nothing more.
+// unsignedError is the refusal in an answer whose signature is wrong or missing. It is for the log
+// and nothing else.
 type unsignedError struct{ problem *problemError }
 
 func (u unsignedError) Error() string { return u.problem.Error() }
 
 func unsignedOf(r bounded.Response) unsignedError { return unsignedError{problem: problemOf(r)} }
 
-// plain keeps what a provider shows to people free of what its fields do not take.
+// plain replaces the characters that WeChat Pay's fields do not take, and cuts the text to limit
+// bytes.
 func plain(text string, limit int) string {
 	var b strings.Builder
 	for _, r := range text {

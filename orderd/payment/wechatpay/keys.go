@@ -47,7 +47,7 @@ type keyring struct {
 	now         func() time.Time
 
 	loaded atomic.Pointer[certificates]
-	// refreshing is held while a download is under way; tried is when the last began.
+	// refreshing is locked while a download is under way; tried is when the last one began.
 	refreshing sync.Mutex
 	tried      time.Time
 }
@@ -82,14 +82,15 @@ func (k *keyring) find(ctx context.Context, serial string) (*rsa.PublicKey, erro
 	now := k.now()
 	found, fresh := k.lookup(serial, now)
 	if !fresh {
-		// One that is known serves while it is asked for again; only one that is not has to wait.
+		// A known certificate is used while it is downloaded again; only an unknown one is waited
+		// for.
 		if err := k.refresh(ctx, now, found.key == nil); err != nil && found.key == nil {
 			return nil, err
 		}
 		found, _ = k.lookup(serial, now)
 	}
 	if k.loaded.Load() == nil {
-		// It may be WeChat Pay's all the same.
+		// The signature may be WeChat Pay's all the same.
 		return nil, errNotLoaded
 	}
 	if found.key == nil || now.Before(found.before) || !now.Before(found.expiry) {
@@ -108,8 +109,8 @@ func (k *keyring) lookup(serial string, now time.Time) (found certificate, fresh
 	return found, ok && now.Sub(loaded.at) <= refreshAfter
 }
 
-// refresh downloads the certificates unless that was just tried, or another does and this caller
-// need not wait.
+// refresh downloads the certificates, unless that was tried a moment ago. If another caller is
+// downloading them, it waits for that only if wait is set.
 func (k *keyring) refresh(ctx context.Context, now time.Time, wait bool) error {
 	if wait {
 		k.refreshing.Lock()
@@ -179,7 +180,7 @@ func (p *Provider) downloadCertificates(ctx context.Context) (map[string]certifi
 	return bySerial, nil
 }
 
-// certificateKey reads a certificate and checks that it is the one it is announced as.
+// certificateKey reads a certificate and checks that it has the announced serial number.
 func certificateKey(text []byte, serial string) (*rsa.PublicKey, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {

@@ -58,7 +58,7 @@ func (p *Provider) Statement(ctx context.Context, day time.Time, each func(payme
 	return nil
 }
 
-// download gets a file, whose answer is not signed. The request is, so that it goes nowhere but to
+// download gets a file. The answer is not signed, but the request is: it must go nowhere but to
 // WeChat Pay.
 func (p *Provider) download(ctx context.Context, target string) ([]byte, error) {
 	u, err := url.Parse(target)
@@ -135,7 +135,7 @@ func parseBill(raw []byte, each func(payment.StatementRow) error) error {
 	return errors.New("the summary is missing")
 }
 
-// parseRow reads a row. A refund that failed is none.
+// parseRow reads a row; nil for a refund that failed.
 func parseRow(columns map[string]int, line string) (*payment.StatementRow, error) {
 	fields := strings.Split(strings.TrimPrefix(line, "`"), ",`")
 	field := func(name string) string {

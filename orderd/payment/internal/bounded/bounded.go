@@ -17,7 +17,7 @@ const (
 	Timeout = 10 * time.Second
 	// BillTimeout of the download of a bill.
 	BillTimeout = 5 * time.Minute
-	// MaxAnswer is the largest answer that is read of a call that is not a bill.
+	// MaxAnswer is the largest answer that is read, except of bills, in bytes.
 	MaxAnswer = 1 << 20
 	// MaxBill is the largest bill that is read, before and after decompression: a million rows of
 	// 250 bytes.
@@ -34,9 +34,9 @@ type Response struct {
 	Body   []byte
 }
 
-// NewClient connects within a time-out, as Do bounds the rest, and follows no redirect: a signed
-// request is for one host only. It heeds HTTPS_PROXY, which clusters need that let nothing else
-// out.
+// NewClient makes a client that connects within a time-out; [Do] bounds the rest. It follows no
+// redirect: a signed request is for one host only. It heeds HTTPS_PROXY, for clusters that let only
+// a proxy out.
 func NewClient() *http.Client {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: maxIdlePerHost, IdleConnTimeout: idleLimit,
@@ -56,7 +56,7 @@ func Do(client *http.Client, req *http.Request, timeout time.Duration, limit int
 	defer cancel()
 	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
-		// The URL of a bill opens it: only the host is told.
+		// Whoever has a bill's URL can read the bill: the error names only the host.
 		var told *url.Error
 		if errors.As(err, &told) {
 			err = told.Err
@@ -112,7 +112,7 @@ func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
 
 type limitedBody struct {
 	io.ReadCloser
-	// left is one more than what may still come.
+	// left is one more than the bytes that may still come.
 	left int64
 }
 

@@ -9,7 +9,7 @@ import (
 	"connectrpc.com/connect/v2"
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/messaging"
 )
 
@@ -38,12 +38,16 @@ func (p *pod) flash() (*role, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := flash.NewPool(flash.Options{
+	pool, err := flashpod.New(flashpod.Options{
 		JetStream: js, Replicas: p.Config.Messaging.Replicas, Name: p.Name, Advertise: p.Advertise,
 		Clock: p.Clock, Random: random(), OrderIDs: ids,
 		ServiceAddress: p.serviceAddress(), MaxSkew: time.Duration(p.Config.Flash.MaxClockSkew), Admission: signer,
 		Logger: p.Log, Registerer: p.registerer,
 	})
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
 	var service flashv1connect.FlashServiceHandler = pool.FlashService()
 	if p.FlashService != nil {
 		service = p.FlashService

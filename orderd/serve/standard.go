@@ -30,7 +30,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/catalog"
 	"github.com/orderd-dev/orderd/orderd/coupon"
 	"github.com/orderd-dev/orderd/orderd/deadletter"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	flashclient "github.com/orderd-dev/orderd/orderd/flash/client"
 	"github.com/orderd-dev/orderd/orderd/freight"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/payment"
@@ -127,7 +127,7 @@ func (p *pod) flashFinder(s *shop) order.FlashFinder {
 	if p.Config.Flash.PeerURL == "" {
 		return nil
 	}
-	return flash.NewFindClient(p.Config.Flash.PeerURL, s.js)
+	return flashclient.NewFinder(p.Config.Flash.PeerURL, s.js)
 }
 
 // plain bounds a handler that is no RPC in number and time. Each has slots of its own: a page of the

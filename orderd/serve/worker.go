@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/orderd-dev/orderd/orderd/flash"
+	flashclient "github.com/orderd-dev/orderd/orderd/flash/client"
 	"github.com/orderd-dev/orderd/orderd/flash/materializer"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
@@ -67,7 +67,7 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	releaser, err := order.NewReleaser(order.ReleaserOptions{Worker: options, Flash: flash.NewReleaseClient(p.Config.Flash.PeerURL)})
+	releaser, err := order.NewReleaser(order.ReleaserOptions{Worker: options, Flash: flashclient.NewReleaser(p.Config.Flash.PeerURL)})
 	if err != nil {
 		return nil, err
 	}

@@ -252,6 +252,7 @@ func (w *world) connect(token string) {
 			payments: paymentv1connect.NewPaymentServiceClient(c),
 			stream: streamclient.NewStream(streamclient.StreamOptions{
 				Open: flashv1connect.NewFlashServiceClient(s).PlaceFlashOrders, Timeout: attempt,
+				Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
 			}),
 		}
 	}

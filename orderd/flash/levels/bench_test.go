@@ -28,7 +28,7 @@ func large() (*levels.Table, []levels.Reading) {
 		p.Items = append(p.Items, &flashv1.PromotedItem{Sku: items[i].SKU})
 	}
 	table := levels.NewTable()
-	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(p)})
+	table.SetPromotions(map[string]*promotion.Promotion{uid: promotion.New(p)})
 	readings := make([]levels.Reading, largeOwned)
 	for n := range readings {
 		readings[n] = levels.Reading{Partition: int32(n), Levels: owner.Levels{Sequence: 1, Items: items}}

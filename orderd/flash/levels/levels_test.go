@@ -3,11 +3,9 @@ package levels_test
 import (
 	"fmt"
 	"math"
-	"slices"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
@@ -50,14 +48,15 @@ type change struct {
 func newWorld(partitions int) *world {
 	w := &world{
 		now: time.UnixMilli(1_800_000_000_000), sequence: make([]uint64, partitions), available: make([]int64, partitions),
-		history: make([][]change, partitions), proofs: make([]time.Time, partitions), left: make([]int64, partitions), table: levels.NewTable(),
+		history: make([][]change, partitions), proofs: make([]time.Time, partitions), left: make([]int64, partitions),
+		table: levels.NewTable(),
 	}
 	for n := range partitions {
 		w.senders = append(w.senders, levels.NewSender())
 		w.sequence[n] = 1
 		w.history[n] = []change{{w.now, 0}}
 	}
-	w.table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(aPromotion(int32(partitions)))})
+	w.table.SetPromotions(map[string]*promotion.Promotion{uid: promotion.New(aPromotion(int32(partitions)))})
 	return w
 }
 
@@ -230,7 +229,8 @@ func TestAMarkLastsForAsLongAsAllShardsSayTheyAreEmpty(t *testing.T) {
 }
 
 func TestTheClustersClockGoesBack(t *testing.T) {
-	for _, back := range []time.Duration{300 * time.Millisecond, 900 * time.Millisecond, 1500 * time.Millisecond, time.Hour} {
+	const ms = time.Millisecond
+	for _, back := range []time.Duration{300 * ms, 900 * ms, 1500 * ms, time.Hour} {
 		t.Run(back.String(), func(t *testing.T) {
 			w := newWorld(4)
 			marked := func() bool {
@@ -291,6 +291,12 @@ func TestWhatCannotBeUsedChangesNothing(t *testing.T) {
 	level := func(sku string, available int64) []*flashv1.ItemLevel {
 		return []*flashv1.ItemLevel{{Sku: sku, Available: available}}
 	}
+	proof := func(soldOut *flashv1.SoldOutItem) *flashv1.PartitionLevels {
+		return &flashv1.PartitionLevels{Sequence: 5, Unchanged: true, SoldOut: []*flashv1.SoldOutItem{soldOut}}
+	}
+	levelsOf := func(part *flashv1.PartitionLevels, sent time.Time) *flashv1.Levels {
+		return &flashv1.Levels{SentUnixMs: sent.UnixMilli(), Partitions: []*flashv1.PartitionLevels{part}}
+	}
 	tests := []struct {
 		name string
 		uid  string
@@ -307,21 +313,23 @@ func TestWhatCannotBeUsedChangesNothing(t *testing.T) {
 		{"an older sequence", uid, 0, &flashv1.PartitionLevels{Sequence: 4, Items: level("a", 7)}},
 		{"unchanged since what was not heard", uid, 0, &flashv1.PartitionLevels{Sequence: 9, Unchanged: true}},
 		{"a change of what was not heard", uid, 0, &flashv1.PartitionLevels{Sequence: 9, Base: 8, Items: level("a", 7)}},
-		{"a garbled change", uid, 0, &flashv1.PartitionLevels{Sequence: 9, Base: 5, Items: append(level("a", 7), level("x", 7)...)}},
-		{"a proof of an unknown item", uid, 0, &flashv1.PartitionLevels{Sequence: 5, Unchanged: true, SoldOut: []*flashv1.SoldOutItem{{Sku: "x"}}}},
-		{"a proof from the future", uid, 0, &flashv1.PartitionLevels{Sequence: 5, Unchanged: true, SoldOut: []*flashv1.SoldOutItem{{Sku: "b", AgeMs: -1}}}},
-		{"an old proof", uid, 0, &flashv1.PartitionLevels{Sequence: 5, Unchanged: true, SoldOut: []*flashv1.SoldOutItem{{Sku: "b", AgeMs: 1000}}}},
-		{"a proof that less than nothing is left", uid, 0, &flashv1.PartitionLevels{Sequence: 5, Unchanged: true, SoldOut: []*flashv1.SoldOutItem{{Sku: "b", Left: -1}}}},
+		{"a garbled change", uid, 0, &flashv1.PartitionLevels{
+			Sequence: 9, Base: 5, Items: append(level("a", 7), level("x", 7)...),
+		}},
+		{"a proof of an unknown item", uid, 0, proof(&flashv1.SoldOutItem{Sku: "x"})},
+		{"a proof from the future", uid, 0, proof(&flashv1.SoldOutItem{Sku: "b", AgeMs: -1})},
+		{"an old proof", uid, 0, proof(&flashv1.SoldOutItem{Sku: "b", AgeMs: 1000})},
+		{"a proof that less than nothing is left", uid, 0, proof(&flashv1.SoldOutItem{Sku: "b", Left: -1})},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			table := levels.NewTable()
-			table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(aPromotion(1))})
-			known := &flashv1.Levels{SentUnixMs: now.UnixMilli(), Partitions: []*flashv1.PartitionLevels{{Sequence: 5, Items: level("a", 3)}}}
+			table.SetPromotions(map[string]*promotion.Promotion{uid: promotion.New(aPromotion(1))})
+			known := levelsOf(&flashv1.PartitionLevels{Sequence: 5, Items: level("a", 3)}, now)
 			if !table.Observe(uid, known, now) {
 				t.Fatal("the levels were not taken")
 			}
-			table.Observe(test.uid, &flashv1.Levels{SentUnixMs: now.Add(test.sent).UnixMilli(), Partitions: []*flashv1.PartitionLevels{test.part}}, now)
+			table.Observe(test.uid, levelsOf(test.part, now.Add(test.sent)), now)
 			if got := table.Level(uid, 0, "a"); got != 3 {
 				t.Errorf("level %d, want 3", got)
 			}
@@ -330,112 +338,4 @@ func TestWhatCannotBeUsedChangesNothing(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestOnlyWhatChangedIsSaid(t *testing.T) {
-	now := time.UnixMilli(1_800_000_000_000)
-	table, sender := levels.NewTable(), levels.NewSender()
-	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(aPromotion(1))})
-	steps := []struct {
-		name string
-		a, b int64
-		lost bool
-		// said are the items in the message; none: it says that nothing changed, or there is no message.
-		said []string
-		// knows is what the table has then, of a and b.
-		knows [2]int64
-	}{
-		{"the first", 100, 50, false, []string{"a", "b"}, [2]int64{100, 50}},
-		{"one by much", 80, 49, false, []string{"a"}, [2]int64{80, 50}},
-		{"none by much", 79, 47, false, nil, [2]int64{80, 50}},
-		{"one is empty", 79, 0, false, []string{"b"}, [2]int64{80, 0}},
-		{"and not any more, and that is lost", 79, 1, true, []string{"b"}, [2]int64{80, 0}},
-		{"the next is no use without it", 10, 1, false, []string{"a"}, [2]int64{80, 0}},
-	}
-	for i, step := range steps {
-		now = now.Add(levels.Every)
-		reading := levels.Reading{Levels: owner.Levels{Sequence: uint64(i + 1), Items: []owner.Level{{SKU: "a", Available: step.a}, {SKU: "b", Available: step.b}}}}
-		var said []string
-		for _, message := range sender.Messages("pod", now, now, []levels.Reading{reading}) {
-			for _, item := range message.GetPartitions()[0].GetItems() {
-				said = append(said, item.GetSku())
-			}
-			if !step.lost {
-				table.Observe(uid, message, now)
-			}
-		}
-		knows := [2]int64{table.Level(uid, 0, "a"), table.Level(uid, 0, "b")}
-		if !slices.Equal(said, step.said) || knows != step.knows {
-			t.Errorf("%s: said %v, want %v; known are %v, want %v", step.name, said, step.said, knows, step.knows)
-		}
-	}
-	now = now.Add(time.Second)
-	all := levels.Reading{Levels: owner.Levels{Sequence: 9, Items: []owner.Level{{SKU: "a", Available: 10}, {SKU: "b", Available: 1}}}}
-	for _, message := range sender.Messages("pod", now, now, []levels.Reading{all}) {
-		table.Observe(uid, message, now)
-	}
-	if a, b := table.Level(uid, 0, "a"), table.Level(uid, 0, "b"); a != 10 || b != 1 {
-		t.Errorf("a second later: %d and %d", a, b)
-	}
-}
-
-func TestPromotionsComeChangeAndGo(t *testing.T) {
-	now := time.UnixMilli(1_800_000_000_000)
-	table := levels.NewTable()
-	expect := func(when string, level int64, marked bool) {
-		t.Helper()
-		if got := table.Level(uid, 0, "a"); got != level {
-			t.Errorf("%s: level %d, want %d", when, got, level)
-		}
-		if _, got := table.Mark(uid, "b", now); got != marked {
-			t.Errorf("%s: marked %v, want %v", when, got, marked)
-		}
-	}
-	expect("before any", levels.Unknown, false)
-	p := aPromotion(1)
-	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(p)})
-	expect("before anything was heard", levels.Unknown, false)
-	table.Observe(uid, &flashv1.Levels{SentUnixMs: now.UnixMilli(), Partitions: []*flashv1.PartitionLevels{{
-		Sequence: 1, Items: []*flashv1.ItemLevel{{Sku: "a", Available: 3}}, SoldOut: []*flashv1.SoldOutItem{{Sku: "b"}},
-	}}}, now)
-	expect("heard", 3, true)
-	paused := proto.CloneOf(p)
-	paused.Paused = true
-	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(paused)})
-	expect("paused", 3, true)
-	other := proto.CloneOf(p)
-	other.Items[0], other.Items[1] = other.Items[1], other.Items[0]
-	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(other)})
-	expect("with other items", levels.Unknown, false)
-	closed := proto.CloneOf(p)
-	closed.Closed = true
-	table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(closed)})
-	expect("closed", levels.Unknown, false)
-	table.SetSales(nil)
-	expect("gone", levels.Unknown, false)
-}
-
-func FuzzObserve(f *testing.F) {
-	now := time.UnixMilli(1_800_000_000_000)
-	seed, err := proto.Marshal(&flashv1.Levels{Pod: "pod", SentUnixMs: now.UnixMilli(), Partitions: []*flashv1.PartitionLevels{{
-		Sequence: 1, Items: []*flashv1.ItemLevel{{Sku: "a", Available: 3}}, SoldOut: []*flashv1.SoldOutItem{{Sku: "b"}},
-	}}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(seed)
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		var message flashv1.Levels
-		if proto.Unmarshal(raw, &message) != nil {
-			return
-		}
-		table := levels.NewTable()
-		table.SetSales(map[string]*promotion.Promotion{uid: promotion.New(aPromotion(3))})
-		table.Observe(uid, &message, now)
-		for n := range int32(3) {
-			if level := table.Level(uid, n, "a"); level < levels.Unknown {
-				t.Fatalf("level %d", level)
-			}
-		}
-	})
 }

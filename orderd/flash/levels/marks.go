@@ -12,7 +12,7 @@ func (t *Table) Mark(uid, sku string, now time.Time) (left int64, ok bool) {
 	if p == nil {
 		return 0, false
 	}
-	i, ok := p.sale.Index(sku)
+	i, ok := p.promotion.Index(sku)
 	if !ok {
 		return 0, false
 	}
@@ -22,8 +22,8 @@ func (t *Table) Mark(uid, sku string, now time.Time) (left int64, ok bool) {
 	return 0, false
 }
 
-// lasts says whether a mark holds. One that would for longer than marks do was made before the cluster's clock went back, and
-// nobody knows how old it is.
+// lasts says whether a mark holds. One that would for longer than marks do was made before the
+// cluster's clock went back, and nobody knows how old it is.
 func lasts(until, now time.Time) bool { return now.Before(until) && until.Sub(now) <= 2*Fresh }
 
 // Marks is how many items are marked as sold out.
@@ -41,7 +41,7 @@ func (t *Table) Marks(now time.Time) int {
 
 // proved takes an owner's proof that an item was sold out.
 func (p *promotionLevels) proved(n int32, proof *flashv1.SoldOutItem, sent time.Time) {
-	i, ok := p.sale.Index(proof.GetSku())
+	i, ok := p.promotion.Index(proof.GetSku())
 	if !ok || p.offset[i] < 0 || proof.GetLeft() < 0 || proof.GetAgeMs() < 0 || proof.GetAgeMs() >= Fresh.Milliseconds() {
 		return
 	}
@@ -73,7 +73,7 @@ func (p *promotionLevels) unmark(i int) {
 // mark decides on all items that were proved to be sold out.
 func (p *promotionLevels) mark(now time.Time) {
 	for i := range p.marked {
-		until, ok := p.holds(i)
+		until, ok := p.provedUntil(i)
 		if !ok || !lasts(until, now) {
 			p.unmark(i)
 			continue
@@ -85,8 +85,8 @@ func (p *promotionLevels) mark(now time.Time) {
 	}
 }
 
-// holds says until when a proof holds, if nothing more is heard; false if stock was heard of since.
-func (p *promotionLevels) holds(i int) (until time.Time, ok bool) {
+// provedUntil says until when a proof counts, if nothing more is heard; false if stock was heard of since.
+func (p *promotionLevels) provedUntil(i int) (until time.Time, ok bool) {
 	proof := p.items[i]
 	var since int64
 	oldest := time.Time{}

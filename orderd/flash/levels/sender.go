@@ -16,7 +16,8 @@ const (
 	assureEvery = 3 * Every
 	// repeatEvery is how often they are said in full although they are unchanged: messages get lost.
 	repeatEvery = time.Second
-	// coarse is the part of a level by which it changes before that is worth a message. Between empty and not, every change is.
+	// coarse is the part of a level by which it changes before that is worth a message. Between
+	// empty and not, every change is.
 	coarse = 8
 	// messageBytes bounds a message, about: a partition is never split.
 	messageBytes = 128 << 10
@@ -39,16 +40,16 @@ type sent struct {
 	read, sequence uint64
 	// available of each item that was said not to be empty.
 	available map[string]int64
-	// full and any are when the levels, and when anything, were last said, and proved when the latest proof that was said was made, by
-	// the owners' clock: the cluster's may go back.
+	// full and any are when the levels, and when anything, were last said, and proved when the
+	// latest proof that was said was made, by the owners' clock: the cluster's may go back.
 	full, any, proved time.Time
 }
 
 // NewSender has said nothing yet.
 func NewSender() *Sender { return &Sender{sent: map[int32]*sent{}} }
 
-// Messages are what to broadcast, by the pod with the name, of readings that were made after now; often none. Clock is now by the
-// owners' clock.
+// Messages are what to broadcast, by the pod with the name, of readings that were made after now;
+// often none. Clock is now by the owners' clock.
 func (s *Sender) Messages(pod string, now, clock time.Time, readings []Reading) []*flashv1.Levels {
 	var messages []*flashv1.Levels
 	bytes := 0
@@ -100,7 +101,9 @@ func (l *sent) part(reading Reading, clock time.Time) *flashv1.PartitionLevels {
 		// Rounded up, and not from the future: a proof may seem to be older than it is, not younger.
 		age := max(0, clock.Sub(proof.At)+time.Millisecond-1)
 		if age < Fresh {
-			part.SoldOut = append(part.SoldOut, &flashv1.SoldOutItem{Sku: proof.SKU, Left: proof.Left, AgeMs: age.Milliseconds()})
+			part.SoldOut = append(part.SoldOut, &flashv1.SoldOutItem{
+				Sku: proof.SKU, Left: proof.Left, AgeMs: age.Milliseconds(),
+			})
 		}
 	}
 	return part

@@ -1,10 +1,11 @@
-// Package levels is what a pod knows of the stock shards that all pods own, from broadcasts that may be lost, repeated or late:
-// which shard likely has most of an item, and which items are sold out. Nothing here does input or output; times are the
-// cluster's and passed in.
+// Package levels is what a pod knows of the stock shards that all pods own, from broadcasts that
+// may be lost, repeated or late: which shard likely has most of an item, and which items are sold
+// out. Nothing here does input or output; times are the cluster's and passed in.
 //
-// An item's mark says that it is sold out. An owner has proved it; then the mark holds until the proof is a second old, and for as
-// long after as every shard says that it is empty, none of them longer than a second ago. So stock that comes into a shard and
-// stays there ends the mark within that second at the latest, whatever is lost, repeated or late, and with the shard's next
+// An item's mark says that it is sold out. An owner has proved it; then the mark holds until the
+// proof is a second old, and for as long after as every shard says that it is empty, none of them
+// longer than a second ago. So stock that comes into a shard and stays there ends the mark within
+// that second at the latest, whatever is lost, repeated or late, and with the shard's next
 // broadcast if nothing is.
 package levels
 
@@ -23,11 +24,12 @@ const Fresh = time.Second
 // Unknown is the level of a shard that nothing was heard of.
 const Unknown = -1
 
-// Table of all promotions' levels and marks. Its memory is bounded by the promotions it was told of: 8 bytes a shard and 100 an item.
-// Safe for concurrent use; Mark takes no lock.
+// Table of all promotions' levels and marks. Its memory is bounded by the promotions it was told
+// of: 8 bytes a shard and 100 an item. Safe for concurrent use; Mark takes no lock.
 type Table struct {
 	marks atomic.Pointer[map[string]*promotionLevels]
 
+	// mu guards promotions, and all of each but its marks.
 	mu sync.Mutex
 	// promotions is what marks points to.
 	promotions map[string]*promotionLevels
@@ -35,7 +37,7 @@ type Table struct {
 
 // promotionLevels has the levels of one promotion's shards. All but marks belongs to the table's lock.
 type promotionLevels struct {
-	sale *promotion.Promotion
+	promotion *promotion.Promotion
 	// offset of each item among those of its stream, and count of each stream's items.
 	offset []int
 	count  []int
@@ -73,18 +75,19 @@ func NewTable() *Table {
 	return t
 }
 
-// SetSales says which promotions there are, by uid. What is known of those that stay is kept. The map is the table's from now on.
-func (t *Table) SetSales(sales map[string]*promotion.Promotion) {
+// SetPromotions says which promotions there are, by uid. What is known of those that stay is kept.
+// The map is the table's from now on.
+func (t *Table) SetPromotions(promotions map[string]*promotion.Promotion) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	next := make(map[string]*promotionLevels, len(sales))
-	for uid, s := range sales {
+	next := make(map[string]*promotionLevels, len(promotions))
+	for uid, promo := range promotions {
 		switch known := t.promotions[uid]; {
-		case s.GetClosed():
-		case known != nil && known.sale == s:
+		case promo.GetClosed():
+		case known != nil && known.promotion == promo:
 			next[uid] = known
 		default:
-			next[uid] = newLevels(s, known)
+			next[uid] = newLevels(promo, known)
 		}
 	}
 	t.promotions = next
@@ -92,11 +95,11 @@ func (t *Table) SetSales(sales map[string]*promotion.Promotion) {
 }
 
 // newLevels keeps what is known of it, if its items and partitions are the same.
-func newLevels(s *promotion.Promotion, known *promotionLevels) *promotionLevels {
-	items := s.GetItems()
+func newLevels(promo *promotion.Promotion, known *promotionLevels) *promotionLevels {
+	items := promo.GetItems()
 	p := &promotionLevels{
-		sale: s, offset: make([]int, len(items)), count: make([]int, max(1, len(s.GetStreams()))),
-		shards: make([]shards, s.GetPartitions()), items: make([]item, len(items)),
+		promotion: promo, offset: make([]int, len(items)), count: make([]int, max(1, len(promo.GetStreams()))),
+		shards: make([]shards, promo.GetPartitions()), items: make([]item, len(items)),
 		marks: make([]atomic.Pointer[mark], len(items)), marked: map[int]struct{}{},
 	}
 	for i, it := range items {
@@ -118,8 +121,9 @@ func newLevels(s *promotion.Promotion, known *promotionLevels) *promotionLevels 
 }
 
 func (p *promotionLevels) sameShards(other *promotionLevels) bool {
-	a, b := p.sale, other.sale
-	if a.GetPartitions() != b.GetPartitions() || len(p.count) != len(other.count) || len(a.GetItems()) != len(b.GetItems()) {
+	a, b := p.promotion, other.promotion
+	if a.GetPartitions() != b.GetPartitions() || len(p.count) != len(other.count) ||
+		len(a.GetItems()) != len(b.GetItems()) {
 		return false
 	}
 	for i, it := range a.GetItems() {
@@ -132,8 +136,8 @@ func (p *promotionLevels) sameShards(other *promotionLevels) bool {
 
 // partitions of an item's stream, from first to before end.
 func (p *promotionLevels) partitions(i int) (first, end int32) {
-	per := p.sale.PerStream()
-	first = p.sale.GetItems()[i].GetStream() * per
+	per := p.promotion.PerStream()
+	first = p.promotion.GetItems()[i].GetStream() * per
 	return first, first + per
 }
 
@@ -153,7 +157,7 @@ func (t *Table) Level(uid string, n int32, sku string) int64 {
 	if p == nil {
 		return Unknown
 	}
-	i, ok := p.sale.Index(sku)
+	i, ok := p.promotion.Index(sku)
 	if !ok || p.offset[i] < 0 {
 		return Unknown
 	}
@@ -163,8 +167,9 @@ func (t *Table) Level(uid string, n int32, sku string) int64 {
 	return p.level(n, i)
 }
 
-// Observe takes a broadcast of the promotion that came now. False: it says nothing that can be used, because it is too old, from the
-// future, of a promotion that is not known, or garbled. Parts that are garbled are left out.
+// Observe takes a broadcast of the promotion that came now. False: it says nothing that can be
+// used, because it is too old, from the future, of a promotion that is not known, or garbled. Parts
+// that are garbled are left out.
 func (t *Table) Observe(uid string, message *flashv1.Levels, now time.Time) bool {
 	sent := time.UnixMilli(message.GetSentUnixMs())
 	if age := now.Sub(sent); age >= Fresh || age <= -Fresh {
@@ -197,8 +202,8 @@ func (p *promotionLevels) observe(part *flashv1.PartitionLevels, sent, now time.
 	known := &p.shards[n]
 	switch sequence := part.GetSequence(); {
 	case sequence < known.sequence && now.Sub(known.stamp) < Fresh:
-		// Late, or from a pod that the partition was taken from. A log that lost records is believed once the old levels
-		// are not fresh any more.
+		// Late, or from a pod that the partition was taken from. A log that lost records is
+		// believed once the old levels are not fresh any more.
 		return false
 	case part.GetUnchanged():
 		if known.available == nil || sequence != known.sequence {
@@ -211,7 +216,7 @@ func (p *promotionLevels) observe(part *flashv1.PartitionLevels, sent, now time.
 		}
 		known.sequence = sequence
 	default:
-		available := make([]int64, p.count[p.sale.StreamOf(n)])
+		available := make([]int64, p.count[p.promotion.StreamOf(n)])
 		if !p.levels(part, available) {
 			return false
 		}
@@ -229,15 +234,15 @@ func (p *promotionLevels) observe(part *flashv1.PartitionLevels, sent, now time.
 
 // levels of a broadcast into available, by offset; false and nothing if they are garbled.
 func (p *promotionLevels) levels(part *flashv1.PartitionLevels, available []int64) bool {
-	stream := p.sale.StreamOf(part.GetPartition())
+	stream := p.promotion.StreamOf(part.GetPartition())
 	for _, level := range part.GetItems() {
-		i, ok := p.sale.Index(level.GetSku())
-		if !ok || p.sale.GetItems()[i].GetStream() != stream || level.GetAvailable() < 0 {
+		i, ok := p.promotion.Index(level.GetSku())
+		if !ok || p.promotion.GetItems()[i].GetStream() != stream || level.GetAvailable() < 0 {
 			return false
 		}
 	}
 	for _, level := range part.GetItems() {
-		i, _ := p.sale.Index(level.GetSku())
+		i, _ := p.promotion.Index(level.GetSku())
 		available[p.offset[i]] = level.GetAvailable()
 	}
 	return true

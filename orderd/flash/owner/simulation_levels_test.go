@@ -20,7 +20,7 @@ type board struct {
 
 func newBoard(w *world) *board {
 	b := &board{table: levels.NewTable(), sender: levels.NewSender()}
-	b.table.SetSales(map[string]*promotion.Promotion{"sale": w.promo.Load()})
+	b.table.SetPromotions(map[string]*promotion.Promotion{"sale": w.promo.Load()})
 	return b
 }
 

@@ -274,7 +274,7 @@ func (w *world) sell(promo *flashv1.Promotion) {
 	w.promo.Store(promotion.New(promo))
 	for _, p := range w.pods {
 		if process := p.alive(); process != nil {
-			process.board.table.SetSales(map[string]*promotion.Promotion{"sale": w.promo.Load()})
+			process.board.table.SetPromotions(map[string]*promotion.Promotion{"sale": w.promo.Load()})
 		}
 	}
 }

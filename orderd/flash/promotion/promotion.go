@@ -11,7 +11,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
-// Promotion is one version of a promotion. Never changed after New. The refusals that it has ready cost nothing to give.
+// Promotion is one version of a promotion. Never changed after New. The refusals that it has ready
+// cost nothing to give.
 type Promotion struct {
 	*flashv1.Promotion
 	// items has each SKU's index in Promotion.Items.
@@ -115,8 +116,8 @@ func (p *Promotion) Route(request *flashv1.PlaceFlashOrderRequest) (int32, error
 // Started says whether the window has opened at a time of the cluster's clock.
 func (p *Promotion) Started(now time.Time) bool { return now.UnixMilli() >= p.GetStartUnixMs() }
 
-// Admit says whether the sale takes a request at a time of the cluster's clock: nil or the refusal. Stock and limits are
-// the partition's business.
+// Admit says whether the sale takes a request at a time of the cluster's clock: nil or the refusal.
+// Stock and limits are the partition's business.
 func (p *Promotion) Admit(now time.Time, request *flashv1.PlaceFlashOrderRequest) error {
 	switch ms := now.UnixMilli(); {
 	case p.GetClosed() || ms >= p.GetEndUnixMs():

@@ -30,13 +30,15 @@ func TestAdmit(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := promotion.New(&flashv1.Promotion{StartUnixMs: 1000, EndUnixMs: 2000, Paused: test.paused, Closed: test.closed,
-				Items: []*flashv1.PromotedItem{{Sku: "a"}, {Sku: "off", Off: true}}})
+			promo := promotion.New(&flashv1.Promotion{
+				StartUnixMs: 1000, EndUnixMs: 2000, Paused: test.paused, Closed: test.closed,
+				Items: []*flashv1.PromotedItem{{Sku: "a"}, {Sku: "off", Off: true}},
+			})
 			request := &flashv1.PlaceFlashOrderRequest{}
 			for _, sku := range test.skus {
 				request.Items = append(request.Items, &flashv1.FlashOrderItem{Sku: sku, Quantity: 1})
 			}
-			if got := rpcerr.Reason(s.Admit(time.UnixMilli(test.ms), request)); got != test.want {
+			if got := rpcerr.Reason(promo.Admit(time.UnixMilli(test.ms), request)); got != test.want {
 				t.Errorf("refused with %q, want %q", got, test.want)
 			}
 		})
@@ -44,13 +46,13 @@ func TestAdmit(t *testing.T) {
 }
 
 func TestItemsHaveDenseIndexes(t *testing.T) {
-	s := promotion.New(&flashv1.Promotion{Items: []*flashv1.PromotedItem{{Sku: "a"}, {Sku: "b"}}})
+	promo := promotion.New(&flashv1.Promotion{Items: []*flashv1.PromotedItem{{Sku: "a"}, {Sku: "b"}}})
 	for sku, want := range map[string]int{"a": 0, "b": 1} {
-		if i, ok := s.Index(sku); !ok || i != want || s.Item(sku) != s.GetItems()[want] {
+		if i, ok := promo.Index(sku); !ok || i != want || promo.Item(sku) != promo.GetItems()[want] {
 			t.Errorf("%s has index %d (%v), want %d", sku, i, ok, want)
 		}
 	}
-	if _, ok := s.Index("x"); ok || s.Item("x") != nil {
+	if _, ok := promo.Index("x"); ok || promo.Item("x") != nil {
 		t.Error("an unknown item has an index")
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 )
 
-// ToppedUp is the record of partition n's share of a top-up; nil if it has none, because the share is no unit or the item is
-// sold by another stream. Whoever appends it, it is the same.
+// ToppedUp is the record of partition n's share of a top-up; nil if it has none, because the share
+// is no unit or the item is sold by another stream. Whoever appends it, it is the same.
 func (p *Promotion) ToppedUp(n int32, topUp *flashv1.TopUp) *flashv1.Record {
 	if p.Item(topUp.GetSku()).GetStream() != p.StreamOf(n) {
 		return nil

@@ -1,5 +1,5 @@
-// Package refusal has every refusal that the flash lane answers with: its code, its reason and its text, as the error of a
-// call and as a message among the answers of a call stream.
+// Package refusal has every refusal that the flash lane answers with: its code, its reason and its text, as the error
+// of a call and as a message among the answers of a call stream.
 package refusal
 
 import (
@@ -15,8 +15,8 @@ import (
 )
 
 // Refusal is an answer to one request in both forms that it leaves a pod in: the error of a call by itself, which
-// Unwrap gives and the connect package finds, and a message among the answers of a stream. Each is made when it is
-// first asked for and then kept, so that one refusal serves any number of requests. Safe for concurrent use.
+// Unwrap gives and the connect package finds, and a message among the answers of a call stream. Each is made when it
+// is first asked for and then kept, so that one refusal serves any number of requests. Safe for concurrent use.
 type Refusal struct {
 	code     connect.Code
 	reason   string
@@ -77,8 +77,8 @@ func (r *Refusal) Unwrap() error {
 	return err
 }
 
-// Wire is the answer to a call of Connect's unary protocol: its HTTP status, and its body, which must not be changed. There is none for a
-// refusal with a delay, which is another one for each caller.
+// Wire is the answer to a call of Connect's unary protocol: its HTTP status, and its body, which must not be changed.
+// There is none for a refusal with a delay, which is another one for each caller.
 func (r *Refusal) Wire() (status int, body []byte) {
 	if r.after > 0 {
 		return 0, nil
@@ -95,25 +95,47 @@ func (r *Refusal) Wire() (status int, body []byte) {
 	return known.status, known.body
 }
 
-// Message for a stream's answers. It must not be changed.
+// Message for the answers of a call stream. It must not be changed.
 func (r *Refusal) Message() *flashv1.FlashOrderRefusal {
 	if message := r.message.Load(); message != nil {
 		return message
 	}
 	message := &flashv1.FlashOrderRefusal{
-		Code: r.code.String(), Reason: r.reason, Message: r.text, Metadata: maps.Clone(r.metadata), RetryDelayMs: r.after.Milliseconds(),
+		Code: r.code.String(), Reason: r.reason, Message: r.text, Metadata: maps.Clone(r.metadata),
+		RetryDelayMs: r.after.Milliseconds(),
 	}
 	r.message.Store(message)
 	return message
 }
 
-// FromMessage is the refusal that another pod's Message says, which it keeps. A code that there is not becomes internal.
+// FromMessage is the refusal that another pod's Message says, which it keeps. A code that there is
+// not becomes internal.
 func FromMessage(message *flashv1.FlashOrderRefusal) *Refusal {
 	r := &Refusal{
-		code: connect.CodeInternal, reason: message.GetReason(), text: message.GetMessage(), metadata: message.GetMetadata(),
-		after: time.Duration(max(0, message.GetRetryDelayMs())) * time.Millisecond,
+		code: connect.CodeInternal, reason: message.GetReason(), text: message.GetMessage(),
+		metadata: message.GetMetadata(),
+		after:    time.Duration(max(0, message.GetRetryDelayMs())) * time.Millisecond,
 	}
 	_ = r.code.UnmarshalText([]byte(message.GetCode()))
 	r.message.Store(message)
+	return r
+}
+
+// FromError is the refusal that an error is, wraps or, as an error of package rpcerr on either side
+// of the wire, says. What has no reason becomes [ReasonInternal], and says nothing of its cause.
+func FromError(err error) *Refusal {
+	var own *Refusal
+	if errors.As(err, &own) {
+		return own
+	}
+	if rpcerr.Reason(err) == "" {
+		err = rpcerr.Internal(err)
+	}
+	r := &Refusal{code: connect.CodeOf(err), reason: rpcerr.Reason(err), metadata: rpcerr.Metadata(err)}
+	r.after, _ = rpcerr.RetryAfter(err)
+	var said *connect.Error
+	if errors.As(err, &said) {
+		r.text = said.Message()
+	}
 	return r
 }

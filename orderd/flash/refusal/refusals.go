@@ -30,14 +30,19 @@ const (
 	ReasonAdmissionInvalid     = "ADMISSION_INVALID"
 	ReasonAdmissionClosed      = "ADMISSION_CLOSED"
 	ReasonAdmissionNotRequired = "ADMISSION_NOT_REQUIRED"
+	// ReasonInvalidRequest is for a request that breaks a rule of the proto, ReasonInternal for what nobody foresaw.
+	ReasonInvalidRequest = "INVALID_REQUEST"
+	ReasonInternal       = "INTERNAL"
 	// ReasonNotOwner is between pods only.
 	ReasonNotOwner = "NOT_OWNER"
 )
 
 // Keys of the refusals' metadata.
 const (
-	metadataSKU  = "sku"
-	metadataLeft = "left"
+	metadataSKU       = "sku"
+	metadataLeft      = "left"
+	metadataStartTime = "start_time"
+	metadataEndTime   = "end_time"
 )
 
 // PromotionNotFound refuses a promotion that this pod does not know.
@@ -52,7 +57,8 @@ func ItemNotFound(sku string) *Refusal {
 
 // ItemsApart refuses an order of items that are in different streams: nothing can take both or neither.
 func ItemsApart(sku string) *Refusal {
-	return newRefusal(connect.CodeInvalidArgument, 0, ReasonItemsApart, "the items cannot be ordered together", metadataSKU, sku)
+	return newRefusal(connect.CodeInvalidArgument, 0, ReasonItemsApart,
+		"the items cannot be ordered together", metadataSKU, sku)
 }
 
 // OrderNotFound says that no order was accepted for a request or has an id.
@@ -62,7 +68,8 @@ func OrderNotFound() *Refusal {
 
 // NotStarted refuses a request before the window.
 func NotStarted(start time.Time) *Refusal {
-	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonNotStarted, "the promotion has not started", "start_time", start.Format(time.RFC3339Nano))
+	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonNotStarted,
+		"the promotion has not started", metadataStartTime, start.Format(time.RFC3339Nano))
 }
 
 // Ended refuses a request after the window.
@@ -70,7 +77,7 @@ func Ended() *Refusal {
 	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonEnded, "the promotion has ended")
 }
 
-// Paused refuses a request while the shop holds the sale.
+// Paused refuses a request while the shop pauses the sale.
 func Paused() *Refusal {
 	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonPaused, "the promotion is paused")
 }
@@ -82,7 +89,8 @@ func ItemOff(sku string) *Refusal {
 
 // SoldOut refuses an item of which no more than left units, fewer than asked for, are in all shards.
 func SoldOut(sku string, left int64) *Refusal {
-	return newRefusal(connect.CodeResourceExhausted, 0, ReasonSoldOut, "sold out", metadataSKU, sku, metadataLeft, strconv.FormatInt(left, 10))
+	return newRefusal(connect.CodeResourceExhausted, 0, ReasonSoldOut,
+		"sold out", metadataSKU, sku, metadataLeft, strconv.FormatInt(left, 10))
 }
 
 // SoldOutSKU is the item of a SoldOut error of which nothing at all is left; empty for any other error.
@@ -121,7 +129,8 @@ func Overloaded(after time.Duration) *Refusal {
 // PartitionFull is Overloaded for a buyer whose partition holds as many reservations as it may: a retry helps only
 // once the promotion has more partitions, and is asked to come late.
 func PartitionFull(after time.Duration) *Refusal {
-	return newRefusal(connect.CodeUnavailable, after, ReasonOverloaded, "the buyer's partition holds as many orders as it may")
+	return newRefusal(connect.CodeUnavailable, after, ReasonOverloaded,
+		"the buyer's partition holds as many orders as it may")
 }
 
 // PartitionMoving leaves open whether the request was taken; a retry with the same request id tells.
@@ -136,20 +145,24 @@ func NotOwner() *Refusal {
 
 // AdmissionRequired refuses a request without a token for one of its items.
 func AdmissionRequired(sku string) *Refusal {
-	return newRefusal(connect.CodePermissionDenied, 0, ReasonAdmissionRequired, "the item needs an admission token", metadataSKU, sku)
+	return newRefusal(connect.CodePermissionDenied, 0, ReasonAdmissionRequired,
+		"the item needs an admission token", metadataSKU, sku)
 }
 
 // AdmissionInvalid refuses a request none of whose tokens is for one of its items, its buyer and this promotion.
 func AdmissionInvalid(sku string) *Refusal {
-	return newRefusal(connect.CodePermissionDenied, 0, ReasonAdmissionInvalid, "the admission token is not for this buyer and item", metadataSKU, sku)
+	return newRefusal(connect.CodePermissionDenied, 0, ReasonAdmissionInvalid,
+		"the admission token is not for this buyer and item", metadataSKU, sku)
 }
 
 // AdmissionClosed says that admission tokens were given out until end.
 func AdmissionClosed(end time.Time) *Refusal {
-	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionClosed, "no more admission tokens are given out", "end_time", end.Format(time.RFC3339Nano))
+	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionClosed,
+		"no more admission tokens are given out", metadataEndTime, end.Format(time.RFC3339Nano))
 }
 
 // AdmissionNotRequired says that the promotion takes requests without admission tokens.
 func AdmissionNotRequired() *Refusal {
-	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionNotRequired, "the promotion asks for no admission tokens")
+	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionNotRequired,
+		"the promotion asks for no admission tokens")
 }

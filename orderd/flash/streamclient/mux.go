@@ -1,5 +1,6 @@
-// Package streamclient puts many requests on one long-lived stream and brings each its answer: for backends that call
-// FlashService.PlaceFlashOrders, and for pods that forward requests to each other.
+// Package streamclient puts many requests on one long-lived call stream and brings each its answer:
+// for backends that call FlashService.PlaceFlashOrders, and for pods that forward requests to each
+// other.
 package streamclient
 
 import (
@@ -19,7 +20,8 @@ const (
 	MessageRequests = 1024
 	// messageBytes is about how large a message may become. Servers refuse twice as much.
 	messageBytes = 1 << 20
-	// pagesMax bounds what is remembered because one of 1,024 requests in a row is unanswered while the others are not.
+	// pagesMax bounds what is remembered because one of 1,024 requests in a row is unanswered while
+	// the others are not.
 	pagesMax = 256
 	// sweepsPerTimeout is how often in the time a request has it is looked for those whose time is over.
 	sweepsPerTimeout = 20
@@ -28,31 +30,33 @@ const (
 var (
 	// ErrNotSent says that a request did not leave: the server cannot be reached.
 	ErrNotSent = errors.New("not sent")
-	// ErrUnknown says that a request may have been taken, or may still be: its stream broke, or no answer came in time.
+	// ErrUnknown says that a request may have been taken, or may still be: its call stream broke,
+	// or no answer came in time.
 	ErrUnknown = errors.New("unanswered")
 	// ErrFull says that too many requests wait for answers already. Nothing was sent.
 	ErrFull = errors.New("too many requests in flight")
 )
 
-// Answer takes the answer to the i-th request of a Send, once: the message, or an error that is ErrNotSent or ErrUnknown. It runs
-// in the stream's goroutine and must not block.
+// Answer takes the answer to the i-th request of a Send, once: the message, or an error that is
+// [ErrNotSent] or [ErrUnknown]. It runs in the call stream's goroutine and must not block.
 type Answer func(i int, answer *flashv1.FlashOrderAnswer, err error)
 
-// Wire is one stream to a server. Send and Receive are each called by one goroutine at a time.
+// Wire is one call stream to a server. Send and Receive are each called by one goroutine at a time.
 type Wire[R any] interface {
-	// Send sends a message of requests, the first of which has a position in the stream.
+	// Send sends a message of requests, the first of which has a position in the call stream.
 	Send(first uint64, requests []R) error
-	// Receive returns the answers of the next message. Once it has failed, the stream is over.
+	// Receive returns the answers of the next message. Once it has failed, the call stream is over.
 	Receive() ([]*flashv1.FlashOrderAnswer, error)
-	// CloseSend says that no more requests come; the server ends the stream then.
+	// CloseSend says that no more requests come; the server ends the call stream then.
 	CloseSend() error
-	// Close ends the stream at once, and with it a Send or Receive that waits. Any goroutine may call it, more than once.
+	// Close ends the call stream at once, and with it a Send or Receive that waits. Any goroutine
+	// may call it, more than once.
 	Close() error
 }
 
-// MuxOptions are all needed.
+// MuxOptions of [NewMux]. All are needed.
 type MuxOptions[R any] struct {
-	// Open starts a stream that ends with ctx. It need not wait until the server is reached.
+	// Open starts a call stream that ends with ctx. It need not wait until the server is reached.
 	Open func(ctx context.Context) (Wire[R], error)
 	// Size of a request in a message, in bytes; an estimate will do.
 	Size func(R) int
@@ -60,21 +64,33 @@ type MuxOptions[R any] struct {
 	InFlight int
 	// Timeout is how long a request waits for its answer.
 	Timeout time.Duration
-	// Idle is how long a stream is kept that nothing waits for.
+	// Idle is how long a call stream is kept that nothing waits for.
 	Idle time.Duration
-	// Backoff is how long nothing is tried after a stream broke that had brought no answer, attempts times in a row.
+	// Backoff is how long nothing is tried after a call stream broke that had brought no answer,
+	// attempts times in a row: see [NewBackoff].
 	Backoff func(attempts int) time.Duration
+	// Clock tells how long something waits.
+	Clock func() time.Time
 }
 
-// Mux keeps one stream open while there are requests, and opens the next when it breaks. What waits while a message is
-// being sent goes into the next one. Make it with NewMux; safe for concurrent use.
+// Mux keeps one call stream open while there are requests, and opens the next when it breaks. What
+// waits while a message is being sent goes into the next one. Make it with [NewMux]; safe for
+// concurrent use.
 type Mux[R any] struct {
-	MuxOptions[R]
+	open    func(ctx context.Context) (Wire[R], error)
+	size    func(R) int
+	most    int
+	timeout time.Duration
+	idle    time.Duration
+	backoff func(attempts int) time.Duration
+	clock   func() time.Time
+
 	cancel context.CancelFunc
 	done   chan struct{}
 	// wake has a token when the queue got its first request, room when requests were answered.
 	wake, room chan struct{}
 
+	// mu guards what follows, and the fields of the session.
 	mu sync.Mutex
 	// queue is what was not put into a message yet.
 	queue    []queued[R]
@@ -106,44 +122,50 @@ type queued[R any] struct {
 // NewMux connects when it is first used. Close it.
 func NewMux[R any](options MuxOptions[R]) *Mux[R] {
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &Mux[R]{MuxOptions: options, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1), room: make(chan struct{}, 1), used: time.Now()}
+	m := &Mux[R]{
+		open: options.Open, size: options.Size, most: options.InFlight, timeout: options.Timeout, idle: options.Idle,
+		backoff: options.Backoff, clock: options.Clock, used: options.Clock(),
+		cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+	}
 	go m.run(ctx)
 	return m
 }
 
-// Close ends the stream. Unanswered requests are answered ErrUnknown or ErrNotSent before it returns.
+// Close ends the call stream. Unanswered requests are answered ErrUnknown or ErrNotSent before it returns.
 func (m *Mux[R]) Close() {
 	m.cancel()
 	<-m.done
 }
 
-// TrySend queues requests, in order, and does not wait. After an error, ErrNotSent or ErrFull, answer is not called; otherwise
-// it is called once for each. The requests must not be changed before.
+// TrySend queues requests, in order, and does not wait. After an error, [ErrNotSent] or [ErrFull],
+// answer is not called; otherwise it is called once for each. The requests must not be changed
+// before.
 func (m *Mux[R]) TrySend(requests []R, answer Answer) error {
 	if len(requests) == 0 {
 		return nil
 	}
-	now := time.Now()
+	now := m.clock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down != nil {
 		return m.down
 	}
-	if m.inFlight+len(requests) > m.InFlight {
+	if m.inFlight+len(requests) > m.most {
 		return ErrFull
 	}
 	m.used = now
 	m.inFlight += len(requests)
-	m.queue = append(m.queue, queued[R]{&batch{answer, now.Add(m.Timeout)}, requests, 0})
+	m.queue = append(m.queue, queued[R]{&batch{answer, now.Add(m.timeout)}, requests, 0})
 	if len(m.queue) == 1 {
 		signal(m.wake)
 	}
 	return nil
 }
 
-// Send is TrySend that waits until there is room. Errors: ctx's, ErrNotSent; ErrFull if there never is room for so many.
+// Send is [Mux.TrySend] that waits until there is room. Errors: ctx's, ErrNotSent; ErrFull if there
+// never is room for so many.
 func (m *Mux[R]) Send(ctx context.Context, requests []R, answer Answer) error {
-	if len(requests) > m.InFlight {
+	if len(requests) > m.most {
 		return ErrFull
 	}
 	for {
@@ -185,19 +207,19 @@ func (m *Mux[R]) run(ctx context.Context) {
 		var err error
 		if ctx.Err() == nil {
 			var served bool
-			if served, err = m.stream(ctx); served && ctx.Err() == nil {
-				// It was there a moment ago: what was not sent yet goes on with the next stream at once.
+			if served, err = m.serve(ctx); served && ctx.Err() == nil {
+				// It was there a moment ago: what was not sent yet goes on with the next call stream at once.
 				failed = 0
 				continue
 			}
 		}
 		if ctx.Err() != nil {
-			m.refuse(fmt.Errorf("%w: the stream was closed", ErrNotSent))
+			m.refuse(fmt.Errorf("%w: the call stream was closed", ErrNotSent))
 			return
 		}
 		failed++
 		m.refuse(fmt.Errorf("%w: %w", ErrNotSent, err))
-		pause := time.NewTimer(m.Backoff(failed))
+		pause := time.NewTimer(m.backoff(failed))
 		select {
 		case <-ctx.Done():
 		case <-pause.C:
@@ -227,14 +249,14 @@ func (m *Mux[R]) refuse(err error) {
 	}
 }
 
-// neverSent says that no byte of a stream can have reached its server.
+// neverSent says that no byte of a call stream can have reached its server.
 func neverSent(err error) bool {
 	var dial *net.OpError
 	return errors.As(err, &dial) && dial.Op == "dial"
 }
 
-// take moves queued requests into the next message and the session's pages; none if nothing is queued.
-func (m *Mux[R]) take(s *session[R]) (first uint64, message []R) {
+// nextMessage moves queued requests into the next message and the session's pages; none if nothing is queued.
+func (m *Mux[R]) nextMessage(s *session[R]) (first uint64, message []R) {
 	// Whoever is about to send gets to do so first: messages of many requests cost less.
 	runtime.Gosched()
 	m.mu.Lock()
@@ -249,7 +271,7 @@ func (m *Mux[R]) take(s *session[R]) (first uint64, message []R) {
 				break
 			}
 			message = append(message, q.requests[n])
-			size += m.Size(q.requests[n])
+			size += m.size(q.requests[n])
 			s.next++
 			n++
 		}

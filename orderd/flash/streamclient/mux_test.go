@@ -18,7 +18,7 @@ import (
 
 // fakeServer answers what it gets, in an order of its own.
 type fakeServer struct {
-	// serve gets each message's positions and returns what is answered now; an error breaks the stream.
+	// serve gets each message's positions and returns what is answered now; an error breaks the call stream.
 	serve func(positions []uint64) ([]uint64, error)
 	opens atomic.Int64
 }
@@ -32,7 +32,9 @@ type fakeWire struct {
 
 func (s *fakeServer) open(ctx context.Context) (Wire[int], error) {
 	s.opens.Add(1)
-	return &fakeWire{ctx: ctx, server: s, messages: make(chan []*flashv1.FlashOrderAnswer, 1000), broken: make(chan error, 1)}, nil
+	return &fakeWire{
+		ctx: ctx, server: s, messages: make(chan []*flashv1.FlashOrderAnswer, 1000), broken: make(chan error, 1),
+	}, nil
 }
 
 func (w *fakeWire) Send(first uint64, requests []int) error {
@@ -43,7 +45,10 @@ func (w *fakeWire) Send(first uint64, requests []int) error {
 	answered, err := w.server.serve(positions)
 	var message []*flashv1.FlashOrderAnswer
 	for _, position := range answered {
-		message = append(message, &flashv1.FlashOrderAnswer{Position: position, Outcome: &flashv1.FlashOrderAnswer_Accepted{Accepted: &flashv1.PlaceFlashOrderResponse{}}})
+		message = append(message, &flashv1.FlashOrderAnswer{
+			Position: position,
+			Outcome:  &flashv1.FlashOrderAnswer_Accepted{Accepted: &flashv1.PlaceFlashOrderResponse{}},
+		})
 	}
 	w.messages <- message
 	if err != nil {
@@ -75,7 +80,7 @@ func (w *fakeWire) Close() error     { return nil }
 func newMux(s *fakeServer, inFlight int) *Mux[int] {
 	return NewMux(MuxOptions[int]{
 		Open: s.open, Size: func(int) int { return 100 }, InFlight: inFlight, Timeout: 5 * time.Second, Idle: time.Minute,
-		Backoff: func(int) time.Duration { return 100 * time.Millisecond },
+		Backoff: func(int) time.Duration { return 100 * time.Millisecond }, Clock: time.Now,
 	})
 }
 

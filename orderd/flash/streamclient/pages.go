@@ -3,8 +3,8 @@ package streamclient
 // pageSize is a power of two.
 const pageSize = 1024
 
-// pages have the slot of each unanswered position. Positions come in order, answers do not: a page goes when all of it
-// is answered.
+// pages have the slot of each unanswered position. Positions come in order, answers do not: a page
+// goes when all of it is answered.
 type pages struct {
 	pages map[uint64]*page
 	// last is the page that was used last: answers come in runs.

@@ -10,10 +10,10 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 )
 
-// farewell is how long a stream that nothing can be sent on has to say why.
+// farewell is how long a call stream that nothing can be sent on has to say why.
 const farewell = time.Second
 
-// session is one stream of a mux. Its fields are guarded by the mux's lock.
+// session is one call stream of a mux. Its fields are guarded by the mux's lock.
 type session[R any] struct {
 	next uint64
 	open pages
@@ -24,15 +24,16 @@ type session[R any] struct {
 	over   bool
 }
 
-// stream serves requests over one stream until it breaks, with the reason, or is idle for long. Served says that the server answered.
-func (m *Mux[R]) stream(ctx context.Context) (served bool, reason error) {
+// serve serves requests over one call stream until it breaks, with the reason, or is idle for long.
+// Served says that the server answered.
+func (m *Mux[R]) serve(ctx context.Context) (served bool, reason error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	wire, err := m.Open(ctx)
+	wire, err := m.open(ctx)
 	if err != nil {
-		return false, fmt.Errorf("opening a stream: %w", err)
+		return false, fmt.Errorf("opening a call stream: %w", err)
 	}
-	// The end of ctx alone does not end a stream whose server reads nothing.
+	// The end of ctx alone does not end a call stream whose server reads nothing.
 	context.AfterFunc(ctx, func() { _ = wire.Close() })
 	s := &session[R]{}
 	broken := make(chan error, 1)
@@ -51,7 +52,7 @@ func (m *Mux[R]) stream(ctx context.Context) (served bool, reason error) {
 	if idle {
 		idle = wire.CloseSend() == nil
 	}
-	// Receive says why the stream ended, if it is let.
+	// Receive says why the call stream ended, if it is let.
 	leave := time.AfterFunc(farewell, cancel)
 	defer leave.Stop()
 	reason = <-broken
@@ -64,12 +65,12 @@ func (m *Mux[R]) stream(ctx context.Context) (served bool, reason error) {
 	return s.served, reason
 }
 
-// send sends what is queued until the stream breaks; true if it became idle.
+// send sends what is queued until the call stream breaks; true if it became idle.
 func (m *Mux[R]) send(ctx context.Context, wire Wire[R], s *session[R]) (idle bool) {
-	quiet := time.NewTicker(m.Idle)
+	quiet := time.NewTicker(m.idle)
 	defer quiet.Stop()
 	for {
-		for first, message := m.take(s); len(message) > 0; first, message = m.take(s) {
+		for first, message := m.nextMessage(s); len(message) > 0; first, message = m.nextMessage(s) {
 			if err := wire.Send(first, message); err != nil {
 				// Why, Receive says.
 				return false
@@ -90,7 +91,7 @@ func (m *Mux[R]) send(ctx context.Context, wire Wire[R], s *session[R]) (idle bo
 func (m *Mux[R]) quiet() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.inFlight == 0 && time.Since(m.used) >= m.Idle
+	return m.inFlight == 0 && m.clock().Sub(m.used) >= m.idle
 }
 
 type found struct {
@@ -104,7 +105,7 @@ func (m *Mux[R]) receive(wire Wire[R], s *session[R]) error {
 		answers, err := wire.Receive()
 		if err != nil {
 			if errors.Is(err, io.EOF) {
-				return errors.New("the server ended the stream")
+				return errors.New("the server ended the call stream")
 			}
 			return err
 		}
@@ -138,13 +139,14 @@ func (m *Mux[R]) receive(wire Wire[R], s *session[R]) error {
 
 // sweep answers requests whose time is over.
 func (m *Mux[R]) sweep(ctx context.Context, s *session[R]) {
-	ticker := time.NewTicker(m.Timeout / sweepsPerTimeout)
+	ticker := time.NewTicker(m.timeout / sweepsPerTimeout)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-ticker.C:
+		case <-ticker.C:
+			now := m.clock()
 			m.mu.Lock()
 			late := s.open.removeIf(func(at slot) bool { return at.batch.deadline.Before(now) })
 			m.inFlight -= len(late)
@@ -155,8 +157,8 @@ func (m *Mux[R]) sweep(ctx context.Context, s *session[R]) {
 			}
 			signal(m.room)
 			signal(m.wake)
-			answerAll(late, fmt.Errorf("%w after %s", ErrUnknown, m.Timeout))
-			answerAll(unsent, fmt.Errorf("%w within %s", ErrNotSent, m.Timeout))
+			answerAll(late, fmt.Errorf("%w after %s", ErrUnknown, m.timeout))
+			answerAll(unsent, fmt.Errorf("%w within %s", ErrNotSent, m.timeout))
 		}
 	}
 }
@@ -175,7 +177,7 @@ func (m *Mux[R]) overdue(now time.Time) []slot {
 	return late
 }
 
-// end answers what is unanswered when the stream is over.
+// end answers what is unanswered when the call stream is over.
 func (m *Mux[R]) end(s *session[R], reason error) {
 	m.mu.Lock()
 	s.over = true

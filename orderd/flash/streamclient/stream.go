@@ -2,28 +2,31 @@ package streamclient
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
+	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 )
 
 const (
-	// streamInFlight is what a pod reads of a stream without having answered.
+	// streamInFlight is what a pod reads of a call stream without having answered.
 	streamInFlight = 16384
 	streamTimeout  = 10 * time.Second
 	streamIdle     = time.Minute
-	backoffMin     = 50 * time.Millisecond
-	backoffMax     = 2 * time.Second
 )
 
-// StreamOptions of a Stream.
+// StreamOptions of [NewStream]. What is not said to be optional is needed.
 type StreamOptions struct {
-	// Open calls PlaceFlashOrders with the headers of the moment, such as a token that has not expired: the stream is
-	// opened anew when it breaks, and at the latest when its token expires.
+	// Open calls PlaceFlashOrders with the headers of the moment, such as a token that has not
+	// expired: the call stream is opened anew when it breaks, and at the latest when its token
+	// expires.
 	Open func(context.Context) (flashv1connect.FlashServicePlaceFlashOrdersClientStream, error)
+	// Clock tells how long something waits.
+	Clock func() time.Time
+	// Jitter spreads a delay at random around itself; safe for concurrent use.
+	Jitter func(time.Duration) time.Duration
 	// InFlight is how many requests may be unanswered at once, up to 16,384, which 0 stands for.
 	InFlight int
 	// Timeout is how long a request waits for its answer; 0: 10 s.
@@ -46,16 +49,22 @@ func NewStream(options StreamOptions) *Stream {
 	return &Stream{NewMux(MuxOptions[*flashv1.PlaceFlashOrderRequest]{
 		Open: func(ctx context.Context) (Wire[*flashv1.PlaceFlashOrderRequest], error) {
 			stream, err := options.Open(ctx)
-			return placing{stream}, err
+			return placeWire{stream}, err
 		},
-		Size: Size, InFlight: min(options.InFlight, streamInFlight), Timeout: options.Timeout, Idle: streamIdle, Backoff: Backoff,
+		Size: Size, InFlight: min(options.InFlight, streamInFlight), Timeout: options.Timeout, Idle: streamIdle,
+		Backoff: NewBackoff(options.Jitter), Clock: options.Clock,
 	})}
 }
 
-// Send sends requests and waits only until there is room for them. Answer is called once for each, by its index, in any order: with
-// the accepted order; with a *refusal.Refusal; with ErrNotSent; or with ErrUnknown, after which a retry with the same request id tells. It must
-// not block. After an error of Send it is not called. The requests must not be changed before they are answered.
-func (s *Stream) Send(ctx context.Context, requests []*flashv1.PlaceFlashOrderRequest, answer func(i int, response *flashv1.PlaceFlashOrderResponse, err error)) error {
+// Send sends requests and waits only until there is room for them. Answer is called once for each,
+// by its index, in any order: with the accepted order; with a [*refusal.Refusal]; with
+// [ErrNotSent]; or with [ErrUnknown], after which a retry with the same request id tells. It must
+// not block. After an error of Send it is not called. The requests must not be changed before they
+// are answered.
+func (s *Stream) Send(
+	ctx context.Context, requests []*flashv1.PlaceFlashOrderRequest,
+	answer func(i int, response *flashv1.PlaceFlashOrderResponse, err error),
+) error {
 	return s.mux.Send(ctx, requests, func(i int, message *flashv1.FlashOrderAnswer, err error) {
 		if refused := message.GetRefused(); refused != nil {
 			err = refusal.FromMessage(refused)
@@ -64,25 +73,26 @@ func (s *Stream) Send(ctx context.Context, requests []*flashv1.PlaceFlashOrderRe
 	})
 }
 
-// Close ends the stream. Unanswered requests are answered ErrUnknown or ErrNotSent before it returns.
+// Close ends the call stream. Unanswered requests are answered ErrUnknown or ErrNotSent before it returns.
 func (s *Stream) Close() { s.mux.Close() }
 
-type placing struct {
+// placeWire is a call of FlashService.PlaceFlashOrders.
+type placeWire struct {
 	stream flashv1connect.FlashServicePlaceFlashOrdersClientStream
 }
 
-func (w placing) Send(_ uint64, requests []*flashv1.PlaceFlashOrderRequest) error {
+func (w placeWire) Send(_ uint64, requests []*flashv1.PlaceFlashOrderRequest) error {
 	return w.stream.Send(&flashv1.PlaceFlashOrdersRequest{Requests: requests})
 }
 
-func (w placing) Receive() ([]*flashv1.FlashOrderAnswer, error) {
+func (w placeWire) Receive() ([]*flashv1.FlashOrderAnswer, error) {
 	message, err := w.stream.Receive()
 	return message.GetAnswers(), err
 }
 
-func (w placing) CloseSend() error { return w.stream.CloseSend() }
+func (w placeWire) CloseSend() error { return w.stream.CloseSend() }
 
-func (w placing) Close() error { return w.stream.Close() }
+func (w placeWire) Close() error { return w.stream.Close() }
 
 // Size is about how many bytes a request takes in a message.
 func Size(request *flashv1.PlaceFlashOrderRequest) int {
@@ -97,8 +107,8 @@ func Size(request *flashv1.PlaceFlashOrderRequest) int {
 	return size
 }
 
-// Backoff is longer after each attempt that failed, at random, up to two seconds.
-func Backoff(attempts int) time.Duration {
-	delay := min(backoffMin<<min(attempts-1, 10), backoffMax)
-	return delay/2 + rand.N(delay/2+1)
+// NewBackoff is longer after each attempt that failed, up to two seconds before jitter spreads it.
+func NewBackoff(jitter func(time.Duration) time.Duration) func(attempts int) time.Duration {
+	policy := backoff.Policy{First: 50 * time.Millisecond, Max: 2 * time.Second}
+	return func(attempts int) time.Duration { return jitter(policy.Delay(attempts)) }
 }

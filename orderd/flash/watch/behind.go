@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// checkEvery is how often a watch is compared with its bucket. The consumer behind it may be gone with its server, which the client notices
-// after many seconds only.
+// checkEvery is how often a watch is compared with its bucket. The consumer behind it may be gone
+// with its server, which the client notices after many seconds only.
 const checkEvery = 400 * time.Millisecond
 
 // behind is closed once the bucket has had a revision for checkEvery that the watch has not brought.
@@ -48,7 +48,8 @@ func lastRevision(ctx context.Context, kv jetstream.KeyValue) (uint64, bool) {
 type state struct {
 	// last is the last revision.
 	last uint64
-	// lasting says that keys do not expire: the last revision of each stays, if only as a mark that the key was removed.
+	// lasting says that keys do not expire: the last revision of each stays, if only as a mark that
+	// the key was removed.
 	lasting bool
 }
 
@@ -66,8 +67,9 @@ func stateOf(ctx context.Context, kv jetstream.KeyValue) (state, error) {
 	return state{bucket.StreamInfo().State.LastSeq, status.TTL() == 0}, nil
 }
 
-// Empty says whether the bucket has no keys, and had none at some moment since it was asked. Its keys must not expire. Errors leave it
-// open, also that the server asked for the keys is behind the others.
+// Empty says whether the bucket has no keys, and had none at some moment since it was asked. Its
+// keys must not expire. Errors leave it open, also that the server asked for the keys is behind the
+// others.
 func Empty(ctx context.Context, kv jetstream.KeyValue) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()

@@ -37,7 +37,10 @@ type Handler struct {
 }
 
 // Bucket follows a bucket until ctx ends. Keys that are there are put again from time to time.
-func Bucket(ctx context.Context, js jetstream.JetStream, bucket string, jitter func(time.Duration) time.Duration, log *slog.Logger, handler Handler) {
+func Bucket(
+	ctx context.Context, js jetstream.JetStream, bucket string, jitter func(time.Duration) time.Duration,
+	log *slog.Logger, handler Handler,
+) {
 	reconnected := js.Conn().StatusChanged(nats.CONNECTED)
 	defer js.Conn().RemoveStatusListener(reconnected)
 	for ctx.Err() == nil {
@@ -60,7 +63,12 @@ var (
 	errLags = errors.New("the server that was asked for the bucket's keys is behind its leader")
 )
 
-func follow(ctx context.Context, js jetstream.JetStream, bucket string, length time.Duration, reconnected <-chan nats.Status, handler Handler) error {
+// follow watches the bucket for a length of time, or until the watch is good for nothing any more;
+// nil: begin anew at once.
+func follow(
+	ctx context.Context, js jetstream.JetStream, bucket string, length time.Duration,
+	reconnected <-chan nats.Status, handler Handler,
+) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	opening, opened := context.WithTimeout(ctx, syncTimeout)
@@ -111,10 +119,10 @@ func follow(ctx context.Context, js jetstream.JetStream, bucket string, length t
 			default:
 				brought = max(brought, entry.Revision())
 				seen.Store(max(seen.Load(), brought))
-				handler.take(entry, keys)
+				handler.handOn(entry, keys)
 			}
-			// A server that has just started, or lost its connection, may list less than its leader has: what it lacks is not gone, and
-			// follows.
+			// A server that has just started, or lost its connection, may list less than its leader
+			// has: what it lacks is not gone, and follows.
 			if listed && !synced && (brought >= before.last || !before.lasting) {
 				synced = true
 				handler.Synced(keys)
@@ -124,8 +132,8 @@ func follow(ctx context.Context, js jetstream.JetStream, bucket string, length t
 	}
 }
 
-// take hands on what happened to one key.
-func (h Handler) take(entry jetstream.KeyValueEntry, keys map[string]struct{}) {
+// handOn tells the handler what happened to one key.
+func (h Handler) handOn(entry jetstream.KeyValueEntry, keys map[string]struct{}) {
 	switch entry.Operation() {
 	case jetstream.KeyValuePut:
 		keys[entry.Key()] = struct{}{}

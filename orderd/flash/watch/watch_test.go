@@ -54,7 +54,8 @@ func TestSyncedHasTheKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	synced := make(chan map[string]struct{}, 1)
-	go watch.Bucket(t.Context(), js, "b", func(d time.Duration) time.Duration { return d }, slog.New(slog.DiscardHandler), watch.Handler{
+	same := func(d time.Duration) time.Duration { return d }
+	go watch.Bucket(t.Context(), js, "b", same, slog.New(slog.DiscardHandler), watch.Handler{
 		Put: func(string, []byte, time.Time) {}, Delete: func(string) {},
 		Synced: func(keys map[string]struct{}) {
 			select {

@@ -13,7 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/members"
+	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/orderid"
@@ -21,15 +22,16 @@ import (
 )
 
 // skewedPool is a pod by itself whose wall clock is off.
-func skewedPool(js jetstream.JetStream, skew time.Duration) *flash.Pool {
+func skewedPool(js jetstream.JetStream, skew time.Duration) *flashpod.Pod {
 	GinkgoHelper()
 	clock := func() time.Time { return time.Now().Add(skew) }
 	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), clock, rand.Reader)
 	Expect(err).NotTo(HaveOccurred())
-	p := flash.NewPool(flash.Options{
+	p, err := flashpod.New(flashpod.Options{
 		JetStream: js, Replicas: 1, Name: "pod-a", Advertise: "127.0.0.1:1", Clock: clock,
 		Random: mathrand.New(mathrand.NewPCG(1, 2)), OrderIDs: ids, Logger: logger(), Registerer: prometheus.NewRegistry(),
 	})
+	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
@@ -69,7 +71,7 @@ var _ = DescribeTable("A sale's window on a pod whose clock is off",
 		if ready {
 			Eventually(pool.Ready).Should(Succeed())
 		} else {
-			Eventually(pool.Ready).Should(MatchError(flash.ErrSkewed))
+			Eventually(pool.Ready).Should(MatchError(members.ErrSkewed))
 		}
 		totals := orders(ctx, js, p)
 		Expect(totals).To(HaveLen(1))

@@ -13,8 +13,8 @@ import (
 	. "github.com/onsi/gomega"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
@@ -170,7 +170,7 @@ var _ = Describe("Forwarding between pods", func() {
 		}
 		Expect(accepted).To(And(BeNumerically(">", 200), BeNumerically("<", 600)))
 		Expect(time.Since(started)).To(BeNumerically("<", 10*time.Second))
-		got := insist(ctx, func(int) flash.Service { return pods[1].Service }, request(p, ownedBy(ctx, pods[1], p), "late", "a", 1))
+		got := insist(ctx, func(int) *flashpod.Service { return pods[1].Service }, request(p, ownedBy(ctx, pods[1], p), "late", "a", 1))
 		Expect(got.order).NotTo(BeEmpty())
 	})
 })

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
@@ -45,7 +45,7 @@ var _ = Describe("Sold-out items", func() {
 		GinkgoHelper()
 		for i, pod := range pods {
 			buyer := fmt.Sprint(who, "-", i)
-			got := insist(ctx, func(int) flash.Service { return pod.Service }, request(p, buyer, "r", "a", 1))
+			got := insist(ctx, func(int) *flashpod.Service { return pod.Service }, request(p, buyer, "r", "a", 1))
 			if got.order != "" {
 				orders[buyer] = got.order
 				accepted++

@@ -12,7 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 )
 
@@ -28,7 +28,7 @@ type gaps struct {
 }
 
 // watchGaps through the pods that serve returns.
-func watchGaps(ctx context.Context, p *flashv1.Promotion, serve func(attempt int) flash.Service) *gaps {
+func watchGaps(ctx context.Context, p *flashv1.Promotion, serve func(attempt int) *flashpod.Service) *gaps {
 	ctx, cancel := context.WithCancel(ctx)
 	g := &gaps{stop: cancel, served: make([]atomic.Int64, p.Partitions)}
 	for n := range p.Partitions {
@@ -37,7 +37,7 @@ func watchGaps(ctx context.Context, p *flashv1.Promotion, serve func(attempt int
 			for i := 0; ctx.Err() == nil; i++ {
 				began := time.Now()
 				attempts := int64(0)
-				got := insist(ctx, func(attempt int) flash.Service {
+				got := insist(ctx, func(attempt int) *flashpod.Service {
 					attempts++
 					return serve(i + attempt)
 				}, request(p, buyerOf(n, p.Partitions, i), "r", "a", 1))
@@ -79,14 +79,14 @@ var _ = Describe("A partition's owner that goes", func() {
 		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil), startPod(js, "pod-c", nil)}
 		ready(pods...)
 
-		g := watchGaps(ctx, p, func(attempt int) flash.Service { return pods[attempt%2].Service })
+		g := watchGaps(ctx, p, func(attempt int) *flashpod.Service { return pods[attempt%2].Service })
 		g.goesOn()
 		pods[2].stop()
 		g.goesOn()
 		longest, _ := g.end()
 		AddReportEntry("killed", fmt.Sprintf("a buyer waited %s at most", longest.Round(time.Millisecond)), ReportEntryVisibilityAlways)
 
-		g = watchGaps(ctx, p, func(int) flash.Service { return pods[0].Service })
+		g = watchGaps(ctx, p, func(int) *flashpod.Service { return pods[0].Service })
 		g.goesOn()
 		pods[1].Drain(ctx)
 		g.goesOn()
@@ -151,7 +151,7 @@ var _ = Describe("Servers that are away for longer than a pod may be", func() {
 		}
 		Consistently(changes.Load).WithTimeout(2 * provision.MemberTTL).Should(Equal(settled))
 		for n := range p.Partitions {
-			got := insist(ctx, func(attempt int) flash.Service { return pods[attempt%3].Service }, request(p, buyerOf(n, p.Partitions, 0), "r", "a", 1))
+			got := insist(ctx, func(attempt int) *flashpod.Service { return pods[attempt%3].Service }, request(p, buyerOf(n, p.Partitions, 0), "r", "a", 1))
 			Expect(got.order).NotTo(BeEmpty())
 		}
 	})

@@ -11,7 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/client"
+	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
@@ -68,7 +69,7 @@ func BenchmarkRelease(b *testing.B) {
 		for w := range 64 {
 			buyers.Go(func() {
 				for i := w; i < size; i += 64 {
-					got := insist(ctx, func(int) flash.Service { return pod.Service }, request(p, fmt.Sprint("buyer-", i), "r", "a", 1))
+					got := insist(ctx, func(int) *flashpod.Service { return pod.Service }, request(p, fmt.Sprint("buyer-", i), "r", "a", 1))
 					id, err := uuid.Parse(got.order)
 					if err != nil {
 						b.Errorf("order %d is refused: %s", i, got.reason)
@@ -94,7 +95,7 @@ func BenchmarkRelease(b *testing.B) {
 			must(store.Expire(ctx, ids[from:from+500], time.Now()))
 		}
 		releaser, err := order.NewReleaser(order.ReleaserOptions{
-			Worker: order.WorkerOptions{Store: store, WorkerOptions: lease.WorkerOptions{Worker: "w", Logger: log}}, Flash: flash.NewReleaseClient("http://" + pod.address),
+			Worker: order.WorkerOptions{Store: store, WorkerOptions: lease.WorkerOptions{Worker: "w", Logger: log}}, Flash: client.NewReleaser("http://" + pod.address),
 		})
 		must(err)
 		running, cancel := context.WithCancel(ctx)

@@ -15,7 +15,8 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/client"
+	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/stock"
@@ -56,7 +57,7 @@ func (c *cycle) buy(ctx context.Context, step int) {
 			[]string{"a", "b"}[c.random.IntN(2)], 1+c.random.Int64N(2))
 		group.Go(func() {
 			defer GinkgoRecover()
-			insist(ctx, func(attempt int) flash.Service { return pods[(i+attempt)%len(pods)].Service }, r)
+			insist(ctx, func(attempt int) *flashpod.Service { return pods[(i+attempt)%len(pods)].Service }, r)
 		})
 	}
 	group.Wait()
@@ -119,10 +120,10 @@ func (c *cycle) step(ctx context.Context, step int) {
 
 // router releases through the pod that was started last.
 type router struct {
-	client atomic.Pointer[flash.ReleaseClient]
+	client atomic.Pointer[client.Releaser]
 }
 
-func (r *router) use(p *pod) { r.client.Store(flash.NewReleaseClient("http://" + p.address)) }
+func (r *router) use(p *pod) { r.client.Store(client.NewReleaser("http://" + p.address)) }
 
 func (r *router) Release(ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason) (flashv1.ReleaseOutcome, error) {
 	return r.client.Load().Release(ctx, promotionUID, buyerID, orderID, reason)

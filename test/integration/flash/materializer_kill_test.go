@@ -19,7 +19,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/client"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
@@ -93,7 +93,7 @@ func releaseThenDie(ctx context.Context, js jetstream.JetStream, log *slog.Logge
 	}
 	r, err := order.NewReleaser(order.ReleaserOptions{
 		Worker: order.WorkerOptions{Store: store, WorkerOptions: lease.WorkerOptions{Worker: "child", Interval: 20 * time.Millisecond, TTL: time.Second, Logger: log}},
-		Flash:  dyingClient{flash.NewReleaseClient("http://" + address)},
+		Flash:  dyingClient{client.NewReleaser("http://" + address)},
 	})
 	if err != nil {
 		return err

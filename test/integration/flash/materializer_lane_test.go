@@ -20,7 +20,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/deadletter"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/client"
 	"github.com/orderd-dev/orderd/orderd/flash/materializer"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
@@ -134,7 +134,7 @@ func (l *lane) materialize(writer materializer.Writer) (stop func()) {
 // release runs a releaser that asks a pod.
 func (l *lane) release(p *pod) {
 	GinkgoHelper()
-	background(l.releaser("releaser", flash.NewReleaseClient("http://"+p.address)).Run)
+	background(l.releaser("releaser", client.NewReleaser("http://"+p.address)).Run)
 }
 
 func (l *lane) releaser(name string, client order.FlashReleaser) *order.Releaser {

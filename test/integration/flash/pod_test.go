@@ -22,8 +22,8 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/orderid"
@@ -32,8 +32,8 @@ import (
 
 // pod is a flash pod in the test's process, with its services on loopback.
 type pod struct {
-	*flash.Pool
-	flash.Service
+	*flashpod.Pod
+	*flashpod.Service
 	address string
 	stop    func()
 }
@@ -74,11 +74,14 @@ func runPodAt(js jetstream.JetStream, name string, clock func() time.Time, wrap 
 		return nil, err
 	}
 	p := &pod{address: listener.Addr().String()}
-	p.Pool = flash.NewPool(flash.Options{
+	p.Pod, err = flashpod.New(flashpod.Options{
 		JetStream: js, Replicas: 1, Name: name, Advertise: p.address, Clock: clock,
 		Random: mathrand.New(mathrand.NewPCG(1, uint64(len(name)))), OrderIDs: ids,
 		Logger: log.With("pod", name), Registerer: prometheus.NewRegistry(), WrapLog: wrap,
 	})
+	if err != nil {
+		return nil, err
+	}
 	p.Service = p.FlashService()
 	server := connect.NewServer()
 	flashv1connect.RegisterPeerServiceHandler(server, p.PeerService())
@@ -114,7 +117,7 @@ type outcome struct {
 }
 
 // insist repeats a request, each time through the next pod, as a buyer's app does.
-func insist(ctx context.Context, pods func(attempt int) flash.Service, r *flashv1.PlaceFlashOrderRequest) outcome {
+func insist(ctx context.Context, pods func(attempt int) *flashpod.Service, r *flashv1.PlaceFlashOrderRequest) outcome {
 	for attempt := 0; ; attempt++ {
 		try, cancel := context.WithTimeout(ctx, 5*time.Second)
 		response, err := pods(attempt).PlaceFlashOrder(try, r)
@@ -183,7 +186,7 @@ func rushTo(ctx context.Context, hot int32, p *flashv1.Promotion, pods []*pod, s
 			defer GinkgoRecover()
 			for i := worker; i < size; i += active {
 				r := request(p, skewed(hot, p.Partitions, i), fmt.Sprint("r-", i), p.Items[i%len(p.Items)].Sku, 1)
-				got := insist(ctx, func(attempt int) flash.Service { return pods[(i+attempt)%len(pods)].Service }, r)
+				got := insist(ctx, func(attempt int) *flashpod.Service { return pods[(i+attempt)%len(pods)].Service }, r)
 				c.mu.Lock()
 				c.answers[r.BuyerId+"/"+r.RequestId] = got
 				c.mu.Unlock()

@@ -12,8 +12,9 @@ import (
 	. "github.com/onsi/gomega"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/client"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
@@ -52,7 +53,7 @@ var _ = Describe("A pool of flash pods", func() {
 				defer GinkgoRecover()
 				for i := range 4 {
 					buyer := buyerOf(int32(worker), p.Partitions, i)
-					got := insist(ctx, func(attempt int) flash.Service { return pods[(i+attempt)%2].Service }, request(p, buyer, "r", "c", 10))
+					got := insist(ctx, func(attempt int) *flashpod.Service { return pods[(i+attempt)%2].Service }, request(p, buyer, "r", "c", 10))
 					if got.order != "" {
 						sold.Add(10)
 						continue
@@ -92,7 +93,7 @@ var _ = Describe("A pool of flash pods", func() {
 		c := rush(ctx, p, pods, 1000)
 		Eventually(c.answered.Load).Should(BeNumerically(">", 100))
 		pods[0].Drain(ctx)
-		Expect(pods[0].Ready()).To(MatchError(flash.ErrDraining))
+		Expect(pods[0].Ready()).To(MatchError(flashpod.ErrDraining))
 		c.expectExactly(ctx, js, p, all)
 	})
 
@@ -149,12 +150,12 @@ var _ = Describe("A pool of flash pods", func() {
 		buyers := []string{buyerOf(0, 8, 1), buyerOf(1, 8, 1), buyerOf(2, 8, 1), buyerOf(3, 8, 1)}
 		placed := map[string]uuid.UUID{}
 		for _, buyer := range buyers {
-			got := insist(ctx, func(int) flash.Service { return pods[0].Service }, request(p, buyer, "r", "b", 1))
+			got := insist(ctx, func(int) *flashpod.Service { return pods[0].Service }, request(p, buyer, "r", "b", 1))
 			placed[buyer] = uuid.MustParse(got.order)
 		}
 		release := func(i int, buyer string) (flashv1.ReleaseOutcome, error) {
-			client := flash.NewReleaseClient("http://" + pods[i].address)
-			return client.Release(ctx, p.Uid, buyer, placed[buyer], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)
+			releaser := client.NewReleaser("http://" + pods[i].address)
+			return releaser.Release(ctx, p.Uid, buyer, placed[buyer], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)
 		}
 		for i := range pods {
 			Expect(release(i, buyers[0])).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
@@ -194,20 +195,20 @@ var _ = Describe("A pool of flash pods", func() {
 		var lastBuyer string
 		for i := range 5 {
 			lastBuyer = fmt.Sprint("buyer-", i)
-			last = insist(ctx, func(attempt int) flash.Service { return pods[(i+attempt)%2].Service }, request(p, lastBuyer, "r", "b", 1))
+			last = insist(ctx, func(attempt int) *flashpod.Service { return pods[(i+attempt)%2].Service }, request(p, lastBuyer, "r", "b", 1))
 			Expect(last.order).NotTo(BeEmpty())
 		}
 		late := request(p, buyerOf(5, 8, 77), "r", "b", 1)
 		Eventually(func() bool {
-			Expect(insist(ctx, func(int) flash.Service { return pods[0].Service }, late).reason).To(Equal(refusal.ReasonSoldOut))
+			Expect(insist(ctx, func(int) *flashpod.Service { return pods[0].Service }, late).reason).To(Equal(refusal.ReasonSoldOut))
 			got, err := pods[0].GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
 			return err == nil && got.Items[1].SoldOut
 		}).Should(BeTrue())
 
-		Expect(flash.NewReleaseClient("http://"+pods[1].address).Release(ctx, p.Uid, lastBuyer, uuid.MustParse(last.order), flashv1.ReleaseReason_RELEASE_REASON_CANCELLED)).
+		Expect(client.NewReleaser("http://"+pods[1].address).Release(ctx, p.Uid, lastBuyer, uuid.MustParse(last.order), flashv1.ReleaseReason_RELEASE_REASON_CANCELLED)).
 			To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		Eventually(func() string {
-			return insist(ctx, func(int) flash.Service { return pods[0].Service }, late).order
+			return insist(ctx, func(int) *flashpod.Service { return pods[0].Service }, late).order
 		}).ShouldNot(BeEmpty())
 		Expect(sales(ctx, js, p)["b"]).To(Equal(provision.Total{SKU: "b", Allocated: 5, Sold: 5}))
 	})

@@ -13,7 +13,8 @@ import (
 	. "github.com/onsi/gomega"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/client"
+	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/quote"
@@ -27,7 +28,7 @@ func standardPod(l *lane, peerURL string) *order.Service {
 	Expect(err).NotTo(HaveOccurred())
 	return order.NewService(order.ServiceOptions{
 		Store: l.store, IDs: newOrderIDs(), Tokens: tokens, PaymentTimeout: time.Hour, Random: mathrand.New(mathrand.NewPCG(1, 2)),
-		Flash: flash.NewFindClient(peerURL, l.js),
+		Flash: client.NewFinder(peerURL, l.js),
 	})
 }
 
@@ -87,7 +88,7 @@ var _ = Describe("The status of an accepted order", func() {
 		var group sync.WaitGroup
 		for i := range followers {
 			f := &follower{buyer: fmt.Sprint("buyer-", i)}
-			placed := insist(ctx, func(attempt int) flash.Service { return pods[attempt%2].Service }, request(l.p, f.buyer, "r", "a", 1))
+			placed := insist(ctx, func(attempt int) *flashpod.Service { return pods[attempt%2].Service }, request(l.p, f.buyer, "r", "a", 1))
 			Expect(placed.order).NotTo(BeEmpty(), placed.reason)
 			f.id = placed.order
 			followers[i] = f
@@ -120,7 +121,7 @@ var _ = Describe("The status of an accepted order", func() {
 		p := startPod(l.js, "pod-a", nil)
 		Eventually(p.Ready).WithTimeout(20 * time.Second).Should(Succeed())
 		standard := standardPod(l, "http://"+p.address)
-		placed := insist(ctx, func(int) flash.Service { return p.Service }, request(l.p, "ann", "r", "a", 1))
+		placed := insist(ctx, func(int) *flashpod.Service { return p.Service }, request(l.p, "ann", "r", "a", 1))
 		Expect(placed.order).NotTo(BeEmpty(), placed.reason)
 		state := func(buyer, id string) string {
 			answer, err := standard.GetOrder(ctx, &orderv1.GetOrderRequest{BuyerId: buyer, OrderId: id})

@@ -18,10 +18,10 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/placement"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
@@ -40,7 +40,9 @@ func flashClient(address string) flashv1connect.FlashServiceClient {
 // backend is a stream to a pod.
 func backend(address string) *streamclient.Stream {
 	client := flashClient(address)
-	s := streamclient.NewStream(streamclient.StreamOptions{Open: client.PlaceFlashOrders})
+	s := streamclient.NewStream(streamclient.StreamOptions{
+		Open: client.PlaceFlashOrders, Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
+	})
 	DeferCleanup(s.Close)
 	return s
 }
@@ -374,8 +376,8 @@ var _ = Describe("A backend's stream of orders", func() {
 })
 
 // only is always the same pod.
-func only(p *pod) func(int) flash.Service {
-	return func(int) flash.Service { return p.Service }
+func only(p *pod) func(int) *flashpod.Service {
+	return func(int) *flashpod.Service { return p.Service }
 }
 
 func idOf(order string) []byte {

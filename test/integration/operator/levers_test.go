@@ -14,7 +14,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/pod"
 )
 
 // leverWithin is how soon after its change in Kubernetes every pod follows a lever.
@@ -31,8 +31,8 @@ var _ = Describe("Levers of a live sale", func() {
 		start := time.Now().Truncate(time.Second)
 		Expect(kube.Client.Create(ctx, makePromotion(w.namespace).Window(start, start.Add(time.Hour)).Obj())).To(Succeed())
 		Eventually(func() v1alpha1.PromotionPhase { return w.getPromotion(ctx).Status.Phase }).Should(Equal(v1alpha1.PhaseLive))
-		pods := []*flash.Pool{w.sellAs(0), w.sellAs(1), w.sellAs(2)}
-		shown := func(pod *flash.Pool) func() (*flashv1.GetPromotionResponse, error) {
+		pods := []*pod.Pod{w.sellAs(0), w.sellAs(1), w.sellAs(2)}
+		shown := func(pod *pod.Pod) func() (*flashv1.GetPromotionResponse, error) {
 			return func() (*flashv1.GetPromotionResponse, error) {
 				return pod.FlashService().GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: "singles-day"})
 			}

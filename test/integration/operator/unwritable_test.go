@@ -15,14 +15,14 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/orderd/consume"
-	"github.com/orderd-dev/orderd/orderd/flash"
+	"github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/lease"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
 // direct releases by a pod of this process.
-type direct struct{ pool *flash.Pool }
+type direct struct{ pool *pod.Pod }
 
 func (d direct) Release(ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason) (flashv1.ReleaseOutcome, error) {
 	answer, err := d.pool.PeerService().Release(ctx, &flashv1.ReleaseRequest{PromotionUid: promotionUID, BuyerId: buyerID, OrderId: orderID[:], Reason: reason})
@@ -30,7 +30,7 @@ func (d direct) Release(ctx context.Context, promotionUID, buyerID string, order
 }
 
 // release runs a worker's releaser until the spec ends.
-func (s *stage) release(p *flash.Pool) {
+func (s *stage) release(p *pod.Pod) {
 	GinkgoHelper()
 	store, err := order.NewStore(order.Options{Pool: s.pool, Clock: s.clock.Now, Logger: s.log, Registerer: prometheus.NewRegistry()})
 	Expect(err).NotTo(HaveOccurred())

@@ -25,8 +25,8 @@ import (
 	"github.com/orderd-dev/orderd/operator/run"
 	"github.com/orderd-dev/orderd/orderd/catalog"
 	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/flash"
 	"github.com/orderd-dev/orderd/orderd/flash/materializer"
+	"github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/order"
 	"github.com/orderd-dev/orderd/orderd/orderid"
 	"github.com/orderd-dev/orderd/orderd/rpcerr"
@@ -108,17 +108,18 @@ func (w *world) materialize(pool *pgxpool.Pool) {
 }
 
 // sell runs a flash pod's engine until the spec ends.
-func (w *world) sell() *flash.Pool { return w.sellAs(0) }
+func (w *world) sell() *pod.Pod { return w.sellAs(0) }
 
 // sellAs runs the i-th flash pod's engine until the spec ends. The pods do not reach each other.
-func (w *world) sellAs(i int) *flash.Pool {
+func (w *world) sellAs(i int) *pod.Pod {
 	GinkgoHelper()
 	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), w.now, rand.Reader)
 	Expect(err).NotTo(HaveOccurred())
-	p := flash.NewPool(flash.Options{
+	p, err := pod.New(pod.Options{
 		JetStream: w.js, Replicas: 1, Name: fmt.Sprintf("flash-%d", i), Advertise: fmt.Sprintf("127.0.0.1:%d", i+1), Clock: time.Now, ClusterClock: w.now,
 		Random: mathrand.New(mathrand.NewPCG(2, 2)), OrderIDs: ids, Logger: w.log, Registerer: prometheus.NewRegistry(),
 	})
+	Expect(err).NotTo(HaveOccurred())
 	background(p.Run)
 	return p
 }
@@ -134,7 +135,7 @@ func background(loop func(context.Context) error) {
 }
 
 // buy places one order of one unit and returns its refusal's reason, or "" if it was accepted.
-func buy(ctx context.Context, p *flash.Pool, buyer, sku string) string {
+func buy(ctx context.Context, p *pod.Pod, buyer, sku string) string {
 	_, err := p.FlashService().PlaceFlashOrder(ctx, &flashv1.PlaceFlashOrderRequest{
 		Promotion: "singles-day", BuyerId: buyer, RequestId: "1", Items: []*flashv1.FlashOrderItem{{Sku: sku, Quantity: 1}},
 	})
@@ -145,7 +146,7 @@ func buy(ctx context.Context, p *flash.Pool, buyer, sku string) string {
 }
 
 // buyMany has n buyers buy one unit each; every one of them has to be accepted sooner or later.
-func buyMany(ctx context.Context, p *flash.Pool, sku string, n int) {
+func buyMany(ctx context.Context, p *pod.Pod, sku string, n int) {
 	GinkgoHelper()
 	for i := range n {
 		Eventually(func() string { return buy(ctx, p, fmt.Sprintf("%s-buyer-%d", sku, i), sku) }).Should(BeEmpty())

@@ -48,7 +48,7 @@ func BenchmarkRelease(b *testing.B) {
 		js := testnats.Run(b).JetStream(b)
 		items := []provision.Item{{SKU: "a", Quantity: size}}
 		p := newPromotion(2, 0, items...)
-		must(prepare(ctx, saleOf(js, nil, p, items)))
+		must(prepareAndPublish(ctx, saleOf(js, nil, p, items)))
 		must(database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 			if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('a', 'A', 100, 'EUR', true, now())"); err != nil {
 				return err

@@ -60,7 +60,7 @@ func newLane(ctx context.Context, partitions int32, limit int64, items ...provis
 	for _, item := range items {
 		l.stock(ctx, item.SKU, item.Quantity)
 	}
-	Expect(prepare(ctx, l.sale())).To(Succeed())
+	Expect(prepareAndPublish(ctx, l.sale())).To(Succeed())
 	return l
 }
 

@@ -48,7 +48,7 @@ func newPromotion(partitions int32, limit int64, items ...provision.Item) *flash
 // open prepares and publishes a promotion of the flash lane alone, with what the items say.
 func open(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, items ...provision.Item) {
 	GinkgoHelper()
-	Expect(prepare(ctx, saleOf(js, nil, p, items))).To(Succeed())
+	Expect(prepareAndPublish(ctx, saleOf(js, nil, p, items))).To(Succeed())
 }
 
 // saleOf is the sale of a promotion, with a database or without.
@@ -63,8 +63,8 @@ func saleOf(js jetstream.JetStream, pool *pgxpool.Pool, p *flashv1.Promotion, it
 	return sale.New(o)
 }
 
-// prepare a sale and tell the pods.
-func prepare(ctx context.Context, s *sale.Sale) error {
+// prepareAndPublish prepares a sale and tells the pods.
+func prepareAndPublish(ctx context.Context, s *sale.Sale) error {
 	r := sale.Runner{Sale: s}
 	if err := r.Prepare(ctx); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/kit/version"
 	"github.com/orderd-dev/orderd/orderd/serve"
 	"github.com/orderd-dev/orderd/orderd/shop/schema"

@@ -19,7 +19,7 @@ import (
 	"github.com/orderd-dev/orderd/operator/capacity"
 	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/operator/specs"
-	"github.com/orderd-dev/orderd/orderd/database"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/sale"
 )
 

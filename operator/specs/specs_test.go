@@ -14,7 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
-	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
 )
 
 func sample() *v1alpha1.OrderCluster {

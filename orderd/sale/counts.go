@@ -5,7 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 )
 
 const (
@@ -27,7 +27,7 @@ type Counts struct {
 
 // count of one promotion.
 type count struct {
-	counter *provision.Counter
+	counter *prepare.Counter
 	// closed has the totals of partitions that are all closed.
 	closed atomic.Pointer[[]Total]
 	used   uint64
@@ -42,7 +42,7 @@ func (c *Counts) of(uid string) *count {
 	}
 	found := c.kept[uid]
 	if found == nil {
-		found = &count{counter: provision.NewCounter(maxCounted)}
+		found = &count{counter: prepare.NewCounter(maxCounted)}
 		c.kept[uid] = found
 	}
 	c.uses++

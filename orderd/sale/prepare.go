@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 // Allocation is what a sale took from the shop's stock at first. Only Allocate and Allocated make one, so that
@@ -50,17 +50,17 @@ func (s *Sale) Allocate(ctx context.Context) (Allocation, error) {
 
 // EnsureBuckets makes the key-value buckets that an order platform's pods watch, unless they are there.
 func EnsureBuckets(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	return provision.EnsureBuckets(ctx, js, replicas)
+	return prepare.EnsureBuckets(ctx, js, replicas)
 }
 
 // EnsureStreams makes the promotion's streams, and the buckets, unless they are there.
 func (s *Sale) EnsureStreams(ctx context.Context) error {
 	js, err := s.jetStream(ctx)
 	if err == nil {
-		err = provision.EnsureBuckets(ctx, js, s.replicas)
+		err = prepare.EnsureBuckets(ctx, js, s.replicas)
 	}
 	if err == nil {
-		err = provision.EnsureStreams(ctx, js, s.promo, s.replicas)
+		err = prepare.EnsureStreams(ctx, js, s.promo, s.replicas)
 	}
 	return s.done(StepEnsureStreams, err)
 }
@@ -69,11 +69,11 @@ func (s *Sale) EnsureStreams(ctx context.Context) error {
 func (s *Sale) OpenPartitions(ctx context.Context, allocation Allocation) error {
 	js, err := s.jetStream(ctx)
 	if err == nil {
-		items := make([]provision.Item, len(allocation.items))
+		items := make([]prepare.Item, len(allocation.items))
 		for i, item := range allocation.items {
-			items[i] = provision.Item{SKU: item.SKU, Quantity: item.Quantity}
+			items[i] = prepare.Item{SKU: item.SKU, Quantity: item.Quantity}
 		}
-		err = provision.OpenPartitions(ctx, js, s.promo, s.promo.GetUid(), items)
+		err = prepare.OpenPartitions(ctx, js, s.promo, s.promo.GetUid(), items)
 	}
 	return s.done(StepOpenPartitions, err)
 }
@@ -143,7 +143,7 @@ func (s *Sale) Publish(ctx context.Context) (*flashv1.Promotion, error) {
 	js, err := s.jetStream(ctx)
 	var before *flashv1.Promotion
 	if err == nil {
-		before, err = provision.Publish(ctx, js, s.promo)
+		before, err = prepare.Publish(ctx, js, s.promo)
 	}
 	return before, s.done(StepPublish, err)
 }

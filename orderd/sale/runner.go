@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 const (

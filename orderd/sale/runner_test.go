@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 var errAway = errors.New("away")

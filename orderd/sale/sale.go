@@ -28,8 +28,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 // DrainGrace is how long after its end a sale is closed at the earliest: the end passes on every pod's clock, and what
@@ -47,7 +47,7 @@ type (
 	// TopUp is stock that was added to a sale after its allocation.
 	TopUp = stock.TopUp
 	// Total is what all partitions together hold of a SKU.
-	Total = provision.Total
+	Total = prepare.Total
 	// InsufficientError says how much of which SKUs the shop lacks.
 	InsufficientError = stock.InsufficientError
 	// UnknownSKUError says which SKUs the shop does not have.

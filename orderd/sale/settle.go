@@ -9,9 +9,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 // ReleasingError says that a sale cannot be proved yet: a release may have landed in the log, and the database does not
@@ -57,7 +57,7 @@ func (s *Sale) closePartitions(ctx context.Context) ([]Total, error) {
 	if totals := s.counts.of(s.promo.GetUid()).closed.Load(); totals != nil {
 		return *totals, nil
 	}
-	totals, err := provision.ClosePartitions(ctx, js, s.promo, s.actor)
+	totals, err := prepare.ClosePartitions(ctx, js, s.promo, s.actor)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (s *Sale) Drained(ctx context.Context) (bool, error) {
 	js, err := s.jetStream(ctx)
 	var drained bool
 	if err == nil {
-		drained, err = provision.Drained(ctx, js, s.promo)
+		drained, err = prepare.Drained(ctx, js, s.promo)
 	}
 	if err != nil || !drained {
 		return false, err
@@ -88,7 +88,7 @@ func (s *Sale) PublishClosed(ctx context.Context) error {
 	if err == nil {
 		closed := proto.CloneOf(s.promo)
 		closed.Closed = true
-		if _, err = provision.Publish(ctx, js, closed); err == nil {
+		if _, err = prepare.Publish(ctx, js, closed); err == nil {
 			s.promo = closed
 		}
 	}
@@ -175,10 +175,10 @@ func (s *Sale) Remove(ctx context.Context) error {
 	js, err := s.jetStream(ctx)
 	if err == nil {
 		// The pods let go of the promotion before its streams go.
-		err = provision.DeletePromotion(ctx, js, s.promo.GetUid())
+		err = prepare.DeletePromotion(ctx, js, s.promo.GetUid())
 	}
 	if err == nil {
-		err = provision.DeleteStreams(ctx, js, s.promo)
+		err = prepare.DeleteStreams(ctx, js, s.promo)
 	}
 	return s.done(StepRemove, err)
 }

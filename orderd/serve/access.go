@@ -1,7 +1,7 @@
 package serve
 
 import (
-	"github.com/orderd-dev/orderd/orderd/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
 )
 
 // access checks callers' tokens and what they may do, by the configuration.

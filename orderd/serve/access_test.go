@@ -21,9 +21,9 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/auth"
-	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/kit/testauth"
 )

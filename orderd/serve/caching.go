@@ -9,7 +9,7 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/orderd-dev/orderd/orderd/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
 )
 
 // caching says of answers by GET, which RPCs without side effects can be called with, for how long caches on the way may keep them: as

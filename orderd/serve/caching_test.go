@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/orderd-dev/orderd/orderd/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
 )
 
 func TestGetAndCaches(t *testing.T) {

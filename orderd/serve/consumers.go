@@ -3,12 +3,12 @@ package serve
 import (
 	"fmt"
 
-	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/consume"
-	"github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/orderd/push"
-	"github.com/orderd-dev/orderd/orderd/reward"
-	"github.com/orderd-dev/orderd/orderd/shipment"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
+	"github.com/orderd-dev/orderd/orderd/kit/consume"
+	"github.com/orderd-dev/orderd/orderd/shop/payment"
+	"github.com/orderd-dev/orderd/orderd/shop/push"
+	"github.com/orderd-dev/orderd/orderd/shop/reward"
+	"github.com/orderd-dev/orderd/orderd/shop/shipment"
 )
 
 // consumers are what follows from what happens to orders, each with a durable of its own.

@@ -14,9 +14,9 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/auth"
-	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
 )
 
 // hinting says that all is sold, and where to ask next time.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/messaging"
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 )
 
 // flash serves the flash lane. It has no database connection, so that a sale goes on without one.

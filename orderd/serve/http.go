@@ -12,8 +12,8 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/overload"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
+	"github.com/orderd-dev/orderd/orderd/kit/overload"
 )
 
 const (

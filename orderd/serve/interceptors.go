@@ -10,11 +10,11 @@ import (
 	"connectrpc.com/validate"
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/audit"
-	"github.com/orderd-dev/orderd/orderd/auth"
-	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/overload"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/audit"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
+	"github.com/orderd-dev/orderd/orderd/kit/overload"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // stack is what the interceptors of a pod's servers are made from.

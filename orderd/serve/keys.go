@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/flash/admission"
-	"github.com/orderd-dev/orderd/orderd/orderid"
-	"github.com/orderd-dev/orderd/orderd/quote"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
+	"github.com/orderd-dev/orderd/orderd/shop/quote"
 )
 
 // idKey is the key in orders.idKeyFile. Order ids are made with it; what else is signed, is signed with keys derived from it.

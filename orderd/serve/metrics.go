@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"github.com/orderd-dev/orderd/orderd/overload"
+	"github.com/orderd-dev/orderd/orderd/kit/overload"
 )
 
 // metrics are those of a pod's RPCs.

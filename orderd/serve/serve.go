@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/audit"
-	"github.com/orderd-dev/orderd/orderd/auth"
-	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/overload"
+	"github.com/orderd-dev/orderd/orderd/kit/audit"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
+	"github.com/orderd-dev/orderd/orderd/kit/overload"
 )
 
 // Options of a pod.

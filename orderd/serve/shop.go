@@ -10,16 +10,16 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/orderd-dev/orderd/orderd/carrier"
-	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/coupon"
-	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/messaging"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/orderd/payment/providers"
-	"github.com/orderd-dev/orderd/orderd/reward"
-	"github.com/orderd-dev/orderd/orderd/shipment"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
+	"github.com/orderd-dev/orderd/orderd/shop/coupon"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/payment"
+	"github.com/orderd-dev/orderd/orderd/shop/payment/providers"
+	"github.com/orderd-dev/orderd/orderd/shop/reward"
+	"github.com/orderd-dev/orderd/orderd/shop/shipment"
+	"github.com/orderd-dev/orderd/orderd/shop/shipment/carrier"
 )
 
 // shop is what the standard and the worker role have in common: the database, messaging, and the domains

@@ -11,7 +11,7 @@ import (
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
-	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
 )
 
 // callBound calls a unary RPC, which may take a minute, with a parent context. Handle gets what its handler would.

@@ -6,13 +6,13 @@ import (
 	"time"
 
 	flashclient "github.com/orderd-dev/orderd/orderd/flash/client"
-	"github.com/orderd-dev/orderd/orderd/flash/materializer"
-	"github.com/orderd-dev/orderd/orderd/lease"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/outbox"
-	"github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/orderd/retention"
-	"github.com/orderd-dev/orderd/orderd/shipment"
+	"github.com/orderd-dev/orderd/orderd/kit/lease"
+	"github.com/orderd-dev/orderd/orderd/kit/outbox"
+	"github.com/orderd-dev/orderd/orderd/kit/retention"
+	"github.com/orderd-dev/orderd/orderd/shop/materializer"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/payment"
+	"github.com/orderd-dev/orderd/orderd/shop/shipment"
 )
 
 // worker runs what goes on behind the orders: the materializer, expiry, releases, the outbox relay, parcels, and

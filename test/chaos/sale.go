@@ -11,13 +11,13 @@ import (
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
-	"github.com/orderd-dev/orderd/orderd/catalog"
-	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/sale"
+	"github.com/orderd-dev/orderd/orderd/shop/catalog"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 	"github.com/orderd-dev/orderd/orderd/sim/audit"
-	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
 const (
@@ -150,7 +150,7 @@ func (s *trial) stock(ctx context.Context) error {
 // hurry has records of a killed worker come again soon.
 func (s *trial) hurry(ctx context.Context) error {
 	for _, name := range s.promo.GetStreams() {
-		c, err := s.w.js.Consumer(ctx, name, provision.MaterializerConsumer)
+		c, err := s.w.js.Consumer(ctx, name, prepare.MaterializerConsumer)
 		if err != nil {
 			return err
 		}

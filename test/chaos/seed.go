@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/orderd-dev/orderd/orderd/sale"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 	"github.com/orderd-dev/orderd/orderd/sim/audit"
-	"github.com/orderd-dev/orderd/orderd/stock"
 )
 
 // verdict on a seed.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/orderd-dev/orderd/orderd/lifecycle"
+	"github.com/orderd-dev/orderd/orderd/kit/lifecycle"
 )
 
 func TestParse(t *testing.T) {

@@ -6,12 +6,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/orderd-dev/orderd/orderd/coupon"
-	"github.com/orderd-dev/orderd/orderd/lifecycle"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/orderd/returns"
-	"github.com/orderd-dev/orderd/orderd/shipment"
+	"github.com/orderd-dev/orderd/orderd/kit/lifecycle"
+	"github.com/orderd-dev/orderd/orderd/shop/coupon"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/payment"
+	"github.com/orderd-dev/orderd/orderd/shop/returns"
+	"github.com/orderd-dev/orderd/orderd/shop/shipment"
 )
 
 const statesHead = `# States

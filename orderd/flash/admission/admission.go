@@ -12,7 +12,7 @@ import (
 	"hash"
 	"sync"
 
-	"github.com/orderd-dev/orderd/orderd/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 )
 
 const (

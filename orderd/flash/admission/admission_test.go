@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/orderd-dev/orderd/orderd/flash/admission"
-	"github.com/orderd-dev/orderd/orderd/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 )
 
 func signer(t testing.TB, fill byte) *admission.Signer {

@@ -10,10 +10,10 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/watch"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // findAttempts is how often a question is put: the first may go to a pod that has just gone.
@@ -58,7 +58,7 @@ func (f *Finder) Find(ctx context.Context, buyerID string, id uuid.UUID) (*flash
 
 // noPromotions tells whether the flash lane has nothing to sell, and nothing that it sold.
 func (f *Finder) noPromotions(ctx context.Context) (bool, error) {
-	bucket, err := f.js.KeyValue(ctx, provision.PromotionsBucket)
+	bucket, err := f.js.KeyValue(ctx, prepare.PromotionsBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return true, nil
 	}

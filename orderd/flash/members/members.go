@@ -21,12 +21,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/watch"
 )
 
 // renewEvery is a quarter of the entries' time to live: a pod may miss two renewals and be late with the third.
-const renewEvery = provision.MemberTTL / 4
+const renewEvery = prepare.MemberTTL / 4
 
 // Member is a live pod of the pool.
 type Member struct {
@@ -98,7 +98,7 @@ func New(options Options) (*Members, error) {
 		jitter: options.Jitter, log: options.Logger,
 		time: clusterTime, beats: &beats{clock: &clusterTime.cluster}, roster: newRoster(options.Own.Name),
 	}
-	m.renewed.Store(int64(-2 * provision.MemberTTL))
+	m.renewed.Store(int64(-2 * prepare.MemberTTL))
 	return m, nil
 }
 
@@ -106,13 +106,13 @@ func New(options Options) (*Members, error) {
 func (m *Members) Run(ctx context.Context) {
 	var group sync.WaitGroup
 	group.Go(func() { m.renewUntilEnd(ctx) })
-	watch.Bucket(ctx, m.js, provision.MembersBucket, m.jitter, m.log, m.handler())
+	watch.Bucket(ctx, m.js, prepare.MembersBucket, m.jitter, m.log, m.handler())
 	group.Wait()
 }
 
 // Lease says that no other pod can have taken this one's partitions for want of a sign of life.
 func (m *Members) Lease() bool {
-	return m.time.elapsed()-time.Duration(m.renewed.Load()) < provision.MemberTTL
+	return m.time.elapsed()-time.Duration(m.renewed.Load()) < prepare.MemberTTL
 }
 
 // Now is the cluster's time, never ahead of it, and false while it is not known: then nothing may be accepted.
@@ -137,7 +137,7 @@ func (m *Members) renewUntilEnd(ctx context.Context) {
 }
 
 func (m *Members) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, provision.MemberTTL)
+	ctx, cancel := context.WithTimeout(ctx, prepare.MemberTTL)
 	defer cancel()
 	m.entryMu.Lock()
 	defer m.entryMu.Unlock()
@@ -146,12 +146,12 @@ func (m *Members) renew(ctx context.Context) error {
 	}
 	if m.bucket == nil {
 		// The bucket is in memory: it may be gone together with the server that held it.
-		if err := provision.EnsureBuckets(ctx, m.js, m.replicas); err != nil {
+		if err := prepare.EnsureBuckets(ctx, m.js, m.replicas); err != nil {
 			return err
 		}
-		bucket, err := m.js.KeyValue(ctx, provision.MembersBucket)
+		bucket, err := m.js.KeyValue(ctx, prepare.MembersBucket)
 		if err != nil {
-			return fmt.Errorf("opening bucket %s: %w", provision.MembersBucket, err)
+			return fmt.Errorf("opening bucket %s: %w", prepare.MembersBucket, err)
 		}
 		m.bucket = bucket
 	}

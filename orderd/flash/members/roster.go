@@ -4,7 +4,7 @@ import (
 	"sort"
 	"time"
 
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 )
 
 // silentAfter is how long the pod's own renewals may be missing before it blames the servers rather
@@ -12,7 +12,7 @@ import (
 const silentAfter = 2 * renewEvery
 
 // silenceMax is how long another pod may not be heard of by a pod that is, whatever the servers' clock says.
-const silenceMax = 4 * provision.MemberTTL
+const silenceMax = 4 * prepare.MemberTTL
 
 // roster is who the live pods are, from what the members' bucket says. Times named at are by the pod's
 // monotonic clock. Not safe for concurrent use.
@@ -42,7 +42,7 @@ func newRoster(own string) *roster { return &roster{own: own, known: map[string]
 func (r *roster) put(m Member, stored time.Time, at time.Duration) {
 	last, known := r.known[m.Name]
 	// Where the servers' clock went back, what was just stored is old by far.
-	if age := last.stored.Sub(stored); known && !last.expired && age >= 0 && age <= provision.MemberTTL {
+	if age := last.stored.Sub(stored); known && !last.expired && age >= 0 && age <= prepare.MemberTTL {
 		return
 	}
 	if m.Name == r.own && known && (last.expired || at-last.at > silentAfter) {
@@ -83,7 +83,7 @@ func (r *roster) sweep(stored time.Time, at time.Duration) {
 	}
 	for name, s := range r.known {
 		silence := at - s.at
-		old := silence > provision.MemberTTL && (stored.Sub(s.stored) > 2*provision.MemberTTL || silence > silenceMax)
+		old := silence > prepare.MemberTTL && (stored.Sub(s.stored) > 2*prepare.MemberTTL || silence > silenceMax)
 		if name != r.own && (s.expired || old) {
 			delete(r.known, name)
 		}
@@ -98,7 +98,7 @@ func (r *roster) silent(at time.Duration) bool {
 
 // returning says that they were until not long ago.
 func (r *roster) returning(at time.Duration) bool {
-	return r.back > 0 && at-r.back < provision.MemberTTL
+	return r.back > 0 && at-r.back < prepare.MemberTTL
 }
 
 // members by name, and false while the pod itself is not one: it has been away, and what it knows

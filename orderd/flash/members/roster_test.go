@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 )
 
 // entry is one word from the members' bucket, at a time counted in renewals by the pod's clock and
@@ -23,7 +23,7 @@ type entry struct {
 }
 
 // ttl is how long an entry lives, in renewals.
-const ttl = float64(provision.MemberTTL) / float64(renewEvery)
+const ttl = float64(prepare.MemberTTL) / float64(renewEvery)
 
 var rosterTests = []struct {
 	name    string

@@ -21,10 +21,10 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
-	"github.com/orderd-dev/orderd/orderd/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
@@ -56,11 +56,11 @@ func benchPromotion(b *testing.B, js jetstream.JetStream, partitions int32, repl
 		Open: true, EndUnixMs: 1 << 60,
 		Items: []*flashv1.PromotedItem{{Sku: "a", UnitPrice: 1, LimitPerBuyer: 1}},
 	}
-	if err := provision.EnsureStreams(b.Context(), js, p, replicas); err != nil {
+	if err := prepare.EnsureStreams(b.Context(), js, p, replicas); err != nil {
 		b.Fatal(err)
 	}
-	items := []provision.Item{{SKU: "a", Quantity: 1 << 40}}
-	if err := provision.OpenPartitions(b.Context(), js, p, "bench", items); err != nil {
+	items := []prepare.Item{{SKU: "a", Quantity: 1 << 40}}
+	if err := prepare.OpenPartitions(b.Context(), js, p, "bench", items); err != nil {
 		b.Fatal(err)
 	}
 	return p

@@ -4,7 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/orderd-dev/orderd/orderd/kit/metric"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // Metrics of all of a pod's owners.

@@ -15,8 +15,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
-	"github.com/orderd-dev/orderd/orderd/orderid"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // muteLog has one partition that was opened. Once it is mute, it says nothing about its last

@@ -9,7 +9,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // memberTTL is how long a pod counts as live after its last sign of life.

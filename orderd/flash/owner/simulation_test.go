@@ -21,9 +21,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 )
 
 const (
@@ -213,15 +213,15 @@ func (w *world) open(d *dice) int64 {
 	promo := &flashv1.Promotion{
 		Uid: "sale", Name: "sale", Partitions: w.partitions, Open: true, EndUnixMs: 1 << 60, PaymentTimeoutMs: 60_000,
 	}
-	var items []provision.Item
+	var items []prepare.Item
 	var all int64
 	for _, sku := range w.skus {
 		promo.Items = append(promo.Items, &flashv1.PromotedItem{Sku: sku, UnitPrice: 5, LimitPerBuyer: w.limit})
-		items = append(items, provision.Item{SKU: sku, Quantity: int64(1 + d.n(12))})
+		items = append(items, prepare.Item{SKU: sku, Quantity: int64(1 + d.n(12))})
 		all += items[len(items)-1].Quantity
 	}
 	w.promo.Store(promotion.New(promo))
-	for n, shards := range provision.Split(items, w.partitions) {
+	for n, shards := range prepare.Split(items, w.partitions) {
 		opened := &flashv1.Opened{Allocation: "sale"}
 		for _, shard := range shards {
 			opened.Items = append(opened.Items, &flashv1.ItemQuantity{Sku: shard.SKU, Quantity: shard.Quantity})
@@ -310,7 +310,7 @@ func (w *world) close(within time.Duration) {
 		group.Go(func() {
 			for {
 				ctx, cancel := context.WithTimeout(context.Background(), d.between(time.Second, 10*time.Second))
-				_, err := provision.CloseLogs(ctx, client{w.log, func() {}}, w.promo.Load().Promotion, "operator")
+				_, err := prepare.CloseLogs(ctx, client{w.log, func() {}}, w.promo.Load().Promotion, "operator")
 				cancel()
 				if err == nil {
 					return

@@ -29,7 +29,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 	"github.com/orderd-dev/orderd/orderd/flash/route"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
-	"github.com/orderd-dev/orderd/orderd/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 )
 
 // instantLog takes every record at once, so that what is measured is what it costs to come to the log.

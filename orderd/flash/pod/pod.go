@@ -25,8 +25,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/members"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/route"
 	"github.com/orderd-dev/orderd/orderd/flash/watch"
 	"github.com/orderd-dev/orderd/orderd/kit/backoff"
@@ -188,7 +188,7 @@ func (p *Pod) Run(ctx context.Context) error {
 	group.Go(func() { p.board.Run(ctx, p.js.Conn()) })
 	group.Go(func() {
 		handler := p.views.promotionsHandler(p.log, p.owners.wake)
-		watch.Bucket(ctx, p.js, provision.PromotionsBucket, p.jitter, p.log, handler)
+		watch.Bucket(ctx, p.js, prepare.PromotionsBucket, p.jitter, p.log, handler)
 	})
 	ticker := time.NewTicker(reconcileEvery)
 	defer ticker.Stop()

@@ -11,7 +11,7 @@ import (
 	"connectrpc.com/connect/v2"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // Refusal is an answer to one request in both forms that it leaves a pod in: the error of a call by itself, which

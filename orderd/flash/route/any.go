@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // asksMax is how many owners are asked at once for one order.

@@ -10,7 +10,7 @@ import (
 
 	"connectrpc.com/connect/v2"
 
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // Field is the request's field that holds a token, as errors name it.

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/orderd-dev/orderd/orderd/kit/page"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 type key struct {

@@ -11,7 +11,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
-	"github.com/orderd-dev/orderd/orderd/batch"
+	"github.com/orderd-dev/orderd/orderd/kit/batch"
 )
 
 // disk is the least that a durable answer can be: its request is on disk before it is given, with whichever came while the disk was

@@ -15,7 +15,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/placement"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/test/bench/internal/load"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
@@ -131,7 +131,7 @@ func buyersOf(s *flashSale) load.Call {
 
 // owners are the URLs of the pods that own the sale's partitions, in their order, as the pods themselves and gateways find them.
 func (p *pool) owners(ctx context.Context, s *flashSale) ([]string, error) {
-	bucket, err := p.js.KeyValue(ctx, provision.MembersBucket)
+	bucket, err := p.js.KeyValue(ctx, prepare.MembersBucket)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
-	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/bench/internal/load"
 	"github.com/orderd-dev/orderd/test/bench/internal/pod"

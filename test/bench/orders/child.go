@@ -14,7 +14,7 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
-	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/serve"
 	"github.com/orderd-dev/orderd/test/bench/internal/pod"
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"

@@ -14,8 +14,8 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
-	"github.com/orderd-dev/orderd/orderd/audit"
-	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/kit/audit"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
 )
 
 func sku(request string) *catalogv1.UpsertSkuRequest {

@@ -25,8 +25,8 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
-	"github.com/orderd-dev/orderd/orderd/config"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/kit/testshop"
 )

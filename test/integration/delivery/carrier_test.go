@@ -9,7 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	shipmentv1 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
-	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
 	simulator "github.com/orderd-dev/orderd/orderd/sim/carrier"
 )
 

@@ -17,9 +17,9 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/orderd-dev/orderd/orderd/carrier"
-	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/shipment"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/shop/shipment"
+	"github.com/orderd-dev/orderd/orderd/shop/shipment/carrier"
 	"github.com/orderd-dev/orderd/test/kit/testorder"
 )
 

@@ -13,9 +13,9 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	shipmentv1 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
-	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
 	simulator "github.com/orderd-dev/orderd/orderd/sim/carrier"
 	"github.com/orderd-dev/orderd/test/kit/testorder"
 )

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/config"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 	"github.com/orderd-dev/orderd/test/kit/testnats"

@@ -19,7 +19,7 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/push/v1/pushv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/reward/v1/rewardv1connect"
-	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/sim/carrier"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"

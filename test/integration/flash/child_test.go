@@ -23,14 +23,14 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/flash/materializer"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
+	"github.com/orderd-dev/orderd/orderd/shop/materializer"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
 )
 
 // What a child process is told.
@@ -339,7 +339,7 @@ func partitionOf(ctx context.Context, js jetstream.JetStream, p *flashv1.Promoti
 }
 
 func isMember(ctx context.Context, js jetstream.JetStream, name string) (bool, error) {
-	members, err := js.KeyValue(ctx, provision.MembersBucket)
+	members, err := js.KeyValue(ctx, prepare.MembersBucket)
 	if err != nil {
 		return false, err
 	}

@@ -15,10 +15,10 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/flash/members"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
-	"github.com/orderd-dev/orderd/orderd/orderid"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // skewedPool is a pod by itself whose wall clock is off.
@@ -45,7 +45,7 @@ func skewedPool(js jetstream.JetStream, skew time.Duration) *flashpod.Pod {
 var _ = DescribeTable("A sale's window on a pod whose clock is off",
 	func(ctx SpecContext, skew time.Duration, ready bool) {
 		js := newJetStream()
-		items := []provision.Item{{SKU: "a", Quantity: 100}}
+		items := []prepare.Item{{SKU: "a", Quantity: 100}}
 		p := newPromotion(1, 0, items...)
 		start := time.Now().Add(time.Hour)
 		p.StartUnixMs, p.EndUnixMs = start.UnixMilli(), start.Add(time.Hour).UnixMilli()
@@ -64,7 +64,7 @@ var _ = DescribeTable("A sale's window on a pod whose clock is off",
 		p = proto.CloneOf(p)
 		start = time.Now().Add(time.Second).Truncate(time.Millisecond)
 		p.StartUnixMs = start.UnixMilli()
-		Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
 		Eventually(ask).WithPolling(time.Millisecond).Should(Succeed())
 		Expect(accepted).To(BeTemporally(">=", start))
 		AddReportEntry(fmt.Sprintf("clock off by %s", skew), fmt.Sprintf("the first order %s after the start", accepted.Sub(start).Round(time.Microsecond)), ReportEntryVisibilityAlways)

@@ -15,7 +15,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
@@ -27,7 +27,7 @@ var _ = Describe("Forwarding between pods", func() {
 		js     jetstream.JetStream
 		p      *flashv1.Promotion
 	)
-	items := []provision.Item{{SKU: "a", Quantity: 5000}}
+	items := []prepare.Item{{SKU: "a", Quantity: 5000}}
 
 	BeforeEach(func(ctx SpecContext) {
 		server = newServer()

@@ -14,7 +14,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
@@ -104,7 +104,7 @@ var _ = Describe("Sold-out items", func() {
 
 	BeforeEach(func(ctx SpecContext) {
 		js = newJetStream()
-		items := []provision.Item{{SKU: "a", Quantity: stock}}
+		items := []prepare.Item{{SKU: "a", Quantity: stock}}
 		p = newPromotion(6, 0, items...)
 		open(ctx, js, p, items...)
 		pods = []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil), startPod(js, "pod-c", nil)}
@@ -142,7 +142,7 @@ var _ = Describe("Sold-out items", func() {
 		p = proto.CloneOf(p)
 		p.TopUps = append(p.TopUps, &flashv1.TopUp{Id: "more", Sku: "a", Quantity: 3})
 		began := time.Now()
-		Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
 		Eventually(shownSoldOut).WithArguments(ctx, p, pods).Should(nowhere)
 		AddReportEntry("topped up", fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)), ReportEntryVisibilityAlways)
 		sell(ctx, "lucky", 3)

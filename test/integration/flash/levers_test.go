@@ -11,9 +11,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // levers is a promotion on three pods, whose settings change while it runs.
@@ -31,7 +31,7 @@ func (l *levers) pull(ctx context.Context, lever, want string, change func(*flas
 	l.p = proto.CloneOf(l.p)
 	change(l.p)
 	began := time.Now()
-	Expect(provision.PutPromotion(ctx, l.js, l.p)).To(Succeed())
+	Expect(prepare.PutPromotion(ctx, l.js, l.p)).To(Succeed())
 	l.answers(ctx, lever, want, began)
 }
 
@@ -72,7 +72,7 @@ var _ = Describe("The levers of a running promotion", func() {
 
 	BeforeEach(func(ctx SpecContext) {
 		js = newJetStream()
-		items := []provision.Item{{SKU: "a", Quantity: 100_000}}
+		items := []prepare.Item{{SKU: "a", Quantity: 100_000}}
 		p := newPromotion(6, 0, items...)
 		open(ctx, js, p, items...)
 		l = &levers{js: js, p: p, pods: []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil), startPod(js, "pod-c", nil)}}
@@ -83,7 +83,7 @@ var _ = Describe("The levers of a running promotion", func() {
 	It("act on every pod within moments", func(ctx SpecContext) { l.pullAll(ctx) })
 
 	It("act while the pods' watches are dead, which nobody told them", func(ctx SpecContext) {
-		stream, err := js.Stream(ctx, "KV_"+provision.PromotionsBucket)
+		stream, err := js.Stream(ctx, "KV_"+prepare.PromotionsBucket)
 		Expect(err).NotTo(HaveOccurred())
 		kill := func() {
 			for name := range stream.ConsumerNames(ctx).Name() {

@@ -13,7 +13,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 )
 
 // gaps asks for an order of a new buyer of each partition, again and again until stop, and keeps the longest time that a partition's
@@ -73,7 +73,7 @@ var _ = Describe("A partition's owner that goes", func() {
 	It("is replaced soon when it is killed, and at once when it leaves", func(ctx SpecContext) {
 		server := newServer()
 		js := server.JetStream(GinkgoTB())
-		items := []provision.Item{{SKU: "a", Quantity: 1_000_000}}
+		items := []prepare.Item{{SKU: "a", Quantity: 1_000_000}}
 		p := newPromotion(6, 0, items...)
 		open(ctx, js, p, items...)
 		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil), startPod(js, "pod-c", nil)}
@@ -117,7 +117,7 @@ var _ = Describe("Servers that are away for longer than a pod may be", func() {
 	It("cost no pod its partitions", func(ctx SpecContext) {
 		server := newServer()
 		js := server.JetStream(GinkgoTB())
-		items := []provision.Item{{SKU: "a", Quantity: 1000}}
+		items := []prepare.Item{{SKU: "a", Quantity: 1000}}
 		p := newPromotion(6, 0, items...)
 		open(ctx, js, p, items...)
 		var changes atomic.Int64
@@ -141,7 +141,7 @@ var _ = Describe("Servers that are away for longer than a pod may be", func() {
 		}).WithPolling(500 * time.Millisecond).Should(BeTrue())
 
 		server.Stop()
-		Consistently(changes.Load).WithTimeout(2*provision.MemberTTL + time.Second).Should(Equal(settled))
+		Consistently(changes.Load).WithTimeout(2*prepare.MemberTTL + time.Second).Should(Equal(settled))
 		server.Restart()
 		for _, name := range names {
 			Eventually(func() bool {
@@ -149,7 +149,7 @@ var _ = Describe("Servers that are away for longer than a pod may be", func() {
 				return err == nil && member
 			}).Should(BeTrue())
 		}
-		Consistently(changes.Load).WithTimeout(2 * provision.MemberTTL).Should(Equal(settled))
+		Consistently(changes.Load).WithTimeout(2 * prepare.MemberTTL).Should(Equal(settled))
 		for n := range p.Partitions {
 			got := insist(ctx, func(attempt int) *flashpod.Service { return pods[attempt%3].Service }, request(p, buyerOf(n, p.Partitions, 0), "r", "a", 1))
 			Expect(got.order).NotTo(BeEmpty())

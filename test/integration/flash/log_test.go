@@ -8,7 +8,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 )
 
 func fenced(name string) *flashv1.Record {
@@ -22,7 +22,7 @@ var _ = Describe("A partition's log", func() {
 
 	BeforeEach(func(ctx SpecContext) {
 		js = newJetStream()
-		items := []provision.Item{{SKU: "a", Quantity: 10}}
+		items := []prepare.Item{{SKU: "a", Quantity: 10}}
 		p = newPromotion(2, 0, items...)
 		open(ctx, js, p, items...)
 		log = plog.New(js, p)

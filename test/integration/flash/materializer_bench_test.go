@@ -10,13 +10,13 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/flash/client"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/lease"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/kit/lease"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
@@ -46,7 +46,7 @@ func BenchmarkRelease(b *testing.B) {
 		store, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: log})
 		must(err)
 		js := testnats.Run(b).JetStream(b)
-		items := []provision.Item{{SKU: "a", Quantity: size}}
+		items := []prepare.Item{{SKU: "a", Quantity: size}}
 		p := newPromotion(2, 0, items...)
 		must(prepareAndPublish(ctx, saleOf(js, nil, p, items)))
 		must(database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {

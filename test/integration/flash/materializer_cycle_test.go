@@ -14,12 +14,12 @@ import (
 	. "github.com/onsi/gomega"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/flash/client"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 const (
@@ -185,7 +185,7 @@ var _ = DescribeTable("Stock, limits and database agree after a whole sale",
 			seed = uint64(GinkgoRandomSeed())
 		}
 		GinkgoWriter.Println("seed", seed)
-		items := []provision.Item{{SKU: "a", Quantity: cycleStock}, {SKU: "b", Quantity: cycleStock}}
+		items := []prepare.Item{{SKU: "a", Quantity: cycleStock}, {SKU: "b", Quantity: cycleStock}}
 		c := &cycle{lane: newLane(ctx, 4, cycleLimit, items...), random: rand.New(rand.NewPCG(seed, 1)), catalogued: true}
 		for _, item := range items {
 			Expect(database.ExecuteTx(ctx, c.pool, func(tx *database.Tx) error {

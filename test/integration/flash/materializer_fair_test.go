@@ -9,9 +9,9 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/orderd-dev/orderd/orderd/flash/materializer"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/shop/materializer"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
 )
 
 // stuck never gets a promotion's orders written.
@@ -37,7 +37,7 @@ func (l *lane) another(ctx context.Context) {
 
 var _ = Describe("A promotion beside one that is stuck", func() {
 	It("is written at once, and the lag of the other is seen", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 2000})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 2000})
 		first := l.p
 		l.sell(ctx, 200, onlyA)
 		l.another(ctx)
@@ -51,7 +51,7 @@ var _ = Describe("A promotion beside one that is stuck", func() {
 		l.drained(ctx)
 		Expect(time.Since(began)).To(BeNumerically("<", 8*time.Second), "less than one transaction may take")
 		Expect(l.written(ctx)).To(HaveLen(200))
-		Expect(provision.Drained(ctx, l.js, first)).To(BeFalse())
+		Expect(prepare.Drained(ctx, l.js, first)).To(BeFalse())
 		Eventually(func() float64 { return gauge(registry, "orderd_flash_materialize_pending_records", first.Name) }).Should(BeNumerically(">", 0))
 		Expect(gauge(registry, "orderd_flash_materialize_oldest_seconds", first.Name)).To(BeNumerically(">", 0))
 		stop()
@@ -61,7 +61,7 @@ var _ = Describe("A promotion beside one that is stuck", func() {
 
 var _ = Describe("The rate limit", func() {
 	It("is shared: a small promotion does not wait for a large one", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 5000})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 5000})
 		large := l.p
 		l.sell(ctx, 1500, onlyA)
 		l.another(ctx)
@@ -71,7 +71,7 @@ var _ = Describe("The rate limit", func() {
 			Random: rand.New(rand.NewPCG(1, 2)), Logger: logger(), Registerer: prometheus.NewRegistry(),
 		}))
 		l.drained(ctx)
-		Expect(provision.Drained(ctx, l.js, large)).To(BeFalse())
+		Expect(prepare.Drained(ctx, l.js, large)).To(BeFalse())
 		Expect(len(l.written(ctx))).To(BeNumerically("<", 1500))
 	})
 })

@@ -18,11 +18,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/database"
 	"github.com/orderd-dev/orderd/orderd/flash/client"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/lease"
-	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/kit/lease"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
 )
 
 // childStore is on the database that the child was told.
@@ -102,7 +102,7 @@ func releaseThenDie(ctx context.Context, js jetstream.JetStream, log *slog.Logge
 }
 
 func memberAddress(ctx context.Context, js jetstream.JetStream) (string, error) {
-	members, err := js.KeyValue(ctx, provision.MembersBucket)
+	members, err := js.KeyValue(ctx, prepare.MembersBucket)
 	if err != nil {
 		return "", err
 	}
@@ -129,7 +129,7 @@ func (l *lane) impatient(ctx context.Context) {
 	GinkgoHelper()
 	stream, err := l.js.Stream(ctx, l.p.Streams[0])
 	Expect(err).NotTo(HaveOccurred())
-	consumer, err := stream.Consumer(ctx, provision.MaterializerConsumer)
+	consumer, err := stream.Consumer(ctx, prepare.MaterializerConsumer)
 	Expect(err).NotTo(HaveOccurred())
 	config := consumer.CachedInfo().Config
 	config.AckWait = time.Second
@@ -147,7 +147,7 @@ func (l *lane) expire(ctx context.Context, ids ...uuid.UUID) {
 
 var _ = DescribeTable("A worker that is killed while it takes orders out",
 	func(ctx SpecContext, part string, closed bool) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100}, provision.Item{SKU: "b", Quantity: 50})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 100}, prepare.Item{SKU: "b", Quantity: 50})
 		l.sell(ctx, 60, everyThird)
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus WHERE sku = 'b'")
 		Expect(err).NotTo(HaveOccurred())
@@ -164,7 +164,7 @@ var _ = DescribeTable("A worker that is killed while it takes orders out",
 		ready(p)
 		runChild(ctx, part, l.server.URL(), l.p, l.url)
 		if part != childReleaser {
-			Expect(provision.Drained(ctx, l.js, l.p)).To(BeFalse())
+			Expect(prepare.Drained(ctx, l.js, l.p)).To(BeFalse())
 		}
 		Expect(order.PendingReleases(ctx, l.pool, l.p.Uid)).To(BeNumerically(">", 0), "nobody knows of a release yet")
 
@@ -208,7 +208,7 @@ func (l *lane) expectStockOf(ctx context.Context, sku string, allocated, sold in
 
 var _ = Describe("A worker that is killed when cancelled orders are released in the log and not in the database", func() {
 	It("has them released once by another worker", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 100})
 		l.sell(ctx, 40, onlyA)
 		l.materialize(l.store)
 		l.drained(ctx)

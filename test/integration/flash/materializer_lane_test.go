@@ -18,16 +18,16 @@ import (
 
 	deadletterv1 "github.com/orderd-dev/orderd/api/gen/orderd/deadletter/v1"
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/deadletter"
 	"github.com/orderd-dev/orderd/orderd/flash/client"
-	"github.com/orderd-dev/orderd/orderd/flash/materializer"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/lease"
-	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/kit/lease"
 	"github.com/orderd-dev/orderd/orderd/sale"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/shop/deadletter"
+	"github.com/orderd-dev/orderd/orderd/shop/materializer"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
@@ -37,7 +37,7 @@ type lane struct {
 	server  *testnats.Server
 	js      jetstream.JetStream
 	p       *flashv1.Promotion
-	items   []provision.Item
+	items   []prepare.Item
 	url     string
 	pool    *pgxpool.Pool
 	store   *order.Store
@@ -45,7 +45,7 @@ type lane struct {
 }
 
 // newLane has a promotion of the items, whose stock is allocated and opened.
-func newLane(ctx context.Context, partitions int32, limit int64, items ...provision.Item) *lane {
+func newLane(ctx context.Context, partitions int32, limit int64, items ...prepare.Item) *lane {
 	GinkgoHelper()
 	l := &lane{server: newServer(), items: items, url: testdb.NewMigrated(GinkgoTB())}
 	l.js = l.server.JetStream(GinkgoTB())
@@ -152,7 +152,7 @@ const drainTimeout = time.Minute
 
 func (l *lane) drained(ctx context.Context) {
 	GinkgoHelper()
-	Eventually(provision.Drained).WithArguments(ctx, l.js, l.p).WithTimeout(drainTimeout).Should(BeTrue())
+	Eventually(prepare.Drained).WithArguments(ctx, l.js, l.p).WithTimeout(drainTimeout).Should(BeTrue())
 }
 
 // released waits until no release is pending.
@@ -183,7 +183,7 @@ func (l *lane) dead(ctx context.Context) map[string]*deadletterv1.DeadLetter {
 	out := map[string]*deadletterv1.DeadLetter{}
 	token := ""
 	for {
-		page, err := l.letters.ListDeadLetters(ctx, &deadletterv1.ListDeadLettersRequest{Consumer: provision.MaterializerConsumer, PageSize: 100, PageToken: token})
+		page, err := l.letters.ListDeadLetters(ctx, &deadletterv1.ListDeadLettersRequest{Consumer: prepare.MaterializerConsumer, PageSize: 100, PageToken: token})
 		Expect(err).NotTo(HaveOccurred())
 		for _, letter := range page.GetDeadLetters() {
 			Expect(out).NotTo(HaveKey(letter.GetEventId()))

@@ -16,10 +16,10 @@ import (
 	deadletterv1 "github.com/orderd-dev/orderd/api/gen/orderd/deadletter/v1"
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 // everyThird is b, the others a.
@@ -34,7 +34,7 @@ func onlyA(int) string { return "a" }
 
 var _ = Describe("Orders that the database refuses for good", func() {
 	It("are taken out alone, become dead letters and give their stock and limits back to the sale", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 1, provision.Item{SKU: "a", Quantity: 100}, provision.Item{SKU: "b", Quantity: 50})
+		l := newLane(ctx, 1, 1, prepare.Item{SKU: "a", Quantity: 100}, prepare.Item{SKU: "b", Quantity: 50})
 		l.sell(ctx, 90, everyThird)
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus WHERE sku = 'b'")
 		Expect(err).NotTo(HaveOccurred())
@@ -63,7 +63,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 		l.release(p)
 		l.released(ctx)
 		l.expectProved(ctx)
-		Expect(sales(ctx, l.js, l.p)["b"]).To(Equal(provision.Total{SKU: "b", Allocated: 50, Unsold: 50}))
+		Expect(sales(ctx, l.js, l.p)["b"]).To(Equal(prepare.Total{SKU: "b", Allocated: 50, Unsold: 50}))
 		status, err := p.GetFlashOrder(ctx, &flashv1.GetFlashOrderRequest{Promotion: l.p.Name, BuyerId: "buyer-3", RequestId: "r"})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(status.GetState()).To(Equal(flashv1.FlashOrderState_FLASH_ORDER_STATE_RELEASED))
@@ -73,7 +73,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 	})
 
 	It("are shown, not replayed, and can be discarded", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 10})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 10})
 		l.sell(ctx, 1, onlyA)
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus")
 		Expect(err).NotTo(HaveOccurred())
@@ -93,7 +93,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 	})
 
 	It("are found among hundreds of others whatever constraint they break", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 1000})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 1000})
 		_, err := l.pool.Exec(ctx, `ALTER TABLE orders ADD CONSTRAINT odd
 			CHECK (buyer_id NOT IN ('buyer-7', 'buyer-8', 'buyer-299') AND char_length(buyer_id) <> 4)`)
 		Expect(err).NotTo(HaveOccurred())
@@ -124,7 +124,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 	})
 
 	It("are credited to stock once, where there is some, if the sale was closed before", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100}, provision.Item{SKU: "b", Quantity: 50})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 100}, prepare.Item{SKU: "b", Quantity: 50})
 		l.sell(ctx, 30, everyThird)
 		l.close(ctx)
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus WHERE sku = 'b'")
@@ -146,7 +146,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 	})
 
 	It("keep no others waiting where their stock cannot be credited", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100}, provision.Item{SKU: "b", Quantity: 50})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 100}, prepare.Item{SKU: "b", Quantity: 50})
 		l.sell(ctx, 30, everyThird)
 		l.close(ctx)
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus")
@@ -174,7 +174,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 	})
 
 	It("are never written afterwards, also if the SKU comes back", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 10})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 10})
 		l.sell(ctx, 3, onlyA)
 		_, err := l.pool.Exec(ctx, "DELETE FROM skus")
 		Expect(err).NotTo(HaveOccurred())
@@ -183,7 +183,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 		deaf := background(newMaterializer(deafStream{l.js}, l.store, logger()))
 		Eventually(l.dead).WithArguments(ctx).Should(HaveLen(3))
 		deaf()
-		Expect(provision.Drained(ctx, l.js, l.p)).To(BeFalse())
+		Expect(prepare.Drained(ctx, l.js, l.p)).To(BeFalse())
 		l.catalogue(ctx, "a")
 		l.materialize(l.store)
 		l.drained(ctx)
@@ -195,7 +195,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 	})
 
 	It("are refused or written, never both, when two workers decide at the same moment", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 1000})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 1000})
 		refusedOnes, writtenOnes := 0, 0
 		for round := range 40 {
 			var batch []order.Accepted
@@ -232,7 +232,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 
 var _ = Describe("A record of the log that cannot be read", func() {
 	It("becomes a dead letter with its bytes, and the others are written", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 100})
 		l.sell(ctx, 5, onlyA)
 		garbage := []byte("\xff\xfe no record \x00")
 		_, err := l.js.Publish(ctx, plog.Subject(l.p.Uid, 0), garbage)
@@ -277,7 +277,7 @@ func (deafMsg) Ack() error { return nil }
 
 var _ = Describe("A closed promotion", func() {
 	It("is followed until it is drained, and no longer", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 100})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 100})
 		l.sell(ctx, 20, onlyA)
 		l.close(ctx)
 		Expect(l.sale().PublishClosed(ctx)).To(Succeed())
@@ -285,7 +285,7 @@ var _ = Describe("A closed promotion", func() {
 		l.drained(ctx)
 		Expect(l.written(ctx)).To(HaveLen(20))
 		Eventually(func() (int, error) {
-			consumer, err := l.js.Consumer(ctx, l.p.Streams[0], provision.MaterializerConsumer)
+			consumer, err := l.js.Consumer(ctx, l.p.Streams[0], prepare.MaterializerConsumer)
 			if err != nil {
 				return 0, err
 			}

@@ -19,12 +19,12 @@ import (
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
-	"github.com/orderd-dev/orderd/orderd/catalog"
-	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/flash/materializer"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/order"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/shop/catalog"
+	"github.com/orderd-dev/orderd/orderd/shop/materializer"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
@@ -55,7 +55,7 @@ var _ = Describe("The materializer", func() {
 	BeforeEach(func(ctx SpecContext) {
 		server = newServer()
 		js = server.JetStream(GinkgoTB())
-		var items []provision.Item
+		var items []prepare.Item
 		p, items = promotionOf(1, 1000)
 		open(ctx, js, p, items...)
 		url = testdb.NewMigrated(GinkgoTB())
@@ -74,7 +74,7 @@ var _ = Describe("The materializer", func() {
 	// expectAll waits until the stream is drained, and compares the database with the log.
 	expectAll := func(ctx context.Context, want int) {
 		GinkgoHelper()
-		Eventually(provision.Drained).WithArguments(ctx, js, p).WithTimeout(drainTimeout).Should(BeTrue())
+		Eventually(prepare.Drained).WithArguments(ctx, js, p).WithTimeout(drainTimeout).Should(BeTrue())
 		inLog := orders(ctx, js, p)
 		Expect(inLog).To(HaveLen(want))
 		rows, err := pool.Query(ctx, "SELECT order_id, buyer_id FROM orders")
@@ -156,7 +156,7 @@ var _ = Describe("The materializer", func() {
 		By("having the server give a dead worker's records to another one soon")
 		stream, err := js.Stream(ctx, p.Streams[0])
 		Expect(err).NotTo(HaveOccurred())
-		consumer, err := stream.Consumer(ctx, provision.MaterializerConsumer)
+		consumer, err := stream.Consumer(ctx, prepare.MaterializerConsumer)
 		Expect(err).NotTo(HaveOccurred())
 		config := consumer.CachedInfo().Config
 		config.AckWait = time.Second
@@ -168,7 +168,7 @@ var _ = Describe("The materializer", func() {
 		var committed int
 		Expect(pool.QueryRow(ctx, "SELECT count(*) FROM orders").Scan(&committed)).To(Succeed())
 		Expect(committed).To(BeNumerically(">", 0))
-		Expect(provision.Drained(ctx, js, p)).To(BeFalse())
+		Expect(prepare.Drained(ctx, js, p)).To(BeFalse())
 		start(store)
 		expectAll(ctx, 80)
 	})
@@ -184,8 +184,8 @@ var _ = Describe("The materializer", func() {
 })
 
 // promotionOf one item called a, without a limit per buyer.
-func promotionOf(partitions int32, stock int64) (*flashv1.Promotion, []provision.Item) {
-	items := []provision.Item{{SKU: "a", Quantity: stock}}
+func promotionOf(partitions int32, stock int64) (*flashv1.Promotion, []prepare.Item) {
+	items := []prepare.Item{{SKU: "a", Quantity: stock}}
 	return newPromotion(partitions, 0, items...), items
 }
 

@@ -17,11 +17,11 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
-	"github.com/orderd-dev/orderd/orderd/orderid"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // alone has no other shards to ask.
@@ -101,7 +101,7 @@ var errLostAck = errors.New("the acknowledgement was lost")
 var _ = Describe("The owner of a partition", func() {
 	var js jetstream.JetStream
 	var p *flashv1.Promotion
-	items := []provision.Item{{SKU: "a", Quantity: 100}}
+	items := []prepare.Item{{SKU: "a", Quantity: 100}}
 
 	BeforeEach(func(ctx SpecContext) {
 		js = newJetStream()
@@ -170,7 +170,7 @@ var _ = Describe("The owner of a partition", func() {
 		}
 		Expect(sold).To(Equal(100))
 		Expect(orders(ctx, js, p)).To(HaveLen(100))
-		Expect(sales(ctx, js, p)["a"]).To(Equal(provision.Total{SKU: "a", Allocated: 100, Sold: 100}))
+		Expect(sales(ctx, js, p)["a"]).To(Equal(prepare.Total{SKU: "a", Allocated: 100, Sold: 100}))
 	})
 
 	It("answers success when an append that timed out landed before the fence", func(ctx SpecContext) {
@@ -276,7 +276,7 @@ var _ = Describe("The owner of a partition", func() {
 		for range 2 {
 			Expect(o.Release(ctx, placed["r1"], flashv1.ReleaseReason_RELEASE_REASON_CANCELLED)).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		}
-		Expect(sales(ctx, js, p)["a"]).To(Equal(provision.Total{SKU: "a", Allocated: 100, Sold: 2, Unsold: 98}))
+		Expect(sales(ctx, js, p)["a"]).To(Equal(prepare.Total{SKU: "a", Allocated: 100, Sold: 2, Unsold: 98}))
 		got, err := o.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "ann", RequestId: "r1"})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got.State).To(Equal(flashv1.FlashOrderState_FLASH_ORDER_STATE_RELEASED))
@@ -286,7 +286,7 @@ var _ = Describe("The owner of a partition", func() {
 		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonOrderNotFound))
 
 		By("closing the partition from outside")
-		Expect(provision.ClosePartitions(ctx, js, p, "operator")).To(Equal([]provision.Total{{SKU: "a", Allocated: 100, Sold: 3, Unsold: 97}}))
+		Expect(prepare.ClosePartitions(ctx, js, p, "operator")).To(Equal([]prepare.Total{{SKU: "a", Allocated: 100, Sold: 3, Unsold: 97}}))
 		_, err = o.Reserve(ctx, request(p, "bob", "r1", "a", 1))
 		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonEnded))
 		Expect(o.Release(ctx, placed["r1"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
@@ -333,7 +333,7 @@ var _ = Describe("The owner of a partition", func() {
 		Eventually(paused.Done()).Should(BeClosed())
 		_, err = paused.Reserve(ctx, request(p, "bob", "r1", "a", 3))
 		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonNotOwner))
-		Expect(sales(ctx, js, p)["a"]).To(Equal(provision.Total{SKU: "a", Allocated: 100, Sold: 100}))
+		Expect(sales(ctx, js, p)["a"]).To(Equal(prepare.Total{SKU: "a", Allocated: 100, Sold: 100}))
 	})
 
 	It("refuses what the sale says once its window is over, except retries", func(ctx SpecContext) {
@@ -375,9 +375,9 @@ var _ = Describe("The owner of a partition", func() {
 			})
 		}
 		Eventually(sold.Load).Should(BeNumerically(">", 0))
-		totals, err := provision.ClosePartitions(ctx, js, p, "operator")
+		totals, err := prepare.ClosePartitions(ctx, js, p, "operator")
 		Expect(err).NotTo(HaveOccurred())
 		group.Wait()
-		Expect(totals).To(Equal([]provision.Total{{SKU: "a", Allocated: 100, Sold: sold.Load(), Unsold: 100 - sold.Load()}}))
+		Expect(totals).To(Equal([]prepare.Total{{SKU: "a", Allocated: 100, Sold: sold.Load(), Unsold: 100 - sold.Load()}}))
 	})
 })

@@ -24,10 +24,10 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
-	"github.com/orderd-dev/orderd/orderd/orderid"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // pod is a flash pod in the test's process, with its services on loopback.
@@ -137,11 +137,11 @@ func insist(ctx context.Context, pods func(attempt int) *flashpod.Service, r *fl
 }
 
 // sales counts what the logs hold.
-func sales(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion) map[string]provision.Total {
+func sales(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion) map[string]prepare.Total {
 	GinkgoHelper()
-	totals, err := provision.Totals(ctx, js, p)
+	totals, err := prepare.Totals(ctx, js, p)
 	Expect(err).NotTo(HaveOccurred())
-	bySKU := map[string]provision.Total{}
+	bySKU := map[string]prepare.Total{}
 	for _, t := range totals {
 		bySKU[t.SKU] = t
 	}
@@ -213,7 +213,7 @@ func (c *crowd) expectExactly(ctx context.Context, js jetstream.JetStream, p *fl
 	}
 	totals := sales(ctx, js, p)
 	for sku, sold := range want {
-		Expect(totals[sku]).To(Equal(provision.Total{SKU: sku, Allocated: sold, Sold: sold}))
+		Expect(totals[sku]).To(Equal(prepare.Total{SKU: sku, Allocated: sold, Sold: sold}))
 	}
 }
 

@@ -15,9 +15,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/client"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
@@ -27,7 +27,7 @@ var _ = Describe("A pool of flash pods", func() {
 		js     jetstream.JetStream
 		p      *flashv1.Promotion
 	)
-	items := []provision.Item{{SKU: "a", Quantity: 300}, {SKU: "b", Quantity: 5}, {SKU: "c", Quantity: 61}}
+	items := []prepare.Item{{SKU: "a", Quantity: 300}, {SKU: "b", Quantity: 5}, {SKU: "c", Quantity: 61}}
 	all := map[string]int64{"a": 300, "b": 5, "c": 61}
 
 	BeforeEach(func(ctx SpecContext) {
@@ -64,7 +64,7 @@ var _ = Describe("A pool of flash pods", func() {
 		}
 		group.Wait()
 		Expect(sold.Load()).To(BeEquivalentTo(60))
-		Expect(sales(ctx, js, p)["c"]).To(Equal(provision.Total{SKU: "c", Allocated: 61, Sold: 60, Unsold: 1}))
+		Expect(sales(ctx, js, p)["c"]).To(Equal(prepare.Total{SKU: "c", Allocated: 61, Sold: 60, Unsold: 1}))
 	})
 
 	It("sells exactly its stock while acknowledgements of appends and transfers get lost", func(ctx SpecContext) {
@@ -123,24 +123,24 @@ var _ = Describe("A pool of flash pods", func() {
 		Expect(err).NotTo(HaveOccurred())
 
 		p.Paused = true
-		Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
 		Eventually(reason).WithArguments("a").Should(Equal(refusal.ReasonPaused))
 		again, err := a.PlaceFlashOrder(ctx, request(p, "ann", "first", "a", 1))
 		Expect(err).NotTo(HaveOccurred(), "a retry of what was accepted before")
 		Expect(again.OrderId).To(Equal(first.OrderId))
 		p.Paused = false
 		p.Items[0].Off = true
-		Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
 		Eventually(reason).WithArguments("a").Should(Equal(refusal.ReasonItemOff))
 		start := time.Now().Add(time.Hour)
 		p.StartUnixMs, p.EndUnixMs = start.UnixMilli(), start.Add(time.Hour).UnixMilli()
-		Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
 		Eventually(reason).WithArguments("a").Should(Equal(refusal.ReasonNotStarted))
 		got, err := a.GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got.StartTime.AsTime().UnixMilli()).To(Equal(p.StartUnixMs))
 		Expect(got.Items[0].Off).To(BeTrue())
-		Expect(provision.DeletePromotion(ctx, js, p.Uid)).To(Succeed())
+		Expect(prepare.DeletePromotion(ctx, js, p.Uid)).To(Succeed())
 		Eventually(reason).WithArguments("a").Should(Equal(refusal.ReasonPromotionNotFound))
 	})
 
@@ -165,10 +165,10 @@ var _ = Describe("A pool of flash pods", func() {
 		Expect(got.State).To(Equal(flashv1.FlashOrderState_FLASH_ORDER_STATE_RELEASED))
 
 		By("closing the sale")
-		_, err = provision.ClosePartitions(ctx, js, p, "operator")
+		_, err = prepare.ClosePartitions(ctx, js, p, "operator")
 		Expect(err).NotTo(HaveOccurred())
 		p.Closed = true
-		Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
 		for i := range pods {
 			Expect(release(i, buyers[0])).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 			Expect(release(i, buyers[1])).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED))
@@ -183,8 +183,8 @@ var _ = Describe("A pool of flash pods", func() {
 		Eventually(release).WithArguments(0, buyers[0]).Should(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 
 		By("removing the sale")
-		Expect(provision.DeletePromotion(ctx, js, p.Uid)).To(Succeed())
-		Expect(provision.DeleteStreams(ctx, js, p)).To(Succeed())
+		Expect(prepare.DeletePromotion(ctx, js, p.Uid)).To(Succeed())
+		Expect(prepare.DeleteStreams(ctx, js, p)).To(Succeed())
 		Eventually(release).WithArguments(0, buyers[3]).Should(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED))
 	})
 
@@ -210,6 +210,6 @@ var _ = Describe("A pool of flash pods", func() {
 		Eventually(func() string {
 			return insist(ctx, func(int) *flashpod.Service { return pods[0].Service }, late).order
 		}).ShouldNot(BeEmpty())
-		Expect(sales(ctx, js, p)["b"]).To(Equal(provision.Total{SKU: "b", Allocated: 5, Sold: 5}))
+		Expect(sales(ctx, js, p)["b"]).To(Equal(prepare.Total{SKU: "b", Allocated: 5, Sold: 5}))
 	})
 })

@@ -11,22 +11,22 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
 var _ = Describe("Provisioning", func() {
 	var js jetstream.JetStream
-	items := []provision.Item{{SKU: "a", Quantity: 1000}, {SKU: "b", Quantity: 7}}
+	items := []prepare.Item{{SKU: "a", Quantity: 1000}, {SKU: "b", Quantity: 7}}
 
 	BeforeEach(func() { js = testnats.Run(GinkgoTB()).JetStream(GinkgoTB()) })
 
 	It("opens every partition once, however often and wherever it runs", func(ctx SpecContext) {
 		p := newPromotion(2500, 0, items...)
-		Expect(provision.EnsureStreams(ctx, js, p, 1)).To(Succeed())
+		Expect(prepare.EnsureStreams(ctx, js, p, 1)).To(Succeed())
 		By("leaving some partitions opened, as a run that died would")
 		log := plog.New(js, p)
-		shards := provision.Split(items, p.Partitions)
+		shards := prepare.Split(items, p.Partitions)
 		for _, n := range []int32{0, 17, 2000} {
 			opened := &flashv1.Opened{Allocation: "allocation"}
 			for _, item := range shards[n] {
@@ -40,11 +40,11 @@ var _ = Describe("Provisioning", func() {
 		for range 2 {
 			group.Go(func() {
 				defer GinkgoRecover()
-				Expect(provision.OpenPartitions(ctx, js, p, "allocation", items)).To(Succeed())
+				Expect(prepare.OpenPartitions(ctx, js, p, "allocation", items)).To(Succeed())
 			})
 		}
 		group.Wait()
-		Expect(provision.OpenPartitions(ctx, js, p, "allocation", items)).To(Succeed())
+		Expect(prepare.OpenPartitions(ctx, js, p, "allocation", items)).To(Succeed())
 
 		stream, err := js.Stream(ctx, p.Streams[0])
 		Expect(err).NotTo(HaveOccurred())
@@ -54,20 +54,20 @@ var _ = Describe("Provisioning", func() {
 	It("closes every partition once, also at the same time as another", func(ctx SpecContext) {
 		p := newPromotion(20, 0, items...)
 		open(ctx, js, p, items...)
-		want := []provision.Total{{SKU: "a", Allocated: 1000, Unsold: 1000}, {SKU: "b", Allocated: 7, Unsold: 7}}
-		Expect(provision.Totals(ctx, js, p)).To(Equal(want))
+		want := []prepare.Total{{SKU: "a", Allocated: 1000, Unsold: 1000}, {SKU: "b", Allocated: 7, Unsold: 7}}
+		Expect(prepare.Totals(ctx, js, p)).To(Equal(want))
 
 		var group sync.WaitGroup
 		for i := range 3 {
 			group.Go(func() {
 				defer GinkgoRecover()
-				Expect(provision.ClosePartitions(ctx, js, p, fmt.Sprintf("operator-%d", i))).To(Equal(want))
+				Expect(prepare.ClosePartitions(ctx, js, p, fmt.Sprintf("operator-%d", i))).To(Equal(want))
 			})
 		}
 		group.Wait()
-		Expect(provision.ClosePartitions(ctx, js, p, "operator")).To(Equal(want))
+		Expect(prepare.ClosePartitions(ctx, js, p, "operator")).To(Equal(want))
 		Expect(countRecords(ctx, js, p, func(r *flashv1.Record) bool { return r.GetClosed() != nil })).To(BeEquivalentTo(p.Partitions))
-		Expect(provision.Totals(ctx, js, p)).To(Equal(want))
+		Expect(prepare.Totals(ctx, js, p)).To(Equal(want))
 	})
 
 	It("refuses to change or remove what the log holds", func(ctx SpecContext) {
@@ -82,18 +82,18 @@ var _ = Describe("Provisioning", func() {
 	It("keeps, changes and removes a promotion's key and stream, repeatedly", func(ctx SpecContext) {
 		p := newPromotion(1, 0, items...)
 		open(ctx, js, p, items...)
-		Expect(provision.Drained(ctx, js, p)).To(BeFalse())
-		bucket, err := js.KeyValue(ctx, provision.PromotionsBucket)
+		Expect(prepare.Drained(ctx, js, p)).To(BeFalse())
+		bucket, err := js.KeyValue(ctx, prepare.PromotionsBucket)
 		Expect(err).NotTo(HaveOccurred())
 		before, err := bucket.Get(ctx, p.Uid)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
 		after, err := bucket.Get(ctx, p.Uid)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(after.Revision()).To(Equal(before.Revision()))
 		for range 2 {
-			Expect(provision.DeletePromotion(ctx, js, p.Uid)).To(Succeed())
-			Expect(provision.DeleteStreams(ctx, js, p)).To(Succeed())
+			Expect(prepare.DeletePromotion(ctx, js, p.Uid)).To(Succeed())
+			Expect(prepare.DeleteStreams(ctx, js, p)).To(Succeed())
 		}
 		_, err = bucket.Get(ctx, p.Uid)
 		Expect(err).To(MatchError(jetstream.ErrKeyNotFound))

@@ -15,10 +15,10 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/client"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/quote"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/quote"
 )
 
 // standardPod is the OrderService of a pod that asks a flash pod for what its database does not have.
@@ -76,7 +76,7 @@ func (f *follower) follow(ctx context.Context, pods []*order.Service) {
 var _ = Describe("The status of an accepted order", func() {
 	It("is known at every moment until the order is in the database and after, also while an owner dies", func(ctx SpecContext) {
 		const orders = 12
-		l := newLane(ctx, 4, 0, provision.Item{SKU: "a", Quantity: 1000})
+		l := newLane(ctx, 4, 0, prepare.Item{SKU: "a", Quantity: 1000})
 		pods := []*pod{startPod(l.js, "pod-a", nil), startPod(l.js, "pod-b", nil)}
 		for _, p := range pods {
 			Eventually(p.Ready).WithTimeout(20 * time.Second).Should(Succeed())
@@ -117,7 +117,7 @@ var _ = Describe("The status of an accepted order", func() {
 	})
 
 	It("outlasts the promotion's log, and nothing is looked for that cannot be there", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, provision.Item{SKU: "a", Quantity: 10})
+		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 10})
 		p := startPod(l.js, "pod-a", nil)
 		Eventually(p.Ready).WithTimeout(20 * time.Second).Should(Succeed())
 		standard := standardPod(l, "http://"+p.address)
@@ -148,8 +148,8 @@ var _ = Describe("The status of an accepted order", func() {
 		l.drained(ctx)
 		stop()
 		Expect(state("ann", placed.order)).To(Equal("ORDER_STATE_PENDING_PAYMENT"))
-		Expect(provision.DeletePromotion(ctx, l.js, l.p.Uid)).To(Succeed())
-		Expect(provision.DeleteStreams(ctx, l.js, l.p)).To(Succeed())
+		Expect(prepare.DeletePromotion(ctx, l.js, l.p.Uid)).To(Succeed())
+		Expect(prepare.DeleteStreams(ctx, l.js, l.p)).To(Succeed())
 		Expect(state("ann", placed.order)).To(Equal("ORDER_STATE_PENDING_PAYMENT"))
 		Expect(state("ann", other.String())).To(Equal("ORDER_NOT_FOUND"), "a shop without promotions has no orders in the lane")
 	})

@@ -22,10 +22,10 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/placement"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // flashClient calls a pod over HTTP/2. It takes little of what it does not read.
@@ -94,7 +94,7 @@ var _ = Describe("A backend's stream of orders", func() {
 		js jetstream.JetStream
 		p  *flashv1.Promotion
 	)
-	items := []provision.Item{{SKU: "a", Quantity: 5000}, {SKU: "b", Quantity: 100}}
+	items := []prepare.Item{{SKU: "a", Quantity: 5000}, {SKU: "b", Quantity: 100}}
 
 	BeforeEach(func(ctx SpecContext) {
 		js = newJetStream()
@@ -264,7 +264,7 @@ var _ = Describe("A backend's stream of orders", func() {
 	It("says nothing is accepted before the start, by the cluster's clock, whatever the pods' clocks say", func(ctx SpecContext) {
 		start := time.Now().Add(2 * time.Second)
 		p.StartUnixMs = start.UnixMilli()
-		Expect(provision.PutPromotion(ctx, js, p)).To(Succeed())
+		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
 		fast := startPodAt(js, "pod-fast", func() time.Time { return time.Now().Add(time.Hour) })
 		slow := startPodAt(js, "pod-slow", func() time.Time { return time.Now().Add(-time.Hour) })
 		Eventually(fast.Ready).Should(MatchError(ContainSubstring("clock is wrong")))

@@ -16,7 +16,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
@@ -31,7 +31,7 @@ func TestFlash(t *testing.T) {
 var promotions atomic.Int64
 
 // newPromotion is one that has started and ends in an hour, with the items at a price of 100.
-func newPromotion(partitions int32, limit int64, items ...provision.Item) *flashv1.Promotion {
+func newPromotion(partitions int32, limit int64, items ...prepare.Item) *flashv1.Promotion {
 	n := promotions.Add(1)
 	uid := fmt.Sprintf("00000000-0000-4000-8000-%012d", n)
 	p := &flashv1.Promotion{
@@ -46,13 +46,13 @@ func newPromotion(partitions int32, limit int64, items ...provision.Item) *flash
 }
 
 // open prepares and publishes a promotion of the flash lane alone, with what the items say.
-func open(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, items ...provision.Item) {
+func open(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, items ...prepare.Item) {
 	GinkgoHelper()
 	Expect(prepareAndPublish(ctx, saleOf(js, nil, p, items))).To(Succeed())
 }
 
 // saleOf is the sale of a promotion, with a database or without.
-func saleOf(js jetstream.JetStream, pool *pgxpool.Pool, p *flashv1.Promotion, items []provision.Item) *sale.Sale {
+func saleOf(js jetstream.JetStream, pool *pgxpool.Pool, p *flashv1.Promotion, items []prepare.Item) *sale.Sale {
 	o := sale.Options{Promotion: p, JetStream: sale.Opened(js), Replicas: 1, Actor: "operator"}
 	for _, item := range items {
 		o.Items = append(o.Items, sale.Quantity{SKU: item.SKU, Quantity: item.Quantity})

@@ -11,16 +11,16 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/orderd-dev/orderd/orderd/consume"
-	couponlife "github.com/orderd-dev/orderd/orderd/coupon"
-	"github.com/orderd-dev/orderd/orderd/lifecycle"
-	orderlife "github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/outbox"
-	paymentlife "github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/orderd/push"
-	"github.com/orderd-dev/orderd/orderd/returns"
-	"github.com/orderd-dev/orderd/orderd/reward"
-	"github.com/orderd-dev/orderd/orderd/shipment"
+	"github.com/orderd-dev/orderd/orderd/kit/consume"
+	"github.com/orderd-dev/orderd/orderd/kit/lifecycle"
+	"github.com/orderd-dev/orderd/orderd/kit/outbox"
+	couponlife "github.com/orderd-dev/orderd/orderd/shop/coupon"
+	orderlife "github.com/orderd-dev/orderd/orderd/shop/order"
+	paymentlife "github.com/orderd-dev/orderd/orderd/shop/payment"
+	"github.com/orderd-dev/orderd/orderd/shop/push"
+	"github.com/orderd-dev/orderd/orderd/shop/returns"
+	"github.com/orderd-dev/orderd/orderd/shop/reward"
+	"github.com/orderd-dev/orderd/orderd/shop/shipment"
 )
 
 // unrest is what is still to be done by itself, as queries that find it.

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/sim/buyers"
 )
 

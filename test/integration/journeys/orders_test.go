@@ -6,7 +6,7 @@ import (
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // wish is something that a buyer could want, now and then what cannot be had.

@@ -13,8 +13,8 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
-	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/shop/payment/sandbox"
 )
 
 func (j *journey) createPayment() {

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/serve"
 )
 

@@ -26,7 +26,7 @@ import (
 	"github.com/orderd-dev/orderd/operator/run"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/sale"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 // The child process is this test's binary, running nothing but an operator.

@@ -17,8 +17,8 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/provision"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 var _ = Describe("A PromotionEvent", func() {
@@ -141,7 +141,7 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(gone(ctx, s.namespace)).To(BeTrue())
 		_, err = s.js.Stream(ctx, plog.StreamNames(string(p.UID), 1)[0])
 		Expect(err).To(MatchError(jetstream.ErrStreamNotFound))
-		bucket, err := s.js.KeyValue(ctx, provision.PromotionsBucket)
+		bucket, err := s.js.KeyValue(ctx, prepare.PromotionsBucket)
 		Expect(err).NotTo(HaveOccurred())
 		_, err = bucket.Get(ctx, string(p.UID))
 		Expect(err).To(MatchError(jetstream.ErrKeyNotFound))
@@ -346,7 +346,7 @@ var _ = Describe("A PromotionEvent", func() {
 		s.nats.Restart()
 		Eventually(func(g Gomega) {
 			s.reconcile(ctx)
-			bucket, err := s.js.KeyValue(ctx, provision.PromotionsBucket)
+			bucket, err := s.js.KeyValue(ctx, prepare.PromotionsBucket)
 			g.Expect(err).NotTo(HaveOccurred())
 			entry, err := bucket.Get(ctx, string(s.getPromotion(ctx).UID))
 			g.Expect(err).NotTo(HaveOccurred())

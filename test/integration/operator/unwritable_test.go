@@ -14,11 +14,11 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
-	"github.com/orderd-dev/orderd/orderd/consume"
 	"github.com/orderd-dev/orderd/orderd/flash/pod"
-	"github.com/orderd-dev/orderd/orderd/lease"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/kit/consume"
+	"github.com/orderd-dev/orderd/orderd/kit/lease"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 // direct releases by a pod of this process.

@@ -9,9 +9,9 @@ import (
 	. "github.com/onsi/gomega"
 
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/sim/psp"
 )
 

@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/orderd-dev/orderd/orderd/payment"
+	"github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/sim/psp"
 )
 

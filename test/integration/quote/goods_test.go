@@ -13,7 +13,7 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
 	taxv1 "github.com/orderd-dev/orderd/api/gen/orderd/tax/v1"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 func tea(price int64) *catalogv1.Sku {

@@ -15,7 +15,7 @@ import (
 	freightv1 "github.com/orderd-dev/orderd/api/gen/orderd/freight/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 var _ = Describe("The confirm-order page", func() {

@@ -22,9 +22,9 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
-	"github.com/orderd-dev/orderd/orderd/outbox"
-	"github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
+	"github.com/orderd-dev/orderd/orderd/kit/outbox"
+	"github.com/orderd-dev/orderd/orderd/shop/payment"
+	"github.com/orderd-dev/orderd/orderd/shop/payment/sandbox"
 )
 
 // What a child is told through its environment.

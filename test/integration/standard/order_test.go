@@ -13,7 +13,7 @@ import (
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 var _ = Describe("Placing an order", func() {

@@ -8,8 +8,8 @@ import (
 	. "github.com/onsi/gomega"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 var _ = Describe("A database that does not answer", func() {

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
-	"github.com/orderd-dev/orderd/orderd/outbox"
+	"github.com/orderd-dev/orderd/orderd/kit/outbox"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 

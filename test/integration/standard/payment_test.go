@@ -17,9 +17,9 @@ import (
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
-	"github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/shop/payment"
+	"github.com/orderd-dev/orderd/orderd/shop/payment/sandbox"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 const (

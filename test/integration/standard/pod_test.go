@@ -20,13 +20,13 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
-	"github.com/orderd-dev/orderd/orderd/catalog"
-	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/orderid"
-	"github.com/orderd-dev/orderd/orderd/payment"
-	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
-	"github.com/orderd-dev/orderd/orderd/quote"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
+	"github.com/orderd-dev/orderd/orderd/shop/catalog"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/payment"
+	"github.com/orderd-dev/orderd/orderd/shop/payment/sandbox"
+	"github.com/orderd-dev/orderd/orderd/shop/quote"
 )
 
 const (

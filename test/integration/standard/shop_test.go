@@ -18,9 +18,9 @@ import (
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
-	"github.com/orderd-dev/orderd/orderd/payment/sandbox"
-	"github.com/orderd-dev/orderd/orderd/rpcerr"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/shop/payment/sandbox"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 

@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
-	"github.com/orderd-dev/orderd/orderd/database"
-	"github.com/orderd-dev/orderd/orderd/order"
-	"github.com/orderd-dev/orderd/orderd/stock"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 // Currency of all orders.

@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/orderd-dev/orderd/orderd/config"
+	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/serve"
 	"github.com/orderd-dev/orderd/orderd/sim/carrier"
 	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"

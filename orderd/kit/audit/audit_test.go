@@ -1,0 +1,340 @@
+package audit_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"connectrpc.com/validate"
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"pgregory.net/rapid"
+
+	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
+	auditv1 "github.com/orderd-dev/orderd/api/gen/orderd/audit/v1"
+	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
+	"github.com/orderd-dev/orderd/orderd/kit/audit"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+	"github.com/orderd-dev/orderd/test/kit/testdb"
+)
+
+// desk is a catalog behind the audit, and the audit's own service.
+type desk struct {
+	catalogv1connect.UnimplementedCatalogServiceHandler
+
+	pool    *pgxpool.Pool
+	client  catalogv1connect.CatalogServiceClient
+	entries *audit.Service
+	// caller of the next call.
+	caller auth.Caller
+	// adjust is what AdjustStock does.
+	adjust func(context.Context) error
+	calls  int
+	now    time.Time
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{pool: testdb.NewPool(t), now: time.UnixMilli(1_800_000_000_000).UTC()}
+	d.entries = audit.NewService(d.pool)
+	recorder, err := audit.NewRecorder(audit.Options{
+		Pool: d.pool, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+		Clock: func() time.Time { d.now = d.now.Add(time.Second); return d.now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	calling := func(next connect.ServerFunc) connect.ServerFunc {
+		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			return next(auth.WithCaller(ctx, d.caller), spec, stream)
+		}
+	}
+	server := connect.NewServer(calling, validate.NewServerInterceptor(), recorder.Interceptor())
+	catalogv1connect.RegisterCatalogServiceHandler(server, d)
+	mux := http.NewServeMux()
+	connecthttp.Mount(mux, server)
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	d.client = catalogv1connect.NewCatalogServiceClient(connect.NewClient(connecthttp.NewTransport(s.Client(), s.URL)))
+	return d
+}
+
+func (d *desk) AdjustStock(ctx context.Context, _ *catalogv1.AdjustStockRequest) (*catalogv1.AdjustStockResponse, error) {
+	d.calls++
+	if d.adjust != nil {
+		return &catalogv1.AdjustStockResponse{}, d.adjust(ctx)
+	}
+	return &catalogv1.AdjustStockResponse{}, nil
+}
+
+func (d *desk) GetSku(context.Context, *catalogv1.GetSkuRequest) (*catalogv1.GetSkuResponse, error) {
+	return &catalogv1.GetSkuResponse{}, nil
+}
+
+func (d *desk) list(t *testing.T) []*auditv1.AuditEntry {
+	t.Helper()
+	answer, err := d.entries.ListAuditEntries(t.Context(), &auditv1.ListAuditEntriesRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.GetEntries()
+}
+
+func acting(subject string, roles ...accessv1.Role) auth.Caller {
+	return auth.Caller{Subject: subject, Roles: auth.RolesOf(roles...), Acting: auth.RolesOf(roles...)}
+}
+
+func adjust() *catalogv1.AdjustStockRequest {
+	return &catalogv1.AdjustStockRequest{RequestId: "morning", Sku: "tea", Delta: -2}
+}
+
+const (
+	catalog   = accessv1.Role_ROLE_CATALOG
+	marketing = accessv1.Role_ROLE_MARKETING
+	service   = accessv1.Role_ROLE_SERVICE
+	buyer     = accessv1.Role_ROLE_BUYER
+)
+
+func TestWhatLeavesAnEntry(t *testing.T) {
+	type facts struct {
+		Subject, Procedure, RequestID, Request, Outcome, Reason string
+		Roles                                                   []string
+		Completed                                               bool
+	}
+	of := func(outcome, reason string) *facts {
+		return &facts{
+			Subject: "carol", Roles: []string{"catalog"}, Procedure: "/orderd.catalog.v1.CatalogService/AdjustStock", RequestID: "morning",
+			Request: `{"requestId":"morning","sku":"tea","delta":"-2"}`, Outcome: outcome, Reason: reason, Completed: true,
+		}
+	}
+	both := of(audit.OK, "")
+	both.Roles = []string{"service", "catalog", "marketing"}
+	tests := []struct {
+		name   string
+		caller auth.Caller
+		adjust func(context.Context) error
+		call   func(context.Context, catalogv1connect.CatalogServiceClient) error
+		want   *facts
+	}{
+		{name: "staff", caller: acting("carol", catalog), want: of(audit.OK, "")},
+		{name: "staff with more roles", caller: acting("carol", marketing, catalog, service), want: both},
+		{name: "a service", caller: acting("backend", service)},
+		{name: "a buyer", caller: acting("ann", buyer)},
+		{
+			name: "staff whose role is not what lets them in", caller: auth.Caller{Subject: "carol", Roles: auth.RolesOf(catalog, buyer), Acting: auth.RolesOf(buyer)},
+		},
+		{
+			name: "a refusal", caller: acting("carol", catalog),
+			adjust: func(context.Context) error { return rpcerr.New(connect.CodeNotFound, "SKU_NOT_FOUND", "no such SKU") },
+			want:   of("NOT_FOUND", "SKU_NOT_FOUND"),
+		},
+		{
+			name: "a driver's error", caller: acting("carol", catalog), adjust: func(context.Context) error { return errors.New("secret") },
+			want: of("INTERNAL", "INTERNAL"),
+		},
+		{
+			name: "another pod's verdict", caller: acting("carol", catalog),
+			adjust: func(context.Context) error { return connect.NewError(connect.CodeNotFound, "from afar").WithRemote() },
+			want:   of("INTERNAL", "INTERNAL"),
+		},
+		{
+			name: "too late", caller: acting("carol", catalog), adjust: func(context.Context) error { return context.DeadlineExceeded },
+			want: of("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),
+		},
+		{
+			name: "a question", caller: acting("carol", catalog),
+			call: func(ctx context.Context, c catalogv1connect.CatalogServiceClient) error {
+				_, err := c.GetSku(ctx, &catalogv1.GetSkuRequest{Sku: "tea"})
+				return err
+			},
+		},
+		{
+			name: "what the proto does not allow", caller: acting("carol", catalog),
+			call: func(ctx context.Context, c catalogv1connect.CatalogServiceClient) error {
+				_, err := c.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "morning", Sku: "tea"})
+				return err
+			},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDesk(t)
+			d.caller, d.adjust = tt.caller, tt.adjust
+			if tt.call == nil {
+				_, _ = d.client.AdjustStock(t.Context(), adjust())
+			} else {
+				_ = tt.call(t.Context(), d.client)
+			}
+			var got *facts
+			for _, e := range d.list(t) {
+				if got != nil {
+					t.Errorf("a second entry: %v", e)
+				}
+				got = &facts{
+					Subject: e.GetSubject(), Roles: e.GetRoles(), Procedure: e.GetProcedure(), RequestID: e.GetRequestId(), Request: e.GetRequest(),
+					Outcome: e.GetOutcome(), Reason: e.GetReason(), Completed: e.GetCompletedAt().AsTime().After(e.GetAt().AsTime()),
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("entry (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEntryIsThereBeforeTheEffect(t *testing.T) {
+	d := newDesk(t)
+	d.caller = acting("carol", catalog)
+	var during []*auditv1.AuditEntry
+	d.adjust = func(context.Context) error { during = d.list(t); return nil }
+	if _, err := d.client.AdjustStock(t.Context(), adjust()); err != nil {
+		t.Fatal(err)
+	}
+	if len(during) != 1 || during[0].GetOutcome() != audit.Attempted || during[0].GetCompletedAt() != nil {
+		t.Errorf("while the handler ran: %v, want one entry that is ATTEMPTED", during)
+	}
+	for range 2 {
+		if _, err := d.client.AdjustStock(t.Context(), adjust()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(d.list(t)); n != 3 {
+		t.Errorf("%d entries of three calls with one request id, want 3", n)
+	}
+}
+
+func TestNothingIsDoneWithoutAnEntry(t *testing.T) {
+	d := newDesk(t)
+	d.caller = acting("carol", catalog)
+	if _, err := d.pool.Exec(t.Context(), "ALTER TABLE audit_entries RENAME TO away"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.client.AdjustStock(t.Context(), adjust()); connect.CodeOf(err) != connect.CodeInternal || d.calls != 0 {
+		t.Errorf("without the table: %v after %d calls of the handler, want INTERNAL and none", err, d.calls)
+	}
+	d.caller = acting("backend", service)
+	if _, err := d.client.AdjustStock(t.Context(), adjust()); err != nil {
+		t.Errorf("a service, which leaves no entry: %v", err)
+	}
+}
+
+func TestEntryStaysAttemptedIfItsEndIsLost(t *testing.T) {
+	d := newDesk(t)
+	d.caller = acting("carol", catalog)
+	d.adjust = func(ctx context.Context) error {
+		_, err := d.pool.Exec(ctx, "ALTER TABLE audit_entries RENAME TO away")
+		return err
+	}
+	if _, err := d.client.AdjustStock(t.Context(), adjust()); err != nil {
+		t.Errorf("the effect is made, and the caller is told otherwise: %v", err)
+	}
+	if _, err := d.pool.Exec(t.Context(), "ALTER TABLE away RENAME TO audit_entries"); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.list(t); len(got) != 1 || got[0].GetOutcome() != audit.Attempted {
+		t.Errorf("entries %v, want one that is ATTEMPTED", got)
+	}
+}
+
+func TestEndIsWrittenThoughTheCallerHasGone(t *testing.T) {
+	d := newDesk(t)
+	d.caller = acting("carol", catalog)
+	ctx, leave := context.WithCancel(t.Context())
+	d.adjust = func(ctx context.Context) error {
+		leave()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if _, err := d.client.AdjustStock(ctx, adjust()); err == nil {
+		t.Error("a call that was given up has an answer")
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	patience := time.After(10 * time.Second)
+	for got := d.list(t); got[0].GetOutcome() != "CANCELED"; got = d.list(t) {
+		select {
+		case <-tick.C:
+		case <-patience:
+			t.Fatalf("entry %v, want one that was CANCELED", got)
+		}
+	}
+}
+
+// TestPages: whatever the entries' times, pages of any size are all of them once, newest first.
+func TestPages(t *testing.T) {
+	d := newDesk(t)
+	const insert = `INSERT INTO audit_entries (at, entry_id, subject, roles, procedure, request_id, request, outcome)
+		VALUES ($1, gen_random_uuid(), $2, '{}'::text[], '/p', '', '{}', 'OK')`
+	rapid.Check(t, func(t *rapid.T) {
+		ctx := context.Background()
+		if _, err := d.pool.Exec(ctx, "DELETE FROM audit_entries"); err != nil {
+			t.Fatal(err)
+		}
+		total := rapid.IntRange(0, 25).Draw(t, "entries")
+		of := map[string]int{"": total}
+		for range total {
+			// Few different times: many entries of the same one.
+			at := d.now.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "at")) * time.Microsecond)
+			subject := fmt.Sprint("staff-", rapid.IntRange(0, 2).Draw(t, "subject"))
+			of[subject]++
+			if _, err := d.pool.Exec(ctx, insert, at, subject); err != nil {
+				t.Fatal(err)
+			}
+		}
+		req := &auditv1.ListAuditEntriesRequest{
+			PageSize: int32(rapid.IntRange(0, 7).Draw(t, "page size")), Subject: rapid.SampledFrom([]string{"", "staff-0", "staff-1", "nobody"}).Draw(t, "of"),
+		}
+		var all []*auditv1.AuditEntry
+		for page := 0; ; page++ {
+			answer, err := d.entries.ListAuditEntries(ctx, req)
+			if err != nil || page > total {
+				t.Fatalf("page %d: %v", page, err)
+			}
+			all = append(all, answer.GetEntries()...)
+			if req.PageToken = answer.GetNextPageToken(); req.GetPageToken() == "" {
+				break
+			}
+		}
+		newestFirst := func(a, b *auditv1.AuditEntry) int {
+			if c := b.GetAt().AsTime().Compare(a.GetAt().AsTime()); c != 0 {
+				return c
+			}
+			return strings.Compare(b.GetEntryId(), a.GetEntryId())
+		}
+		if len(all) != of[req.GetSubject()] || !slices.IsSortedFunc(all, newestFirst) {
+			t.Fatalf("%d entries of %d, newest first: %t", len(all), of[req.GetSubject()], slices.IsSortedFunc(all, newestFirst))
+		}
+		ids := slices.Compact(slices.Sorted(func(yield func(string) bool) {
+			for _, e := range all {
+				if !yield(e.GetEntryId()) {
+					return
+				}
+			}
+		}))
+		if len(ids) != len(all) {
+			t.Fatalf("%d entries came in %d places", len(ids), len(all))
+		}
+	})
+}
+
+func TestPageTokensFromElsewhere(t *testing.T) {
+	d := newDesk(t)
+	for _, token := range []string{"x", "AAAA", "////", "__________________________________", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="} {
+		_, err := d.entries.ListAuditEntries(t.Context(), &auditv1.ListAuditEntriesRequest{PageToken: token})
+		if connect.CodeOf(err) != connect.CodeInvalidArgument || rpcerr.Reason(err) != "INVALID_PAGE_TOKEN" {
+			t.Errorf("%q: %v, want INVALID_ARGUMENT/INVALID_PAGE_TOKEN", token, err)
+		}
+	}
+}

@@ -1,0 +1,167 @@
+// Package retention removes rows that have done their work: request ids that nobody repeats any more, and notifications as they came.
+// It walks a table's primary key, a page at a time, so that no table needs an index by age, which every insert would pay for.
+package retention
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orderd-dev/orderd/orderd/kit/lease"
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
+)
+
+const (
+	// DefaultRequests is how long a mutation can be repeated with its request id.
+	DefaultRequests = 30 * 24 * time.Hour
+	// DefaultNotifications is how long what providers have told is kept as it came.
+	DefaultNotifications = 180 * 24 * time.Hour
+
+	// page is how many rows are looked at by one statement, and removed by the next at most.
+	page = 1000
+	// interval is between looks for a table whose time has come, and pause between two walks through it.
+	interval = 10 * time.Second
+	pause    = time.Hour
+)
+
+// Options of a Cleaner. Pool, Worker, Clock and Logger have to be set.
+type Options struct {
+	Pool *pgxpool.Pool
+	// Worker names this process among the live workers: the pod's name.
+	Worker string
+	// Requests and Notifications are how long rows are kept; the defaults if zero.
+	Requests, Notifications time.Duration
+	// Interval between looks for new work, and TTL of a lease; sensible ones if zero.
+	Interval, TTL time.Duration
+	Clock         func() time.Time
+	Logger        *slog.Logger
+	Registerer    prometheus.Registerer
+}
+
+// table is one whose rows grow old. Its primary key has two columns of text.
+type table struct {
+	name          string
+	first, second string
+	// at is when a row was written.
+	at   string
+	keep time.Duration
+}
+
+// place is how far a walk has come.
+type place struct {
+	first, second string
+	// next is when the next walk begins; this one is over if it lies ahead.
+	next time.Time
+}
+
+// Cleaner removes old rows.
+type Cleaner struct {
+	pool    *pgxpool.Pool
+	tables  []table
+	now     func() time.Time
+	loop    *lease.Loop
+	removed *prometheus.CounterVec
+
+	mu sync.Mutex
+	// places by table. Another worker's walk begins at the start.
+	places map[string]place
+}
+
+// New makes a cleaner; Run starts it. An error is the registerer's.
+func New(o Options) (*Cleaner, error) {
+	if o.Requests <= 0 {
+		o.Requests = DefaultRequests
+	}
+	if o.Notifications <= 0 {
+		o.Notifications = DefaultNotifications
+	}
+	if o.Interval <= 0 {
+		o.Interval = interval
+	}
+	c := &Cleaner{
+		pool: o.Pool, now: o.Clock, places: map[string]place{},
+		tables: []table{
+			{name: "requests", first: "scope", second: "request_id", at: "created_at", keep: o.Requests},
+			{name: "payment_notifications", first: "provider", second: "transaction_id", at: "received_at", keep: o.Notifications},
+		},
+		removed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderd_retention_removed_total", Help: "Rows that were removed because they were old, by table.",
+		}, []string{"table"}),
+	}
+	if err := metric.Register(o.Registerer, "retention", c.removed); err != nil {
+		return nil, err
+	}
+	var err error
+	c.loop, err = lease.NewLoop(lease.Options{
+		Pool: o.Pool, Kind: "retention", Worker: o.Worker, Work: c.work, Interval: o.Interval, TTL: o.TTL,
+		Clock: o.Clock, Logger: o.Logger, Registerer: o.Registerer,
+	})
+	return c, err
+}
+
+// Run removes old rows until ctx ends and returns nil.
+func (c *Cleaner) Run(ctx context.Context) error { return c.loop.Run(ctx) }
+
+// work looks at one page of the bucket's table.
+func (c *Cleaner) work(ctx context.Context, bucket int64) (bool, error) {
+	if bucket >= int64(len(c.tables)) {
+		return false, nil
+	}
+	t, now := c.tables[bucket], c.now()
+	at := c.place(t)
+	if now.Before(at.next) {
+		return false, nil
+	}
+	rows, err := c.pool.Query(ctx, fmt.Sprintf("SELECT %s, %s, %s FROM %s WHERE (%s, %s) > ($1::text, $2::text) ORDER BY %s, %s LIMIT $3",
+		t.first, t.second, t.at, t.name, t.first, t.second, t.first, t.second), at.first, at.second, page)
+	if err != nil {
+		return false, fmt.Errorf("looking for old rows of %s: %w", t.name, err)
+	}
+	var firsts, seconds []string
+	read, old := 0, now.Add(-t.keep)
+	var written time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&at.first, &at.second, &written}, func() error {
+		read++
+		if written.Before(old) {
+			firsts, seconds = append(firsts, at.first), append(seconds, at.second)
+		}
+		return nil
+	}); err != nil {
+		return false, fmt.Errorf("looking for old rows of %s: %w", t.name, err)
+	}
+	if err := c.remove(ctx, t, firsts, seconds, old); err != nil {
+		return false, err
+	}
+	if read < page {
+		at = place{next: now.Add(pause)}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.places[t.name] = at
+	return read == page, nil
+}
+
+func (c *Cleaner) place(t table) place {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.places[t.name]
+}
+
+func (c *Cleaner) remove(ctx context.Context, t table, firsts, seconds []string, old time.Time) error {
+	if len(firsts) == 0 {
+		return nil
+	}
+	tag, err := c.pool.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE (%s, %s) IN (SELECT a, b FROM unnest($1::text[], $2::text[]) AS v (a, b)) AND %s < $3",
+		t.name, t.first, t.second, t.at), firsts, seconds, old)
+	if err != nil {
+		return fmt.Errorf("removing old rows of %s: %w", t.name, err)
+	}
+	c.removed.WithLabelValues(t.name).Add(float64(tag.RowsAffected()))
+	return nil
+}

@@ -1,0 +1,72 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+
+	"connectrpc.com/connect/v2"
+
+	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
+)
+
+// AdjustStock adds to the available stock or takes from it, once a request id.
+func (s *Service) AdjustStock(ctx context.Context, req *catalogv1.AdjustStockRequest) (*catalogv1.AdjustStockResponse, error) {
+	answer, err := once(ctx, s, req, func(tx *database.Tx) (*catalogv1.AdjustStockResponse, error) {
+		levels, buckets, err := lockStock(ctx, tx, req.GetSku())
+		if err != nil {
+			return nil, err
+		}
+		levels.Available += req.GetDelta()
+		err = stock.Adjust(ctx, tx, ref(req), stock.Quantity{SKU: req.GetSku(), Quantity: req.GetDelta()})
+		return &catalogv1.AdjustStockResponse{Stock: stockProto(levels, buckets)}, err
+	})
+	var short *stock.InsufficientError
+	if errors.As(err, &short) {
+		return nil, rpcerr.New(connect.CodeFailedPrecondition, "INSUFFICIENT_STOCK", "more would be taken than is available",
+			"sku", req.GetSku())
+	}
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	return answer, nil
+}
+
+// SpreadStock spreads the stock over rows of the database, once a request id.
+func (s *Service) SpreadStock(ctx context.Context, req *catalogv1.SpreadStockRequest) (*catalogv1.SpreadStockResponse, error) {
+	answer, err := once(ctx, s, req, func(tx *database.Tx) (*catalogv1.SpreadStockResponse, error) {
+		levels, _, err := lockStock(ctx, tx, req.GetSku())
+		if err != nil {
+			return nil, err
+		}
+		err = stock.Spread(ctx, tx, ref(req), req.GetSku(), req.GetBuckets())
+		return &catalogv1.SpreadStockResponse{Stock: stockProto(levels, req.GetBuckets())}, err
+	})
+	if err != nil {
+		return nil, database.RPCError(err)
+	}
+	return answer, nil
+}
+
+// ref is the key of the movements that a request makes.
+func ref(req mutation) string { return "request:" + req.GetRequestId() }
+
+// lockStock reads a SKU's stock and keeps it locked until the transaction ends.
+func lockStock(ctx context.Context, tx *database.Tx, sku string) (levels stock.Levels, buckets int64, err error) {
+	locked, err := stock.Lock(ctx, tx, []string{sku})
+	if err != nil {
+		return stock.Levels{}, 0, err
+	}
+	levels, ok := locked[sku]
+	if !ok {
+		return stock.Levels{}, 0, NotFound(sku)
+	}
+	buckets, err = stock.Buckets(ctx, tx, sku)
+	return levels, buckets, err
+}
+
+func stockProto(l stock.Levels, buckets int64) *catalogv1.Stock {
+	return &catalogv1.Stock{Available: l.Available, Reserved: l.Reserved, Deducted: l.Deducted, Buckets: buckets}
+}

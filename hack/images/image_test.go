@@ -199,8 +199,8 @@ func TestAnImageOfOursSaysItsVersion(t *testing.T) {
 	}
 }
 
-// What build.sh hands over is what hack/version.sh says, and that the chart is of the same version is what
-// its check says.
+// What build.sh hands over is what hack/version.sh says, and that the chart is of the same version
+// is what its check says.
 func TestAnImageOfThisTree(t *testing.T) {
 	say := func(what string) string {
 		t.Helper()

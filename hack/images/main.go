@@ -69,7 +69,8 @@ type spec struct {
 	about  release
 }
 
-// release is the version of orderd that an image is of; the zero value: it is somebody else's program.
+// release is the version of orderd that an image is of; the zero value: it is
+// somebody else's program.
 type release struct{ version, revision, created string }
 
 var argument = regexp.MustCompile(`^([a-z0-9][a-z0-9/-]*)(?::([\w.-]+))?=([^:]+)(?::(/[^:]+))?$`)

@@ -25,13 +25,15 @@ import (
 const (
 	// maxConnections to one database: the operator runs a few short transactions a promotion.
 	maxConnections = 4
-	// checkTimeout bounds a check, so that one OrderCluster's dead server does not hold up the others' for long.
+	// checkTimeout bounds a check, so that one OrderCluster's dead server does not hold up
+	// the others' for long.
 	checkTimeout = 5 * time.Second
 	// apiTimeout bounds a JetStream call that has no deadline of its own.
 	apiTimeout = 5 * time.Second
 )
 
-// databaseThereSQL is asked because CockroachDB lets clients log in to a database that does not exist.
+// databaseThereSQL is asked because CockroachDB lets clients log in to a database
+// that does not exist.
 const databaseThereSQL = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_database WHERE datname = current_database())"
 
 // Error says why a backend cannot be used, as a condition's reason and message. It holds no secrets.

@@ -57,7 +57,8 @@ func redact(config *pgx.ConnConfig, message string) string {
 	return strings.ReplaceAll(message, config.Password, "***")
 }
 
-// credentials checks a .creds file before it is used, because the NATS client would retry a broken one.
+// credentials checks a .creds file before it is used, because the NATS client would retry a broken
+// one.
 func credentials(c *v1alpha1.OrderCluster, creds string) (nats.Option, error) {
 	ref := c.Spec.Messaging.CredentialsSecretRef
 	if _, err := nkeys.ParseDecoratedJWT([]byte(creds)); err == nil {

@@ -1,5 +1,5 @@
-// Package capacity computes how many flash pods the promotions of an OrderCluster need. It is pure, so
-// that both controllers come to the same answer from the same objects.
+// Package capacity computes how many flash pods the promotions of an OrderCluster need. It is pure,
+// so that both controllers come to the same answer from the same objects.
 package capacity
 
 import (
@@ -13,20 +13,24 @@ import (
 )
 
 const (
-	// headroomPercent of the expected peak is what pods are provided for: room for a pod that dies and for a peak
-	// that was guessed too low.
+	// headroomPercent of the expected peak is what pods are provided for: room for a pod that dies
+	// and for a peak that was guessed too low.
 	headroomPercent = 125
 	// defaultCapacityRPS of a pod, until it was measured.
 	defaultCapacityRPS = 1000
-	// scaleLead is how long before the prewarm deadline the pool is scaled, so that pods have started by then.
+	// scaleLead is how long before the prewarm deadline the pool is scaled, so that pods
+	// have started by then.
 	scaleLead = 2 * time.Minute
-	// scaleLag is how long after the end the pool keeps its size: those who come too late are still answered.
+	// scaleLag is how long after the end the pool keeps its size: those who come too
+	// late are still answered.
 	scaleLag = 30 * time.Second
-	// partitionsPerPod, and maxPartitions of a stream: see the field partitions of PromotionEventSpec.
+	// partitionsPerPod, and maxPartitions of a stream: see the field partitions of
+	// PromotionEventSpec.
 	partitionsPerPod = 2
 	maxPartitions    = 64
-	// streamRPS is the peak that one stream is trusted with, about half of what one log was measured to take with 64 orders a
-	// record. Items times partitions ask for no more streams: one stream opens 1,000 items in 64 partitions in seconds.
+	// streamRPS is the peak that one stream is trusted with, about half of what one log was
+	// measured to take with 64 orders a record. Items times partitions ask for no more streams: one
+	// stream opens 1,000 items in 64 partitions in seconds.
 	streamRPS  = 50_000
 	maxStreams = 8
 )
@@ -41,8 +45,8 @@ func Replicas(c *v1alpha1.OrderCluster, p *v1alpha1.PromotionEvent) int32 {
 	return int32((need + 100*capacity - 1) / (100 * capacity))
 }
 
-// Streams is how many streams a promotion gets: what its spec says, else one for each streamRPS of its expected peak, but not more
-// than it has items, and one if the spec says how many partitions.
+// Streams is how many streams a promotion gets: what its spec says, else one for each streamRPS of
+// its expected peak, but not more than it has items, and one if the spec says how many partitions.
 func Streams(p *v1alpha1.PromotionEvent) int32 {
 	switch {
 	case p.Spec.Streams != nil:
@@ -54,8 +58,8 @@ func Streams(p *v1alpha1.PromotionEvent) int32 {
 	return min(max(1, need), maxStreams, int32(len(p.Spec.Items)))
 }
 
-// Partitions is how many partitions a promotion gets over so many streams, as many in each: what its spec says, else two for each
-// pod it needs.
+// Partitions is how many partitions a promotion gets over so many streams, as many in each: what
+// its spec says, else two for each pod it needs.
 func Partitions(c *v1alpha1.OrderCluster, p *v1alpha1.PromotionEvent, streams int32) int32 {
 	if n := p.Spec.Partitions; n != nil {
 		return *n
@@ -64,8 +68,9 @@ func Partitions(c *v1alpha1.OrderCluster, p *v1alpha1.PromotionEvent, streams in
 	return streams * min(maxPartitions, per)
 }
 
-// Spread is the index of the stream of each item, in the items' order: so that the streams have about the same stock, and each at
-// least one item. It depends on SKUs, stock and the number of streams alone.
+// Spread is the index of the stream of each item, in the items' order: so that the streams
+// have about the same stock, and each at least one item. It depends on SKUs, stock and the
+// number of streams alone.
 func Spread(items []v1alpha1.PromotionItem, streams int32) []int32 {
 	order := make([]int, len(items))
 	for i := range order {
@@ -117,8 +122,8 @@ func Needed(c *v1alpha1.OrderCluster, promotions []v1alpha1.PromotionEvent, now 
 	return replicas, next
 }
 
-// Desired is how many pods the flash pool should have now, and whether its maximum holds it below what
-// the promotions need.
+// Desired is how many pods the flash pool should have now, and whether its maximum holds it below
+// what the promotions need.
 func Desired(c *v1alpha1.OrderCluster, needed int32) (replicas int32, capped bool) {
 	pool := c.Spec.Pools.Flash
 	replicas = max(needed, pool.MinReplicas())

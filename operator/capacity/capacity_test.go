@@ -20,7 +20,8 @@ func cluster(capacity *int32, least int32, most *int32) *v1alpha1.OrderCluster {
 	return c
 }
 
-// promotion starts an hour after noon plus the offset, lasts an hour, and has a prewarm of ten minutes.
+// promotion starts an hour after noon plus the offset, lasts an hour, and has a
+// prewarm of ten minutes.
 func promotion(peak int32, offset time.Duration) v1alpha1.PromotionEvent {
 	p := v1alpha1.PromotionEvent{ObjectMeta: metav1.ObjectMeta{Namespace: "shop"}}
 	p.Spec.OrderClusterRef.Name = "shop"

@@ -1,5 +1,5 @@
-// Package ordercluster reconciles OrderClusters: it checks their database and messaging, migrates, and
-// keeps the pools as the spec and the promotions want them.
+// Package ordercluster reconciles OrderClusters: it checks their database and messaging, migrates,
+// and keeps the pools as the spec and the promotions want them.
 package ordercluster
 
 import (
@@ -36,14 +36,16 @@ import (
 )
 
 const (
-	// Finalizer keeps an OrderCluster until its promotions are settled and gone: they need its database and messaging.
+	// Finalizer keeps an OrderCluster until its promotions are settled and gone: they need its
+	// database and messaging.
 	Finalizer = "orderd.dev/promotions"
 
 	kind = "OrderCluster"
 	// secretIndex finds OrderClusters by the Secrets they name.
 	secretIndex = "spec.secrets"
 
-	// Database and messaging tell nobody when they go away or come back, so they are asked this often.
+	// Database and messaging tell nobody when they go away or come back, so they are asked this
+	// often.
 	healthyInterval   = 30 * time.Second
 	unhealthyInterval = 5 * time.Second
 	// conflictDelay lets the cache catch up after somebody else changed the object.
@@ -126,7 +128,8 @@ func clusterOfPromotion(_ context.Context, o client.Object) []reconcile.Request 
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: p.Namespace, Name: p.Spec.OrderClusterRef.Name}}}
 }
 
-// capacityChanged passes what changes how many pods promotions need, and not the figures of a live one.
+// capacityChanged passes what changes how many pods promotions need, and not the
+// figures of a live one.
 func capacityChanged() predicate.Predicate {
 	settled := func(o client.Object) bool {
 		return meta.IsStatusConditionTrue(o.(*v1alpha1.PromotionEvent).Status.Conditions, v1alpha1.ConditionSettled)

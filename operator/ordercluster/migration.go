@@ -54,7 +54,8 @@ func (r *Reconciler) migrate(ctx context.Context, s *scope) error {
 	}
 	failed := jobCondition(job, batchv1.JobFailed)
 	if failed == nil {
-		// Applied again in case the operator died between the ConfigMap and the Job, or somebody removed one.
+		// Applied again in case the operator died between the ConfigMap and the Job, or
+		// somebody removed one.
 		return r.startMigration(ctx, s, attempt)
 	}
 	wait := failed.LastTransitionTime.Add(backoff(attempt)).Sub(s.now)

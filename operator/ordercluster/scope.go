@@ -16,7 +16,8 @@ type scope struct {
 	// next is when to look again at the latest; zero: when something changes.
 	next time.Duration
 
-	// config is the rendered configuration, revision what it migrates to, secretVersions the versions of the Secrets.
+	// config is the rendered configuration, revision what it migrates to, secretVersions the
+	// versions of the Secrets.
 	config         string
 	revision       string
 	secretVersions []string
@@ -25,11 +26,13 @@ type scope struct {
 
 	databaseReady  bool
 	messagingReady bool
-	// migrated: the database is at the revision. orderIDKey is what the pools' Secret has; empty: there is none yet.
+	// migrated: the database is at the revision. orderIDKey is what the pools' Secret has;
+	// empty: there is none yet.
 	migrated   bool
 	orderIDKey string
 	promotions []v1alpha1.PromotionEvent
-	// desired is how many pods each pool should have, and configHash what they should be started with.
+	// desired is how many pods each pool should have, and configHash what they
+	// should be started with.
 	desired       map[string]int32
 	configHash    string
 	poolsReady    bool

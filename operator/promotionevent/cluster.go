@@ -33,8 +33,9 @@ func (r *Reconciler) findCluster(ctx context.Context, s *scope) (bool, error) {
 	return false, nil
 }
 
-// abandon lets a promotion go that can never be settled: its namespace is being deleted, and took the OrderCluster or
-// the Secrets along that lead to the stock and to the log. Held any longer it would hold its namespace for ever.
+// abandon lets a promotion go that can never be settled: its namespace is being deleted, and took
+// the OrderCluster or the Secrets along that lead to the stock and to the log. Held any longer it
+// would hold its namespace for ever.
 func (r *Reconciler) abandon(ctx context.Context, s *scope) (bool, error) {
 	if !s.deleted() || s.cluster != nil && !r.secretsGone(ctx, s) {
 		return false, nil
@@ -70,13 +71,15 @@ func (r *Reconciler) secretsGone(ctx context.Context, s *scope) bool {
 	return false
 }
 
-// awaitCluster stops here if the OrderCluster cannot be used. A deleted promotion that took nothing needs none.
+// awaitCluster stops here if the OrderCluster cannot be used. A deleted promotion that
+// took nothing needs none.
 func (r *Reconciler) awaitCluster(_ context.Context, s *scope) (bool, error) {
 	if s.cluster != nil {
 		return false, nil
 	}
 	if s.report.Is(v1alpha1.ConditionStockAllocated) && !s.settled() {
-		// The OrderCluster's own finalizer waits for its promotions, so somebody took it away by force.
+		// The OrderCluster's own finalizer waits for its promotions, so somebody
+		// took it away by force.
 		s.stall(v1alpha1.ReasonClusterNotFound, "OrderCluster "+s.promotion.Spec.OrderClusterRef.Name+
 			" is gone, and with it the way to return the unsold stock")
 	} else if s.deleted() {

@@ -33,7 +33,8 @@ const (
 
 	kind = "PromotionEvent"
 
-	// retryInterval is how soon a step that failed is tried again. It does not grow: a sale may be about to start.
+	// retryInterval is how soon a step that failed is tried again. It does not grow: a sale
+	// may be about to start.
 	retryInterval = 2 * time.Second
 	// conflictDelay lets the cache catch up after somebody else changed the object.
 	conflictDelay = 100 * time.Millisecond
@@ -130,7 +131,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	return ctrl.Result{RequeueAfter: s.next}, client.IgnoreNotFound(err)
 }
 
-// phases of a reconcile, in the order of a promotion's life. A promotion that is settled only waits for its log to go.
+// phases of a reconcile, in the order of a promotion's life. A promotion that is settled only
+// waits for its log to go.
 func (r *Reconciler) phases(settled bool) []phase {
 	list := []phase{r.findCluster, r.abandon, r.awaitCluster, r.openSale}
 	if !settled {

@@ -13,10 +13,11 @@ import (
 const (
 	// countInterval is how often sold and left are counted while the sale is live.
 	countInterval = 2 * time.Second
-	// countItems is how many items a sale may have for that; with twice as many they are counted half as often.
+	// countItems is how many items a sale may have for that; with twice as many they are
+	// counted half as often.
 	countItems = 200
-	// countShare keeps counting a very long log from becoming all that the operator does: at least this many times as
-	// long as the count took passes before the next.
+	// countShare keeps counting a very long log from becoming all that the operator does: at least
+	// this many times as long as the count took passes before the next.
 	countShare = 10
 )
 

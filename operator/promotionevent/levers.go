@@ -13,12 +13,13 @@ import (
 // maxTold is how many items an event names; it says how many more there are.
 const maxTold = 10
 
-// action of an event about a change of the spec. Events of the same action and reason are taken as one that happened again, and
-// its words are lost: the generation keeps them apart.
+// action of an event about a change of the spec. Events of the same action and reason are taken as
+// one that happened again, and its words are lost: the generation keeps them apart.
 func (s *scope) action(name string) string { return fmt.Sprintf("%s-%d", name, s.promotion.Generation) }
 
-// tell records what the pods were told that they were not told before: each lever of the sale has an event and a line in the log.
-// The events do not wait for the status: it may have to be written again, and then the pods know the change already.
+// tell records what the pods were told that they were not told before: each lever of the sale has
+// an event and a line in the log. The events do not wait for the status: it may have to be written
+// again, and then the pods know the change already.
 func (r *Reconciler) tell(s *scope, before, now *flashv1.Promotion) {
 	if before == nil {
 		return

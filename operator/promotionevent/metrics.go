@@ -15,8 +15,8 @@ import (
 // collectTimeout bounds a scrape, which reads the cache only.
 const collectTimeout = 5 * time.Second
 
-// Collector exports every promotion's phase, readiness and figures as they are in the cache when it is
-// scraped, so that a promotion that is gone leaves nothing behind.
+// Collector exports every promotion's phase, readiness and figures as they are in the cache when it
+// is scraped, so that a promotion that is gone leaves nothing behind.
 type Collector struct {
 	reader client.Reader
 	clock  func() time.Time

@@ -16,8 +16,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
-// plan fixes the streams, the items of each, and the number of partitions. They are in the status before the first
-// stream is made: what they are computed from may change later, and they must not.
+// plan fixes the streams, the items of each, and the number of partitions. They are in the status
+// before the first stream is made: what they are computed from may change later, and they must not.
 func (r *Reconciler) plan(_ context.Context, s *scope) (bool, error) {
 	st := &s.promotion.Status
 	st.Replicas = capacity.Replicas(s.cluster, s.promotion)

@@ -26,7 +26,8 @@ type scope struct {
 	next time.Duration
 	// finished: nothing is left of a deleted promotion but its finalizer.
 	finished bool
-	// toppedUp says that the sale has all the stock that the spec asks for, as far as this reconcile has asked.
+	// toppedUp says that the sale has all the stock that the spec asks for, as far as this
+	// reconcile has asked.
 	toppedUp bool
 	// stalled says what a person has to act on; empty: nothing.
 	stalledReason, stalledMessage string

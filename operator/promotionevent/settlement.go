@@ -91,8 +91,8 @@ func (s *scope) closed(totals []sale.Total) {
 	}
 }
 
-// returnStock proves the invariant and then returns the unsold stock: with an invariant violated, nobody
-// knows how much is unsold, and a person has to look.
+// returnStock proves the invariant and then returns the unsold stock: with an invariant violated,
+// nobody knows how much is unsold, and a person has to look.
 func (r *Reconciler) returnStock(ctx context.Context, s *scope, totals []sale.Total) {
 	s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonReturningStock, "unsold stock is being returned")
 	err := s.sale.Prove(ctx, totals)

@@ -12,8 +12,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
-// topUp moves what the spec asks for beyond the allocation in the database. The pods are told of it by publish, of all
-// of it each time: an operator that dies in between repeats it exactly. What is short leaves the sale as it is.
+// topUp moves what the spec asks for beyond the allocation in the database. The pods are told of it
+// by publish, of all of it each time: an operator that dies in between repeats it exactly. What is
+// short leaves the sale as it is.
 func (r *Reconciler) topUp(ctx context.Context, s *scope) (bool, error) {
 	if s.ended() || s.toppedUpBefore() {
 		return false, nil
@@ -42,7 +43,8 @@ func (r *Reconciler) topUp(ctx context.Context, s *scope) (bool, error) {
 	return false, nil
 }
 
-// toppedUpBefore reports whether the database need not be asked: nothing was changed since, or no item's stock.
+// toppedUpBefore reports whether the database need not be asked: nothing was changed
+// since, or no item's stock.
 func (s *scope) toppedUpBefore() bool {
 	if !s.report.Is(v1alpha1.ConditionToppedUp) {
 		return false
@@ -78,8 +80,8 @@ func (s *scope) notToppedUp(reason, message string) {
 	s.within(retryInterval)
 }
 
-// allocatedMore brings the figures of a sale that nothing is sold of yet up to date. The pods were told before: an item
-// that has its stock here is not looked at again.
+// allocatedMore brings the figures of a sale that nothing is sold of yet up to date. The pods were
+// told before: an item that has its stock here is not looked at again.
 func (s *scope) allocatedMore() {
 	wanted := map[string]int64{}
 	for _, item := range s.promotion.Spec.Items {

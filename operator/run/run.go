@@ -42,8 +42,8 @@ const leaderID = "orderd-operator"
 // shutdownTimeout is how long a reconcile may go on after the operator was told to stop.
 const shutdownTimeout = 20 * time.Second
 
-// How long a leader that stopped renewing is waited for, how long it tries before it gives up itself, and
-// how often either looks.
+// How long a leader that stopped renewing is waited for, how long it tries before it gives up
+// itself, and how often either looks.
 const (
 	leaseDuration = 6 * time.Second
 	renewDeadline = 4 * time.Second
@@ -64,8 +64,8 @@ type Options struct {
 	Version string
 	Clock   func() time.Time
 	Log     *slog.Logger
-	// AfterStep, if set, is told of each step of a sale that succeeded; its error becomes the step's. Tests end the
-	// operator there.
+	// AfterStep, if set, is told of each step of a sale that succeeded; its error becomes the
+	// step's. Tests end the operator there.
 	AfterStep func(sale.Step, *flashv1.Promotion) error
 }
 
@@ -78,7 +78,8 @@ func Scheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// Run runs the operator until ctx ends. The Lease is released then, so that another takes over at once.
+// Run runs the operator until ctx ends. The Lease is released then, so that another takes over at
+// once.
 func Run(ctx context.Context, o Options) error {
 	scheme, err := Scheme()
 	if err != nil {
@@ -96,7 +97,8 @@ func Run(ctx context.Context, o Options) error {
 		LeaderElectionID:              leaderID,
 		LeaderElectionNamespace:       o.Namespace,
 		LeaderElectionReleaseOnCancel: true,
-		// A killed operator is replaced within a sale that lasts seconds; the defaults take a quarter of a minute.
+		// A killed operator is replaced within a sale that lasts seconds; the defaults take a
+		// quarter of a minute.
 		LeaseDuration:           ptr.To(leaseDuration),
 		RenewDeadline:           ptr.To(renewDeadline),
 		RetryPeriod:             ptr.To(retryPeriod),

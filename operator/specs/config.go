@@ -110,8 +110,8 @@ func Revision(c *v1alpha1.OrderCluster, config, databaseSecretVersion string) st
 	return hash(c.Spec.Image, config, databaseSecretVersion)[:10]
 }
 
-// ConfigHash of what a pod reads only once, when it starts. The order id key is 32 random bytes: nothing
-// can be learnt of it from a hash.
+// ConfigHash of what a pod reads only once, when it starts. The order id key is 32 random bytes:
+// nothing can be learnt of it from a hash.
 func ConfigHash(config, orderIDKey string, secretVersions []string) string {
 	return hash(append([]string{config, orderIDKey}, secretVersions...)...)
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 )
 
-// migrationDeadlineSeconds bounds one attempt. A migration that is cut off is continued by the next one.
+// migrationDeadlineSeconds bounds one attempt. A migration that is cut off is
+// continued by the next one.
 const migrationDeadlineSeconds = 900
 
 // MigrationName names an attempt's Job and ConfigMap.

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// ConfigHashAnnotation on pods is a hash of the ConfigMap and of the Secrets' versions: a change rolls the pods.
+	// ConfigHashAnnotation on pods is a hash of the ConfigMap and of the Secrets' versions: a
+	// change rolls the pods.
 	ConfigHashAnnotation = "orderd.dev/config-hash"
 	// RevisionLabel on migration Jobs and their ConfigMaps is the revision they migrate to.
 	RevisionLabel = "orderd.dev/revision"
@@ -72,8 +73,8 @@ func InstanceLabels(cluster string) map[string]string {
 	return map[string]string{labelName: appName, labelInstance: cluster, labelManagedBy: manager}
 }
 
-// owner makes the OrderCluster the controller of an object. With the UID in it, nothing is made for an
-// OrderCluster of the same name that was deleted: the garbage collector takes it at once.
+// owner makes the OrderCluster the controller of an object. With the UID in it, nothing is made for
+// an OrderCluster of the same name that was deleted: the garbage collector takes it at once.
 func owner(c *v1alpha1.OrderCluster) *metav1ac.OwnerReferenceApplyConfiguration {
 	return metav1ac.OwnerReference().
 		WithAPIVersion(v1alpha1.GroupVersion.String()).WithKind("OrderCluster").

@@ -18,7 +18,8 @@ const (
 	// secretMode lets the user's group read a mounted secret, and nobody write it.
 	secretMode = 0o440
 
-	// terminationGraceSeconds is more than a pod takes to drain: its drain delay and time-out are about half of it.
+	// terminationGraceSeconds is more than a pod takes to drain: its drain delay and time-out
+	// are about half of it.
 	terminationGraceSeconds = 45
 )
 
@@ -105,7 +106,8 @@ func mounts(c *v1alpha1.OrderCluster, pool string) []mount {
 	return m
 }
 
-// SecretRefs are the Secrets that an OrderCluster's spec names, the database's first. One without a key is needed as a whole.
+// SecretRefs are the Secrets that an OrderCluster's spec names, the database's first. One without a
+// key is needed as a whole.
 func SecretRefs(c *v1alpha1.OrderCluster) []v1alpha1.SecretKeyReference {
 	refs := []v1alpha1.SecretKeyReference{c.Spec.Database.URLSecretRef}
 	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil {
@@ -172,8 +174,9 @@ func container(c *v1alpha1.OrderCluster, pool string) *corev1ac.ContainerApplyCo
 	return con
 }
 
-// collector lets Go's garbage collector use the memory that the pod has: it runs seldom while there is plenty, and often
-// enough near the limit. Collecting as often as Go does by itself took a fifth of the CPU of placing an order.
+// collector lets Go's garbage collector use the memory that the pod has: it runs seldom while there
+// is plenty, and often enough near the limit. Collecting as often as Go does by itself took a fifth
+// of the CPU of placing an order.
 func collector(memoryLimit int64) []*corev1ac.EnvVarApplyConfiguration {
 	return []*corev1ac.EnvVarApplyConfiguration{
 		corev1ac.EnvVar().WithName("GOGC").WithValue("400"),

@@ -56,7 +56,8 @@ func rolling(pool string) *appsv1ac.RollingUpdateDeploymentApplyConfiguration {
 func service(c *v1alpha1.OrderCluster, pool string) *corev1ac.ServiceApplyConfiguration {
 	ports := []*corev1ac.ServicePortApplyConfiguration{}
 	if pool != v1alpha1.PoolWorker {
-		// kubernetes.io/h2c tells meshes and gateways that gRPC in clear text may come; HTTP/1.1 is served on it as well.
+		// kubernetes.io/h2c tells meshes and gateways that gRPC in clear text may come; HTTP/1.1 is
+		// served on it as well.
 		ports = append(ports, servicePort("rpc", rpcPort).WithAppProtocol("kubernetes.io/h2c"))
 	}
 	if pool == v1alpha1.PoolFlash {

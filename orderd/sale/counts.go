@@ -11,13 +11,13 @@ import (
 const (
 	// maxCounts is of how many promotions what was counted is kept.
 	maxCounts = 64
-	// maxCounted is how many orders are kept of all promotions' logs together: about 140 MB. A log that is longer by
-	// itself is read from its start each time.
+	// maxCounted is how many orders are kept of all promotions' logs together: about 140 MB. A log
+	// that is longer by itself is read from its start each time.
 	maxCounted = 4_000_000
 )
 
-// Counts keep what was counted of the promotions' logs, so that a log is not read again and again. All of it may be
-// lost. The zero value is empty. Safe for concurrent use; must not be copied.
+// Counts keep what was counted of the promotions' logs, so that a log is not read again and again.
+// All of it may be lost. The zero value is empty. Safe for concurrent use; must not be copied.
 type Counts struct {
 	mu   sync.Mutex
 	kept map[string]*count
@@ -93,7 +93,8 @@ func (c *Counts) drop(uid string) {
 	delete(c.kept, uid)
 }
 
-// Totals is what the partitions hold now, by SKU. While orders are placed it is as of one moment in each stream.
+// Totals is what the partitions hold now, by SKU. While orders are placed it is as of one
+// moment in each stream.
 func (s *Sale) Totals(ctx context.Context) ([]Total, error) {
 	js, err := s.jetStream(ctx)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
-// Allocation is what a sale took from the shop's stock at first. Only Allocate and Allocated make one, so that
-// partitions are opened with what was taken and not with what somebody asks for now.
+// Allocation is what a sale took from the shop's stock at first. Only Allocate and Allocated make
+// one, so that partitions are opened with what was taken and not with what somebody asks for now.
 type Allocation struct{ items []Quantity }
 
 // Items are the quantities, by SKU.
@@ -32,8 +32,9 @@ func (s *Sale) Allocated(ctx context.Context) (Allocation, error) {
 	return Allocation{items}, err
 }
 
-// Allocate takes the sale's items from the shop's stock in one transaction: all of them, or an *InsufficientError or
-// *UnknownSKUError and nothing. A sale that took stock before takes none, also if its Items are others now.
+// Allocate takes the sale's items from the shop's stock in one transaction: all of them, or
+// an *InsufficientError or *UnknownSKUError and nothing. A sale that took stock before takes none,
+// also if its Items are others now.
 func (s *Sale) Allocate(ctx context.Context) (Allocation, error) {
 	allocation, err := s.Allocated(ctx)
 	if err == nil && allocation.Empty() && s.database != nil {
@@ -48,7 +49,8 @@ func (s *Sale) Allocate(ctx context.Context) (Allocation, error) {
 	return allocation, nil
 }
 
-// EnsureBuckets makes the key-value buckets that an order platform's pods watch, unless they are there.
+// EnsureBuckets makes the key-value buckets that an order platform's pods watch,
+// unless they are there.
 func EnsureBuckets(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	return prepare.EnsureBuckets(ctx, js, replicas)
 }
@@ -65,7 +67,8 @@ func (s *Sale) EnsureStreams(ctx context.Context) error {
 	return s.done(StepEnsureStreams, err)
 }
 
-// OpenPartitions gives every partition its share of what was allocated, once however often it is called.
+// OpenPartitions gives every partition its share of what was allocated, once however often it is
+// called.
 func (s *Sale) OpenPartitions(ctx context.Context, allocation Allocation) error {
 	js, err := s.jetStream(ctx)
 	if err == nil {
@@ -78,9 +81,10 @@ func (s *Sale) OpenPartitions(ctx context.Context, allocation Allocation) error 
 	return s.done(StepOpenPartitions, err)
 }
 
-// TopUp adds what the sale lacks of its Items in the database; Publish tells the pods. Of an item of which the shop has
-// too little nothing is added, and an *InsufficientError or *UnknownSKUError says so after the others were added.
-// [stock.ErrTopUpsEnded] or ErrTooManyTopUps: nothing was added. A sale that has what its Items say gets nothing.
+// TopUp adds what the sale lacks of its Items in the database; Publish tells the pods. Of an item
+// of which the shop has too little nothing is added, and an *InsufficientError or *UnknownSKUError
+// says so after the others were added. [stock.ErrTopUpsEnded] or ErrTooManyTopUps: nothing was
+// added. A sale that has what its Items say gets nothing.
 func (s *Sale) TopUp(ctx context.Context) error {
 	if s.database == nil {
 		return nil
@@ -137,8 +141,8 @@ func (s *Sale) setTopUps(all []TopUp) {
 	}
 }
 
-// Publish tells the pods what the promotion is now, and returns what they were told before; nil: nothing. Top-ups that
-// they were told of stay, also if this Sale does not know them.
+// Publish tells the pods what the promotion is now, and returns what they were told before; nil:
+// nothing. Top-ups that they were told of stay, also if this Sale does not know them.
 func (s *Sale) Publish(ctx context.Context) (*flashv1.Promotion, error) {
 	js, err := s.jetStream(ctx)
 	var before *flashv1.Promotion

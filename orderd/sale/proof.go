@@ -11,15 +11,15 @@ import (
 type Mismatch string
 
 const (
-	// LogMismatch: in the partitions' logs, what was allocated and topped up is not what is sold and unsold, or it is
-	// not what the database says was allocated and topped up.
+	// LogMismatch: in the partitions' logs, what was allocated and topped up is not what is sold
+	// and unsold, or it is not what the database says was allocated and topped up.
 	LogMismatch Mismatch = "LogMismatch"
 	// DatabaseMismatch: logs and database disagree on what was sold, or on what was returned.
 	DatabaseMismatch Mismatch = "DatabaseMismatch"
 )
 
-// ViolationError says how the invariant is violated: for every item, allocated + topped up = sold + returned, in the
-// log and in the database. It is nothing that a repetition mends.
+// ViolationError says how the invariant is violated: for every item, allocated + topped up = sold +
+// returned, in the log and in the database. It is nothing that a repetition mends.
 type ViolationError struct {
 	Where Mismatch
 	// Message names every item that does not add up, with its quantities in units.
@@ -37,8 +37,9 @@ func violationOf(where Mismatch, problems []string) *ViolationError {
 	return &ViolationError{Where: where, Message: strings.Join(problems, "; ")}
 }
 
-// prove checks, for every item, that what was allocated in the database and added to it later is what the log was
-// opened with and got later, that the log has it all as sold or unsold, and that the database has the same sold.
+// prove checks, for every item, that what was allocated in the database and added to it later is
+// what the log was opened with and got later, that the log has it all as sold or unsold, and that
+// the database has the same sold.
 func prove(allocated []Quantity, topUps []TopUp, sold []Quantity, totals []Total) *ViolationError {
 	if violation := proveLog(allocated, topUps, totals); violation != nil {
 		return violation

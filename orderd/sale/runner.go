@@ -18,8 +18,8 @@ var errNotDrained = errors.New("accepted orders are not in the database yet")
 
 // Runner repeats a Sale's steps until they are done. It waits, which a reconciler must not.
 //
-// A step that fails is tried again, unless its error is one that a repetition does not mend: too little stock, or a
-// violated invariant.
+// A step that fails is tried again, unless its error is one that a repetition does not mend: too
+// little stock, or a violated invariant.
 type Runner struct {
 	Sale *Sale
 	// Clock tells Settle when the sale has ended. Only Settle needs it.
@@ -32,7 +32,8 @@ type Runner struct {
 	Attempt time.Duration
 }
 
-// Prepare takes the stock, makes the streams and opens the partitions. The pods know of nothing yet: see Publish.
+// Prepare takes the stock, makes the streams and opens the partitions. The pods know of
+// nothing yet: see Publish.
 func (r Runner) Prepare(ctx context.Context) error {
 	var allocation Allocation
 	return r.inOrder(ctx,
@@ -59,8 +60,9 @@ func (r Runner) TopUp(ctx context.Context) error {
 	return r.inOrder(ctx, work{StepTopUp, r.Sale.TopUp})
 }
 
-// Settle waits for the end of the sale, closes the partitions, waits until every order is in the database, proves the
-// sale, and returns what is unsold. The totals are what the closed partitions hold, also if a later step fails.
+// Settle waits for the end of the sale, closes the partitions, waits until every order is in the
+// database, proves the sale, and returns what is unsold. The totals are what the closed partitions
+// hold, also if a later step fails.
 func (r Runner) Settle(ctx context.Context) ([]Total, error) {
 	if err := r.end(ctx); err != nil {
 		return nil, err

@@ -1,21 +1,22 @@
-// Package sale prepares a promotion's sale, closes it, and proves that no unit was lost or sold twice. The shop's
-// stock is in the database, the sale's partitions and what the pods know of it are in JetStream; this package keeps
-// the two in step.
+// Package sale prepares a promotion's sale, closes it, and proves that no unit was lost or sold
+// twice. The shop's stock is in the database, the sale's partitions and what the pods know of it
+// are in JetStream; this package keeps the two in step.
 //
-// A [Sale] has single steps, none of which waits. Each may be repeated, and may die at any point. Whoever dies begins
-// again with a new Sale and the first step: what is stored is all that a Sale goes by. The order of the steps keeps
-// stock from being lost or doubled:
+// A [Sale] has single steps, none of which waits. Each may be repeated, and may die at any point.
+// Whoever dies begins again with a new Sale and the first step: what is stored is all that a Sale
+// goes by. The order of the steps keeps stock from being lost or doubled:
 //
 //	before the sale   Allocate, EnsureStreams, OpenPartitions, TopUp, Publish
 //	while it is live  TopUp, Publish; Totals counts what is sold and left
 //	after its end     EndTopUps, ClosePartitions, Drained, PublishClosed, Prove, ReturnUnsold
 //	at last           Remove
 //
-// Stock leaves the shop in the database before a partition has it, and returns there only after every partition is
-// closed, every accepted order is in the database, and both agree on what was sold.
+// Stock leaves the shop in the database before a partition has it, and returns there only
+// after every partition is closed, every accepted order is in the database, and both
+// agree on what was sold.
 //
-// Whoever may wait, as tests and rehearsals may and a reconciler may not, has a [Runner] repeat the steps until they
-// are done.
+// Whoever may wait, as tests and rehearsals may and a reconciler may not, has a [Runner] repeat the
+// steps until they are done.
 package sale
 
 import (
@@ -32,12 +33,12 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
-// DrainGrace is how long after its end a sale is closed at the earliest: the end passes on every pod's clock, and what
-// the pods accepted until then is appended.
+// DrainGrace is how long after its end a sale is closed at the earliest: the end passes on every
+// pod's clock, and what the pods accepted until then is appended.
 const DrainGrace = 2 * time.Second
 
-// databaseTimeout bounds each call to the database, so that one that hangs does not keep its caller from what else
-// there is to do.
+// databaseTimeout bounds each call to the database, so that one that hangs does not keep its caller
+// from what else there is to do.
 const databaseTimeout = 10 * time.Second
 
 // The words of a sale that other packages own.
@@ -76,8 +77,8 @@ const (
 	StepRemove          Step = "removing the log"
 )
 
-// Opener gives a connection when a step needs it. A connection that cannot be had fails the steps that need it, with
-// the Opener's error, and no others.
+// Opener gives a connection when a step needs it. A connection that cannot be had fails the steps
+// that need it, with the Opener's error, and no others.
 type Opener[T any] func(ctx context.Context) (T, error)
 
 // Opened is the Opener of a connection that is open already.
@@ -87,13 +88,15 @@ func Opened[T any](connection T) Opener[T] {
 
 // Options of a Sale.
 type Options struct {
-	// Promotion is what the pods are told. Its top-ups may be missing: TopUp and EndTopUps know them. New copies it.
+	// Promotion is what the pods are told. Its top-ups may be missing: TopUp and EndTopUps know
+	// them. New copies it.
 	Promotion *flashv1.Promotion
-	// Items say how many units of each SKU the sale is to have. A sale that was allocated with less gets the rest
-	// from TopUp. Without a database the partitions are opened with them.
+	// Items say how many units of each SKU the sale is to have. A sale that was allocated with less
+	// gets the rest from TopUp. Without a database the partitions are opened with them.
 	Items []Quantity
-	// Database has the shop's stock and its orders. Nil: a sale of the flash lane alone. Its steps in the database do
-	// nothing: Allocate takes the Items as given, nothing is added, written or returned, and Prove looks at the log.
+	// Database has the shop's stock and its orders. Nil: a sale of the flash lane alone. Its steps
+	// in the database do nothing: Allocate takes the Items as given, nothing is added, written or
+	// returned, and Prove looks at the log.
 	Database Opener[*pgxpool.Pool]
 	// JetStream has the streams and the promotions bucket.
 	JetStream Opener[jetstream.JetStream]
@@ -101,15 +104,17 @@ type Options struct {
 	Replicas int
 	// Actor names whoever closes partitions, in their logs.
 	Actor string
-	// Counts keep what was counted between Sales of the same promotion. Nil: each Sale counts from the start.
+	// Counts keep what was counted between Sales of the same promotion. Nil: each Sale
+	// counts from the start.
 	Counts *Counts
-	// After, if set, is told of each step that succeeded, with the promotion as it is then. Its error becomes the
-	// step's: tests end there what they want to see resumed.
+	// After, if set, is told of each step that succeeded, with the promotion as it is then. Its
+	// error becomes the step's: tests end there what they want to see resumed.
 	After func(Step, *flashv1.Promotion) error
 }
 
-// Sale is one promotion's sale. It is for one goroutine, and cheap to make: whoever changes the promotion makes a new
-// one. Errors of its steps are those of the packages that do them, which say what was being done.
+// Sale is one promotion's sale. It is for one goroutine, and cheap to make: whoever changes the
+// promotion makes a new one. Errors of its steps are those of the packages that do them, which say
+// what was being done.
 type Sale struct {
 	promo     *flashv1.Promotion
 	items     []Quantity

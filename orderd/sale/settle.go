@@ -14,8 +14,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
-// ReleasingError says that a sale cannot be proved yet: a release may have landed in the log, and the database does not
-// know of it.
+// ReleasingError says that a sale cannot be proved yet: a release may have landed in the log, and
+// the database does not know of it.
 type ReleasingError struct {
 	// Orders that still have to give their stock back.
 	Orders int64
@@ -26,7 +26,8 @@ func (e *ReleasingError) Error() string {
 	return fmt.Sprintf("%d cancelled or expired orders are being released", e.Orders)
 }
 
-// EndTopUps lets no more stock be added, and learns what has to be in the log before the partitions are closed.
+// EndTopUps lets no more stock be added, and learns what has to be in the log before the
+// partitions are closed.
 func (s *Sale) EndTopUps(ctx context.Context) error {
 	if s.database == nil {
 		return nil
@@ -38,8 +39,9 @@ func (s *Sale) EndTopUps(ctx context.Context) error {
 	return s.done(StepEndTopUps, err)
 }
 
-// ClosePartitions ends every partition and returns what they hold, by SKU. A partition that lacks a share of the
-// promotion's top-ups gets it first: EndTopUps comes before. A log that does not add up is a *ViolationError.
+// ClosePartitions ends every partition and returns what they hold, by SKU. A partition that lacks a
+// share of the promotion's top-ups gets it first: EndTopUps comes before. A log that does not add
+// up is a *ViolationError.
 func (s *Sale) ClosePartitions(ctx context.Context) ([]Total, error) {
 	totals, err := s.closePartitions(ctx)
 	if errors.Is(err, partition.ErrCorrupt) {
@@ -81,8 +83,8 @@ func (s *Sale) Drained(ctx context.Context) (bool, error) {
 	return true, s.done(StepDrain, nil)
 }
 
-// PublishClosed tells pods and workers that every partition is closed and every order written: from now on a release
-// credits the stock in the database.
+// PublishClosed tells pods and workers that every partition is closed and every order written: from
+// now on a release credits the stock in the database.
 func (s *Sale) PublishClosed(ctx context.Context) error {
 	js, err := s.jetStream(ctx)
 	if err == nil {
@@ -95,8 +97,9 @@ func (s *Sale) PublishClosed(ctx context.Context) error {
 	return s.done(StepPublishClosed, err)
 }
 
-// Prove checks what the closed partitions hold against the database: nil if no unit was lost or sold twice, a
-// *ViolationError if one was, a *ReleasingError if that cannot be told yet. Every order has to be in the database.
+// Prove checks what the closed partitions hold against the database: nil if no unit was lost or
+// sold twice, a *ViolationError if one was, a *ReleasingError if that cannot be told yet. Every
+// order has to be in the database.
 func (s *Sale) Prove(ctx context.Context, totals []Total) error {
 	if s.database == nil {
 		violation := proveLog(s.items, s.topUps(), totals)
@@ -110,7 +113,8 @@ func (s *Sale) Prove(ctx context.Context, totals []Total) error {
 	if err != nil {
 		return err
 	}
-	// Read before sold: a release that begins after this comes too late for the log, and stays sold in both.
+	// Read before sold: a release that begins after this comes too late for the log,
+	// and stays sold in both.
 	releasing, err := ask(ctx, s, order.PendingReleases)
 	if err != nil {
 		return err
@@ -142,9 +146,9 @@ func (s *Sale) proved(violation *ViolationError) error {
 	return s.done(StepProve, nil)
 }
 
-// ReturnUnsold gives what the closed partitions have as unsold back to the shop's stock, once, and checks that this is
-// what came back: if not, it is a *ViolationError. Prove comes before: with an invariant violated nobody knows how much
-// is unsold.
+// ReturnUnsold gives what the closed partitions have as unsold back to the shop's stock, once, and
+// checks that this is what came back: if not, it is a *ViolationError. Prove comes before: with an
+// invariant violated nobody knows how much is unsold.
 func (s *Sale) ReturnUnsold(ctx context.Context, totals []Total) error {
 	if s.database == nil {
 		return nil

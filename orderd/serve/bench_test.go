@@ -26,8 +26,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/overload"
 )
 
-// BenchmarkUnary is a flash order's call whose handler does nothing, over HTTP/1.1: without what a pod puts around it, with it,
-// answered that the item is sold out, and refused by the gate. The processor time of both sides is cpu-us/op; the client's is the same in all.
+// BenchmarkUnary is a flash order's call whose handler does nothing, over HTTP/1.1: without what a
+// pod puts around it, with it, answered that the item is sold out, and refused by the gate. The
+// processor time of both sides is cpu-us/op; the client's is the same in all.
 func BenchmarkUnary(b *testing.B) {
 	issuer, guard := newGuard(b, auth.Limits{})
 	around := testStack(b, slog.New(slog.DiscardHandler), config.Default().HTTP)

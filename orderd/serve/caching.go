@@ -12,9 +12,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/auth"
 )
 
-// caching says of answers by GET, which RPCs without side effects can be called with, for how long caches on the way may keep them: as
-// the RPC's option orderd.access.v1.access says, and not at all without it. A cache must not guess, which HTTP lets it do for
-// some errors too.
+// caching says of answers by GET, which RPCs without side effects can be called with, for how long
+// caches on the way may keep them: as the RPC's option orderd.access.v1.access says, and not at all
+// without it. A cache must not guess, which HTTP lets it do for some errors too.
 func caching(next connect.ServerFunc) connect.ServerFunc {
 	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
 		header := headerOfGet(ctx, spec)

@@ -10,8 +10,9 @@ import (
 	"connectrpc.com/connect/v2"
 )
 
-// answered is an error that knows what it is on the wire, because it is answered many times: what everybody is told once an item is sold
-// out. Encoding its JSON anew took a tenth of the time of such a call.
+// answered is an error that knows what it is on the wire, because it is answered many times:
+// what everybody is told once an item is sold out. Encoding its JSON anew took a tenth of the
+// time of such a call.
 type answered interface {
 	error
 	// Wire is the HTTP status and the body in Connect's unary protocol; no body if it is not known.
@@ -20,8 +21,9 @@ type answered interface {
 
 type directKey struct{}
 
-// direct is where a call of Connect's unary protocol is answered without Connect. There is one for each connection: with HTTP/1.1 it has one
-// request at a time, so that nothing has to be made for a request.
+// direct is where a call of Connect's unary protocol is answered without Connect. There is
+// one for each connection: with HTTP/1.1 it has one request at a time, so that nothing has to
+// be made for a request.
 type direct struct {
 	w       http.ResponseWriter
 	written bool
@@ -32,7 +34,8 @@ func withDirect(ctx context.Context, _ net.Conn) context.Context {
 	return context.WithValue(ctx, directKey{}, &direct{})
 }
 
-// answerDirectly lets the interceptors inside answer calls of Connect's unary protocol by POST over HTTP/1.1 themselves.
+// answerDirectly lets the interceptors inside answer calls of Connect's unary protocol by POST over
+// HTTP/1.1 themselves.
 func answerDirectly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		contentType := r.Header["Content-Type"]

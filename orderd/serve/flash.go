@@ -63,8 +63,8 @@ func (p *pod) flash() (*role, error) {
 	}, nil
 }
 
-// serviceAddress is where gateways reach the pod's FlashService: at the host that other pods reach it at. Empty, if the port is known
-// only once the pod listens.
+// serviceAddress is where gateways reach the pod's FlashService: at the host that other pods reach
+// it at. Empty, if the port is known only once the pod listens.
 func (p *pod) serviceAddress() string {
 	host, _, err := net.SplitHostPort(p.Advertise)
 	_, port, portErr := net.SplitHostPort(p.Config.HTTP.Address)

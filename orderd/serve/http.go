@@ -22,7 +22,8 @@ const (
 	idleTimeout       = 2 * time.Minute
 	// Many callers share a connection of a gateway's, so a connection may carry many requests.
 	maxStreamsPerConnection = 1024
-	// A connection that nothing came from for pingAfter is asked whether it lives, and closed if it does not say so within pingTimeout:
+	// A connection that nothing came from for pingAfter is asked whether it lives, and closed if it
+	// does not say so within pingTimeout:
 	// a stream has no time-out of its own, and would keep a machine's that is gone.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 15 * time.Second
@@ -79,8 +80,8 @@ func shutdown(ctx context.Context, listeners []*listener) error {
 	return group.Wait()
 }
 
-// minCompressed is the size from which answers are compressed: below it, a packet or two, compressing took a sixth of a pod's
-// processor time and saved next to nothing.
+// minCompressed is the size from which answers are compressed: below it, a packet or two,
+// compressing took a sixth of a pod's processor time and saved next to nothing.
 const minCompressed = 4 << 10
 
 // rpcMux mounts a server's RPCs with the limits of the configuration.
@@ -91,8 +92,9 @@ func rpcMux(server *connect.Server, c config.HTTP) *http.ServeMux {
 	return mux
 }
 
-// front is what a request for a server's RPCs, or for what is mounted beside them, comes to first: unary RPCs are let in by the gate
-// (if there is one), streams may go on, and everything else is bounded in size.
+// front is what a request for a server's RPCs, or for what is mounted beside them, comes to
+// first: unary RPCs are let in by the gate (if there is one), streams may go on, and everything
+// else is bounded in size.
 func front(server *connect.Server, mux http.Handler, gate *overload.Gate, c config.HTTP) http.Handler {
 	bounded, unbounded := maxBytes(mux, int64(c.MaxBodyBytes)), longLived(mux)
 	gated := bounded
@@ -116,8 +118,8 @@ func front(server *connect.Server, mux http.Handler, gate *overload.Gate, c conf
 	})
 }
 
-// maxBytes is http.MaxBytesHandler, which costs nothing where the request says how long it is, and that is not too long: the server reads
-// no further than that.
+// maxBytes is http.MaxBytesHandler, which costs nothing where the request says how long it is, and
+// that is not too long: the server reads no further than that.
 func maxBytes(next http.Handler, most int64) http.Handler {
 	bounded := http.MaxBytesHandler(next, most)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

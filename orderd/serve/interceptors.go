@@ -28,10 +28,11 @@ type stack struct {
 	leaving <-chan struct{}
 }
 
-// forApps is what stands around the RPCs for apps, from the outside in, behind the gate. Who calls is checked before the
-// body is decoded; whose things are meant is known after, and before the request is validated, because
-// a buyer may leave out who they are. What staff changes is recorded last: what was refused until there
-// changes nothing. A role without audited mutations has no recorder.
+// forApps is what stands around the RPCs for apps, from the outside in, behind the gate. Who
+// calls is checked before the body is decoded; whose things are meant is known after, and
+// before the request is validated, because a buyer may leave out who they are. What staff
+// changes is recorded last: what was refused until there changes nothing. A role without
+// audited mutations has no recorder.
 func (s stack) forApps(guard *auth.Guard, recorder *audit.Recorder, inside connect.ServerInterceptor) []connect.ServerInterceptor {
 	around := []connect.ServerInterceptor{
 		unlessAnswered, s.metrics.observe(s.gate), caching, explain(s.log), guard.Authenticate(), s.bound(),
@@ -52,7 +53,8 @@ func (s stack) forPeers() []connect.ServerInterceptor {
 	return []connect.ServerInterceptor{s.metrics.observe(nil), explain(s.log), s.bound(), onlyUnary(validate.NewServerInterceptor())}
 }
 
-// bound ends a request that takes longer than the configured time. A stream may take longer, but not forever: see live.
+// bound ends a request that takes longer than the configured time. A stream may take longer, but
+// not forever: see live.
 func (s stack) bound() connect.ServerInterceptor {
 	timeout := time.Duration(s.http.RequestTimeout)
 	return func(next connect.ServerFunc) connect.ServerFunc {
@@ -61,8 +63,8 @@ func (s stack) bound() connect.ServerInterceptor {
 				return s.live(ctx, spec, stream, next)
 			}
 			if spec.Procedure == flashv1connect.FlashServicePlaceFlashOrderProcedure {
-				// It waits no longer than its pod lets it. A timer for each order of a flood, with what
-				// hangs on it, is a part of its cost that counts.
+				// It waits no longer than its pod lets it. A timer for each order of a flood, with
+				// what hangs on it, is a part of its cost that counts.
 				return next(ctx, spec, stream)
 			}
 			bounded, cancel := context.WithTimeout(ctx, timeout)
@@ -99,7 +101,8 @@ func explain(log *slog.Logger) connect.ServerInterceptor {
 func classify(ctx context.Context, err error) *connect.Error {
 	var known *connect.Error
 	if errors.As(err, &known) && !known.IsRemote() {
-		// What was made with a reason may know it without decoding its details: it is asked as it came.
+		// What was made with a reason may know it without decoding its details: it
+		// is asked as it came.
 		if rpcerr.Reason(err) != "" {
 			return known
 		}

@@ -11,7 +11,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/quote"
 )
 
-// idKey is the key in orders.idKeyFile. Order ids are made with it; what else is signed, is signed with keys derived from it.
+// idKey is the key in orders.idKeyFile. Order ids are made with it; what else is signed, is signed
+// with keys derived from it.
 type idKey []byte
 
 func (p *pod) readIDKey() (idKey, error) {

@@ -35,8 +35,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 }
 
-// observe counts and times every RPC by procedure and code, and counts streams. It tells the gate, if there is one, how long
-// procedures take.
+// observe counts and times every RPC by procedure and code, and counts streams. It tells the gate,
+// if there is one, how long procedures take.
 func (m *metrics) observe(gate *overload.Gate) connect.ServerInterceptor {
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		// It is called once for each procedure, whose series are looked up once each.

@@ -34,12 +34,13 @@ type Options struct {
 	Log       *slog.Logger
 	// Clock is what everything of the pod takes for the time; time.Now if nil.
 	Clock func() time.Time
-	// FlashService, if set, stands in for the flash role's own behind everything that is around it, so that another can be
-	// measured against it.
+	// FlashService, if set, stands in for the flash role's own behind everything that is around it,
+	// so that another can be measured against it.
 	FlashService flashv1connect.FlashServiceHandler
 }
 
-// lowestInFlight, for each processor, is how many requests a pod works on at once before it looks how slow they are.
+// lowestInFlight, for each processor, is how many requests a pod works on at once before it
+// looks how slow they are.
 const lowestInFlight = 64
 
 // loop runs until its context ends.
@@ -69,9 +70,9 @@ type role struct {
 	close func()
 }
 
-// Run serves until ctx ends, then drains: not ready any more, partitions handed over, listeners closed
-// once the pool's other pods have taken its place, what is in flight answered. It returns nil after a
-// clean drain.
+// Run serves until ctx ends, then drains: not ready any more, partitions handed over, listeners
+// closed once the pool's other pods have taken its place, what is in flight answered. It returns
+// nil after a clean drain.
 func Run(ctx context.Context, o Options) error {
 	if err := o.Config.Validate(o.Role); err != nil {
 		return fmt.Errorf("configuration: %w", err)
@@ -154,8 +155,8 @@ func (p *pod) run(ctx context.Context, r *role) error {
 	return drainErr
 }
 
-// drain keeps answering for a moment after the pod is not ready any more, because those who send to it
-// learn that a little later than the pod does.
+// drain keeps answering for a moment after the pod is not ready any more, because those who send to
+// it learn that a little later than the pod does.
 func (p *pod) drain(failed context.Context, r *role, health *health, listeners []*listener) error {
 	p.Log.Info("draining", "role", p.Role)
 	health.draining.Store(true)

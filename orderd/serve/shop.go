@@ -22,8 +22,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/shipment/carrier"
 )
 
-// shop is what the standard and the worker role have in common: the database, messaging, and the domains
-// that both of them work on.
+// shop is what the standard and the worker role have in common: the database, messaging, and the
+// domains that both of them work on.
 type shop struct {
 	pool      *pgxpool.Pool
 	conn      *nats.Conn

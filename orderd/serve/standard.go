@@ -122,7 +122,8 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	}, nil
 }
 
-// flashFinder is where orders are looked for that are not in the database yet; nil if no flash pool is configured.
+// flashFinder is where orders are looked for that are not in the database yet; nil if no
+// flash pool is configured.
 func (p *pod) flashFinder(s *shop) order.FlashFinder {
 	if p.Config.Flash.PeerURL == "" {
 		return nil

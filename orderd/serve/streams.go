@@ -18,11 +18,12 @@ import (
 // maxStreamMessage bounds a message of a stream, which holds up to 1,024 requests: 2 KiB for each.
 const maxStreamMessage = 2 << 20
 
-// streamRetry is when a caller may come back whose stream ended with its pod: others are there already.
+// streamRetry is when a caller may come back whose stream ended with its pod: others are there
+// already.
 const streamRetry = 100 * time.Millisecond
 
-// streamOptions are those of stream RPCs. Their messages hold many requests. They go between backends, where compressing
-// costs more than what it saves.
+// streamOptions are those of stream RPCs. Their messages hold many requests. They go between
+// backends, where compressing costs more than what it saves.
 func streamOptions(spec connect.Spec) []connecthttp.Option {
 	if spec.StreamType == connect.StreamTypeUnary {
 		return nil
@@ -83,8 +84,9 @@ func (s *liveStream) Receive(msg any) error {
 	return err
 }
 
-// live serves a stream until its caller's token expires or the pod leaves. From then on receiving fails with the reason, while the
-// handler can go on to answer what it has; the configured time for a request later its context ends as well.
+// live serves a stream until its caller's token expires or the pod leaves. From then on receiving
+// fails with the reason, while the handler can go on to answer what it has; the configured time for
+// a request later its context ends as well.
 func (s stack) live(ctx context.Context, spec connect.Spec, stream connect.ServerStream, next connect.ServerFunc) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -133,7 +135,8 @@ func (s stack) untilEnd(ctx context.Context, done <-chan struct{}) *connect.Erro
 	}
 }
 
-// onlyUnary keeps an interceptor away from streams, whose handlers look at each of a message's requests by itself.
+// onlyUnary keeps an interceptor away from streams, whose handlers look at each of a
+// message's requests by itself.
 func onlyUnary(interceptor connect.ServerInterceptor) connect.ServerInterceptor {
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		unary := interceptor(next)

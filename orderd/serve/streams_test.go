@@ -93,7 +93,8 @@ func (s *streaming) ask(t *testing.T, requests int) {
 	t.Helper()
 	message := &flashv1.PlaceFlashOrdersRequest{}
 	for range requests {
-		// Not valid by the proto's rules: which of a message's requests is refused for that is the handler's to say.
+		// Not valid by the proto's rules: which of a message's requests is refused for that is
+		// the handler's to say.
 		message.Requests = append(message.Requests, &flashv1.PlaceFlashOrderRequest{BuyerId: "a buyer of sixty-four characters, or nearly as many as there are"})
 	}
 	if err := s.stream.Send(message); err != nil {

@@ -14,7 +14,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/config"
 )
 
-// callBound calls a unary RPC, which may take a minute, with a parent context. Handle gets what its handler would.
+// callBound calls a unary RPC, which may take a minute, with a parent context. Handle gets
+// what its handler would.
 func callBound(parent context.Context, t *testing.T, procedure string, handle func(context.Context)) {
 	t.Helper()
 	bound := stack{http: config.HTTP{RequestTimeout: config.Duration(time.Minute)}}.bound()
@@ -30,7 +31,8 @@ func callBound(parent context.Context, t *testing.T, procedure string, handle fu
 
 type parentKey struct{}
 
-// wantEnd wants that a context, and what is derived from it, ends at a moment, not before, and with the error.
+// wantEnd wants that a context, and what is derived from it, ends at a moment, not
+// before, and with the error.
 func wantEnd(ctx context.Context, t *testing.T, end time.Time, want error) {
 	t.Helper()
 	below, cancel := context.WithCancel(ctx)

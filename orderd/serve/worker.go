@@ -15,8 +15,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/shipment"
 )
 
-// worker runs what goes on behind the orders: the materializer, expiry, releases, the outbox relay, parcels, and
-// the consumers of order events.
+// worker runs what goes on behind the orders: the materializer, expiry, releases, the outbox relay,
+// parcels, and the consumers of order events.
 func (p *pod) worker(_ context.Context) (_ *role, err error) {
 	s, err := p.shop()
 	if err != nil {

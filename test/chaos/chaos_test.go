@@ -22,8 +22,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// seeds of every test run: killed and paused pods, servers and database, cut connections, a skewed clock. Those that take longer,
-// such as the loss of everything, are left to runs of the program.
+// seeds of every test run: killed and paused pods, servers and database, cut connections, a skewed
+// clock. Those that take longer, such as the loss of everything, are left to runs of the program.
 var seeds = []uint64{1, 3, 4, 6, 7, 45}
 
 func TestSalesGoAsTheyMustWhateverFails(t *testing.T) {

@@ -22,7 +22,8 @@ import (
 	"github.com/orderd-dev/orderd/test/kit/testproc"
 )
 
-// db is the database, which pods reach through a proxy. A PostgreSQL that was started here can be killed as well.
+// db is the database, which pods reach through a proxy. A PostgreSQL that was started here
+// can be killed as well.
 type db struct {
 	kind string
 	// url for pods.
@@ -30,7 +31,8 @@ type db struct {
 	way  *proxy
 	pool *pgxpool.Pool
 
-	// pid of the server as testdb started it; 0: it cannot be killed. server is what takes its place once it was.
+	// pid of the server as testdb started it; 0: it cannot be killed. server is what takes
+	// its place once it was.
 	pid    int
 	server *testproc.Process
 }

@@ -51,7 +51,8 @@ func (s *trial) check(what string, rules linear.Rules, history []linear.Operatio
 	return nil
 }
 
-// operations of the lane in a sale's calls. A release is the worker's, at a time that nobody outside knows.
+// operations of the lane in a sale's calls. A release is the worker's, at a time that
+// nobody outside knows.
 func operations(sale audit.Sale, calls []audit.Call, f audit.Finals, raised map[string]bool) []linear.Operation {
 	var all []linear.Operation
 	accepted, cancelled := map[string]time.Time{}, map[string]time.Time{}

@@ -1,11 +1,13 @@
-// Command chaos holds one flash sale a seed on an orderd of real processes, three NATS servers and a database, all on loopback, while
-// pods, servers and the connections between them fail as the seed says; an auditor that knows only requests and answers, and the
-// database and settlement at the end, decides whether each sale went as it must.
+// Command chaos holds one flash sale a seed on an orderd of real processes, three NATS servers and
+// a database, all on loopback, while pods, servers and the connections between them fail as the
+// seed says; an auditor that knows only requests and answers, and the database and settlement at
+// the end, decides whether each sale went as it must.
 //
 //	go run ./test/chaos -seeds 1:200
 //
-// The processes live over all seeds. What a seed does is fixed, but not the moment at which a process dies within a call: a failure may
-// need several runs of its seed to come again, and its folder has every call and what the processes said.
+// The processes live over all seeds. What a seed does is fixed, but not the moment at which a
+// process dies within a call: a failure may need several runs of its seed to come again, and its
+// folder has every call and what the processes said.
 package main
 
 import (

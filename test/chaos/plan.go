@@ -14,9 +14,11 @@ const (
 	ahead = 800 * time.Millisecond
 	// atOnce is how many buyers there are at each moment.
 	atOnce = 20
-	// early is how long before the first buyers a pod starts again whose clock is off: it has its partitions by then.
+	// early is how long before the first buyers a pod starts again whose clock is off: it has
+	// its partitions by then.
 	early = 3 * time.Second
-	// election is what NATS may take to have a leader again (4 to 9 s without the one before): such sales are longer.
+	// election is what NATS may take to have a leader again (4 to 9 s without the one before):
+	// such sales are longer.
 	election = 5 * time.Second
 	// extension of a sale that is extended.
 	extension = 1500 * time.Millisecond

@@ -28,7 +28,8 @@ const (
 // slowBy is the delay of slow weather, each way and chunk.
 const slowBy = 60 * time.Millisecond
 
-// proxy is a TCP proxy on a loopback port, between a client and one of several servers that do the same.
+// proxy is a TCP proxy on a loopback port, between a client and one of several
+// servers that do the same.
 type proxy struct {
 	address string
 	targets []string

@@ -117,7 +117,8 @@ func (s *trial) prepare(ctx context.Context) error {
 	if err := until(ctx, patience, "redelivery is quick", s.hurry); err != nil {
 		return err
 	}
-	// Time for the pods to learn of it and take their partitions, as a real sale has, and for buyers who are too early.
+	// Time for the pods to learn of it and take their partitions, as a real sale has, and for
+	// buyers who are too early.
 	s.start = time.Now().Add(ahead + 700*time.Millisecond)
 	if s.plan.early {
 		s.start = s.start.Add(early - 600*time.Millisecond)

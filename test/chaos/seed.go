@@ -168,7 +168,8 @@ func (s *trial) quiet(ctx context.Context) error {
 	})
 }
 
-// finals reads what there is at the end: until two readings agree, because a payment may arrive, late, between orders and stock.
+// finals reads what there is at the end: until two readings agree, because a payment may arrive,
+// late, between orders and stock.
 func (s *trial) finals(ctx context.Context, totals []sale.Total) (audit.Finals, error) {
 	before, err := s.read(ctx, totals)
 	if err != nil {

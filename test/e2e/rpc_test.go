@@ -183,7 +183,8 @@ var _ = Describe("an RPC", Ordered, func() {
 	})
 })
 
-// details are the error's details as they are encoded: strings, such as a reason, stand in them as text.
+// details are the error's details as they are encoded: strings, such as a reason,
+// stand in them as text.
 func (a answer) details() string {
 	GinkgoHelper()
 	var all strings.Builder

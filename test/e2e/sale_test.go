@@ -99,10 +99,12 @@ func withPlenty(sample *unstructured.Unstructured, stock int64) *unstructured.Un
 	return promo
 }
 
-// victim is a pod that is killed: one of those with the labels. An empty namespace is the OrderCluster's.
+// victim is a pod that is killed: one of those with the labels. An empty namespace
+// is the OrderCluster's.
 type victim struct{ namespace, labels string }
 
-// disturb adds units of the last item to the sale as soon as it is live, and then ends the pods without a warning.
+// disturb adds units of the last item to the sale as soon as it is live, and then ends the
+// pods without a warning.
 func disturb(ctx context.Context, p plan.Plan, added int64, victims []victim) error {
 	name := "promotionevent/" + p.Promotion
 	if err := up.Kube.Wait(ctx, name, "jsonpath={.status.phase}=Live", time.Minute); err != nil {

@@ -50,7 +50,8 @@ func list(t *testing.T) []pkg {
 	}
 }
 
-// ours is a package of this module that imports others, named with spaces between, of it or from elsewhere.
+// ours is a package of this module that imports others, named with spaces between, of
+// it or from elsewhere.
 func ours(name, imports string) pkg {
 	p := pkg{ImportPath: module + "/" + name}
 	for _, i := range strings.Fields(imports) {
@@ -131,10 +132,11 @@ func TestOrderdHasTheseRooms(t *testing.T) {
 	}
 }
 
-// Every file is read, whatever its build tags, also because the go command takes a test's earlier result for the
-// present one unless a file has changed that the test has read.
+// Every file is read, whatever its build tags, also because the go command takes a test's earlier
+// result for the present one unless a file has changed that the test has read.
 func TestEveryPackageHasAComment(t *testing.T) {
-	// A folder's files of one package, and whether one has a comment. Where there is more than tests, it is not theirs.
+	// A folder's files of one package, and whether one has a comment. Where there is more than
+	// tests, it is not theirs.
 	type found struct{ built, comment, testComment bool }
 	folders := map[string]*found{}
 	for _, path := range goFiles(t) {

@@ -1,9 +1,10 @@
-// Package walls checks which package may import which: the floor plan of docs/architecture.md, as a test. Lint checks
-// the same for each file's own imports; this looks through to what they import in turn.
+// Package walls checks which package may import which: the floor plan of
+// docs/architecture.md, as a test. Lint checks the same for each file's own imports; this
+// looks through to what they import in turn.
 package walls
 
-// room is a part of the tree, and what it may import of this module beside itself. A name ends with "/..." if it
-// stands for all that lies below it, as the go command has it.
+// room is a part of the tree, and what it may import of this module beside itself. A name ends with
+// "/..." if it stands for all that lies below it, as the go command has it.
 type room struct {
 	name   string
 	may    []string
@@ -26,8 +27,8 @@ var withDatabase = []string{
 	"orderd/kit/lease/...", "orderd/kit/outbox/...", "orderd/kit/retention/...",
 }
 
-// rooms are the walls. Each package of the module is in one room at most; those in none (hack, test, orderd's
-// main) may import what keep and everybody allow them.
+// rooms are the walls. Each package of the module is in one room at most; those in none (hack,
+// test, orderd's main) may import what keep and everybody allow them.
 var rooms = []room{
 	{name: api},
 	{name: kit, may: []string{api}},
@@ -49,8 +50,8 @@ var private = []struct {
 	{name: "test/...", by: nil},
 }
 
-// unreachable is what must not be reached through any number of imports. (database/sql/driver has only types, and
-// google/uuid needs it for one of them.)
+// unreachable is what must not be reached through any number of imports. (database/sql/driver has
+// only types, and google/uuid needs it for one of them.)
 var unreachable = []struct {
 	from string
 	to   []string

@@ -213,7 +213,8 @@ func newKey() (*ecdsa.PrivateKey, []byte, error) {
 	return key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// serviceAccountKeys makes the pair that the tokens of service accounts are signed with and checked by.
+// serviceAccountKeys makes the pair that the tokens of service accounts are signed
+// with and checked by.
 func serviceAccountKeys(dir string) error {
 	key, keyPEM, err := newKey()
 	if err != nil {

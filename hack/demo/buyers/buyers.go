@@ -1,7 +1,7 @@
-// Package buyers is what the demo's crowd does: it comes to a sale through the public API, finds every
-// acknowledged order in the database afterwards, pays it, and waits for what follows. Who comes, how
-// they ask and what they keep book of is orderd/sim/buyers'. It knows nothing of Kubernetes and runs
-// in a pod.
+// Package buyers is what the demo's crowd does: it comes to a sale through the public API, finds
+// every acknowledged order in the database afterwards, pays it, and waits for what follows. Who
+// comes, how they ask and what they keep book of is orderd/sim/buyers'. It knows nothing of
+// Kubernetes and runs in a pod.
 package buyers
 
 import (

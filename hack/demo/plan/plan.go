@@ -34,7 +34,8 @@ type Plan struct {
 	StandardURL string `json:"standardURL"`
 	// IssuerURL is where the demo's tokens come from.
 	IssuerURL string `json:"issuerURL"`
-	// ProvidersURL is where the payment providers are simulated; empty: all buyers pay at the sandbox.
+	// ProvidersURL is where the payment providers are simulated; empty: all buyers pay at the
+	// sandbox.
 	ProvidersURL string    `json:"providersURL,omitempty"`
 	Start        time.Time `json:"start"`
 	End          time.Time `json:"end"`
@@ -130,7 +131,8 @@ type Result struct {
 	FirstAcceptedAt time.Time `json:"firstAcceptedAt"`
 	// Units accepted a SKU.
 	Units map[string]int64 `json:"units"`
-	// SoldOut counts the buyers a SKU who asked for one unit of it alone and were told it is sold out.
+	// SoldOut counts the buyers a SKU who asked for one unit of it alone and were
+	// told it is sold out.
 	SoldOut map[string]int64 `json:"soldOut"`
 	// LateFound orders were accepted although no answer reached the buyer before the sale ended.
 	LateFound int64 `json:"lateFound"`

@@ -1,5 +1,5 @@
-// Package sale runs one sale from the outside: it applies the sample PromotionEvent, sends the buyers,
-// watches, waits until all is settled and returns what was seen.
+// Package sale runs one sale from the outside: it applies the sample PromotionEvent, sends the
+// buyers, watches, waits until all is settled and returns what was seen.
 package sale
 
 import (

@@ -75,9 +75,9 @@ func (s *Standard) PayAt(ctx context.Context, redirectURL string) error {
 	return nil
 }
 
-// NewFlash makes one client for each kind of app: mostly Connect's binary protocol over HTTP/1.1, with
-// JSON and gRPC over HTTP/2 besides. A Service spreads connections, not requests, over its pods, so
-// the HTTP/2 clients are several of one connection each.
+// NewFlash makes one client for each kind of app: mostly Connect's binary protocol over HTTP/1.1,
+// with JSON and gRPC over HTTP/2 besides. A Service spreads connections, not requests, over its
+// pods, so the HTTP/2 clients are several of one connection each.
 func NewFlash(baseURL string, maxConns int) []flashv1connect.FlashServiceClient {
 	const binary, grpc = 16, 2
 	apps := make([]flashv1connect.FlashServiceClient, 0, binary+grpc+1)

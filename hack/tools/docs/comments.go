@@ -18,8 +18,9 @@ import (
 //
 //	Errors: CODE/REASON, REASON or REASON (metadata key, key) words; CODE/REASON; those of Service.Method.
 //
-// Items of a clause share its code until another is given, and the words that follow them. What stands in parentheses
-// behind a reason says what the error carries (metadata, details, field), or more about when it comes.
+// Items of a clause share its code until another is given, and the words that follow them. What
+// stands in parentheses behind a reason says what the error carries (metadata, details, field), or
+// more about when it comes.
 
 // rpc is one that apps may call.
 type rpc struct {
@@ -90,7 +91,8 @@ func rpcsOf(image []byte) ([]rpc, error) {
 	return all, complete(all)
 }
 
-// complete finds comments that leave out what every such RPC answers: a mutation with a request id, and a list with pages.
+// complete finds comments that leave out what every such RPC answers: a mutation with a request id,
+// and a list with pages.
 func complete(all []rpc) error {
 	for _, r := range all {
 		fields := r.method.Input().Fields()

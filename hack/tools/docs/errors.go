@@ -25,7 +25,8 @@ type row struct {
 	rpcs    []string
 }
 
-// errorsPage is the table of all reasons. What the comments name and what reasons explains have to be the same.
+// errorsPage is the table of all reasons. What the comments name and what reasons explains
+// have to be the same.
 func errorsPage(rpcs []rpc) (string, error) {
 	rows := map[pair]*row{}
 	for _, r := range rpcs {

@@ -1,5 +1,6 @@
-// Command docs writes the pages of docs/ that are generated: the states from the life cycles' tables, and the reasons of errors
-// from the protos' comments. It reads buf's image of the protos, with source info, from standard input:
+// Command docs writes the pages of docs/ that are generated: the states from the life cycles'
+// tables, and the reasons of errors from the protos' comments. It reads buf's image of the protos,
+// with source info, from standard input:
 //
 //	buf build api -o - | go run ./hack/tools/docs docs
 package main

@@ -19,7 +19,8 @@ var betweenPods = map[string]bool{"NOT_OWNER": true}
 
 var rowPattern = regexp.MustCompile("^\\| `([A-Z_]+)` \\| `([a-z_]+)` \\|")
 
-// TestEveryReasonIsDocumented compares the reasons that the code makes errors with, and their codes, with docs/errors.md, both ways.
+// TestEveryReasonIsDocumented compares the reasons that the code makes errors with, and their
+// codes, with docs/errors.md, both ways.
 func TestEveryReasonIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/errors.md")
 	if err != nil {
@@ -55,8 +56,8 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 	}
 }
 
-// reasonsUsed are the reasons, with the code without underscores in lower case, or none where that is not known, of all calls
-// that make an error in the folder's packages, and where that is.
+// reasonsUsed are the reasons, with the code without underscores in lower case, or none where that
+// is not known, of all calls that make an error in the folder's packages, and where that is.
 func reasonsUsed(root string) (map[pair]string, error) {
 	used := map[pair]string{}
 	files := token.NewFileSet()
@@ -126,8 +127,9 @@ func inFile(files *token.FileSet, file *ast.File, values map[string][]string, us
 	return failed
 }
 
-// madeBy are the code and the argument with the reason of a call that makes an error; nil if it makes none. Package sale makes its
-// errors with a function of its own, whose arguments are fields by the time rpcerr gets them.
+// madeBy are the code and the argument with the reason of a call that makes an error; nil if it
+// makes none. Package sale makes its errors with a function of its own, whose arguments are fields
+// by the time rpcerr gets them.
 func madeBy(call *ast.CallExpr) (code string, reason ast.Expr) {
 	codeOf := func(arg ast.Expr) string {
 		c, ok := arg.(*ast.SelectorExpr)
@@ -158,7 +160,8 @@ func madeBy(call *ast.CallExpr) (code string, reason ast.Expr) {
 	return "", nil
 }
 
-// reasonsIn an argument: a literal, a constant of the package, or what a function of the package returns.
+// reasonsIn an argument: a literal, a constant of the package, or what a function of
+// the package returns.
 func reasonsIn(arg ast.Expr, values map[string][]string) []string {
 	switch a := arg.(type) {
 	case *ast.BasicLit:

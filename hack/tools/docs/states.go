@@ -44,8 +44,8 @@ func statesPage() string {
 	return b.String()
 }
 
-// diagram is a life cycle as Mermaid's stateDiagram-v2. States come in the sequence in which they are reached, and the events that
-// lead from one to another share an arrow.
+// diagram is a life cycle as Mermaid's stateDiagram-v2. States come in the sequence in which they
+// are reached, and the events that lead from one to another share an arrow.
 func diagram[S, E ~string](table lifecycle.Table[S, E]) string {
 	var b strings.Builder
 	b.WriteString("stateDiagram-v2\n")

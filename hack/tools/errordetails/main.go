@@ -1,5 +1,6 @@
-// Command errordetails writes an image, as buf reads it, of google/rpc/error_details.proto to standard output, so that apps in
-// other languages get the messages that orderd's errors carry. It is the one that orderd itself is built with.
+// Command errordetails writes an image, as buf reads it, of google/rpc/error_details.proto to
+// standard output, so that apps in other languages get the messages that orderd's errors carry. It
+// is the one that orderd itself is built with.
 package main
 
 import (

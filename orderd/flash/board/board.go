@@ -88,7 +88,8 @@ func (b *Board) SetPromotions(promotions map[string]*promotion.Promotion) {
 	b.table.SetPromotions(promotions)
 }
 
-// Level is what was last heard of a partition's stock shard, in units; [levels.Unknown] if nothing was.
+// Level is what was last heard of a partition's stock shard, in units;
+// [levels.Unknown] if nothing was.
 func (b *Board) Level(uid string, partition int32, sku string) int64 {
 	return b.table.Level(uid, partition, sku)
 }
@@ -111,7 +112,8 @@ func (b *Board) Run(ctx context.Context, conn *nats.Conn) {
 		defer func() { _ = subscription.Unsubscribe() }()
 	}
 	if err != nil {
-		// Only a connection that was closed for good refuses; "sold out" is said by the partitions then.
+		// Only a connection that was closed for good refuses; "sold out" is said by
+		// the partitions then.
 		b.log.Error("levels cannot be followed", "error", err)
 	}
 	ticker := time.NewTicker(levels.Every)

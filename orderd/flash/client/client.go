@@ -31,12 +31,14 @@ const (
 	frameBytes = 256 << 10
 )
 
-// NewHTTP speaks HTTP/2 without TLS, over one connection to a pod unless it is full, and finds dead connections soon.
+// NewHTTP speaks HTTP/2 without TLS, over one connection to a pod unless it is full, and finds
+// dead connections soon.
 func NewHTTP() *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Client{Transport: &http.Transport{
-		// A dial goes on after its call was given up: without a limit, for as long as the kernel tries.
+		// A dial goes on after its call was given up: without a limit, for as long
+		// as the kernel tries.
 		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		Protocols:           protocols,
 		MaxIdleConnsPerHost: 2,

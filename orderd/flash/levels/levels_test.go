@@ -20,7 +20,8 @@ const (
 	podClock = 7 * time.Hour
 )
 
-// world is the stock shards of one item, what their owners broadcast, and when each shard had how much.
+// world is the stock shards of one item, what their owners broadcast, and when each shard had how
+// much.
 type world struct {
 	now       time.Time
 	sequence  []uint64

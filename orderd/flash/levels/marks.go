@@ -6,7 +6,8 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 )
 
-// Mark says that no more than left units of an item could be had a moment ago, and false if that is not known.
+// Mark says that no more than left units of an item could be had a moment ago, and false
+// if that is not known.
 func (t *Table) Mark(uid, sku string, now time.Time) (left int64, ok bool) {
 	p := (*t.marks.Load())[uid]
 	if p == nil {
@@ -85,7 +86,8 @@ func (p *promotionLevels) mark(now time.Time) {
 	}
 }
 
-// provedUntil says until when a proof counts, if nothing more is heard; false if stock was heard of since.
+// provedUntil says until when a proof counts, if nothing more is heard; false if
+// stock was heard of since.
 func (p *promotionLevels) provedUntil(i int) (until time.Time, ok bool) {
 	proof := p.items[i]
 	var since int64

@@ -35,7 +35,8 @@ type Table struct {
 	promotions map[string]*promotionLevels
 }
 
-// promotionLevels has the levels of one promotion's shards. All but marks belongs to the table's lock.
+// promotionLevels has the levels of one promotion's shards. All but marks belongs to the table's
+// lock.
 type promotionLevels struct {
 	promotion *promotion.Promotion
 	// offset of each item among those of its stream, and count of each stream's items.

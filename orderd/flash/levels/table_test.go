@@ -21,7 +21,8 @@ func TestOnlyWhatChangedIsSaid(t *testing.T) {
 		name string
 		a, b int64
 		lost bool
-		// said are the items in the message; none: it says that nothing changed, or there is no message.
+		// said are the items in the message; none: it says that nothing changed, or
+		// there is no message.
 		said []string
 		// knows is what the table has then, of a and b.
 		knows [2]int64

@@ -7,7 +7,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/clock"
 )
 
-// beatsKept is how many renewals wait for the watch to tell when the server stored them, and the other way round.
+// beatsKept is how many renewals wait for the watch to tell when the server stored them, and
+// the other way round.
 const beatsKept = 4
 
 // beats match the renewals of the pod's entry, by revision, with what the watch says of them, and
@@ -57,7 +58,8 @@ func (h *beats) saw(s sighting) {
 	h.seen = append(h.seen[max(0, len(h.seen)-beatsKept+1):], s)
 }
 
-// observe is false if they are not of the same write: a bucket that was made anew counts its revisions anew.
+// observe is false if they are not of the same write: a bucket that was made anew
+// counts its revisions anew.
 func (h *beats) observe(r renewal, s sighting) bool {
 	if s.at < r.sent {
 		return false

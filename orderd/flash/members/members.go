@@ -25,7 +25,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/watch"
 )
 
-// renewEvery is a quarter of the entries' time to live: a pod may miss two renewals and be late with the third.
+// renewEvery is a quarter of the entries' time to live: a pod may miss two renewals and be
+// late with the third.
 const renewEvery = prepare.MemberTTL / 4
 
 // Member is a live pod of the pool.
@@ -44,8 +45,8 @@ type Options struct {
 	Replicas int
 	// Own is the pod itself.
 	Own Member
-	// Changed gets the live pods by name each time that they are other ones; it must not keep the caller waiting.
-	// The pod itself is among them until it leaves. Calls do not overlap.
+	// Changed gets the live pods by name each time that they are other ones; it must not keep the
+	// caller waiting. The pod itself is among them until it leaves. Calls do not overlap.
 	Changed func([]Member)
 	// Clock is the pod's own.
 	Clock func() time.Time
@@ -115,7 +116,8 @@ func (m *Members) Lease() bool {
 	return m.time.elapsed()-time.Duration(m.renewed.Load()) < prepare.MemberTTL
 }
 
-// Now is the cluster's time, never ahead of it, and false while it is not known: then nothing may be accepted.
+// Now is the cluster's time, never ahead of it, and false while it is not known: then
+// nothing may be accepted.
 func (m *Members) Now() (time.Time, bool) { return m.time.now() }
 
 // Ready is nil if the pod's clock is known to be near the cluster's, else [ErrNoTime] or [ErrSkewed].

@@ -11,11 +11,12 @@ import (
 // than the other pods.
 const silentAfter = 2 * renewEvery
 
-// silenceMax is how long another pod may not be heard of by a pod that is, whatever the servers' clock says.
+// silenceMax is how long another pod may not be heard of by a pod that is, whatever the
+// servers' clock says.
 const silenceMax = 4 * prepare.MemberTTL
 
-// roster is who the live pods are, from what the members' bucket says. Times named at are by the pod's
-// monotonic clock. Not safe for concurrent use.
+// roster is who the live pods are, from what the members' bucket says. Times named at are by the
+// pod's monotonic clock. Not safe for concurrent use.
 //
 // When the servers that hold the bucket were away, entries expire that nobody could renew: a pod
 // that could not renew its own gives the others time to do it, so that no partition moves for

@@ -19,8 +19,8 @@ type Metrics struct {
 	transfers     *prometheus.CounterVec
 }
 
-// NewMetrics registers the metrics; with a nil registerer nobody reads them. An error is that they are
-// registered already.
+// NewMetrics registers the metrics; with a nil registerer nobody reads them. An error is that they
+// are registered already.
 func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 	m := newMetrics()
 	return m, metric.Register(registerer, "partitions' owners",

@@ -5,7 +5,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/route"
 )
 
-// batches sort the requests of a message by partition, without a map. They are used again for the next message.
+// batches sort the requests of a message by partition, without a map. They are used again
+// for the next message.
 type batches struct {
 	targets []route.Target
 	counts  []int

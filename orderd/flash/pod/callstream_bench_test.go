@@ -32,7 +32,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 )
 
-// instantLog takes every record at once, so that what is measured is what it costs to come to the log.
+// instantLog takes every record at once, so that what is measured is what it costs to come to the
+// log.
 type instantLog struct {
 	mu   sync.Mutex
 	last uint64
@@ -65,7 +66,8 @@ func (l *instantLog) Read(
 	return each(1, &flashv1.Record{Kind: &flashv1.Record_Opened{Opened: opened}})
 }
 
-// benchPod is a pod that knows one promotion of one partition, whose owner it is or the pod at an address.
+// benchPod is a pod that knows one promotion of one partition, whose owner it is or
+// the pod at an address.
 func benchPod(b *testing.B, name string, of members.Member) (*Pod, route.Target) {
 	ids, err := orderid.NewGenerator(make([]byte, orderid.MinKeyBytes), time.Now, rand.Reader)
 	if err != nil {
@@ -201,7 +203,8 @@ func BenchmarkEngine(b *testing.B) {
 	})
 }
 
-// BenchmarkStreamHandler is what a pod does beside HTTP: decode, check, route, reserve, answer, encode.
+// BenchmarkStreamHandler is what a pod does beside HTTP: decode, check, route,
+// reserve, answer, encode.
 func BenchmarkStreamHandler(b *testing.B) {
 	p, _ := benchPod(b, "self", members.Member{Name: "self"})
 	b.ReportAllocs()

@@ -47,7 +47,8 @@ type ownerSet struct {
 	// complete adds to an owner's options what the set does not know.
 	complete func(ownerKey, owner.Options) owner.Options
 
-	// draining says that no owner is started any more, and those there are have lost their partitions.
+	// draining says that no owner is started any more, and those there are have lost their
+	// partitions.
 	draining atomic.Bool
 	running  sync.WaitGroup
 
@@ -93,7 +94,8 @@ func (s *ownerSet) local(target route.Target) *owner.Owner {
 	return nil
 }
 
-// served are the partitions of a promotion that this pod has to serve: its own ones of an open promotion.
+// served are the partitions of a promotion that this pod has to serve: its own ones
+// of an open promotion.
 func (s *ownerSet) served(placed *route.Placed) []route.Target {
 	if !placed.GetOpen() || placed.GetClosed() {
 		return nil

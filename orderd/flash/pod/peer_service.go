@@ -22,7 +22,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
-// partitionHeader marks a release that a pod forwarded to the owner of the partition: it is not forwarded again.
+// partitionHeader marks a release that a pod forwarded to the owner of the partition: it is
+// not forwarded again.
 const partitionHeader = "Orderd-Partition"
 
 // PeerService answers the pool's other pods, and workers. Get it from [Pod.PeerService].

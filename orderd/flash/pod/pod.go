@@ -53,7 +53,8 @@ type Options struct {
 	Clock func() time.Time
 	// ClusterClock, if set, stands in for the cluster's clock, for tests that set the time.
 	ClusterClock func() time.Time
-	// MaxSkew is how far the pod's clock may be from the cluster's before the pod is not ready; 0: 500 ms.
+	// MaxSkew is how far the pod's clock may be from the cluster's before the pod is
+	// not ready; 0: 500 ms.
 	MaxSkew time.Duration
 	// Admission makes and checks admission tokens; optional: without it no promotion asks for them.
 	Admission *admission.Signer
@@ -178,7 +179,8 @@ func (p *Pod) FlashService() *Service { return p.flash }
 // PeerService is for a port that only orderd's own pods reach.
 func (p *Pod) PeerService() *PeerService { return p.peer }
 
-// Run joins the pool and serves until ctx ends; then it stops at once. [Pod.Drain] before for a graceful end.
+// Run joins the pool and serves until ctx ends; then it stops at once. [Pod.Drain]
+// before for a graceful end.
 func (p *Pod) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -213,9 +215,9 @@ var (
 	ErrNotSynced = errors.New("promotions or members are not known yet")
 )
 
-// Ready is nil once the pod knows promotions, members and the cluster's time, is one of the members, and serves every
-// partition of an open promotion that is its own. A pod whose clock is wrong goes on serving its partitions by the
-// cluster's, but is not ready.
+// Ready is nil once the pod knows promotions, members and the cluster's time, is one of the
+// members, and serves every partition of an open promotion that is its own. A pod whose clock is
+// wrong goes on serving its partitions by the cluster's, but is not ready.
 func (p *Pod) Ready() error {
 	if p.owners.draining.Load() {
 		return ErrDraining

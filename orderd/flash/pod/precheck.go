@@ -19,7 +19,8 @@ type precheck struct {
 	views *views
 	// now is the cluster's time; false while it is not known.
 	now func() (time.Time, bool)
-	// soldOut says that no more than left units of an item can be had anywhere; false if that is not known.
+	// soldOut says that no more than left units of an item can be had anywhere; false
+	// if that is not known.
 	soldOut func(uid, sku string) (left int64, ok bool)
 	// admission checks admission tokens; nil: none is valid.
 	admission *admission.Signer
@@ -97,7 +98,8 @@ func (c *precheck) decide(
 	return route.Target{Placed: placed, Partition: n}, c.admitted(placed.Promotion, request)
 }
 
-// notFound is the refusal of a promotion that the pod does not know. Before it has read them all it may be there.
+// notFound is the refusal of a promotion that the pod does not know. Before it has read them
+// all it may be there.
 func (c *precheck) notFound() error {
 	if !c.views.load().synced {
 		return c.moving()
@@ -120,7 +122,8 @@ func (c *precheck) knownSoldOut(promo *promotion.Promotion, request *flashv1.Pla
 	return nil
 }
 
-// admitted refuses a request without a token for each of its items, where the promotion asks for them.
+// admitted refuses a request without a token for each of its items, where the
+// promotion asks for them.
 func (c *precheck) admitted(promo *promotion.Promotion, request *flashv1.PlaceFlashOrderRequest) error {
 	if !promo.GetAdmissionRequired() {
 		return nil

@@ -100,7 +100,8 @@ func newRangeRule(least, most int64, must, unit string) rangeRule {
 
 func (r rangeRule) allows(number int64) bool { return number >= r.least && number <= r.most }
 
-// allows says whether a text is valid. Only a long one has to be counted: it has no more characters than bytes.
+// allows says whether a text is valid. Only a long one has to be counted: it has no more
+// characters than bytes.
 func (r *textRule) allows(text string) bool {
 	if int64(len(text)) > r.characters.most || r.characters.least > 1 {
 		if !r.characters.allows(int64(utf8.RuneCountInString(text))) {

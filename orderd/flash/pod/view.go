@@ -120,7 +120,8 @@ func (s *views) setMembers(pods []members.Member) {
 	s.update(func(v *view) { v.setMembers(pods) })
 }
 
-// promotionsHandler follows the bucket of promotions. Wake is called with the uid of each that changed.
+// promotionsHandler follows the bucket of promotions. Wake is called with the uid of each that
+// changed.
 func (s *views) promotionsHandler(log *slog.Logger, wake func(uid string)) watch.Handler {
 	return watch.Handler{
 		Put: func(uid string, value []byte, _ time.Time) {

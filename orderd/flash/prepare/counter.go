@@ -14,8 +14,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 )
 
-// Counter follows what a promotion's streams hold: each count reads what came since the last one. It keeps about 35 bytes an
-// order that is not released, and may be dropped at any time: the next one reads from the start. Safe for concurrent use.
+// Counter follows what a promotion's streams hold: each count reads what came since the last one.
+// It keeps about 35 bytes an order that is not released, and may be dropped at any time: the next
+// one reads from the start. Safe for concurrent use.
 type Counter struct {
 	limit int
 
@@ -24,14 +25,16 @@ type Counter struct {
 	orders  atomic.Int64
 }
 
-// NewCounter returns a Counter that keeps at most limit orders between two counts; with more it reads everything each time.
+// NewCounter returns a Counter that keeps at most limit orders between two counts; with more it
+// reads everything each time.
 func NewCounter(limit int) *Counter { return &Counter{limit: limit} }
 
 // Orders is how many are kept.
 func (c *Counter) Orders() int64 { return c.orders.Load() }
 
-// Totals is what the promotion's streams hold, by SKU, as it was at one moment in each stream. A promotion's totals must
-// be asked of one Counter, and no other promotion's. After an error the next call reads from the start.
+// Totals is what the promotion's streams hold, by SKU, as it was at one moment in each stream. A
+// promotion's totals must be asked of one Counter, and no other promotion's. After an error the
+// next call reads from the start.
 func (c *Counter) Totals(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) ([]Total, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -67,8 +70,8 @@ func (c *Counter) Totals(ctx context.Context, js jetstream.JetStream, promo *fla
 	return list, nil
 }
 
-// tally is what one stream holds up to a sequence. It takes the records on trust: whether they add up is proved when the
-// partitions are closed.
+// tally is what one stream holds up to a sequence. It takes the records on trust: whether they add
+// up is proved when the partitions are closed.
 type tally struct {
 	sequence uint64
 	totals   []*Total

@@ -43,8 +43,8 @@ type Total struct {
 	Unsold int64
 }
 
-// Split shares the items out: every one of n partitions (at least 1) gets an item's quantity divided by
-// n, rounded down or up, and the sum is exact. The same items give the same shares.
+// Split shares the items out: every one of n partitions (at least 1) gets an item's quantity
+// divided by n, rounded down or up, and the sum is exact. The same items give the same shares.
 func Split(items []Item, n int32) [][]Item {
 	shards := make([][]Item, n)
 	for _, item := range items {
@@ -55,9 +55,9 @@ func Split(items []Item, n int32) [][]Item {
 	return shards
 }
 
-// OpenPartitions writes the first record of every partition that has none, with its share of the items.
-// allocation names the promotion's allocation in the database. Each partition is opened once however
-// often this runs; a repetition must bring the same items.
+// OpenPartitions writes the first record of every partition that has none, with its share of the
+// items. allocation names the promotion's allocation in the database. Each partition is opened once
+// however often this runs; a repetition must bring the same items.
 func OpenPartitions(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, allocation string, items []Item) error {
 	for k := range promo.GetStreams() {
 		if err := openStream(ctx, js, promotion.New(promo), int32(k), allocation, items); err != nil {
@@ -151,8 +151,9 @@ func Totals(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotio
 	})
 }
 
-// collect runs load for every partition and adds up their shards, sorted by SKU. A transfer is counted
-// at both ends or, if it lands while they are read, at one: only closed partitions give exact totals.
+// collect runs load for every partition and adds up their shards, sorted by SKU. A transfer
+// is counted at both ends or, if it lands while they are read, at one: only closed
+// partitions give exact totals.
 func collect(ctx context.Context, promo *flashv1.Promotion, load func(context.Context, int32, *partition.State) error) ([]Total, error) {
 	var mu sync.Mutex
 	totals := map[string]*Total{}

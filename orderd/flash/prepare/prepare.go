@@ -1,5 +1,5 @@
-// Package provision prepares a promotion's stream and stock shards, ends them, and tells what they hold.
-// Every function may be repeated, and interrupted, at any point. It needs JetStream only.
+// Package provision prepares a promotion's stream and stock shards, ends them, and tells what they
+// hold. Every function may be repeated, and interrupted, at any point. It needs JetStream only.
 package prepare
 
 import (
@@ -21,13 +21,14 @@ const (
 	MembersBucket = "orderd_members"
 	// MemberTTL is how long a pod that does not renew its entry counts as live.
 	MemberTTL = 2 * time.Second
-	// MaterializerConsumer is the durable consumer of every promotion's stream that writes its orders to
-	// the database.
+	// MaterializerConsumer is the durable consumer of every promotion's stream that writes its
+	// orders to the database.
 	MaterializerConsumer = "materializer"
 
 	// materializeAckWait is how long a worker may hold a record without a sign of life.
 	materializeAckWait = 20 * time.Second
-	// maxUnacked records are with the workers at once, at most: enough for full transactions also where a record has one order.
+	// maxUnacked records are with the workers at once, at most: enough for full transactions also
+	// where a record has one order.
 	maxUnacked = 4096
 )
 
@@ -46,8 +47,9 @@ func EnsureBuckets(ctx context.Context, js jetstream.JetStream, replicas int) er
 	return nil
 }
 
-// EnsureStreams creates the promotion's streams, and the consumer of each that materializes it, unless they
-// are there. Nothing in a stream can be changed or removed, other than with the stream itself.
+// EnsureStreams creates the promotion's streams, and the consumer of each that
+// materializes it, unless they are there. Nothing in a stream can be changed or removed,
+// other than with the stream itself.
 func EnsureStreams(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, replicas int) error {
 	for k := range promo.GetStreams() {
 		if err := ensureStream(ctx, js, promo, int32(k), replicas); err != nil {

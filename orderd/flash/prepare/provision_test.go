@@ -225,7 +225,8 @@ func TestPublishForgetsNoTopUp(t *testing.T) {
 	}
 }
 
-// BenchmarkOpen provisions 1,000 items in 64 partitions: 64,000 stock shards, with SKUs as long as they may be.
+// BenchmarkOpen provisions 1,000 items in 64 partitions: 64,000 stock shards, with SKUs as
+// long as they may be.
 func BenchmarkOpen(b *testing.B) {
 	var items []prepare.Item
 	for i := range 1000 {
@@ -249,7 +250,8 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// BenchmarkCount counts a log of 200,000 orders, 64 a record: from its start, as after the operator was started again, and once more.
+// BenchmarkCount counts a log of 200,000 orders, 64 a record: from its start, as after the operator
+// was started again, and once more.
 func BenchmarkCount(b *testing.B) {
 	const orders, perRecord = 200_000, 64
 	js := testnats.Run(b).JetStream(b)

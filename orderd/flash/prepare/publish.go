@@ -22,8 +22,9 @@ func PutPromotion(ctx context.Context, js jetstream.JetStream, promo *flashv1.Pr
 	return err
 }
 
-// Publish writes the promotion's key unless it has that value, and returns what it had before; nil: nothing. Top-ups that the key
-// has stay in it: owners may have appended them, so that none may be forgotten by a writer that does not know them.
+// Publish writes the promotion's key unless it has that value, and returns what it had before; nil:
+// nothing. Top-ups that the key has stay in it: owners may have appended them, so that none may be
+// forgotten by a writer that does not know them.
 func Publish(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) (*flashv1.Promotion, error) {
 	bucket, err := js.KeyValue(ctx, PromotionsBucket)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package promotion is a promotion as the flash lane's callers see it: its window, its items, the partition of a
-// request, and the refusals that it has ready.
+// Package promotion is a promotion as the flash lane's callers see it: its window, its items, the
+// partition of a request, and the refusals that it has ready.
 package promotion
 
 import (
@@ -95,8 +95,8 @@ func (p *Promotion) Partition(buyer string, stream int32) int32 {
 	return stream*p.PerStream() + partition.ForBuyer(buyer, p.PerStream())
 }
 
-// Route is the partition of a request, or the refusal of one whose items are not in the promotion or not
-// in one stream.
+// Route is the partition of a request, or the refusal of one whose items are not in the promotion
+// or not in one stream.
 func (p *Promotion) Route(request *flashv1.PlaceFlashOrderRequest) (int32, error) {
 	stream := int32(-1)
 	for _, item := range request.GetItems() {

@@ -1,5 +1,5 @@
-// Package refusal has every refusal that the flash lane answers with: its code, its reason and its text, as the error
-// of a call and as a message among the answers of a call stream.
+// Package refusal has every refusal that the flash lane answers with: its code, its reason and its
+// text, as the error of a call and as a message among the answers of a call stream.
 package refusal
 
 import (
@@ -14,9 +14,10 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
-// Refusal is an answer to one request in both forms that it leaves a pod in: the error of a call by itself, which
-// Unwrap gives and the connect package finds, and a message among the answers of a call stream. Each is made when it
-// is first asked for and then kept, so that one refusal serves any number of requests. Safe for concurrent use.
+// Refusal is an answer to one request in both forms that it leaves a pod in: the error of a call by
+// itself, which Unwrap gives and the connect package finds, and a message among the answers of a
+// call stream. Each is made when it is first asked for and then kept, so that one refusal serves
+// any number of requests. Safe for concurrent use.
 type Refusal struct {
 	code     connect.Code
 	reason   string
@@ -77,8 +78,9 @@ func (r *Refusal) Unwrap() error {
 	return err
 }
 
-// Wire is the answer to a call of Connect's unary protocol: its HTTP status, and its body, which must not be changed.
-// There is none for a refusal with a delay, which is another one for each caller.
+// Wire is the answer to a call of Connect's unary protocol: its HTTP status, and its body,
+// which must not be changed. There is none for a refusal with a delay, which is another
+// one for each caller.
 func (r *Refusal) Wire() (status int, body []byte) {
 	if r.after > 0 {
 		return 0, nil

@@ -25,12 +25,14 @@ const (
 	ReasonRequestIDReused   = "REQUEST_ID_REUSED"
 	ReasonOverloaded        = "OVERLOADED"
 	ReasonPartitionMoving   = "PARTITION_MOVING"
-	// The first two are for promotions that ask for admission tokens, the others for those who want some.
+	// The first two are for promotions that ask for admission tokens, the others for
+	// those who want some.
 	ReasonAdmissionRequired    = "ADMISSION_REQUIRED"
 	ReasonAdmissionInvalid     = "ADMISSION_INVALID"
 	ReasonAdmissionClosed      = "ADMISSION_CLOSED"
 	ReasonAdmissionNotRequired = "ADMISSION_NOT_REQUIRED"
-	// ReasonInvalidRequest is for a request that breaks a rule of the proto, ReasonInternal for what nobody foresaw.
+	// ReasonInvalidRequest is for a request that breaks a rule of the proto, ReasonInternal for
+	// what nobody foresaw.
 	ReasonInvalidRequest = "INVALID_REQUEST"
 	ReasonInternal       = "INTERNAL"
 	// ReasonNotOwner is between pods only.
@@ -55,7 +57,8 @@ func ItemNotFound(sku string) *Refusal {
 	return newRefusal(connect.CodeNotFound, 0, ReasonItemNotFound, "the promotion has no such item", metadataSKU, sku)
 }
 
-// ItemsApart refuses an order of items that are in different streams: nothing can take both or neither.
+// ItemsApart refuses an order of items that are in different streams: nothing can
+// take both or neither.
 func ItemsApart(sku string) *Refusal {
 	return newRefusal(connect.CodeInvalidArgument, 0, ReasonItemsApart,
 		"the items cannot be ordered together", metadataSKU, sku)
@@ -93,7 +96,8 @@ func SoldOut(sku string, left int64) *Refusal {
 		"sold out", metadataSKU, sku, metadataLeft, strconv.FormatInt(left, 10))
 }
 
-// SoldOutSKU is the item of a SoldOut error of which nothing at all is left; empty for any other error.
+// SoldOutSKU is the item of a SoldOut error of which nothing at all is left; empty
+// for any other error.
 func SoldOutSKU(err error) string {
 	if rpcerr.Reason(err) != ReasonSoldOut {
 		return ""
@@ -126,8 +130,8 @@ func Overloaded(after time.Duration) *Refusal {
 	return newRefusal(connect.CodeUnavailable, after, ReasonOverloaded, "too many requests at once")
 }
 
-// PartitionFull is Overloaded for a buyer whose partition holds as many reservations as it may: a retry helps only
-// once the promotion has more partitions, and is asked to come late.
+// PartitionFull is Overloaded for a buyer whose partition holds as many reservations as it may: a
+// retry helps only once the promotion has more partitions, and is asked to come late.
 func PartitionFull(after time.Duration) *Refusal {
 	return newRefusal(connect.CodeUnavailable, after, ReasonOverloaded,
 		"the buyer's partition holds as many orders as it may")
@@ -149,7 +153,8 @@ func AdmissionRequired(sku string) *Refusal {
 		"the item needs an admission token", metadataSKU, sku)
 }
 
-// AdmissionInvalid refuses a request none of whose tokens is for one of its items, its buyer and this promotion.
+// AdmissionInvalid refuses a request none of whose tokens is for one of its items, its
+// buyer and this promotion.
 func AdmissionInvalid(sku string) *Refusal {
 	return newRefusal(connect.CodePermissionDenied, 0, ReasonAdmissionInvalid,
 		"the admission token is not for this buyer and item", metadataSKU, sku)

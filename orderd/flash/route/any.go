@@ -11,8 +11,9 @@ import (
 // asksMax is how many owners are asked at once for one order.
 const asksMax = 8
 
-// AskAny asks at each of some partitions, at several at once, until one answers with an order. It fails with
-// [refusal.ReasonOrderNotFound] only if each of them said so; else with what another one said.
+// AskAny asks at each of some partitions, at several at once, until one answers with an
+// order. It fails with [refusal.ReasonOrderNotFound] only if each of them said so; else with
+// what another one said.
 func AskAny[T any](ctx context.Context, all []Target, ask func(context.Context, Target) (T, error)) (T, error) {
 	if len(all) == 1 {
 		return ask(ctx, all[0])

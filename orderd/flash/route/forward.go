@@ -22,7 +22,8 @@ const (
 	forwardedPerPeer = CallStreamWindow
 	// forwardIdle is how long a call stream to another pod is kept without a request.
 	forwardIdle = time.Minute
-	// forwardedBytes is about what a Forwarded has beside its request: the promotion's uid and numbers.
+	// forwardedBytes is about what a Forwarded has beside its request: the
+	// promotion's uid and numbers.
 	forwardedBytes = 64
 )
 
@@ -83,7 +84,8 @@ func (f *forwardStreams) open(peer flashv1connect.PeerServiceClient) *forwardMux
 	})
 }
 
-// forgetIdle closes the call streams to pods that nothing was forwarded to for a while. The caller holds mu.
+// forgetIdle closes the call streams to pods that nothing was forwarded to for a while.
+// The caller holds mu.
 func (f *forwardStreams) forgetIdle() {
 	for address, mux := range f.muxes {
 		if busy, since := mux.InUse(); !busy && f.clock().Sub(since) > forwardIdle {

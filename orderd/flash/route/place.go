@@ -73,7 +73,8 @@ func (r *Router) placeOnce(
 	return r.forward(to.address, target, requests, answer)
 }
 
-// PlaceOne is [Router.Place] for a caller who waits, until ctx ends or for client.Timeout and up to a second longer.
+// PlaceOne is [Router.Place] for a caller who waits, until ctx ends or for client.Timeout and
+// up to a second longer.
 func (r *Router) PlaceOne(
 	ctx context.Context, target Target, request *flashv1.PlaceFlashOrderRequest,
 ) (*flashv1.PlaceFlashOrderResponse, error) {

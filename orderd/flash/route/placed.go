@@ -42,7 +42,8 @@ func (p *Placed) Target(partition int32) (Target, bool) {
 	return Target{p, partition}, partition >= 0 && int(partition) < len(p.Owners)
 }
 
-// BuyersPartitions are those that may know an order of the buyer: one of each of the promotion's streams.
+// BuyersPartitions are those that may know an order of the buyer: one of each of the
+// promotion's streams.
 func (p *Placed) BuyersPartitions(buyer string) []Target {
 	targets := make([]Target, max(1, len(p.GetStreams())))
 	for k := range targets {

@@ -1,4 +1,5 @@
-// Package route sends a question or a request to the owner of its partition, in this pod or in another one.
+// Package route sends a question or a request to the owner of its partition, in this
+// pod or in another one.
 //
 // What holds, whichever way it goes:
 //   - Who owns a partition is a guess from what the pod knows. Where it was wrong nothing happened,
@@ -28,7 +29,8 @@ import (
 )
 
 const (
-	// callsMax is how many calls to other pods are in flight at most, beside the requests on call streams.
+	// callsMax is how many calls to other pods are in flight at most, beside the
+	// requests on call streams.
 	callsMax = 4096
 	// retryDelay is what callers are told to wait, before jitter.
 	retryDelay = 200 * time.Millisecond
@@ -51,7 +53,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Router of a pod. Make it with [New], and Close it; safe for concurrent use. It is the owners' [owner.Peers].
+// Router of a pod. Make it with [New], and Close it; safe for concurrent use. It is the
+// owners' [owner.Peers].
 type Router struct {
 	name     string
 	current  func(uid string) *Placed
@@ -99,7 +102,8 @@ func (r *Router) Moving() error { return refusal.PartitionMoving(r.jitter(retryD
 // Overloaded refuses what exceeds a limit. Nothing was taken.
 func (r *Router) Overloaded() error { return refusal.Overloaded(r.jitter(retryDelay)) }
 
-// destination is who is taken for the owner of a partition: an owner of this pod, or else the pod at an address.
+// destination is who is taken for the owner of a partition: an owner of this pod, or else
+// the pod at an address.
 type destination struct {
 	owner   *owner.Owner
 	address string
@@ -156,7 +160,8 @@ func askOnce[T any](ctx context.Context, r *Router, target Target, question Ques
 	return answer, r.fromPeer(err)
 }
 
-// twice tries, and tries again by what the pod knows then if the guess who owns the partition was wrong.
+// twice tries, and tries again by what the pod knows then if the guess who owns the
+// partition was wrong.
 func twice[T any](r *Router, target Target, try func(Target) (T, error)) (T, error) {
 	answer, err := try(target)
 	if !isNotOwner(err) {

@@ -23,7 +23,8 @@ const (
 	// pagesMax bounds what is remembered because one of 1,024 requests in a row is unanswered while
 	// the others are not.
 	pagesMax = 256
-	// sweepsPerTimeout is how often in the time a request has it is looked for those whose time is over.
+	// sweepsPerTimeout is how often in the time a request has it is looked for those whose time is
+	// over.
 	sweepsPerTimeout = 20
 )
 
@@ -131,7 +132,8 @@ func NewMux[R any](options MuxOptions[R]) *Mux[R] {
 	return m
 }
 
-// Close ends the call stream. Unanswered requests are answered ErrUnknown or ErrNotSent before it returns.
+// Close ends the call stream. Unanswered requests are answered ErrUnknown or
+// ErrNotSent before it returns.
 func (m *Mux[R]) Close() {
 	m.cancel()
 	<-m.done
@@ -208,7 +210,8 @@ func (m *Mux[R]) run(ctx context.Context) {
 		if ctx.Err() == nil {
 			var served bool
 			if served, err = m.serve(ctx); served && ctx.Err() == nil {
-				// It was there a moment ago: what was not sent yet goes on with the next call stream at once.
+				// It was there a moment ago: what was not sent yet goes on with the next
+				// call stream at once.
 				failed = 0
 				continue
 			}
@@ -255,7 +258,8 @@ func neverSent(err error) bool {
 	return errors.As(err, &dial) && dial.Op == "dial"
 }
 
-// nextMessage moves queued requests into the next message and the session's pages; none if nothing is queued.
+// nextMessage moves queued requests into the next message and the session's pages; none
+// if nothing is queued.
 func (m *Mux[R]) nextMessage(s *session[R]) (first uint64, message []R) {
 	// Whoever is about to send gets to do so first: messages of many requests cost less.
 	runtime.Gosched()

@@ -18,7 +18,8 @@ import (
 
 // fakeServer answers what it gets, in an order of its own.
 type fakeServer struct {
-	// serve gets each message's positions and returns what is answered now; an error breaks the call stream.
+	// serve gets each message's positions and returns what is answered now; an error
+	// breaks the call stream.
 	serve func(positions []uint64) ([]uint64, error)
 	opens atomic.Int64
 }

@@ -73,7 +73,8 @@ func (s *Stream) Send(
 	})
 }
 
-// Close ends the call stream. Unanswered requests are answered ErrUnknown or ErrNotSent before it returns.
+// Close ends the call stream. Unanswered requests are answered ErrUnknown or
+// ErrNotSent before it returns.
 func (s *Stream) Close() { s.mux.Close() }
 
 // placeWire is a call of FlashService.PlaceFlashOrders.

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// session is how long one watch is trusted; then the bucket is read anew, so that nothing stays missed.
+	// session is how long one watch is trusted; then the bucket is read anew, so that
+	// nothing stays missed.
 	session = 10 * time.Second
 	// syncTimeout bounds the reading of all keys.
 	syncTimeout = 5 * time.Second
@@ -32,7 +33,8 @@ type Handler struct {
 	Delete func(key string)
 	// Expired, if set, gets the keys that have expired in place of Delete.
 	Expired func(key string)
-	// Synced has all keys of the bucket, each time they were all read. Keys that expire may be missing.
+	// Synced has all keys of the bucket, each time they were all read. Keys that
+	// expire may be missing.
 	Synced func(keys map[string]struct{})
 }
 

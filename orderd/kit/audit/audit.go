@@ -1,6 +1,7 @@
-// Package audit keeps what the shop's staff changed. Each mutation by a member of staff leaves an entry, which is
-// written before the mutation is made, in a transaction of its own, and completed after it: a
-// pod that dies in between leaves the entry, and a mutation whose entry cannot be written is not made.
+// Package audit keeps what the shop's staff changed. Each mutation by a member of staff leaves an
+// entry, which is written before the mutation is made, in a transaction of its own, and completed
+// after it: a pod that dies in between leaves the entry, and a mutation whose entry cannot be
+// written is not made.
 package audit
 
 import (

@@ -53,8 +53,8 @@ func NewRecorder(o Options) (*Recorder, error) {
 	return r, metric.Register(o.Registerer, "audit", r.lost)
 }
 
-// Interceptor records the mutations of callers who act as staff. It belongs inside auth, which knows the
-// caller, and inside the validation, whose refusals are no mutations.
+// Interceptor records the mutations of callers who act as staff. It belongs inside auth, which
+// knows the caller, and inside the validation, whose refusals are no mutations.
 func (r *Recorder) Interceptor() connect.ServerInterceptor {
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
@@ -113,7 +113,8 @@ func (r *Recorder) attempt(ctx context.Context, e Entry, request proto.Message) 
 	return e, r.store.insert(ctx, e)
 }
 
-// complete does not fail the call, which has had its effect: the entry says by itself that its end is missing.
+// complete does not fail the call, which has had its effect: the entry says by itself
+// that its end is missing.
 func (r *Recorder) complete(ctx context.Context, e Entry, result error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
 	defer cancel()

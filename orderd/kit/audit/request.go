@@ -17,8 +17,8 @@ import (
 const (
 	maxRequestBytes = 16 << 10
 	maxRequestID    = 256
-	// A request that is too long is shortened to strings of longestString bytes and lists and maps of longestList
-	// members; if that is not enough, to a quarter of them, and so on.
+	// A request that is too long is shortened to strings of longestString bytes and lists and maps
+	// of longestList members; if that is not enough, to a quarter of them, and so on.
 	longestString = 1 << 10
 	longestList   = 1 << 8
 	shortest      = 4

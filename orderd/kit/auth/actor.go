@@ -2,7 +2,8 @@ package auth
 
 import "context"
 
-// ActorStaff is who histories name for changes by the shop's staff: followed by a blank and the subject where one is known.
+// ActorStaff is who histories name for changes by the shop's staff: followed by a blank and the
+// subject where one is known.
 const ActorStaff = "staff"
 
 // StaffActor is who of the staff calls, for histories.

@@ -2,10 +2,10 @@
 //
 // # Tokens
 //
-// A caller sends `Authorization: Bearer <token>`. The token is a JSON Web Token of the issuer that the
-// OrderCluster names in spec.auth, signed with RS256, ES256 or EdDSA by a key of its JWKS. A caller gets it from
-// that issuer as from any other: an app after its buyer signed in (or for a guest), a backend or
-// a member of staff by what the issuer offers them. orderd reads these claims:
+// A caller sends `Authorization: Bearer <token>`. The token is a JSON Web Token of the issuer that
+// the OrderCluster names in spec.auth, signed with RS256, ES256 or EdDSA by a key of its JWKS. A
+// caller gets it from that issuer as from any other: an app after its buyer signed in (or for a
+// guest), a backend or a member of staff by what the issuer offers them. orderd reads these claims:
 //
 //	iss    the issuer, exactly as configured
 //	aud    the audience, or a list that has it
@@ -14,14 +14,14 @@
 //	roles  a list of buyer, service, catalog, returns, shipping, marketing, reports, operations; others are ignored
 //	guest  true for a buyer who has not signed in; a guest has no role but buyer
 //
-// The header needs a kid, so that keys can be rotated: a key that is not known is looked for in the JWKS,
-// which is also read again every few minutes. While the issuer is away the known keys go on.
+// The header needs a kid, so that keys can be rotated: a key that is not known is looked for in the
+// JWKS, which is also read again every few minutes. While the issuer is away the known keys go on.
 //
 // # Who may call what
 //
-// Each RPC names its roles in the option orderd.access.v1.access; one that names none can be called by
-// nobody. A caller that only its buyer role lets in reaches only its own: buyer_id is filled with the subject,
-// and another's is refused. A service may act for every buyer and names it.
+// Each RPC names its roles in the option orderd.access.v1.access; one that names none can be called
+// by nobody. A caller that only its buyer role lets in reaches only its own: buyer_id is filled
+// with the subject, and another's is refused. A service may act for every buyer and names it.
 //
 // # Errors
 //
@@ -50,7 +50,8 @@ type Caller struct {
 	Roles   Roles
 	// Guest is a buyer who has not signed in.
 	Guest bool
-	// Expires is when the token is not taken any more: its expiry with the leeway. Zero in tests that make a caller without one.
+	// Expires is when the token is not taken any more: its expiry with the leeway. Zero in tests
+	// that make a caller without one.
 	Expires time.Time
 	// Acting are the roles that let the caller into the RPC being served; empty outside of one.
 	Acting Roles

@@ -2,7 +2,8 @@ package auth
 
 import "context"
 
-// Guests verifies the token that a guest's cart is claimed with, for who needs no more of it than whose it is.
+// Guests verifies the token that a guest's cart is claimed with, for who needs no more of
+// it than whose it is.
 type Guests struct{ Verifier *Verifier }
 
 // Verify returns the token's subject and whether that is a guest. Errors are as Verifier.Verify's.

@@ -44,8 +44,8 @@ func NewGuard(o GuardOptions) (*Guard, error) {
 	return g, metric.Register(o.Registerer, "auth", g.refused)
 }
 
-// Authenticate lets a caller with a valid token and one of the RPC's roles in, and none who asks too much.
-// It decides before the body is decoded. The handler finds the caller by CallerFrom.
+// Authenticate lets a caller with a valid token and one of the RPC's roles in, and none who asks
+// too much. It decides before the body is decoded. The handler finds the caller by CallerFrom.
 func (g *Guard) Authenticate() connect.ServerInterceptor {
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {

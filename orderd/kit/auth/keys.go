@@ -27,7 +27,8 @@ const (
 	retryInterval = 2 * time.Second
 	// fetchTimeout bounds one read of the JWKS.
 	fetchTimeout = 5 * time.Second
-	// Tokens with unknown keys make the pod read the JWKS: this many times at once, then every lookupInterval.
+	// Tokens with unknown keys make the pod read the JWKS: this many times at once, then
+	// every lookupInterval.
 	lookupBurst    = 4
 	lookupInterval = 5 * time.Second
 	// absentFor is how long a key id that the JWKS did not have is refused without another look.
@@ -85,8 +86,8 @@ type unavailableError struct {
 func (e *unavailableError) Error() string { return "looking up the token's key: " + e.cause.Error() }
 func (e *unavailableError) Unwrap() error { return e.cause }
 
-// KeyRead is a known key, or one that the JWKS has by now. It is jwkset.ErrKeyNotFound if the JWKS was
-// read and has none, and an *unavailableError if it could not be read.
+// KeyRead is a known key, or one that the JWKS has by now. It is jwkset.ErrKeyNotFound if the JWKS
+// was read and has none, and an *unavailableError if it could not be read.
 func (k *keys) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 	if id == "" || len(id) > maxKeyID {
 		return jwkset.JWK{}, errKeyID
@@ -136,9 +137,9 @@ func (k *keys) refresh() error {
 	return err
 }
 
-// read takes the place of the known keys, or leaves them if the JWKS cannot be read or has no usable
-// key: an issuer without a key is broken, and who it signed for before is not. It runs once at a time, with
-// a time-out of its own: the call that it is made for may end before.
+// read takes the place of the known keys, or leaves them if the JWKS cannot be read or has no
+// usable key: an issuer without a key is broken, and who it signed for before is not. It runs once
+// at a time, with a time-out of its own: the call that it is made for may end before.
 func (k *keys) read() error {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
@@ -158,7 +159,8 @@ func (k *keys) read() error {
 		return err
 	}
 	k.raw = raw
-	// After the set: a token that was verified in between counts for the set before, and is verified again.
+	// After the set: a token that was verified in between counts for the set before,
+	// and is verified again.
 	k.generation.Add(1)
 	return nil
 }

@@ -6,7 +6,8 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// FuzzSet: whatever the JWKS is, only keys come of it that a token may be signed with, each with a name.
+// FuzzSet: whatever the JWKS is, only keys come of it that a token may be signed
+// with, each with a name.
 func FuzzSet(f *testing.F) {
 	for _, seed := range []string{
 		`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}`,

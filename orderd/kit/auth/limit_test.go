@@ -66,8 +66,8 @@ func TestNoLimit(t *testing.T) {
 	}
 }
 
-// TestLimitsHold: whenever requests come, a caller never does more than the burst and what time has added, and
-// a request that comes after the delay it was told is let in.
+// TestLimitsHold: whenever requests come, a caller never does more than the burst and what time has
+// added, and a request that comes after the delay it was told is let in.
 func TestLimitsHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limits := Limits{PerSecond: rapid.IntRange(1, 100).Draw(t, "per second"), Burst: rapid.IntRange(1, 20).Draw(t, "burst")}

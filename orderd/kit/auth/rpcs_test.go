@@ -66,8 +66,8 @@ func rpcs(t *testing.T) []protoreflect.MethodDescriptor {
 	return all
 }
 
-// An RPC says who may call it and whether it changes anything; staff change things by unary calls, which
-// the audit records.
+// An RPC says who may call it and whether it changes anything; staff change things by unary calls,
+// which the audit records.
 func TestEveryRPCSaysWhoMayCallIt(t *testing.T) {
 	for _, m := range rpcs(t) {
 		policy := auth.PolicyOf(m)
@@ -93,7 +93,8 @@ func TestEveryRPCSaysWhoMayCallIt(t *testing.T) {
 	}
 }
 
-// A buyer reaches only what is theirs because requests name the buyer. These say nothing of any buyer.
+// A buyer reaches only what is theirs because requests name the buyer. These say
+// nothing of any buyer.
 func TestEveryRPCForBuyersNamesTheBuyer(t *testing.T) {
 	ofNobody := []protoreflect.FullName{
 		"orderd.catalog.v1.CatalogService.GetSku",

@@ -28,12 +28,13 @@ const (
 	leeway = 30 * time.Second
 	// maxSubject bounds sub, in bytes.
 	maxSubject = 256
-	// maxVerified is how many tokens are remembered as verified, so that a signature is checked once a
-	// token and not once a request. An entry takes about 300 bytes.
+	// maxVerified is how many tokens are remembered as verified, so that a signature is checked
+	// once a token and not once a request. An entry takes about 300 bytes.
 	maxVerified = 1 << 16
 )
 
-// VerifierOptions say whose tokens are taken. Issuer, Audience, JWKSURL, Clock and Logger have to be set.
+// VerifierOptions say whose tokens are taken. Issuer, Audience, JWKSURL, Clock and
+// Logger have to be set.
 type VerifierOptions struct {
 	Issuer   string
 	Audience string
@@ -102,7 +103,8 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	}, nil
 }
 
-// Run reads the issuer's keys until ctx ends: at once, again soon while that fails, then every few minutes.
+// Run reads the issuer's keys until ctx ends: at once, again soon while that fails,
+// then every few minutes.
 func (v *Verifier) Run(ctx context.Context) error {
 	failing := false
 	for {

@@ -1,5 +1,6 @@
-// Package backoff is how long orderd waits before it tries something again: longer after each failure, spread by chance so that
-// those who failed together do not come back together, and no longer than their context lasts.
+// Package backoff is how long orderd waits before it tries something again: longer after each
+// failure, spread by chance so that those who failed together do not come back together, and no
+// longer than their context lasts.
 package backoff
 
 import (
@@ -16,10 +17,12 @@ type Random struct {
 	source *rand.Rand
 }
 
-// NewRandom shares a source of randomness among goroutines. Nobody else may use the source afterwards.
+// NewRandom shares a source of randomness among goroutines. Nobody else may use the source
+// afterwards.
 func NewRandom(source *rand.Rand) *Random { return &Random{source: source} }
 
-// Jitter is a delay between half of d and one and a half of it, evenly spread. d must not be negative.
+// Jitter is a delay between half of d and one and a half of it, evenly spread. d
+// must not be negative.
 func (r *Random) Jitter(d time.Duration) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -37,7 +40,8 @@ type Policy struct {
 // maxDoublings keeps the doubled delay within 64 bits for every First below three hours.
 const maxDoublings = 20
 
-// Delay after so many failed attempts: First after one, twice as long after each more, Max at most. Fewer than one counts as one.
+// Delay after so many failed attempts: First after one, twice as long after each more, Max at most.
+// Fewer than one counts as one.
 func (p Policy) Delay(attempts int) time.Duration {
 	return min(p.First<<min(max(attempts-1, 0), maxDoublings), p.Max)
 }

@@ -1,5 +1,5 @@
-// Package batch lets calls that come at once share a transaction: what comes while one is under way is
-// taken together by the next.
+// Package batch lets calls that come at once share a transaction: what comes while one is under way
+// is taken together by the next.
 package batch
 
 import (
@@ -15,8 +15,8 @@ import (
 // ErrFull says that as many calls wait as may.
 var ErrFull = errors.New("too many calls wait")
 
-// Handler takes many items at once. It returns a result for each item, by its place, or an error that is all items'. Its
-// context ends with the time-out; no caller's does.
+// Handler takes many items at once. It returns a result for each item, by its place, or an error
+// that is all items'. Its context ends with the time-out; no caller's does.
 type Handler[T, R any] func(ctx context.Context, items []T) ([]Result[R], error)
 
 // Result is one item's.
@@ -33,7 +33,8 @@ type Options struct {
 	Size int
 	// Parallel is how many batches are under way at once at most.
 	Parallel int
-	// Beside is how many calls have to wait before a batch begins beside one that is under way, so that batches stay large; 0 is none.
+	// Beside is how many calls have to wait before a batch begins beside one that is under way, so
+	// that batches stay large; 0 is none.
 	Beside int
 	// Timeout bounds a batch.
 	Timeout time.Duration
@@ -62,8 +63,8 @@ func New[T, R any](o Options, handle Handler[T, R]) *Batcher[T, R] {
 	return &Batcher[T, R]{options: o, handle: handle}
 }
 
-// Do returns the item's result once its batch is through, or ErrFull at once. After ctx has ended the item may still
-// be handled.
+// Do returns the item's result once its batch is through, or ErrFull at once. After ctx has ended
+// the item may still be handled.
 func (b *Batcher[T, R]) Do(ctx context.Context, item T) (R, error) {
 	done := make(chan Result[R], 1)
 	b.mu.Lock()
@@ -102,7 +103,8 @@ func (b *Batcher[T, R]) drain(ctx context.Context) {
 	}
 }
 
-// next takes the calls that wait and whose callers still do; none ends the drain, and so do too few beside another batch.
+// next takes the calls that wait and whose callers still do; none ends the drain, and so do too few
+// beside another batch.
 func (b *Batcher[T, R]) next() []call[T, R] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -126,16 +128,17 @@ func (b *Batcher[T, R]) next() []call[T, R] {
 	return calls
 }
 
-// run handles calls; those that cannot be handled together are halved until the ones that cannot be handled at all are
-// alone, so that they do not hold up the others. What may help by itself, later, is left to the callers.
+// run handles calls; those that cannot be handled together are halved until the ones that cannot be
+// handled at all are alone, so that they do not hold up the others. What may help by itself, later,
+// is left to the callers.
 func (b *Batcher[T, R]) run(ctx context.Context, calls []call[T, R]) {
 	items := make([]T, len(calls))
 	for i, c := range calls {
 		items[i] = c.item
 	}
 	handling, cancel := context.WithTimeout(ctx, b.options.Timeout)
-	// An item that causes a panic fails alone: HTTP's own recovery does not reach this goroutine, and the item's caller would come back
-	// with it to the next pod.
+	// An item that causes a panic fails alone: HTTP's own recovery does not reach this goroutine,
+	// and the item's caller would come back with it to the next pod.
 	results, err := rescue.Do(func() ([]Result[R], error) { return b.handle(handling, items) })
 	cancel()
 	if err != nil && len(calls) > 1 && database.ClassOf(err) == database.Final && !errors.Is(err, context.DeadlineExceeded) {

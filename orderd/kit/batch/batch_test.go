@@ -114,7 +114,8 @@ func TestOneThatCannotBeHandledFailsAlone(t *testing.T) {
 	wg.Wait()
 }
 
-// What may help by itself later, such as a commit whose outcome is not known, is everybody's and tried by nobody again.
+// What may help by itself later, such as a commit whose outcome is not known, is everybody's and
+// tried by nobody again.
 func TestOutagesAreEverybodys(t *testing.T) {
 	g := newGate()
 	b := batch.New(options(), g.handle)

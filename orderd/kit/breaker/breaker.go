@@ -1,6 +1,6 @@
-// Package breaker stands before something outside that may stop answering, such as a payment provider or a carrier. After several
-// failures in a row it is not asked for a while, so that callers have an answer at once and background work goes on with what
-// still answers.
+// Package breaker stands before something outside that may stop answering, such as a payment
+// provider or a carrier. After several failures in a row it is not asked for a while, so that
+// callers have an answer at once and background work goes on with what still answers.
 package breaker
 
 import (
@@ -33,7 +33,8 @@ type Options struct {
 	Failures uint32
 	// Pause is how long an open breaker lets nothing through; then one call tries.
 	Pause time.Duration
-	// Answered tells whether an error is an answer of the other side rather than its failure. It is asked about nil as well.
+	// Answered tells whether an error is an answer of the other side rather than its failure. It is
+	// asked about nil as well.
 	Answered func(error) bool
 	// NotAsked is the error of calls that are not made.
 	NotAsked error
@@ -41,7 +42,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Breaker guards calls to one thing. A caller who goes away counts neither as an answer nor as a failure.
+// Breaker guards calls to one thing. A caller who goes away counts neither as an
+// answer nor as a failure.
 type Breaker struct {
 	circuit  *gobreaker.CircuitBreaker[any]
 	answered func(error) bool
@@ -67,7 +69,8 @@ func New(o Options) *Breaker {
 // Open tells whether nothing is asked now.
 func (b *Breaker) Open() bool { return b.circuit.State() == gobreaker.StateOpen }
 
-// Closed tells whether everything is asked. A breaker that is neither closed nor open lets one call through to try.
+// Closed tells whether everything is asked. A breaker that is neither closed nor open lets one
+// call through to try.
 func (b *Breaker) Closed() bool { return b.circuit.State() == gobreaker.StateClosed }
 
 // Do makes the call unless the breaker is open; then the error is the breaker's NotAsked.

@@ -9,11 +9,12 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rescue"
 )
 
-// errSlow is an effect that does not end in time. Where the database can note that, it is the event's failure.
+// errSlow is an effect that does not end in time. Where the database can note that, it is
+// the event's failure.
 var errSlow = errors.New("the effect takes too long")
 
-// apply has the events' effects in one transaction. If that fails, in two of half the size, so that one
-// event that fails is found and the others go on.
+// apply has the events' effects in one transaction. If that fails, in two of half the size, so that
+// one event that fails is found and the others go on.
 func (r *run) apply(ctx context.Context, items []*item) {
 	if items = r.unstuck(items); len(items) == 0 {
 		return
@@ -103,8 +104,8 @@ func (r *run) unstuck(items []*item) []*item {
 	return free
 }
 
-// answerKnown answers events that need no effect any more: done ones are acknowledged, dead ones become the dead letters that they
-// may not be yet.
+// answerKnown answers events that need no effect any more: done ones are acknowledged, dead ones
+// become the dead letters that they may not be yet.
 func (r *run) answerKnown(ctx context.Context, items []*item) {
 	if len(items) == 0 {
 		return

@@ -19,9 +19,9 @@ import (
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
-// BenchmarkConsumer metrics one pod's consumer in events a second, from a stream that holds a sale's events already: with an
-// effect that inserts a row an event, with one that inserts them together, with deliveries that take no time, and with the latter in
-// sequence per order.
+// BenchmarkConsumer metrics one pod's consumer in events a second, from a stream that holds a
+// sale's events already: with an effect that inserts a row an event, with one that inserts them
+// together, with deliveries that take no time, and with the latter in sequence per order.
 func BenchmarkConsumer(b *testing.B) {
 	deliver := func(context.Context, consume.Event) error { return nil }
 	for name, o := range map[string]consume.Options{

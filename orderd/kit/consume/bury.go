@@ -37,8 +37,9 @@ func Reason(text string) string {
 	return strings.TrimSpace(text)
 }
 
-// bury publishes the dead letter of an event that is marked as dead, and then terminates the event. A
-// crash in between, or before, publishes it again under the same Nats-Msg-Id, and a subject holds one.
+// bury publishes the dead letter of an event that is marked as dead, and then terminates
+// the event. A crash in between, or before, publishes it again under the same Nats-Msg-Id,
+// and a subject holds one.
 func (r *run) bury(ctx context.Context, it *item, rec record) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
@@ -77,8 +78,8 @@ func (r *run) deadLetter(it *item, rec record) *nats.Msg {
 	return msg
 }
 
-// replayed removes the dead letter of an event that has its effect at last, in case the replay's request did not get to that, and
-// acknowledges the event.
+// replayed removes the dead letter of an event that has its effect at last, in case the replay's
+// request did not get to that, and acknowledges the event.
 func (r *run) replayed(ctx context.Context, it *item, result string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
@@ -96,8 +97,8 @@ func (r *run) replayed(ctx context.Context, it *item, result string) {
 	r.done(it, result)
 }
 
-// ReplayMessage is a dead letter as its consumer, and no other, gets it once more. Publishing the dead letter of one sequence
-// more than once is harmless.
+// ReplayMessage is a dead letter as its consumer, and no other, gets it once more. Publishing the
+// dead letter of one sequence more than once is harmless.
 func ReplayMessage(consumer, eventID string, sequence uint64, header nats.Header, data []byte) *nats.Msg {
 	msg := nats.NewMsg(outbox.ReplaySubject(consumer, eventID))
 	msg.Data = data

@@ -2,18 +2,20 @@
 // orders. An event is delivered to a consumer at least once, and has its effect exactly once.
 //
 // What holds:
-//   - Each consumer has a durable of its own, which the workers of all pods share. One that is slow or
-//     fails delays no other.
-//   - An Effect runs in the transaction that also writes the event's inbox key. A Delivery runs outside;
-//     its key is written after it, so after a crash in between it runs again, with the same Event.ID.
-//   - Events of different orders run at the same time and in any sequence. Those of one order run one after
-//     the other within a pod, in the stream's sequence unless one has to be tried again. With Ordered, over
-//     all pods, crashes and retries: an event runs only once every earlier event of its order that the
-//     consumer reads is done or a dead letter. A dead letter that is replayed runs when it is replayed.
+//   - Each consumer has a durable of its own, which the workers of all pods share. One that is slow
+//     or fails delays no other.
+//   - An Effect runs in the transaction that also writes the event's inbox key. A Delivery
+//     runs outside; its key is written after it, so after a crash in between it runs again,
+//     with the same Event.ID.
+//   - Events of different orders run at the same time and in any sequence. Those of one order run
+//     one after the other within a pod, in the stream's sequence unless one has to be tried again.
+//     With Ordered, over all pods, crashes and retries: an event runs only once every earlier event
+//     of its order that the consumer reads is done or a dead letter. A dead letter that is replayed
+//     runs when it is replayed.
 //   - A failed event is put back, with a delay that grows and has jitter, and others go on. After
 //     MaxAttempts failures, or one that is Permanent, it becomes a dead letter.
-//   - An outage is no failure of an event: database errors other than final ones, and Later errors, are not
-//     counted, until the event is giveUpAfter old.
+//   - An outage is no failure of an event: database errors other than final ones, and Later errors,
+//     are not counted, until the event is giveUpAfter old.
 package consume
 
 import (
@@ -41,8 +43,8 @@ const (
 	// defaultWorkers of an Effect hold a database connection each at most; a Delivery's mostly wait.
 	defaultWorkers         = 4
 	defaultDeliveryWorkers = 16
-	// defaultBatch is how many events one transaction has, and defaultDeliveryBatch how many deliveries
-	// may be repeated after a crash, a worker.
+	// defaultBatch is how many events one transaction has, and defaultDeliveryBatch how many
+	// deliveries may be repeated after a crash, a worker.
 	defaultBatch         = 64
 	defaultDeliveryBatch = 16
 	maxWorkers           = 256
@@ -68,20 +70,20 @@ type Event struct {
 	Message proto.Message
 }
 
-// Effect is what an event leads to in the database. The event's inbox key is written in the same transaction. It may run
-// several times, has no effect but on the transaction, and calls no third party. Events of several orders
-// share a transaction, sorted by order id.
+// Effect is what an event leads to in the database. The event's inbox key is written in the same
+// transaction. It may run several times, has no effect but on the transaction, and calls no third
+// party. Events of several orders share a transaction, sorted by order id.
 type Effect func(ctx context.Context, tx *database.Tx, e Event) error
 
-// BatchEffect is an Effect of several events at once, sorted by order id and then as they happened. If it
-// fails, it is called for fewer events, until the one that fails is alone.
+// BatchEffect is an Effect of several events at once, sorted by order id and then as they happened.
+// If it fails, it is called for fewer events, until the one that fails is alone.
 type BatchEffect func(ctx context.Context, tx *database.Tx, events []Event) error
 
 // Delivery hands an event to somebody else, who recognises a repetition by the event's id.
 type Delivery func(ctx context.Context, e Event) error
 
-// Options of a Consumer. Exactly one of Effect, BatchEffect and Delivery is set; MaxAttempts, Backoff,
-// Workers, Batch, AckWait, EffectTimeout, Since and Registerer may be left out.
+// Options of a Consumer. Exactly one of Effect, BatchEffect and Delivery is set; MaxAttempts,
+// Backoff, Workers, Batch, AckWait, EffectTimeout, Since and Registerer may be left out.
 type Options struct {
 	// Name of the consumer, its durable and its metrics: lower-case letters, digits and -.
 	Name      string
@@ -94,10 +96,12 @@ type Options struct {
 	Effect      Effect
 	BatchEffect BatchEffect
 	Delivery    Delivery
-	// Ordered keeps an order's events in sequence over all pods and retries. It costs a look into the stream
-	// an event while events are under way; a consumer that reads one event an order has no use for it.
+	// Ordered keeps an order's events in sequence over all pods and retries. It costs a look
+	// into the stream an event while events are under way; a consumer that reads one event an
+	// order has no use for it.
 	Ordered bool
-	// Since is how old events may be with which a durable that is made now begins; zero: all that the stream has.
+	// Since is how old events may be with which a durable that is made now begins; zero: all
+	// that the stream has.
 	Since time.Duration
 	// MaxAttempts is after how many failures an event becomes a dead letter.
 	MaxAttempts int
@@ -107,7 +111,8 @@ type Options struct {
 	Workers int
 	// Batch is how many events a worker takes at once, at most.
 	Batch int
-	// AckWait is how long after a pod's death its events go to others. A living pod keeps them as long as it takes.
+	// AckWait is how long after a pod's death its events go to others. A living pod keeps them
+	// as long as it takes.
 	AckWait time.Duration
 	// EffectTimeout bounds one transaction. A single event whose effect takes longer has failed.
 	EffectTimeout time.Duration
@@ -197,8 +202,9 @@ type laterError struct {
 func (e *laterError) Error() string { return e.cause.Error() }
 func (e *laterError) Unwrap() error { return e.cause }
 
-// Later says that the cause is not the event's, as when a service that the consumer needs is away: the
-// worker pauses, at least for the time given, and the event is tried again without being counted.
+// Later says that the cause is not the event's, as when a service that the consumer needs
+// is away: the worker pauses, at least for the time given, and the event is tried again
+// without being counted.
 func Later(err error, after time.Duration) error { return &laterError{cause: err, after: after} }
 
 // IsPermanent tells whether an error is, or wraps, one of Permanent's.

@@ -30,8 +30,8 @@ func once(ids []string) map[string]int {
 
 func TestEveryEventHasItsEffectOnceThoughDeliveredTwice(t *testing.T) {
 	w := newWorld(t)
-	// Two pods on one durable, one of which forgets what it did: every one of its effects fails after its first
-	// transaction, so that the events come again.
+	// Two pods on one durable, one of which forgets what it did: every one of its effects fails
+	// after its first transaction, so that the events come again.
 	w.consumer(consume.Options{Name: "reward", Effect: note("reward")})
 	w.consumer(consume.Options{Name: "reward", Effect: note("reward")})
 	var seen sync.Map

@@ -20,15 +20,16 @@ import (
 )
 
 const (
-	// maxUnfinished events of a consumer are with its workers or wait to be tried again: room for one in a hundred to fail
-	// until it is dead, for some minutes of a sale. When there are more, nothing new comes until some are done or dead.
+	// maxUnfinished events of a consumer are with its workers or wait to be tried again: room for
+	// one in a hundred to fail until it is dead, for some minutes of a sale. When there are more,
+	// nothing new comes until some are done or dead.
 	maxUnfinished = 65536
 	// maxHeld is how many of them one pod has at most.
 	maxHeld = 4096
 	// maxFetch is how many events one question asks for.
 	maxFetch = 512
-	// idleWait is how long one question for events stays open, and a pod's end waits for it: events that come
-	// after nobody waits for them would be held up for AckWait.
+	// idleWait is how long one question for events stays open, and a pod's end waits for it: events
+	// that come after nobody waits for them would be held up for AckWait.
 	idleWait      = time.Second
 	ensureTimeout = 5 * time.Second
 	watchInterval = 5 * time.Second
@@ -82,8 +83,8 @@ func New(options Options) (*Consumer, error) {
 	return c, nil
 }
 
-// Run consumes until ctx ends, puts back what it has not finished, and returns nil. It makes the streams and the durable if
-// there are none, and outlives outages of JetStream and of the database.
+// Run consumes until ctx ends, puts back what it has not finished, and returns nil. It makes the
+// streams and the durable if there are none, and outlives outages of JetStream and of the database.
 func (c *Consumer) Run(ctx context.Context) error {
 	c.queues = make([]chan *item, c.options.Workers)
 	var workers, watchers errgroup.Group
@@ -154,7 +155,8 @@ func (c *Consumer) ensure(ctx context.Context) (jetstream.Consumer, error) {
 	return durable, nil
 }
 
-// receive hands events to the workers until that fails or ctx ends. An order is always the same worker's.
+// receive hands events to the workers until that fails or ctx ends. An order is
+// always the same worker's.
 func (c *Consumer) receive(ctx context.Context, attempt *int) error {
 	durable, err := c.ensure(ctx)
 	if err != nil {

@@ -46,7 +46,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// dyingDialer makes connections that end this process, as a lost machine would, before the needle is sent.
+// dyingDialer makes connections that end this process, as a lost machine would,
+// before the needle is sent.
 type dyingDialer struct{ needle string }
 
 func (d dyingDialer) Dial(network, address string) (net.Conn, error) {
@@ -189,7 +190,8 @@ func TestKilledAroundADeadLetter(t *testing.T) {
 			if want := map[string]int{deadLetter: 0, termination: 1}[needle]; published != want {
 				t.Fatalf("%d dead letters when the child died, want %d", published, want)
 			}
-			// What is decided stays so: although the effect would work now, the event is a dead letter.
+			// What is decided stays so: although the effect would work now, the
+			// event is a dead letter.
 			w.consumer(consume.Options{Name: "reward", MaxAttempts: 1, Effect: note("reward")})
 			w.finished("reward")
 			letters := w.deadLetters("reward")

@@ -7,8 +7,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rescue"
 )
 
-// deliverAll delivers the events that were not delivered before, one after the other, and then writes the inbox
-// keys of all of them.
+// deliverAll delivers the events that were not delivered before, one after the other, and then
+// writes the inbox keys of all of them.
 func (r *run) deliverAll(ctx context.Context, items []*item) {
 	if len(items) == 0 {
 		return
@@ -61,7 +61,8 @@ func (r *run) deliver(ctx context.Context, it *item) error {
 	return nil
 }
 
-// complete writes the inbox keys of delivered events, also while the pod ends. Where that fails they are delivered once more.
+// complete writes the inbox keys of delivered events, also while the pod ends. Where that fails
+// they are delivered once more.
 func (r *run) complete(ctx context.Context, delivered []*item) {
 	if len(delivered) == 0 {
 		return

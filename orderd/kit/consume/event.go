@@ -36,7 +36,8 @@ const (
 // validID is what an event's id may be made of, so that it can stand in a subject.
 var validID = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
-// DecodeEvent reads a CloudEvent in binary mode, as orderd's outbox publishes it. published is the time for an event that has none.
+// DecodeEvent reads a CloudEvent in binary mode, as orderd's outbox publishes it. published is the
+// time for an event that has none.
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
 func DecodeEvent(header nats.Header, data []byte, published time.Time) (Event, error) {
 	e, err := decodeAttributes(header, published)

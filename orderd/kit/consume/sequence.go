@@ -19,7 +19,8 @@ const (
 	lookupTimeout = 5 * time.Second
 )
 
-// postponement is how long an event waits for an earlier one, longer with each delivery, before jitter.
+// postponement is how long an event waits for an earlier one, longer with each
+// delivery, before jitter.
 var postponement = backoff.Policy{First: 50 * time.Millisecond, Max: 5 * time.Second}
 
 var (
@@ -27,8 +28,9 @@ var (
 	errTooMany = fmt.Errorf("more than %d events of the order wait", maxEarlier)
 )
 
-// ready returns the items whose order's earlier events are all done or dead, and puts the others back. It is
-// asked of the stream, and not remembered, because another pod may have had the earlier one, and may have died.
+// ready returns the items whose order's earlier events are all done or dead, and puts the others
+// back. It is asked of the stream, and not remembered, because another pod may have had the earlier
+// one, and may have died.
 func (r *run) ready(ctx context.Context, items []*item) []*item {
 	if !r.options.Ordered || len(items) == 0 {
 		return items
@@ -40,7 +42,8 @@ func (r *run) ready(ctx context.Context, items []*item) []*item {
 		r.away(ctx, items, err, 0)
 		return nil
 	}
-	// What is handled before it in the same run is no reason to wait: a failure there makes the order stuck.
+	// What is handled before it in the same run is no reason to wait: a failure there
+	// makes the order stuck.
 	here := map[key]bool{}
 	for _, it := range items {
 		here[it.key()] = true
@@ -60,7 +63,8 @@ func (r *run) ready(ctx context.Context, items []*item) []*item {
 	return free
 }
 
-// unfinishedBefore gives for each item the earlier events of its order that are neither done nor dead.
+// unfinishedBefore gives for each item the earlier events of its order that are
+// neither done nor dead.
 func (r *run) unfinishedBefore(ctx context.Context, items []*item) (map[*item][]key, error) {
 	info, err := (*r.durable.Load()).Info(ctx)
 	if err != nil {
@@ -96,8 +100,8 @@ func (r *run) unfinishedBefore(ctx context.Context, items []*item) (map[*item][]
 	return earlier, nil
 }
 
-// earlier finds the events of the item's order that come before it and after the sequence up to which everything
-// was acknowledged.
+// earlier finds the events of the item's order that come before it and after the sequence up to
+// which everything was acknowledged.
 func (r *run) earlier(ctx context.Context, it *item, floor uint64) ([]key, error) {
 	stream, subject := *r.events.Load(), outbox.OrderSubject(it.event.OrderID)
 	var keys []key

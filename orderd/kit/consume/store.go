@@ -41,8 +41,9 @@ func columns(keys []key) (buckets []int64, ids []string) {
 	return buckets, ids
 }
 
-// claim marks events as done and returns those that were not before. Whoever comes second waits here for the first's
-// commit. A dead letter is claimed only by its replay. keys are sorted and have no duplicates.
+// claim marks events as done and returns those that were not before. Whoever comes second
+// waits here for the first's commit. A dead letter is claimed only by its replay. keys are
+// sorted and have no duplicates.
 func claim(ctx context.Context, tx pgx.Tx, consumer string, at time.Time, keys []key, replay bool) (map[key]bool, error) {
 	buckets, ids := columns(keys)
 	rows, err := tx.Query(ctx, `INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
@@ -91,8 +92,9 @@ type failure struct {
 	replay bool
 }
 
-// fail counts a failure and decides whether the event is dead. That is final, before anything says so to others; only a replay,
-// which counts anew, gets it back. known is false if the event is done or dead already.
+// fail counts a failure and decides whether the event is dead. That is final, before anything says
+// so to others; only a replay, which counts anew, gets it back. known is false if the event is
+// done or dead already.
 func fail(ctx context.Context, pool *pgxpool.Pool, consumer string, f failure, maxAttempts int) (r record, known bool, err error) {
 	r = record{reason: f.reason, at: f.at}
 	err = pool.QueryRow(ctx, `INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
@@ -124,8 +126,8 @@ func complete(ctx context.Context, pool *pgxpool.Pool, consumer string, at time.
 	return nil
 }
 
-// sweep deletes what is older than before among up to limit keys of a bucket after the given one. It returns the last key it
-// looked at, and false if there are none after it.
+// sweep deletes what is older than before among up to limit keys of a bucket after the given one.
+// It returns the last key it looked at, and false if there are none after it.
 func sweep(ctx context.Context, pool *pgxpool.Pool, bucket int64, after position, before time.Time, limit int) (last position, more bool, err error) {
 	rows, err := pool.Query(ctx, `SELECT consumer, event_id, changed_at < $4 FROM consumed_events
 		WHERE bucket = $1 AND (consumer, event_id) > ($2::text, $3::text) ORDER BY consumer, event_id LIMIT $5`, bucket, after.consumer, after.id, before, limit)

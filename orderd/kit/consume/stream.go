@@ -17,7 +17,8 @@ const (
 
 	// deadLetterRetention is how long staff have.
 	deadLetterRetention = 90 * 24 * time.Hour
-	// maxDeadLetters is far more than people can look at. When it is reached, further events wait in ORDER_EVENTS.
+	// maxDeadLetters is far more than people can look at. When it is reached, further events
+	// wait in ORDER_EVENTS.
 	maxDeadLetters = 1_000_000
 	// deadLetterDuplicates is far longer than AckWait, after which a dead pod's event comes again.
 	deadLetterDuplicates = time.Hour
@@ -35,7 +36,8 @@ const (
 	HeaderFailedAt = "Orderd-Failed-At"
 )
 
-// EnsureDeadLetters makes the stream, or changes it to this version's settings; replicas are 1, 3 or 5.
+// EnsureDeadLetters makes the stream, or changes it to this version's settings;
+// replicas are 1, 3 or 5.
 func EnsureDeadLetters(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: DeadLetters, Description: "Events that a consumer could not handle.", Subjects: []string{deadLetterPrefix + ">"},
@@ -49,7 +51,8 @@ func EnsureDeadLetters(ctx context.Context, js jetstream.JetStream, replicas int
 	return nil
 }
 
-// DeadLetterSubject is the subject of all dead letters of a consumer, or of every consumer if it is empty.
+// DeadLetterSubject is the subject of all dead letters of a consumer, or of every
+// consumer if it is empty.
 func DeadLetterSubject(consumer string) string {
 	if consumer == "" {
 		return deadLetterPrefix + ">"
@@ -57,7 +60,8 @@ func DeadLetterSubject(consumer string) string {
 	return deadLetterPrefix + consumer + ".>"
 }
 
-// DeadLetterSubjectOf is the one of an event, which has at most one dead letter a consumer. Both have to be tokens of a NATS subject.
+// DeadLetterSubjectOf is the one of an event, which has at most one dead letter a consumer. Both
+// have to be tokens of a NATS subject.
 func DeadLetterSubjectOf(consumer, eventID string) string {
 	return deadLetterPrefix + consumer + "." + eventID
 }

@@ -32,8 +32,8 @@ type SweeperOptions struct {
 	Registerer    prometheus.Registerer
 }
 
-// Sweeper deletes inbox keys that are too old to be needed. It walks through the table by its key, over and over: an index
-// by time would cost every event more than the walk costs.
+// Sweeper deletes inbox keys that are too old to be needed. It walks through the table by its key,
+// over and over: an index by time would cost every event more than the walk costs.
 type Sweeper struct {
 	pool *pgxpool.Pool
 	now  func() time.Time

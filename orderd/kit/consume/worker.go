@@ -21,8 +21,8 @@ const (
 	deliveryTimeout = 30 * time.Second
 	// noteTimeout bounds what is written about an event that failed.
 	noteTimeout = 10 * time.Second
-	// giveUpAfter is the age at which an event becomes a dead letter although nothing but outages held it up: well
-	// before the stream drops it.
+	// giveUpAfter is the age at which an event becomes a dead letter although nothing but outages
+	// held it up: well before the stream drops it.
 	giveUpAfter = outbox.Retention - 2*24*time.Hour
 )
 
@@ -39,7 +39,8 @@ type run struct {
 	after  time.Duration
 }
 
-// work handles a queue's events until it is closed. When ctx has ended, what is left goes back at once.
+// work handles a queue's events until it is closed. When ctx has ended, what is left goes back at
+// once.
 func (c *Consumer) work(ctx context.Context, queue <-chan *item) {
 	outages := 0
 	for first := range queue {
@@ -162,7 +163,8 @@ func (r *run) failed(ctx context.Context, it *item, err error) {
 	}
 }
 
-// away puts events back because of an outage, and makes dead letters of those that are too old to wait longer.
+// away puts events back because of an outage, and makes dead letters of those that are
+// too old to wait longer.
 func (r *run) away(ctx context.Context, items []*item, err error, after time.Duration) {
 	if ctx.Err() != nil {
 		r.putBack(items, 0)
@@ -179,7 +181,8 @@ func (r *run) away(ctx context.Context, items []*item, err error, after time.Dur
 	}
 }
 
-// suspend puts events back in an outage, for whoever can handle them first, and makes this worker pause.
+// suspend puts events back in an outage, for whoever can handle them first, and
+// makes this worker pause.
 func (r *run) suspend(items []*item, after time.Duration) {
 	r.outage, r.after = true, min(max(r.after, after), r.options.Backoff.Max)
 	for _, it := range items {
@@ -194,7 +197,8 @@ func (r *run) postpone(it *item) {
 	r.putBack([]*item{it}, r.random.Jitter(postponement.Delay(int(min(it.meta.NumDelivered, 1<<20)))))
 }
 
-// putBack has events delivered again after the delay. Later events of their orders that are in this run follow.
+// putBack has events delivered again after the delay. Later events of their orders that
+// are in this run follow.
 func (r *run) putBack(items []*item, delay time.Duration) {
 	for _, it := range items {
 		r.stuck[it.event.OrderID] = true

@@ -15,7 +15,8 @@ import (
 
 const (
 	connectTimeout = 5 * time.Second
-	// maxIdle and maxLifetime spread a pool's connections over a cluster's nodes again after some of them were away.
+	// maxIdle and maxLifetime spread a pool's connections over a cluster's nodes again after
+	// some of them were away.
 	maxIdle     = 5 * time.Minute
 	maxLifetime = 30 * time.Minute
 )
@@ -47,7 +48,8 @@ func Open(ctx context.Context, url string, maxConns int32, opts ...Option) (*pgx
 	config.MaxConnIdleTime, config.MaxConnLifetime = maxIdle, maxLifetime
 	config.ConnConfig.ConnectTimeout = connectTimeout
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-		// As it is, pgx takes a UUID for a driver.Valuer: it makes text of it and parses that again, for each of thousands in an array.
+		// As it is, pgx takes a UUID for a driver.Valuer: it makes text of it and parses that
+		// again, for each of thousands in an array.
 		pgxuuid.Register(conn.TypeMap())
 		return nil
 	}

@@ -69,7 +69,8 @@ func TestClassOf(t *testing.T) {
 	}
 }
 
-// Transactions that lock the same two rows in opposite orders all get through, and their retries are counted.
+// Transactions that lock the same two rows in opposite orders all get through, and their
+// retries are counted.
 func TestExecuteTxGetsOutOfDeadlocks(t *testing.T) {
 	ctx, url := context.Background(), testdb.NewMigrated(t)
 	registry := prometheus.NewRegistry()

@@ -56,7 +56,8 @@ func ClassOf(err error) Class {
 	switch c := code(err); {
 	case c == codeSerializationFailure || c == codeDeadlock:
 		return Retry
-	// 08: connection exceptions. 57P: the server is stopping or starting. 58C: CockroachDB's node cannot reach another.
+	// 08: connection exceptions. 57P: the server is stopping or starting. 58C: CockroachDB's node
+	// cannot reach another.
 	case strings.HasPrefix(c, "08") || strings.HasPrefix(c, "57P") || strings.HasPrefix(c, "58C") || c == codeTooManyConnections || c == codeReadOnly:
 		return Reset
 	case c != "":
@@ -71,8 +72,9 @@ func ClassOf(err error) Class {
 	return Final
 }
 
-// RPCError is what a caller of an RPC sees of an error: a database that is away or busy as UNAVAILABLE/DATABASE_UNAVAILABLE with a
-// retry delay, anything else as [rpcerr.From] has it. Whatever the driver said stays inside as the cause.
+// RPCError is what a caller of an RPC sees of an error: a database that is away or busy as
+// UNAVAILABLE/DATABASE_UNAVAILABLE with a retry delay, anything else as [rpcerr.From] has it.
+// Whatever the driver said stays inside as the cause.
 func RPCError(err error) error {
 	if err == nil {
 		return nil

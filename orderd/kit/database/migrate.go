@@ -27,7 +27,8 @@ const (
 	// unlockProbes times the interval is less than stepLimit.
 	unlockProbes = 20
 
-	// fileLimit bounds one file. On CockroachDB each change of a table is a job that every node follows.
+	// fileLimit bounds one file. On CockroachDB each change of a table is a job that every node
+	// follows.
 	fileLimit = 5 * time.Minute
 	// lockLimit bounds the wait for another migration, which is as long as its longest file.
 	lockLimit = 5 * time.Minute
@@ -38,7 +39,8 @@ const (
 // MigrateOption changes how [Migrate] works.
 type MigrateOption func(*migration)
 
-// OnCockroachDB are statements for what only CockroachDB has, run after each migration. They only tune:
+// OnCockroachDB are statements for what only CockroachDB has, run after each
+// migration. They only tune:
 // one that the user may not run is left out with a warning. They have to be repeatable.
 func OnCockroachDB(statements ...string) MigrateOption {
 	return func(m *migration) { m.tuning = append(m.tuning, statements...) }
@@ -50,11 +52,11 @@ func WithStepLimit(d time.Duration) MigrateOption {
 }
 
 // Migrate applies the files that are not applied yet, in the order of their numbers, each in a
-// transaction of its own. The files are goose's, NUMBER_NAME.sql at the root of files, and must make a
-// table settings (key, value), where Migrate puts the order id key if there is none.
+// transaction of its own. The files are goose's, NUMBER_NAME.sql at the root of files, and must
+// make a table settings (key, value), where Migrate puts the order id key if there is none.
 //
-// One Migrate works at a time, whoever else tries. It can be repeated, also after it was killed. Every
-// step is bounded: a [StepTimeoutError] says which one took too long.
+// One Migrate works at a time, whoever else tries. It can be repeated, also after it was killed.
+// Every step is bounded: a [StepTimeoutError] says which one took too long.
 func Migrate(ctx context.Context, url string, files fs.FS, log *slog.Logger, opts ...MigrateOption) error {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -130,7 +132,8 @@ func (m *migration) lock(ctx context.Context) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("the migrations' lock: %w", err)
 	}
-	// The locker renews its lease until the context ends that Lock was given, so that one outlives the step.
+	// The locker renews its lease until the context ends that Lock was given, so that
+	// one outlives the step.
 	renewing, endRenewal := context.WithCancel(ctx)
 	err = m.bounded(ctx, "waiting for the migrations' lock", lockLimit, func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, endRenewal)
@@ -153,8 +156,8 @@ func (m *migration) lock(ctx context.Context) (unlock func(), err error) {
 	}, nil
 }
 
-// unlock does not wait for an answer for longer than a step may take, as the locker by itself would. What
-// was migrated stays so if it fails.
+// unlock does not wait for an answer for longer than a step may take, as the locker by itself
+// would. What was migrated stays so if it fails.
 func (m *migration) unlock(ctx context.Context, locker lock.Locker) {
 	err := m.bounded(ctx, "giving the migrations' lock back", stepLimit, func(ctx context.Context) error {
 		done := make(chan error, 1)

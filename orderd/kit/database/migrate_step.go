@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// StepTimeoutError says that [Migrate] gave a step up, and after how long. What was migrated before it
-// stays so.
+// StepTimeoutError says that [Migrate] gave a step up, and after how long. What was
+// migrated before it stays so.
 type StepTimeoutError struct {
 	Step  string
 	Limit time.Duration
@@ -19,8 +19,9 @@ func (e *StepTimeoutError) Error() string {
 	return fmt.Sprintf("%s took longer than %v", e.Step, e.Limit)
 }
 
-// step runs one step of a migration for at most the limit. The step is run again after a conflict with
-// another transaction, so it must be repeatable: CockroachDB may ask for that, and goose does not do it.
+// step runs one step of a migration for at most the limit. The step is run again after a
+// conflict with another transaction, so it must be repeatable: CockroachDB may ask for that, and
+// goose does not do it.
 func (m *migration) step(ctx context.Context, name string, limit time.Duration, do func(context.Context) error) error {
 	return m.bounded(ctx, name, limit, func(ctx context.Context) error {
 		for attempt := 1; ; attempt++ {

@@ -28,8 +28,8 @@ func createOrderIDKey(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// OrderIDKey is the key that buyers are hashed with in order ids: 32 bytes as hexadecimal text, made by
-// the first Migrate and never changed, because a buyer's orders are found by it.
+// OrderIDKey is the key that buyers are hashed with in order ids: 32 bytes as hexadecimal text,
+// made by the first Migrate and never changed, because a buyer's orders are found by it.
 func OrderIDKey(ctx context.Context, pool *pgxpool.Pool) (string, error) {
 	var key string
 	err := pool.QueryRow(ctx, "SELECT value FROM settings WHERE key = $1", orderIDKeySetting).Scan(&key)

@@ -20,14 +20,13 @@ const (
 	maxDelay    = time.Second
 )
 
-// txOptions ask for READ COMMITTED, which CockroachDB 22.1 takes as SERIALIZABLE. Every transaction of
-// orderd is right at both levels: it changes a row only by a statement that carries its condition
-// (available >= n, state = …) or after it locked the row with FOR UPDATE, it takes its locks in
-// one order (request, payments, refunds, returns, shipments, orders, coupons, stock; each by key), and what may happen once is a
-// unique key.
-// It never decides from a row that it read without a lock. On PostgreSQL the level has to be this
-// one: crdb retries inside the transaction, by a savepoint, and above READ COMMITTED the retry would see
-// the snapshot that failed before.
+// txOptions ask for READ COMMITTED, which CockroachDB 22.1 takes as SERIALIZABLE. Every transaction
+// of orderd is right at both levels: it changes a row only by a statement that carries its
+// condition (available >= n, state = …) or after it locked the row with FOR UPDATE, it takes its
+// locks in one order (request, payments, refunds, returns, shipments, orders, coupons, stock; each
+// by key), and what may happen once is a unique key. It never decides from a row that it read
+// without a lock. On PostgreSQL the level has to be this one: crdb retries inside the transaction,
+// by a savepoint, and above READ COMMITTED the retry would see the snapshot that failed before.
 var txOptions = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 
 // Tx is a transaction that [ExecuteTx] or [QueryTx] runs.
@@ -37,21 +36,23 @@ type Tx struct {
 	afterCommit []func()
 }
 
-// AfterCommit has fn called once this transaction is committed, in the order of the calls. It is not called if the transaction is
-// rolled back, runs again (the next run registers its own) or ends with an unknown outcome.
+// AfterCommit has fn called once this transaction is committed, in the order of the calls. It is
+// not called if the transaction is rolled back, runs again (the next run registers its own) or ends
+// with an unknown outcome.
 func (tx *Tx) AfterCommit(fn func()) { tx.afterCommit = append(tx.afterCommit, fn) }
 
 // ExecuteTx runs fn in a transaction and commits. fn runs again after a conflict with another
-// transaction, so it must have no effect but on the transaction; what is to happen once it is committed goes to [Tx.AfterCommit],
-// and what it finds out is handed out by [QueryTx]. If the outcome of the commit is not known, the error's class is [Unknown]; it
-// is not retried here: the caller's own retry finds what happened by its request id or unique key.
+// transaction, so it must have no effect but on the transaction; what is to happen once it is
+// committed goes to [Tx.AfterCommit], and what it finds out is handed out by [QueryTx]. If the
+// outcome of the commit is not known, the error's class is [Unknown]; it is not retried here: the
+// caller's own retry finds what happened by its request id or unique key.
 func ExecuteTx(ctx context.Context, pool *pgxpool.Pool, fn func(*Tx) error) error {
 	_, err := QueryTx(ctx, pool, func(tx *Tx) (struct{}, error) { return struct{}{}, fn(tx) })
 	return err
 }
 
-// QueryTx is [ExecuteTx] for a transaction that hands something out: the result of the run that was committed, the zero value
-// otherwise.
+// QueryTx is [ExecuteTx] for a transaction that hands something out: the result of the run that was
+// committed, the zero value otherwise.
 func QueryTx[T any](ctx context.Context, pool *pgxpool.Pool, fn func(*Tx) (T, error)) (T, error) {
 	policy := backoff.Policy{First: firstDelay, Max: maxDelay}
 	var none T

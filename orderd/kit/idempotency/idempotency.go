@@ -1,6 +1,6 @@
-// Package idempotency makes a mutation with a request id have its effect once: the id is stored with a
-// hash of the request and with the answer, in the transaction of the effect. The same id again gets
-// the first answer; the same id with another body is refused.
+// Package idempotency makes a mutation with a request id have its effect once: the id is stored
+// with a hash of the request and with the answer, in the transaction of the effect. The same id
+// again gets the first answer; the same id with another body is refused.
 package idempotency
 
 import (
@@ -53,9 +53,9 @@ func NewRequest(scope, id string, msg proto.Message) (Request, error) {
 	return Request{scope: scope, id: id, hash: h.Sum(nil)}, nil
 }
 
-// Do runs effect in a transaction, unless the request had its effect before: then answer is filled with the first
-// answer. Before it changes anything else, effect must queue or make its Claim with the answer
-// that it fills into answer. effect may run several times.
+// Do runs effect in a transaction, unless the request had its effect before: then answer is filled
+// with the first answer. Before it changes anything else, effect must queue or make its Claim with
+// the answer that it fills into answer. effect may run several times.
 func Do(ctx context.Context, pool *pgxpool.Pool, r Request, answer proto.Message, effect func(*database.Tx) error) error {
 	for round := 1; ; round++ {
 		err := database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
@@ -71,8 +71,8 @@ func Do(ctx context.Context, pool *pgxpool.Pool, r Request, answer proto.Message
 	}
 }
 
-// Find fills answer with the request's first answer and tells whether there is one. The same id with another
-// body is ALREADY_EXISTS/REQUEST_ID_REUSED.
+// Find fills answer with the request's first answer and tells whether there is one. The same id
+// with another body is ALREADY_EXISTS/REQUEST_ID_REUSED.
 func (r Request) Find(ctx context.Context, tx pgx.Tx, answer proto.Message) (bool, error) {
 	var hash, response []byte
 	err := tx.QueryRow(ctx, "SELECT hash, response FROM requests WHERE scope = $1 AND request_id = $2", r.scope, r.id).Scan(&hash, &response)
@@ -95,8 +95,8 @@ func reused() error {
 	return rpcerr.New(connect.CodeAlreadyExists, "REQUEST_ID_REUSED", "this request id was used for another request")
 }
 
-// Claim queues the insert that makes the request's effect happen once. Whoever comes second waits here
-// for the first's commit, and starts over.
+// Claim queues the insert that makes the request's effect happen once. Whoever comes second waits
+// here for the first's commit, and starts over.
 func (r Request) Claim(b *pgx.Batch, at time.Time, answer proto.Message) error {
 	response, err := proto.Marshal(answer)
 	if err != nil {

@@ -50,8 +50,8 @@ func FindAll(ctx context.Context, q database.Querier, requests []Request) (Answe
 	return out, nil
 }
 
-// Find fills answer with the request's first answer and tells whether there is one. The same id with another
-// body is ALREADY_EXISTS/REQUEST_ID_REUSED.
+// Find fills answer with the request's first answer and tells whether there is one. The same id
+// with another body is ALREADY_EXISTS/REQUEST_ID_REUSED.
 func (a Answers) Find(r Request, answer proto.Message) (bool, error) {
 	s, ok := a[r.Key()]
 	if !ok {
@@ -66,9 +66,10 @@ func (a Answers) Find(r Request, answer proto.Message) (bool, error) {
 	return true, nil
 }
 
-// ClaimAll queues what makes the effects of many requests happen once; responses are their answers, as they are stored. Once the batch was
-// sent, claimed has those that had not been stored: the others' effects must not happen in this transaction. Whoever comes
-// second waits here for the first's commit.
+// ClaimAll queues what makes the effects of many requests happen once; responses are their
+// answers, as they are stored. Once the batch was sent, claimed has those that had not been
+// stored: the others' effects must not happen in this transaction. Whoever comes second waits here
+// for the first's commit.
 func ClaimAll(b *pgx.Batch, at time.Time, requests []Request, responses [][]byte, claimed map[Key]bool) {
 	scopes, ids := split(requests)
 	hashes := make([][]byte, len(requests))

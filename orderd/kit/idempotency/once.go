@@ -12,10 +12,11 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 )
 
-// Once runs effect in a transaction once a request id and returns its answer; the same request again gets the first answer, and the
-// same id with another body is ALREADY_EXISTS/REQUEST_ID_REUSED. The id is claimed before the effect, because its row is locked
-// before any other, and gets the answer at the end. at is when the request is said to have come. effect may run several times; see
-// [database.ExecuteTx].
+// Once runs effect in a transaction once a request id and returns its answer; the same request
+// again gets the first answer, and the same id with another body is
+// ALREADY_EXISTS/REQUEST_ID_REUSED. The id is claimed before the effect, because its row is locked
+// before any other, and gets the answer at the end. at is when the request is said to have come.
+// effect may run several times; see [database.ExecuteTx].
 func Once[A proto.Message](
 	ctx context.Context, pool *pgxpool.Pool, r Request, at time.Time, effect func(*database.Tx) (A, error),
 ) (A, error) {

@@ -1,11 +1,11 @@
-// Package lifecycle follows a life cycle's table. Each domain has its own table, in its lifecycle.go, and
-// nothing else changes a state of that domain.
+// Package lifecycle follows a life cycle's table. Each domain has its own table, in its
+// lifecycle.go, and nothing else changes a state of that domain.
 package lifecycle
 
 import "fmt"
 
-// Table has, for each state, the events that are possible in it and the states they lead to. The empty
-// state is before the beginning.
+// Table has, for each state, the events that are possible in it and the states they lead to. The
+// empty state is before the beginning.
 type Table[S, E ~string] map[S]map[E]S
 
 // Refused says that the event is not possible in the state.

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Message is a JetStream message, or something made of one, whose work takes longer than the server waits for an answer.
+// Message is a JetStream message, or something made of one, whose work takes longer than the server
+// waits for an answer.
 type Message interface {
 	comparable
 	// InProgress tells the server that the message is still worked on.
@@ -15,8 +16,8 @@ type Message interface {
 	Nak() error
 }
 
-// Working is the set of messages that this pod works on. It tells the server so again and again, so that only a dead pod's messages
-// go to others. Its methods are safe for concurrent use.
+// Working is the set of messages that this pod works on. It tells the server so again and again, so
+// that only a dead pod's messages go to others. Its methods are safe for concurrent use.
 type Working[M Message] struct {
 	mu sync.Mutex
 	// mu guards messages.
@@ -47,8 +48,8 @@ func (w *Working[M]) Len() int {
 	return len(w.messages)
 }
 
-// Renew keeps the messages this pod's until ctx ends. every has to be shorter than the server's wait for an answer, so that one
-// renewal may be lost.
+// Renew keeps the messages this pod's until ctx ends. every has to be shorter than the server's
+// wait for an answer, so that one renewal may be lost.
 func (w *Working[M]) Renew(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -63,7 +64,8 @@ func (w *Working[M]) Renew(ctx context.Context, every time.Duration) {
 	}
 }
 
-// PutBack lets other pods have all messages at once. Where that does not get through, they come to others after the server's wait.
+// PutBack lets other pods have all messages at once. Where that does not get through, they come to
+// others after the server's wait.
 func (w *Working[M]) PutBack() {
 	w.each(func(m M) { _ = m.Nak() })
 }

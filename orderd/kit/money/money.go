@@ -7,10 +7,11 @@ import (
 	"slices"
 )
 
-// Split divides total over the weights by the largest remainder, so that the parts sum to exactly total: each part is
-// the exact share rounded down, and the units that are left go one each to those that lost most by the rounding, the earlier
-// one first. If all weights are zero, total is divided evenly. A negative total is divided as its opposite is. A negative
-// weight counts as zero. Without weights there are no parts, and the caller keeps total.
+// Split divides total over the weights by the largest remainder, so that the parts sum to exactly
+// total: each part is the exact share rounded down, and the units that are left go one each to
+// those that lost most by the rounding, the earlier one first. If all weights are zero, total is
+// divided evenly. A negative total is divided as its opposite is. A negative weight counts as zero.
+// Without weights there are no parts, and the caller keeps total.
 func Split(total int64, weights []int64) []int64 {
 	if len(weights) == 0 {
 		return nil
@@ -42,7 +43,8 @@ func Split(total int64, weights []int64) []int64 {
 
 // scale returns the weights and their sum, which is not zero and fits.
 func scale(weights []int64) ([]uint64, uint64) {
-	// Weights that sum to more than 64 bits are shifted: what they lose is less than rounding an amount does.
+	// Weights that sum to more than 64 bits are shifted: what they lose is less than
+	// rounding an amount does.
 	shift := 0
 	var largest int64
 	for _, w := range weights {
@@ -66,8 +68,8 @@ func scale(weights []int64) ([]uint64, uint64) {
 	return scaled, uint64(len(scaled))
 }
 
-// byLoss returns the indexes by falling loss, equal ones by rising index. There are always fewer units left than there
-// are weights that lost something.
+// byLoss returns the indexes by falling loss, equal ones by rising index. There are always fewer
+// units left than there are weights that lost something.
 func byLoss(lost []uint64) []int {
 	order := make([]int, len(lost))
 	for i := range order {
@@ -85,10 +87,11 @@ func byLoss(lost []uint64) []int {
 	return order
 }
 
-// Share is total * part / whole, rounded down, for 0 <= part <= whole and total >= 0: what the first part of whole units of
-// something that was paid with total is worth. The share of units after others is Share of all of them less Share
-// of the others, so that the shares of all units sum to exactly total. Outside these limits it is the nearest inside them;
-// of no units at all it is 0.
+// Share is total * part / whole, rounded down, for 0 <= part <= whole and total >= 0: what
+// the first part of whole units of something that was paid with total is worth. The share of
+// units after others is Share of all of them less Share of the others, so that the shares of
+// all units sum to exactly total. Outside these limits it is the nearest inside them; of no
+// units at all it is 0.
 func Share(total, part, whole int64) int64 {
 	if total <= 0 || part <= 0 || whole <= 0 {
 		return 0

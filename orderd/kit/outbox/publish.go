@@ -20,9 +20,9 @@ const (
 	publishTimeout = 5 * time.Second
 )
 
-// publish publishes events and returns those that were acknowledged: all of them in one atomic batch,
-// which JetStream writes to disk once, or, where it refuses that, one by one. It refuses a batch with an
-// event that it has already, left from a relay that died before it deleted it.
+// publish publishes events and returns those that were acknowledged: all of them in one atomic
+// batch, which JetStream writes to disk once, or, where it refuses that, one by one. It refuses a
+// batch with an event that it has already, left from a relay that died before it deleted it.
 func (r *Relay) publish(ctx context.Context, rows []*row) ([]*row, error) {
 	if len(rows) > 1 {
 		err := r.publishBatch(ctx, rows)

@@ -17,7 +17,8 @@ const (
 	Stream = "ORDER_EVENTS"
 	// subjects are order.events.<event>.<order id>.
 	subjectPrefix = "order.events."
-	// replayPrefix begins the subjects of events that one consumer gets once more: order.replays.<consumer>.<event id>.
+	// replayPrefix begins the subjects of events that one consumer gets once more:
+	// order.replays.<consumer>.<event id>.
 	replayPrefix = "order.replays."
 
 	// duplicateWindow is how long JetStream drops an event that it has already: longer than a relay
@@ -70,7 +71,8 @@ func ReplaySubject(consumer, eventID string) string { return replayPrefix + cons
 // IsReplay tells whether a subject is one of ReplaySubject's.
 func IsReplay(subject string) bool { return strings.HasPrefix(subject, replayPrefix) }
 
-// message is the row as a CloudEvent in binary mode: attributes in headers, the protobuf event as data.
+// message is the row as a CloudEvent in binary mode: attributes in headers, the
+// protobuf event as data.
 func (r *row) message(source string) *nats.Msg {
 	msg := nats.NewMsg(subjectPrefix + r.Event + "." + r.OrderID.String())
 	msg.Data = r.Payload

@@ -1,18 +1,22 @@
-// Package overload keeps a pod's answers quick while more is asked of it than it can do: it works on so many requests at once as it can
-// answer in about the time that they take when little is going on, and refuses the rest at once, before anything of them is
-// decoded.
+// Package overload keeps a pod's answers quick while more is asked of it than it can do: it works
+// on so many requests at once as it can answer in about the time that they take when little is
+// going on, and refuses the rest at once, before anything of them is decoded.
 //
-// Every request that comes while fewer than the limit are being worked on (or in a burst, not many more) is taken, whoever it is from; the others are refused and told
-// when to come back. Nobody waits here to be taken, so nobody waits behind others. See limiter for how the limit is found, returns
-// for when the refused come back, and hold for those who come back at once.
+// Every request that comes while fewer than the limit are being worked on (or in a burst, not many
+// more) is taken, whoever it is from; the others are refused and told when to come back. Nobody
+// waits here to be taken, so nobody waits behind others. See limiter for how the limit is found,
+// returns for when the refused come back, and hold for those who come back at once.
 //
-// Measured on two busy cores with the load beside the pod, handlers that commit in groups, and callers on 1,000 connections who ask
-// again at once, so that ten times as much is offered: 15,400 requests a second were answered of the 17,100 without a rush, with a p99 of
-// 21 ms, beside 13 ms at two fifths of the capacity. Without holding refusals back it was 387 ms, and less than half as many.
+// Measured on two busy cores with the load beside the pod, handlers that commit in groups, and
+// callers on 1,000 connections who ask again at once, so that ten times as much is offered:
+// 15,400 requests a second were answered of the 17,100 without a rush, with a p99 of 21 ms,
+// beside 13 ms at two fifths of the capacity. Without holding refusals back it was 387 ms, and
+// less than half as many.
 //
-// Libraries for such limits (failsafe-go's adaptive limiter, go-concurrency-limits) take every call to be of one kind. A pod's are not:
-// a call that places an order takes ten times as long as one that reads a price, and a change of their mix would look like overload.
-// Here each call is compared with others of its own procedure.
+// Libraries for such limits (failsafe-go's adaptive limiter, go-concurrency-limits) take every call
+// to be of one kind. A pod's are not:
+// a call that places an order takes ten times as long as one that reads a price, and a change of
+// their mix would look like overload. Here each call is compared with others of its own procedure.
 package overload
 
 import (
@@ -37,11 +41,13 @@ const (
 type Options struct {
 	// Max is how many requests are worked on at once at the very most.
 	Max int
-	// Lowest is how many are worked on at once however slow they are: what a pod of this size does with ease.
+	// Lowest is how many are worked on at once however slow they are: what a pod of this
+	// size does with ease.
 	Lowest int
 	// Clock has to be monotonic, as time.Now is.
 	Clock func() time.Time
-	// Random is a number from 0 to below n; safe for concurrent use. It spreads the returns of refused callers.
+	// Random is a number from 0 to below n; safe for concurrent use. It spreads the
+	// returns of refused callers.
 	Random     func(n int64) int64
 	Registerer prometheus.Registerer
 }
@@ -100,8 +106,9 @@ func NewGate(o Options) (*Gate, error) {
 	return g, nil
 }
 
-// Handler lets requests through to next while there are fewer in flight than the limit. The others get UNAVAILABLE/OVERLOADED in their
-// protocol, with a retry delay, and nothing of their body is read.
+// Handler lets requests through to next while there are fewer in flight than the limit.
+// The others get UNAVAILABLE/OVERLOADED in their protocol, with a retry delay, and nothing
+// of their body is read.
 func (g *Gate) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.enter() {

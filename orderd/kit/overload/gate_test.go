@@ -169,7 +169,8 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
-// machine answers so many requests a second, and those that are in flight beyond what it does in one turn wait.
+// machine answers so many requests a second, and those that are in flight beyond what it
+// does in one turn wait.
 func machine(inFlight float64) time.Duration {
 	const turn, each = 4 * time.Millisecond, 50 * time.Microsecond
 	return max(turn, time.Duration(inFlight)*each)
@@ -179,7 +180,8 @@ func TestTheLimitFollowsWhatTheMachineCanDo(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	g := newGate(t, Options{Max: 4096, Lowest: 32, Clock: func() time.Time { return now }})
 	class, other := g.Class(), g.Class()
-	// interval lets demand in for one interval, and has all of it answered in the time that the machine takes.
+	// interval lets demand in for one interval, and has all of it answered in the time
+	// that the machine takes.
 	interval := func(demand int) (accepted int, took time.Duration) {
 		for range demand {
 			if g.enter() {

@@ -9,7 +9,8 @@ import (
 const (
 	// longest is how long a refusal is held back at most.
 	longest = time.Second
-	// mostHeld bounds the requests whose refusals are held back; each has the memory of a request that was not read.
+	// mostHeld bounds the requests whose refusals are held back; each has the memory of a
+	// request that was not read.
 	mostHeld = 1 << 14
 	// freely is how many refusals a second are answered at once whatever is accepted.
 	freely = 500
@@ -17,16 +18,18 @@ const (
 	quarter = 4
 )
 
-// hold slows down callers who come back at once although they were told not to. A refusal costs a pod about half of what an
-// accepted request does; when most of what it does is refusing, those that it accepted wait for it. So refusals are then
-// held back for a while, without any work: a caller who waits for an answer cannot ask again. Callers who keep to the retry delay
-// are few at a time, and hear at once.
+// hold slows down callers who come back at once although they were told not to. A refusal costs a
+// pod about half of what an accepted request does; when most of what it does is refusing, those
+// that it accepted wait for it. So refusals are then held back for a while, without any work: a
+// caller who waits for an answer cannot ask again. Callers who keep to the retry delay are few at a
+// time, and hear at once.
 type hold struct {
 	length atomic.Int64
 	held   atomic.Int64
 }
 
-// adapt holds refusals longer if more were refused than accepted, both a second, and shorter if fewer.
+// adapt holds refusals longer if more were refused than accepted, both a second, and shorter if
+// fewer.
 func (h *hold) adapt(refused, accepted float64) {
 	now := time.Duration(h.length.Load())
 	if refused > max(accepted/quarter, freely) {

@@ -10,15 +10,16 @@ import (
 const (
 	// enough calls tell how long those of their class take.
 	enough = 20
-	// watched is the share of a class's calls that are to be as quick as usual. Callers who send slowly make calls slow as well: one
-	// in ten of them says nothing.
+	// watched is the share of a class's calls that are to be as quick as usual. Callers who send
+	// slowly make calls slow as well: one in ten of them says nothing.
 	watched = 0.9
 	// instant is as quick as a call can count for: shorter differences are the scheduler's.
 	instant = float64(2 * time.Millisecond)
 	// How usual follows what is measured: down quickly, and up slowly, in quiet times only.
 	followDown = 0.1
 	followUp   = 0.02
-	// accept is how usual rises in each interval in which calls are slow with the lowest limit: then that is how long they take.
+	// accept is how usual rises in each interval in which calls are slow with the lowest limit:
+	// then that is how long they take.
 	accept = 1.02
 
 	// steps of the histogram in each doubling of the time, from a microsecond to half a minute.
@@ -30,7 +31,8 @@ const (
 type Class struct {
 	gate   *Gate
 	counts [buckets]atomic.Uint32
-	// usual is how long the watched share of the calls takes at most when little is going on, in nanoseconds; 0: not known yet.
+	// usual is how long the watched share of the calls takes at most when little is going on, in
+	// nanoseconds; 0: not known yet.
 	usual float64
 }
 
@@ -43,8 +45,8 @@ func (g *Gate) Class() *Class {
 	return c
 }
 
-// Observe a call that was answered without an error now, and how long it took. Refusals are quicker than the work, and would have it
-// look slow.
+// Observe a call that was answered without an error now, and how long it took. Refusals are quicker
+// than the work, and would have it look slow.
 func (c *Class) Observe(now time.Time, took time.Duration) {
 	c.counts[bucketOf(took)].Add(1)
 	c.gate.look(now)
@@ -68,7 +70,8 @@ func lower(bucket int) float64 {
 	return math.Ldexp(1+float64(bucket%steps)/steps, bucket/steps) * float64(time.Microsecond)
 }
 
-// take returns how long the watched share took since it was last asked, and of how many; none if there were too few yet.
+// take returns how long the watched share took since it was last asked, and of how many; none if
+// there were too few yet.
 func (c *Class) take() (took float64, calls int) {
 	var counts [buckets]uint32
 	for i := range c.counts {
@@ -92,8 +95,8 @@ func (c *Class) take() (took float64, calls int) {
 	return took, calls
 }
 
-// slowness is how much longer than usual calls took, over all classes, and 0 if too few were made to tell. What is usual is
-// learned on the way.
+// slowness is how much longer than usual calls took, over all classes, and 0 if too few were made
+// to tell. What is usual is learned on the way.
 func slownessOf(classes []*Class, quiet, idle bool) float64 {
 	var sum, all float64
 	for _, c := range classes {

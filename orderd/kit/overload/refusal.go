@@ -25,8 +25,9 @@ const (
 	kinds
 )
 
-// contentTypes are requests' that stand for their kind. What is none of these two is answered as a unary call of Connect's: its errors
-// are JSON whatever the request was, and say what they say to a person as well.
+// contentTypes are requests' that stand for their kind. What is none of these two is answered as
+// a unary call of Connect's: its errors are JSON whatever the request was, and say what they say
+// to a person as well.
 var contentTypes = [kinds]string{unary: "application/json", grpc: "application/grpc+proto", grpcWeb: "application/grpc-web+proto"}
 
 // refusals are answers that are made once.

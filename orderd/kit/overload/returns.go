@@ -16,9 +16,11 @@ const (
 	slowest = 100
 )
 
-// returns tells refused callers when to come back, so that they do not come as one wave. They queue, so to speak, without waiting here:
-// the queue grows with each one refused, and shrinks as fast as the pod has accepted requests lately. A caller comes back at a
-// random time until the queue's end: the more were refused, the longer the time over which they spread.
+// returns tells refused callers when to come back, so that they do not come as one wave. They
+// queue, so to speak, without waiting here:
+// the queue grows with each one refused, and shrinks as fast as the pod has accepted requests
+// lately. A caller comes back at a random time until the queue's end: the more were refused, the
+// longer the time over which they spread.
 type returns struct {
 	// end of the queue, in Unix nanoseconds.
 	end atomic.Int64

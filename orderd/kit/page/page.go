@@ -1,6 +1,6 @@
-// Package page cuts lists into pages and names where each goes on. Every list of orderd is read by key: a page's token holds the
-// key of its last row, and the next page begins behind it, so that rows that come or go in between are neither skipped nor
-// repeated.
+// Package page cuts lists into pages and names where each goes on. Every list of orderd is read by
+// key: a page's token holds the key of its last row, and the next page begins behind it, so that
+// rows that come or go in between are neither skipped nor repeated.
 package page
 
 import (
@@ -16,17 +16,18 @@ import (
 // Field is the request's field that holds a token, as errors name it.
 const Field = "page_token"
 
-// Token names the row that has the key: each part is a string, a [time.Time], a uuid.UUID, a number or bytes, in the order in
-// which [Parse] reads them. Callers see it as text without meaning.
+// Token names the row that has the key: each part is a string, a [time.Time], a uuid.UUID, a number
+// or bytes, in the order in which [Parse] reads them. Callers see it as text without meaning.
 func Token(key ...any) string {
 	// Values of these types always become JSON.
 	raw, _ := json.Marshal(key)
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// Parse reads a token that [Token] made into pointers to its parts, and tells whether there was one: an empty token is the first
-// page. A token that Token did not make with parts of these types is [Invalid]. That the parts make sense, such as that an order is
-// the caller's, is for the list to check, which answers Invalid as well.
+// Parse reads a token that [Token] made into pointers to its parts, and tells whether there was
+// one: an empty token is the first page. A token that Token did not make with parts of these types
+// is [Invalid]. That the parts make sense, such as that an order is the caller's, is for the list
+// to check, which answers Invalid as well.
 func Parse(token string, into ...any) (given bool, err error) {
 	if token == "" {
 		return false, nil
@@ -51,13 +52,15 @@ func Parse(token string, into ...any) (given bool, err error) {
 	return true, nil
 }
 
-// Invalid is what a caller sees whose page token this list did not make: INVALID_ARGUMENT/INVALID_PAGE_TOKEN with the field.
+// Invalid is what a caller sees whose page token this list did not make:
+// INVALID_ARGUMENT/INVALID_PAGE_TOKEN with the field.
 func Invalid() error {
 	const text = "page_token is not from an answer of this list; begin with the first page"
 	return rpcerr.New(connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN", text, "field", Field)
 }
 
-// Size is how many rows a page has: as many as were asked for, or otherwise. The proto's rules bound what may be asked.
+// Size is how many rows a page has: as many as were asked for, or otherwise. The proto's rules
+// bound what may be asked.
 func Size(asked int32, otherwise int) int {
 	if asked <= 0 {
 		return otherwise
@@ -65,8 +68,8 @@ func Size(asked int32, otherwise int) int {
 	return int(asked)
 }
 
-// Cut makes a page of rows that were read with one more than the page's size, and the token of the next page, which is empty if
-// there is none.
+// Cut makes a page of rows that were read with one more than the page's size, and the token of the
+// next page, which is empty if there is none.
 func Cut[T any](rows []T, size int, key func(last T) []any) (page []T, next string) {
 	if len(rows) <= size {
 		return rows, ""

@@ -1,5 +1,5 @@
-// Package rescue makes a panic an error where nothing else would: in goroutines that work for many callers, where one caller's
-// input must not end the pod and with it the work of all the others.
+// Package rescue makes a panic an error where nothing else would: in goroutines that work for many
+// callers, where one caller's input must not end the pod and with it the work of all the others.
 package rescue
 
 import (

@@ -1,5 +1,6 @@
-// Package retention removes rows that have done their work: request ids that nobody repeats any more, and notifications as they came.
-// It walks a table's primary key, a page at a time, so that no table needs an index by age, which every insert would pay for.
+// Package retention removes rows that have done their work: request ids that nobody repeats any
+// more, and notifications as they came. It walks a table's primary key, a page at a time, so that
+// no table needs an index by age, which every insert would pay for.
 package retention
 
 import (
@@ -25,7 +26,8 @@ const (
 
 	// page is how many rows are looked at by one statement, and removed by the next at most.
 	page = 1000
-	// interval is between looks for a table whose time has come, and pause between two walks through it.
+	// interval is between looks for a table whose time has come, and pause between
+	// two walks through it.
 	interval = 10 * time.Second
 	pause    = time.Hour
 )

@@ -47,8 +47,8 @@ func Retry(code connect.Code, reason, message string, after time.Duration, metad
 // WithDetail adds a message that says more to a program, such as a new quote.
 func WithDetail(err *connect.Error, msg proto.Message) *connect.Error { return withDetail(err, msg) }
 
-// Kept is an error that is going to be answered many times: what its details are in JSON, which Connect's errors carry for people, is
-// worked out once instead of with each answer.
+// Kept is an error that is going to be answered many times: what its details are in JSON, which
+// Connect's errors carry for people, is worked out once instead of with each answer.
 func Kept(err *connect.Error) *connect.Error {
 	kept := connect.NewError(err.Code(), err.Message())
 	if cause := err.Unwrap(); cause != nil {
@@ -66,7 +66,8 @@ func Kept(err *connect.Error) *connect.Error {
 	return kept
 }
 
-// Wire is an error as Connect's unary protocol answers it: the HTTP status, and the body, which is JSON.
+// Wire is an error as Connect's unary protocol answers it: the HTTP status, and the
+// body, which is JSON.
 func Wire(err *connect.Error) (status int, body []byte) {
 	request := &http.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/json"}}}
 	w := &memory{header: http.Header{}}
@@ -96,10 +97,11 @@ func Internal(cause error) *connect.Error {
 // retryDelay is what a caller is asked to wait whose request took too long.
 const retryDelay = time.Second
 
-// From is what a caller sees of an error: one made for callers as it is, also where it is wrapped; the end of the request's time
-// as DEADLINE_EXCEEDED with a retry delay, since whether the request had its effect is unknown; a caller who went away as
-// CANCELED; anything else as [Internal], also what another pod has answered to this one. err must not be nil. This is the one place
-// that decides it; package database's RPCError adds what a database says.
+// From is what a caller sees of an error: one made for callers as it is, also where it is wrapped;
+// the end of the request's time as DEADLINE_EXCEEDED with a retry delay, since whether the request
+// had its effect is unknown; a caller who went away as CANCELED; anything else as [Internal], also
+// what another pod has answered to this one. err must not be nil. This is the one place that
+// decides it; package database's RPCError adds what a database says.
 func From(err error) *connect.Error {
 	var known *connect.Error
 	switch {

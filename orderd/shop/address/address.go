@@ -35,8 +35,8 @@ func (s saved) proto() *addressv1.SavedAddress {
 	}
 }
 
-// put is the book's address after in was written to it as id, which is new if isNew. A book always has one default: the first
-// address is it, and an address stays it until another becomes it.
+// put is the book's address after in was written to it as id, which is new if isNew. A book always
+// has one default: the first address is it, and an address stays it until another becomes it.
 func put(book []saved, id uuid.UUID, isNew bool, in *addressv1.Address, makeDefault bool, now time.Time) (saved, error) {
 	for _, have := range book {
 		if have.id == id {

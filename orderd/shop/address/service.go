@@ -92,7 +92,8 @@ func (s *Service) ListAddresses(ctx context.Context, req *addressv1.ListAddresse
 	return answer, nil
 }
 
-// DeleteAddress deletes an address, once a request id. If it was the default, the oldest that is left becomes it.
+// DeleteAddress deletes an address, once a request id. If it was the default, the oldest
+// that is left becomes it.
 func (s *Service) DeleteAddress(ctx context.Context, req *addressv1.DeleteAddressRequest) (*addressv1.DeleteAddressResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
 	if err != nil {

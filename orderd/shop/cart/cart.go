@@ -52,8 +52,8 @@ func add(items []Item, sku string, quantity int64, now time.Time) (Item, error) 
 	return Item{SKU: sku, Quantity: quantity, Selected: true, AddedAt: now}, nil
 }
 
-// merge is what has to be written to a cart so that the guest's lines are in it, and the SKUs that find no room: the
-// guest's oldest ones. What the buyer has is never dropped.
+// merge is what has to be written to a cart so that the guest's lines are in it, and the SKUs that
+// find no room: the guest's oldest ones. What the buyer has is never dropped.
 func merge(own, guest []Item) (changed []Item, dropped []string) {
 	bySKU := make(map[string]Item, len(own))
 	for _, i := range own {

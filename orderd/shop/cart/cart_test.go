@@ -315,7 +315,8 @@ func TestOrderedLinesLeaveTheCarts(t *testing.T) {
 	s.want("cid", map[string]string{"A": "2", "B": "2", "C": "2"})
 }
 
-// An order that is being placed and a buyer who adds more: what was ordered does not come back, whoever comes first.
+// An order that is being placed and a buyer who adds more: what was ordered does not come back,
+// whoever comes first.
 func TestAddingWhileItIsOrdered(t *testing.T) {
 	ctx := context.Background()
 	s := newShop(t, "A")

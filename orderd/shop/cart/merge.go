@@ -15,16 +15,16 @@ import (
 
 // Guests verifies tokens.
 type Guests interface {
-	// Verify returns whose token it is, and whether that is a guest. An error is one of rpcerr's; UNAVAILABLE if the token
-	// could not be checked now.
+	// Verify returns whose token it is, and whether that is a guest. An error is one of rpcerr's;
+	// UNAVAILABLE if the token could not be checked now.
 	Verify(ctx context.Context, token string) (subject string, guest bool, err error)
 }
 
 // errUnproven says that a merge that was not made before has no guest's token.
 var errUnproven = errors.New("no guest's token")
 
-// MergeCart moves a guest's cart into a buyer's, once a request id. A retry gets its first answer also when the
-// guest's token is over by then.
+// MergeCart moves a guest's cart into a buyer's, once a request id. A retry gets its first answer
+// also when the guest's token is over by then.
 func (s *Service) MergeCart(ctx context.Context, req *cartv1.MergeCartRequest) (*cartv1.MergeCartResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
 	if err != nil {

@@ -193,7 +193,8 @@ func check(t *rapid.T, c call) {
 	}
 }
 
-// Random calls, late retries of earlier ones among them: every answer and every cart is what the model says.
+// Random calls, late retries of earlier ones among them: every answer and every cart is
+// what the model says.
 func TestCartsAgainstAModel(t *testing.T) {
 	s := newShop(t, "A", "B", "C", "OFF")
 	walks := 0
@@ -206,7 +207,8 @@ func TestCartsAgainstAModel(t *testing.T) {
 			case kind < len(kinds):
 				c := kinds[kind](t)
 				check(t, c)
-				// What was refused is not stored: the same id may be tried again, and may then be taken.
+				// What was refused is not stored: the same id may be tried again,
+				// and may then be taken.
 				if c.want.reason == "" {
 					w.done = append(w.done, c)
 				}

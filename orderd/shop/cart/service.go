@@ -97,7 +97,8 @@ func (s *Service) RemoveCartLines(ctx context.Context, req *cartv1.RemoveCartLin
 	return answer, nil
 }
 
-// SelectCartLines selects lines for the next order or takes them out of the selection, once a request id.
+// SelectCartLines selects lines for the next order or takes them out of the
+// selection, once a request id.
 func (s *Service) SelectCartLines(ctx context.Context, req *cartv1.SelectCartLinesRequest) (*cartv1.SelectCartLinesResponse, error) {
 	answer := &cartv1.SelectCartLinesResponse{}
 	err := s.change(ctx, req, answer, func(_ pgx.Tx, _ time.Time, have []Item, b *pgx.Batch) error {
@@ -156,8 +157,8 @@ type mutation interface {
 	GetBuyerId() string
 }
 
-// change makes one change of a cart, once a request id: effect sees the lines of the locked cart, fills the answer and queues what
-// it changes.
+// change makes one change of a cart, once a request id: effect sees the lines of the locked cart,
+// fills the answer and queues what it changes.
 func (s *Service) change(
 	ctx context.Context, req mutation, answer proto.Message, effect func(pgx.Tx, time.Time, []Item, *pgx.Batch) error,
 ) error {

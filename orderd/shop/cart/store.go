@@ -11,8 +11,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 )
 
-// lockCarts makes everybody else who changes these carts wait, also while they are empty; by key, so that two merges never wait for
-// each other.
+// lockCarts makes everybody else who changes these carts wait, also while they are empty; by key,
+// so that two merges never wait for each other.
 func lockCarts(ctx context.Context, tx pgx.Tx, now time.Time, buyers ...string) error {
 	slices.Sort(buyers)
 	_, err := tx.Exec(ctx, `INSERT INTO carts (buyer_id, updated_at) SELECT buyer_id, $2::timestamptz FROM unnest($1::text[]) AS u (buyer_id)
@@ -23,8 +23,8 @@ func lockCarts(ctx context.Context, tx pgx.Tx, now time.Time, buyers ...string) 
 	return nil
 }
 
-// lockItems reads the lines of locked carts, by buyer, and locks them as well, by key: placing an order takes them out without
-// locking the cart.
+// lockItems reads the lines of locked carts, by buyer, and locks them as well, by key: placing an
+// order takes them out without locking the cart.
 func lockItems(ctx context.Context, tx pgx.Tx, buyers ...string) (map[string][]Item, error) {
 	rows, err := tx.Query(ctx, `SELECT buyer_id, sku, quantity, selected, added_at FROM cart_lines
 		WHERE buyer_id = ANY ($1) ORDER BY buyer_id, sku FOR UPDATE`, buyers)
@@ -92,8 +92,9 @@ type Ordered struct {
 	SKUs    []string
 }
 
-// RemoveOrdered queues one statement that takes what was ordered out of the buyers' carts and leaves everything else. It
-// locks the lines by key and no cart, and without anything ordered it queues nothing.
+// RemoveOrdered queues one statement that takes what was ordered out of the buyers' carts
+// and leaves everything else. It locks the lines by key and no cart, and without anything
+// ordered it queues nothing.
 func RemoveOrdered(b *pgx.Batch, ordered []Ordered) {
 	var buyers, skus []string
 	for _, o := range ordered {

@@ -8,7 +8,8 @@ import (
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
 )
 
-// BenchmarkClaims has 16 connections claim coupons of one template that everybody wants, each for another buyer.
+// BenchmarkClaims has 16 connections claim coupons of one template that everybody wants,
+// each for another buyer.
 func BenchmarkClaims(b *testing.B) {
 	for _, template := range []*couponv1.CouponTemplate{
 		fixed("fixed", func(t *couponv1.CouponTemplate) { t.Budget.Coupons = 1_000_000_000 }), envelope("envelope", 1_000_000_000, 1_000_000),

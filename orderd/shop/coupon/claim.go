@@ -67,7 +67,8 @@ func (s *Store) claimOnce(ctx context.Context, tx pgx.Tx, read readFunc, request
 	if !t.enabled || !t.claimableAt(now) {
 		return rpcerr.New(connect.CodeFailedPrecondition, "NOT_CLAIMABLE", "buyers cannot claim this coupon now")
 	}
-	// Most of those who want a coupon that everybody wants come too late: they cost one read and no lock.
+	// Most of those who want a coupon that everybody wants come too late: they cost
+	// one read and no lock.
 	level, err := budget.Levels(ctx, tx, []string{t.owner()})
 	if err != nil {
 		return err
@@ -104,7 +105,8 @@ func exhausted() error {
 	return rpcerr.New(connect.CodeResourceExhausted, "COUPON_EXHAUSTED", "there are no more of these coupons")
 }
 
-// claimableAt tells whether the template is for buyers to claim, and at this time: while the coupon would still be of use.
+// claimableAt tells whether the template is for buyers to claim, and at this time: while the coupon
+// would still be of use.
 func (t *template) claimableAt(now time.Time) bool {
 	if !t.source.GetClaimable() {
 		return false
@@ -147,10 +149,12 @@ func (s *Store) begin(t *template, buyerID string, now time.Time, event Event, a
 	return c.step(event, now, actor, reason, uuid.Nil)
 }
 
-// issue writes a new coupon: it counts it for the buyer, takes it from the budget's wanted bucket and begins its history, after what the batch holds
-// already. The error is errLimit or one of budget.Take's, after which the transaction, or its savepoint, has to be rolled back.
+// issue writes a new coupon: it counts it for the buyer, takes it from the budget's wanted bucket
+// and begins its history, after what the batch holds already. The error is errLimit or one of
+// budget.Take's, after which the transaction, or its savepoint, has to be rolled back.
 //
-// The budget comes last, because many buyers want it at once. Only a red envelope's part has to be taken before its coupon is written.
+// The budget comes last, because many buyers want it at once. Only a red envelope's part has to be
+// taken before its coupon is written.
 func issue(ctx context.Context, tx pgx.Tx, b *pgx.Batch, t *template, begun change, wanted uint8) error {
 	c := begun.coupon
 	queueCount(b, t, c.BuyerID)

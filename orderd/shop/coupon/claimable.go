@@ -15,8 +15,8 @@ import (
 // maxLooked templates are looked at for one page of those that can be claimed.
 const maxLooked = 500
 
-// claimable reads a page of the templates behind one that buyers can claim now, and what a buyer has had of them. The second
-// result is where the next page goes on; empty at the end.
+// claimable reads a page of the templates behind one that buyers can claim now, and what a buyer
+// has had of them. The second result is where the next page goes on; empty at the end.
 func (s *Store) claimable(ctx context.Context, buyerID, after string, now time.Time, size int) ([]*couponv1.ClaimableCoupon, string, error) {
 	looked, err := readTemplates(ctx, s.pool, "WHERE p.name > $1 AND p.enabled ORDER BY p.name LIMIT $2", after, maxLooked)
 	if err != nil {

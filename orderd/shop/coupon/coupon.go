@@ -1,6 +1,6 @@
-// Package coupon has the coupons of the shop's buyers and the templates that they are claimed from. A red envelope's part
-// is a coupon of a fixed amount. A coupon is locked by an order in the transaction that places it, and
-// used when the order is paid.
+// Package coupon has the coupons of the shop's buyers and the templates that they are claimed from.
+// A red envelope's part is a coupon of a fixed amount. A coupon is locked by an order in the
+// transaction that places it, and used when the order is paid.
 package coupon
 
 import (
@@ -22,8 +22,8 @@ const (
 	RedEnvelope Kind = "RED_ENVELOPE"
 )
 
-// Terms are one revision of a template: what a coupon that was claimed with it is worth, and where. They never change. Amounts are in the
-// currency's minor unit.
+// Terms are one revision of a template: what a coupon that was claimed with it is worth, and where.
+// They never change. Amounts are in the currency's minor unit.
 type Terms struct {
 	Template string
 	Revision int64
@@ -65,7 +65,8 @@ type Coupon struct {
 	Terms     *Terms
 }
 
-// StateAt is the coupon's state as its buyer sees it: one that is available and too old is EXPIRED, which is never stored.
+// StateAt is the coupon's state as its buyer sees it: one that is available and too old is EXPIRED,
+// which is never stored.
 func (c *Coupon) StateAt(now time.Time) State {
 	if c.State == Available && !now.Before(c.ValidUntil) {
 		return Expired

@@ -26,7 +26,8 @@ import (
 const (
 	childVariable    = "ORDERD_TEST_CHILD"
 	databaseVariable = "ORDERD_TEST_CHILD_DATABASE"
-	// stepVariable is the statement at which the child dies, and sentVariable whether it is sent before.
+	// stepVariable is the statement at which the child dies, and sentVariable
+	// whether it is sent before.
 	stepVariable = "ORDERD_TEST_CHILD_STEP"
 	sentVariable = "ORDERD_TEST_CHILD_SENT"
 
@@ -53,7 +54,8 @@ func runChild(mode string) error {
 	}
 	step := []byte(os.Getenv(stepVariable))
 	if string(step) == commit {
-		// The end of the message, which no variable can hold, tells it from the BEGIN of a READ COMMITTED transaction.
+		// The end of the message, which no variable can hold, tells it from the BEGIN of a READ
+		// COMMITTED transaction.
 		step = append(step, 0)
 	}
 	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -135,8 +137,8 @@ var steps = []struct {
 	{"with the commit sent", commit, true},
 }
 
-// A pod that is lost at any step of a claim of a red envelope's part leaves nothing behind that is not whole: the retry, by another pod,
-// finds the coupon or makes it, and one part is taken.
+// A pod that is lost at any step of a claim of a red envelope's part leaves nothing behind that is
+// not whole: the retry, by another pod, finds the coupon or makes it, and one part is taken.
 func TestClaimsSurviveCrashes(t *testing.T) {
 	for _, step := range append(steps, struct {
 		name, statement string
@@ -169,7 +171,8 @@ func TestClaimsSurviveCrashes(t *testing.T) {
 	}
 }
 
-// An order has all of its coupons locked or none, with their histories, wherever its pod is lost; and a retry has them all.
+// An order has all of its coupons locked or none, with their histories, wherever its pod is lost;
+// and a retry has them all.
 func TestLocksSurviveCrashes(t *testing.T) {
 	for _, step := range steps {
 		t.Run(step.name, func(t *testing.T) {

@@ -7,7 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever the pool, the parts and the seed: all parts are exactly the pool, and none is below one minor unit.
+// Whatever the pool, the parts and the seed: all parts are exactly the pool, and none is
+// below one minor unit.
 func TestPartsAreThePool(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		parts := rapid.Int64Range(1, 3000).Draw(t, "parts")
@@ -30,8 +31,8 @@ func TestPartsAreThePool(t *testing.T) {
 	})
 }
 
-// The largest that validation lets through neither overflows nor loses anything. 100,000 parts are looked at one by one,
-// of a million parts and the largest pool the first and last ones.
+// The largest that validation lets through neither overflows nor loses anything. 100,000 parts are
+// looked at one by one, of a million parts and the largest pool the first and last ones.
 func TestLargeEnvelopes(t *testing.T) {
 	e := &envelope{seed: make([]byte, seedSize), parts: 100_000, pool: 1_000_000_000_000}
 	mean := e.pool / e.parts

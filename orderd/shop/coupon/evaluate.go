@@ -49,10 +49,12 @@ func (a Applied) Discount() int64 {
 type Option struct {
 	ID    uuid.UUID
 	Title string
-	// Discount of an applied coupon is its part; of another, what it would take off by itself, 0 if it cannot be used.
+	// Discount of an applied coupon is its part; of another, what it would take off by itself, 0
+	// if it cannot be used.
 	Discount int64
 	Applied  bool
-	// Unusable says why it cannot be used, or not together with those that are applied; empty if it can.
+	// Unusable says why it cannot be used, or not together with those that are
+	// applied; empty if it can.
 	Unusable Reason
 }
 
@@ -60,11 +62,13 @@ type Option struct {
 type Evaluation struct {
 	// Applied in the order of application.
 	Applied []Applied
-	// All the coupons there are: the applied ones, then the usable ones, then the others; those that take off more first.
+	// All the coupons there are: the applied ones, then the usable ones, then the others; those
+	// that take off more first.
 	All []Option
 }
 
-// Discounts are the sums of what the applied coupons take off each of the basket's lines, and off the freight.
+// Discounts are the sums of what the applied coupons take off each of the basket's lines,
+// and off the freight.
 func (e *Evaluation) Discounts(lines int) (goods []int64, freight int64) {
 	goods = make([]int64, lines)
 	for _, a := range e.Applied {
@@ -85,16 +89,17 @@ type UnusableError struct {
 // Error names both.
 func (e *UnusableError) Error() string { return fmt.Sprintf("coupon %s: %s", e.CouponID, e.Why) }
 
-// Evaluate applies the coupons named by ids, and says of all coupons whether they could be. Coupons are one
-// buyer's, as Load returns them. If one of ids cannot be applied, the error is an *UnusableError of the first, nothing is
-// applied, and All is what it would be without ids.
+// Evaluate applies the coupons named by ids, and says of all coupons whether they could be. Coupons
+// are one buyer's, as Load returns them. If one of ids cannot be applied, the error is
+// an *UnusableError of the first, nothing is applied, and All is what it would be without ids.
 //
-// Thresholds and scopes are judged by the goods' amounts before any discount, so whether a coupon can be used does not
-// hang on the others but for stacking. Coupons are applied one after the other, each to what those before have left: first PERCENT, then FIXED
-// and RED_ENVELOPE, then FREE_FREIGHT, and of the same rank by id, so that the order of ids does not matter. A
-// percentage is of the sum of the lines in scope and rounded down to the minor unit; a fixed amount is at most
-// that sum. Each discount is divided over the lines in scope by what is left of them, with the largest remainder, so
-// that the shares sum to it exactly and no line goes below zero.
+// Thresholds and scopes are judged by the goods' amounts before any discount, so whether a coupon
+// can be used does not hang on the others but for stacking. Coupons are applied one after the
+// other, each to what those before have left: first PERCENT, then FIXED and RED_ENVELOPE, then
+// FREE_FREIGHT, and of the same rank by id, so that the order of ids does not matter. A percentage
+// is of the sum of the lines in scope and rounded down to the minor unit; a fixed amount is at most
+// that sum. Each discount is divided over the lines in scope by what is left of them, with the
+// largest remainder, so that the shares sum to it exactly and no line goes below zero.
 func Evaluate(coupons []Coupon, ids []uuid.UUID, basket Basket, now time.Time) (Evaluation, error) {
 	chosen, err := choose(coupons, ids, basket, now)
 	if err != nil {

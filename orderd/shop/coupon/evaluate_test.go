@@ -216,7 +216,8 @@ func TestStacking(t *testing.T) {
 	}
 }
 
-// What is offered beside a chosen coupon: itself first, then what can be added, then the rest, with what it would take off alone.
+// What is offered beside a chosen coupon: itself first, then what can be added, then the rest, with
+// what it would take off alone.
 func TestOffers(t *testing.T) {
 	coupons := []Coupon{
 		made(1, Fixed, nil), made(2, Fixed, group("a")), made(3, Percent, group("a")), made(4, Percent, group("b")),
@@ -250,8 +251,9 @@ func TestNothingLeftToTakeOff(t *testing.T) {
 	}
 }
 
-// Whatever the coupons and the basket: no line and no freight goes below zero, every coupon's shares sum to what it may take off, lines out of
-// scope are untouched, and neither the order of the ids nor that of the coupons matters.
+// Whatever the coupons and the basket: no line and no freight goes below zero, every coupon's
+// shares sum to what it may take off, lines out of scope are untouched, and neither the order of
+// the ids nor that of the coupons matters.
 func TestEvaluateKeepsItsPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := Basket{Currency: "CNY", Freight: rapid.Int64Range(0, 3000).Draw(t, "freight")}

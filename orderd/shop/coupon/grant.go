@@ -20,7 +20,8 @@ type GrantWish struct {
 	BuyerID  string
 	// Quantity of coupons: all of them or none.
 	Quantity int64
-	// Bucket of the template's budget to take from, if that has enough left: the same one for all that one transaction grants.
+	// Bucket of the template's budget to take from, if that has enough left: the same one for all
+	// that one transaction grants.
 	Bucket uint8
 	// Actor and Reason go to the coupons' history.
 	Actor, Reason string
@@ -39,14 +40,15 @@ const (
 // MaxGrantQuantity is how many coupons one wish may be for.
 const MaxGrantQuantity = 10
 
-// NotGrantedError says why a buyer did not get the coupons. Nothing has happened, and the transaction can go on.
+// NotGrantedError says why a buyer did not get the coupons. Nothing has happened, and the
+// transaction can go on.
 type NotGrantedError struct{ Why string }
 
 // Error says why.
 func (e *NotGrantedError) Error() string { return "not granted: " + e.Why }
 
-// Grant gives a buyer coupons in a transaction of the caller's, or none of them and a *NotGrantedError. Whether the template is
-// for buyers to claim does not matter.
+// Grant gives a buyer coupons in a transaction of the caller's, or none of them and
+// a *NotGrantedError. Whether the template is for buyers to claim does not matter.
 func (s *Store) Grant(ctx context.Context, tx pgx.Tx, w GrantWish, at time.Time) ([]uuid.UUID, error) {
 	if w.Quantity < 1 || w.Quantity > MaxGrantQuantity {
 		return nil, fmt.Errorf("granting %d coupons: want 1 to %d", w.Quantity, MaxGrantQuantity)
@@ -107,7 +109,8 @@ func (s *Store) grantOnce(ctx context.Context, tx pgx.Tx, read readFunc, w Grant
 	return ids, err
 }
 
-// RevokeFor takes coupons back that are still available, expired or not, and returns which. Those that an order has locked or used stay.
+// RevokeFor takes coupons back that are still available, expired or not, and returns which. Those
+// that an order has locked or used stay.
 func RevokeFor(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, at time.Time, actor, reason string) ([]uuid.UUID, error) {
 	byID, err := lockByID(ctx, tx, ids)
 	if err != nil {

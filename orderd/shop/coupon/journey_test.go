@@ -60,8 +60,9 @@ type order struct {
 	coupons []*held
 }
 
-// Whatever buyers, orders and campaigns do with coupons, and whenever: every answer is the predicted one, every coupon is in the state that the model says
-// and that its history leads to, and no budget is overspent.
+// Whatever buyers, orders and campaigns do with coupons, and whenever: every answer is the
+// predicted one, every coupon is in the state that the model says and that its history leads to,
+// and no budget is overspent.
 func TestJourneysOfCoupons(t *testing.T) {
 	s := newShop(t)
 	runs := 0
@@ -231,7 +232,8 @@ func (j *journey) lock(t *rapid.T) {
 		if failed, err = coupon.LockFor(ctx, tx, wishes, j.now); err != nil {
 			return err
 		}
-		// Again, as a retry of a placing would: what an order has it has. Which coupon others miss first may be another.
+		// Again, as a retry of a placing would: what an order has it has. Which coupon others miss
+		// first may be another.
 		again, err = coupon.LockFor(ctx, tx, wishes, j.now)
 		return err
 	})
@@ -383,7 +385,8 @@ func (j *journey) checkCoupons(t *rapid.T, ids []uuid.UUID) {
 	}
 }
 
-// One that locks, one that takes back and one that pays late want the same coupon at once: exactly one gets it.
+// One that locks, one that takes back and one that pays late want the same coupon at once:
+// exactly one gets it.
 func TestOneCouponForOne(t *testing.T) {
 	s := newShop(t)
 	s.upsert(t, fixed("one", nil))

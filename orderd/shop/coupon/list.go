@@ -35,7 +35,8 @@ func (s *Store) list(ctx context.Context, buyerID string, state State, after pos
 	return read(ctx, s.pool, from+page, buyerID, string(state), after.validUntil, after.id, size)
 }
 
-// history reads what happened to a buyer's coupon, oldest first; nothing if the buyer has no such coupon.
+// history reads what happened to a buyer's coupon, oldest first; nothing if the
+// buyer has no such coupon.
 func (s *Store) history(ctx context.Context, buyerID string, id uuid.UUID) ([]*couponv1.CouponChange, error) {
 	rows, err := s.pool.Query(ctx, `SELECT h.version, h.event, h.from_state, h.to_state, h.actor, h.reason, h.order_id, h.at
 		FROM coupon_history h JOIN coupons c ON c.coupon_id = h.coupon_id

@@ -12,16 +12,16 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 )
 
-// maxLoaded coupons a buyer are offered for one basket: those whose validity ends last, so that what has
-// expired does not push out what has not.
+// maxLoaded coupons a buyer are offered for one basket: those whose validity ends last, so that
+// what has expired does not push out what has not.
 const maxLoaded = 200
 
 const couponColumns = `c.coupon_id, c.buyer_id, c.state, c.version, c.amount, c.valid_from, c.valid_until, c.order_id, c.claimed_at,
 	c.template, c.revision, t.terms`
 
-// Load reads what Evaluate needs, by buyer: up to 200 coupons of each of the buyers that are AVAILABLE, and the named ones whatever
-// their state and whoever's they are, once each. One query; for orders that are placed, whose coupons are named,
-// buyers can be nil.
+// Load reads what Evaluate needs, by buyer: up to 200 coupons of each of the buyers that are
+// AVAILABLE, and the named ones whatever their state and whoever's they are, once each. One query;
+// for orders that are placed, whose coupons are named, buyers can be nil.
 func Load(ctx context.Context, q database.Querier, buyers []string, ids []uuid.UUID) (map[string][]Coupon, error) {
 	if len(buyers) == 0 && len(ids) == 0 {
 		return nil, nil

@@ -33,10 +33,11 @@ const (
 
 const actorOrder = "order"
 
-// LockFor locks the coupons of many orders: for each order all of its coupons or none, and what one cannot have never fails the
-// others. It returns, for each order that got none, the first coupon that it could not have: not the
-// buyer's, not available, not valid at the time, or wanted by an order before it. Coupons that an order has locked already count
-// as had. It takes the coupons' rows in the order of their ids.
+// LockFor locks the coupons of many orders: for each order all of its coupons or none, and what one
+// cannot have never fails the others. It returns, for each order that got none, the first coupon
+// that it could not have: not the buyer's, not available, not valid at the time, or wanted by an
+// order before it. Coupons that an order has locked already count as had. It takes the coupons'
+// rows in the order of their ids.
 func LockFor(ctx context.Context, tx pgx.Tx, wishes []Wish, at time.Time) (map[uuid.UUID]uuid.UUID, error) {
 	var ids []uuid.UUID
 	for _, w := range wishes {
@@ -107,8 +108,9 @@ func UseFor(ctx context.Context, tx pgx.Tx, orderIDs []uuid.UUID, at time.Time) 
 	return write(ctx, tx, changes)
 }
 
-// ReturnFor gives back the coupons of orders that have ended: locked ones always; used ones if their terms say so for the cause,
-// and if they have not expired. The others stay used. Doing it again changes nothing.
+// ReturnFor gives back the coupons of orders that have ended: locked ones always; used ones if
+// their terms say so for the cause, and if they have not expired. The others stay used. Doing it
+// again changes nothing.
 func ReturnFor(ctx context.Context, tx pgx.Tx, orderIDs []uuid.UUID, at time.Time, cause Cause) error {
 	coupons, err := lockByOrder(ctx, tx, orderIDs)
 	if err != nil {
@@ -140,9 +142,10 @@ func (c *Coupon) comesBack(at time.Time, cause Cause) bool {
 	return cause == CancelledPaid && c.Terms.ReturnedOnCancel || cause == FullyRefunded && c.Terms.ReturnedOnRefund
 }
 
-// RelockFor uses the coupons of orders that were paid after they had let go of them, and of each order those that its
-// buyer has not locked, used or lost since. Whether they have expired does not matter: the price was promised. The
-// coupons that are not to be had any more stay as they are, and the platform bears what they took off.
+// RelockFor uses the coupons of orders that were paid after they had let go of them, and of each
+// order those that its buyer has not locked, used or lost since. Whether they have expired does not
+// matter: the price was promised. The coupons that are not to be had any more stay as they are, and
+// the platform bears what they took off.
 func RelockFor(ctx context.Context, tx pgx.Tx, wishes []Wish, at time.Time) error {
 	var ids []uuid.UUID
 	for _, w := range wishes {
@@ -175,7 +178,8 @@ type change struct {
 	event         Event
 	from          State
 	actor, reason string
-	// orderID is the order that the change is about: the one that takes it, or the one that lets go of it.
+	// orderID is the order that the change is about: the one that takes it, or the
+	// one that lets go of it.
 	orderID uuid.UUID
 	at      time.Time
 }

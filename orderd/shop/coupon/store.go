@@ -19,12 +19,14 @@ type Store struct {
 	random io.Reader
 }
 
-// NewStore takes the database, a clock, and the random source of coupons' ids and red envelopes: crypto/rand's.
+// NewStore takes the database, a clock, and the random source of coupons' ids and red
+// envelopes: crypto/rand's.
 func NewStore(pool *pgxpool.Pool, now func() time.Time, random io.Reader) *Store {
 	return &Store{pool: pool, now: now, random: random}
 }
 
-// lockByID reads coupons and keeps their rows locked until the transaction ends, in the order of their ids.
+// lockByID reads coupons and keeps their rows locked until the transaction ends, in
+// the order of their ids.
 func lockByID(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]*Coupon, error) {
 	if len(ids) == 0 {
 		return nil, nil

@@ -290,7 +290,8 @@ func TestALimitPerBuyerHolds(t *testing.T) {
 	}
 }
 
-// While buyers claim a red envelope's parts and marketing gives it new terms: all parts are claimed once, and they are the pool.
+// While buyers claim a red envelope's parts and marketing gives it new terms: all parts are claimed
+// once, and they are the pool.
 func TestAllPartsAreThePool(t *testing.T) {
 	const parts, pool = 90, 12345
 	s := newShop(t)
@@ -321,7 +322,8 @@ func TestAllPartsAreThePool(t *testing.T) {
 	}
 }
 
-// A list has every coupon once, those first that end first, and expired ones are told apart by the time alone.
+// A list has every coupon once, those first that end first, and expired ones are told
+// apart by the time alone.
 func TestListsByState(t *testing.T) {
 	s := newShop(t)
 	for i := range 7 {

@@ -112,7 +112,8 @@ func claimRequest(ctx context.Context, tx pgx.Tx, request idempotency.Request, a
 	return tx.SendBatch(ctx, &b).Close()
 }
 
-// renew writes the template's row and new terms, and keeps the row locked. The same terms again change nothing.
+// renew writes the template's row and new terms, and keeps the row locked. The same terms
+// again change nothing.
 func (s *Store) renew(ctx context.Context, tx pgx.Tx, source *couponv1.CouponTemplate, now time.Time) (*template, error) {
 	// Revision 0 has no terms: the row is there to be locked.
 	_, err := tx.Exec(ctx, `INSERT INTO coupon_templates (name, revision, enabled, created_at, updated_at) VALUES ($1, 0, true, $2, $2)
@@ -173,8 +174,8 @@ func writeTerms(ctx context.Context, tx pgx.Tx, t *template, now time.Time) erro
 	return nil
 }
 
-// switchTo switches a template on or off. Once it is off, no transaction takes from its budget: those that were about to have committed, or meet the
-// budget as it is now.
+// switchTo switches a template on or off. Once it is off, no transaction takes from its budget:
+// those that were about to have committed, or meet the budget as it is now.
 func (s *Store) switchTo(ctx context.Context, req *couponv1.SwitchCouponTemplateRequest) (*couponv1.SwitchCouponTemplateResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
 	if err != nil {
@@ -208,8 +209,8 @@ func (s *Store) switchTo(ctx context.Context, req *couponv1.SwitchCouponTemplate
 	return answer, nil
 }
 
-// lockTemplate reads a template and keeps its row locked. It reads after it has locked: a join in the locking statement would meet the
-// new row with the old terms.
+// lockTemplate reads a template and keeps its row locked. It reads after it has locked: a join in
+// the locking statement would meet the new row with the old terms.
 func lockTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error) {
 	if _, err := tx.Exec(ctx, "SELECT name FROM coupon_templates WHERE name = $1 FOR UPDATE", name); err != nil {
 		return nil, fmt.Errorf("locking a template: %w", err)
@@ -217,7 +218,8 @@ func lockTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error
 	return readTemplate(ctx, tx, name)
 }
 
-// holdTemplate is lockTemplate for those who share the row with each other, and keep it from changing.
+// holdTemplate is lockTemplate for those who share the row with each other, and keep it from
+// changing.
 func holdTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error) {
 	if _, err := tx.Exec(ctx, "SELECT name FROM coupon_templates WHERE name = $1 FOR SHARE", name); err != nil {
 		return nil, fmt.Errorf("holding a template: %w", err)

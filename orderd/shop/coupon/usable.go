@@ -27,7 +27,8 @@ const (
 	BelowThreshold Reason = "BELOW_THRESHOLD"
 	// NotStackable: it is not used together with the others.
 	NotStackable Reason = "NOT_STACKABLE"
-	// NoEffect: it would be spent for nothing, because its part is below a minor unit or those before it leave nothing to take off.
+	// NoEffect: it would be spent for nothing, because its part is below a minor unit or those
+	// before it leave nothing to take off.
 	NoEffect Reason = "NO_EFFECT"
 )
 
@@ -77,7 +78,8 @@ func (t *Terms) covers(l BasketLine) bool {
 	return slices.Contains(t.Categories, l.Category) || slices.Contains(t.SKUs, l.SKU)
 }
 
-// stacksWith tells whether the coupon may be used together with the others: none of all is exclusive, and none of the others is of its group.
+// stacksWith tells whether the coupon may be used together with the others: none of all is
+// exclusive, and none of the others is of its group.
 func (c *Coupon) stacksWith(others []*Coupon) bool {
 	for _, o := range others {
 		if c.Terms.StackingGroup == "" || o.Terms.StackingGroup == "" || c.Terms.StackingGroup == o.Terms.StackingGroup {

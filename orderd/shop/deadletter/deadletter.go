@@ -1,5 +1,5 @@
-// Package deadletter is how staff look at the events that a consumer could not handle, and what they do about
-// them: replay or discard.
+// Package deadletter is how staff look at the events that a consumer could not handle, and what
+// they do about them: replay or discard.
 package deadletter
 
 import (

@@ -136,8 +136,8 @@ func (s *Service) DiscardDeadLetter(ctx context.Context, req *deadletterv1.Disca
 	return answer, nil
 }
 
-// claim stores the request before its effect, which may be repeated. A retry gets the first answer, also where the
-// effect has removed the letter.
+// claim stores the request before its effect, which may be repeated. A retry gets the first answer,
+// also where the effect has removed the letter.
 func (s *Service) claim(ctx context.Context, requestID string, req, answer proto.Message, there bool) error {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, requestID, req)
 	if err != nil {

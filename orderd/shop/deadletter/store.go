@@ -95,7 +95,8 @@ func (s *store) known(ctx context.Context, consumer string) (bool, error) {
 	return true, nil
 }
 
-// replay gives the event to its consumer and then removes the letter. What was done of it before is harmless.
+// replay gives the event to its consumer and then removes the letter. What was done of
+// it before is harmless.
 func (s *store) replay(ctx context.Context, l *letter) error {
 	if _, err := s.js.PublishMsg(ctx, consume.ReplayMessage(l.consumer, l.eventID, l.Sequence, l.Header, l.Data)); err != nil {
 		return unavailable(fmt.Errorf("replaying event %s: %w", l.eventID, err))

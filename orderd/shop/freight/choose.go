@@ -15,8 +15,8 @@ func PlaceOf(to *addressv1.Address) Place {
 	return Place{Country: to.GetCountry(), Region: to.GetRegion()}
 }
 
-// Add puts units of a SKU into the load, each of so many grams. A weight or a number that does not fit is
-// INVALID_ARGUMENT/AMOUNT_TOO_LARGE.
+// Add puts units of a SKU into the load, each of so many grams. A weight or a number that does not
+// fit is INVALID_ARGUMENT/AMOUNT_TOO_LARGE.
 func (l *Load) Add(gramsEach, units int64) error {
 	weight, fits := money.Mul(gramsEach, units)
 	if !fits {
@@ -31,9 +31,10 @@ func (l *Load) Add(gramsEach, units int64) error {
 	return nil
 }
 
-// Choose takes the named method's offer, or the first that delivers to the place if no method is named. It is the only rule for
-// that: quotes and orders choose by it. Errors: FAILED_PRECONDITION/DELIVERY_METHOD_UNKNOWN (metadata method), UNDELIVERABLE
-// (metadata country, region, method) or CURRENCY_MISMATCH (metadata method); INVALID_ARGUMENT/AMOUNT_TOO_LARGE.
+// Choose takes the named method's offer, or the first that delivers to the place if no method is
+// named. It is the only rule for that: quotes and orders choose by it. Errors:
+// FAILED_PRECONDITION/DELIVERY_METHOD_UNKNOWN (metadata method), UNDELIVERABLE (metadata country,
+// region, method) or CURRENCY_MISMATCH (metadata method); INVALID_ARGUMENT/AMOUNT_TOO_LARGE.
 func Choose(offers []Offer, to Place, method string) (Offer, error) {
 	for _, o := range offers {
 		switch {

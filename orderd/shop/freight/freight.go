@@ -35,8 +35,8 @@ var (
 	ErrTooLarge = errors.New("the freight is too large")
 )
 
-// Rule is what one region pays: FirstCharge for up to FirstUnits, then AdditionalCharge for each AdditionalUnits that are begun;
-// no AdditionalUnits, no more charge.
+// Rule is what one region pays: FirstCharge for up to FirstUnits, then AdditionalCharge for each
+// AdditionalUnits that are begun; no AdditionalUnits, no more charge.
 type Rule struct {
 	// Country is empty for all that have no rule, Region for all of the country that have none.
 	Country, Region                                            string
@@ -69,7 +69,8 @@ type Load struct {
 	Value int64
 }
 
-// Charge is the freight of the load to the place, in the template's currency's minor unit. Errors: ErrNotDeliverable, ErrTooLarge.
+// Charge is the freight of the load to the place, in the template's currency's minor unit. Errors:
+// ErrNotDeliverable, ErrTooLarge.
 func (t *Template) Charge(to Place, load Load) (int64, error) {
 	rule := t.rule(to)
 	if rule == nil || rule.NotDeliverable {
@@ -94,8 +95,8 @@ func (t *Template) Charge(to Place, load Load) (int64, error) {
 	return charge, nil
 }
 
-// rule is the most specific one for the place: its region's, its country's, that of all others; nil if
-// there is none.
+// rule is the most specific one for the place: its region's, its country's, that of all others;
+// nil if there is none.
 func (t *Template) rule(to Place) *Rule {
 	var best *Rule
 	for i := range t.Rules {
@@ -135,7 +136,8 @@ type entry struct {
 	template Template
 }
 
-// NewBook is a book of methods with their templates, by the methods' order in it; a method without its template is left out.
+// NewBook is a book of methods with their templates, by the methods' order in it; a method without
+// its template is left out.
 func NewBook(methods []Method, templates []Template) *Book {
 	byName := make(map[string]Template, len(templates))
 	for _, t := range templates {

@@ -9,8 +9,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
-// templateOf reads a validated template. Two regions that differ only in case or blanks at their ends would be the
-// same one to Charge.
+// templateOf reads a validated template. Two regions that differ only in case or blanks at their
+// ends would be the same one to Charge.
 func templateOf(in *freightv1.FreightTemplate) (Template, error) {
 	t := Template{Name: in.GetName(), Currency: in.GetCurrency(), ChargeBy: chargeByOf(in.GetChargeBy())}
 	for _, r := range in.GetRules() {

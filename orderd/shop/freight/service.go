@@ -16,7 +16,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
-// defaultPageSize is how many templates, each with all of its rules, a page has if the caller does not say.
+// defaultPageSize is how many templates, each with all of its rules, a page has if the
+// caller does not say.
 const defaultPageSize = 10
 
 // Options of a [Service]. All have to be set.
@@ -145,7 +146,8 @@ type mutation interface {
 	GetRequestId() string
 }
 
-// once makes a change by staff once a request id: what effect locks and queues. The answer is always the same.
+// once makes a change by staff once a request id: what effect locks and queues. The
+// answer is always the same.
 func once[A proto.Message](
 	ctx context.Context, s *Service, req mutation, answer A, effect func(*database.Tx, *pgx.Batch) error,
 ) (A, error) {

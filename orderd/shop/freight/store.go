@@ -14,8 +14,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
-// The two limits are checked without a lock: staff who add the last ones at the same moment may go over them by as many as they
-// are, which harms nothing.
+// The two limits are checked without a lock: staff who add the last ones at the same moment may go
+// over them by as many as they are, which harms nothing.
 
 func queueTemplate(b *pgx.Batch, t Template, at time.Time) {
 	b.Queue(`INSERT INTO freight_templates (name, currency, charge_by, updated_at)
@@ -73,7 +73,8 @@ func listTemplates(ctx context.Context, q database.Querier, after string, size i
 	return out, nil
 }
 
-// lockTemplate keeps the template from being deleted or given a method meanwhile, and tells whether it is there.
+// lockTemplate keeps the template from being deleted or given a method meanwhile, and tells
+// whether it is there.
 func lockTemplate(ctx context.Context, tx pgx.Tx, name string) (bool, error) {
 	var found string
 	err := tx.QueryRow(ctx, "SELECT name FROM freight_templates WHERE name = $1 FOR UPDATE", name).Scan(&found)

@@ -149,8 +149,8 @@ func (w *bench) drained(p *flashv1.Promotion) {
 	}
 }
 
-// BenchmarkMaterialize measures orders a second from the log to a database that has every commit on disk, without a limit, by orders a
-// record and transactions at once. The log is written before.
+// BenchmarkMaterialize measures orders a second from the log to a database that has every commit on
+// disk, without a limit, by orders a record and transactions at once. The log is written before.
 func BenchmarkMaterialize(b *testing.B) {
 	base, err := testdb.Durable()
 	if err != nil {
@@ -178,8 +178,8 @@ func BenchmarkMaterialize(b *testing.B) {
 	}
 }
 
-// BenchmarkOrdinaryOrders measures the latency of ordinary orders, 200 a second of two lines each, beside a materializer: idle, limited
-// as it is by default, and without a limit.
+// BenchmarkOrdinaryOrders measures the latency of ordinary orders, 200 a second of two lines each,
+// beside a materializer: idle, limited as it is by default, and without a limit.
 func BenchmarkOrdinaryOrders(b *testing.B) {
 	base, err := testdb.Durable()
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 const (
 	// writeTimeout bounds one transaction.
 	writeTimeout = 10 * time.Second
-	// patience is how often a chunk is tried that fails for no reason that is known to pass, before its orders are
-	// tried by parts.
+	// patience is how often a chunk is tried that fails for no reason that is known to pass, before
+	// its orders are tried by parts.
 	patience = 5
 )
 
@@ -26,8 +26,8 @@ type chunk struct {
 	records []*record
 }
 
-// write writes the chunk, however long the database is away, and takes out what it refuses. It returns when
-// every order is written, refused or put back, or ctx ended.
+// write writes the chunk, however long the database is away, and takes out what it refuses. It
+// returns when every order is written, refused or put back, or ctx ended.
 func (c *chunk) write(ctx context.Context) { c.insist(ctx, 0) }
 
 func (c *chunk) insist(ctx context.Context, attempt int) {
@@ -46,7 +46,8 @@ func (c *chunk) insist(ctx context.Context, attempt int) {
 			c.byParts(ctx, 1, err)
 			return
 		case attempt >= patience && database.ClassOf(err) == database.Final:
-			// Something is wrong with the database, or with one of the orders: those that can be written are.
+			// Something is wrong with the database, or with one of the orders: those
+			// that can be written are.
 			c.byParts(ctx, attempt, err)
 			return
 		default:

@@ -25,9 +25,10 @@ const publishTimeout = 5 * time.Second
 // lettersAtOnce is how many of a chunk's are on their way at once.
 const lettersAtOnce = 16
 
-// bury takes the chunk's orders out for good: first the database decides that they are not written, so that no redelivery
-// writes them any more and the Releaser gives their stock back; then they are dead letters; then their records are done
-// with. A crash in between repeats it from the start, which changes nothing.
+// bury takes the chunk's orders out for good: first the database decides that they are not written,
+// so that no redelivery writes them any more and the Releaser gives their stock back; then they are
+// dead letters; then their records are done with. A crash in between repeats it from the start,
+// which changes nothing.
 func (c *chunk) bury(ctx context.Context, reasons map[uuid.UUID]string) {
 	unwritable := make([]order.Unwritable, len(c.orders))
 	for i, o := range c.orders {
@@ -85,8 +86,8 @@ func (c *chunk) persist(ctx context.Context, failure string, do func() error) er
 	}
 }
 
-// letter is a CloudEvent in binary mode, as the dead letters of events are, with the reservation as its data. An order has one subject,
-// which holds one message.
+// letter is a CloudEvent in binary mode, as the dead letters of events are, with the reservation as
+// its data. An order has one subject, which holds one message.
 func (c *chunk) letter(r order.Unwritable) *nats.Msg {
 	id := r.Order.OrderID.String()
 	reservation := r.Order.Reservation()
@@ -118,8 +119,9 @@ func (s *stream) newLetter(id, reason string) *nats.Msg {
 // headerPromotion is the uid of a dead letter's promotion.
 const headerPromotion = "Orderd-Promotion"
 
-// buryRecord makes a dead letter of a record that cannot be read, as it is. Nobody knows its orders, so that nothing can be released. It
-// tells whether that is done; else the record has to come again.
+// buryRecord makes a dead letter of a record that cannot be read, as it is. Nobody knows
+// its orders, so that nothing can be released. It tells whether that is done; else the
+// record has to come again.
 func (s *stream) buryRecord(ctx context.Context, r *record, cause error) bool {
 	s.unreadable.Inc()
 	meta, err := r.Metadata()

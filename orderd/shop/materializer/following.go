@@ -20,11 +20,11 @@ type following struct {
 	closed atomic.Bool
 	// slots are for chunks from their first attempt to their end.
 	slots chan struct{}
-	// again is for one chunk at a time to be tried again, so that a promotion whose orders cannot be written
-	// has one transaction open, and the others have the rest.
+	// again is for one chunk at a time to be tried again, so that a promotion whose orders cannot
+	// be written has one transaction open, and the others have the rest.
 	again chan struct{}
-	// turn is for one chunk at a time to wait for the rate limit, so that promotions take turns there, however much each
-	// has to write.
+	// turn is for one chunk at a time to wait for the rate limit, so that promotions take turns
+	// there, however much each has to write.
 	turn sync.Mutex
 }
 

@@ -25,7 +25,8 @@ type metrics struct {
 	unwritable prometheus.Counter
 	unreadable prometheus.Counter
 	delay      prometheus.Histogram
-	// pending and oldest are of the whole stream, not of this worker's part: each worker has the same.
+	// pending and oldest are of the whole stream, not of this worker's part: each
+	// worker has the same.
 	pending *prometheus.GaugeVec
 	oldest  *prometheus.GaugeVec
 }
@@ -69,8 +70,8 @@ func (s *stream) watchLag(ctx context.Context) {
 	}
 }
 
-// lag is how many records are not acknowledged, and how old the first of them is. It costs one question, and
-// one more while there are some.
+// lag is how many records are not acknowledged, and how old the first of them is. It costs one
+// question, and one more while there are some.
 func (s *stream) lag(ctx context.Context) (records uint64, age time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lagTimeout)
 	defer cancel()

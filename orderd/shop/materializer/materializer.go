@@ -1,7 +1,7 @@
-// Package materializer writes the orders that the flash lane accepted to the database: it reads every
-// promotion's streams, each with one durable consumer, and acknowledges a record after its orders are
-// committed. Any number of workers may run it. An order that the database refuses for good becomes a dead letter
-// and its stock goes back; it never keeps the others waiting.
+// Package materializer writes the orders that the flash lane accepted to the database: it reads
+// every promotion's streams, each with one durable consumer, and acknowledges a record after its
+// orders are committed. Any number of workers may run it. An order that the database refuses for
+// good becomes a dead letter and its stock goes back; it never keeps the others waiting.
 package materializer
 
 import (
@@ -37,10 +37,11 @@ var retry = backoff.Policy{First: 100 * time.Millisecond, Max: 4 * time.Second}
 
 // Writer is order.Store.
 type Writer interface {
-	// Materialize writes the orders in one transaction; those that are there already stay. An *order.UnwritableError names
-	// those that never can be written.
+	// Materialize writes the orders in one transaction; those that are there already stay.
+	// An *order.UnwritableError names those that never can be written.
 	Materialize(ctx context.Context, accepted []order.Accepted) error
-	// Refuse decides that orders are not written, and has their stock given back. It returns those that are not.
+	// Refuse decides that orders are not written, and has their stock given back. It
+	// returns those that are not.
 	Refuse(ctx context.Context, orders []order.Unwritable) (map[uuid.UUID]bool, error)
 }
 
@@ -48,10 +49,11 @@ type Writer interface {
 type Options struct {
 	JetStream jetstream.JetStream
 	Writer    Writer
-	// RatePerSecond is how many orders are written a second, at most, over all promotions; at least 1.
+	// RatePerSecond is how many orders are written a second, at most, over all
+	// promotions; at least 1.
 	RatePerSecond int
-	// Concurrency is how many transactions are open at once, over all promotions; 4 if zero. One promotion has one less at
-	// most, so that another finds room beside one that is stuck.
+	// Concurrency is how many transactions are open at once, over all promotions; 4 if zero. One
+	// promotion has one less at most, so that another finds room beside one that is stuck.
 	Concurrency int
 	// Replicas of the stream of dead letters, where this is the first to need it; 1 if zero.
 	Replicas int

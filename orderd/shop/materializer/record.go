@@ -15,7 +15,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 )
 
-// redeliverAfter is when a record is looked at again that could not be dealt with for a reason that may pass.
+// redeliverAfter is when a record is looked at again that could not be dealt with for a
+// reason that may pass.
 const redeliverAfter = time.Minute
 
 // record is one of the log that this worker works on.
@@ -35,7 +36,8 @@ func (r *record) done(orders int64) {
 	}
 }
 
-// finish acknowledges the record or puts it back. Where that does not get through, the record comes again.
+// finish acknowledges the record or puts it back. Where that does not get through,
+// the record comes again.
 func (r *record) finish() {
 	r.working.Remove(r)
 	if r.back.Load() {
@@ -45,8 +47,8 @@ func (r *record) finish() {
 	_ = r.Ack()
 }
 
-// read gives the orders of a record; only Reserved records have some. After an error they are all that can be
-// read.
+// read gives the orders of a record; only Reserved records have some. After an error they are
+// all that can be read.
 func read(promo *flashv1.Promotion, data []byte) ([]order.Accepted, error) {
 	var r flashv1.Record
 	if err := proto.Unmarshal(data, &r); err != nil {

@@ -18,7 +18,8 @@ import (
 const (
 	// recordsAtOnce is how many records one question takes at most.
 	recordsAtOnce = 256
-	// fillWait is how long a question for more records stays open. The server answers late, or not at all, where it may not give any.
+	// fillWait is how long a question for more records stays open. The server answers late, or not
+	// at all, where it may not give any.
 	fillWait = 10 * time.Millisecond
 	// idleWait is how long one question for the next record stays open.
 	idleWait = 5 * time.Second

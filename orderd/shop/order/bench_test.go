@@ -16,7 +16,8 @@ import (
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
-// BenchmarkPlaceOrder measures orders of two lines by 128 buyers at once, without the network, on a database that has every commit on disk:
+// BenchmarkPlaceOrder measures orders of two lines by 128 buyers at once, without the network, on a
+// database that has every commit on disk:
 // together, and as one transaction a request.
 func BenchmarkPlaceOrder(b *testing.B) {
 	ctx := context.Background()

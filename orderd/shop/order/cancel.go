@@ -33,7 +33,8 @@ const (
 // cancelKey is the key of the refund that a cancellation grants.
 const cancelKey = "cancel"
 
-// cancel cancels an order for its buyer; a paid one is refunded in full and restocked. A cancelled one stays as it is.
+// cancel cancels an order for its buyer; a paid one is refunded in full and restocked. A
+// cancelled one stays as it is.
 func (s *Store) cancel(ctx context.Context, id uuid.UUID, req *orderv1.CancelOrderRequest) (*orderv1.CancelOrderResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
 	if err != nil {
@@ -69,8 +70,8 @@ func (s *Store) cancel(ctx context.Context, id uuid.UUID, req *orderv1.CancelOrd
 	return answer, nil
 }
 
-// cancelLocked takes an order through its cancellation and queues what has to be written besides the changes. The movements put
-// back in stock what was paid.
+// cancelLocked takes an order through its cancellation and queues what has to be written besides
+// the changes. The movements put back in stock what was paid.
 func (s *Store) cancelLocked(
 	ctx context.Context, tx *database.Tx, b *pgx.Batch, o *Order, now time.Time,
 ) (changes []change, moves []stock.Movement, err error) {
@@ -97,7 +98,8 @@ func (s *Store) cancelLocked(
 	return append(changes, c), moves, nil
 }
 
-// Expire cancels those of the orders that are still unpaid at the given time, which is past their expiry.
+// Expire cancels those of the orders that are still unpaid at the given time, which
+// is past their expiry.
 func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error {
 	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
 		var expired []change
@@ -124,8 +126,8 @@ func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error
 	return nil
 }
 
-// undo sends the batch with the changes of cancelled orders, gives their coupons back, and of those that were not paid their
-// stock: to the SKUs, or for flash orders by a row for the Releaser.
+// undo sends the batch with the changes of cancelled orders, gives their coupons back, and of those
+// that were not paid their stock: to the SKUs, or for flash orders by a row for the Releaser.
 func (s *Store) undo(ctx context.Context, tx *database.Tx, b *pgx.Batch, changes []change) error {
 	var unpaid, paid, standard, flash []*Order
 	for _, c := range changes {

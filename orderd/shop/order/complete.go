@@ -62,7 +62,8 @@ func (s *Store) confirm(ctx context.Context, id uuid.UUID, req *orderv1.ConfirmR
 	return answer, nil
 }
 
-// confirmed is the step of an order whose buyer has it: what has left has arrived, whatever the carrier says.
+// confirmed is the step of an order whose buyer has it: what has left has arrived,
+// whatever the carrier says.
 func confirmed(o *Order, at time.Time) (change, error) {
 	if !o.left() {
 		return change{}, refusedIn(o, Confirm)
@@ -80,7 +81,8 @@ func confirmed(o *Order, at time.Time) (change, error) {
 	return c, nil
 }
 
-// Completer completes delivered orders whose buyers have neither confirmed nor complained for a set time.
+// Completer completes delivered orders whose buyers have neither confirmed nor
+// complained for a set time.
 type Completer struct {
 	store *Store
 	loop  *lease.Loop

@@ -10,8 +10,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/coupon"
 )
 
-// useCoupons uses the coupons of orders that were paid: those that they hold, and of orders that had let go of them those that are still
-// to be had. A late payment's are locked after stock, against the order of locks: it is rare, and a deadlock is run again.
+// useCoupons uses the coupons of orders that were paid: those that they hold, and of orders that
+// had let go of them those that are still to be had. A late payment's are locked after stock,
+// against the order of locks: it is rare, and a deadlock is run again.
 func useCoupons(ctx context.Context, tx pgx.Tx, changes []change, at time.Time) error {
 	var inTime []uuid.UUID
 	var late []coupon.Wish
@@ -35,7 +36,8 @@ func useCoupons(ctx context.Context, tx pgx.Tx, changes []change, at time.Time) 
 	return nil
 }
 
-// returnCoupons gives the coupons of orders back that have ended, as their templates say for the cause.
+// returnCoupons gives the coupons of orders back that have ended, as their templates say for the
+// cause.
 func returnCoupons(ctx context.Context, tx pgx.Tx, orders []*Order, at time.Time, cause coupon.Cause) error {
 	var ids []uuid.UUID
 	for _, o := range orders {

@@ -147,7 +147,8 @@ func (s *shop) shipAll(t *testing.T, o *orderv1.Order) {
 	}
 }
 
-// One coupon wanted by many orders at once is one order's. A coupon whose order then gets no stock stays the buyer's.
+// One coupon wanted by many orders at once is one order's. A coupon whose order then gets no
+// stock stays the buyer's.
 func TestOneCouponForManyOrders(t *testing.T) {
 	s := newShop(t)
 	for sku, units := range map[string]int64{"tea": 100, "cup": 1} {

@@ -24,7 +24,8 @@ import (
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
-// What a child is told through its environment: the database, and at which message of its fourth transaction it dies.
+// What a child is told through its environment: the database, and at which message of its fourth
+// transaction it dies.
 const (
 	childDatabase = "ORDERD_TEST_CHILD_DATABASE"
 	childDiesAt   = "ORDERD_TEST_CHILD_DIES_AT"
@@ -46,8 +47,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// dyingConn is one of the child's connections to the database. Its process dies as a lost machine would: at a message of a
-// transaction, before or after the message is sent.
+// dyingConn is one of the child's connections to the database. Its process dies as a lost machine
+// would: at a message of a transaction, before or after the message is sent.
 type dyingConn struct {
 	net.Conn
 	begun  *atomic.Int64
@@ -78,7 +79,8 @@ func die() {
 	select {}
 }
 
-// placeAndDie places orders at once and prints the request and the order of each that was acknowledged.
+// placeAndDie places orders at once and prints the request and the order of each
+// that was acknowledged.
 func placeAndDie(url, when string) error {
 	var at int
 	var after bool
@@ -122,8 +124,9 @@ func crashRequest(i int) *orderv1.PlaceOrderRequest {
 	}
 }
 
-// Wherever in a batch of orders a process dies, every order that it acknowledged is there, those of the batch are there all or none, stock is what
-// the orders hold, and repeating all requests makes each of them one order.
+// Wherever in a batch of orders a process dies, every order that it acknowledged is there, those of
+// the batch are there all or none, stock is what the orders hold, and repeating all requests makes
+// each of them one order.
 func TestDyingWhilePlacing(t *testing.T) {
 	// begin, savepoint, claims and locks, rows, release, commit.
 	for at := range 6 {
@@ -162,8 +165,8 @@ func dieWhilePlacing(t *testing.T, at int, after bool) {
 	s.holdsWhatOrdersHold(t)
 }
 
-// holdsWhatOrdersHold fails unless stock and the tables beside the orders are what the orders say. All is read at one moment, because the
-// database may still be at work on what the child has sent.
+// holdsWhatOrdersHold fails unless stock and the tables beside the orders are what the orders say.
+// All is read at one moment, because the database may still be at work on what the child has sent.
 func (s *shop) holdsWhatOrdersHold(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()
@@ -199,7 +202,8 @@ func (s *shop) holdsWhatOrdersHold(t *testing.T) {
 	}
 }
 
-// runChild runs this test binary again until it has killed itself, and returns the orders it acknowledged, by their requests.
+// runChild runs this test binary again until it has killed itself, and returns the orders it
+// acknowledged, by their requests.
 func runChild(t *testing.T, url, diesAt string) map[int]string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])

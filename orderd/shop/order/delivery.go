@@ -66,7 +66,8 @@ func (s *Store) setDelivery(
 	return answer, nil
 }
 
-// deliverTo sets the order's address and delivery method, if the goods are delivered there for the freight that they were placed with.
+// deliverTo sets the order's address and delivery method, if the goods are delivered there for the
+// freight that they were placed with.
 func deliverTo(ctx context.Context, q database.Querier, o *Order, wanted *quote.Delivery) error {
 	to := wanted.Address
 	if to == nil {
@@ -99,8 +100,9 @@ func deliverTo(ctx context.Context, q database.Querier, o *Order, wanted *quote.
 	return nil
 }
 
-// freightHolds tells whether a freight is what the order's buyer has agreed to: what they pay, what it would be where the goods go
-// now, before coupons, or, for a promotion's orders, whose prices include it, any.
+// freightHolds tells whether a freight is what the order's buyer has agreed to: what they pay,
+// what it would be where the goods go now, before coupons, or, for a promotion's orders, whose
+// prices include it, any.
 func (o *Order) freightHolds(book *freight.Book, load freight.Load, charge int64) bool {
 	if o.flash() || charge == o.Freight {
 		return true

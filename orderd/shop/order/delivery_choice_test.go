@@ -27,7 +27,8 @@ const (
 	maxQuantity = 9999
 )
 
-// checkout is a shop with the services by which a buyer chooses a delivery, and its staff what there is to choose from.
+// checkout is a shop with the services by which a buyer chooses a delivery, and its staff what
+// there is to choose from.
 type checkout struct {
 	*shop
 
@@ -77,7 +78,8 @@ type fataler interface {
 // goods are one SKU with so many units of it.
 type goods struct{ price, grams, quantity int64 }
 
-// placed is an order without a delivery of new SKUs. A promotion's order has its freight in its price, so that any delivery's will do.
+// placed is an order without a delivery of new SKUs. A promotion's order has its freight in its
+// price, so that any delivery's will do.
 func (c *checkout) placed(t fataler, promotion bool, wanted []goods) *orderv1.Order {
 	t.Helper()
 	ctx := context.Background()
@@ -149,7 +151,8 @@ func template(name, currency string, by freightv1.ChargeBy, rules ...*freightv1.
 	return &freightv1.FreightTemplate{Name: name, Currency: currency, ChargeBy: by, Rules: rules}
 }
 
-// What a buyer was answered differently by the quote and by SetDelivery, while each had a rule of its own.
+// What a buyer was answered differently by the quote and by SetDelivery, while each
+// had a rule of its own.
 func TestADeliveryIsChosenOnce(t *testing.T) {
 	const byValue, byWeight = freightv1.ChargeBy_CHARGE_BY_ORDER_VALUE, freightv1.ChargeBy_CHARGE_BY_WEIGHT
 	dear := &freightv1.FreightRule{AdditionalUnits: 1, AdditionalCharge: maxAmount}
@@ -227,8 +230,9 @@ func TestADeliveryIsChosenOnce(t *testing.T) {
 	}
 }
 
-// The quote of an order's goods and SetDelivery choose the same delivery or refuse it for the same reason, whatever the shop offers.
-// Besides, SetDelivery refuses a freight that is not what the order was placed with.
+// The quote of an order's goods and SetDelivery choose the same delivery or refuse it for the same
+// reason, whatever the shop offers. Besides, SetDelivery refuses a freight that is not what the
+// order was placed with.
 func TestQuoteAndSetDeliveryAnswerTheSame(t *testing.T) {
 	c := newCheckout(t)
 	rapid.Check(t, func(t *rapid.T) {

@@ -59,9 +59,10 @@ func (c change) published() (outbox.Event, bool) {
 	return e, true
 }
 
-// Announce publishes an event about an order whose state it does not change: it raises the order's version, which
-// numbers the event. name is its token in the subject (order.events.<name>.<order id>), and payload makes it from
-// the order as it then is. The order's row is locked until the transaction ends. ErrNotFound if there is no such order.
+// Announce publishes an event about an order whose state it does not change: it raises the order's
+// version, which numbers the event. name is its token in the subject (order.events.<name>.<order
+// id>), and payload makes it from the order as it then is. The order's row is locked until the
+// transaction ends. ErrNotFound if there is no such order.
 func (s *Store) Announce(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID, name string, payload func(*orderv1.Order) proto.Message) error {
 	o, err := lockOne(ctx, tx, orderID)
 	if err != nil {

@@ -18,7 +18,8 @@ const (
 	expireInterval = time.Second
 )
 
-// WorkerOptions are what the order package's background work takes. Store, Worker and Logger have to be set.
+// WorkerOptions are what the order package's background work takes. Store, Worker and
+// Logger have to be set.
 type WorkerOptions struct {
 	lease.WorkerOptions
 
@@ -58,9 +59,9 @@ func (e *Expirer) work(ctx context.Context, bucket int64) (bool, error) {
 	})
 }
 
-// allElseEach does work for all orders at once. Where that fails for good it does it for each order by itself: one order that
-// cannot be worked on must not keep the others waiting. It tells whether there may be more orders than these, which there may if
-// they fill a batch.
+// allElseEach does work for all orders at once. Where that fails for good it does it for each order
+// by itself: one order that cannot be worked on must not keep the others waiting. It tells whether
+// there may be more orders than these, which there may if they fill a batch.
 func allElseEach(
 	ctx context.Context, ids []uuid.UUID, batch int, log *slog.Logger, work func(context.Context, []uuid.UUID) error,
 ) (bool, error) {

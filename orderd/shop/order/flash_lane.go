@@ -16,23 +16,26 @@ import (
 )
 
 const (
-	// maxFlashQuestions bounds the questions to the flash lane that are under way in a process: the lane has other things to do.
+	// maxFlashQuestions bounds the questions to the flash lane that are under way in a process: the
+	// lane has other things to do.
 	maxFlashQuestions = 64
 	// flashTimeout bounds one of them.
 	flashTimeout = 2 * time.Second
 )
 
-// FlashFinder finds orders in the flash lane, which knows those that it has accepted and that are not in the database yet.
+// FlashFinder finds orders in the flash lane, which knows those that it has accepted and that are
+// not in the database yet.
 type FlashFinder interface {
-	// Find returns an order that the flash lane accepted; nil if it is certain that the lane has no such order. After an error, ask
-	// again later.
+	// Find returns an order that the flash lane accepted; nil if it is certain that the lane has no
+	// such order. After an error, ask again later.
 	Find(ctx context.Context, buyerID string, id uuid.UUID) (*flashv1.FindOrderResponse, error)
 }
 
-// find reads a buyer's order from the database; if it is not there, find asks the flash lane. [ErrNotFound] says that neither has it.
-// The database is asked once more after the lane: an order may be written, and its promotion's log go, between the first look and
-// the lane's answer. So an order that was accepted is found at any moment: by the first look if it was written before, else by the
-// lane while the log is there, else by the second look.
+// find reads a buyer's order from the database; if it is not there, find asks the flash lane.
+// [ErrNotFound] says that neither has it. The database is asked once more after the lane: an order
+// may be written, and its promotion's log go, between the first look and the lane's answer. So an
+// order that was accepted is found at any moment: by the first look if it was written before, else
+// by the lane while the log is there, else by the second look.
 func (s *Service) find(ctx context.Context, buyerID string, id uuid.UUID) (*Order, error) {
 	o, err := s.store.Get(ctx, buyerID, id)
 	if !errors.Is(err, ErrNotFound) || !s.mayBeInFlashLane(buyerID, id) {
@@ -51,7 +54,8 @@ func (s *Service) find(ctx context.Context, buyerID string, id uuid.UUID) (*Orde
 	return s.accepted(ctx, buyerID, found)
 }
 
-// mayBeInFlashLane is false for ids that cannot be the buyer's, so that nobody makes the lane look for ids that they made up.
+// mayBeInFlashLane is false for ids that cannot be the buyer's, so that nobody makes the lane look
+// for ids that they made up.
 func (s *Service) mayBeInFlashLane(buyerID string, id uuid.UUID) bool {
 	if s.flash == nil {
 		return false
@@ -86,8 +90,8 @@ func (s *Service) askFlashLane(ctx context.Context, buyerID string, id uuid.UUID
 	return found, nil
 }
 
-// accepted is an order of the flash lane's as buyers see it. An order that was released and is not in the database could not be
-// written: to its buyer it is cancelled.
+// accepted is an order of the flash lane's as buyers see it. An order that was released and is not
+// in the database could not be written: to its buyer it is cancelled.
 func (s *Service) accepted(ctx context.Context, buyerID string, found *flashv1.FindOrderResponse) (*Order, error) {
 	r := found.GetReservation()
 	id, err := uuid.FromBytes(r.GetOrderId())
@@ -122,5 +126,6 @@ func (s *Service) accepted(ctx context.Context, buyerID string, found *flashv1.F
 	return o, nil
 }
 
-// cancelUnwritable is why an order is cancelled that the flash lane accepted and that could not be written.
+// cancelUnwritable is why an order is cancelled that the flash lane accepted and that
+// could not be written.
 const cancelUnwritable = "UNWRITABLE"

@@ -16,8 +16,8 @@ import (
 
 const actorFlash = "flash lane"
 
-// Accepted is an order that the flash lane has taken: it is durable in a partition's log, and its stock
-// was the promotion's.
+// Accepted is an order that the flash lane has taken: it is durable in a partition's log, and its
+// stock was the promotion's.
 type Accepted struct {
 	OrderID                                               uuid.UUID
 	BuyerID, RequestID, PromotionUID, Promotion, Currency string
@@ -31,9 +31,9 @@ type AcceptedItem struct {
 	Quantity, UnitPrice int64
 }
 
-// Materialize writes accepted orders to the database in one transaction; those that are there already stay as they are. A few
-// hundred a call are best. An error means that none was written, unless its class is [database.Unknown]; an [*UnwritableError]
-// means that some never can be.
+// Materialize writes accepted orders to the database in one transaction; those that are there
+// already stay as they are. A few hundred a call are best. An error means that none was written,
+// unless its class is [database.Unknown]; an [*UnwritableError] means that some never can be.
 func (s *Store) Materialize(ctx context.Context, accepted []Accepted) error {
 	wanted, skus, err := acceptedOrders(accepted)
 	if err != nil || len(wanted) == 0 {
@@ -77,7 +77,8 @@ func (s *Store) materialize(ctx context.Context, tx *database.Tx, wanted []chang
 	return nil
 }
 
-// entitle gives the lines their SKUs' titles, and tells which orders have a SKU that is not in the catalog.
+// entitle gives the lines their SKUs' titles, and tells which orders have a SKU that
+// is not in the catalog.
 func entitle(orders []*Order, catalogued map[string]catalog.SKU) map[uuid.UUID]string {
 	unwritable := map[uuid.UUID]string{}
 	for _, o := range orders {

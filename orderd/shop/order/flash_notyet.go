@@ -14,9 +14,10 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
-// NotYet lets RPCs that name a buyer's order answer ORDER_NOT_READY, instead of that there is no such order, while the flash lane has
-// accepted the order and it is not in the database yet. It stands around the handlers of all services, which know the database only,
-// and behind what fills buyer_id.
+// NotYet lets RPCs that name a buyer's order answer ORDER_NOT_READY, instead of that there is
+// no such order, while the flash lane has accepted the order and it is not in the database
+// yet. It stands around the handlers of all services, which know the database only, and behind
+// what fills buyer_id.
 func (s *Service) NotYet() connect.ServerInterceptor {
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		var once sync.Once
@@ -59,7 +60,8 @@ func (s *Service) notYet(ctx context.Context, buyerID string, id uuid.UUID, refu
 // orderFields are where a request names a buyer and an order.
 type orderFields struct{ buyer, order protoreflect.FieldDescriptor }
 
-// orderFieldsOf is nil for RPCs whose requests do not name both, and for GetOrder, which asks the flash lane itself.
+// orderFieldsOf is nil for RPCs whose requests do not name both, and for GetOrder, which asks
+// the flash lane itself.
 func orderFieldsOf(spec connect.Spec) *orderFields {
 	method, ok := spec.Schema.(protoreflect.MethodDescriptor)
 	if !ok || spec.StreamType != connect.StreamTypeUnary || spec.Procedure == orderv1connect.OrderServiceGetOrderProcedure {

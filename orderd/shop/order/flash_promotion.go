@@ -11,9 +11,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
-// SoldInPromotion is, by SKU, what a promotion's orders in the database hold: every materialized order's
-// units, and every unwritable one's, but those whose release landed in the promotion's log. While PendingReleases is not zero, a
-// release may have landed and not be counted yet.
+// SoldInPromotion is, by SKU, what a promotion's orders in the database hold: every materialized
+// order's units, and every unwritable one's, but those whose release landed in the promotion's log.
+// While PendingReleases is not zero, a release may have landed and not be counted yet.
 func SoldInPromotion(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]stock.Quantity, error) {
 	sold := map[string]int64{}
 	if err := soldWritten(ctx, db, promotionUID, sold); err != nil {

@@ -23,10 +23,11 @@ const (
 	maxRefusal = 500
 )
 
-// UnwritableError says that some of a call's orders can never be written to the database. None of the call's orders was written; the
-// others may be tried again without these.
+// UnwritableError says that some of a call's orders can never be written to the database. None of
+// the call's orders was written; the others may be tried again without these.
 type UnwritableError struct {
-	// Orders has why, by order id. Empty: one of the orders or more, and only the database knows which.
+	// Orders has why, by order id. Empty: one of the orders or more, and only the
+	// database knows which.
 	Orders map[uuid.UUID]string
 	cause  error
 }
@@ -48,8 +49,9 @@ func (e *UnwritableError) Unwrap() error { return e.cause }
 
 func compareIDs(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) }
 
-// unwritableData turns an error of the data itself into an [*UnwritableError]: a value that the database cannot hold (class 22)
-// or a constraint (class 23). Every other error may pass, at the latest when somebody repairs the database.
+// unwritableData turns an error of the data itself into an [*UnwritableError]: a value that the
+// database cannot hold (class 22) or a constraint (class 23). Every other error may pass, at the
+// latest when somebody repairs the database.
 func unwritableData(err error, wanted []change) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || !strings.HasPrefix(pg.Code, "22") && !strings.HasPrefix(pg.Code, "23") {
@@ -81,9 +83,10 @@ func (a Accepted) Reservation() *flashv1.Reservation {
 	return r
 }
 
-// Refuse decides for good, in one transaction, that orders are not written: the [Releaser] gives their stock back, and
-// [Store.Materialize] refuses them from now on, even if what was wrong is mended. It returns which of the orders are refused, by
-// this call or by one before; the others are in the database. It may be repeated.
+// Refuse decides for good, in one transaction, that orders are not written: the [Releaser] gives
+// their stock back, and [Store.Materialize] refuses them from now on, even if what was wrong is
+// mended. It returns which of the orders are refused, by this call or by one before; the others are
+// in the database. It may be repeated.
 func (s *Store) Refuse(ctx context.Context, orders []Unwritable) (map[uuid.UUID]bool, error) {
 	rows := make([]unwritableRow, len(orders))
 	for i, u := range orders {

@@ -20,7 +20,8 @@ import (
 
 const (
 	releaseBatch = 256
-	// releaseParallel calls of one bucket are open at once. Owners put what waits at the same time into one record.
+	// releaseParallel calls of one bucket are open at once. Owners put what waits at the same
+	// time into one record.
 	releaseParallel = 48
 	// releaseInterval is between looks for releases, a query a bucket.
 	releaseInterval = 500 * time.Millisecond
@@ -37,14 +38,15 @@ const (
 	outcomeCredited = "CREDITED"
 )
 
-// FlashReleaser gives a flash order's stock back to its promotion's log, once an order id however often it is called. CLOSED means
-// that the partition is closed: then it is the caller who gives the stock back, to the SKUs.
+// FlashReleaser gives a flash order's stock back to its promotion's log, once an order id however
+// often it is called. CLOSED means that the partition is closed: then it is the caller who gives
+// the stock back, to the SKUs.
 type FlashReleaser interface {
 	Release(ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason) (flashv1.ReleaseOutcome, error)
 }
 
-// Releaser gives the stock of cancelled and expired flash orders back: to the promotion's log while it is open, to the SKUs
-// afterwards.
+// Releaser gives the stock of cancelled and expired flash orders back: to the promotion's log while
+// it is open, to the SKUs afterwards.
 type Releaser struct {
 	store *Store
 	flash FlashReleaser
@@ -109,7 +111,8 @@ func (r *Releaser) work(ctx context.Context, bucket int64) (bool, error) {
 	return len(waiting) == releaseBatch, r.store.postpone(ctx, failed)
 }
 
-// record writes what became of releases. It returns those that it cannot write, which do not keep the others waiting.
+// record writes what became of releases. It returns those that it cannot write, which do not
+// keep the others waiting.
 func (r *Releaser) record(ctx context.Context, released, closed []release) (stuck []release, err error) {
 	err = r.store.recordReleases(ctx, released, closed)
 	if err == nil || ctx.Err() != nil || database.ClassOf(err) != database.Final {
@@ -173,8 +176,8 @@ func (w release) reason() flashv1.ReleaseReason {
 	return flashv1.ReleaseReason_RELEASE_REASON_CANCELLED
 }
 
-// recordReleases writes what became of releases. Those of closed partitions credit the stock in the same transaction, once: the
-// movement's key is the order's.
+// recordReleases writes what became of releases. Those of closed partitions credit the stock in the
+// same transaction, once: the movement's key is the order's.
 func (s *Store) recordReleases(ctx context.Context, released, closed []release) error {
 	if len(released)+len(closed) == 0 {
 		return nil
@@ -198,7 +201,8 @@ func (s *Store) recordReleases(ctx context.Context, released, closed []release) 
 	return nil
 }
 
-// credit gives the orders' units back to their SKUs. What has no stock any more, as a SKU that was deleted, gets none.
+// credit gives the orders' units back to their SKUs. What has no stock any more, as a SKU that
+// was deleted, gets none.
 func credit(ctx context.Context, tx pgx.Tx, closed []release) error {
 	orders, err := loadAll(ctx, tx, orderIDs(closed))
 	if err != nil {

@@ -22,7 +22,8 @@ func anyOrder(t *rapid.T) *Order {
 	return o
 }
 
-// However an order is given back, unit by unit or at once, it never gives more than was paid, and all units together exactly that.
+// However an order is given back, unit by unit or at once, it never gives more than was paid, and
+// all units together exactly that.
 func TestGrantsSumToWhatWasPaid(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := anyOrder(t)
@@ -105,7 +106,8 @@ func TestGrantsThatAreRefused(t *testing.T) {
 	}
 }
 
-// Units that had not left are not shipped once they are refunded; those that had do not keep others from leaving.
+// Units that had not left are not shipped once they are refunded; those that had do not keep
+// others from leaving.
 func TestWhatARefundLeavesToShip(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -21,8 +21,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
-// Whatever buyers, payments, parcels and refunds do in whatever order, every answer is the predicted one, stock is what the model says, the
-// movements sum to it, and what was paid is what is kept and what went back.
+// Whatever buyers, payments, parcels and refunds do in whatever order, every answer is the
+// predicted one, stock is what the model says, the movements sum to it, and what was paid is what
+// is kept and what went back.
 func TestJourneysKeepStockAndMoneyRight(t *testing.T) {
 	s := newShop(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -384,7 +385,8 @@ func (s *shop) checkOrder(t *rapid.T, o *placed) {
 	s.checkHistory(t, o)
 }
 
-// checkHistory fails unless each change begins where the one before ended, and the last one ends in the order's state.
+// checkHistory fails unless each change begins where the one before ended, and the last one ends
+// in the order's state.
 func (s *shop) checkHistory(t *rapid.T, o *placed) {
 	answer, err := s.service.GetOrderHistory(context.Background(), &orderv1.GetOrderHistoryRequest{BuyerId: o.buyer, OrderId: o.id})
 	if err != nil {

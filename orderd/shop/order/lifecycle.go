@@ -8,7 +8,8 @@ import (
 // State of an order.
 type State string
 
-// The states, as they are stored (but for InFlashLane). ORDER_STATE_ before one makes its name in the API.
+// The states, as they are stored (but for InFlashLane). ORDER_STATE_ before one makes
+// its name in the API.
 const (
 	PendingPayment State = "PENDING_PAYMENT"
 	Paid           State = "PAID"
@@ -18,8 +19,8 @@ const (
 	Delivered State = "DELIVERED"
 	Completed State = "COMPLETED"
 	Cancelled State = "CANCELLED"
-	// InFlashLane is the state of orders that the flash lane has accepted and that are not in the database yet: it is never stored, and
-	// nothing leads to it.
+	// InFlashLane is the state of orders that the flash lane has accepted and that are not in the
+	// database yet: it is never stored, and nothing leads to it.
 	InFlashLane State = "ACCEPTED"
 )
 
@@ -32,7 +33,8 @@ const (
 	Place Event = "place"
 	// Pay is a payment's success in time.
 	Pay Event = "pay"
-	// PayLate is a payment's success after the order was cancelled or expired unpaid, where its stock could be taken again.
+	// PayLate is a payment's success after the order was cancelled or expired unpaid, where its
+	// stock could be taken again.
 	PayLate Event = "pay_late"
 	// Cancel is the buyer's wish, before payment, or after it until a parcel has left.
 	Cancel Event = "cancel"
@@ -58,7 +60,8 @@ const (
 	Refund Event = "refund"
 )
 
-// transitions are all there are: nothing else changes an order's state. PayLate is for orders that were never paid.
+// transitions are all there are: nothing else changes an order's state. PayLate is for orders
+// that were never paid.
 var transitions = lifecycle.Table[State, Event]{
 	"":             {Place: PendingPayment},
 	PendingPayment: {Pay: Paid, Cancel: Cancelled, Expire: Cancelled, SetDelivery: PendingPayment},

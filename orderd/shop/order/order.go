@@ -47,8 +47,8 @@ type Line struct {
 	Quantity, UnitPrice int64
 	// Discount, Freight and Tax are the line's shares of the order's.
 	Discount, Freight, Tax int64
-	// Units: Shipping are in parcels that have not left; Shipped have left, Delivered of these have arrived;
-	// Returned are those that a refund was granted for, Withdrawn of these never left.
+	// Units: Shipping are in parcels that have not left; Shipped have left, Delivered of these have
+	// arrived; Returned are those that a refund was granted for, Withdrawn of these never left.
 	Shipping, Shipped, Delivered, Returned, Withdrawn int64
 	// RefundGranted is what was granted back, Refunded what of it the provider has paid back.
 	RefundGranted, Refunded int64

@@ -13,7 +13,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
-// Payment is a payment that succeeded for an order. Its amount is the order's total: the caller has checked.
+// Payment is a payment that succeeded for an order. Its amount is the order's total:
+// the caller has checked.
 type Payment struct {
 	OrderID uuid.UUID
 	// PaymentID is zero where there was nothing to pay.

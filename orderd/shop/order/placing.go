@@ -61,8 +61,8 @@ func (s *Service) newWish(req *orderv1.PlaceOrderRequest) (wish, error) {
 
 type outcome = batch.Result[*orderv1.PlaceOrderResponse]
 
-// placeAll places the orders of many calls in one transaction. One that cannot be placed has an error of its own; the
-// other error means that none was placed.
+// placeAll places the orders of many calls in one transaction. One that cannot be placed has an
+// error of its own; the other error means that none was placed.
 func (s *Service) placeAll(ctx context.Context, wishes []wish) ([]outcome, error) {
 	outcomes := make([]outcome, len(wishes))
 	todo, repeats := repetitions(wishes)
@@ -89,8 +89,8 @@ func (s *Service) placeAll(ctx context.Context, wishes []wish) ([]outcome, error
 	return outcomes, nil
 }
 
-// repetitions splits wishes into those to be answered, by their places, and repetitions of them: for each the place of the wish that
-// it repeats.
+// repetitions splits wishes into those to be answered, by their places, and repetitions of them:
+// for each the place of the wish that it repeats.
 func repetitions(wishes []wish) (todo []int, repeats map[int]int) {
 	repeats = map[int]int{}
 	seen := make(map[idempotency.Key][]int, len(wishes))
@@ -106,14 +106,15 @@ func repetitions(wishes []wish) (todo []int, repeats map[int]int) {
 	return todo, repeats
 }
 
-// maxPlacingRounds is more than a batch needs: each round answers all requests but those that have the id of another one in the batch,
-// and those that another pod commits meanwhile.
+// maxPlacingRounds is more than a batch needs: each round answers all requests but those that have
+// the id of another one in the batch, and those that another pod commits meanwhile.
 const maxPlacingRounds = 8
 
 var errUnderWay = rpcerr.Retry(connect.CodeUnavailable, "REQUEST_UNDER_WAY",
 	"the same request is under way; retry with the same request id", time.Second)
 
-// distinct splits wishes into the first of each request id and the others, which will find the first one's answer.
+// distinct splits wishes into the first of each request id and the others, which will find
+// the first one's answer.
 func distinct(wishes []wish, todo []int) (first, others []int) {
 	seen := make(map[idempotency.Key]bool, len(todo))
 	for _, i := range todo {
@@ -128,9 +129,9 @@ func distinct(wishes []wish, todo []int) (first, others []int) {
 	return first, others
 }
 
-// placeRound answers wishes with different request ids. It returns those that somebody else has stored and whose answer is not there,
-// which are to be tried again. Whether a request was answered before is only looked for where it cannot be placed: for the others,
-// storing the request tells.
+// placeRound answers wishes with different request ids. It returns those that somebody else has
+// stored and whose answer is not there, which are to be tried again. Whether a request was answered
+// before is only looked for where it cannot be placed: for the others, storing the request tells.
 func (s *Service) placeRound(ctx context.Context, wishes []wish, todo []int, outcomes []outcome) ([]int, error) {
 	priced, refused, err := s.price(ctx, wishes, todo, outcomes)
 	if err != nil {
@@ -159,8 +160,9 @@ func (s *Service) placeRound(ctx context.Context, wishes []wish, todo []int, out
 	return s.answered(ctx, wishes, refused, outcomes)
 }
 
-// answered gives refused wishes that were placed before their first answer. It returns those that were stored while this was under
-// way and whose answer is not there: the transaction that stored them was undone, so that they can be tried again.
+// answered gives refused wishes that were placed before their first answer. It returns those that
+// were stored while this was under way and whose answer is not there: the transaction that stored
+// them was undone, so that they can be tried again.
 func (s *Service) answered(ctx context.Context, wishes []wish, refused []int, outcomes []outcome) ([]int, error) {
 	if len(refused) == 0 {
 		return nil, nil
@@ -189,8 +191,8 @@ func (s *Service) answered(ctx context.Context, wishes []wish, refused []int, ou
 	return again, nil
 }
 
-// price makes the orders of the wishes, at the prices that the shop has now. A wish that has no price, or whose token is not taken, is
-// among the refused and has an error as its outcome.
+// price makes the orders of the wishes, at the prices that the shop has now. A wish that has no
+// price, or whose token is not taken, is among the refused and has an error as its outcome.
 func (s *Service) price(
 	ctx context.Context, wishes []wish, todo []int, outcomes []outcome,
 ) (priced []*candidate, refused []int, err error) {
@@ -255,7 +257,8 @@ type candidate struct {
 	response []byte
 }
 
-// free tells whether there is nothing to pay, because coupons take all of it off: such an order is paid as it is placed.
+// free tells whether there is nothing to pay, because coupons take all of it off: such an order is
+// paid as it is placed.
 func (o *Order) free() bool { return o.Total == 0 }
 
 func newCandidate(i int, w wish, q *quote.Quote, now, expires time.Time) (*candidate, error) {

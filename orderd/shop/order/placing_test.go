@@ -50,8 +50,8 @@ func (s *shop) count(t testing.TB, table string) int {
 	return n
 }
 
-// Two pods' buyers want a hot SKU, spread over buckets, together with others that there is enough of. Who gets none does not keep
-// others from their orders, and nothing is oversold or left unsold.
+// Two pods' buyers want a hot SKU, spread over buckets, together with others that there is enough
+// of. Who gets none does not keep others from their orders, and nothing is oversold or left unsold.
 func TestHotSKU(t *testing.T) {
 	s := newShop(t)
 	const stocked, buyers = 40, 160
@@ -175,7 +175,8 @@ func TestPlacingAQuote(t *testing.T) {
 	}
 }
 
-// The same request id many times at once, with the same body and with another, is one order, and the other bodies are refused.
+// The same request id many times at once, with the same body and with another, is one order, and
+// the other bodies are refused.
 func TestOneRequestIDAtOnce(t *testing.T) {
 	s := newShop(t)
 	if err := s.stocked("tea", 100); err != nil {

@@ -40,9 +40,10 @@ type placeResult struct {
 	again bool
 }
 
-// placingTransaction places many orders in one transaction: it claims their request ids, locks their coupons and their stock, decides
-// in memory by the order of arrival, and writes those that can be had. Nothing in it changes once it was made; what one run of the
-// transaction finds is in a [placingRun].
+// placingTransaction places many orders in one transaction: it claims their request ids, locks
+// their coupons and their stock, decides in memory by the order of arrival, and writes those
+// that can be had. Nothing in it changes once it was made; what one run of the transaction finds
+// is in a [placingRun].
 type placingTransaction struct {
 	store  *Store
 	at     time.Time

@@ -16,12 +16,14 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
-// Refunder takes what is granted, in the transaction of the grant: only an insert, idempotent by the order and the key.
+// Refunder takes what is granted, in the transaction of the grant: only an insert, idempotent by
+// the order and the key.
 type Refunder interface {
 	InsertRefund(ctx context.Context, tx pgx.Tx, wish RefundWish) error
 }
 
-// RefundWish is a refund for the payment provider to carry out. Amount is more than zero, in the currency's minor unit.
+// RefundWish is a refund for the payment provider to carry out. Amount is more than zero, in the
+// currency's minor unit.
 type RefundWish struct {
 	// Key of what asked for it, unique in its order.
 	Key                string
@@ -43,7 +45,8 @@ type Grant struct {
 	// Restock puts the units back in stock: all of them, or only RestockLines if there are any.
 	Restock      bool
 	RestockLines []LineQuantity
-	// Left says that the units had left with a parcel. If not, those that have not are meant first, and will not be shipped.
+	// Left says that the units had left with a parcel. If not, those that have not are meant first,
+	// and will not be shipped.
 	Left bool
 }
 
@@ -60,9 +63,11 @@ type GrantedLine struct{ Line, Quantity, Amount int64 }
 // ErrRefundExceeds says that more is to be given back than is left of what was paid.
 var ErrRefundExceeds = errors.New("more would be refunded than is left of what was paid")
 
-// GrantRefund promises money back for units of a paid order, once a key: the same key again answers what was granted, whatever else
-// is asked. The shares of a line's units sum to exactly what was paid for it. The refund is inserted through the Refunder; RecordRefunded
-// follows once the provider has paid it. Errors: ErrRefundExceeds, ErrQuantity, ErrNotFound, a *lifecycle.Refused. The order's row stays locked until the transaction ends, and with Restock the stock's.
+// GrantRefund promises money back for units of a paid order, once a key: the same key again answers
+// what was granted, whatever else is asked. The shares of a line's units sum to exactly what was
+// paid for it. The refund is inserted through the Refunder; RecordRefunded follows once the
+// provider has paid it. Errors: ErrRefundExceeds, ErrQuantity, ErrNotFound, a *lifecycle.Refused.
+// The order's row stays locked until the transaction ends, and with Restock the stock's.
 func (s *Store) GrantRefund(ctx context.Context, tx *database.Tx, at time.Time, g Grant) (Granted, error) {
 	o, err := lockOne(ctx, tx, g.OrderID)
 	if err != nil {
@@ -100,8 +105,8 @@ func (s *Store) GrantRefund(ctx context.Context, tx *database.Tx, at time.Time, 
 	return granted, nil
 }
 
-// couponsOfGrant gives the coupons back of an order that a grant has ended, or has taken all back of that cost nothing: no provider will
-// tell of that one.
+// couponsOfGrant gives the coupons back of an order that a grant has ended, or has taken all back
+// of that cost nothing: no provider will tell of that one.
 func couponsOfGrant(ctx context.Context, tx pgx.Tx, o *Order, at time.Time) error {
 	switch {
 	case o.State == Cancelled:
@@ -112,7 +117,8 @@ func couponsOfGrant(ctx context.Context, tx pgx.Tx, o *Order, at time.Time) erro
 	return nil
 }
 
-// grant makes the grant in memory, hands it to the Refunder and queues what has to be written with the change it returns.
+// grant makes the grant in memory, hands it to the Refunder and queues what has to be written with
+// the change it returns.
 func (s *Store) grant(ctx context.Context, tx pgx.Tx, b *pgx.Batch, o *Order, g Grant, at time.Time) (Granted, []change, error) {
 	c, err := step(o, GrantRefund, at, g.Actor, g.Reason)
 	if err != nil {
@@ -180,7 +186,8 @@ func (o *Order) grant(g Grant) (Granted, error) {
 	return granted, nil
 }
 
-// withdraw is how many of the units that are refunded will never leave. Those that have left, or are in parcels, are meant first if left says so.
+// withdraw is how many of the units that are refunded will never leave. Those that have left, or
+// are in parcels, are meant first if left says so.
 func (l *Line) withdraw(units int64, left bool) int64 {
 	if out := l.Shipping + l.Shipped - (l.Returned - l.Withdrawn); left {
 		return max(units-out, 0)
@@ -207,7 +214,8 @@ func (g *Granted) reduce(amount int64) error {
 	return nil
 }
 
-// afterGrant is what a grant leads to besides: nothing is left to be done for the order, or all that was to arrive has.
+// afterGrant is what a grant leads to besides: nothing is left to be done for the order, or all
+// that was to arrive has.
 func afterGrant(o *Order, at time.Time, g Grant) ([]change, error) {
 	var event Event
 	switch {
@@ -257,7 +265,8 @@ func (o *Order) restocked(key string, lines []GrantedLine) []stock.Movement {
 	return out
 }
 
-// RecordRefunded tells that the provider has paid a granted refund back: amount is the grant's. Repeating it changes nothing.
+// RecordRefunded tells that the provider has paid a granted refund back: amount is the grant's.
+// Repeating it changes nothing.
 func (s *Store) RecordRefunded(
 	ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID, key string, refundID uuid.UUID, amount int64,
 ) error {

@@ -26,8 +26,9 @@ const (
 	placeLimit = 4096
 	// defaultPlaceBatch is how many one transaction places at most.
 	defaultPlaceBatch = 128
-	// placeParallel is how many such transactions are under way at once. The second begins when half a batch waits: measured on two cores with
-	// 128 buyers it places a third more than one does at the same cost in processor time, and without waiting costs a quarter more.
+	// placeParallel is how many such transactions are under way at once. The second begins when
+	// half a batch waits: measured on two cores with 128 buyers it places a third more than one
+	// does at the same cost in processor time, and without waiting costs a quarter more.
 	placeParallel = 2
 	// placeTimeout bounds a transaction.
 	placeTimeout = 10 * time.Second
@@ -44,8 +45,9 @@ type ServiceOptions struct {
 	Tokens *quote.Tokens
 	// PaymentTimeout is how long a placed order may wait for its payment.
 	PaymentTimeout time.Duration
-	// MaxBatch is how many orders that are placed at once share a transaction at most; 128 if zero. With 1 each order has a transaction of
-	// its own, and as many are under way as the pool has connections.
+	// MaxBatch is how many orders that are placed at once share a transaction at most; 128 if
+	// zero. With 1 each order has a transaction of its own, and as many are under way as the
+	// pool has connections.
 	MaxBatch int
 	// Flash is asked for orders that are not in the database yet; nil: there is no flash lane.
 	Flash FlashFinder
@@ -110,7 +112,8 @@ func (s *Service) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest
 // retryDelay differs from caller to caller, so that they do not come back at once.
 func (s *Service) retryDelay() time.Duration { return s.random.Jitter(placeRetry) }
 
-// GetOrder returns a buyer's order, also one that the flash lane has accepted and that is not in the database yet.
+// GetOrder returns a buyer's order, also one that the flash lane has accepted and that is not
+// in the database yet.
 func (s *Service) GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
@@ -144,8 +147,8 @@ func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest
 	return answer, nil
 }
 
-// pageBelow is the id below which the page of a token begins, inside the range of the buyer's ids: the range's end if there is no
-// token.
+// pageBelow is the id below which the page of a token begins, inside the range of the buyer's ids:
+// the range's end if there is no token.
 func pageBelow(token string, first, last uuid.UUID) (uuid.UUID, error) {
 	below := last
 	given, err := page.Parse(token, &below)

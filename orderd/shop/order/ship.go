@@ -37,13 +37,15 @@ var (
 	ErrNothingLeft = errors.New("nothing is left to be shipped")
 	// ErrNoAddress says that the order has no address yet.
 	ErrNoAddress = errors.New("the order has no address")
-	// ErrQuantity says that a line is not there, is named twice or has not as many units in that place.
+	// ErrQuantity says that a line is not there, is named twice or has not as many
+	// units in that place.
 	ErrQuantity = errors.New("the order's line does not have so many units for this")
 )
 
-// ReserveShipment puts units of a paid order into a parcel: all that is left if lines is nil. Units that were refunded before they
-// left, or that another parcel has, are not left. The order's row is locked until the transaction ends. Besides those above its errors are
-// ErrNotFound and a *lifecycle.Refused.
+// ReserveShipment puts units of a paid order into a parcel: all that is left if lines is nil. Units
+// that were refunded before they left, or that another parcel has, are not left. The order's row is
+// locked until the transaction ends. Besides those above its errors are ErrNotFound and
+// a *lifecycle.Refused.
 func (s *Store) ReserveShipment(
 	ctx context.Context, tx *database.Tx, _ time.Time, orderID uuid.UUID, lines []LineQuantity,
 ) (Parcel, error) {
@@ -99,7 +101,8 @@ func (s *Store) UnreserveShipment(
 	return s.writeCounts(ctx, tx, o)
 }
 
-// RecordShipped tells that a parcel whose units were reserved has left: the order is SHIPPED. A cancelled order's parcel is a *lifecycle.Refused.
+// RecordShipped tells that a parcel whose units were reserved has left: the order is SHIPPED. A
+// cancelled order's parcel is a *lifecycle.Refused.
 func (s *Store) RecordShipped(
 	ctx context.Context, tx *database.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []LineQuantity, actor string,
 ) error {
@@ -126,7 +129,8 @@ func (s *Store) RecordShipped(
 	return s.writeStep(ctx, tx, c)
 }
 
-// RecordDelivered tells that a parcel has arrived: the order is DELIVERED if nothing else has to leave or to arrive. Where the buyer had confirmed the receipt before, it changes nothing.
+// RecordDelivered tells that a parcel has arrived: the order is DELIVERED if nothing else has to
+// leave or to arrive. Where the buyer had confirmed the receipt before, it changes nothing.
 func (s *Store) RecordDelivered(
 	ctx context.Context, tx *database.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []LineQuantity, actor string,
 ) error {

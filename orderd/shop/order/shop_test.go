@@ -33,8 +33,8 @@ type refunds struct{}
 
 const createRefunds = `CREATE TABLE wishes (order_id uuid, key text, payment_id uuid, amount bigint, PRIMARY KEY (order_id, key))`
 
-// createFreight makes a delivery method that costs 7 for the first piece and 3 for each more, free in Shanghai and not to Lhasa. CockroachDB
-// wants a RETURNING from every statement below WITH.
+// createFreight makes a delivery method that costs 7 for the first piece and 3 for each more, free
+// in Shanghai and not to Lhasa. CockroachDB wants a RETURNING from every statement below WITH.
 const createFreight = `WITH template AS (INSERT INTO freight_templates (name, currency, charge_by, updated_at) VALUES ('post', 'CNY', 'PIECE', now()) RETURNING name),
 	rules AS (INSERT INTO freight_rules (template, country, region, not_deliverable, first_units, first_charge, additional_units, additional_charge)
 		VALUES ('post', '', '', false, 1, 7, 1, 3), ('post', 'CN', 'Shanghai', false, 1, 0, 0, 0), ('post', 'CN', 'Tibet', true, 0, 0, 0, 0) RETURNING template)

@@ -15,7 +15,8 @@ type Options struct {
 	Pool   *pgxpool.Pool
 	Clock  func() time.Time
 	Logger *slog.Logger
-	// Refunder takes the refunds that are granted: payment's. Without it none can be granted that has an amount.
+	// Refunder takes the refunds that are granted: payment's. Without it none can be
+	// granted that has an amount.
 	Refunder Refunder
 	// Registerer of the metrics, unless nil.
 	Registerer prometheus.Registerer

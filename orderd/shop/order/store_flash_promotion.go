@@ -26,8 +26,8 @@ func soldWritten(ctx context.Context, db *pgxpool.Pool, promotionUID string, sol
 	return err
 }
 
-// soldUnwritable adds the orders that are in the log only, where they count as sold until they are released. There are few: each is a
-// dead letter that somebody looks at.
+// soldUnwritable adds the orders that are in the log only, where they count as sold until they are
+// released. There are few: each is a dead letter that somebody looks at.
 func soldUnwritable(ctx context.Context, db *pgxpool.Pool, promotionUID string, sold map[string]int64) error {
 	rows, err := db.Query(ctx, `SELECT order_id, reservation FROM flash_releases
 		WHERE promotion_uid = $1 AND reservation IS NOT NULL AND outcome <> 'RELEASED'`, promotionUID)
@@ -48,7 +48,8 @@ func soldUnwritable(ctx context.Context, db *pgxpool.Pool, promotionUID string, 
 	return err
 }
 
-// PendingReleases is how many of a promotion's cancelled, expired or unwritable orders still have to give their stock back.
+// PendingReleases is how many of a promotion's cancelled, expired or unwritable orders still have
+// to give their stock back.
 func PendingReleases(ctx context.Context, db *pgxpool.Pool, promotionUID string) (int64, error) {
 	var n int64
 	err := db.QueryRow(ctx, "SELECT count(*) FROM flash_releases WHERE outcome = 'PENDING' AND promotion_uid = $1", promotionUID).Scan(&n)

@@ -13,8 +13,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/lease"
 )
 
-// placeholderSQL takes the orders' places, so that a transaction that writes one of them at the same moment and this one do
-// not both commit: the second waits for the first at the primary key. It returns the orders that are not written.
+// placeholderSQL takes the orders' places, so that a transaction that writes one of them at the
+// same moment and this one do not both commit: the second waits for the first at the primary key.
+// It returns the orders that are not written.
 const placeholderSQL = `INSERT INTO orders (order_id, buyer_id, state, version, currency, total, promotion_uid, promotion, bucket, created_at, expires_at)
 	SELECT order_id, '', 'CANCELLED', 0, '', 0, '', '', 0, $2::timestamptz, $2::timestamptz FROM unnest($1::uuid[]) AS o (order_id)
 	ON CONFLICT (order_id) DO NOTHING RETURNING order_id`
@@ -24,7 +25,8 @@ const refuseSQL = `INSERT INTO flash_releases (order_id, promotion_uid, buyer_id
 	FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[], $5::text[]) AS r (order_id, promotion_uid, bucket, reservation, refusal)
 	ON CONFLICT (order_id) DO NOTHING`
 
-// refuse takes the places of those of the orders that are not written, which are in the order of their ids, and returns them.
+// refuse takes the places of those of the orders that are not written, which are in the order of
+// their ids, and returns them.
 func refuse(ctx context.Context, tx *database.Tx, orders []unwritableRow, now time.Time) (map[uuid.UUID]bool, error) {
 	byID := make(map[uuid.UUID]unwritableRow, len(orders))
 	ids := make([]uuid.UUID, len(orders))
@@ -53,8 +55,8 @@ func refuse(ctx context.Context, tx *database.Tx, orders []unwritableRow, now ti
 	return refused, tx.SendBatch(ctx, &b).Close()
 }
 
-// queueRefused asks which of the orders were refused before. It has to come after the statement that writes them, see
-// placeholderSQL.
+// queueRefused asks which of the orders were refused before. It has to come after the statement
+// that writes them, see placeholderSQL.
 func queueRefused(b *pgx.Batch, ids []uuid.UUID, into map[uuid.UUID]string) {
 	b.Queue("SELECT order_id, refusal FROM flash_releases WHERE order_id = ANY ($1) AND reservation IS NOT NULL", ids).Query(func(rows pgx.Rows) error {
 		var id uuid.UUID

@@ -13,7 +13,8 @@ import (
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 )
 
-// maxHistory is more changes than an order can have: its parcels and refunds are bounded by its lines.
+// maxHistory is more changes than an order can have: its parcels and refunds are
+// bounded by its lines.
 const maxHistory = 1000
 
 // actorStaff is who acts in the history where staff did; which of them follows it.
@@ -43,7 +44,8 @@ func (s *Store) history(ctx context.Context, buyerID string, id uuid.UUID) ([]*o
 	return changes, nil
 }
 
-// forBuyers is an actor without the name of a member of the staff, which the audit and the histories for staff have.
+// forBuyers is an actor without the name of a member of the staff, which the audit and the
+// histories for staff have.
 func forBuyers(actor string) string {
 	if strings.HasPrefix(actor, actorStaff+" ") {
 		return actorStaff

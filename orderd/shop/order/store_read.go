@@ -91,8 +91,8 @@ func loadAll(ctx context.Context, q database.Querier, ids []uuid.UUID) ([]*Order
 	return load(ctx, q, "WHERE order_id = ANY ($1) ORDER BY order_id", ids)
 }
 
-// lock reads orders and keeps their rows locked until the transaction ends, in the order of their ids.
-// Who changes an order's lines holds its row.
+// lock reads orders and keeps their rows locked until the transaction ends, in the order of their
+// ids. Who changes an order's lines holds its row.
 func lock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]*Order, error) {
 	return load(ctx, tx, "WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE", ids)
 }
@@ -109,7 +109,8 @@ func lockOne(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*Order, error) {
 	return orders[0], nil
 }
 
-// Lock reads an order and keeps its row locked until the transaction ends, for those who count against its lines; or ErrNotFound.
+// Lock reads an order and keeps its row locked until the transaction ends, for those who count
+// against its lines; or ErrNotFound.
 func Lock(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*Order, error) { return lockOne(ctx, tx, id) }
 
 // Get reads a buyer's order, or ErrNotFound.
@@ -138,7 +139,8 @@ type Due struct {
 	ExpiresAt time.Time
 }
 
-// GetDue reads what a buyer's order costs, without its lines, or ErrNotFound; q is a pool or a transaction.
+// GetDue reads what a buyer's order costs, without its lines, or ErrNotFound; q is a
+// pool or a transaction.
 func GetDue(ctx context.Context, q database.Querier, buyerID string, id uuid.UUID) (Due, error) {
 	rows, err := q.Query(ctx, "SELECT state, total, currency, expires_at FROM orders WHERE order_id = $1 AND buyer_id = $2", id, buyerID)
 	if err != nil {
@@ -154,8 +156,9 @@ func GetDue(ctx context.Context, q database.Querier, buyerID string, id uuid.UUI
 	return due, nil
 }
 
-// list reads a page of a buyer's orders, newest first, below an id and inside the range of the
-// buyer's ids, which is one range of the primary key. Another buyer whose hash is the same is told apart by name.
+// list reads a page of a buyer's orders, newest first, below an id and inside the range of
+// the buyer's ids, which is one range of the primary key. Another buyer whose hash is the
+// same is told apart by name.
 func (s *Store) list(ctx context.Context, buyerID string, first, below uuid.UUID, size int) ([]*Order, error) {
 	return load(ctx, s.pool, "WHERE order_id >= $1 AND order_id < $2 AND buyer_id = $3 ORDER BY order_id DESC LIMIT $4", first, below, buyerID, size)
 }

@@ -38,7 +38,8 @@ func queueGrant(b *pgx.Batch, orderID uuid.UUID, key string, granted []GrantedLi
 		FROM unnest($4::bigint[], $5::bigint[], $6::bigint[]) AS r (line, quantity, amount)`, orderID, key, at, lines, quantities, amounts)
 }
 
-// payGrant marks what was granted under the key as paid back and returns it; nothing if it was marked before, and an error if there is none.
+// payGrant marks what was granted under the key as paid back and returns it; nothing if it was
+// marked before, and an error if there is none.
 func payGrant(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, key string, refundID uuid.UUID, at time.Time) ([]GrantedLine, error) {
 	rows, err := tx.Query(ctx, `UPDATE order_refunds SET refund_id = $3, refunded_at = $4
 		WHERE order_id = $1 AND key = $2 AND refunded_at IS NULL RETURNING line, quantity, amount`, orderID, key, refundID, at)

@@ -86,7 +86,8 @@ func queueLines(b *pgx.Batch, orders []*Order) {
 		ids, numbers, skus, titles, quantities, prices, discounts, freights, taxes)
 }
 
-// queueUpdates writes the changed orders' new states; the batch fails unless each was at the version before.
+// queueUpdates writes the changed orders' new states; the batch fails unless each was
+// at the version before.
 func queueUpdates(b *pgx.Batch, changes []change) {
 	n := len(changes)
 	seen := make(map[uuid.UUID]bool, n)
@@ -156,8 +157,8 @@ func queueRecords(b *pgx.Batch, changes []change) error {
 	return outbox.Queue(b, published)
 }
 
-// write writes changes of locked orders, with their history and events, and what else is queued. The changes are counted once
-// they are committed.
+// write writes changes of locked orders, with their history and events, and what else is queued.
+// The changes are counted once they are committed.
 func (s *Store) write(ctx context.Context, tx *database.Tx, b *pgx.Batch, changes []change) error {
 	if len(changes) > 0 {
 		queueUpdates(b, changes)

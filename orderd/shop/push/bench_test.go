@@ -9,8 +9,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/push"
 )
 
-// BenchmarkPush measures one pod in notifications a second, from a stream that holds the events already, with the gateway and the
-// database in other goroutines and processes of the same machine.
+// BenchmarkPush measures one pod in notifications a second, from a stream that holds the events
+// already, with the gateway and the database in other goroutines and processes of the same machine.
 func BenchmarkPush(b *testing.B) {
 	const events = 2000
 	for b.Loop() {

@@ -40,8 +40,8 @@ func returnStates() map[string]map[string]string {
 	}
 }
 
-// resolve finds the template for an event in the best of the languages there is one in: written before built in, a region's
-// before its language's. None: buyers are told nothing.
+// resolve finds the template for an event in the best of the languages there is one in: written
+// before built in, a region's before its language's. None: buyers are told nothing.
 func resolve(written map[string]map[string]Template, event, lang string) (Template, bool) {
 	for _, l := range candidates(lang) {
 		for _, templates := range []map[string]map[string]Template{written, builtIn()} {

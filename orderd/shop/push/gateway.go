@@ -28,7 +28,8 @@ import (
 const (
 	// DefaultTimeout of one request.
 	DefaultTimeout = 10 * time.Second
-	// DefaultFailures in a row make the gateway count as dead, and DefaultPause is how long nothing is sent then.
+	// DefaultFailures in a row make the gateway count as dead, and DefaultPause is how long
+	// nothing is sent then.
 	DefaultFailures = 5
 	DefaultPause    = 10 * time.Second
 
@@ -108,8 +109,9 @@ func NewGateway(o GatewayOptions) (*Gateway, error) {
 	return g, err
 }
 
-// Deliver tells an event's buyer. The gateway recognises a repetition by its webhook-id. It is a consume.Delivery: what the
-// gateway refuses for good is consume.Permanent, and what says that the gateway is away or busy is consume.Later.
+// Deliver tells an event's buyer. The gateway recognises a repetition by its webhook-id. It is a
+// consume.Delivery: what the gateway refuses for good is consume.Permanent, and what says that the
+// gateway is away or busy is consume.Later.
 func (g *Gateway) Deliver(ctx context.Context, e consume.Event) error {
 	n, err := g.compose(ctx, e)
 	if err != nil {
@@ -181,7 +183,8 @@ func (g *Gateway) templates(ctx context.Context) (map[string]map[string]Template
 	return g.written, nil
 }
 
-// envelope is the notification as a CloudEvent in structured mode, so that its attributes are signed with it.
+// envelope is the notification as a CloudEvent in structured mode, so that its
+// attributes are signed with it.
 func (g *Gateway) envelope(e consume.Event, n *pushv1.Notification) ([]byte, error) {
 	raw, err := protojson.Marshal(n)
 	if err != nil {

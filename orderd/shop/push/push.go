@@ -1,5 +1,6 @@
-// Package push tells buyers' devices what happened to their orders, through the app's push gateway: templates by
-// event and language make the text, and a CloudEvent over HTTP, signed by the Standard Webhooks scheme, carries it.
+// Package push tells buyers' devices what happened to their orders, through the app's push gateway:
+// templates by event and language make the text, and a CloudEvent over HTTP, signed by the Standard
+// Webhooks scheme, carries it.
 package push
 
 import (
@@ -14,7 +15,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/outbox"
 )
 
-// Since is how old an event may be that buyers are told of when a consumer is made: what happened before is no news.
+// Since is how old an event may be that buyers are told of when a consumer is made: what
+// happened before is no news.
 const Since = time.Hour
 
 // defaultLanguage is what a buyer is told in who chose none, or one that there is no template in.

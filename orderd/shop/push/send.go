@@ -52,7 +52,8 @@ func (e *statusError) busy() bool {
 	return false
 }
 
-// barred answers say that the gateway does not know our key: nothing would pass until somebody sets that right.
+// barred answers say that the gateway does not know our key: nothing would pass until
+// somebody sets that right.
 func (e *statusError) barred() bool {
 	return e.status == http.StatusUnauthorized || e.status == http.StatusForbidden
 }
@@ -66,8 +67,8 @@ func alive(err error) bool {
 // errAway says that nothing was sent, because the gateway has failed several times in a row.
 var errAway = errors.New("the push gateway is away")
 
-// guarded sends unless the breaker is open, and says what a failure means for the event. While the gateway counts as dead,
-// failures are its own and not the event's.
+// guarded sends unless the breaker is open, and says what a failure means for the event. While the
+// gateway counts as dead, failures are its own and not the event's.
 func (g *Gateway) guarded(ctx context.Context, eventID string, body []byte) error {
 	if wait := g.quiet(); wait > 0 {
 		return consume.Later(errQuiet, wait)

@@ -14,15 +14,16 @@ import (
 
 const (
 	secretPrefix = "whsec_"
-	// minSecretBytes and maxSecretBytes are the specification's; a secret of 64 bytes is HMAC-SHA256's block.
+	// minSecretBytes and maxSecretBytes are the specification's; a secret of 64 bytes is
+	// HMAC-SHA256's block.
 	minSecretBytes = 24
 	maxSecretBytes = 64
 	// maxSecrets is one that is in use, the one before and the one after.
 	maxSecrets = 3
 )
 
-// ParseSecrets takes the content of a secret's file: keys as whsec_ and base64, divided by white space. While keys are changed
-// there are several, and all of them sign.
+// ParseSecrets takes the content of a secret's file: keys as whsec_ and base64, divided by white
+// space. While keys are changed there are several, and all of them sign.
 func ParseSecrets(text string) ([]string, error) {
 	secrets := strings.Fields(text)
 	if len(secrets) == 0 || len(secrets) > maxSecrets {
@@ -64,7 +65,8 @@ func newSigner(secrets []string) (signer, error) {
 	return s, nil
 }
 
-// sign sets the headers: the id, which is the same at each attempt, the attempt's time, and a signature by each key.
+// sign sets the headers: the id, which is the same at each attempt, the attempt's time, and a
+// signature by each key.
 func (s signer) sign(header http.Header, id string, at time.Time, body []byte) error {
 	signatures := make([]string, len(s))
 	for i, wh := range s {
@@ -79,5 +81,6 @@ func (s signer) sign(header http.Header, id string, at time.Time, body []byte) e
 	return nil
 }
 
-// webhookID is the event's id without full stops, which divide what is signed and so must not be in it.
+// webhookID is the event's id without full stops, which divide what is signed and so must not be in
+// it.
 func webhookID(eventID string) string { return strings.ReplaceAll(eventID, ".", "_") }

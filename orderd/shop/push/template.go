@@ -49,8 +49,8 @@ func (t Template) check() error {
 	return nil
 }
 
-// render puts values in the place of fields in braces. A brace itself is written twice. Nothing else has a meaning, and values are
-// not looked at again.
+// render puts values in the place of fields in braces. A brace itself is written twice. Nothing
+// else has a meaning, and values are not looked at again.
 func render(text string, value func(name string) (string, bool)) (string, error) {
 	var out strings.Builder
 	for text != "" {

@@ -59,7 +59,8 @@ func benchShop(b *testing.B) *pgxpool.Pool {
 	return pool
 }
 
-// BenchmarkPricing is what a transaction that places so many orders of two lines spends on their prices.
+// BenchmarkPricing is what a transaction that places so many orders of two lines
+// spends on their prices.
 func BenchmarkPricing(b *testing.B) {
 	pool := benchShop(b)
 	now := time.Now()

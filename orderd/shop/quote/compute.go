@@ -22,8 +22,8 @@ func (f *Facts) Compute(in Input, now time.Time) (*Quote, error) {
 	if err := f.address(q, in); err != nil {
 		return nil, err
 	}
-	// Coupons that take something off the goods come before the freight, which may depend on what the goods cost then, and
-	// coupons that take something off the freight after it.
+	// Coupons that take something off the goods come before the freight, which may depend on what
+	// the goods cost then, and coupons that take something off the freight after it.
 	discounts, err := f.discounts(q, in, now)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,8 @@ func (f *Facts) goods(q *Quote, lines []Line) error {
 	return nil
 }
 
-// shareFreight divides the freight over the lines by what it was charged by; evenly if none of them has any of that.
+// shareFreight divides the freight over the lines by what it was charged by; evenly if none of
+// them has any of that.
 func (f *Facts) shareFreight(q *Quote, by freight.ChargeBy) {
 	weights := make([]int64, len(q.Lines))
 	for i, l := range q.Lines {
@@ -90,7 +91,8 @@ func (f *Facts) shareFreight(q *Quote, by freight.ChargeBy) {
 	}
 }
 
-// finish sums up what is paid, which fits because the freight's offer was made for these goods, and the tax in it.
+// finish sums up what is paid, which fits because the freight's offer was made for these
+// goods, and the tax in it.
 func (f *Facts) finish(q *Quote) {
 	q.Total = q.Goods - q.Discount + q.Freight
 	for i := range q.Lines {

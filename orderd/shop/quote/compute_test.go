@@ -72,7 +72,8 @@ func shop() *Facts {
 func TestCompute(t *testing.T) {
 	want := &Quote{
 		Lines: []QuotedLine{
-			// The freight is by weight, and B weighs nothing; the discount by amount, 500 * 3000/5999 = 250.04.
+			// The freight is by weight, and B weighs nothing; the discount by amount,
+			// 500 * 3000/5999 = 250.04.
 			{SKU: "A", Title: "Title of A", Quantity: 3, UnitPrice: 1000, Amount: 3000, Discount: 250, Freight: 201, Tax: 244},
 			{SKU: "B", Title: "Title of B", Quantity: 1, UnitPrice: 2999, Amount: 2999, Discount: 250, Freight: 0, Tax: 227},
 		},

@@ -15,8 +15,8 @@ func (f *Facts) discounts(q *Quote, in Input, now time.Time) ([]int64, error) {
 	if len(in.CouponIDs) == 0 {
 		return make([]int64, len(q.Lines)), nil
 	}
-	// The freight is not known yet. There must be some, lest a coupon be refused that takes something off it; what it is
-	// does not change what is taken off the goods.
+	// The freight is not known yet. There must be some, lest a coupon be refused that takes
+	// something off it; what it is does not change what is taken off the goods.
 	basket := f.basket(q, 0)
 	if in.Delivery != nil {
 		basket.Freight = 1
@@ -29,7 +29,8 @@ func (f *Facts) discounts(q *Quote, in Input, now time.Time) ([]int64, error) {
 	return discounts, nil
 }
 
-// applyCoupons writes down what each coupon does, now that the freight is known, and returns what they take off that.
+// applyCoupons writes down what each coupon does, now that the freight is known, and returns
+// what they take off that.
 func (f *Facts) applyCoupons(q *Quote, in Input, freight int64, now time.Time) (int64, error) {
 	coupons := f.coupons[in.BuyerID]
 	if len(coupons) == 0 && len(in.CouponIDs) == 0 {
@@ -65,7 +66,8 @@ func couponError(err error) error {
 	return rpcerr.Internal(err)
 }
 
-// CouponUnusable is the error for a coupon that cannot be used for an order; why is one of coupon's reasons.
+// CouponUnusable is the error for a coupon that cannot be used for an order; why is one
+// of coupon's reasons.
 func CouponUnusable(couponID, why string) error {
 	return rpcerr.New(connect.CodeFailedPrecondition, "COUPON_UNUSABLE", "the coupon cannot be used for this order", "coupon_id", couponID, "why", why)
 }

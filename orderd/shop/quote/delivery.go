@@ -23,7 +23,8 @@ func (f *Facts) address(q *Quote, in Input) error {
 	return nil
 }
 
-// delivery lists the methods that deliver to the address and chooses one of them. Goods without a delivery have no freight.
+// delivery lists the methods that deliver to the address and chooses one of them. Goods without a
+// delivery have no freight.
 func (f *Facts) delivery(q *Quote, in Input) (freight.Offer, error) {
 	if in.Delivery == nil {
 		return freight.Offer{}, nil

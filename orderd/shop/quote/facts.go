@@ -28,8 +28,8 @@ type Facts struct {
 	coupons map[string][]coupon.Coupon
 }
 
-// Load reads the facts for any number of inputs: one query for the SKUs and, where an input needs them, one each for tax
-// classes, saved addresses, delivery methods and coupons. It takes no locks.
+// Load reads the facts for any number of inputs: one query for the SKUs and, where an input needs
+// them, one each for tax classes, saved addresses, delivery methods and coupons. It takes no locks.
 func Load(ctx context.Context, q database.Querier, inputs []Input) (*Facts, error) {
 	f := &Facts{}
 	var err error

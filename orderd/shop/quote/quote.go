@@ -39,8 +39,8 @@ type Delivery struct {
 	Method string
 }
 
-// Quote is what an input costs. Amounts are in the currency's minor unit; Total = Goods - Discount + Freight and includes
-// Tax, each of them is the sum of its lines.
+// Quote is what an input costs. Amounts are in the currency's minor unit; Total = Goods -
+// Discount + Freight and includes Tax, each of them is the sum of its lines.
 type Quote struct {
 	Lines                                []QuotedLine
 	Currency                             string
@@ -51,8 +51,8 @@ type Quote struct {
 	// CouponIDs are those that are applied.
 	CouponIDs []uuid.UUID
 	Invoice   *quotev1.Invoice
-	// Coupons are those of the input and, if it asks for them, all others that the buyer has: those that can be used here
-	// first.
+	// Coupons are those of the input and, if it asks for them, all others that the buyer has: those
+	// that can be used here first.
 	Coupons []QuotedCoupon
 	// Deliveries are the methods there are for the address.
 	Deliveries []QuotedDelivery

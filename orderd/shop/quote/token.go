@@ -37,7 +37,8 @@ type Tokens struct {
 	ttl time.Duration
 }
 
-// NewTokens derives the key that signs from the OrderCluster's order id key, by HKDF-SHA256. A token holds for ttl.
+// NewTokens derives the key that signs from the OrderCluster's order id key, by HKDF-SHA256. A
+// token holds for ttl.
 func NewTokens(orderIDKey []byte, ttl time.Duration) (*Tokens, error) {
 	if len(orderIDKey) < orderid.MinKeyBytes {
 		return nil, fmt.Errorf("%w: %d bytes, want %d", orderid.ErrShortKey, len(orderIDKey), orderid.MinKeyBytes)
@@ -58,11 +59,12 @@ type Promise struct {
 	Hash  [sha256.Size]byte
 }
 
-// Holds tells whether the quote is the promised one: the same lines, prices, discounts, freight and total.
+// Holds tells whether the quote is the promised one: the same lines, prices,
+// discounts, freight and total.
 func (p Promise) Holds(q *Quote) bool { return p == promise(q) }
 
-// Sign makes the token that PlaceOrder takes for the quote that in got. It is opaque, for nobody but the buyer, and has
-// the quote's address and delivery method in it.
+// Sign makes the token that PlaceOrder takes for the quote that in got. It is opaque, for nobody
+// but the buyer, and has the quote's address and delivery method in it.
 func (t *Tokens) Sign(in Input, q *Quote, now time.Time) (token string, expires time.Time, err error) {
 	p := promise(q)
 	expires = database.Stamp(now.Add(t.ttl))
@@ -85,8 +87,9 @@ func (t *Tokens) Sign(in Input, q *Quote, now time.Time) (token string, expires 
 	return base64.RawURLEncoding.EncodeToString(append(raw, t.mac(raw)...)), expires, nil
 }
 
-// Open returns what the token was signed for. A token that was not signed here or is another buyer's is
-// FAILED_PRECONDITION/QUOTE_INVALID; one whose time is over FAILED_PRECONDITION/QUOTE_EXPIRED.
+// Open returns what the token was signed for. A token that was not signed here or is another
+// buyer's is FAILED_PRECONDITION/QUOTE_INVALID; one whose time is over
+// FAILED_PRECONDITION/QUOTE_EXPIRED.
 func (t *Tokens) Open(token, buyerID string, now time.Time) (Input, Promise, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) < 1+sha256.Size || raw[0] != tokenVersion {

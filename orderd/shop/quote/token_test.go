@@ -58,7 +58,8 @@ func TestATokenIsWhatItsQuoteWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := in
-	// The address itself is in the token: what is changed in the buyer's book later does not change where this goes.
+	// The address itself is in the token: what is changed in the buyer's book later does not
+	// change where this goes.
 	want.Delivery = &Delivery{Address: hangzhou, Method: "standard"}
 	if diff := cmp.Diff(want, got, protocmp.Transform(), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("opened (-want +got):\n%s", diff)

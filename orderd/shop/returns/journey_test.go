@@ -128,8 +128,8 @@ func newWorld(ctx context.Context, t *testing.T) *world {
 	return w
 }
 
-// Whatever buyers, staff and carriers do in whatever order: every answer is the predicted one, no unit goes back twice, and
-// what is refunded is the sum of the units' shares.
+// Whatever buyers, staff and carriers do in whatever order: every answer is the predicted one, no
+// unit goes back twice, and what is refunded is the sum of the units' shares.
 func TestJourneysOfReturns(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(ctx, t)

@@ -40,8 +40,8 @@ const (
 	RefundOnly Event = "refund_only"
 )
 
-// transitions are all there are: nothing else changes a return's state. Send and Receive are for returns with a parcel, RefundOnly for
-// the others.
+// transitions are all there are: nothing else changes a return's state. Send and Receive are for
+// returns with a parcel, RefundOnly for the others.
 var transitions = lifecycle.Table[State, Event]{
 	"":        {Request: Requested},
 	Requested: {Approve: Approved, Reject: Rejected, Cancel: Cancelled},

@@ -18,7 +18,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/shipment"
 )
 
-// busyRetry is what callers are asked to wait whose order's parcels changed while they were looked at.
+// busyRetry is what callers are asked to wait whose order's parcels changed while
+// they were looked at.
 const busyRetry = 100 * time.Millisecond
 
 // Parcels are orders' parcels: units that are refunded before they leave are taken out of them.
@@ -29,8 +30,9 @@ type Parcels interface {
 
 var _ Parcels = (*shipment.Store)(nil)
 
-// refund grants a return's refund: the return is REFUNDED from then on, because the grant is what can fail and what counts against
-// the order. Paying it out is the payment's to repeat until it is done, and is seen on the order.
+// refund grants a return's refund: the return is REFUNDED from then on, because the grant is what
+// can fail and what counts against the order. Paying it out is the payment's to repeat until it is
+// done, and is seen on the order.
 func (w *work) refund(ctx context.Context, amount *int64, actor string) error {
 	r := w.ret
 	event := Refund

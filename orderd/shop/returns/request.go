@@ -92,7 +92,8 @@ func newReturn(id uuid.UUID, o *order.Order, at time.Time, req *returnsv1.Reques
 	return r
 }
 
-// fill gives a return its lines, if the order has as many units that are not refunded or in another open return.
+// fill gives a return its lines, if the order has as many units that are not refunded or in
+// another open return.
 func (r *Return) fill(o *order.Order, wanted []*returnsv1.ReturnLineQuantity, spoken spokenFor) error {
 	for _, want := range wanted {
 		n := want.GetLine()

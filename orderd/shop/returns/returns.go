@@ -1,6 +1,7 @@
-// Package returns takes goods and money back: a buyer asks for units of an order, staff decide, the parcel comes back and is
-// inspected, and the refund is granted. The units of open returns are spoken for: they are counted with the order's row
-// locked, so that no unit goes back twice. What a refund may be is the order's to say.
+// Package returns takes goods and money back: a buyer asks for units of an order, staff decide, the
+// parcel comes back and is inspected, and the refund is granted. The units of open returns are
+// spoken for: they are counted with the order's row locked, so that no unit goes back twice. What a
+// refund may be is the order's to say.
 package returns
 
 import (

@@ -128,7 +128,8 @@ func (s *Service) RejectReturn(ctx context.Context, req *returnsv1.RejectReturnR
 	})
 }
 
-// ReceiveReturn says that the parcel has come back. What the buyer never said was sent has been, evidently.
+// ReceiveReturn says that the parcel has come back. What the buyer never said was sent
+// has been, evidently.
 func (s *Service) ReceiveReturn(ctx context.Context, req *returnsv1.ReceiveReturnRequest) (*returnsv1.ReceiveReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		if err := w.withParcel(); err != nil {
@@ -187,8 +188,8 @@ type mutation interface {
 	GetRequestId() string
 }
 
-// changeOne does something to the return that the request names, once a request id: a buyer's request to their own, staff's to
-// anybody's.
+// changeOne does something to the return that the request names, once a request id: a buyer's
+// request to their own, staff's to anybody's.
 func changeOne[A proto.Message](
 	ctx context.Context, s *Service, req interface {
 		mutation

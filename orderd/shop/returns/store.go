@@ -108,7 +108,8 @@ func list(ctx context.Context, q database.Querier, state string, after position,
 	return load(ctx, q, condition+" ORDER BY created_at, return_id LIMIT $3", args...)
 }
 
-// spokenFor are the units of an order in open returns. The order is locked, so that nobody adds to them.
+// spokenFor are the units of an order in open returns. The order is locked, so that
+// nobody adds to them.
 type spokenFor map[spokenKey]int64
 
 type spokenKey struct {

@@ -1,5 +1,5 @@
-// Package reward grants coupons and red envelopes for paid orders, by campaigns of the marketing team: once an order and a
-// campaign, within the campaign's budget and the coupon template's.
+// Package reward grants coupons and red envelopes for paid orders, by campaigns of the marketing
+// team: once an order and a campaign, within the campaign's budget and the coupon template's.
 package reward
 
 import (

@@ -34,7 +34,8 @@ const (
 	databaseVariable = "ORDERD_TEST_CHILD_DATABASE"
 	natsVariable     = "ORDERD_TEST_CHILD_NATS"
 
-	// childDiesBefore dies with its grants written and not committed, childDiesAfter with the commit sent.
+	// childDiesBefore dies with its grants written and not committed, childDiesAfter
+	// with the commit sent.
 	childDiesBefore = "before"
 	childDiesAfter  = "after"
 
@@ -87,7 +88,8 @@ func newConsumer(pool *pgxpool.Pool, js jetstream.JetStream, clock func() time.T
 	})
 }
 
-// dyingConn ends this process as a lost machine would, at the commit of the first transaction that has granted something.
+// dyingConn ends this process as a lost machine would, at the commit of the first transaction that
+// has granted something.
 type dyingConn struct {
 	net.Conn
 	after, granted bool
@@ -105,7 +107,8 @@ func (c *dyingConn) Write(b []byte) (int, error) {
 	select {}
 }
 
-// A pod is lost while it grants what is due for paid orders, before or with its commit; another takes over. Every order is rewarded once.
+// A pod is lost while it grants what is due for paid orders, before or with its commit; another
+// takes over. Every order is rewarded once.
 func TestRewardsSurviveCrashes(t *testing.T) {
 	for _, mode := range []string{childDiesBefore, childDiesAfter} {
 		t.Run(mode, func(t *testing.T) {

@@ -35,10 +35,11 @@ type grant struct {
 	unit     budget.Unit
 }
 
-// takeAll takes one from its campaign's budget for each grant, in the order of the campaigns' names; only when a bucket is empty and the next has to do
-// can two of them meet in a deadlock, which is run again. If one of them has changed since it was
-// read, the error is budget.ErrChanged, and nothing was taken; nor is any row of a budget still locked, which whoever changes a
-// campaign may be waiting for.
+// takeAll takes one from its campaign's budget for each grant, in the order of the campaigns'
+// names; only when a bucket is empty and the next has to do can two of them meet in a deadlock,
+// which is run again. If one of them has changed since it was read, the error is
+// budget.ErrChanged, and nothing was taken; nor is any row of a budget still locked, which whoever
+// changes a campaign may be waiting for.
 func takeAll(ctx context.Context, tx pgx.Tx, grants []*grant) error {
 	return budget.Attempt(func() error {
 		return pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
@@ -105,7 +106,8 @@ func writeGrants(ctx context.Context, tx pgx.Tx, grants []*grant, now time.Time)
 	return nil
 }
 
-// withdraw takes back what the order's campaigns want back, and sees to it that nothing is granted any more; reason is the event's type.
+// withdraw takes back what the order's campaigns want back, and sees to it that nothing is granted
+// any more; reason is the event's type.
 func (s *Store) withdraw(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, reason string) error {
 	_, err := tx.Exec(ctx, `INSERT INTO reward_orders (order_id, withdrawn) VALUES ($1, true)
 		ON CONFLICT (order_id) DO UPDATE SET withdrawn = true`, orderID)

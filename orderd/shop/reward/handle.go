@@ -17,7 +17,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/coupon/budget"
 )
 
-// Batch is how many events one transaction best has: what they take from a budget stays locked until its commit.
+// Batch is how many events one transaction best has: what they take from a budget stays
+// locked until its commit.
 const Batch = 16
 
 // Types are the events that Handle has to see.
@@ -29,12 +30,14 @@ func Types() []string {
 	return names
 }
 
-// Handle grants what campaigns promise for paid orders, and takes back what they want back of orders that were cancelled after
-// payment or refunded in full. It is a consumer's effect, and repeatable: an order gets what a campaign gives once, because it holds the order's row while it
-// looks, and (order, campaign) is a key. A budget that is exhausted is no error. The events of an order may come in any sequence.
+// Handle grants what campaigns promise for paid orders, and takes back what they want back of
+// orders that were cancelled after payment or refunded in full. It is a consumer's effect, and
+// repeatable: an order gets what a campaign gives once, because it holds the order's row while it
+// looks, and (order, campaign) is a key. A budget that is exhausted is no error. The events of an
+// order may come in any sequence.
 //
-// It takes locks in one sequence: buyers' and orders' rows, the campaigns' budgets by name, the coupons by their template's name; of a
-// budget, if that has enough, from one bucket.
+// It takes locks in one sequence: buyers' and orders' rows, the campaigns' budgets by name, the
+// coupons by their template's name; of a budget, if that has enough, from one bucket.
 func (s *Store) Handle(ctx context.Context, tx *database.Tx, events []consume.Event) error {
 	var paid []*paidOrder
 	var ended []consume.Event
@@ -115,7 +118,8 @@ func (s *Store) reward(ctx context.Context, tx pgx.Tx, paid []*paidOrder) error 
 	return writeGrants(ctx, tx, grants, now)
 }
 
-// look reads what the orders have to be held against: the campaigns of the time they were paid in, by name, and what the conditions ask for.
+// look reads what the orders have to be held against: the campaigns of the time they were paid in,
+// by name, and what the conditions ask for.
 func look(ctx context.Context, tx pgx.Tx, paid []*paidOrder) ([]*campaign, error) {
 	n := len(paid)
 	buyers, ids := make([]string, n), make([]uuid.UUID, n)
@@ -134,7 +138,8 @@ func look(ctx context.Context, tx pgx.Tx, paid []*paidOrder) ([]*campaign, error
 	var campaigns []*campaign
 	first := make(map[uuid.UUID]bool, n)
 	var b pgx.Batch
-	// Nobody could tell later which was the first, so it is kept also where no campaign asks. A buyer's ids rise with time.
+	// Nobody could tell later which was the first, so it is kept also where no campaign asks. A
+	// buyer's ids rise with time.
 	b.Queue(`INSERT INTO reward_first_orders (buyer_id, order_id)
 		SELECT buyer_id, order_id FROM unnest($1::text[], $2::uuid[]) AS o (buyer_id, order_id)
 		ON CONFLICT (buyer_id) DO NOTHING`, buyers, ids)
@@ -187,7 +192,8 @@ func categoriesOf(ctx context.Context, tx pgx.Tx, campaigns []*campaign, paid []
 	return categories, nil
 }
 
-// hold makes the orders' rows, or waits for whoever has them, and leaves out the orders that have ended.
+// hold makes the orders' rows, or waits for whoever has them, and leaves out the
+// orders that have ended.
 func hold(ctx context.Context, tx pgx.Tx, paid []*paidOrder) ([]*paidOrder, error) {
 	ids := idsOf(paid)
 	rows, err := tx.Query(ctx, `INSERT INTO reward_orders (order_id, withdrawn) SELECT order_id, false FROM unnest($1::uuid[]) AS o (order_id)
@@ -235,7 +241,8 @@ func idsOf(paid []*paidOrder) []uuid.UUID {
 	return ids
 }
 
-// matching are the campaigns by name, and for each the orders that meet it and have not been through it.
+// matching are the campaigns by name, and for each the orders that meet it and have
+// not been through it.
 func matching(campaigns []*campaign, paid []*paidOrder, had map[uuid.UUID][]string) []*grant {
 	var grants []*grant
 	for _, c := range campaigns {

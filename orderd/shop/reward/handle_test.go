@@ -66,7 +66,8 @@ func (s *shop) put(t testing.TB, template *couponv1.CouponTemplate) {
 	}
 }
 
-// campaign grants a coupon of the template for every order that is paid within an hour of now, to so many.
+// campaign grants a coupon of the template for every order that is paid within an
+// hour of now, to so many.
 func (s *shop) campaign(t testing.TB, name, template string, budget int64, change func(*rewardv1.Campaign)) {
 	t.Helper()
 	c := &rewardv1.Campaign{
@@ -214,7 +215,8 @@ func TestWhyThereIsNoReward(t *testing.T) {
 	}
 }
 
-// Many orders at once, a campaign and an envelope too small for all of them: the budgets hold, and what was given sums to what was taken.
+// Many orders at once, a campaign and an envelope too small for all of them: the budgets hold, and
+// what was given sums to what was taken.
 func TestBudgetsHoldForManyOrders(t *testing.T) {
 	const orders, parts, pool, budget = 60, 20, 999, 30
 	s := newShop(t)
@@ -269,7 +271,8 @@ func TestBudgetsHoldForManyOrders(t *testing.T) {
 	}
 }
 
-// Marketing changes the campaigns while orders are handled: every order is held against one of their rules, and none fails.
+// Marketing changes the campaigns while orders are handled: every order is held against one of
+// their rules, and none fails.
 func TestCampaignsThatChangeMeanwhile(t *testing.T) {
 	s := newShop(t)
 	s.template(t, "thanks", 1000, 1000)

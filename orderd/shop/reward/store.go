@@ -129,8 +129,8 @@ func lock(ctx context.Context, tx pgx.Tx, name string) (*campaign, error) {
 	return found[0], nil
 }
 
-// write stores the campaign's next revision and its budget. A new one that somebody else has created meanwhile is written over theirs, as
-// if it had come second.
+// write stores the campaign's next revision and its budget. A new one that somebody else has
+// created meanwhile is written over theirs, as if it had come second.
 func (s *Store) write(ctx context.Context, tx pgx.Tx, c *campaign, now time.Time) (budget.Level, error) {
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(c.rule)
 	if err != nil {
@@ -157,7 +157,8 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, c *campaign, now time.Time
 	return level, err
 }
 
-// bounded refuses a campaign too many. Two that come at the same moment may both pass: the bound is for the load, not for a budget.
+// bounded refuses a campaign too many. Two that come at the same moment may both pass: the bound is
+// for the load, not for a budget.
 func bounded(ctx context.Context, tx pgx.Tx, now time.Time) error {
 	var on int64
 	if err := tx.QueryRow(ctx, "SELECT count(*) FROM reward_campaigns WHERE enabled AND ends_at > $1", now).Scan(&on); err != nil {

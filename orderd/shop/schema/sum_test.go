@@ -16,7 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// sum has a line for each file that has landed, in their order: the SHA-256 of its bytes, then its name.
+// sum has a line for each file that has landed, in their order: the SHA-256 of its
+// bytes, then its name.
 //
 //go:embed schema.sum
 var sum string
@@ -34,8 +35,8 @@ func TestFilesThatHaveLandedStayAsTheyAre(t *testing.T) {
 	}
 }
 
-// compare compares the files with the list of those that have landed, and says what to do about each that
-// differs.
+// compare compares the files with the list of those that have landed, and says what to do
+// about each that differs.
 func compare(files fs.FS, sum string) error {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/shipment/carrier"
 )
 
-// PushHandler takes carriers' pushes at a pattern with the wildcard {carrier}, POST /carriers/{carrier}/events. It answers
-// after the effect is committed, as package carrier documents.
+// PushHandler takes carriers' pushes at a pattern with the wildcard {carrier}, POST
+// /carriers/{carrier}/events. It answers after the effect is committed, as package carrier
+// documents.
 func PushHandler(s *Store) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, ok := s.carriers[r.PathValue("carrier")]

@@ -14,7 +14,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/shipment/carrier"
 )
 
-// maxEvents is how many events of a shipment are kept. What comes after them still moves the shipment.
+// maxEvents is how many events of a shipment are kept. What comes after them still moves the
+// shipment.
 const maxEvents = 500
 
 // report is what somebody tells of a parcel.
@@ -77,8 +78,9 @@ func (w *work) step(event Event, actor, reason string) error {
 	return nil
 }
 
-// record stores what was told and moves the shipment, and with it its order, as far as that leads. The order in
-// which things are told does not matter: a shipment only moves on, and an arrival says that the parcel had left.
+// record stores what was told and moves the shipment, and with it its order, as far as that leads.
+// The order in which things are told does not matter: a shipment only moves on, and an arrival says
+// that the parcel had left.
 func (w *work) record(ctx context.Context, r report) error {
 	s := w.shipment
 	stored, err := insertEvents(ctx, w.tx, s.ID, r.events, r.actor, w.at, maxEvents-s.Events)
@@ -134,7 +136,8 @@ func (w *work) read(events []carrier.Event) (left, arrived *time.Time, failed ca
 	return left, arrived, failed
 }
 
-// ship takes a parcel that has left to IN_TRANSIT, unless its order does not let it: then it is to be stopped.
+// ship takes a parcel that has left to IN_TRANSIT, unless its order does not let it: then
+// it is to be stopped.
 func (w *work) ship(ctx context.Context, left time.Time, actor string) error {
 	s := w.shipment
 	err := w.store.orders.RecordShipped(ctx, w.tx, w.at, s.OrderID, s.ID, s.quantities(), actor)
@@ -164,8 +167,8 @@ func (w *work) deliver(ctx context.Context, event Event, arrived time.Time, acto
 	return w.step(event, actor, "")
 }
 
-// fail ends a parcel that has not left and gives its units back to the order. Unless the carrier itself has refused it, the carrier is to
-// be told, whether or not it ever heard of it.
+// fail ends a parcel that has not left and gives its units back to the order. Unless the carrier
+// itself has refused it, the carrier is to be told, whether or not it ever heard of it.
 func (w *work) fail(ctx context.Context, exception, detail, actor string) error {
 	s := w.shipment
 	reason := exception
@@ -199,8 +202,8 @@ func (w *work) schedule() {
 	s.DueAt = w.at.Add(w.store.interval(s, w.at))
 }
 
-// interval is how long a parcel is not asked for: the longer the older it is, because a carrier that never says where one is
-// must not be asked for ever as for one that left today.
+// interval is how long a parcel is not asked for: the longer the older it is, because a carrier
+// that never says where one is must not be asked for ever as for one that left today.
 func (s *Store) interval(of *Shipment, at time.Time) time.Duration {
 	return min(max(s.pollInterval, at.Sub(of.CreatedAt)/intervalsOfAge), maxPollInterval)
 }
@@ -209,7 +212,8 @@ func (s *Store) interval(of *Shipment, at time.Time) time.Duration {
 func (w *work) accept(trackingNumber string) error {
 	s := w.shipment
 	if s.Work != RequestWork {
-		// It was given up or taken back while the carrier was asked: the carrier has it now, and must not collect it.
+		// It was given up or taken back while the carrier was asked: the carrier has it now, and
+		// must not collect it.
 		if s.State == Exception {
 			s.Work, s.DueAt, s.Attempts = CancelWork, w.at, 0
 		}
@@ -225,7 +229,8 @@ func (w *work) accept(trackingNumber string) error {
 	return nil
 }
 
-// giveUp ends a request that the carrier has not taken. If the parcel has left nevertheless, it is only followed.
+// giveUp ends a request that the carrier has not taken. If the parcel has left nevertheless,
+// it is only followed.
 func (w *work) giveUp(ctx context.Context, exception, detail string) error {
 	s := w.shipment
 	switch {

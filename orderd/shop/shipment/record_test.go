@@ -7,7 +7,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/shipment/carrier"
 )
 
-// What events mean does not depend on the order they come in, and nothing has happened later than now.
+// What events mean does not depend on the order they come in, and nothing has
+// happened later than now.
 func TestWhatEventsMean(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000).UTC()
 	at := func(minutes int) time.Time { return now.Add(time.Duration(minutes) * time.Minute) }

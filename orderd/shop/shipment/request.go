@@ -25,10 +25,12 @@ import (
 const (
 	// DefaultPollInterval is how long a parcel that is on its way is not asked for.
 	DefaultPollInterval = 30 * time.Minute
-	// maxPollInterval and intervalsOfAge: an old parcel is asked for once in an eighth of its age, at least daily.
+	// maxPollInterval and intervalsOfAge: an old parcel is asked for once in an eighth of its
+	// age, at least daily.
 	maxPollInterval = 24 * time.Hour
 	intervalsOfAge  = 8
-	// DefaultRefreshAfter is how old a parcel's tracking may be before a buyer's question is passed on.
+	// DefaultRefreshAfter is how old a parcel's tracking may be before a buyer's
+	// question is passed on.
 	DefaultRefreshAfter = time.Minute
 	// DefaultRefreshWait is how long a buyer waits for that.
 	DefaultRefreshWait = 1500 * time.Millisecond
@@ -55,7 +57,8 @@ var _ Orders = (*order.Store)(nil)
 type Options struct {
 	Pool   *pgxpool.Pool
 	Orders Orders
-	// Carriers that parcels can go with; the first takes what names none. With none, staff hand all parcels over themselves.
+	// Carriers that parcels can go with; the first takes what names none. With none, staff hand all
+	// parcels over themselves.
 	Carriers []carrier.Carrier
 	// PollInterval, RefreshAfter and RefreshWait: the defaults if zero.
 	PollInterval, RefreshAfter, RefreshWait time.Duration
@@ -128,8 +131,9 @@ type wish struct {
 
 var errTooMany = errors.New("the order has too many shipments")
 
-// request sets units aside and writes their shipment, in the caller's transaction. A carrier's tracking number is there
-// only if staff have handed the parcel over: then nothing is left to do in the background.
+// request sets units aside and writes their shipment, in the caller's transaction. A carrier's
+// tracking number is there only if staff have handed the parcel over: then nothing is left to
+// do in the background.
 func (s *Store) request(ctx context.Context, tx *database.Tx, at time.Time, want wish) (*work, error) {
 	id, err := uuid.NewRandomFromReader(s.random)
 	if err != nil {
@@ -174,7 +178,8 @@ func Types() []string {
 	return types
 }
 
-// Handle has the goods of paid orders sent, and of cancelled ones not. It is a consumer's effect, and repeatable.
+// Handle has the goods of paid orders sent, and of cancelled ones not. It is a consumer's
+// effect, and repeatable.
 func (s *Store) Handle(ctx context.Context, tx *database.Tx, e consume.Event) error {
 	switch event := e.Message.(type) {
 	case *orderv1.OrderPaid:
@@ -187,13 +192,15 @@ func (s *Store) Handle(ctx context.Context, tx *database.Tx, e consume.Event) er
 	return consume.Permanent(fmt.Errorf("event %s of type %s says nothing about parcels", e.ID, e.Type))
 }
 
-// RequestForPaid requests a shipment of all that is left of a paid order, once: it is the effect of a consumer of OrderPaid. An order
-// without an address gets its shipment when it has one; one that was cancelled meanwhile, or has nothing left, none.
+// RequestForPaid requests a shipment of all that is left of a paid order, once: it is the effect of
+// a consumer of OrderPaid. An order without an address gets its shipment when it has one; one that
+// was cancelled meanwhile, or has nothing left, none.
 func (s *Store) RequestForPaid(ctx context.Context, tx *database.Tx, event *orderv1.OrderPaid, at time.Time) error {
 	return s.requestFor(ctx, tx, event.GetOrder(), "paid", at)
 }
 
-// RequestForDeliverySet does the same when an order has got its address, if it is paid: the effect of a consumer of OrderDeliverySet.
+// RequestForDeliverySet does the same when an order has got its address, if it is paid: the effect
+// of a consumer of OrderDeliverySet.
 func (s *Store) RequestForDeliverySet(ctx context.Context, tx *database.Tx, event *orderv1.OrderDeliverySet, at time.Time) error {
 	if event.GetOrder().GetState() != orderv1.OrderState_ORDER_STATE_PAID {
 		return nil
@@ -224,9 +231,10 @@ func (s *Store) requestFor(ctx context.Context, tx *database.Tx, o *orderv1.Orde
 	return nil
 }
 
-// StopForCancelled ends what has not left of a cancelled order and lets the carrier know: the effect of a consumer of OrderCancelled.
-// Without it that happens when the carrier is asked, or tells, the next time. An order that was cancelled unpaid had no parcels: those
-// that are there when its event comes late, or is replayed, are of a late payment and have to leave.
+// StopForCancelled ends what has not left of a cancelled order and lets the carrier know: the
+// effect of a consumer of OrderCancelled. Without it that happens when the carrier is asked, or
+// tells, the next time. An order that was cancelled unpaid had no parcels: those that are there
+// when its event comes late, or is replayed, are of a late payment and have to leave.
 func (s *Store) StopForCancelled(ctx context.Context, tx *database.Tx, event *orderv1.OrderCancelled, at time.Time) error {
 	if event.GetOrder().GetPaidAt() == nil {
 		return nil

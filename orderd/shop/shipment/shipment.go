@@ -1,6 +1,6 @@
-// Package shipment delivers orders: it sets units of an order aside for a parcel, hands the parcel to a carrier, and
-// follows it by what the carrier pushes and by asking. No unit is in two parcels. No transaction is open while a
-// carrier is called.
+// Package shipment delivers orders: it sets units of an order aside for a parcel, hands the parcel
+// to a carrier, and follows it by what the carrier pushes and by asking. No unit is in two parcels.
+// No transaction is open while a carrier is called.
 package shipment
 
 import (
@@ -72,7 +72,8 @@ const (
 	exceptionUnavailable = "CARRIER_UNAVAILABLE"
 	exceptionOrder       = "ORDER_CANCELLED"
 	exceptionStaff       = "CANCELLED"
-	// exceptionRefunded: units of it were refunded before it left; what it had besides is in another one.
+	// exceptionRefunded: units of it were refunded before it left; what it had
+	// besides is in another one.
 	exceptionRefunded = "REFUNDED"
 )
 

@@ -96,7 +96,8 @@ type shop struct {
 	service *shipment.Service
 }
 
-// However an order is split, moved, taken back and refunded: every answer is the predicted one, and no unit is shipped twice.
+// However an order is split, moved, taken back and refunded: every answer is the predicted one, and
+// no unit is shipped twice.
 func TestSplitShipments(t *testing.T) {
 	ctx := context.Background()
 	orders, err := testorder.New(ctx, testdb.NewPool(t))

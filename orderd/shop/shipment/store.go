@@ -185,7 +185,8 @@ func queueHistory(b *pgx.Batch, changes []change) {
 	}
 }
 
-// insertEvents stores those of the events that are not there yet, up to a limit, and returns how many.
+// insertEvents stores those of the events that are not there yet, up to a limit, and returns how
+// many.
 func insertEvents(ctx context.Context, tx pgx.Tx, id uuid.UUID, events []carrier.Event, actor string, at time.Time, limit int64) (int64, error) {
 	seen := make(map[string]bool, len(events))
 	var ids, codes, descriptions, locations []string

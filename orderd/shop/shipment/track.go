@@ -14,13 +14,15 @@ import (
 )
 
 const (
-	// maxRefreshes of buyers' questions are under way in a process; more are answered with what is stored.
+	// maxRefreshes of buyers' questions are under way in a process; more are answered
+	// with what is stored.
 	maxRefreshes = 64
 	// refreshTimeout bounds one, whether or not anybody still waits for it.
 	refreshTimeout = 8 * time.Second
 )
 
-// fetch asks the carrier for everything and records it. No transaction is open while the carrier is asked.
+// fetch asks the carrier for everything and records it. No transaction is open while
+// the carrier is asked.
 func (s *Store) fetch(ctx context.Context, sh *Shipment, c carrier.Carrier) error {
 	events, err := c.Track(ctx, sh.ID)
 	if err != nil {
@@ -38,8 +40,8 @@ type tracked struct {
 	stale    bool
 }
 
-// track is what is known of a buyer's parcel. The carrier is asked if it is time to, once however many ask, and not
-// waited for longer than a buyer waits.
+// track is what is known of a buyer's parcel. The carrier is asked if it is time to, once however
+// many ask, and not waited for longer than a buyer waits.
 func (s *Store) track(ctx context.Context, buyerID string, id uuid.UUID) (tracked, error) {
 	sh, err := get(ctx, s.pool, id)
 	if err == nil && sh.BuyerID != buyerID {

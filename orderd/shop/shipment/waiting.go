@@ -11,8 +11,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 )
 
-// Waiting are an order's parcels that have not left, locked in a transaction, so that units which are refunded before they leave can
-// be taken out of them.
+// Waiting are an order's parcels that have not left, locked in a transaction, so that units which
+// are refunded before they leave can be taken out of them.
 type Waiting struct {
 	store   *Store
 	tx      *database.Tx
@@ -36,8 +36,9 @@ func (s *Store) LockWaiting(ctx context.Context, tx *database.Tx, at time.Time, 
 	return w, nil
 }
 
-// TakeOut ends parcels until so many units of the lines are in none, and tells whether they are: a parcel that was requested between
-// [Store.LockWaiting] and the order's lock is not among them. A parcel cannot be opened at its carrier's, so all of it ends.
+// TakeOut ends parcels until so many units of the lines are in none, and tells whether they are: a
+// parcel that was requested between [Store.LockWaiting] and the order's lock is not among them. A
+// parcel cannot be opened at its carrier's, so all of it ends.
 func (w *Waiting) TakeOut(ctx context.Context, lines []order.LineQuantity, actor string) (bool, error) {
 	need := make(map[int64]int64, len(lines))
 	for _, l := range lines {
@@ -72,8 +73,8 @@ func (w *Waiting) TakeOut(ctx context.Context, lines []order.LineQuantity, actor
 	return true, nil
 }
 
-// RequestRest requests a parcel of what is left to be shipped after parcels were ended, with the same carrier; key names what asks
-// for it.
+// RequestRest requests a parcel of what is left to be shipped after parcels were ended, with the
+// same carrier; key names what asks for it.
 func (w *Waiting) RequestRest(ctx context.Context, key, actor string) error {
 	if w.carrier == "" {
 		return nil

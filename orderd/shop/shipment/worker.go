@@ -16,13 +16,15 @@ import (
 )
 
 const (
-	// workBatch shipments of a bucket are worked on in a round, workParallel at once: with a carrier that takes its
-	// whole time for every call, a round takes less time than a lease loop gives it.
+	// workBatch shipments of a bucket are worked on in a round, workParallel at once: with
+	// a carrier that takes its whole time for every call, a round takes less time than a
+	// lease loop gives it.
 	workBatch    = 32
 	workParallel = 8
 	// workInterval is between looks for new work, a query a bucket.
 	workInterval = time.Second
-	// DefaultMaxAttempts of asking a carrier for a shipment: with the delays between them, some ten hours.
+	// DefaultMaxAttempts of asking a carrier for a shipment: with the delays between
+	// them, some ten hours.
 	DefaultMaxAttempts = 64
 )
 
@@ -38,8 +40,8 @@ type WorkerOptions struct {
 	MaxAttempts int64
 }
 
-// Worker does what shipments need in the background: it hands parcels to carriers, stops those that must not leave, and
-// asks where the others are.
+// Worker does what shipments need in the background: it hands parcels to carriers, stops those that
+// must not leave, and asks where the others are.
 type Worker struct {
 	store       *Store
 	maxAttempts int64
@@ -83,7 +85,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// round does a bucket's work of one kind that is due. One shipment that cannot be worked on keeps no other from it.
+// round does a bucket's work of one kind that is due. One shipment that cannot be worked on
+// keeps no other from it.
 func (w *Worker) round(ctx context.Context, bucket int64, kind Work, do func(context.Context, *Shipment, carrier.Carrier) error) (bool, error) {
 	found, err := due(ctx, w.store.pool, kind, bucket, w.store.now(), workBatch)
 	if err != nil {
@@ -185,7 +188,8 @@ func (w *Worker) track(ctx context.Context, sh *Shipment, c carrier.Carrier) err
 	return nil
 }
 
-// later puts work off after a failure, longer each time. That a carrier fails is no failure of the worker.
+// later puts work off after a failure, longer each time. That a carrier fails is no
+// failure of the worker.
 func (w *Worker) later(ctx context.Context, sh *Shipment, cause error) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -63,8 +63,9 @@ func sum(rows []*bucket) Levels {
 	return out
 }
 
-// place gives every movement that takes available units a bucket that has them, and puts movements between buckets before it where no
-// bucket has enough. A movement whose SKU has too little stays where it is, and will be refused.
+// place gives every movement that takes available units a bucket that has them, and puts movements
+// between buckets before it where no bucket has enough. A movement whose SKU has too little stays
+// where it is, and will be refused.
 func (h held) place(movements []Movement) []Movement {
 	var out []Movement
 	for _, m := range movements {
@@ -103,8 +104,8 @@ func enough(rows []*bucket, from int, units int64) *bucket {
 	return rows[from]
 }
 
-// gather moves what a movement lacks in its bucket there from others, or nothing if all of them have too little. What moves is named
-// after the movement, so that it happens once as it does.
+// gather moves what a movement lacks in its bucket there from others, or nothing if all of them
+// have too little. What moves is named after the movement, so that it happens once as it does.
 func gather(rows []*bucket, target *bucket, m Movement) []Movement {
 	missing := -m.available - target.Levels.Available
 	if missing <= 0 || sum(rows).Available < -m.available {
@@ -127,8 +128,8 @@ func gather(rows []*bucket, target *bucket, m Movement) []Movement {
 	return out
 }
 
-// Adjust puts units in stock, spread over the SKU's buckets, or takes available ones out if the quantity is negative; ref is the
-// request's key. Errors are Apply's.
+// Adjust puts units in stock, spread over the SKU's buckets, or takes available ones out if the
+// quantity is negative; ref is the request's key. Errors are Apply's.
 func Adjust(ctx context.Context, tx pgx.Tx, ref string, q Quantity) error {
 	if err := Apply(ctx, tx, []Movement{Add(ref, q)}); err != nil || q.Quantity < 0 {
 		return err
@@ -140,9 +141,10 @@ func Adjust(ctx context.Context, tx pgx.Tx, ref string, q Quantity) error {
 	return even(ctx, tx, ref, found[q.SKU])
 }
 
-// Spread spreads a SKU's available units evenly over so many buckets, from 1 to MaxBuckets, and those that Adjust will add; ref is the
-// request's key. What is reserved and sold stays where it is. More buckets let more transactions reserve at once; each that
-// needs more than a bucket has touches several. An *UnknownSKUError says that there is no such SKU.
+// Spread spreads a SKU's available units evenly over so many buckets, from 1 to MaxBuckets, and
+// those that Adjust will add; ref is the request's key. What is reserved and sold stays where it
+// is. More buckets let more transactions reserve at once; each that needs more than a bucket has
+// touches several. An *UnknownSKUError says that there is no such SKU.
 func Spread(ctx context.Context, tx pgx.Tx, ref, sku string, buckets int64) error {
 	if buckets < 1 || buckets > MaxBuckets {
 		return fmt.Errorf("stock of %s cannot be spread over %d buckets", sku, buckets)
@@ -182,7 +184,8 @@ func Buckets(ctx context.Context, q database.Querier, sku string) (int64, error)
 	return found[0], nil
 }
 
-// even moves available units so that the first buckets have the same, give or take one, and those beyond the spread nothing.
+// even moves available units so that the first buckets have the same, give or take one, and those
+// beyond the spread nothing.
 func even(ctx context.Context, tx pgx.Tx, ref string, rows []*bucket) error {
 	if len(rows) < 2 {
 		return nil

@@ -64,7 +64,8 @@ func proven(t failer, pool *pgxpool.Pool) {
 	}
 }
 
-// reserve reserves as placing does: with the buckets it remembers, and with all if they are not enough.
+// reserve reserves as placing does: with the buckets it remembers, and with all if
+// they are not enough.
 func reserve(pool *pgxpool.Pool, shelves *stock.Shelves, orderID string, lines ...stock.Quantity) ([]stock.Shortage, error) {
 	ctx := context.Background()
 	wanted := stock.Wanted{}
@@ -167,8 +168,8 @@ func TestSpreadStockIsTakenWhole(t *testing.T) {
 	proven(t, pool)
 }
 
-// Whatever is reserved, paid, released, spread or added in whatever order, an order gets its units if and only if all buckets together have
-// them, and every bucket is the sum of its movements.
+// Whatever is reserved, paid, released, spread or added in whatever order, an order gets its units
+// if and only if all buckets together have them, and every bucket is the sum of its movements.
 func TestBucketsAreOneStock(t *testing.T) {
 	pool := testdb.NewPool(t)
 	runs := 0

@@ -7,7 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// InStock tells of which of the SKUs anything is available. It takes no locks: by the time it answers that may have changed.
+// InStock tells of which of the SKUs anything is available. It takes no locks: by the time it
+// answers that may have changed.
 func InStock(ctx context.Context, q interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }, skus []string) (map[string]bool, error) {

@@ -13,11 +13,13 @@ import (
 // maxRemembered is how many spread SKUs a Shelves remembers.
 const maxRemembered = 10_000
 
-// Shelves reserves stock for many orders in one transaction. It remembers which SKUs are spread over buckets, so that a
-// transaction locks no more buckets than it needs; what it remembers may be old: it decides from locked rows only. Safe for concurrent use.
+// Shelves reserves stock for many orders in one transaction. It remembers which SKUs are spread
+// over buckets, so that a transaction locks no more buckets than it needs; what it remembers may be
+// old: it decides from locked rows only. Safe for concurrent use.
 type Shelves struct {
 	mu sync.Mutex
-	// spread has the available units of each bucket of the SKUs that have several, as they were seen last.
+	// spread has the available units of each bucket of the SKUs that have several, as
+	// they were seen last.
 	spread map[string][]int64
 }
 
@@ -38,8 +40,8 @@ type Hold struct {
 	short  bool
 }
 
-// Lock queues the lock of what is wanted. seed spreads transactions over the buckets; all locks every bucket. The Hold
-// can be used once the batch has been sent.
+// Lock queues the lock of what is wanted. seed spreads transactions over the buckets; all locks
+// every bucket. The Hold can be used once the batch has been sent.
 func (s *Shelves) Lock(b *pgx.Batch, wanted Wanted, seed string, all bool) *Hold {
 	h := &Hold{shelves: s, partly: map[string]bool{}, from: start(seed, MaxBuckets)}
 	var skip []string
@@ -99,7 +101,8 @@ type Shortage struct {
 	Wanted, Left int64
 }
 
-// Reserve takes all of an order's lines, or nothing and says what is short of which. A SKU that is not there has none left.
+// Reserve takes all of an order's lines, or nothing and says what is short of which. A SKU that is
+// not there has none left.
 func (h *Hold) Reserve(orderID string, lines []Quantity) []Shortage {
 	var out []Shortage
 	for _, l := range lines {
@@ -129,7 +132,8 @@ func (h *Hold) reserve(m Movement) {
 	h.moves = append(append(h.moves, moved...), m)
 }
 
-// Partial tells whether something was short that buckets that are not locked may have: the transaction has to be run again with all.
+// Partial tells whether something was short that buckets that are not locked may have: the
+// transaction has to be run again with all.
 func (h *Hold) Partial() bool { return h.short }
 
 // Write queues what was reserved.

@@ -1,7 +1,8 @@
 // Package stock owns how many of each SKU are available, reserved and deducted, and the movements
-// that prove it: for every SKU the three are the sums of its movements, and together they are what was
-// ever added, net of what was taken out again. A hot SKU's stock is spread over several rows, its
-// buckets, so that transactions that reserve it do not all wait for one row; for each bucket the sums hold as well.
+// that prove it: for every SKU the three are the sums of its movements, and together they are what
+// was ever added, net of what was taken out again. A hot SKU's stock is spread over several rows,
+// its buckets, so that transactions that reserve it do not all wait for one row; for each bucket
+// the sums hold as well.
 package stock
 
 import (
@@ -58,7 +59,8 @@ const (
 	kindReturn   = "PROMOTION_RETURN"
 )
 
-// Add puts units in stock, or takes available ones out if the quantity is negative; ref is the request's key. See also Adjust.
+// Add puts units in stock, or takes available ones out if the quantity is negative; ref is the
+// request's key. See also Adjust.
 func Add(ref string, q Quantity) Movement {
 	return Movement{ref: ref, kind: kindAdd, sku: q.SKU, available: q.Quantity}
 }

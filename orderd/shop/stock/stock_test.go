@@ -145,7 +145,8 @@ func TestAllocateAndReturn(t *testing.T) {
 	}
 }
 
-// Many orders of several SKUs, named in every order, meet neither a deadlock they do not get out of nor oversell.
+// Many orders of several SKUs, named in every order, meet neither a deadlock they do not get
+// out of nor oversell.
 func TestConcurrentReservations(t *testing.T) {
 	pool := testdb.NewPool(t)
 	const stocked, orders = 20, 60

@@ -11,12 +11,14 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 )
 
-// lockSQL comes before applySQL, whose UPDATE locks in whatever order its plan finds the rows. On CockroachDB it
-// also makes transactions wait for a hot row, of which all but one would otherwise have to be run again.
+// lockSQL comes before applySQL, whose UPDATE locks in whatever order its plan finds the rows. On
+// CockroachDB it also makes transactions wait for a hot row, of which all but one would otherwise
+// have to be run again.
 const lockSQL = "SELECT sku, bucket, available, reserved, deducted, spread FROM stock WHERE sku = ANY ($1) ORDER BY sku, bucket FOR UPDATE"
 
-// applySQL finds the movements' buckets, writes the movements that are new, sums them a bucket, changes each bucket's row if nothing goes
-// below zero, and returns the SKUs of which a row could not be changed.
+// applySQL finds the movements' buckets, writes the movements that are new, sums them a bucket,
+// changes each bucket's row if nothing goes below zero, and returns the SKUs of which a row
+// could not be changed.
 const applySQL = `
 WITH asked AS (
 	SELECT m.ref, m.kind, m.sku, m.available, m.reserved, m.deducted, coalesce(f.bucket, s.bucket, m.bucket) AS bucket

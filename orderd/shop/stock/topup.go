@@ -14,7 +14,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 )
 
-// MaxTopUps is how many times stock can be added to one promotion, each item counted: pods are told all of them in one message.
+// MaxTopUps is how many times stock can be added to one promotion, each item counted: pods are told
+// all of them in one message.
 const MaxTopUps = 2000
 
 // kindTopUp is followed by the top-up's number.
@@ -43,9 +44,10 @@ func topUpMovement(promotionUID string, t TopUp) Movement {
 	return Movement{ref: promotionUID, kind: kindTopUp + t.Name(), sku: t.SKU, available: -t.Quantity, reserved: t.Quantity}
 }
 
-// AddTopUps moves stock from the SKUs to a promotion that was allocated, until what it got of each item is its target; an item that
-// has its target, or more, gets nothing. It is one transaction: all that is lacking is moved, or an *InsufficientError,
-// *UnknownSKUError, ErrTopUpsEnded or ErrTooManyTopUps is returned and nothing is. Repeating it changes nothing. It returns all top-ups
+// AddTopUps moves stock from the SKUs to a promotion that was allocated, until what it got of each
+// item is its target; an item that has its target, or more, gets nothing. It is one transaction:
+// all that is lacking is moved, or an *InsufficientError, *UnknownSKUError, ErrTopUpsEnded or
+// ErrTooManyTopUps is returned and nothing is. Repeating it changes nothing. It returns all top-ups
 // that the promotion ever got, the oldest first.
 func AddTopUps(ctx context.Context, db *pgxpool.Pool, promotionUID string, targets []Quantity) ([]TopUp, error) {
 	var all []TopUp
@@ -84,8 +86,8 @@ func TopUps(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]TopUp
 	return readTopUps(ctx, db, promotionUID)
 }
 
-// EndTopUps lets no more stock be added to the promotion, and returns all that it got: nothing can be added to that any more, also
-// not by a transaction that began before. It may be repeated.
+// EndTopUps lets no more stock be added to the promotion, and returns all that it got: nothing can
+// be added to that any more, also not by a transaction that began before. It may be repeated.
 func EndTopUps(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]TopUp, error) {
 	var all []TopUp
 	err := database.ExecuteTx(ctx, db, func(tx *database.Tx) error {

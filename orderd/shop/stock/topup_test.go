@@ -97,7 +97,8 @@ func TestTopUpOfSpreadStock(t *testing.T) {
 	}
 }
 
-// Two operators at once move no more than the highest target, and none moves anything once the other has ended it.
+// Two operators at once move no more than the highest target, and none moves anything once
+// the other has ended it.
 func TestTopUpsAtOnce(t *testing.T) {
 	ctx, pool := context.Background(), testdb.NewPool(t)
 	seed(t, pool, stock.Quantity{SKU: "tea", Quantity: 1000})

@@ -12,7 +12,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
-// Rates returns the rates of those of the classes that there are, in basis points. Without names nothing is asked.
+// Rates returns the rates of those of the classes that there are, in basis points. Without
+// names nothing is asked.
 func Rates(ctx context.Context, q database.Querier, names []string) (map[string]int64, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -46,8 +47,9 @@ func list(ctx context.Context, q database.Querier) ([]Class, error) {
 	return classes, nil
 }
 
-// upsert writes the class unless it would be one too many. Staff who add the last classes at the same moment may go
-// over the limit by as many as they are, which harms nothing: it only keeps lists short.
+// upsert writes the class unless it would be one too many. Staff who add the last classes
+// at the same moment may go over the limit by as many as they are, which harms nothing: it
+// only keeps lists short.
 func upsert(ctx context.Context, tx pgx.Tx, c Class, at time.Time) error {
 	tag, err := tx.Exec(ctx, `INSERT INTO tax_classes (name, title, rate_basis_points, updated_at)
 		SELECT $1::text, $2::text, $3::bigint, $4::timestamptz

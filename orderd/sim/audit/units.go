@@ -186,7 +186,8 @@ func (a *auditor) checkSoldOut() {
 				wanted = i.Quantity
 			}
 		}
-		// Top-ups reach the shards at a time that nobody outside knows, and count as if they came later.
+		// Top-ups reach the shards at a time that nobody outside knows, and count as if they came
+		// later.
 		if most := highest(possible[c.SKU], c.Sent.Add(-soldOutAge), c.Answered); o.Stock-most >= wanted {
 			a.say(FalseSoldOut, "at most %d of %d can have been sold: %v", most, o.Stock, c)
 		}

@@ -31,8 +31,8 @@ type Answer struct {
 	Reason string
 	// SKU that a refusal names.
 	SKU string
-	// Again says that the same request, with its request id, may get another answer later; After is the
-	// delay that the answer asks for, 0 if none.
+	// Again says that the same request, with its request id, may get another answer later; After is
+	// the delay that the answer asks for, 0 if none.
 	Again bool
 	After time.Duration
 }
@@ -61,11 +61,11 @@ func Read(err error) Answer {
 type Retry struct {
 	// Within is how long one call waits for its answer.
 	Within time.Duration
-	// Shortest and Longest delay before a call is repeated whose answer asks for none: the delay doubles
-	// from one to the other, and varies by half.
+	// Shortest and Longest delay before a call is repeated whose answer asks for none: the delay
+	// doubles from one to the other, and varies by half.
 	Shortest, Longest time.Duration
-	// Opens is when the sale starts: a request that came too early is sent again then, as an app's page
-	// does that counts down. Zero: it is refused.
+	// Opens is when the sale starts: a request that came too early is sent again then, as an app's
+	// page does that counts down. Zero: it is refused.
 	Opens time.Time
 	// Told is called with each answer that is no success, and whether it is the last; it may be nil.
 	Told func(a Answer, last bool)

@@ -5,11 +5,12 @@
 // What an answer means ([Read]) and how a request is repeated ([Retry]) is the same for everybody who
 // asks orderd, and stands here once: the demo, chaos and the journeys use it.
 //
-// Three others look alike and are not the same. The chaos tests' buyers do what no app should (they go
-// away, ask two pods at once and come back later), and orderd/sim/audit judges their calls afterwards,
-// with the times at which each was sent and answered, which a Ledger of a whole crowd could not hold.
-// The journeys' model predicts what each call must answer, so it is no load. The benchmarks' load
-// writes bytes and counts answers, because a full client costs as much as the server that is measured.
+// Three others look alike and are not the same. The chaos tests' buyers do what no app should (they
+// go away, ask two pods at once and come back later), and orderd/sim/audit judges their calls
+// afterwards, with the times at which each was sent and answered, which a Ledger of a whole crowd
+// could not hold. The journeys' model predicts what each call must answer, so it is no load. The
+// benchmarks' load writes bytes and counts answers, because a full client costs as much as the
+// server that is measured.
 package buyers
 
 import (

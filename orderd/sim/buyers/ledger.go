@@ -44,12 +44,13 @@ type Tally struct {
 	// final.
 	Refused           map[string]int64
 	Refusals, Retried int64
-	// FirstAnswer is when the first buyer who got an order had the answer, and FirstAccepted when it was
-	// accepted, by the clock of the pod. Both are zero while there is none.
+	// FirstAnswer is when the first buyer who got an order had the answer, and FirstAccepted when
+	// it was accepted, by the clock of the pod. Both are zero while there is none.
 	FirstAnswer, FirstAccepted time.Time
 	// Units accepted of each SKU.
 	Units map[string]int64
-	// SoldOut counts by SKU the buyers who asked for one unit of it alone and were told it is sold out.
+	// SoldOut counts by SKU the buyers who asked for one unit of it alone and were
+	// told it is sold out.
 	SoldOut map[string]int64
 	// Broken promises, in words; the first 20.
 	Broken []string

@@ -32,8 +32,8 @@ type Rush struct {
 	As func(ctx context.Context, buyer string) context.Context
 }
 
-// Run lets everybody come at their moment, to the apps in turn. It returns when the last one has left,
-// ten seconds after the sale's end at the latest.
+// Run lets everybody come at their moment, to the apps in turn. It returns when the last one has
+// left, ten seconds after the sale's end at the latest.
 func (r Rush) Run(ctx context.Context, visits []Visit, apps []flashv1connect.FlashServiceClient) {
 	ctx, cancel := context.WithDeadline(ctx, r.Sale.End.Add(lingering))
 	defer cancel()
@@ -94,7 +94,8 @@ func (r Rush) Ask(ctx context.Context, app flashv1connect.FlashServiceClient, o 
 	})
 }
 
-// askChanged repeats the request id with another body, which must be refused if the first was accepted.
+// askChanged repeats the request id with another body, which must be refused if the first was
+// accepted.
 func (r Rush) askChanged(ctx context.Context, app flashv1connect.FlashServiceClient, o Order) {
 	if !r.Ledger.Has(o.Buyer, o.Request) {
 		return

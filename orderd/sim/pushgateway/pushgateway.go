@@ -105,7 +105,8 @@ func (g *Gateway) SetSecrets(secrets ...string) error {
 	return nil
 }
 
-// SetFault has the gateway misbehave from now on, for each notification as fault says; nil: not at all.
+// SetFault has the gateway misbehave from now on, for each notification as fault
+// says; nil: not at all.
 func (g *Gateway) SetFault(fault func(Notification) Fault) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -37,8 +37,8 @@ func reasonOf(body []byte) string {
 
 func refusedWith(reason string, body []byte) bool { return reasonOf(body) == reason }
 
-// refused is a check for answers that may be one refusal; any other is an error. The refusal is decoded once, and later compared as it
-// is: the load is not to spend its time on that.
+// refused is a check for answers that may be one refusal; any other is an error. The refusal is
+// decoded once, and later compared as it is: the load is not to spend its time on that.
 func refused(reason string) load.Check {
 	var known atomic.Pointer[[]byte]
 	return func(status int, body []byte) (bool, error) {

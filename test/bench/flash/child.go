@@ -22,7 +22,8 @@ import (
 
 // Kinds of child processes.
 const (
-	// kindPod is a pod as a cluster runs it; the other kinds of pod are the same with another FlashService in it.
+	// kindPod is a pod as a cluster runs it; the other kinds of pod are the same with
+	// another FlashService in it.
 	kindPod   = "pod"
 	kindNoop  = "noop"
 	kindRedis = "redis"
@@ -44,7 +45,8 @@ const (
 // spec is what a child is told.
 type spec struct {
 	Kind string
-	// Role and Config file of a pod, its Name in the pool and the address that other pods reach it at.
+	// Role and Config file of a pod, its Name in the pool and the address that other pods reach it
+	// at.
 	Role                    config.Role
 	Config, Name, Advertise string
 	// Redis' address, or the database's URL.

@@ -14,9 +14,10 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/batch"
 )
 
-// disk is the least that a durable answer can be: its request is on disk before it is given, with whichever came while the disk was
-// busy. It knows no stock, no limits and no retries, and no other process has part in it. What it reaches of the handler that does
-// nothing is what waiting for anything costs on this machine, behind this server.
+// disk is the least that a durable answer can be: its request is on disk before it is given, with
+// whichever came while the disk was busy. It knows no stock, no limits and no retries, and no other
+// process has part in it. What it reaches of the handler that does nothing is what waiting for
+// anything costs on this machine, behind this server.
 type disk struct {
 	flashv1connect.UnimplementedFlashServiceHandler
 

@@ -29,7 +29,8 @@ import (
 // recordSizes are the orders a record that the engine is measured with.
 var recordSizes = []int{1, 16, 64, 256, 1024}
 
-// ahead is how many batches wait or are on their way: one is being written while the next is decided on.
+// ahead is how many batches wait or are on their way: one is being written while the next is
+// decided on.
 const ahead = 2
 
 type engineSpec struct {
@@ -174,7 +175,8 @@ type driver struct {
 	refused  atomic.Pointer[error]
 }
 
-// batch reserves for a record's buyers, from the nth on; the last answer makes room for another batch.
+// batch reserves for a record's buyers, from the nth on; the last answer makes room for another
+// batch.
 func (d *driver) batch(ctx context.Context, n int) int {
 	requests := make([]*flashv1.PlaceFlashOrderRequest, d.Record)
 	for i := range requests {

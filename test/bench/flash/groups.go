@@ -9,15 +9,16 @@ import (
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 )
 
-// What a pod requests of the processors, and is limited to, in thousandths. The sale's buyers are not in the cluster; they
-// get what is left.
+// What a pod requests of the processors, and is limited to, in thousandths. The sale's buyers are
+// not in the cluster; they get what is left.
 const (
 	standardRequest = 500
 	databaseRequest = 1000
 	natsRequest     = 500
 	flashRequest    = 500
 	buyersRequest   = 100
-	// poolLimit is for the pods of which there are one, two and three, so that a machine of two cores has room for all of them.
+	// poolLimit is for the pods of which there are one, two and three, so that a machine of two
+	// cores has room for all of them.
 	poolRequest, poolLimit = 300, 300
 )
 
@@ -66,7 +67,8 @@ func (g *groups) make() error {
 	return nil
 }
 
-// enterDatabase puts this process into the database's group until leave is called, so that what it starts is born there.
+// enterDatabase puts this process into the database's group until leave is called, so that what it
+// starts is born there.
 func (g *groups) enterDatabase() (leave func() error, err error) {
 	if g.all == nil {
 		return func() error { return nil }, nil
@@ -77,8 +79,8 @@ func (g *groups) enterDatabase() (leave func() error, err error) {
 	return func() error { return g.all.Root().Add(os.Getpid()) }, nil
 }
 
-// enterSale puts the flash lane's processes into their groups until leave is called: elsewhere they are compared with processes that
-// are in none.
+// enterSale puts the flash lane's processes into their groups until leave is called: elsewhere they
+// are compared with processes that are in none.
 func (g *groups) enterSale(pod, nats *proc.Child) (leave func() error, err error) {
 	if g.all == nil {
 		return func() error { return nil }, nil

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loopIdle keeps every processor busy with nothing, at the lowest priority that there is, until ctx ends. What becomes slower beside
-// it does so beside anything. It prints a line once it loops.
+// loopIdle keeps every processor busy with nothing, at the lowest priority that there is, until ctx
+// ends. What becomes slower beside it does so beside anything. It prints a line once it loops.
 func loopIdle(ctx context.Context) error {
 	var loops errgroup.Group
 	idle := make(chan error)

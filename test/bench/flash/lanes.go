@@ -10,8 +10,8 @@ import (
 	"github.com/orderd-dev/orderd/test/bench/internal/proc"
 )
 
-// lanes measures unary calls, the stream and sold-out answers, and what they are compared with, so close to each other that
-// whatever else the machine does is the same for all.
+// lanes measures unary calls, the stream and sold-out answers, and what they are compared with, so
+// close to each other that whatever else the machine does is the same for all.
 func (b *bench) lanes(ctx context.Context) error {
 	if err := b.checkpoint(ctx); err != nil {
 		return err

@@ -1,18 +1,22 @@
-// Command flash measures the flash lane in one run on one machine, every write on disk before it is answered: unary calls against a
-// handler that does nothing, against the usual recipe on Redis and against SQL; the stream RPC; the engine by itself; sold-out answers;
-// how long buyers wait while ten times the capacity is asked for; what a sale does to the standard lane beside it; and what more pods add.
-// Every system has processes of its own, and the load is in another.
+// Command flash measures the flash lane in one run on one machine, every write on disk before it is
+// answered: unary calls against a handler that does nothing, against the usual recipe on Redis and
+// against SQL; the stream RPC; the engine by itself; sold-out answers; how long buyers wait while
+// ten times the capacity is asked for; what a sale does to the standard lane beside it; and what
+// more pods add. Every system has processes of its own, and the load is in another.
 //
 //	make bench-flash
 //
 // What is fair:
-//   - The handler that does nothing stands in a flash pod's place, behind everything that is around the real one: the gate, metrics,
-//     authentication, limits of the caller, validation, the same messages, an answer of the same size. So do Redis' and SQL's. A
-//     handler behind nothing at all is measured as well (bare), without a goal.
+//   - The handler that does nothing stands in a flash pod's place, behind everything that is around
+//     the real one: the gate, metrics, authentication, limits of the caller, validation, the same
+//     messages, an answer of the same size. So do Redis' and SQL's. A handler behind nothing at all
+//     is measured as well (bare), without a goal.
 //   - All of these are called by the same client, on the same number of connections.
-//   - Redis and SQL do what the flash lane does: the same request again gets the same order, a buyer gets no more than the limit, nothing is
-//     oversold, and nobody hears of an order that is not on disk. Each has the variant that was measured to be the quickest.
-//   - Alternatives take turns in rounds; a row is the median of its rounds, and a ratio is taken within each round.
+//   - Redis and SQL do what the flash lane does: the same request again gets the same order, a
+//     buyer gets no more than the limit, nothing is oversold, and nobody hears of an order that is
+//     not on disk. Each has the variant that was measured to be the quickest.
+//   - Alternatives take turns in rounds; a row is the median of its rounds, and a ratio is
+//     taken within each round.
 package main
 
 import (

@@ -21,14 +21,16 @@ import (
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
 
-// podMemory is as the operator starts a pod with 2 GiB: a phase at full speed takes more orders than a sale has goods.
+// podMemory is as the operator starts a pod with 2 GiB: a phase at full speed takes more orders
+// than a sale has goods.
 var podMemory = []string{"GOGC=400", "GOMEMLIMIT=1843MiB"}
 
 // bench is what a run works with.
 type bench struct {
 	options
 	folder, token, jwks string
-	// nats is the flash lane's server. The pods with another service in them have one that does nothing.
+	// nats is the flash lane's server. The pods with another service in them have
+	// one that does nothing.
 	nats, idle *proc.Child
 	js         jetstream.JetStream
 	conn       *nats.Conn
@@ -168,8 +170,8 @@ func (b *bench) startNATS(ctx context.Context, name string) (*proc.Child, error)
 	return c, err
 }
 
-// startDatabase starts a server that has every commit on disk before it answers, in the database's control group, where it has to be born,
-// because its processes come and go.
+// startDatabase starts a server that has every commit on disk before it answers, in the database's
+// control group, where it has to be born, because its processes come and go.
 func (b *bench) startDatabase(ctx context.Context) error {
 	fmt.Println("starting a database server that has every commit on disk")
 	leave, err := b.groups.enterDatabase()
@@ -187,7 +189,8 @@ func (b *bench) startDatabase(ctx context.Context) error {
 	return err
 }
 
-// checkpoint lets the database write what the last phase left behind, which is not for the next to wait for.
+// checkpoint lets the database write what the last phase left behind, which is not for
+// the next to wait for.
 func (b *bench) checkpoint(ctx context.Context) error {
 	if b.databaseURL == "" {
 		return nil

@@ -13,16 +13,18 @@ const (
 	// overloadFactor is how much of the capacity is asked for.
 	overloadFactor = 10
 	comfortable    = 0.5
-	// rushConnections are as many callers as one machine can have in earnest beside what they call. A pod holds refusals back, so that
-	// a caller who does not keep to the retry delay, as none does here, cannot ask again before.
+	// rushConnections are as many callers as one machine can have in earnest beside what they call.
+	// A pod holds refusals back, so that a caller who does not keep to the retry delay, as none
+	// does here, cannot ask again before.
 	rushConnections = 10_000
 	halfConnections = 1_000
 )
 
-// overload measures how long buyers wait for an accepted order when half of the capacity is asked for, and when ten times as much is. Both are
-// open loops: requests are due at a fixed rate whatever became of those before, and a buyer's time counts from when the request was due.
-// Every buyer has a connection in truth; here a request that is due while all of rushConnections wait for an answer is not sent.
-// The table says how much was sent.
+// overload measures how long buyers wait for an accepted order when half of the capacity is asked
+// for, and when ten times as much is. Both are open loops: requests are due at a fixed rate
+// whatever became of those before, and a buyer's time counts from when the request was due. Every
+// buyer has a connection in truth; here a request that is due while all of rushConnections wait for
+// an answer is not sent. The table says how much was sent.
 func (b *bench) overload(ctx context.Context) error {
 	full, err := b.overloadPhase(ctx, "capacity", b.connections, 0)
 	if err != nil {

@@ -29,7 +29,8 @@ const (
 	podPartitions = 6
 )
 
-// pool is a flash pool of its own, whose pods are limited, so that one more can add something on the same machine.
+// pool is a flash pool of its own, whose pods are limited, so that one more can add something
+// on the same machine.
 type pool struct {
 	nats *proc.Child
 	conn *nats.Conn
@@ -37,8 +38,9 @@ type pool struct {
 	pods []*proc.Child
 }
 
-// morePods measures what a second and a third pod add to unary calls: with callers who send to any pod (at worst, most calls have to be
-// forwarded), and with callers who send to the one that owns the buyer's partition, as a gateway does (at best none).
+// morePods measures what a second and a third pod add to unary calls: with callers who send to any
+// pod (at worst, most calls have to be forwarded), and with callers who send to the one that owns
+// the buyer's partition, as a gateway does (at best none).
 func (b *bench) morePods(ctx context.Context) error {
 	p := &pool{}
 	defer p.stop()
@@ -129,7 +131,8 @@ func buyersOf(s *flashSale) load.Call {
 	}
 }
 
-// owners are the URLs of the pods that own the sale's partitions, in their order, as the pods themselves and gateways find them.
+// owners are the URLs of the pods that own the sale's partitions, in their order, as the pods
+// themselves and gateways find them.
 func (p *pool) owners(ctx context.Context, s *flashSale) ([]string, error) {
 	bucket, err := p.js.KeyValue(ctx, prepare.MembersBucket)
 	if err != nil {

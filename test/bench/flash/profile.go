@@ -28,8 +28,8 @@ func (b *bench) profileOf(name string) string {
 	return filepath.Join(b.folder, name+".pprof")
 }
 
-// profiles runs unary calls, sold-out answers and the stream once more, with a CPU profile of the pod and of NATS, and the handler that does
-// nothing, to be compared with.
+// profiles runs unary calls, sold-out answers and the stream once more, with a CPU profile of the
+// pod and of NATS, and the handler that does nothing, to be compared with.
 func (b *bench) profiles(ctx context.Context) error {
 	if b.profile == "" {
 		return nil

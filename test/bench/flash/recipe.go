@@ -12,8 +12,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 )
 
-// script is the usual recipe: it answers a request that it knows, checks the buyer's limit and the stock, takes from both and adds the order
-// to a stream. KEYS: stock, units by buyer, order ids by request, orders. ARGV: request, buyer, quantity, limit, order id, SKU.
+// script is the usual recipe: it answers a request that it knows, checks the buyer's limit and the
+// stock, takes from both and adds the order to a stream. KEYS: stock, units by buyer, order ids by
+// request, orders. ARGV: request, buyer, quantity, limit, order id, SKU.
 const script = `
 local known = redis.call('HGET', KEYS[3], ARGV[1])
 if known then return known end
@@ -27,8 +28,9 @@ redis.call('XADD', KEYS[4], '*', 'order', ARGV[5], 'buyer', ARGV[2], 'request', 
 return ARGV[5]`
 
 const (
-	// lanes carry calls to Redis, each a pipeline after the other: what comes while one is on its way goes with the next. That is
-	// quicker than a connection a call, as is usual, and shares an fsync between more orders.
+	// lanes carry calls to Redis, each a pipeline after the other: what comes while one is on its
+	// way goes with the next. That is quicker than a connection a call, as is usual, and shares an
+	// fsync between more orders.
 	lanes = 2
 	// lanePipeline is the most calls of a pipeline, laneQueue how many wait for a lane.
 	lanePipeline = 512

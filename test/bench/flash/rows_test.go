@@ -65,7 +65,8 @@ func TestFunctions(t *testing.T) {
 	sample := func(took time.Duration, stack ...*profile.Location) *profile.Sample {
 		return &profile.Sample{Location: stack, Value: []int64{1, int64(took)}}
 	}
-	// inlined is in the same location as the function that it is inlined into; recursive calls itself.
+	// inlined is in the same location as the function that it is inlined into;
+	// recursive calls itself.
 	got, sum := functions(&profile.Profile{SampleType: make([]*profile.ValueType, 2), Sample: []*profile.Sample{
 		sample(10*time.Millisecond, location("inlined", "outer"), location("main")),
 		sample(30*time.Millisecond, location("recursive"), location("recursive"), location("main")),

@@ -35,8 +35,8 @@ const (
 	soldOutText     = "SOLD_OUT"
 )
 
-// flashSale is the sale of one SKU, in the flash lane alone. Each phase has one of its own, so that none finds the
-// memory and the log of those before it.
+// flashSale is the sale of one SKU, in the flash lane alone. Each phase has one of its own, so that
+// none finds the memory and the log of those before it.
 type flashSale struct {
 	*flashv1.Promotion
 
@@ -69,7 +69,8 @@ func newSale(ctx context.Context, js jetstream.JetStream, partitions int, quanti
 	return s, s.operator.Prepare(ctx)
 }
 
-// open publishes the sale and asks every pod for orders of all partitions until they are answered for good.
+// open publishes the sale and asks every pod for orders of all partitions until they
+// are answered for good.
 func (s *flashSale) open(ctx context.Context, token string, pods []*proc.Child) error {
 	if err := s.operator.Publish(ctx); err != nil {
 		return err

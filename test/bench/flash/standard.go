@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// standardRate is how many orders a second are placed, and queried as well: a busy day's, ten times over.
+	// standardRate is how many orders a second are placed, and queried as well: a busy
+	// day's, ten times over.
 	standardRate        = 100
 	standardConnections = 64
 	standardSKUs        = 1000
@@ -37,7 +38,8 @@ func (s *standard) stop() {
 	}
 }
 
-// startStandard starts a pod of the standard role, on the same NATS as the flash lane, and puts goods on sale.
+// startStandard starts a pod of the standard role, on the same NATS as the flash lane,
+// and puts goods on sale.
 func (b *bench) startStandard(ctx context.Context) error {
 	c, file, err := pod.Config(pod.Options{Folder: b.folder, Name: "standard", DatabaseURL: b.databaseURL, NATSURL: b.nats.URL, JWKSURL: b.jwks})
 	if err != nil {
@@ -57,7 +59,8 @@ func (b *bench) startStandard(ctx context.Context) error {
 	return err
 }
 
-// besideStandard measures the standard lane alone, beside loops that do nothing, and beside a sale at full speed.
+// besideStandard measures the standard lane alone, beside loops that do nothing, and beside
+// a sale at full speed.
 func (b *bench) besideStandard(ctx context.Context) error {
 	if err := b.checkpoint(ctx); err != nil {
 		return err
@@ -118,7 +121,8 @@ func (b *bench) idleBeside(ctx context.Context, alone load.Result) error {
 	return err
 }
 
-// ordinary calls PlaceOrder and GetOrder at a fixed rate each, and returns the times of both together.
+// ordinary calls PlaceOrder and GetOrder at a fixed rate each, and returns the times of both
+// together.
 func (b *bench) ordinary(ctx context.Context, name string) (load.Result, error) {
 	var none load.Result
 	o := load.Options{

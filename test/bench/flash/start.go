@@ -25,8 +25,8 @@ func (b *bench) start(ctx context.Context, s spec, group *proc.Group) (*proc.Chi
 	return proc.Start(ctx, proc.Options{Args: []string{"-child", string(raw)}, Env: podMemory, Group: group})
 }
 
-// startRedis starts a Redis that has every write on disk before it answers. Nothing else is written beside: no snapshots, and
-// its log is not rewritten during the run.
+// startRedis starts a Redis that has every write on disk before it answers. Nothing else is written
+// beside: no snapshots, and its log is not rewritten during the run.
 func (b *bench) startRedis(ctx context.Context) error {
 	path, err := findRedis(ctx)
 	if err != nil {

@@ -26,7 +26,8 @@ import (
 // buyersSpec are buyers whose orders come over streams, as fast as they are answered.
 type buyersSpec struct {
 	URL, Token, Promotion string
-	// Streams at once, each on a connection of its own, with Window messages of Batch requests unanswered.
+	// Streams at once, each on a connection of its own, with Window messages of Batch
+	// requests unanswered.
 	Streams, Window, Batch int
 	Warm, Phase            time.Duration
 }
@@ -90,7 +91,8 @@ type oneStream struct {
 	refused  int
 }
 
-// run lets the buyers buy, and measures after the warm-up. Each stream ends in order: what was sent is answered.
+// run lets the buyers buy, and measures after the warm-up. Each stream ends in order: what
+// was sent is answered.
 func (s buyersSpec) run(ctx context.Context, servers []*proc.Child) (streamResult, error) {
 	began := time.Now()
 	from, until := began.Add(s.Warm), began.Add(s.Warm+s.Phase)

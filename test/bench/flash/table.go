@@ -26,8 +26,9 @@ CREATE TABLE bench_orders (
 );
 INSERT INTO bench_stock VALUES ('` + hotSKU + `', 1000000000000)`
 
-// place is one conditional UPDATE and INSERT in one round trip and one transaction, so that the row of the SKU is locked for as short as
-// possible. A request that is there already breaks the primary key, and takes nothing.
+// place is one conditional UPDATE and INSERT in one round trip and one transaction, so that the row
+// of the SKU is locked for as short as possible. A request that is there already breaks the primary
+// key, and takes nothing.
 const place = `
 WITH taken AS (
 	UPDATE bench_stock SET available = available - $5 WHERE sku = $4 AND available >= $5

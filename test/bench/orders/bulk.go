@@ -18,7 +18,8 @@ const (
 	bulkChunks = 800
 )
 
-// written are the tables that placing an order writes rows to, and how each table's rows are put in order.
+// written are the tables that placing an order writes rows to, and how each table's
+// rows are put in order.
 var written = []struct{ table, order string }{
 	{"orders", "created_at, order_id"},
 	{"order_lines", "order_id, line"},
@@ -67,7 +68,8 @@ func readChunks(ctx context.Context, url string) ([]chunk, error) {
 	return chunks, nil
 }
 
-// bulk inserts the chunks into an empty database, each in a transaction of its own, and returns orders a second.
+// bulk inserts the chunks into an empty database, each in a transaction of its own, and
+// returns orders a second.
 func bulk(ctx context.Context, url string, chunks []chunk, limit time.Duration) (float64, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	began := time.Now()
@@ -98,7 +100,8 @@ func bulk(ctx context.Context, url string, chunks []chunk, limit time.Duration) 
 	return float64(sum) / time.Since(began).Seconds(), nil
 }
 
-// insert is one round trip but for the commit: a statement a table, each with all of the table's rows.
+// insert is one round trip but for the commit: a statement a table, each with all of the table's
+// rows.
 func insert(ctx context.Context, conn *pgx.Conn, c chunk) error {
 	var b pgx.Batch
 	for i, w := range written {

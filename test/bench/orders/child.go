@@ -34,8 +34,8 @@ func (nothing) PlaceOrder(context.Context, *orderv1.PlaceOrderRequest) (*orderv1
 	return &orderv1.PlaceOrderResponse{}, nil
 }
 
-// serveChild is what a child process does: the handler that does nothing, or a pod of the standard role as a
-// cluster runs it.
+// serveChild is what a child process does: the handler that does nothing, or a pod of the standard
+// role as a cluster runs it.
 func serveChild(ctx context.Context, what string) error {
 	if what != noop {
 		c, err := config.Load(what)
@@ -76,8 +76,8 @@ func startNoop(ctx context.Context) (*proc.Child, error) {
 	return c, nil
 }
 
-// startPod starts a pod of the standard role on the database, and waits until it is ready; placeBatch is the most orders a
-// transaction, 0: as configured by default.
+// startPod starts a pod of the standard role on the database, and waits until it is ready;
+// placeBatch is the most orders a transaction, 0: as configured by default.
 func (b *bench) startPod(ctx context.Context, name, databaseURL string, placeBatch int) (*proc.Child, error) {
 	c, file, err := pod.Config(pod.Options{
 		Folder: b.folder, Name: name, DatabaseURL: databaseURL, NATSURL: b.nats.ClientURL(), JWKSURL: b.jwks,

@@ -1,7 +1,8 @@
-// Command orders measures the standard lane: PlaceOrder of two lines under 128 connections, against a handler
-// that does nothing, against the same order as one transaction a request, and against the database's own bulk
-// insert of the same rows; then GetOrder, ListOrders and QuoteOrder. Every figure is a ratio within one run, or
-// goes with one. The database is a PostgreSQL of its own that has every commit on disk before it answers.
+// Command orders measures the standard lane: PlaceOrder of two lines under 128 connections, against
+// a handler that does nothing, against the same order as one transaction a request, and against the
+// database's own bulk insert of the same rows; then GetOrder, ListOrders and QuoteOrder. Every
+// figure is a ratio within one run, or goes with one. The database is a PostgreSQL of its own that
+// has every commit on disk before it answers.
 //
 //	make bench-orders
 package main

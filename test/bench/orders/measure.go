@@ -29,7 +29,8 @@ type bench struct {
 	options
 	folder, token, jwks string
 	nats                *natsserver.Server
-	// ours and single are pods on databases of their own; they differ in how many orders a transaction takes.
+	// ours and single are pods on databases of their own; they differ in how many orders
+	// a transaction takes.
 	ours, single, noop *proc.Child
 	oursURL, bulkURL   string
 	book               *shop.Book

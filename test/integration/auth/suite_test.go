@@ -1,5 +1,5 @@
-// Package auth_test asks whole pods, over HTTP, who may call what: tokens of an issuer that rotates its
-// keys and goes away, and the audit of what staff changes, while pods die in the middle of it.
+// Package auth_test asks whole pods, over HTTP, who may call what: tokens of an issuer that rotates
+// its keys and goes away, and the audit of what staff changes, while pods die in the middle of it.
 package auth_test
 
 import (
@@ -17,7 +17,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/serve"
 )
 
-// childVariable names the configuration of the pod that this test binary is, when it has started itself again.
+// childVariable names the configuration of the pod that this test binary is, when it has
+// started itself again.
 const childVariable = "ORDERD_TEST_CHILD_CONFIG"
 
 // TestMain is a pod's part when the test binary has started itself again, to be killed.

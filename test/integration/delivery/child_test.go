@@ -30,7 +30,8 @@ const (
 	carrierVariable  = "ORDERD_TEST_CHILD_CARRIER"
 )
 
-// What a child does: it dies between a carrier's answer and its own commit, or between the commit of a push and the answer to it.
+// What a child does: it dies between a carrier's answer and its own commit, or between the commit
+// of a push and the answer to it.
 const (
 	childDiesRequesting = "die-requesting"
 	childDiesCancelling = "die-cancelling"
@@ -74,7 +75,8 @@ func (d dying) Track(ctx context.Context, id uuid.UUID) ([]carrier.Event, error)
 	return events, err
 }
 
-// runChild works, or takes pushes, until it dies or standard input closes, which the parent's death does too.
+// runChild works, or takes pushes, until it dies or standard input closes, which the
+// parent's death does too.
 func runChild(mode string) int {
 	if err := startChildsPart(mode); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -52,7 +52,8 @@ type world struct {
 	breaker *carrier.Breaker
 }
 
-// newWorld has a database, a carrier's simulator and the handler that it pushes to. Nothing works in the background yet.
+// newWorld has a database, a carrier's simulator and the handler that it pushes to. Nothing works
+// in the background yet.
 func newWorld(ctx context.Context) *world {
 	GinkgoHelper()
 	w := &world{url: testdb.NewMigrated(GinkgoTB())}

@@ -10,7 +10,8 @@ import (
 
 const docsFolder = "../../../docs"
 
-// TestPages runs the shell blocks of docs/ in the sequence in which README.md lists the pages, all in one session.
+// TestPages runs the shell blocks of docs/ in the sequence in which README.md lists the
+// pages, all in one session.
 func TestPages(t *testing.T) {
 	pages := listed(t)
 	w := newWorld(t)
@@ -44,7 +45,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// listed are README.md and the pages in the sequence in which it links to them. It has to link to all there are.
+// listed are README.md and the pages in the sequence in which it links to them. It has to
+// link to all there are.
 func listed(t *testing.T) []string {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(docsFolder, "README.md"))

@@ -31,7 +31,8 @@ type fence struct {
 
 var fencePattern = regexp.MustCompile("^```([a-z0-9-]*)$")
 
-// readPage returns a page's shell blocks. A json fence that is the next one after a shell block is what it expects.
+// readPage returns a page's shell blocks. A json fence that is the next one after a shell
+// block is what it expects.
 func readPage(path string) ([]block, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {

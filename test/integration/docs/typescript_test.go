@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestTypeScript runs the tests of api/ts, which are an app's journey by the generated clients, against a real orderd. It needs
-// Node.js.
+// TestTypeScript runs the tests of api/ts, which are an app's journey by the generated clients,
+// against a real orderd. It needs Node.js.
 func TestTypeScript(t *testing.T) {
 	command := func(env []string, dir, name string, args ...string) {
 		t.Helper()

@@ -120,8 +120,8 @@ func (w *world) provision(messaging *testnats.Server) {
 	}
 }
 
-// start runs a pod at its addresses until the test ends, waits until it is ready, and returns its base
-// URL.
+// start runs a pod at its addresses until the test ends, waits until it is ready, and
+// returns its base URL.
 func (w *world) start(role config.Role, own config.Config) string {
 	w.Helper()
 	c := w.shop.Config

@@ -1,5 +1,6 @@
-// Package events_test follows the events of orders through a shop of several pods to everybody who waits
-// for them: rewards, push notifications, parcels and what cancels payments; and to the dead letters.
+// Package events_test follows the events of orders through a shop of several pods to
+// everybody who waits for them: rewards, push notifications, parcels and what cancels
+// payments; and to the dead letters.
 package events_test
 
 import (

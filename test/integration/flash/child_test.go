@@ -45,8 +45,8 @@ const (
 	childGiver        = "giver"
 	childAsker        = "asker"
 	childPod          = "pod"
-	// These kill themselves when an order that the database refuses is marked, when its dead letter is published, and when a release
-	// is in the log.
+	// These kill themselves when an order that the database refuses is marked, when its dead letter
+	// is published, and when a release is in the log.
 	childRefuser  = "refuser"
 	childLetter   = "letter"
 	childReleaser = "releaser"
@@ -199,8 +199,9 @@ func dyingAsker(log plog.Log) plog.Log {
 	}}
 }
 
-// servePod is a pod that serves until it is killed. The giver and the asker do that themselves, once a
-// transfer has landed that they gave and have not answered, or asked for and have not sold from.
+// servePod is a pod that serves until it is killed. The giver and the asker do that
+// themselves, once a transfer has landed that they gave and have not answered, or asked for
+// and have not sold from.
 func servePod(ctx context.Context, js jetstream.JetStream, part string, log *slog.Logger) error {
 	var wrap func(plog.Log) plog.Log
 	switch part {
@@ -315,7 +316,8 @@ var _ = DescribeTable("A pod that is killed in the middle of a transfer",
 	Entry("the asker, before it sold what came", childAsker),
 )
 
-// partitionOf finds a partition of the child's, or one of another pod's once the child has some; -1 while there is none.
+// partitionOf finds a partition of the child's, or one of another pod's once the child has some; -1
+// while there is none.
 func partitionOf(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, child bool) int32 {
 	GinkgoHelper()
 	childs, others := int32(-1), int32(-1)

@@ -107,7 +107,8 @@ var _ = Describe("Forwarding between pods", func() {
 	It("asks once more where the first guess was wrong", func(ctx SpecContext) {
 		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil)}
 		ready(pods...)
-		// While members come and go, pods disagree for moments; none of it is a refusal but "try again".
+		// While members come and go, pods disagree for moments; none of it is a
+		// refusal but "try again".
 		requests := many(2000)
 		var done atomic.Bool
 		moving := make(chan struct{})

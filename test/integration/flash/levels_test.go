@@ -56,7 +56,8 @@ var _ = Describe("Sold-out items", func() {
 		return accepted
 	}
 
-	// sell has new buyers ask until they got that many orders: an owner that just proved that nothing is left may say so for a second.
+	// sell has new buyers ask until they got that many orders: an owner that just proved that
+	// nothing is left may say so for a second.
 	sell := func(ctx SpecContext, who string, want int) {
 		GinkgoHelper()
 		sold, round := 0, 0
@@ -68,7 +69,8 @@ var _ = Describe("Sold-out items", func() {
 		Expect(try(ctx, who+"-late")).To(BeZero())
 	}
 
-	// provedEverywhere has buyers ask, as there are in a sale: a proof that nobody heard of in time is made again.
+	// provedEverywhere has buyers ask, as there are in a sale: a proof that nobody heard of
+	// in time is made again.
 	probes := 0
 	provedEverywhere := func(ctx SpecContext) {
 		GinkgoHelper()
@@ -79,8 +81,8 @@ var _ = Describe("Sold-out items", func() {
 		}).Should(everywhere)
 	}
 
-	// staysProved watches for three seconds in which nobody asks and the machine does not stand still: pods that have not heard of
-	// each other for a second know nothing.
+	// staysProved watches for three seconds in which nobody asks and the machine does not stand
+	// still: pods that have not heard of each other for a second know nothing.
 	staysProved := func(ctx SpecContext) {
 		GinkgoHelper()
 		last := time.Now()

@@ -25,7 +25,8 @@ type levers struct {
 	buyers int
 }
 
-// pull changes the promotion and waits until a new buyer of every partition gets the answer, with "" for an order, on every pod.
+// pull changes the promotion and waits until a new buyer of every partition gets the answer, with
+// "" for an order, on every pod.
 func (l *levers) pull(ctx context.Context, lever, want string, change func(*flashv1.Promotion)) {
 	GinkgoHelper()
 	l.p = proto.CloneOf(l.p)

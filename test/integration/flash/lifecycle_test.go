@@ -16,8 +16,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 )
 
-// gaps asks for an order of a new buyer of each partition, again and again until stop, and keeps the longest time that a partition's
-// buyers waited for one.
+// gaps asks for an order of a new buyer of each partition, again and again until stop, and keeps
+// the longest time that a partition's buyers waited for one.
 type gaps struct {
 	longest atomic.Int64
 	tries   atomic.Int64

@@ -21,8 +21,9 @@ import (
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
-// BenchmarkRelease measures what follows when thousands of orders expire at once: releases a second that one worker gets through one pod
-// into the log, every one fsynced, and into a database that has every commit on disk.
+// BenchmarkRelease measures what follows when thousands of orders expire at once: releases a second
+// that one worker gets through one pod into the log, every one fsynced, and into a database that
+// has every commit on disk.
 func BenchmarkRelease(b *testing.B) {
 	const size = 4000
 	base, err := testdb.Durable()

@@ -30,8 +30,8 @@ const (
 	cycleSteps  = 250
 )
 
-// cycle is a sale with everything that happens to its orders: bought, repeated, paid, expired, paid too late, refused by the database,
-// released while partitions move and after the sale was closed.
+// cycle is a sale with everything that happens to its orders: bought, repeated, paid, expired, paid
+// too late, refused by the database, released while partitions move and after the sale was closed.
 type cycle struct {
 	*lane
 	random *rand.Rand
@@ -156,8 +156,8 @@ func (c *cycle) expectLimits(ctx context.Context) {
 	}
 }
 
-// expectStock compares the shelf with the orders: what unpaid ones hold is reserved, what paid ones hold is deducted, and the rest can be
-// ordered.
+// expectStock compares the shelf with the orders: what unpaid ones hold is reserved, what paid ones
+// hold is deducted, and the rest can be ordered.
 func (c *cycle) expectStock(ctx context.Context) {
 	GinkgoHelper()
 	for _, sku := range []string{"a", "b"} {

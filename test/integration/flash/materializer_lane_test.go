@@ -93,8 +93,8 @@ func (l *lane) catalogue(ctx context.Context, sku string) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// sell places one order of a unit for each of so many buyers, of the SKU that of gives, with an owner of its
-// own.
+// sell places one order of a unit for each of so many buyers, of the SKU that of gives, with
+// an owner of its own.
 func (l *lane) sell(ctx context.Context, buyers int, of func(i int) string) {
 	GinkgoHelper()
 	Expect(l.p.Partitions).To(BeEquivalentTo(1), "there is one owner")

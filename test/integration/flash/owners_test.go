@@ -147,7 +147,8 @@ var _ = Describe("The owner of a partition", func() {
 			group.Go(func() {
 				defer GinkgoRecover()
 				for i := range 30 {
-					// Two workers make each request, so that both owners get it at about the same time.
+					// Two workers make each request, so that both owners get it at
+					// about the same time.
 					r := request(p, fmt.Sprintf("buyer-%d-%d", worker/2, i), "r", "a", 1)
 					got := insistOn(ctx, owners, worker, r)
 					mu.Lock()
@@ -218,7 +219,8 @@ var _ = Describe("The owner of a partition", func() {
 			return &wrappedLog{log, func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
 				if reserves(entry) {
 					late <- entry
-					// Nobody waits for it any more, so that no second append takes its place in the log.
+					// Nobody waits for it any more, so that no second append takes
+					// its place in the log.
 					leave()
 					return 0, errLostAck
 				}

@@ -173,7 +173,8 @@ type crowd struct {
 	answered atomic.Int64
 }
 
-// rush sends size buyers, of whom 16 are active at once and two of three in partition 0, through the pods.
+// rush sends size buyers, of whom 16 are active at once and two of three in partition
+// 0, through the pods.
 func rush(ctx context.Context, p *flashv1.Promotion, pods []*pod, size int) *crowd {
 	return rushTo(ctx, 0, p, pods, size)
 }
@@ -197,8 +198,9 @@ func rushTo(ctx context.Context, hot int32, p *flashv1.Promotion, pods []*pod, s
 	return c
 }
 
-// expectExactly waits for the crowd and compares its answers with the logs: everything is sold, every
-// acknowledged order is there once, and nobody was refused for another reason than that it was sold out.
+// expectExactly waits for the crowd and compares its answers with the logs: everything is
+// sold, every acknowledged order is there once, and nobody was refused for another reason than
+// that it was sold out.
 func (c *crowd) expectExactly(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, want map[string]int64) {
 	GinkgoHelper()
 	c.group.Wait()
@@ -224,8 +226,9 @@ func ready(pods ...*pod) {
 	}
 }
 
-// agree waits until every pod is ready and reaches each partition's last owner: one that knows of fewer pods than the others is ready as
-// well, and its answers may be that a partition is moving. An owner proves that it is the last before it says that an order is not there.
+// agree waits until every pod is ready and reaches each partition's last owner: one that knows of
+// fewer pods than the others is ready as well, and its answers may be that a partition is moving.
+// An owner proves that it is the last before it says that an order is not there.
 func agree(ctx context.Context, p *flashv1.Promotion, pods ...*pod) {
 	GinkgoHelper()
 	ready(pods...)
@@ -240,8 +243,8 @@ func agree(ctx context.Context, p *flashv1.Promotion, pods ...*pod) {
 	}
 }
 
-// losses of acknowledgements: of every seventh append of reservations and of every third transfer, by turns before and after they
-// landed.
+// losses of acknowledgements: of every seventh append of reservations and of every third transfer,
+// by turns before and after they landed.
 type losses struct{ reservations, transfers atomic.Int64 }
 
 type unreliableLog struct {

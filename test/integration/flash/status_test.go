@@ -40,8 +40,8 @@ type follower struct {
 	away      atomic.Int64
 }
 
-// follow asks until the order is in the database. It fails on any answer that says that there is no such order, and on one that is older than
-// the one before.
+// follow asks until the order is in the database. It fails on any answer that says that there is no
+// such order, and on one that is older than the one before.
 func (f *follower) follow(ctx context.Context, pods []*order.Service) {
 	GinkgoHelper()
 	for i := 0; ; i++ {

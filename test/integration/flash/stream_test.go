@@ -64,7 +64,8 @@ func placedAll(ctx context.Context, s *streamclient.Stream, requests []*flashv1.
 	return outcomes
 }
 
-// buyAll sends requests until none of their answers asks for a retry, through one backend after the other.
+// buyAll sends requests until none of their answers asks for a retry, through one
+// backend after the other.
 func buyAll(ctx context.Context, backends []*streamclient.Stream, requests []*flashv1.PlaceFlashOrderRequest) map[string]outcome {
 	GinkgoHelper()
 	answers := map[string]outcome{}

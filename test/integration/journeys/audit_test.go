@@ -35,8 +35,9 @@ var unrest = map[string]string{
 	"parcels of cancelled orders are requested": `SELECT s.shipment_id::text FROM shipments s JOIN orders o USING (order_id) WHERE o.state = 'CANCELLED' AND s.state = 'REQUESTED'`,
 }
 
-// laws hold when all is quiet: each query finds what breaks one. CockroachDB 22.1 has no place for a subquery below
-// CASE that asks about the row outside of it, nor for a function in a join that does.
+// laws hold when all is quiet: each query finds what breaks one. CockroachDB 22.1 has no
+// place for a subquery below CASE that asks about the row outside of it, nor for a function
+// in a join that does.
 var laws = map[string]string{
 	"stock is the sum of its movements": `SELECT m.sku || ' ' || m.a || ' ' || m.r || ' ' || m.d || ', stock ' || s.a || ' ' || s.r || ' ' || s.d FROM
 		(SELECT sku, sum(available) a, sum(reserved) r, sum(deducted) d FROM stock_movements GROUP BY sku) m
@@ -200,7 +201,8 @@ type step struct {
 	Last            *int64
 }
 
-// history walks the histories by the life cycle's table: from nothing to the state that is stored, without gaps.
+// history walks the histories by the life cycle's table: from nothing to the state that is
+// stored, without gaps.
 func history[S, E ~string](w *world, table lifecycle.Table[S, E], histories, things, id string) error {
 	// An order's announcements have versions without a change of state; events tell of them.
 	rows, err := w.pool.Query(context.Background(), fmt.Sprintf(`SELECT coalesce(h.%[3]s, t.%[3]s)::text, coalesce(h.version, 0), coalesce(h.event, ''), coalesce(h.from_state, ''),
@@ -235,8 +237,9 @@ func deref[T any](p *T) any {
 	return *p
 }
 
-// events compares the stream with the orders' versions: each but a grant's, whose refund has an event of its own, is an event there, once; and
-// each event was handled by each consumer that wants it, once.
+// events compares the stream with the orders' versions: each but a grant's, whose refund has
+// an event of its own, is an event there, once; and each event was handled by each consumer
+// that wants it, once.
 func (w *world) events() error {
 	types, wrong := w.published()
 	orders, err := w.find("SELECT order_id::text || ' ' || version FROM orders")
@@ -337,7 +340,8 @@ func (w *world) handled(types map[string]string) error {
 	return errors.Join(wrong...)
 }
 
-// audited tells whether what staff changed in a journey has its audit entry, and its goods are as its model says to the end.
+// audited tells whether what staff changed in a journey has its audit entry, and its goods are as
+// its model says to the end.
 func (j *journey) audited() error {
 	var wrong []error
 	rows, err := j.w.find(fmt.Sprintf("SELECT request_id || ' ' || procedure FROM audit_entries WHERE request_id LIKE '%s-%%'", j.name))

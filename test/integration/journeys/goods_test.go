@@ -25,7 +25,8 @@ func (j *journey) collect() {
 	j.read(o)
 }
 
-// parcelOf is the parcel that has all of an order that is not refunded; empty if the carrier has none.
+// parcelOf is the parcel that has all of an order that is not refunded; empty if the carrier has
+// none.
 func (w *world) parcelOf(o *order) string {
 	want := map[string]int64{}
 	for _, l := range o.lines {
@@ -343,7 +344,8 @@ func (r *goingBack) worth() int64 {
 	return whole
 }
 
-// refundAtOnce has a return refunded by several members of staff at the same moment: one of them does it.
+// refundAtOnce has a return refunded by several members of staff at the same moment:
+// one of them does it.
 func (j *journey) refundAtOnce() {
 	r, ok := one(j, j.returns, func(r *goingBack) bool { return len(r.refundRefusals(false)) == 0 })
 	if !ok {

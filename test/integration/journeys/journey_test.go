@@ -14,12 +14,13 @@ import (
 	"github.com/orderd-dev/orderd/orderd/sim/buyers"
 )
 
-// journey is one random walk through a shop of its own: goods, buyers, coupons and a campaign that no other journey has. It knows what
-// each call has to answer.
+// journey is one random walk through a shop of its own: goods, buyers, coupons and a campaign that
+// no other journey has. It knows what each call has to answer.
 type journey struct {
 	w    *world
 	name string
-	// random chooses everything, so that a seed tells what is done; when processes die in it is not the seed's to say.
+	// random chooses everything, so that a seed tells what is done; when processes die in it is
+	// not the seed's to say.
 	random *rand.Rand
 	staff  clients
 
@@ -62,7 +63,8 @@ func (j *journey) logf(format string, args ...any) {
 	j.trace = append(j.trace, fmt.Sprintf("%s %2d  %s", time.Now().Format("05.000"), len(j.trace), fmt.Sprintf(format, args...)))
 }
 
-// run makes a journey of its own name and walks it; the error is what went wrong, with all that was done until then.
+// run makes a journey of its own name and walks it; the error is what went wrong, with all that
+// was done until then.
 func (w *world) run(name string, seed uint64, walk func(*journey)) (j *journey, err error) {
 	j = &journey{w: w, name: name, random: rand.New(rand.NewPCG(seed, 0)), staff: w.staff, staffRequests: map[string]string{}}
 	defer func() {
@@ -142,7 +144,8 @@ func (j *journey) requestID() string {
 // attempt bounds one call; a lost answer is one that is unknown.
 const attempt = 12 * time.Second
 
-// ask repeats a call until its answer is known: with the same request id, which is what makes the last answer the answer.
+// ask repeats a call until its answer is known: with the same request id, which is what makes the
+// last answer the answer.
 func ask[Q, A any](rpc func(context.Context, Q) (A, error), req Q) (answer A, refused error) {
 	waited := until(fmt.Sprintf("an answer to %v", req), func() (bool, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), attempt)
@@ -162,7 +165,8 @@ func known(err error) bool {
 	return err == nil || !buyers.Read(err).Again && rpcerr.Reason(err) != ""
 }
 
-// expect fails unless the answer is one of the refusals that the model has, or a success if it has none.
+// expect fails unless the answer is one of the refusals that the model has, or a
+// success if it has none.
 func (j *journey) expect(err error, refusals ...string) {
 	reason := rpcerr.Reason(err)
 	switch {

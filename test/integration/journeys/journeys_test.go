@@ -40,7 +40,8 @@ func seeds(t *testing.T) []uint64 {
 	return out
 }
 
-// TestJourneys walks many buyers' journeys at once while pods are killed, and audits the database when all is quiet.
+// TestJourneys walks many buyers' journeys at once while pods are killed, and audits the
+// database when all is quiet.
 func TestJourneys(t *testing.T) {
 	w := newWorld(t)
 	w.furnish()

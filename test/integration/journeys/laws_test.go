@@ -14,7 +14,8 @@ import (
 // testID is a UUID that ends with n.
 func testID(n int) string { return fmt.Sprintf("00000000-0000-0000-0000-%012d", n) }
 
-// Order 1 is paid by payment 2, of which 30 of 100 went back. Payment 3, which came second, went back as a whole.
+// Order 1 is paid by payment 2, of which 30 of 100 went back. Payment 3, which came second,
+// went back as a whole.
 var twicePaid = []string{
 	`INSERT INTO orders (order_id, buyer_id, state, version, currency, total, promotion_uid, promotion, bucket,
 			created_at, expires_at, paid_at, payment_id)

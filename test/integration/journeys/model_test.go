@@ -231,7 +231,8 @@ func (l *line) share(units int64) int64 {
 	return l.total*(l.returned+units)/l.quantity - l.total*l.returned/l.quantity
 }
 
-// settle is a payment's success. Money for an order that another payment counts for, or whose stock is gone, goes back.
+// settle is a payment's success. Money for an order that another payment counts for, or whose
+// stock is gone, goes back.
 func (p *payment) settle() {
 	o := p.order
 	if p.succeeded {

@@ -198,7 +198,8 @@ func (j *journey) placeAgain() {
 	j.expect(err, "REQUEST_ID_REUSED")
 }
 
-// placeLastUnits has several orders placed at once, at two pods, for a SKU that has not enough for all of them.
+// placeLastUnits has several orders placed at once, at two pods, for a SKU that has not
+// enough for all of them.
 func (j *journey) placeLastUnits() {
 	s, ok := one(j, j.skus, func(s *sku) bool { return s.onSale })
 	if !ok {

@@ -23,7 +23,8 @@ func (j *journey) createPayment() {
 	}
 }
 
-// createPaymentFor starts a payment; also says what else the answer may be while an order's time to be paid runs out.
+// createPaymentFor starts a payment; also says what else the answer may be while an order's time
+// to be paid runs out.
 func (j *journey) createPaymentFor(o *order, also ...string) *payment {
 	j.logf("create a payment for %s, %s", o.id, o.state)
 	answer, err := ask(o.buyer.as.payments.CreatePayment, &paymentv1.CreatePaymentRequest{RequestId: j.requestID(), OrderId: o.id, Provider: sandbox.Name})
@@ -101,7 +102,8 @@ func post(url string, body []byte, header http.Header) (int, error) {
 	return res.StatusCode, nil
 }
 
-// payAgain is a buyer whose payment goes through whatever state the order and the payment are in: late, or one too many.
+// payAgain is a buyer whose payment goes through whatever state the order and the payment are in:
+// late, or one too many.
 func (j *journey) payAgain() {
 	o, ok := one(j, j.orders, func(o *order) bool {
 		for _, p := range o.payments {
@@ -165,7 +167,8 @@ func (j *journey) notifyAgain() {
 	j.read(o)
 }
 
-// cancelWhilePaying is a buyer who pays and cancels at the same moment: either comes first, and both succeed.
+// cancelWhilePaying is a buyer who pays and cancels at the same moment: either comes
+// first, and both succeed.
 func (j *journey) cancelWhilePaying() {
 	o, ok := one(j, j.orders, func(o *order) bool { return o.state == pending })
 	if !ok {

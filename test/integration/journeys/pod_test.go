@@ -86,7 +86,8 @@ func (p *pod) start() error {
 	return nil
 }
 
-// kill ends the process as a lost machine would, once it is ready, and starts the next one, which it does not wait for.
+// kill ends the process as a lost machine would, once it is ready, and starts the next one, which
+// it does not wait for.
 func (p *pod) kill() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/sim/pushgateway"
 )
 
-// fairWeather is how long everything around orderd works between two faults at most, and stormy how long a fault lasts. More of them would leave
-// breakers no time to close, and find nothing else.
+// fairWeather is how long everything around orderd works between two faults at most, and stormy how
+// long a fault lasts. More of them would leave breakers no time to close, and find nothing else.
 const (
 	fairWeather = 2 * time.Second
 	stormy      = 300 * time.Millisecond
@@ -39,13 +39,15 @@ func (w *world) storms() []storm {
 	}
 }
 
-// cut ends some of the pods' connections to the database, in whatever they are doing. CockroachDB has no such words.
+// cut ends some of the pods' connections to the database, in whatever they are doing.
+// CockroachDB has no such words.
 func (w *world) cut() {
 	_, _ = w.pool.Exec(context.Background(), `SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity
 		WHERE datname = current_database() AND application_name <> 'journeys' ORDER BY random() LIMIT 12) p`)
 }
 
-// weather lets faults come and go until the function that it returns is called, which ends in fair weather.
+// weather lets faults come and go until the function that it returns is called, which
+// ends in fair weather.
 func (w *world) weather(seed uint64) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -45,8 +45,8 @@ const (
 	cluster  = "shop/main"
 	// hastyTimeout is how long orders of the hasty pod wait for their payment.
 	hastyTimeout = 2 * time.Second
-	// redelivery is how soon events of a killed worker come again, instead of after half a minute. A busy worker gets some of
-	// them twice by it, which changes nothing either.
+	// redelivery is how soon events of a killed worker come again, instead of after half a minute.
+	// A busy worker gets some of them twice by it, which changes nothing either.
 	redelivery = time.Second
 )
 

@@ -15,8 +15,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/schema"
 )
 
-// kubelet stands in for what the API server alone does not have: it runs migration Jobs, for real, and
-// reports Deployments' pods as available.
+// kubelet stands in for what the API server alone does not have: it runs migration Jobs, for real,
+// and reports Deployments' pods as available.
 type kubelet struct {
 	world *world
 	// failJobs makes Jobs fail instead; holdPods keeps pods from becoming available.

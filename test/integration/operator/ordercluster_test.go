@@ -27,7 +27,8 @@ import (
 
 const password = "hunter2-do-not-tell"
 
-// stranger is a URL for a user that the database does not have, with a password that must not be told.
+// stranger is a URL for a user that the database does not have, with a password that must not be
+// told.
 func stranger(raw string) *url.URL {
 	GinkgoHelper()
 	u, err := url.Parse(raw)
@@ -73,8 +74,9 @@ func (w *world) events(ctx context.Context) []string {
 	return reasons
 }
 
-// expectPeersOnly asserts that the flash pool's calls between pods are for the OrderCluster's own pods, and that only the flash pool
-// has them. Nothing in these tests enforces it: there is no network plugin.
+// expectPeersOnly asserts that the flash pool's calls between pods are for the OrderCluster's
+// own pods, and that only the flash pool has them. Nothing in these tests enforces it: there
+// is no network plugin.
 func (w *world) expectPeersOnly(ctx context.Context) {
 	GinkgoHelper()
 	opened := map[string][]string{}

@@ -263,7 +263,8 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(condition(s.conditions(ctx), "ToppedUp")).To(Equal("True/ToppedUp"))
 		buyMany(ctx, flash, "case", 50)
 		Eventually(func() string { return buy(ctx, flash, "late", "case") }).Should(Equal("SOLD_OUT"))
-		// What was proved until now does not hold for ever, which it would at a time that stands still.
+		// What was proved until now does not hold for ever, which it would at a time that stands
+		// still.
 		s.clock.Set(s.start.Add(2 * time.Second))
 		s.events()
 		change := func(f func(*v1alpha1.PromotionEventSpec)) {

@@ -53,7 +53,8 @@ type stage struct {
 	start, end time.Time
 }
 
-// newStage has an OrderCluster that is migrated and has one flash pod; the hands stand two hours before the start.
+// newStage has an OrderCluster that is migrated and has one flash pod; the hands stand two
+// hours before the start.
 func newStage(ctx context.Context) *stage {
 	GinkgoHelper()
 	start := time.Now().Add(2 * time.Hour).Truncate(time.Second)

@@ -79,7 +79,8 @@ var _ = Describe("An order", func() {
 			_, err := s.payments.CreatePayment(ctx, request)
 			Expect(rpcerr.Reason(err)).To(Equal("PROVIDER_UNAVAILABLE"))
 			s.sim.ClearFaults()
-			// The buyer may have been shown the code all the same, and the notification comes before our own call returned.
+			// The buyer may have been shown the code all the same, and the notification comes
+			// before our own call returned.
 			s.pay(s.last())
 			Expect(s.state(ctx, id)).To(Equal(order.Paid))
 			Expect(s.sim.Payments()).To(HaveLen(1))

@@ -40,7 +40,8 @@ const (
 	buyer    = "b1"
 )
 
-// shop is the payment service on a real database with its background work, and one provider's simulator.
+// shop is the payment service on a real database with its background work, and one
+// provider's simulator.
 type shop struct {
 	testCase
 	clock    *clock
@@ -213,7 +214,8 @@ func (s *shop) cancel(ctx context.Context, orderID uuid.UUID) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// refundsBecomeAfter lets the time go on in steps until the refunds are as wanted: what failed is tried again later and later.
+// refundsBecomeAfter lets the time go on in steps until the refunds are as wanted: what failed is
+// tried again later and later.
 func (s *shop) refundsBecomeAfter(ctx context.Context, orderID uuid.UUID, step time.Duration, want ...string) {
 	GinkgoHelper()
 	Eventually(func() []string {

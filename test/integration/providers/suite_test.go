@@ -1,4 +1,5 @@
-// Package providers_test runs the payment providers against the simulator of orderd/sim/psp, over HTTP.
+// Package providers_test runs the payment providers against the simulator of
+// orderd/sim/psp, over HTTP.
 package providers_test
 
 import (
@@ -155,7 +156,8 @@ func (w *world) charge(method string) payment.Charge {
 	}
 }
 
-// open creates the charge and, where it is the buyer who makes it known to the provider, opens the page.
+// open creates the charge and, where it is the buyer who makes it known to the
+// provider, opens the page.
 func (w *world) open(ctx context.Context, method string) payment.Charge {
 	c := w.charge(method)
 	session, err := w.provider.Create(ctx, c)

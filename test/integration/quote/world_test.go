@@ -43,8 +43,8 @@ import (
 // lifetime of a quote's token.
 const lifetime = 10 * time.Minute
 
-// world is a shop without anything in it: all RPCs until an order is placed, over HTTP, behind the checks of callers and of
-// requests.
+// world is a shop without anything in it: all RPCs until an order is placed, over HTTP, behind the
+// checks of callers and of requests.
 type world struct {
 	url    string
 	issuer *testauth.Issuer

@@ -345,7 +345,8 @@ var _ = Describe("ten at once", func() {
 	})
 })
 
-// atOnce does it ten times at the same time and returns how often it succeeded; otherwise it is refused with one of the reasons.
+// atOnce does it ten times at the same time and returns how often it succeeded; otherwise it is
+// refused with one of the reasons.
 func atOnce(do func() error, reasons ...string) int {
 	GinkgoHelper()
 	var wg sync.WaitGroup

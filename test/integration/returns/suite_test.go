@@ -1,5 +1,5 @@
-// Package returns_test takes returns from the request to the refund and the stock, on a real database,
-// with many callers at once and answers whose outcome is unknown.
+// Package returns_test takes returns from the request to the refund and the stock, on a real
+// database, with many callers at once and answers whose outcome is unknown.
 package returns_test
 
 import (

@@ -24,7 +24,8 @@ const (
 	afterCommit
 )
 
-// cut is a connection to the database that breaks at its next commit: before it is sent, or before it is answered.
+// cut is a connection to the database that breaks at its next commit: before it is sent, or
+// before it is answered.
 type cut struct {
 	net.Conn
 	at *atomic.Int32

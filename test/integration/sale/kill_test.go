@@ -22,8 +22,8 @@ var steps = []sale.Step{
 	sale.StepReturnUnsold,
 }
 
-// dieAfter has the sale lived until so many steps were done. It reports the steps, and whether it died: whoever ran the
-// sale then has no answer to its last step, and no context for another.
+// dieAfter has the sale lived until so many steps were done. It reports the steps, and whether it
+// died: whoever ran the sale then has no answer to its last step, and no context for another.
 func (e *event) dieAfter(ctx context.Context, count int) (did []sale.Step, totals []sale.Total, died bool) {
 	GinkgoHelper()
 	living, die := context.WithCancel(ctx)

@@ -98,13 +98,14 @@ const (
 	firstCases  = partitions / streams
 )
 
-// event is a promotion from its preparation to its removal. What is in it is what the shop's staff and buyers would
-// know; nothing in it says which steps were done.
+// event is a promotion from its preparation to its removal. What is in it is what the shop's staff
+// and buyers would know; nothing in it says which steps were done.
 type event struct {
 	shop         *shop
 	phone, cover string
 	promo        *flashv1.Promotion
-	// asked is how many phones the sale is prepared with: what the shop's staff asks for at that time.
+	// asked is how many phones the sale is prepared with: what the shop's staff asks for at that
+	// time.
 	asked  int64
 	bought bool
 }
@@ -189,7 +190,8 @@ func (e *event) orders(sku string, n int) []*flashv1.Reservation {
 	return list
 }
 
-// expectNothingLost holds at every moment: what is not in stock is the sale's, which never has more than it was to get.
+// expectNothingLost holds at every moment: what is not in stock is the sale's, which never has
+// more than it was to get.
 func (e *event) expectNothingLost(ctx context.Context, when string) {
 	GinkgoHelper()
 	for sku, most := range map[string]int64{e.phone: phones + morePhones, e.cover: cases} {

@@ -1,4 +1,5 @@
-// Package sale_test runs whole sales on a real NATS server and a real database, and kills them on the way.
+// Package sale_test runs whole sales on a real NATS server and a real database, and
+// kills them on the way.
 package sale_test
 
 import (

@@ -52,7 +52,8 @@ func die() {
 	select {}
 }
 
-// runChild does one of the children's parts until standard input closes, which the parent's death does too.
+// runChild does one of the children's parts until standard input closes, which the
+// parent's death does too.
 func runChild(mode string) int {
 	var o podOptions
 	switch mode {
@@ -154,7 +155,8 @@ type child struct {
 	done chan struct{}
 }
 
-// startChild starts a child; one that serves does so when this returns. It is killed when the spec ends.
+// startChild starts a child; one that serves does so when this returns. It is killed when the spec
+// ends.
 func startChild(mode, databaseURL, natsURL string) *child {
 	GinkgoHelper()
 	c := &child{cmd: exec.Command(os.Args[0]), done: make(chan struct{})}

@@ -21,8 +21,8 @@ var _ = Describe("A database that does not answer", func() {
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(behind.stop)
 		api := clientsOf(behind.url)
-		// COMMIT decides on PostgreSQL, the RELEASE before it on CockroachDB. At either the outcome is unknown.
-		// The statement's end tells it from BEGIN … READ COMMITTED.
+		// COMMIT decides on PostgreSQL, the RELEASE before it on CockroachDB. At either the outcome
+		// is unknown. The statement's end tells it from BEGIN … READ COMMITTED.
 		for request, lost := range map[string]string{"at commit": "commit\x00", "at release": "release savepoint"} {
 			req := &orderv1.PlaceOrderRequest{RequestId: request, BuyerId: "ann", Lines: lines("tea", 1)}
 			through.losing(lost)

@@ -73,8 +73,9 @@ func (p *proxy) forward(from, to net.Conn, answered <-chan struct{}) {
 		goOn := p.onSend == nil || p.onSend(bytes.ToLower(buffer[:n]))
 		p.mu.Unlock()
 		if !goOn {
-			// The answer does not come back, but the statement is executed. Copying ends at the answer, and with
-			// it the connection, so that the database gives up a transaction that is still open.
+			// The answer does not come back, but the statement is executed. Copying ends at
+			// the answer, and with it the connection, so that the database gives up a
+			// transaction that is still open.
 			_ = from.Close()
 			_, _ = to.Write(buffer[:n])
 			<-answered

@@ -1,10 +1,10 @@
 // Package standard_test runs the standard lane and its workers on a real database: orders, payments,
 // stock and the outbox, through deaths between a commit and its answer and through outages.
 //
-// The pod is put together here and not by orderd/serve, because the tests reach between its parts: they
-// stand between the network and the orders, and between the payments and the provider, to die there,
-// and they run single workers, at the pace of a test, on its stores. Who may call and what is around the
-// RPCs is left out on purpose; suites auth, events and journeys have whole pods.
+// The pod is put together here and not by orderd/serve, because the tests reach between its parts:
+// they stand between the network and the orders, and between the payments and the provider, to die
+// there, and they run single workers, at the pace of a test, on its stores. Who may call and what
+// is around the RPCs is left out on purpose; suites auth, events and journeys have whole pods.
 package standard_test
 
 import (

@@ -105,7 +105,8 @@ var _ = Describe("The expirer", func() {
 	})
 })
 
-// partition answers releases as a sale would; it is the flash lane's side, which has tests of its own.
+// partition answers releases as a sale would; it is the flash lane's side, which has tests of its
+// own.
 type partition struct {
 	mu     sync.Mutex
 	closed bool

@@ -58,8 +58,8 @@ func (i *Issuer) Claims(subject string, roles ...string) jwt.MapClaims {
 	return i.Issuer.Claims(issuer.Claim{Subject: subject, Roles: roles})
 }
 
-// Sign makes a token of any claims with the newest key. It panics at a claim that is no JSON, which is
-// the test's mistake.
+// Sign makes a token of any claims with the newest key. It panics at a claim that is no JSON, which
+// is the test's mistake.
 func (i *Issuer) Sign(claims jwt.Claims) string {
 	signed, err := i.Issuer.Sign(claims)
 	if err != nil {

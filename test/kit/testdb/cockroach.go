@@ -16,7 +16,8 @@ import (
 // CockroachDB itself and only stops it when asked to.
 const watcher = `cat >/dev/null; kill -KILL $1; rm -rf "$2"`
 
-// manyTables are settings for a server on which tables are made and dropped all the time, as CockroachDB's documentation has them for tests.
+// manyTables are settings for a server on which tables are made and dropped all the time, as
+// CockroachDB's documentation has them for tests.
 var manyTables = []string{
 	"SET CLUSTER SETTING kv.range_merge.queue_interval = '50ms'",
 	"SET CLUSTER SETTING kv.range_split.by_load_merge_delay = '5s'",

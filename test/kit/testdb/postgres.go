@@ -22,8 +22,9 @@ import (
 
 const installHint = "no database for the tests: set " + URLVariable + ", put cockroach on the PATH, or apt-get install postgresql"
 
-// supervisor runs a server for as long as its standard input stays open. The test process holds the
-// other end of that pipe, so that even after a panic or a SIGKILL the server goes and its folder with it.
+// supervisor runs a server for as long as its standard input stays open. The test process
+// holds the other end of that pipe, so that even after a panic or a SIGKILL the server goes
+// and its folder with it.
 const supervisor = `dir=$1; shift; "$@" </dev/null & pid=$!
 cat >/dev/null
 kill -QUIT $pid; wait $pid; rm -rf "$dir"`

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// sparePrefix begins the names of databases that tests use one after the other. The time at which the
-	// database was made follows, in Unix seconds.
+	// sparePrefix begins the names of databases that tests use one after the other. The time at
+	// which the database was made follows, in Unix seconds.
 	sparePrefix = "orderd_test_spare_"
 	// leftBehind is longer than any test process lives.
 	leftBehind = 3 * time.Hour
@@ -30,11 +30,13 @@ const (
 		WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name NOT LIKE 'goose%' ORDER BY 1`
 )
 
-// spares are the migrated databases of this process that no test uses now, the one that was used last at
-// the end, so that whatever a test has left running has ended when its database is used again.
+// spares are the migrated databases of this process that no test uses now, the one that was
+// used last at the end, so that whatever a test has left running has ended when its
+// database is used again.
 //
-// CockroachDB needs them: there every change of a table is a job, so that a new database takes a second,
-// and a server on which tables are made and dropped by the hundred gets slow. PostgreSQL does not.
+// CockroachDB needs them: there every change of a table is a job, so that a new database takes
+// a second, and a server on which tables are made and dropped by the hundred gets slow.
+// PostgreSQL does not.
 type spares struct {
 	// describe is a query of one column that tells whether a test has changed its tables.
 	describe string
@@ -47,8 +49,8 @@ type spares struct {
 // spare is one migrated database.
 type spare struct {
 	name, url string
-	// tables are those that the migration made, and described is what the server said of them. It is empty
-	// where the server said nothing: such a database is used once.
+	// tables are those that the migration made, and described is what the server said of them. It
+	// is empty where the server said nothing: such a database is used once.
 	tables    []string
 	described string
 }
@@ -183,7 +185,8 @@ var onCockroach = sync.OnceValues(func() (*spares, error) {
 	return &spares{describe: "SHOW CREATE ALL TABLES"}, nil
 })
 
-// dropLeftBehind drops the spares of processes that have ended, on a server that goes on without them.
+// dropLeftBehind drops the spares of processes that have ended, on a server that
+// goes on without them.
 func dropLeftBehind(ctx context.Context, conn *pgx.Conn) {
 	names, err := column(ctx, conn, "SELECT datname::text FROM pg_database WHERE datname LIKE '"+sparePrefix+"%'")
 	if err != nil {

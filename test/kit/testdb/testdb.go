@@ -1,8 +1,8 @@
-// Package testdb gives each test a database of its own on one server per test process. The server is
-// the first there is of: the one ORDERD_TEST_DATABASE_URL names, CockroachDB (COCKROACH_BINARY, or
-// cockroach on the PATH), PostgreSQL. A server that was started here ends with the test process,
-// however that ends. On a CockroachDB that was running already, up to as many databases as tests ran at
-// once stay behind; a later test process drops them.
+// Package testdb gives each test a database of its own on one server per test process. The server
+// is the first there is of: the one ORDERD_TEST_DATABASE_URL names, CockroachDB (COCKROACH_BINARY,
+// or cockroach on the PATH), PostgreSQL. A server that was started here ends with the test process,
+// however that ends. On a CockroachDB that was running already, up to as many databases as tests
+// ran at once stay behind; a later test process drops them.
 package testdb
 
 import (
@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	// URLVariable names a server that is already running: a postgres:// URL whose user may create databases.
+	// URLVariable names a server that is already running: a postgres:// URL whose user
+	// may create databases.
 	URLVariable = "ORDERD_TEST_DATABASE_URL"
 	// BinaryVariable names a cockroach binary.
 	BinaryVariable = "COCKROACH_BINARY"
@@ -61,8 +62,8 @@ func New(tb testing.TB) string {
 	return u.String()
 }
 
-// NewMigrated makes a database with all of orderd's tables and returns its URL. On CockroachDB it may be
-// one that an earlier test has used, emptied.
+// NewMigrated makes a database with all of orderd's tables and returns its URL. On CockroachDB it
+// may be one that an earlier test has used, emptied.
 func NewMigrated(tb testing.TB) string {
 	tb.Helper()
 	again, err := onCockroach()
@@ -94,8 +95,9 @@ func NewPool(tb testing.TB) *pgxpool.Pool {
 	return pool
 }
 
-// Durable starts a server for a benchmark, one that has every commit on disk before it answers, and returns its
-// URL. Like the tests' server it ends with this process; one that was running already is as durable as it is.
+// Durable starts a server for a benchmark, one that has every commit on disk before it answers, and
+// returns its URL. Like the tests' server it ends with this process; one that was running already
+// is as durable as it is.
 func Durable() (*url.URL, error) { return start(durable) }
 
 // Create makes a database with all of orderd's tables on a server and returns its URL.
@@ -108,8 +110,8 @@ func Create(ctx context.Context, base *url.URL, name string) (string, error) {
 	return u.String(), migrate(ctx, u.String())
 }
 
-// start takes the first server there is and says on standard error which one that was. The settings are for a PostgreSQL
-// that is started here.
+// start takes the first server there is and says on standard error which one that was. The settings
+// are for a PostgreSQL that is started here.
 func start(settings []string) (*url.URL, error) {
 	if raw := os.Getenv(URLVariable); raw != "" {
 		fmt.Fprintf(os.Stderr, "testdb: using the server that %s names\n", URLVariable)

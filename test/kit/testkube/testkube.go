@@ -74,8 +74,8 @@ func Start() (*Environment, error) {
 	return &Environment{Config: config, Client: c, Scheme: scheme, env: env}, nil
 }
 
-// Operator returns a way to reach the API server with no other rights than those that the operator has
-// in production, as a configuration and as a kubeconfig file's content.
+// Operator returns a way to reach the API server with no other rights than those that the operator
+// has in production, as a configuration and as a kubeconfig file's content.
 func (e *Environment) Operator(ctx context.Context) (*rest.Config, []byte, error) {
 	raw, err := os.ReadFile(filepath.Join(repository(), "config", "rbac", "role.yaml"))
 	if err != nil {

@@ -91,7 +91,8 @@ func runNode(raw string) error {
 	return errors.New("the server ended")
 }
 
-// StartCluster starts size servers with their stores below dir. They end with this process, or by Stop.
+// StartCluster starts size servers with their stores below dir. They end with this
+// process, or by Stop.
 func StartCluster(dir string, size int, log io.Writer) (*Cluster, error) {
 	nodes := make([]node, size)
 	ports := make([]int, 2*size)

@@ -103,8 +103,8 @@ func (s *Shop) Carrier(name, shopURL string) (*carrier.Simulator, string) {
 	return sim, server.URL
 }
 
-// PushGateway starts a gateway that all pods push to, at /push, and returns it with its base URL. Other
-// paths are those of mux, which may be nil.
+// PushGateway starts a gateway that all pods push to, at /push, and returns it with its base URL.
+// Other paths are those of mux, which may be nil.
 func (s *Shop) PushGateway(mux *http.ServeMux) (*pushgateway.Gateway, string) {
 	s.tb.Helper()
 	var key [32]byte

@@ -1,5 +1,6 @@
-// Package budget has what may be given away at most: of a coupon template, by a campaign. A budget is a number of units, spread over
-// rows, so that many transactions take from it at once; taking one is a conditional update, so that it is never exceeded.
+// Package budget has what may be given away at most: of a coupon template, by a campaign. A budget
+// is a number of units, spread over rows, so that many transactions take from it at once; taking
+// one is a conditional update, so that it is never exceeded.
 package budget
 
 import (
@@ -19,7 +20,8 @@ const Buckets = 16
 var (
 	// ErrExhausted says that nothing is left.
 	ErrExhausted = errors.New("the budget is exhausted")
-	// ErrChanged says that the budget is switched off, or that its owner has another revision than the caller has read.
+	// ErrChanged says that the budget is switched off, or that its owner has another revision than
+	// the caller has read.
 	ErrChanged = errors.New("the budget's owner has changed")
 	// ErrMissed says that others have emptied a bucket meanwhile; there is something left in another.
 	ErrMissed = errors.New("a bucket of the budget was emptied meanwhile")
@@ -34,18 +36,21 @@ func (e *SpentError) Error() string { return fmt.Sprintf("%d are spent", e.Spent
 // Level of a budget, in units.
 type Level struct{ Capacity, Spent int64 }
 
-// Unit is what was taken: its number, unique in a budget whose capacity never changed, and its bucket.
+// Unit is what was taken: its number, unique in a budget whose capacity never
+// changed, and its bucket.
 type Unit struct{ Number, Bucket int64 }
 
-// The bucket is one that has something left, the wanted one first: a hint, which the conditions then hold against the row itself.
+// The bucket is one that has something left, the wanted one first: a hint, which the conditions
+// then hold against the row itself.
 const takeSQL = `UPDATE budgets SET remaining = remaining - 1
 	WHERE owner = $1 AND revision = $2 AND enabled AND remaining > 0 AND bucket = (
 		SELECT bucket FROM budgets WHERE owner = $1 AND remaining > 0 ORDER BY (bucket + $3::bigint) % 16 LIMIT 1)
 	RETURNING first_unit + remaining, bucket`
 
-// Take takes one unit: from the wanted bucket if that has one left, else from another. The row stays locked from here to the commit, so it
-// is best called late. The error is ErrExhausted, ErrChanged or ErrMissed: nothing was taken, and yet a row may be locked, so the
-// transaction, or its savepoint, has to be rolled back before the next attempt. Rounds of them are enough.
+// Take takes one unit: from the wanted bucket if that has one left, else from another. The row
+// stays locked from here to the commit, so it is best called late. The error is ErrExhausted,
+// ErrChanged or ErrMissed: nothing was taken, and yet a row may be locked, so the transaction, or
+// its savepoint, has to be rolled back before the next attempt. Rounds of them are enough.
 func Take(ctx context.Context, tx pgx.Tx, owner string, revision int64, wanted uint8) (Unit, error) {
 	var u Unit
 	err := tx.QueryRow(ctx, takeSQL, owner, revision, shift(wanted)).Scan(&u.Number, &u.Bucket)
@@ -71,8 +76,8 @@ func Attempt(attempt func() error) error {
 	return ErrExhausted
 }
 
-// QueueTake is Take in a batch, best as its last statement; taken tells, once the batch is done, whether a unit was taken. If not,
-// Explain says why.
+// QueueTake is Take in a batch, best as its last statement; taken tells, once the batch is done,
+// whether a unit was taken. If not, Explain says why.
 func QueueTake(b *pgx.Batch, owner string, revision int64, wanted uint8, taken *bool) {
 	*taken = false
 	b.Queue(takeSQL, owner, revision, shift(wanted)).Query(func(rows pgx.Rows) error {
@@ -110,8 +115,8 @@ func PutBack(ctx context.Context, tx pgx.Tx, owner string, u Unit) error {
 	return nil
 }
 
-// Set makes the budget, or gives it another capacity and revision. It waits for all who take from the budget, and they for it. A capacity
-// below what is spent is a *SpentError.
+// Set makes the budget, or gives it another capacity and revision. It waits for all who take from
+// the budget, and they for it. A capacity below what is spent is a *SpentError.
 func Set(ctx context.Context, tx pgx.Tx, owner string, revision, capacity int64, enabled bool) (Level, error) {
 	rows, err := lock(ctx, tx, owner)
 	if err != nil {

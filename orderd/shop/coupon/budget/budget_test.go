@@ -43,8 +43,8 @@ func take(pool *pgxpool.Pool, owner string, revision int64, wanted uint8) (budge
 	return u, err
 }
 
-// Whatever is set and taken, and from which bucket: as many units are taken as the capacity says, and no change of it loses or
-// makes any.
+// Whatever is set and taken, and from which bucket: as many units are taken as the capacity says,
+// and no change of it loses or makes any.
 func TestABudgetIsWhatWasSet(t *testing.T) {
 	pool := testdb.NewPool(t)
 	runs := 0

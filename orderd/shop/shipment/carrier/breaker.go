@@ -31,8 +31,8 @@ type BreakerOptions struct {
 	Registerer prometheus.Registerer
 }
 
-// Breaker is a carrier that is not asked for a while after it has failed several times in a row: callers then get
-// [ErrUnavailable] at once and can answer with what is known.
+// Breaker is a carrier that is not asked for a while after it has failed several times in a row:
+// callers then get [ErrUnavailable] at once and can answer with what is known.
 type Breaker struct {
 	Carrier
 

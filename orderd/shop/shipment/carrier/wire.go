@@ -131,7 +131,8 @@ func knownCode(text string) Code {
 	return Information
 }
 
-// ValidID tells whether a text can be a tracking number or an event's id: 1 to 64 printable ASCII characters without spaces.
+// ValidID tells whether a text can be a tracking number or an event's id: 1 to 64 printable ASCII
+// characters without spaces.
 func ValidID(id string) bool {
 	if id == "" || len(id) > maxIDBytes {
 		return false

@@ -13,7 +13,8 @@ import (
 // profileAnswer is what a child prints once it began or ended its profile.
 const profileAnswer = "profile"
 
-// ProfileOnSignal lets a child profile itself into a file from one SIGUSR1 to the next, until ctx ends.
+// ProfileOnSignal lets a child profile itself into a file from one SIGUSR1 to the
+// next, until ctx ends.
 func ProfileOnSignal(ctx context.Context, path string) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1)

@@ -8,7 +8,6 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/report"
-	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
@@ -75,7 +74,7 @@ func (s *scope) definition() *flashv1.Promotion {
 		EndUnixMs:        p.End().UnixMilli(),
 		Paused:           p.IsPaused(),
 		Partitions:       p.Status.Partitions,
-		Streams:          plog.StreamNames(s.uid(), p.StreamCount()),
+		Streams:          sale.StreamNames(s.uid(), p.StreamCount()),
 		Currency:         p.Spec.Currency,
 		PaymentTimeoutMs: p.PaymentTimeout().Milliseconds(),
 		Open:             true,

@@ -29,6 +29,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
@@ -168,3 +169,6 @@ func tell(ctx context.Context, s *Sale, call func(context.Context, *pgxpool.Pool
 	})
 	return err
 }
+
+// StreamNames are the names of a promotion's streams, by its uid and how many it has.
+func StreamNames(uid string, streams int32) []string { return plog.StreamNames(uid, streams) }

@@ -131,7 +131,7 @@ func (s stack) untilEnd(ctx context.Context, done <-chan struct{}) *connect.Erro
 	case <-expired:
 		return auth.Expired()
 	case <-s.leaving:
-		return rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", "the pod is going away; go on with a new stream", streamRetry)
+		return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded, "the pod is going away; go on with a new stream", streamRetry)
 	}
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -72,11 +74,39 @@ func TestReferences(t *testing.T) {
 }
 
 func TestErrorsPageIsStrict(t *testing.T) {
-	if _, err := errorsPage([]rpc{{name: "A/B", errors: []documented{{code: "ABORTED", reason: "WITHOUT_A_MEANING"}}}}); err == nil {
+	named := []rpc{{name: "A/B", errors: []documented{{code: "ABORTED", reason: "AA"}}}}
+	if _, err := errorsPage(named, map[string]string{"AA": "It means something."}); err != nil {
+		t.Error(err)
+	}
+	if _, err := errorsPage(named, nil); err == nil {
 		t.Error("a reason without a meaning was taken")
 	}
-	if _, err := errorsPage(nil); err == nil {
-		t.Error("meanings of reasons that no comment names were taken")
+	if _, err := errorsPage(nil, map[string]string{"AA": "It means something."}); err == nil {
+		t.Error("the meaning of a reason that no comment names was taken")
+	}
+}
+
+func TestReadReasons(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "reasons.go")
+	write := func(comment string) {
+		source := "package rpcerr\n\nconst (\n" + comment + "\tReasonGone = \"GONE\"\n)\n"
+		if err := os.WriteFile(path, []byte(source), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("\t// ReasonGone: It was there.\n\t// It is not now.\n")
+	got, err := readReasons(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"GONE": "It was there. It is not now."}, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, comment := range []string{"", "\t// It is gone.\n", "\t// ReasonOther: It is gone.\n"} {
+		write(comment)
+		if _, err := readReasons(path); err == nil {
+			t.Errorf("the comment %q was taken", comment)
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 const errorsHead = `# Errors
 
-<!-- Generated from the comments of the RPCs in api/proto and from hack/tools/docs/reasons.go by hack/tools/docs: make generate. -->
+<!-- Generated from the comments of the RPCs in api/proto and of the reasons in orderd/kit/rpcerr by hack/tools/docs: make generate. -->
 
 An error is a [Connect code](https://connectrpc.com/docs/protocol/#error-codes) with a ` + "`google.rpc.ErrorInfo`" + ` in its details,
 whose ` + "`reason`" + ` a program goes by, whose ` + "`domain`" + ` is ` + "`orderd.dev`" + `, and whose ` + "`metadata`" + ` says more. Where a retry
@@ -25,9 +25,9 @@ type row struct {
 	rpcs    []string
 }
 
-// errorsPage is the table of all reasons. What the comments name and what reasons explains
-// have to be the same.
-func errorsPage(rpcs []rpc) (string, error) {
+// errorsPage is the table of all reasons. What the comments of the RPCs name and what reasons explains,
+// but for what no app sees, have to be the same.
+func errorsPage(rpcs []rpc, reasons map[string]string) (string, error) {
 	rows := map[pair]*row{}
 	for _, r := range rpcs {
 		for _, e := range r.errors {
@@ -38,33 +38,27 @@ func errorsPage(rpcs []rpc) (string, error) {
 			rows[p].add(r.name, e)
 		}
 	}
-	explained := map[pair]string{}
-	for _, e := range general {
-		explained[pair{e.reason, e.code}] = e.meaning
-	}
 	for p := range rows {
-		if explained[p] == "" && reasons[p.reason] == "" {
-			return "", fmt.Errorf("%s/%s of %s has no meaning in hack/tools/docs/reasons.go", p.code, p.reason, rows[p].rpcs[0])
+		if reasons[p.reason] == "" {
+			return "", fmt.Errorf("%s/%s of %s has no constant in %s", p.code, p.reason, rows[p].rpcs[0], reasonsFile)
 		}
 	}
 	for reason := range reasons {
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(rows)), func(p pair) bool { return p.reason == reason }) {
-			return "", fmt.Errorf("%s has a meaning in hack/tools/docs/reasons.go, and no RPC's comment names it", reason)
+		named := slices.ContainsFunc(slices.Collect(maps.Keys(rows)), func(p pair) bool { return p.reason == reason })
+		ofAll := slices.ContainsFunc(general, func(g generalReason) bool { return g.reason == reason })
+		if !named && !ofAll && !betweenPods[reason] {
+			return "", fmt.Errorf("%s is in %s, and no RPC's comment names it", reason, reasonsFile)
 		}
 	}
 	var b strings.Builder
 	b.WriteString(errorsHead)
 	b.WriteString("\n## Of every RPC\n\n| reason | code | what it means, and what to do |\n|---|---|---|\n")
 	for _, e := range general {
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", e.reason, strings.ToLower(e.code), e.meaning)
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", e.reason, strings.ToLower(e.code), reasons[e.reason])
 	}
 	b.WriteString("\n## By reason\n\n| reason | code | what it means, and what to do | carries | RPCs |\n|---|---|---|---|---|\n")
 	for _, p := range slices.SortedFunc(maps.Keys(rows), comparePairs) {
-		meaning := reasons[p.reason]
-		if meaning == "" {
-			meaning = explained[p]
-		}
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s |\n", p.reason, strings.ToLower(p.code), meaning,
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s |\n", p.reason, strings.ToLower(p.code), reasons[p.reason],
 			strings.Join(rows[p].carries, "; "), strings.Join(rows[p].rpcs, ", "))
 	}
 	b.WriteString("\n## By RPC\n\n| RPC | errors |\n|---|---|\n")

@@ -31,7 +31,11 @@ func run(args []string, image io.Reader) error {
 	if err != nil {
 		return err
 	}
-	errors, err := errorsPage(rpcs)
+	reasons, err := readReasons(reasonsFile)
+	if err != nil {
+		return err
+	}
+	errors, err := errorsPage(rpcs, reasons)
 	if err != nil {
 		return err
 	}

@@ -1,119 +1,76 @@
 package main
 
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
+	"strings"
+
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+)
+
+// reasonsFile has the reasons as constants, whose comments say what they mean.
+const reasonsFile = "orderd/kit/rpcerr/reasons.go"
+
 // generalReason is one that any RPC can answer with.
-type generalReason struct{ reason, code, meaning string }
+type generalReason struct{ reason, code string }
 
 // general are the reasons that no RPC's comment has to name.
 var general = []generalReason{
-	{"TOKEN_MISSING", "UNAUTHENTICATED", "No `Authorization: Bearer` header. Sign in."},
-	{"TOKEN_INVALID", "UNAUTHENTICATED", "Not a token that the issuer made for this shop. Sign in again."},
-	{"TOKEN_EXPIRED", "UNAUTHENTICATED", "Get a new token, and repeat the request with the same `requestId`."},
-	{"KEYS_UNAVAILABLE", "UNAVAILABLE", "The token's key cannot be looked up now. Retry after the delay."},
-	{"ROLE_MISSING", "PERMISSION_DENIED", "The token has none of the roles in the metadata `roles`. Not to be retried."},
-	{"OTHER_BUYER", "PERMISSION_DENIED", "A buyer's token with another buyer's `buyerId`. Leave `buyerId` out."},
-	{"RATE_LIMITED", "RESOURCE_EXHAUSTED", "This caller asks too much. Retry after the delay."},
-	{"OVERLOADED", "UNAVAILABLE", "The pod is full. Retry after the delay; another pod may answer."},
-	{"INVALID_REQUEST", "INVALID_ARGUMENT", "The body cannot be read, or a field breaks a rule: the message and the detail `buf.validate.Violations` name it. A mistake in the app."},
-	{"REQUEST_TOO_LARGE", "RESOURCE_EXHAUSTED", "The body is too large. A mistake in the app."},
-	{"UNIMPLEMENTED", "UNIMPLEMENTED", "There is no such RPC at this address. It may come without a reason; a service that is not at this address is HTTP 404."},
-	{"DATABASE_UNAVAILABLE", "UNAVAILABLE", "The database is away or busy; whether the request had its effect is unknown. Retry after the delay with the same `requestId`."},
-	{"ORDER_NOT_READY", "UNAVAILABLE", "The flash order is accepted, and not in the database yet. Retry after the delay with the same `requestId`."},
-	{"DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "It took too long; whether the request had its effect is unknown. Retry with the same `requestId`."},
-	{"CANCELED", "CANCELED", "The app went away. As with a time-out, a retry with the same `requestId` tells."},
-	{"INTERNAL", "INTERNAL", "A mistake in orderd, which is in its log. A retry with the same `requestId` is safe."},
+	{rpcerr.ReasonTokenMissing, "UNAUTHENTICATED"},
+	{rpcerr.ReasonTokenInvalid, "UNAUTHENTICATED"},
+	{rpcerr.ReasonTokenExpired, "UNAUTHENTICATED"},
+	{rpcerr.ReasonKeysUnavailable, "UNAVAILABLE"},
+	{rpcerr.ReasonRoleMissing, "PERMISSION_DENIED"},
+	{rpcerr.ReasonOtherBuyer, "PERMISSION_DENIED"},
+	{rpcerr.ReasonRateLimited, "RESOURCE_EXHAUSTED"},
+	{rpcerr.ReasonOverloaded, "UNAVAILABLE"},
+	{rpcerr.ReasonInvalidRequest, "INVALID_ARGUMENT"},
+	{rpcerr.ReasonRequestTooLarge, "RESOURCE_EXHAUSTED"},
+	{rpcerr.ReasonUnimplemented, "UNIMPLEMENTED"},
+	{rpcerr.ReasonDatabaseUnavailable, "UNAVAILABLE"},
+	{rpcerr.ReasonOrderNotReady, "UNAVAILABLE"},
+	{rpcerr.ReasonDeadlineExceeded, "DEADLINE_EXCEEDED"},
+	{rpcerr.ReasonCanceled, "CANCELED"},
+	{rpcerr.ReasonInternal, "INTERNAL"},
 }
 
-// reasons says for each reason in the RPCs' comments what it means, and what to do.
-var reasons = map[string]string{
-	"ADDRESS_MISSING":            "The order has no address yet. The buyer gives one with `SetDelivery`.",
-	"ADDRESS_NOT_FOUND":          "The buyer has no such address. Read `ListAddresses` again.",
-	"ADMISSION_CLOSED":           "No more admission tokens are given out for this promotion.",
-	"ADMISSION_INVALID":          "An admission token is not one for this buyer and item. Load the item's page again.",
-	"ADMISSION_NOT_REQUIRED":     "The promotion asks for no admission tokens. Order without.",
-	"ADMISSION_REQUIRED":         "The promotion takes requests only with an admission token for each item, which the item's page has.",
-	"ALREADY_PAID":               "The provider has the money, and the order is about to be PAID. Read the order until it is.",
-	"ALREADY_SHIPPED":            "Units that had not left when the return was requested have left. Have the return cancelled and another requested.",
-	"AMOUNT_TOO_LARGE":           "The sum is more than 64 bits of the minor unit hold.",
-	"BUDGET_SPENT":               "More of the budget is given away than the new budget has.",
-	"BUDGET_TOO_SMALL":           "The budget is not enough for one coupon.",
-	"CAMPAIGN_NOT_FOUND":         "There is no such campaign.",
-	"CARRIER_UNKNOWN":            "Not a configured carrier. Give the parcel's tracking number, or name another carrier.",
-	"CART_EMPTY":                 "No lines were given and none are selected in the cart.",
-	"CART_FULL":                  "A cart has 100 lines at most. The buyer removes some.",
-	"CART_LINE_NOT_FOUND":        "The SKU is not in the cart. Read the cart again.",
-	"CONSUMER_UNKNOWN":           "There is no such consumer any more. The dead letter can be discarded.",
-	"COUPON_EXHAUSTED":           "All coupons of the template are given away.",
-	"COUPON_NOT_FOUND":           "The buyer has no such coupon.",
-	"COUPON_UNUSABLE":            "The coupon cannot be used for this order; metadata `why`. Quote again without it.",
-	"CURRENCY_MISMATCH":          "The amounts are not in one currency. Order the SKUs separately.",
-	"DAY_NOT_OVER":               "The provider has no statement of that day yet.",
-	"DEAD_LETTER_NOT_FOUND":      "It was replayed or discarded, or is too old.",
-	"DELIVERY_METHOD_UNKNOWN":    "There is no such delivery method. Quote again and offer the quote's `deliveries`.",
-	"ENDED":                      "The promotion is over.",
-	"EVENT_UNKNOWN":              "Buyers are not told of such an event.",
-	"FIELD_REQUIRED":             "The payment method needs the field that the metadata `field` names.",
-	"FREIGHT_DIFFERS":            "The freight there is not what the order was placed with. Cancel it and place another.",
-	"FREIGHT_TEMPLATE_IN_USE":    "Delete the delivery method first.",
-	"FREIGHT_TEMPLATE_NOT_FOUND": "There is no such freight template.",
-	"GUEST_TOKEN_INVALID":        "The guest's token is no valid one. The cart that was filled with it cannot be merged.",
-	"INSUFFICIENT_STOCK":         "There is too little stock. The detail `StockShortage` names the lines and what is left; the buyer orders less.",
-	"INVALID_PAGE_TOKEN":         "Not a `nextPageToken` of this RPC. Begin with the first page.",
-	"ITEMS_APART":                "The item in the metadata `sku` cannot be in one flash order with the first one. Order it by itself.",
-	"ITEM_NOT_FOUND":             "The promotion has no such item.",
-	"ITEM_OFF":                   "The shop has switched the item off.",
-	"LANGUAGE_INVALID":           "Not a BCP 47 tag.",
-	"LANE_UNAVAILABLE":           "The order may be one that the flash lane has just accepted, and the lane does not answer now. Retry after the delay.",
-	"LIMIT_PER_BUYER":            "The buyer has had as many as a buyer may have.",
-	"MESSAGING_UNAVAILABLE":      "The messaging system is away. Retry after the delay.",
-	"METHOD_NOT_OPEN":            "The method does not take the order's currency. Offer what `ListPaymentMethods` answers.",
-	"METHOD_UNKNOWN":             "The provider has no such method. Offer what `ListPaymentMethods` answers.",
-	"NOTHING_LEFT_TO_SHIP":       "The units are in another shipment, or refunded.",
-	"NOT_CLAIMABLE":              "Buyers cannot claim it now.",
-	"NOT_REPLAYABLE":             "The materializer took the order out for good and its stock goes back, so it can never be written. The dead letter can be discarded.",
-	"NOT_RETURNABLE":             "A line has not as many units that can be returned: metadata `line` and `left`.",
-	"NOT_STARTED":                "Too early: the metadata `start_time` says when it starts. Retry then, spread over a moment.",
-	"ORDER_BUSY":                 "Other changes of the order were in the way. Retry after the delay.",
-	"ORDER_NOT_FOUND":            "The buyer has no such order. After a flash order: not yet, or the request was never taken.",
-	"ORDER_STATE_CONFLICT":       "The order's state, in the metadata `state` (without `ORDER_STATE_`), does not allow it. Read the order again.",
-	"PARTITION_MOVING":           "Whether the order was taken is unknown. Retry with the same `requestId` after the delay.",
-	"PAUSED":                     "The promotion is paused. Try again later.",
-	"PAYMENT_NOT_FOUND":          "The buyer has no such payment.",
-	"PAYMENT_TIME_OVER":          "The time to pay is over. Place another order.",
-	"PRICE_CHANGED":              "What the quote promised does not hold any more. The detail is the new `Quote`: show it, and place with its token.",
-	"PROMOTION_NOT_FOUND":        "There is no such promotion.",
-	"PROVIDER_REFUSED":           "The payment provider has refused, with its own code in the metadata `provider_code`. Offer another method.",
-	"PROVIDER_UNAVAILABLE":       "The payment provider does not answer. Retry with the same `requestId` after the delay, or offer another.",
-	"PROVIDER_UNKNOWN":           "Not a configured payment provider.",
-	"QUANTITY_TOO_LARGE":         "A line has 9999 units at most; the metadata `quantity` is what it has.",
-	"QUOTE_EXPIRED":              "Quote again.",
-	"QUOTE_INVALID":              "Not a token of a quote for this buyer. Quote again.",
-	"REFUND_CHANGED":             "Somebody else changed the refund. Retry after the delay.",
-	"REFUND_EXCEEDS":             "More than was paid for the units and has not gone back yet.",
-	"REFUND_NOT_FOUND":           "There is no such refund, or it is not of this buyer's.",
-	"REFUND_STATE_CONFLICT":      "The refund has not failed.",
-	"REQUEST_ID_REUSED":          "The `requestId` was used for another request. A mistake in the app: a new intention takes a new id.",
-	"REQUEST_UNDER_WAY":          "The same request is being placed by another pod. Retry after the delay with the same `requestId`.",
-	"RESTOCK_EXCEEDS":            "More units of a line, in the metadata `line`, than are in the return.",
-	"RETURN_NOT_FOUND":           "There is no such return, or it is not this buyer's.",
-	"RETURN_STATE_CONFLICT":      "The return's state, in the metadata `state`, does not allow it. Read the return again.",
-	"RETURN_WINDOW_CLOSED":       "It was delivered too long ago.",
-	"SHIPMENT_NOT_FOUND":         "There is no such shipment, or it is not of this buyer's.",
-	"SHIPMENT_STATE_CONFLICT":    "The shipment's state, in the metadata `state`, does not allow it.",
-	"SKU_NOT_FOUND":              "There is no such SKU.",
-	"SKU_NOT_ON_SALE":            "The SKU cannot be ordered now. Take the line out.",
-	"SOLD_OUT":                   "No unit of an item is left. One may come back while others do not pay.",
-	"TAX_CLASS_NOT_FOUND":        "There is no such tax class.",
-	"TEMPLATE_INVALID":           "A text of the template cannot be read: metadata `field` and `problem`.",
-	"TEMPLATE_NOT_FOUND":         "There is no such template.",
-	"TEMPLATE_VALUE_FIXED":       "What a coupon is worth never changes: metadata `field`. Make another template.",
-	"TOO_MANY_ADDRESSES":         "A buyer has 50 addresses at most.",
-	"TOO_MANY_CAMPAIGNS":         "200 campaigns at most are on at a time.",
-	"TOO_MANY_DELIVERY_METHODS":  "A shop has 50 delivery methods at most.",
-	"TOO_MANY_FREIGHT_TEMPLATES": "There are as many freight templates as there may be.",
-	"TOO_MANY_RETURNS":           "The order has as many returns as an order may have.",
-	"TOO_MANY_SHIPMENTS":         "The order has as many shipments as an order may have.",
-	"TOO_MANY_TAX_CLASSES":       "A shop has 200 tax classes at most.",
-	"TOO_MANY_TEMPLATES":         "There are as many push templates as there may be.",
-	"TRACKING_NUMBER_NOT_YOURS":  "A configured carrier gives the tracking number itself. Leave it out.",
-	"UNDELIVERABLE":              "Nothing is delivered to that address: metadata `country` and `region`. Another address, or another delivery method.",
+// betweenPods are reasons that only orderd's own pods see.
+var betweenPods = map[string]bool{rpcerr.ReasonNotOwner: true}
+
+// readReasons reads what each reason means from the comments of its constant.
+func readReasons(path string) (map[string]string, error) {
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	meanings := map[string]string{}
+	for _, d := range file.Decls {
+		consts, ok := d.(*ast.GenDecl)
+		if !ok || consts.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range consts.Specs {
+			c, ok := spec.(*ast.ValueSpec)
+			if !ok || len(c.Values) != 1 {
+				continue
+			}
+			literal, ok := c.Values[0].(*ast.BasicLit)
+			if !ok {
+				continue
+			}
+			reason, err := strconv.Unquote(literal.Value)
+			if err != nil {
+				return nil, err
+			}
+			name, meaning, ok := strings.Cut(strings.Join(strings.Fields(c.Doc.Text()), " "), ": ")
+			if !ok || name != c.Names[0].Name {
+				return nil, fmt.Errorf("%s: the comment of %s has to be its name, a colon and its meaning", path, c.Names[0].Name)
+			}
+			meanings[reason] = meaning
+		}
+	}
+	return meanings, nil
 }

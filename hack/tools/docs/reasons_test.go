@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,9 +14,6 @@ import (
 	"strings"
 	"testing"
 )
-
-// betweenPods are reasons that only orderd's own pods see.
-var betweenPods = map[string]bool{"NOT_OWNER": true}
 
 var rowPattern = regexp.MustCompile("^\\| `([A-Z_]+)` \\| `([a-z_]+)` \\|")
 
@@ -61,6 +59,15 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 func reasonsUsed(root string) (map[pair]string, error) {
 	used := map[pair]string{}
 	files := token.NewFileSet()
+	constants, err := parseFolder(files, filepath.Join(root, "kit/rpcerr"))
+	if err != nil {
+		return nil, err
+	}
+	// Other packages name the constants with their package.
+	shared := map[string][]string{}
+	for name, values := range stringsOf(constants) {
+		shared["rpcerr."+name] = values
+	}
 	return used, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {
 			return err
@@ -69,7 +76,7 @@ func reasonsUsed(root string) (map[pair]string, error) {
 		if err != nil || len(parsed) == 0 || parsed[0].Name.Name == "rpcerr" {
 			return err
 		}
-		return inPackage(files, parsed, used)
+		return inPackage(files, parsed, shared, used)
 	})
 }
 
@@ -93,8 +100,9 @@ func parseFolder(files *token.FileSet, folder string) ([]*ast.File, error) {
 	return parsed, nil
 }
 
-func inPackage(files *token.FileSet, parsed []*ast.File, used map[pair]string) error {
+func inPackage(files *token.FileSet, parsed []*ast.File, shared map[string][]string, used map[pair]string) error {
 	values := stringsOf(parsed)
+	maps.Copy(values, shared)
 	for _, file := range parsed {
 		if err := inFile(files, file, values, used); err != nil {
 			return err
@@ -128,7 +136,7 @@ func inFile(files *token.FileSet, file *ast.File, values map[string][]string, us
 }
 
 // madeBy are the code and the argument with the reason of a call that makes an error; nil if it
-// makes none. Package sale makes its errors with a function of its own, whose arguments are fields
+// makes none. Package refusal makes its errors with a function of its own, whose arguments are fields
 // by the time rpcerr gets them.
 func madeBy(call *ast.CallExpr) (code string, reason ast.Expr) {
 	codeOf := func(arg ast.Expr) string {
@@ -140,7 +148,7 @@ func madeBy(call *ast.CallExpr) (code string, reason ast.Expr) {
 	}
 	switch fun := call.Fun.(type) {
 	case *ast.Ident:
-		if fun.Name == "refusal" && len(call.Args) >= 4 {
+		if fun.Name == "newRefusal" && len(call.Args) >= 4 {
 			return codeOf(call.Args[0]), call.Args[2]
 		}
 	case *ast.SelectorExpr:
@@ -160,7 +168,7 @@ func madeBy(call *ast.CallExpr) (code string, reason ast.Expr) {
 	return "", nil
 }
 
-// reasonsIn an argument: a literal, a constant of the package, or what a function of
+// reasonsIn an argument: a literal, a constant of the package or of rpcerr, or what a function of
 // the package returns.
 func reasonsIn(arg ast.Expr, values map[string][]string) []string {
 	switch a := arg.(type) {
@@ -170,6 +178,10 @@ func reasonsIn(arg ast.Expr, values map[string][]string) []string {
 		}
 	case *ast.Ident:
 		return values[a.Name]
+	case *ast.SelectorExpr:
+		if of, ok := a.X.(*ast.Ident); ok {
+			return values[of.Name+"."+a.Sel.Name]
+		}
 	case *ast.CallExpr:
 		if f, ok := a.Fun.(*ast.Ident); ok {
 			return values[f.Name]

@@ -11,7 +11,6 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/watch"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
@@ -41,7 +40,7 @@ func (f *Finder) Find(ctx context.Context, buyerID string, id uuid.UUID) (*flash
 		if err == nil {
 			return found, nil
 		}
-		if rpcerr.Reason(err) == refusal.ReasonOrderNotFound {
+		if rpcerr.Reason(err) == rpcerr.ReasonOrderNotFound {
 			return nil, nil
 		}
 		if ctx.Err() != nil {

@@ -76,7 +76,7 @@ const (
 // Peers reaches the owners of the promotion's other partitions.
 type Peers interface {
 	// Transfer asks the owner of request.FromPartition for stock. If the error's reason is
-	// [refusal.ReasonNotOwner] or [refusal.ReasonOverloaded], nothing was or will be moved. After
+	// [rpcerr.ReasonNotOwner] or [rpcerr.ReasonOverloaded], nothing was or will be moved. After
 	// any other error the outcome is unknown.
 	Transfer(ctx context.Context, request *flashv1.TransferRequest) (*flashv1.TransferResponse, error)
 }

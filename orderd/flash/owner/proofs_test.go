@@ -14,7 +14,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/owner"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
@@ -98,15 +97,15 @@ func TestQuestionsDoNotWaitForProofsOneAfterTheOther(t *testing.T) {
 		_, err := o.Lookup(t.Context(), &flashv1.GetFlashOrderRequest{BuyerId: fmt.Sprint("buyer-", i), RequestId: "r"})
 		return rpcerr.Reason(err)
 	}
-	if reason := lookup(0); reason != refusal.ReasonOrderNotFound {
-		t.Fatalf("%q, want %s", reason, refusal.ReasonOrderNotFound)
+	if reason := lookup(0); reason != rpcerr.ReasonOrderNotFound {
+		t.Fatalf("%q, want %s", reason, rpcerr.ReasonOrderNotFound)
 	}
 	log.mute.Store(true)
 	var asking sync.WaitGroup
 	for i := range 64 {
 		asking.Go(func() {
-			if reason := lookup(i); reason != refusal.ReasonPartitionMoving {
-				t.Errorf("%q, want %s", reason, refusal.ReasonPartitionMoving)
+			if reason := lookup(i); reason != rpcerr.ReasonPartitionMoving {
+				t.Errorf("%q, want %s", reason, rpcerr.ReasonPartitionMoving)
 			}
 		})
 	}
@@ -117,7 +116,7 @@ func TestQuestionsDoNotWaitForProofsOneAfterTheOther(t *testing.T) {
 		t.Errorf("the log was asked %d times for 64 questions", asked)
 	}
 	log.mute.Store(false)
-	if reason := lookup(1); reason != refusal.ReasonOrderNotFound {
-		t.Errorf("%q once the log answers, want %s", reason, refusal.ReasonOrderNotFound)
+	if reason := lookup(1); reason != rpcerr.ReasonOrderNotFound {
+		t.Errorf("%q once the log answers, want %s", reason, rpcerr.ReasonOrderNotFound)
 	}
 }

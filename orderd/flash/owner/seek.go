@@ -9,7 +9,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/owner/search"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
@@ -118,7 +117,7 @@ func (o *Owner) ask(ctx context.Context, sku string, question search.Ask) (goOn 
 	response, err := o.askPeer(ctx, sku, question)
 	switch reason := rpcerr.Reason(err); {
 	case err == nil:
-	case reason == refusal.ReasonNotOwner || reason == refusal.ReasonOverloaded:
+	case reason == rpcerr.ReasonNotOwner || reason == rpcerr.ReasonOverloaded:
 		o.search.Answered(o.clock(), search.Answer{Outcome: search.Busy})
 		return true, nil
 	default:

@@ -9,7 +9,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/partition"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // auditor folds the log in its own way, and compares it with what buyers were told.
@@ -96,7 +96,7 @@ func (a *auditor) checkTopUps() {
 // under way, does not get an order after all.
 func (a *auditor) checkFinal(e exchange) {
 	order := a.orders[[2]string{e.buyer, e.request}]
-	if e.reason == "" || e.reason == refusal.ReasonPartitionMoving || order == nil || order.at.Before(e.answered) {
+	if e.reason == "" || e.reason == rpcerr.ReasonPartitionMoving || order == nil || order.at.Before(e.answered) {
 		return
 	}
 	for _, other := range a.w.history.exchanges {
@@ -233,7 +233,7 @@ func (a *auditor) check(e exchange) {
 		a.checkOrder(e)
 	case e.kind == placing:
 		a.checkRefusal(e)
-	case e.reason == refusal.ReasonOrderNotFound:
+	case e.reason == rpcerr.ReasonOrderNotFound:
 		order := a.orders[[2]string{e.buyer, e.request}]
 		if e.kind == releasing {
 			order = a.byID[uuid.MustParse(e.order)]
@@ -296,22 +296,22 @@ func (a *auditor) checkRefusal(e exchange) {
 		}
 	}
 	switch e.reason {
-	case refusal.ReasonSoldOut:
+	case rpcerr.ReasonSoldOut:
 		noMore := func(all int64) bool { return all <= e.left }
 		if wanted <= e.left || !a.available[e.sku].within(since.Add(-soldOutTTL), e.answered, noMore) {
 			a.wrong(e, "it was not sold out")
 		}
-	case refusal.ReasonLimitPerBuyer:
+	case rpcerr.ReasonLimitPerBuyer:
 		bought := append(timeline{{}}, a.purchases[[2]string{e.buyer, e.sku}]...)
 		if !bought.within(since, e.answered, func(had int64) bool { return had+wanted > a.w.limit }) {
 			a.wrong(e, "the buyer was not over the limit")
 		}
-	case refusal.ReasonRequestIDReused:
+	case rpcerr.ReasonRequestIDReused:
 		order := a.orders[[2]string{e.buyer, e.request}]
 		if order == nil || order.at.After(e.answered) || sameItems(e.items, order.items) {
 			a.wrong(e, "the request id was not used with other items")
 		}
-	case refusal.ReasonEnded:
+	case rpcerr.ReasonEnded:
 		if ended := a.ended(e); ended.IsZero() || ended.After(e.answered) {
 			a.wrong(e, "the sale went on")
 		}

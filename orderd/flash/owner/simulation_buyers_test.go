@@ -45,7 +45,7 @@ type exchange struct {
 // unknown says that the answer leaves open what happened.
 func (e exchange) unknown() bool {
 	switch e.reason {
-	case refusal.ReasonPartitionMoving, refusal.ReasonOverloaded, refusal.ReasonNotOwner:
+	case rpcerr.ReasonPartitionMoving, rpcerr.ReasonOverloaded, rpcerr.ReasonNotOwner:
 		return true
 	}
 	return false
@@ -220,7 +220,7 @@ func (b *buyer) shop(ctx context.Context, within time.Duration) {
 			attempt = b.place
 			return e
 		})
-		if e.reason == refusal.ReasonSoldOut && b.dice.chance(0.7) {
+		if e.reason == rpcerr.ReasonSoldOut && b.dice.chance(0.7) {
 			wait(within / 4)
 			e = b.insist(3, func() exchange { return b.place(ctx, request, items) })
 		}
@@ -256,7 +256,7 @@ func (w *world) buyOut(ctx context.Context, n int32) {
 			e := b.insist(100, func() exchange {
 				return b.place(ctx, "r", []*flashv1.FlashOrderItem{{Sku: sku, Quantity: 1}})
 			})
-			if e.reason == refusal.ReasonSoldOut {
+			if e.reason == rpcerr.ReasonSoldOut {
 				break
 			}
 			if e.reason != "" {

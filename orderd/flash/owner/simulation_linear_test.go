@@ -6,7 +6,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/test/kit/linear"
 )
 
@@ -42,13 +42,13 @@ func (e exchange) linear() linear.Operation {
 		o.Outcome = linear.Nothing
 	case e.reason == "":
 		o.Outcome = linear.Accepted
-	case e.reason == refusal.ReasonOrderNotFound:
+	case e.reason == rpcerr.ReasonOrderNotFound:
 		o.Outcome = linear.NotFound
-	case e.reason == refusal.ReasonSoldOut:
+	case e.reason == rpcerr.ReasonSoldOut:
 		o.Outcome = linear.SoldOut
-	case e.reason == refusal.ReasonLimitPerBuyer:
+	case e.reason == rpcerr.ReasonLimitPerBuyer:
 		o.Outcome = linear.OverLimit
-	case e.reason == refusal.ReasonRequestIDReused:
+	case e.reason == rpcerr.ReasonRequestIDReused:
 		o.Outcome = linear.Reused
 	default:
 		o.Outcome = linear.Refused

@@ -248,7 +248,7 @@ func enter[T any](
 			return none, err
 		}
 		answer, err := route(ctx, s, n, ask)
-		if rpcerr.Reason(err) == refusal.ReasonNotOwner {
+		if rpcerr.Reason(err) == rpcerr.ReasonNotOwner {
 			answer, err = route(ctx, s, n, ask)
 		}
 		return answer, err

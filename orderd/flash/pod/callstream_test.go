@@ -9,6 +9,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // reading is a call stream's requests: ten of them, and then what ends it.
@@ -89,7 +90,7 @@ func TestStreamsAreCounted(t *testing.T) {
 	streams := &callStreams{overloaded: testPod(t).router.Overloaded}
 	streams.open.Store(callStreamsMax)
 	refused := refusal.FromError(streams.serve(t.Context(), nil, func(*answers) error { return io.EOF }))
-	if refused.Reason() != refusal.ReasonOverloaded || refused.RetryAfter() == 0 || streams.open.Load() != callStreamsMax {
+	if refused.Reason() != rpcerr.ReasonOverloaded || refused.RetryAfter() == 0 || streams.open.Load() != callStreamsMax {
 		t.Errorf("one stream too many: %v, %d open", refused, streams.open.Load())
 	}
 }

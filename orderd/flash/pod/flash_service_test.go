@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
@@ -31,14 +30,14 @@ func TestNoPromotionIsMissedBeforeAllAreRead(t *testing.T) {
 		},
 	}
 	for name, call := range calls {
-		if reason := rpcerr.Reason(call()); reason != refusal.ReasonPartitionMoving {
-			t.Errorf("%s says %s before the promotions are read, want %s", name, reason, refusal.ReasonPartitionMoving)
+		if reason := rpcerr.Reason(call()); reason != rpcerr.ReasonPartitionMoving {
+			t.Errorf("%s says %s before the promotions are read, want %s", name, reason, rpcerr.ReasonPartitionMoving)
 		}
 	}
 	p.views.update(func(v *view) { v.synced = true })
 	for name, call := range calls {
-		if reason := rpcerr.Reason(call()); reason != refusal.ReasonPromotionNotFound {
-			t.Errorf("%s says %s once they are, want %s", name, reason, refusal.ReasonPromotionNotFound)
+		if reason := rpcerr.Reason(call()); reason != rpcerr.ReasonPromotionNotFound {
+			t.Errorf("%s says %s once they are, want %s", name, reason, rpcerr.ReasonPromotionNotFound)
 		}
 	}
 }

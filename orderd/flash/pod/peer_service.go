@@ -100,7 +100,7 @@ func (s *PeerService) FindOrder(
 		func(ctx context.Context, target route.Target) (*flashv1.FindOrderResponse, error) {
 			return s.findAt(ctx, target, request)
 		})
-	if err != nil && rpcerr.Reason(err) != refusal.ReasonOrderNotFound {
+	if err != nil && rpcerr.Reason(err) != rpcerr.ReasonOrderNotFound {
 		return nil, s.router.Moving()
 	}
 	return found, err

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
@@ -149,5 +148,5 @@ func validateRequest(request *flashv1.PlaceFlashOrderRequest) error {
 }
 
 func invalid(field, rule string) error {
-	return rpcerr.New(connect.CodeInvalidArgument, refusal.ReasonInvalidRequest, field+": "+rule)
+	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonInvalidRequest, field+": "+rule)
 }

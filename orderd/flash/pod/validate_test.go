@@ -12,7 +12,6 @@ import (
 	"pgregory.net/rapid"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
@@ -64,7 +63,7 @@ func TestRulesOfTheProtoByHand(t *testing.T) {
 		if err == nil {
 			return
 		}
-		if rpcerr.Reason(err) != refusal.ReasonInvalidRequest {
+		if rpcerr.Reason(err) != rpcerr.ReasonInvalidRequest {
 			t.Errorf("reason %q", rpcerr.Reason(err))
 		}
 		var violations *protovalidate.ValidationError

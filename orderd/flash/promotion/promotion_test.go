@@ -6,7 +6,6 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
@@ -19,14 +18,14 @@ func TestAdmit(t *testing.T) {
 		skus   []string
 		want   string
 	}{
-		{"a millisecond early", 999, false, false, []string{"a"}, refusal.ReasonNotStarted},
+		{"a millisecond early", 999, false, false, []string{"a"}, rpcerr.ReasonNotStarted},
 		{"at the start", 1000, false, false, []string{"a"}, ""},
 		{"last moment", 1999, false, false, []string{"a"}, ""},
-		{"at the end", 2000, false, false, []string{"a"}, refusal.ReasonEnded},
-		{"closed early", 1500, false, true, []string{"a"}, refusal.ReasonEnded},
-		{"paused", 1500, true, false, []string{"a"}, refusal.ReasonPaused},
-		{"unknown item", 1500, false, false, []string{"a", "x"}, refusal.ReasonItemNotFound},
-		{"item off", 1500, false, false, []string{"a", "off"}, refusal.ReasonItemOff},
+		{"at the end", 2000, false, false, []string{"a"}, rpcerr.ReasonEnded},
+		{"closed early", 1500, false, true, []string{"a"}, rpcerr.ReasonEnded},
+		{"paused", 1500, true, false, []string{"a"}, rpcerr.ReasonPaused},
+		{"unknown item", 1500, false, false, []string{"a", "x"}, rpcerr.ReasonItemNotFound},
+		{"item off", 1500, false, false, []string{"a", "off"}, rpcerr.ReasonItemOff},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -124,7 +124,7 @@ func FromMessage(message *flashv1.FlashOrderRefusal) *Refusal {
 }
 
 // FromError is the refusal that an error is, wraps or, as an error of package rpcerr on either side
-// of the wire, says. What has no reason becomes [ReasonInternal], and says nothing of its cause.
+// of the wire, says. What has no reason becomes [rpcerr.ReasonInternal], and says nothing of its cause.
 func FromError(err error) *Refusal {
 	var own *Refusal
 	if errors.As(err, &own) {

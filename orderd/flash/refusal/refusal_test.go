@@ -38,33 +38,33 @@ func TestARefusalIsTheSameInAllItsForms(t *testing.T) {
 		want *flashv1.FlashOrderRefusal
 	}{
 		{"sold out", promo.SoldOut(1), connect.CodeResourceExhausted, &flashv1.FlashOrderRefusal{
-			Reason: refusal.ReasonSoldOut, Message: "sold out", Metadata: map[string]string{"sku": "b", "left": "0"},
+			Reason: rpcerr.ReasonSoldOut, Message: "sold out", Metadata: map[string]string{"sku": "b", "left": "0"},
 		}},
 		{"some left", refusal.SoldOut("a", 2), connect.CodeResourceExhausted, &flashv1.FlashOrderRefusal{
-			Reason: refusal.ReasonSoldOut, Message: "sold out", Metadata: map[string]string{"sku": "a", "left": "2"},
+			Reason: rpcerr.ReasonSoldOut, Message: "sold out", Metadata: map[string]string{"sku": "a", "left": "2"},
 		}},
 		{"off", promo.ItemOff(0), connect.CodeFailedPrecondition, &flashv1.FlashOrderRefusal{
-			Reason: refusal.ReasonItemOff, Message: "the item is switched off", Metadata: map[string]string{"sku": "a"},
+			Reason: rpcerr.ReasonItemOff, Message: "the item is switched off", Metadata: map[string]string{"sku": "a"},
 		}},
 		{"not started", promo.NotStarted(), connect.CodeFailedPrecondition, &flashv1.FlashOrderRefusal{
-			Reason: refusal.ReasonNotStarted, Message: "the promotion has not started",
+			Reason: rpcerr.ReasonNotStarted, Message: "the promotion has not started",
 			Metadata: map[string]string{"start_time": "1970-01-01T00:00:01Z"},
 		}},
 		{"ended", promo.Ended(), connect.CodeFailedPrecondition, &flashv1.FlashOrderRefusal{
-			Reason: refusal.ReasonEnded, Message: "the promotion has ended",
+			Reason: rpcerr.ReasonEnded, Message: "the promotion has ended",
 		}},
 		{"paused", promo.Paused(), connect.CodeFailedPrecondition, &flashv1.FlashOrderRefusal{
-			Reason: refusal.ReasonPaused, Message: "the promotion is paused",
+			Reason: rpcerr.ReasonPaused, Message: "the promotion is paused",
 		}},
 		{"with a delay", refusal.Overloaded(1500 * time.Millisecond), connect.CodeUnavailable, &flashv1.FlashOrderRefusal{
-			Reason: refusal.ReasonOverloaded, Message: "too many requests at once", RetryDelayMs: 1500,
+			Reason: rpcerr.ReasonOverloaded, Message: "too many requests at once", RetryDelayMs: 1500,
 		}},
 		{"no token", refusal.AdmissionRequired("a"), connect.CodePermissionDenied, &flashv1.FlashOrderRefusal{
-			Reason: refusal.ReasonAdmissionRequired, Message: "the item needs an admission token",
+			Reason: rpcerr.ReasonAdmissionRequired, Message: "the item needs an admission token",
 			Metadata: map[string]string{"sku": "a"},
 		}},
 		{"no more", refusal.AdmissionClosed(promo.Start()), connect.CodeFailedPrecondition, &flashv1.FlashOrderRefusal{
-			Reason: refusal.ReasonAdmissionClosed, Message: "no more admission tokens are given out",
+			Reason: rpcerr.ReasonAdmissionClosed, Message: "no more admission tokens are given out",
 			Metadata: map[string]string{"end_time": "1970-01-01T00:00:01Z"},
 		}},
 	}
@@ -112,7 +112,7 @@ func BenchmarkRefuse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		i, _ := promo.Index("a")
-		if r := promo.SoldOut(i); r.Unwrap() == nil || r.Message() == nil || rpcerr.Reason(r) != refusal.ReasonSoldOut {
+		if r := promo.SoldOut(i); r.Unwrap() == nil || r.Message() == nil || rpcerr.Reason(r) != rpcerr.ReasonSoldOut {
 			b.Fatal(r)
 		}
 	}
@@ -122,7 +122,7 @@ func TestRefusalsAsMessages(t *testing.T) {
 	driver := errors.New("a driver's words")
 	for _, err := range []error{
 		refusal.SoldOut("a", 2), refusal.Overloaded(200 * time.Millisecond), driver,
-		rpcerr.New(connect.CodeInvalidArgument, refusal.ReasonInvalidRequest, "buyer_id: must be there"),
+		rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonInvalidRequest, "buyer_id: must be there"),
 	} {
 		message := refusal.FromError(err).Message()
 		if message.GetReason() == "" || message.GetCode() == "" {

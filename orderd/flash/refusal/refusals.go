@@ -10,35 +10,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
-// Reasons of the flash lane's refusals.
-const (
-	ReasonPromotionNotFound = "PROMOTION_NOT_FOUND"
-	ReasonItemNotFound      = "ITEM_NOT_FOUND"
-	ReasonItemsApart        = "ITEMS_APART"
-	ReasonOrderNotFound     = "ORDER_NOT_FOUND"
-	ReasonNotStarted        = "NOT_STARTED"
-	ReasonEnded             = "ENDED"
-	ReasonPaused            = "PAUSED"
-	ReasonItemOff           = "ITEM_OFF"
-	ReasonSoldOut           = "SOLD_OUT"
-	ReasonLimitPerBuyer     = "LIMIT_PER_BUYER"
-	ReasonRequestIDReused   = "REQUEST_ID_REUSED"
-	ReasonOverloaded        = "OVERLOADED"
-	ReasonPartitionMoving   = "PARTITION_MOVING"
-	// The first two are for promotions that ask for admission tokens, the others for
-	// those who want some.
-	ReasonAdmissionRequired    = "ADMISSION_REQUIRED"
-	ReasonAdmissionInvalid     = "ADMISSION_INVALID"
-	ReasonAdmissionClosed      = "ADMISSION_CLOSED"
-	ReasonAdmissionNotRequired = "ADMISSION_NOT_REQUIRED"
-	// ReasonInvalidRequest is for a request that breaks a rule of the proto, ReasonInternal for
-	// what nobody foresaw.
-	ReasonInvalidRequest = "INVALID_REQUEST"
-	ReasonInternal       = "INTERNAL"
-	// ReasonNotOwner is between pods only.
-	ReasonNotOwner = "NOT_OWNER"
-)
-
 // Keys of the refusals' metadata.
 const (
 	metadataSKU       = "sku"
@@ -49,57 +20,57 @@ const (
 
 // PromotionNotFound refuses a promotion that this pod does not know.
 func PromotionNotFound() *Refusal {
-	return newRefusal(connect.CodeNotFound, 0, ReasonPromotionNotFound, "there is no such promotion")
+	return newRefusal(connect.CodeNotFound, 0, rpcerr.ReasonPromotionNotFound, "there is no such promotion")
 }
 
 // ItemNotFound refuses a SKU that the promotion does not have.
 func ItemNotFound(sku string) *Refusal {
-	return newRefusal(connect.CodeNotFound, 0, ReasonItemNotFound, "the promotion has no such item", metadataSKU, sku)
+	return newRefusal(connect.CodeNotFound, 0, rpcerr.ReasonItemNotFound, "the promotion has no such item", metadataSKU, sku)
 }
 
 // ItemsApart refuses an order of items that are in different streams: nothing can
 // take both or neither.
 func ItemsApart(sku string) *Refusal {
-	return newRefusal(connect.CodeInvalidArgument, 0, ReasonItemsApart,
+	return newRefusal(connect.CodeInvalidArgument, 0, rpcerr.ReasonItemsApart,
 		"the items cannot be ordered together", metadataSKU, sku)
 }
 
 // OrderNotFound says that no order was accepted for a request or has an id.
 func OrderNotFound() *Refusal {
-	return newRefusal(connect.CodeNotFound, 0, ReasonOrderNotFound, "there is no such order in the promotion")
+	return newRefusal(connect.CodeNotFound, 0, rpcerr.ReasonOrderNotFound, "there is no such order in the promotion")
 }
 
 // NotStarted refuses a request before the window.
 func NotStarted(start time.Time) *Refusal {
-	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonNotStarted,
+	return newRefusal(connect.CodeFailedPrecondition, 0, rpcerr.ReasonNotStarted,
 		"the promotion has not started", metadataStartTime, start.Format(time.RFC3339Nano))
 }
 
 // Ended refuses a request after the window.
 func Ended() *Refusal {
-	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonEnded, "the promotion has ended")
+	return newRefusal(connect.CodeFailedPrecondition, 0, rpcerr.ReasonEnded, "the promotion has ended")
 }
 
 // Paused refuses a request while the shop pauses the sale.
 func Paused() *Refusal {
-	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonPaused, "the promotion is paused")
+	return newRefusal(connect.CodeFailedPrecondition, 0, rpcerr.ReasonPaused, "the promotion is paused")
 }
 
 // ItemOff refuses an item that the shop switched off.
 func ItemOff(sku string) *Refusal {
-	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonItemOff, "the item is switched off", metadataSKU, sku)
+	return newRefusal(connect.CodeFailedPrecondition, 0, rpcerr.ReasonItemOff, "the item is switched off", metadataSKU, sku)
 }
 
 // SoldOut refuses an item of which no more than left units, fewer than asked for, are in all shards.
 func SoldOut(sku string, left int64) *Refusal {
-	return newRefusal(connect.CodeResourceExhausted, 0, ReasonSoldOut,
+	return newRefusal(connect.CodeResourceExhausted, 0, rpcerr.ReasonSoldOut,
 		"sold out", metadataSKU, sku, metadataLeft, strconv.FormatInt(left, 10))
 }
 
 // SoldOutSKU is the item of a SoldOut error of which nothing at all is left; empty
 // for any other error.
 func SoldOutSKU(err error) string {
-	if rpcerr.Reason(err) != ReasonSoldOut {
+	if rpcerr.Reason(err) != rpcerr.ReasonSoldOut {
 		return ""
 	}
 	var own *Refusal
@@ -117,57 +88,57 @@ func SoldOutSKU(err error) string {
 
 // LimitPerBuyer refuses what would give a buyer more of an item than is allowed.
 func LimitPerBuyer(sku string) *Refusal {
-	return newRefusal(connect.CodeResourceExhausted, 0, ReasonLimitPerBuyer, "over the limit per buyer", metadataSKU, sku)
+	return newRefusal(connect.CodeResourceExhausted, 0, rpcerr.ReasonLimitPerBuyer, "over the limit per buyer", metadataSKU, sku)
 }
 
 // RequestIDReused refuses a request id that stands for an order of other items.
 func RequestIDReused() *Refusal {
-	return newRefusal(connect.CodeAlreadyExists, 0, ReasonRequestIDReused, "the request id was used with other items")
+	return newRefusal(connect.CodeAlreadyExists, 0, rpcerr.ReasonRequestIDReused, "the request id was used with other items")
 }
 
 // Overloaded refuses what exceeds a queue. Nothing was taken.
 func Overloaded(after time.Duration) *Refusal {
-	return newRefusal(connect.CodeUnavailable, after, ReasonOverloaded, "too many requests at once")
+	return newRefusal(connect.CodeUnavailable, after, rpcerr.ReasonOverloaded, "too many requests at once")
 }
 
 // PartitionFull is Overloaded for a buyer whose partition holds as many reservations as it may: a
 // retry helps only once the promotion has more partitions, and is asked to come late.
 func PartitionFull(after time.Duration) *Refusal {
-	return newRefusal(connect.CodeUnavailable, after, ReasonOverloaded,
+	return newRefusal(connect.CodeUnavailable, after, rpcerr.ReasonOverloaded,
 		"the buyer's partition holds as many orders as it may")
 }
 
 // PartitionMoving leaves open whether the request was taken; a retry with the same request id tells.
 func PartitionMoving(after time.Duration) *Refusal {
-	return newRefusal(connect.CodeUnavailable, after, ReasonPartitionMoving, "the buyer's partition changes hands")
+	return newRefusal(connect.CodeUnavailable, after, rpcerr.ReasonPartitionMoving, "the buyer's partition changes hands")
 }
 
 // NotOwner tells another pod that it guessed wrong. Nothing was taken.
 func NotOwner() *Refusal {
-	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonNotOwner, "another pod owns the partition")
+	return newRefusal(connect.CodeFailedPrecondition, 0, rpcerr.ReasonNotOwner, "another pod owns the partition")
 }
 
 // AdmissionRequired refuses a request without a token for one of its items.
 func AdmissionRequired(sku string) *Refusal {
-	return newRefusal(connect.CodePermissionDenied, 0, ReasonAdmissionRequired,
+	return newRefusal(connect.CodePermissionDenied, 0, rpcerr.ReasonAdmissionRequired,
 		"the item needs an admission token", metadataSKU, sku)
 }
 
 // AdmissionInvalid refuses a request none of whose tokens is for one of its items, its
 // buyer and this promotion.
 func AdmissionInvalid(sku string) *Refusal {
-	return newRefusal(connect.CodePermissionDenied, 0, ReasonAdmissionInvalid,
+	return newRefusal(connect.CodePermissionDenied, 0, rpcerr.ReasonAdmissionInvalid,
 		"the admission token is not for this buyer and item", metadataSKU, sku)
 }
 
 // AdmissionClosed says that admission tokens were given out until end.
 func AdmissionClosed(end time.Time) *Refusal {
-	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionClosed,
+	return newRefusal(connect.CodeFailedPrecondition, 0, rpcerr.ReasonAdmissionClosed,
 		"no more admission tokens are given out", metadataEndTime, end.Format(time.RFC3339Nano))
 }
 
 // AdmissionNotRequired says that the promotion takes requests without admission tokens.
 func AdmissionNotRequired() *Refusal {
-	return newRefusal(connect.CodeFailedPrecondition, 0, ReasonAdmissionNotRequired,
+	return newRefusal(connect.CodeFailedPrecondition, 0, rpcerr.ReasonAdmissionNotRequired,
 		"the promotion asks for no admission tokens")
 }

@@ -12,7 +12,7 @@ import (
 const asksMax = 8
 
 // AskAny asks at each of some partitions, at several at once, until one answers with an
-// order. It fails with [refusal.ReasonOrderNotFound] only if each of them said so; else with
+// order. It fails with [rpcerr.ReasonOrderNotFound] only if each of them said so; else with
 // what another one said.
 func AskAny[T any](ctx context.Context, all []Target, ask func(context.Context, Target) (T, error)) (T, error) {
 	if len(all) == 1 {
@@ -46,7 +46,7 @@ func AskAny[T any](ctx context.Context, all []Target, ask func(context.Context, 
 			cancel()
 			return a.found, nil
 		}
-		if rpcerr.Reason(a.err) != refusal.ReasonOrderNotFound {
+		if rpcerr.Reason(a.err) != rpcerr.ReasonOrderNotFound {
 			open = a.err
 		}
 	}

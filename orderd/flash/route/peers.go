@@ -10,6 +10,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/client"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // addressesMax is how many addresses are remembered; pods come and go.
@@ -71,7 +72,7 @@ func (r *Router) fromPeer(err error) error {
 		}
 		refused = refusal.FromError(err)
 	}
-	if reason := refused.Reason(); reason != "" && reason != refusal.ReasonInternal {
+	if reason := refused.Reason(); reason != "" && reason != rpcerr.ReasonInternal {
 		return refused
 	}
 	r.log.Debug("another pod's answer is not known", "error", err)

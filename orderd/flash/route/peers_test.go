@@ -19,9 +19,9 @@ import (
 
 // What came back from another pod means the same, whichever way it came.
 func TestWhatAnotherPodsErrorMeans(t *testing.T) {
-	const moving, notOwner = refusal.ReasonPartitionMoving, refusal.ReasonNotOwner
+	const moving, notOwner = rpcerr.ReasonPartitionMoving, rpcerr.ReasonNotOwner
 	dial := &net.OpError{Op: "dial", Err: errors.New("refused")}
-	soldOut := rpcerr.New(connect.CodeResourceExhausted, refusal.ReasonSoldOut, "sold out")
+	soldOut := rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonSoldOut, "sold out")
 	ofTheFuture := &flashv1.FlashOrderRefusal{Code: "new", Reason: "NEW"}
 	tests := []struct {
 		name string
@@ -32,14 +32,14 @@ func TestWhatAnotherPodsErrorMeans(t *testing.T) {
 	}{
 		{"nothing", nil, "", 0},
 		{"a refusal of a call stream's", refusal.FromMessage(refusal.SoldOut("a", 2).Message()),
-			refusal.ReasonSoldOut, connect.CodeResourceExhausted},
-		{"a refusal of a call's", soldOut, refusal.ReasonSoldOut, connect.CodeResourceExhausted},
+			rpcerr.ReasonSoldOut, connect.CodeResourceExhausted},
+		{"a refusal of a call's", soldOut, rpcerr.ReasonSoldOut, connect.CodeResourceExhausted},
 		{"a refusal of a version to come", refusal.FromMessage(ofTheFuture), "NEW", connect.CodeInternal},
 		{"not the owner", refusal.NotOwner(), notOwner, connect.CodeFailedPrecondition},
 		{"nobody there", fmt.Errorf("calling: %w", dial), notOwner, connect.CodeFailedPrecondition},
 		{"a call that broke", &net.OpError{Op: "read", Err: io.EOF}, moving, connect.CodeUnavailable},
 		{"not sent", fmt.Errorf("%w: broken", streamclient.ErrNotSent), notOwner, connect.CodeFailedPrecondition},
-		{"too much on the way", streamclient.ErrFull, refusal.ReasonOverloaded, connect.CodeUnavailable},
+		{"too much on the way", streamclient.ErrFull, rpcerr.ReasonOverloaded, connect.CodeUnavailable},
 		{"unanswered", streamclient.ErrUnknown, moving, connect.CodeUnavailable},
 		{"a pod's mistake", rpcerr.Internal(errors.New("a driver's words")), moving, connect.CodeUnavailable},
 		{"no answer at all", refusal.FromMessage(nil), moving, connect.CodeUnavailable},

@@ -4,9 +4,9 @@
 // What holds, whichever way it goes:
 //   - Who owns a partition is a guess from what the pod knows. Where it was wrong nothing happened,
 //     and the pod looks again, once; after that the caller is asked to come back
-//     ([refusal.ReasonPartitionMoving]).
+//     ([rpcerr.ReasonPartitionMoving]).
 //   - What another pod refuses is refused in its words. What did not come from a pod's domain leaves
-//     open whether it had an effect, and is [refusal.ReasonPartitionMoving] as well.
+//     open whether it had an effect, and is [rpcerr.ReasonPartitionMoving] as well.
 //   - Nobody waits for longer than client.Timeout and a second.
 package route
 
@@ -137,7 +137,7 @@ func Ask[T any](ctx context.Context, r *Router, target Target, question Question
 	return twice(r, target, func(target Target) (T, error) { return askOnce(ctx, r, target, question) })
 }
 
-// askOnce fails with [refusal.ReasonNotOwner] where the guess was wrong, and nothing happened.
+// askOnce fails with [rpcerr.ReasonNotOwner] where the guess was wrong, and nothing happened.
 func askOnce[T any](ctx context.Context, r *Router, target Target, question Question[T]) (T, error) {
 	var none T
 	to, err := r.find(target)
@@ -187,7 +187,7 @@ func (r *Router) givenUp(err error) error {
 	return err
 }
 
-func isNotOwner(err error) bool { return err != nil && rpcerr.Reason(err) == refusal.ReasonNotOwner }
+func isNotOwner(err error) bool { return err != nil && rpcerr.Reason(err) == rpcerr.ReasonNotOwner }
 
 // Transfer implements [owner.Peers].
 func (r *Router) Transfer(ctx context.Context, request *flashv1.TransferRequest) (*flashv1.TransferResponse, error) {

@@ -14,7 +14,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/placement"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
@@ -102,8 +101,8 @@ func TestAPatientCallerIsGoneForWhoeverAsks(t *testing.T) {
 				if waited := time.Since(came); waited < test.least || waited > test.most {
 					t.Errorf("waited for %s, want %s to %s", waited, test.least, test.most)
 				}
-				if reason := rpcerr.Reason(err); reason != refusal.ReasonPartitionMoving {
-					t.Errorf("answered %v, want %s", err, refusal.ReasonPartitionMoving)
+				if reason := rpcerr.Reason(err); reason != rpcerr.ReasonPartitionMoving {
+					t.Errorf("answered %v, want %s", err, rpcerr.ReasonPartitionMoving)
 				}
 				cancel()
 				stop()

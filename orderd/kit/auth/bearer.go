@@ -15,7 +15,7 @@ const maxTokenBytes = 8 << 10
 func bearer(values []string) (string, error) {
 	switch {
 	case len(values) == 0 || len(values) == 1 && values[0] == "":
-		return "", rpcerr.New(connect.CodeUnauthenticated, "TOKEN_MISSING", "the Authorization header with a bearer token is missing")
+		return "", rpcerr.New(connect.CodeUnauthenticated, rpcerr.ReasonTokenMissing, "the Authorization header with a bearer token is missing")
 	case len(values) > 1:
 		return "", invalid("more than one Authorization header", nil)
 	}
@@ -41,7 +41,7 @@ func notInToken(r rune) bool {
 
 // invalid says to the caller which check failed; what the library said of it stays inside.
 func invalid(message string, cause error) *connect.Error {
-	err := rpcerr.New(connect.CodeUnauthenticated, "TOKEN_INVALID", message)
+	err := rpcerr.New(connect.CodeUnauthenticated, rpcerr.ReasonTokenInvalid, message)
 	if cause != nil {
 		err = err.WithCause(cause)
 	}

@@ -79,7 +79,7 @@ func (g *Guard) admit(ctx context.Context, policy Policy) (Caller, error) {
 	}
 	caller.Acting = caller.Roles & policy.Roles
 	if caller.Acting == 0 {
-		return Caller{}, rpcerr.New(connect.CodePermissionDenied, "ROLE_MISSING",
+		return Caller{}, rpcerr.New(connect.CodePermissionDenied, rpcerr.ReasonRoleMissing,
 			"the caller has none of the roles that may do this", "roles", policy.Roles.String())
 	}
 	if err := g.limiter.take(caller); err != nil {
@@ -139,7 +139,7 @@ func (s *ownStream) Receive(msg any) error {
 	case "":
 		m.Set(s.field, protoreflect.ValueOfString(s.subject))
 	default:
-		err := rpcerr.New(connect.CodePermissionDenied, "OTHER_BUYER", "a buyer can only act for themselves", "field", buyerIDField)
+		err := rpcerr.New(connect.CodePermissionDenied, rpcerr.ReasonOtherBuyer, "a buyer can only act for themselves", "field", buyerIDField)
 		s.guard.refused.WithLabelValues(rpcerr.Reason(err)).Inc()
 		return err
 	}

@@ -67,5 +67,5 @@ func (l *limiter) take(c Caller) error {
 		return nil
 	}
 	reservation.CancelAt(now)
-	return rpcerr.Retry(connect.CodeResourceExhausted, "RATE_LIMITED", "too many requests of this caller", delay)
+	return rpcerr.Retry(connect.CodeResourceExhausted, rpcerr.ReasonRateLimited, "too many requests of this caller", delay)
 }

@@ -229,7 +229,7 @@ func refusal(ctx context.Context, err error) error {
 	var away *unavailableError
 	switch {
 	case errors.As(err, &away):
-		return rpcerr.Retry(connect.CodeUnavailable, "KEYS_UNAVAILABLE", "the token's key cannot be looked up now", away.after).WithCause(err)
+		return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonKeysUnavailable, "the token's key cannot be looked up now", away.after).WithCause(err)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
@@ -254,5 +254,5 @@ func refusal(ctx context.Context, err error) error {
 
 // Expired is the refusal of a token that has expired, for who finds it later than Verify did.
 func Expired() *connect.Error {
-	return rpcerr.New(connect.CodeUnauthenticated, "TOKEN_EXPIRED", "the token has expired")
+	return rpcerr.New(connect.CodeUnauthenticated, rpcerr.ReasonTokenExpired, "the token has expired")
 }

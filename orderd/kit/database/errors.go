@@ -83,7 +83,7 @@ func RPCError(err error) error {
 		return known
 	}
 	const text = "the database is away or busy; retry with the same request id"
-	return rpcerr.Retry(connect.CodeUnavailable, "DATABASE_UNAVAILABLE", text, retryDelay).WithCause(err)
+	return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonDatabaseUnavailable, text, retryDelay).WithCause(err)
 }
 
 func code(err error) string {

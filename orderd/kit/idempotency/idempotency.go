@@ -92,7 +92,7 @@ func (r Request) Find(ctx context.Context, tx pgx.Tx, answer proto.Message) (boo
 }
 
 func reused() error {
-	return rpcerr.New(connect.CodeAlreadyExists, "REQUEST_ID_REUSED", "this request id was used for another request")
+	return rpcerr.New(connect.CodeAlreadyExists, rpcerr.ReasonRequestIDReused, "this request id was used for another request")
 }
 
 // Claim queues the insert that makes the request's effect happen once. Whoever comes second waits

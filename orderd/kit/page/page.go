@@ -56,7 +56,7 @@ func Parse(token string, into ...any) (given bool, err error) {
 // INVALID_ARGUMENT/INVALID_PAGE_TOKEN with the field.
 func Invalid() error {
 	const text = "page_token is not from an answer of this list; begin with the first page"
-	return rpcerr.New(connect.CodeInvalidArgument, "INVALID_PAGE_TOKEN", text, "field", Field)
+	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonInvalidPageToken, text, "field", Field)
 }
 
 // Size is how many rows a page has: as many as were asked for, or otherwise. The proto's rules

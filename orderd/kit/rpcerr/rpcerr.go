@@ -91,7 +91,7 @@ func (m *memory) Write(p []byte) (int, error) { return m.body.Write(p) }
 
 // Internal hides what went wrong from the caller and keeps it as the cause.
 func Internal(cause error) *connect.Error {
-	return New(connect.CodeInternal, "INTERNAL", "internal error").WithCause(cause)
+	return New(connect.CodeInternal, ReasonInternal, "internal error").WithCause(cause)
 }
 
 // retryDelay is what a caller is asked to wait whose request took too long.
@@ -109,9 +109,9 @@ func From(err error) *connect.Error {
 		return known
 	case errors.Is(err, context.DeadlineExceeded):
 		const text = "the request took too long; whether it had an effect is unknown: retry it with the same request id"
-		return Retry(connect.CodeDeadlineExceeded, "DEADLINE_EXCEEDED", text, retryDelay).WithCause(err)
+		return Retry(connect.CodeDeadlineExceeded, ReasonDeadlineExceeded, text, retryDelay).WithCause(err)
 	case errors.Is(err, context.Canceled):
-		return New(connect.CodeCanceled, "CANCELED", "the caller went away").WithCause(err)
+		return New(connect.CodeCanceled, ReasonCanceled, "the caller went away").WithCause(err)
 	}
 	return Internal(err)
 }

@@ -47,12 +47,12 @@ func put(book []saved, id uuid.UUID, isNew bool, in *addressv1.Address, makeDefa
 	case !isNew:
 		return saved{}, NotFound(id)
 	case len(book) >= maxAddresses:
-		return saved{}, rpcerr.New(connect.CodeResourceExhausted, "TOO_MANY_ADDRESSES", "the buyer has as many addresses as there may be")
+		return saved{}, rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyAddresses, "the buyer has as many addresses as there may be")
 	}
 	return saved{id: id, address: in, isDefault: len(book) == 0 || makeDefault, createdAt: now}, nil
 }
 
 // NotFound is the error for an address that the buyer does not have.
 func NotFound(id uuid.UUID) error {
-	return rpcerr.New(connect.CodeNotFound, "ADDRESS_NOT_FOUND", "the buyer has no such address", "address_id", id.String())
+	return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonAddressNotFound, "the buyer has no such address", "address_id", id.String())
 }

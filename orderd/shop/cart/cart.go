@@ -41,13 +41,13 @@ func add(items []Item, sku string, quantity int64, now time.Time) (Item, error) 
 			continue
 		}
 		if have.Quantity+quantity > maxQuantity {
-			return Item{}, rpcerr.New(connect.CodeInvalidArgument, "QUANTITY_TOO_LARGE", "the line would have too many units",
+			return Item{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonQuantityTooLarge, "the line would have too many units",
 				"sku", sku, "quantity", strconv.FormatInt(have.Quantity, 10), "field", "quantity")
 		}
 		return Item{SKU: sku, Quantity: have.Quantity + quantity, Selected: true, AddedAt: have.AddedAt}, nil
 	}
 	if len(items) >= maxLines {
-		return Item{}, rpcerr.New(connect.CodeResourceExhausted, "CART_FULL", "the cart has as many lines as there may be")
+		return Item{}, rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonCartFull, "the cart has as many lines as there may be")
 	}
 	return Item{SKU: sku, Quantity: quantity, Selected: true, AddedAt: now}, nil
 }
@@ -81,5 +81,5 @@ func merge(own, guest []Item) (changed []Item, dropped []string) {
 }
 
 func lineNotFound(sku string) error {
-	return rpcerr.New(connect.CodeNotFound, "CART_LINE_NOT_FOUND", "the SKU is not in the cart", "sku", sku)
+	return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonCartLineNotFound, "the SKU is not in the cart", "sku", sku)
 }

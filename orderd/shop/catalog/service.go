@@ -133,12 +133,12 @@ func (s *Service) ListSkus(ctx context.Context, req *catalogv1.ListSkusRequest) 
 
 // NotFound is the error for a SKU that there is not.
 func NotFound(sku string) error {
-	return rpcerr.New(connect.CodeNotFound, "SKU_NOT_FOUND", "there is no such SKU", "sku", sku)
+	return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonSKUNotFound, "there is no such SKU", "sku", sku)
 }
 
 // NotOnSale is the error for a SKU that cannot be ordered now.
 func NotOnSale(sku string) error {
-	return rpcerr.New(connect.CodeFailedPrecondition, "SKU_NOT_ON_SALE", "the SKU is not on sale", "sku", sku)
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonSKUNotOnSale, "the SKU is not on sale", "sku", sku)
 }
 
 func skuOf(in *catalogv1.Sku) SKU {

@@ -25,7 +25,7 @@ func (s *Service) AdjustStock(ctx context.Context, req *catalogv1.AdjustStockReq
 	})
 	var short *stock.InsufficientError
 	if errors.As(err, &short) {
-		return nil, rpcerr.New(connect.CodeFailedPrecondition, "INSUFFICIENT_STOCK", "more would be taken than is available",
+		return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonInsufficientStock, "more would be taken than is available",
 			"sku", req.GetSku())
 	}
 	if err != nil {

@@ -48,7 +48,7 @@ func (s *Store) claim(ctx context.Context, req *couponv1.ClaimCouponRequest) (*c
 	case errors.Is(err, budget.ErrExhausted):
 		return nil, exhausted()
 	case errors.Is(err, errLimit):
-		return nil, rpcerr.New(connect.CodeFailedPrecondition, "LIMIT_PER_BUYER", "the buyer has had as many of these coupons as one may")
+		return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonLimitPerBuyer, "the buyer has had as many of these coupons as one may")
 	case err != nil:
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (s *Store) claimOnce(ctx context.Context, tx pgx.Tx, read readFunc, request
 		return err
 	}
 	if !t.enabled || !t.claimableAt(now) {
-		return rpcerr.New(connect.CodeFailedPrecondition, "NOT_CLAIMABLE", "buyers cannot claim this coupon now")
+		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonNotClaimable, "buyers cannot claim this coupon now")
 	}
 	// Most of those who want a coupon that everybody wants come too late: they cost
 	// one read and no lock.
@@ -102,7 +102,7 @@ func (s *Store) claimOnce(ctx context.Context, tx pgx.Tx, read readFunc, request
 }
 
 func exhausted() error {
-	return rpcerr.New(connect.CodeResourceExhausted, "COUPON_EXHAUSTED", "there are no more of these coupons")
+	return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonCouponExhausted, "there are no more of these coupons")
 }
 
 // claimableAt tells whether the template is for buyers to claim, and at this time: while the coupon

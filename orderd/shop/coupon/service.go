@@ -133,5 +133,5 @@ func (s *Service) GetCouponHistory(ctx context.Context, req *couponv1.GetCouponH
 }
 
 func couponNotFound() error {
-	return rpcerr.New(connect.CodeNotFound, "COUPON_NOT_FOUND", "the buyer has no such coupon")
+	return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonCouponNotFound, "the buyer has no such coupon")
 }

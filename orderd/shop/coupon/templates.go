@@ -64,7 +64,7 @@ func capacityOf(t *couponv1.CouponTemplate) (int64, error) {
 		capacity = min(capacity, money/most)
 	}
 	if capacity == 0 {
-		return 0, rpcerr.New(connect.CodeInvalidArgument, "BUDGET_TOO_SMALL", "the budget's money is less than one coupon may take off", "field", "template.budget.money")
+		return 0, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonBudgetTooSmall, "the budget's money is less than one coupon may take off", "field", "template.budget.money")
 	}
 	return capacity, nil
 }
@@ -89,7 +89,7 @@ func (s *Store) upsert(ctx context.Context, req *couponv1.UpsertCouponTemplateRe
 		level, err := budget.Set(ctx, tx, t.owner(), t.revision, capacity, t.enabled)
 		var spent *budget.SpentError
 		if errors.As(err, &spent) {
-			return rpcerr.New(connect.CodeFailedPrecondition, "BUDGET_SPENT", "more is spent than the budget would be", "spent", strconv.FormatInt(spent.Spent, 10))
+			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonBudgetSpent, "more is spent than the budget would be", "spent", strconv.FormatInt(spent.Spent, 10))
 		}
 		if err != nil {
 			return err
@@ -138,7 +138,7 @@ func (s *Store) renew(ctx context.Context, tx pgx.Tx, source *couponv1.CouponTem
 		return t, nil
 	default:
 		if field := changedValue(t.source, source); field != "" {
-			return nil, rpcerr.New(connect.CodeFailedPrecondition, "TEMPLATE_VALUE_FIXED", "what a template's coupons are worth does not change; make another template", "field", field)
+			return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonTemplateValueFixed, "what a template's coupons are worth does not change; make another template", "field", field)
 		}
 	}
 	t.source = source
@@ -292,5 +292,5 @@ func (s *Store) statuses(ctx context.Context, condition string, args ...any) ([]
 }
 
 func templateNotFound() error {
-	return rpcerr.New(connect.CodeNotFound, "TEMPLATE_NOT_FOUND", "there is no such coupon template")
+	return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonTemplateNotFound, "there is no such coupon template")
 }

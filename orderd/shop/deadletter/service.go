@@ -89,14 +89,14 @@ func (s *Service) ReplayDeadLetter(ctx context.Context, req *deadletterv1.Replay
 	}
 	if l != nil {
 		if l.consumer == prepare.MaterializerConsumer {
-			return nil, rpcerr.New(connect.CodeFailedPrecondition, "NOT_REPLAYABLE", "an order that could not be written gave its stock back, and is never written", "consumer", l.consumer)
+			return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonNotReplayable, "an order that could not be written gave its stock back, and is never written", "consumer", l.consumer)
 		}
 		known, err := s.store.known(ctx, l.consumer)
 		if err != nil {
 			return nil, err
 		}
 		if !known {
-			return nil, rpcerr.New(connect.CodeFailedPrecondition, "CONSUMER_UNKNOWN", "there is no such consumer any more", "consumer", l.consumer)
+			return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonConsumerUnknown, "there is no such consumer any more", "consumer", l.consumer)
 		}
 		answer.DeadLetter = l.proto()
 	}

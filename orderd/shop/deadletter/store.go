@@ -24,11 +24,11 @@ type store struct {
 }
 
 func unavailable(err error) error {
-	return rpcerr.Retry(connect.CodeUnavailable, "MESSAGING_UNAVAILABLE", "the messaging system is away; retry with the same request id", retryDelay).WithCause(err)
+	return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonMessagingUnavailable, "the messaging system is away; retry with the same request id", retryDelay).WithCause(err)
 }
 
 func notFound() error {
-	return rpcerr.New(connect.CodeNotFound, "DEAD_LETTER_NOT_FOUND", "there is no such dead letter; it may have been replayed or discarded")
+	return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonDeadLetterNotFound, "there is no such dead letter; it may have been replayed or discarded")
 }
 
 func (s *store) stream(ctx context.Context) (jetstream.Stream, error) {

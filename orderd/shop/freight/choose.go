@@ -50,7 +50,7 @@ func Choose(offers []Offer, to Place, method string) (Offer, error) {
 	if method == "" {
 		return Offer{}, undeliverable(to, "")
 	}
-	return Offer{}, rpcerr.New(connect.CodeFailedPrecondition, "DELIVERY_METHOD_UNKNOWN", "there is no such delivery method", "method", method)
+	return Offer{}, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonDeliveryMethodUnknown, "there is no such delivery method", "method", method)
 }
 
 // refusal is what the caller is told of an offer's refusal.
@@ -59,7 +59,7 @@ func refusal(o Offer, to Place) error {
 	case o.Refused == nil:
 		return nil
 	case errors.Is(o.Refused, ErrOtherCurrency):
-		return rpcerr.New(connect.CodeFailedPrecondition, "CURRENCY_MISMATCH",
+		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonCurrencyMismatch,
 			"the delivery method's freight is in another currency than the goods", "method", o.Method)
 	case errors.Is(o.Refused, ErrTooLarge):
 		return tooLarge()
@@ -68,10 +68,10 @@ func refusal(o Offer, to Place) error {
 }
 
 func undeliverable(to Place, method string) error {
-	return rpcerr.New(connect.CodeFailedPrecondition, "UNDELIVERABLE", "the goods are not delivered to this region",
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonUndeliverable, "the goods are not delivered to this region",
 		"country", to.Country, "region", to.Region, "method", method)
 }
 
 func tooLarge() error {
-	return rpcerr.New(connect.CodeInvalidArgument, "AMOUNT_TOO_LARGE", "the goods' weight, or what they cost with their freight, is too large")
+	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonAmountTooLarge, "the goods' weight, or what they cost with their freight, is too large")
 }

@@ -85,7 +85,7 @@ func (s *Service) DeleteFreightTemplate(
 			return err
 		}
 		if method != "" {
-			return rpcerr.New(connect.CodeFailedPrecondition, "FREIGHT_TEMPLATE_IN_USE", "a delivery method uses the template",
+			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonFreightTemplateInUse, "a delivery method uses the template",
 				"method", method)
 		}
 		queueDeleteTemplate(b, req.GetName())
@@ -105,7 +105,7 @@ func (s *Service) UpsertDeliveryMethod(
 			return err
 		}
 		if !found {
-			return rpcerr.New(connect.CodeNotFound, "FREIGHT_TEMPLATE_NOT_FOUND", "there is no such freight template",
+			return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonFreightTemplateNotFound, "there is no such freight template",
 				"template", method.Template)
 		}
 		queueMethod(b, method, database.Stamp(s.now()))

@@ -23,7 +23,7 @@ func queueTemplate(b *pgx.Batch, t Template, at time.Time) {
 		ON CONFLICT (name) DO UPDATE SET currency = excluded.currency, charge_by = excluded.charge_by, updated_at = excluded.updated_at`,
 		t.Name, t.Currency, string(t.ChargeBy), at, maxTemplates).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
-			return rpcerr.New(connect.CodeResourceExhausted, "TOO_MANY_FREIGHT_TEMPLATES", "there are too many freight templates", "template", t.Name)
+			return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyFreightTemplates, "there are too many freight templates", "template", t.Name)
 		}
 		return nil
 	})
@@ -108,7 +108,7 @@ func queueMethod(b *pgx.Batch, m Method, at time.Time) {
 		ON CONFLICT (name) DO UPDATE SET title = excluded.title, template = excluded.template, position = excluded.position, updated_at = excluded.updated_at`,
 		m.Name, m.Title, m.Template, m.Position, at, maxMethods).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
-			return rpcerr.New(connect.CodeResourceExhausted, "TOO_MANY_DELIVERY_METHODS", "there are too many delivery methods", "method", m.Name)
+			return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyDeliveryMethods, "there are too many delivery methods", "method", m.Name)
 		}
 		return nil
 	})

@@ -93,7 +93,7 @@ func deliverTo(ctx context.Context, q database.Querier, o *Order, wanted *quote.
 		return err
 	}
 	if !o.freightHolds(book, load, offer.Freight) {
-		return rpcerr.New(connect.CodeFailedPrecondition, "FREIGHT_DIFFERS",
+		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonFreightDiffers,
 			"the freight there is not what the order was placed with", "method", offer.Method)
 	}
 	o.Address, o.DeliveryMethod = to, offer.Method

@@ -70,7 +70,7 @@ func (s *Service) askFlashLane(ctx context.Context, buyerID string, id uuid.UUID
 		defer func() { <-s.flashSlots }()
 	default:
 		s.store.metrics.lane.WithLabelValues("refused").Inc()
-		return nil, rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", "too many orders are looked for in the flash lane", s.retryDelay())
+		return nil, rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded, "too many orders are looked for in the flash lane", s.retryDelay())
 	}
 	asking, cancel := context.WithTimeout(ctx, flashTimeout)
 	defer cancel()
@@ -81,7 +81,7 @@ func (s *Service) askFlashLane(ctx context.Context, buyerID string, id uuid.UUID
 	case err != nil:
 		s.store.metrics.lane.WithLabelValues("failed").Inc()
 		const text = "the flash lane, which may have the order, does not answer"
-		return nil, rpcerr.Retry(connect.CodeUnavailable, "LANE_UNAVAILABLE", text, s.retryDelay()).WithCause(err)
+		return nil, rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonLaneUnavailable, text, s.retryDelay()).WithCause(err)
 	case found == nil:
 		s.store.metrics.lane.WithLabelValues("absent").Inc()
 	default:

@@ -54,7 +54,7 @@ func (s *Service) notYet(ctx context.Context, buyerID string, id uuid.UUID, refu
 		return Conflict(o.State)
 	}
 	const text = "the order is accepted, and not in the database yet; retry"
-	return rpcerr.Retry(connect.CodeUnavailable, "ORDER_NOT_READY", text, s.retryDelay())
+	return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOrderNotReady, text, s.retryDelay())
 }
 
 // orderFields are where a request names a buyer and an order.

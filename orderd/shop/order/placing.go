@@ -110,7 +110,7 @@ func repetitions(wishes []wish) (todo []int, repeats map[int]int) {
 // the id of another one in the batch, and those that another pod commits meanwhile.
 const maxPlacingRounds = 8
 
-var errUnderWay = rpcerr.Retry(connect.CodeUnavailable, "REQUEST_UNDER_WAY",
+var errUnderWay = rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonRequestUnderWay,
 	"the same request is under way; retry with the same request id", time.Second)
 
 // distinct splits wishes into the first of each request id and the others, which will find
@@ -242,7 +242,7 @@ func (s *Service) priceChanged(in quote.Input, q *quote.Quote, now time.Time) er
 	detail := q.Proto()
 	detail.Token, detail.ExpiresAt = token, timestamppb.New(expires)
 	const text = "the quote does not hold any more; the new one is in the details"
-	refused := rpcerr.New(connect.CodeFailedPrecondition, "PRICE_CHANGED", text)
+	refused := rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonPriceChanged, text)
 	return rpcerr.WithDetail(refused, detail)
 }
 

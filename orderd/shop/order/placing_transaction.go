@@ -163,7 +163,7 @@ func (r *placingRun) lockCoupons(ctx context.Context, claimed map[idempotency.Ke
 		return err
 	}
 	for orderID, couponID := range failed {
-		r.refuse(places[orderID], rpcerr.New(connect.CodeFailedPrecondition, "COUPON_UNUSABLE",
+		r.refuse(places[orderID], rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonCouponUnusable,
 			"another order has the coupon, or its time is over", "coupon_id", couponID.String(), "why", string(coupon.IsLocked)))
 	}
 	return nil
@@ -253,7 +253,7 @@ func insufficient(short []stock.Shortage) error {
 	for _, s := range short {
 		detail.Lines = append(detail.Lines, &orderv1.ShortLine{Sku: s.SKU, Wanted: s.Wanted, Left: s.Left})
 	}
-	refused := rpcerr.New(connect.CodeResourceExhausted, "INSUFFICIENT_STOCK", "there is not enough stock", "sku", short[0].SKU)
+	refused := rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonInsufficientStock, "there is not enough stock", "sku", short[0].SKU)
 	return rpcerr.WithDetail(refused, detail)
 }
 

@@ -97,7 +97,7 @@ func (s *Service) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest
 	answer, err := s.placing.Do(ctx, w)
 	if errors.Is(err, batch.ErrFull) {
 		const text = "too many orders wait to be placed; retry with the same request id"
-		err = rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", text, s.retryDelay())
+		err = rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded, text, s.retryDelay())
 	}
 	if err != nil {
 		refused := rpcError(err)
@@ -230,7 +230,7 @@ func NotFound() error {
 
 // Conflict is the error for what the order's state does not allow.
 func Conflict(state State) error {
-	return rpcerr.New(connect.CodeFailedPrecondition, "ORDER_STATE_CONFLICT", "the order's state does not allow this", "state", string(state))
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonOrderStateConflict, "the order's state does not allow this", "state", string(state))
 }
 
 const defaultPageSize = 20

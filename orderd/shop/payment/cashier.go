@@ -86,16 +86,16 @@ func method(provider Provider, req *paymentv1.CreatePaymentRequest, currency str
 	})
 	switch {
 	case i < 0 && req.GetMethod() != "":
-		return Method{}, rpcerr.New(connect.CodeInvalidArgument, "METHOD_UNKNOWN",
+		return Method{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonMethodUnknown,
 			"the payment provider has no such method", "field", "method")
 	case i < 0 || !methods[i].accepts(currency):
-		return Method{}, rpcerr.New(connect.CodeFailedPrecondition, "METHOD_NOT_OPEN",
+		return Method{}, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonMethodNotOpen,
 			"the method does not take the order's currency", "field", "method")
 	case methods[i].NeedsOpenID && req.GetOpenId() == "":
-		return Method{}, rpcerr.New(connect.CodeInvalidArgument, "FIELD_REQUIRED",
+		return Method{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonFieldRequired,
 			"the method needs open_id", "field", "open_id")
 	case methods[i].NeedsClientIP && req.GetClientIp() == "":
-		return Method{}, rpcerr.New(connect.CodeInvalidArgument, "FIELD_REQUIRED",
+		return Method{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonFieldRequired,
 			"the method needs client_ip", "field", "client_ip")
 	}
 	return methods[i], nil
@@ -194,10 +194,10 @@ func (c *creation) create(
 		if err := hurry(ctx, s.pool, database.Stamp(s.now()), []uuid.UUID{c.orderID}); err != nil {
 			return Session{}, rpcError(err)
 		}
-		return Session{}, rpcerr.New(connect.CodeFailedPrecondition, "ALREADY_PAID",
+		return Session{}, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonAlreadyPaid,
 			"the payment provider has the money; the order will be PAID").WithCause(err)
 	case err != nil:
-		return Session{}, rpcerr.Retry(connect.CodeUnavailable, "PROVIDER_UNAVAILABLE",
+		return Session{}, rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonProviderUnavailable,
 			"the payment provider does not answer; retry with the same request id", providerRetry).WithCause(err)
 	case !session.ready():
 		return Session{}, rpcerr.Internal(fmt.Errorf("provider %s answered without a session", c.provider.Name()))

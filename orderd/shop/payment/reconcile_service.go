@@ -41,7 +41,7 @@ func (s *Service) RunReconciliation(
 	answer, err := idempotency.Once(ctx, s.pool, request, now,
 		func(tx *database.Tx) (*paymentv1.RunReconciliationResponse, error) {
 			if now.Before(end) {
-				return nil, rpcerr.New(connect.CodeFailedPrecondition, "DAY_NOT_OVER",
+				return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonDayNotOver,
 					"the day is not over in the provider's time zone", "field", "day")
 			}
 			asked := dayRow{Provider: provider.Name(), Day: day, State: reconcileRequested}
@@ -57,7 +57,7 @@ func (s *Service) RunReconciliation(
 func parseDay(text string) (time.Time, error) {
 	day, err := time.Parse(time.DateOnly, text)
 	if err != nil {
-		return time.Time{}, rpcerr.New(connect.CodeInvalidArgument, "INVALID_REQUEST",
+		return time.Time{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonInvalidRequest,
 			"day is not a day of the calendar", "field", "day")
 	}
 	return day, nil

@@ -158,12 +158,12 @@ func refundError(err error) error {
 	var refused *lifecycle.Refused
 	switch {
 	case errors.Is(err, errRefundNotFound):
-		return rpcerr.New(connect.CodeNotFound, "REFUND_NOT_FOUND", "there is no such refund")
+		return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonRefundNotFound, "there is no such refund")
 	case errors.As(err, &refused):
-		return rpcerr.New(connect.CodeFailedPrecondition, "REFUND_STATE_CONFLICT",
+		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonRefundStateConflict,
 			"only a FAILED refund can be tried again", "state", refused.State)
 	case errors.Is(err, errStale):
-		return rpcerr.Retry(connect.CodeAborted, "REFUND_CHANGED",
+		return rpcerr.Retry(connect.CodeAborted, rpcerr.ReasonRefundChanged,
 			"the refund was changed meanwhile; retry with the same request id", time.Second)
 	}
 	return database.RPCError(err)

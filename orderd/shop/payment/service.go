@@ -108,7 +108,7 @@ func (s *Service) GetPayment(
 func rpcError(err error) error {
 	switch {
 	case errors.Is(err, errNotFound):
-		return rpcerr.New(connect.CodeNotFound, "PAYMENT_NOT_FOUND", "the buyer has no such payment")
+		return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonPaymentNotFound, "the buyer has no such payment")
 	case errors.Is(err, order.ErrNotFound):
 		return order.NotFound()
 	}
@@ -116,12 +116,12 @@ func rpcError(err error) error {
 }
 
 func providerUnknown() error {
-	return rpcerr.New(connect.CodeInvalidArgument, "PROVIDER_UNKNOWN",
+	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonProviderUnknown,
 		"no such payment provider is configured", "field", "provider")
 }
 
 // providerRefused has the provider's own code of its refusal.
 func providerRefused(code string) *connect.Error {
-	return rpcerr.New(connect.CodeFailedPrecondition, "PROVIDER_REFUSED",
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonProviderRefused,
 		"the payment provider refuses the payment", "provider_code", code)
 }

@@ -60,7 +60,7 @@ func (s *Service) UpsertPushTemplate(ctx context.Context, req *pushv1.UpsertPush
 	return once(ctx, s, idempotency.StaffScope, req, answer, func(tx *database.Tx) error {
 		room, err := t.upsert(ctx, tx)
 		if err == nil && !room {
-			err = rpcerr.New(connect.CodeResourceExhausted, "TOO_MANY_TEMPLATES", "there are as many templates as there may be; delete some")
+			err = rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyTemplates, "there are as many templates as there may be; delete some")
 		}
 		return err
 	})
@@ -107,7 +107,7 @@ func (s *Service) DeletePushTemplate(ctx context.Context, req *pushv1.DeletePush
 	return once(ctx, s, idempotency.StaffScope, req, answer, func(tx *database.Tx) error {
 		found, err := remove(ctx, tx, event, lang)
 		if err == nil && !found {
-			err = rpcerr.New(connect.CodeNotFound, "TEMPLATE_NOT_FOUND", "nobody wrote such a template")
+			err = rpcerr.New(connect.CodeNotFound, rpcerr.ReasonTemplateNotFound, "nobody wrote such a template")
 		}
 		return err
 	})
@@ -158,7 +158,7 @@ func once[A proto.Message](
 
 func named(event, tag string) (name, lang string, err error) {
 	if !slices.Contains(eventNames(), event) {
-		return "", "", rpcerr.New(connect.CodeInvalidArgument, "EVENT_UNKNOWN", "event must be one of "+strings.Join(eventNames(), ", "), "field", "event")
+		return "", "", rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonEventUnknown, "event must be one of "+strings.Join(eventNames(), ", "), "field", "event")
 	}
 	if lang, err = normalize(tag); err != nil {
 		return "", "", languageInvalid(err)
@@ -167,7 +167,7 @@ func named(event, tag string) (name, lang string, err error) {
 }
 
 func languageInvalid(cause error) error {
-	return rpcerr.New(connect.CodeInvalidArgument, "LANGUAGE_INVALID", "language is not a BCP 47 tag", "field", "language").WithCause(cause)
+	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonLanguageInvalid, "language is not a BCP 47 tag", "field", "language").WithCause(cause)
 }
 
 func invalid(err error) error {
@@ -175,7 +175,7 @@ func invalid(err error) error {
 	if !errors.As(err, &p) {
 		return rpcerr.Internal(err)
 	}
-	return rpcerr.New(connect.CodeInvalidArgument, "TEMPLATE_INVALID", p.Error(), "field", p.Field, "problem", p.Text)
+	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonTemplateInvalid, p.Error(), "field", p.Field, "problem", p.Text)
 }
 
 // place is the template's in the list.

@@ -57,7 +57,7 @@ func (f *Facts) goods(q *Quote, lines []Line) error {
 		case !sku.OnSale:
 			return catalog.NotOnSale(l.SKU)
 		case i > 0 && sku.Currency != q.Currency:
-			return rpcerr.New(connect.CodeFailedPrecondition, "CURRENCY_MISMATCH", "the SKUs' prices are in different currencies", "sku", l.SKU)
+			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonCurrencyMismatch, "the SKUs' prices are in different currencies", "sku", l.SKU)
 		}
 		q.Currency = sku.Currency
 		amount, fits := money.Mul(sku.UnitPrice, l.Quantity)
@@ -103,5 +103,5 @@ func (f *Facts) finish(q *Quote) {
 }
 
 func tooLarge() error {
-	return rpcerr.New(connect.CodeInvalidArgument, "AMOUNT_TOO_LARGE", "the order's total is too large")
+	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonAmountTooLarge, "the order's total is too large")
 }

@@ -69,5 +69,5 @@ func couponError(err error) error {
 // CouponUnusable is the error for a coupon that cannot be used for an order; why is one
 // of coupon's reasons.
 func CouponUnusable(couponID, why string) error {
-	return rpcerr.New(connect.CodeFailedPrecondition, "COUPON_UNUSABLE", "the coupon cannot be used for this order", "coupon_id", couponID, "why", why)
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonCouponUnusable, "the coupon cannot be used for this order", "coupon_id", couponID, "why", why)
 }

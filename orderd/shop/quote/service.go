@@ -74,7 +74,7 @@ func (s *Service) input(ctx context.Context, req *quotev1.QuoteOrderRequest) (In
 		in.Lines = append(in.Lines, Line{SKU: item.SKU, Quantity: item.Quantity})
 	}
 	if len(in.Lines) == 0 {
-		return in, rpcerr.New(connect.CodeFailedPrecondition, "CART_EMPTY", "nothing is selected in the cart")
+		return in, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonCartEmpty, "nothing is selected in the cart")
 	}
 	return in, nil
 }

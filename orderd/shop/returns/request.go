@@ -47,7 +47,7 @@ func (s *Service) request(ctx context.Context, tx *database.Tx, at time.Time, re
 		return nil, err
 	}
 	if all >= maxReturns {
-		return nil, rpcerr.New(connect.CodeResourceExhausted, "TOO_MANY_RETURNS", "the order has had too many returns")
+		return nil, rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyReturns, "the order has had too many returns")
 	}
 	if err := r.fill(o, req.GetLines(), spoken); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (s *Service) allowed(o *order.Order, at time.Time) error {
 		since = o.CompletedAt
 	}
 	if since != nil && at.Sub(*since) > s.window {
-		return rpcerr.New(connect.CodeFailedPrecondition, "RETURN_WINDOW_CLOSED", "the time to return what was delivered is over")
+		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonReturnWindowClosed, "the time to return what was delivered is over")
 	}
 	return nil
 }
@@ -102,7 +102,7 @@ func (r *Return) fill(o *order.Order, wanted []*returnsv1.ReturnLineQuantity, sp
 			left = max(returnable(o.Lines[n-1], r.Unshipped, spoken[spokenKey{n, r.Unshipped}]), 0)
 		}
 		if want.GetQuantity() > left {
-			return rpcerr.New(connect.CodeFailedPrecondition, "NOT_RETURNABLE", "the line has not as many units that can be returned so",
+			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonNotReturnable, "the line has not as many units that can be returned so",
 				"line", strconv.FormatInt(n, 10), "left", strconv.FormatInt(left, 10))
 		}
 		line := Line{Line: n, SKU: o.Lines[n-1].SKU, Title: o.Lines[n-1].Title, Quantity: want.GetQuantity()}

@@ -164,7 +164,7 @@ func (s *Service) RefundReturn(ctx context.Context, req *returnsv1.RefundReturnR
 		var amount *int64
 		if m := req.GetAmount(); m != nil {
 			if m.GetCurrency() != w.ret.Currency {
-				return rpcerr.New(connect.CodeInvalidArgument, "CURRENCY_MISMATCH", "the order's currency is another", "field", "amount")
+				return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonCurrencyMismatch, "the order's currency is another", "field", "amount")
 			}
 			amount = &m.Amount
 		}
@@ -239,14 +239,14 @@ func once[A proto.Message](
 }
 
 func stateConflict(state State) error {
-	return rpcerr.New(connect.CodeFailedPrecondition, "RETURN_STATE_CONFLICT", "the return's state, or its kind, does not allow this", "state", string(state))
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonReturnStateConflict, "the return's state, or its kind, does not allow this", "state", string(state))
 }
 
 func rpcError(err error) error {
 	var refused *lifecycle.Refused
 	switch {
 	case errors.Is(err, errNotFound):
-		return rpcerr.New(connect.CodeNotFound, "RETURN_NOT_FOUND", "there is no such return")
+		return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonReturnNotFound, "there is no such return")
 	case errors.Is(err, order.ErrNotFound):
 		return order.NotFound()
 	case errors.As(err, &refused):

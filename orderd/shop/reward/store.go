@@ -58,7 +58,7 @@ func (s *Store) upsert(ctx context.Context, req *rewardv1.UpsertCampaignRequest)
 			return err
 		}
 		if !known {
-			return rpcerr.New(connect.CodeFailedPrecondition, "TEMPLATE_NOT_FOUND", "there is no such coupon template", "field", "campaign.template")
+			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonTemplateNotFound, "there is no such coupon template", "field", "campaign.template")
 		}
 		c, err := lock(ctx, tx, rule.GetName())
 		if err != nil {
@@ -152,7 +152,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, c *campaign, now time.Time
 	level, err := budget.Set(ctx, tx, c.owner(), c.revision, c.rule.GetBudget(), c.enabled)
 	var spent *budget.SpentError
 	if errors.As(err, &spent) {
-		return level, rpcerr.New(connect.CodeFailedPrecondition, "BUDGET_SPENT", "more is spent than the budget would be", "spent", strconv.FormatInt(spent.Spent, 10))
+		return level, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonBudgetSpent, "more is spent than the budget would be", "spent", strconv.FormatInt(spent.Spent, 10))
 	}
 	return level, err
 }
@@ -165,7 +165,7 @@ func bounded(ctx context.Context, tx pgx.Tx, now time.Time) error {
 		return fmt.Errorf("counting campaigns: %w", err)
 	}
 	if on > maxCampaigns {
-		return rpcerr.New(connect.CodeResourceExhausted, "TOO_MANY_CAMPAIGNS", "too many campaigns are on; switch one off first", "limit", strconv.Itoa(maxCampaigns))
+		return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyCampaigns, "too many campaigns are on; switch one off first", "limit", strconv.Itoa(maxCampaigns))
 	}
 	return nil
 }
@@ -214,7 +214,7 @@ func (s *Store) statuses(ctx context.Context, condition string, args ...any) ([]
 }
 
 func campaignNotFound() error {
-	return rpcerr.New(connect.CodeNotFound, "CAMPAIGN_NOT_FOUND", "there is no such campaign")
+	return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonCampaignNotFound, "there is no such campaign")
 }
 
 const selectGrants = "SELECT order_id, campaign, revision, buyer_id, outcome, coupon_ids, created_at FROM reward_grants "

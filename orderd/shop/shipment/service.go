@@ -59,9 +59,9 @@ func (s *Service) wish(ctx context.Context, req *shipmentv1.CreateShipmentReques
 	_, known := s.store.carriers[want.carrier]
 	switch {
 	case known && want.trackingNumber != "":
-		return wish{}, rpcerr.New(connect.CodeInvalidArgument, "TRACKING_NUMBER_NOT_YOURS", "this carrier gives its tracking numbers itself", "field", "tracking_number")
+		return wish{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonTrackingNumberNotYours, "this carrier gives its tracking numbers itself", "field", "tracking_number")
 	case !known && (want.trackingNumber == "" || want.carrier == ""):
-		return wish{}, rpcerr.New(connect.CodeInvalidArgument, "CARRIER_UNKNOWN", "no such carrier is configured; a parcel that was handed over without one needs the carrier's name and its tracking number", "field", "carrier")
+		return wish{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonCarrierUnknown, "no such carrier is configured; a parcel that was handed over without one needs the carrier's name and its tracking number", "field", "carrier")
 	}
 	for _, l := range req.GetLines() {
 		want.lines = append(want.lines, order.LineQuantity{Line: l.GetLine(), Quantity: l.GetQuantity()})
@@ -149,7 +149,7 @@ func (s *Service) CancelShipment(
 	cancel := func(w *work) error {
 		if state := w.shipment.State; state != Requested {
 			const text = "the shipment has left, or ended"
-			return rpcerr.New(connect.CodeFailedPrecondition, "SHIPMENT_STATE_CONFLICT", text, "state", string(state))
+			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonShipmentStateConflict, text, "state", string(state))
 		}
 		return w.fail(ctx, exceptionStaff, "", auth.StaffActor(ctx))
 	}
@@ -249,15 +249,15 @@ func rpcError(err error) error {
 	state, orderRefused := conflict(err)
 	switch {
 	case errors.Is(err, errNotFound):
-		return rpcerr.New(connect.CodeNotFound, "SHIPMENT_NOT_FOUND", "there is no such shipment")
+		return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonShipmentNotFound, "there is no such shipment")
 	case errors.Is(err, order.ErrNotFound):
 		return order.NotFound()
 	case errors.Is(err, order.ErrNoAddress):
-		return rpcerr.New(connect.CodeFailedPrecondition, "ADDRESS_MISSING", "the order has no address yet")
+		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonAddressMissing, "the order has no address yet")
 	case errors.Is(err, order.ErrNothingLeft), errors.Is(err, order.ErrQuantity):
-		return rpcerr.New(connect.CodeFailedPrecondition, "NOTHING_LEFT_TO_SHIP", "the order has not as many units left to be shipped")
+		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonNothingLeftToShip, "the order has not as many units left to be shipped")
 	case errors.Is(err, errTooMany):
-		return rpcerr.New(connect.CodeResourceExhausted, "TOO_MANY_SHIPMENTS", "the order has too many shipments")
+		return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyShipments, "the order has too many shipments")
 	case orderRefused:
 		return order.Conflict(state)
 	}

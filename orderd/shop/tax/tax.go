@@ -33,7 +33,7 @@ func Included(amount, rate int64) int64 {
 
 // NotFound is the error for a class that there is not.
 func NotFound(name string) error {
-	return rpcerr.New(connect.CodeNotFound, "TAX_CLASS_NOT_FOUND", "there is no such tax class", "tax_class", name)
+	return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonTaxClassNotFound, "there is no such tax class", "tax_class", name)
 }
 
 func (c Class) proto() *taxv1.TaxClass {

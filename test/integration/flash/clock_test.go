@@ -16,7 +16,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/members"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
@@ -60,7 +59,7 @@ var _ = DescribeTable("A sale's window on a pod whose clock is off",
 			accepted = time.Now()
 			return err
 		}
-		Eventually(func() string { return rpcerr.Reason(ask()) }).Should(Equal(refusal.ReasonNotStarted))
+		Eventually(func() string { return rpcerr.Reason(ask()) }).Should(Equal(rpcerr.ReasonNotStarted))
 		p = proto.CloneOf(p)
 		start = time.Now().Add(time.Second).Truncate(time.Millisecond)
 		p.StartUnixMs = start.UnixMilli()

@@ -16,8 +16,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
@@ -90,7 +90,7 @@ var _ = Describe("Forwarding between pods", func() {
 			for i, got := range append(first, second...) {
 				// Nobody hears anything but an order or that it is open.
 				if got.order == "" {
-					Expect(got.reason).To(Equal(refusal.ReasonPartitionMoving))
+					Expect(got.reason).To(Equal(rpcerr.ReasonPartitionMoving))
 				}
 				answers[requests[i].BuyerId+"/"+requests[i].RequestId] = got
 			}
@@ -166,7 +166,7 @@ var _ = Describe("Forwarding between pods", func() {
 			if got.order != "" {
 				accepted++
 			} else {
-				Expect(got.reason).To(Equal(refusal.ReasonPartitionMoving))
+				Expect(got.reason).To(Equal(rpcerr.ReasonPartitionMoving))
 			}
 		}
 		Expect(accepted).To(And(BeNumerically(">", 200), BeNumerically("<", 600)))

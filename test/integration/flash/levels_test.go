@@ -15,7 +15,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 // shownSoldOut says what each pod, without asking any partition, says of the promotion's first item.
@@ -51,7 +51,7 @@ var _ = Describe("Sold-out items", func() {
 				accepted++
 				continue
 			}
-			Expect(got.reason).To(Equal(refusal.ReasonSoldOut))
+			Expect(got.reason).To(Equal(rpcerr.ReasonSoldOut))
 		}
 		return accepted
 	}

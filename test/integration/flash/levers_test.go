@@ -12,7 +12,6 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
@@ -55,13 +54,13 @@ func (l *levers) answers(ctx context.Context, lever, want string, began time.Tim
 // pullAll has each lever pulled and let go.
 func (l *levers) pullAll(ctx context.Context) {
 	GinkgoHelper()
-	l.pull(ctx, "pause", refusal.ReasonPaused, func(p *flashv1.Promotion) { p.Paused = true })
+	l.pull(ctx, "pause", rpcerr.ReasonPaused, func(p *flashv1.Promotion) { p.Paused = true })
 	l.pull(ctx, "resume", "", func(p *flashv1.Promotion) { p.Paused = false })
-	l.pull(ctx, "item off", refusal.ReasonItemOff, func(p *flashv1.Promotion) { p.Items[0].Off = true })
+	l.pull(ctx, "item off", rpcerr.ReasonItemOff, func(p *flashv1.Promotion) { p.Items[0].Off = true })
 	l.pull(ctx, "item on", "", func(p *flashv1.Promotion) { p.Items[0].Off = false })
-	l.pull(ctx, "limit", refusal.ReasonLimitPerBuyer, func(p *flashv1.Promotion) { p.Items[0].LimitPerBuyer = 1 })
+	l.pull(ctx, "limit", rpcerr.ReasonLimitPerBuyer, func(p *flashv1.Promotion) { p.Items[0].LimitPerBuyer = 1 })
 	l.pull(ctx, "no limit", "", func(p *flashv1.Promotion) { p.Items[0].LimitPerBuyer = 0 })
-	l.pull(ctx, "end early", refusal.ReasonEnded, func(p *flashv1.Promotion) { p.EndUnixMs = time.Now().Add(-time.Minute).UnixMilli() })
+	l.pull(ctx, "end early", rpcerr.ReasonEnded, func(p *flashv1.Promotion) { p.EndUnixMs = time.Now().Add(-time.Minute).UnixMilli() })
 	l.pull(ctx, "extend", "", func(p *flashv1.Promotion) { p.EndUnixMs = time.Now().Add(time.Hour).UnixMilli() })
 }
 
@@ -93,7 +92,7 @@ var _ = Describe("The levers of a running promotion", func() {
 		}
 		for _, paused := range []bool{true, false, true, false} {
 			kill()
-			l.pull(ctx, fmt.Sprint("paused ", paused), map[bool]string{true: refusal.ReasonPaused}[paused], func(p *flashv1.Promotion) { p.Paused = paused })
+			l.pull(ctx, fmt.Sprint("paused ", paused), map[bool]string{true: rpcerr.ReasonPaused}[paused], func(p *flashv1.Promotion) { p.Paused = paused })
 		}
 	})
 })

@@ -80,7 +80,7 @@ func insistOn(ctx context.Context, owners []*owner.Owner, first int, r *flashv1.
 		if err == nil {
 			return outcome{order: response.GetOrderId()}
 		}
-		if reason := rpcerr.Reason(err); reason != refusal.ReasonPartitionMoving && reason != refusal.ReasonOverloaded || ctx.Err() != nil {
+		if reason := rpcerr.Reason(err); reason != rpcerr.ReasonPartitionMoving && reason != rpcerr.ReasonOverloaded || ctx.Err() != nil {
 			return outcome{reason: reason}
 		}
 	}
@@ -120,9 +120,9 @@ var _ = Describe("The owner of a partition", func() {
 			Expect(again.AcceptedAt.AsTime()).To(Equal(first.AcceptedAt.AsTime()))
 		}
 		_, err = o.Reserve(ctx, request(p, "ann", "r1", "a", 1))
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonRequestIDReused))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonRequestIDReused))
 		_, err = o.Reserve(ctx, request(p, "ann", "r2", "a", 2))
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonLimitPerBuyer))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonLimitPerBuyer))
 		_, err = o.Reserve(ctx, request(p, "ann", "r3", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(sales(ctx, js, p)["a"].Sold).To(BeEquivalentTo(3))
@@ -135,7 +135,7 @@ var _ = Describe("The owner of a partition", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(again.OrderId).To(Equal(first.OrderId))
 		_, err = o.Reserve(ctx, request(p, "ann", "r4", "a", 1))
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonLimitPerBuyer))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonLimitPerBuyer))
 	})
 
 	It("never oversells when two pods believe that they are it", func(ctx SpecContext) {
@@ -165,7 +165,7 @@ var _ = Describe("The owner of a partition", func() {
 		sold := 0
 		for buyer, different := range answers {
 			Expect(different).To(HaveLen(1), "answers to %s", buyer)
-			if _, refused := different[refusal.ReasonSoldOut]; !refused {
+			if _, refused := different[rpcerr.ReasonSoldOut]; !refused {
 				sold++
 			}
 		}
@@ -228,9 +228,9 @@ var _ = Describe("The owner of a partition", func() {
 			}}
 		}))
 		_, err := o.Reserve(leaving, request(p, "ann", "r1", "a", 1))
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonPartitionMoving))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonPartitionMoving))
 		_, err = o.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "ann", RequestId: "r1"})
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonOrderNotFound))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonOrderNotFound))
 		_, err = plog.New(js, p).Append(ctx, <-late)
 		Expect(err).To(MatchError(plog.ErrRefused))
 		Expect(orders(ctx, js, p)).To(BeEmpty())
@@ -285,12 +285,12 @@ var _ = Describe("The owner of a partition", func() {
 		_, err = o.Reserve(ctx, request(p, "ann", "r4", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
 		_, err = o.Release(ctx, uuid.New(), flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonOrderNotFound))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonOrderNotFound))
 
 		By("closing the partition from outside")
 		Expect(prepare.ClosePartitions(ctx, js, p, "operator")).To(Equal([]prepare.Total{{SKU: "a", Allocated: 100, Sold: 3, Unsold: 97}}))
 		_, err = o.Reserve(ctx, request(p, "bob", "r1", "a", 1))
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonEnded))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonEnded))
 		Expect(o.Release(ctx, placed["r1"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		Expect(o.Release(ctx, placed["r2"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED))
 		again, err := o.Reserve(ctx, request(p, "ann", "r2", "a", 1))
@@ -320,21 +320,21 @@ var _ = Describe("The owner of a partition", func() {
 		}
 		lease.Store(false)
 		_, err = paused.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "buyer-1", RequestId: "r"})
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonPartitionMoving))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonPartitionMoving))
 		_, err = paused.Release(ctx, uuid.New(), flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonPartitionMoving))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonPartitionMoving))
 		_, err = paused.Reserve(ctx, request(p, "ann", "r2", "a", 3))
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonPartitionMoving), "over the limit as far as it knows")
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonPartitionMoving), "over the limit as far as it knows")
 		again, err := paused.Reserve(ctx, request(p, "ann", "r1", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(again.OrderId).To(Equal(first.OrderId))
 
 		mine.Store(false)
 		_, err = paused.Reserve(ctx, request(p, "bob", "r1", "a", 3))
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonPartitionMoving))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonPartitionMoving))
 		Eventually(paused.Done()).Should(BeClosed())
 		_, err = paused.Reserve(ctx, request(p, "bob", "r1", "a", 3))
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonNotOwner))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonNotOwner))
 		Expect(sales(ctx, js, p)["a"]).To(Equal(prepare.Total{SKU: "a", Allocated: 100, Sold: 100}))
 	})
 
@@ -353,7 +353,7 @@ var _ = Describe("The owner of a partition", func() {
 
 		now.Store(p.EndUnixMs)
 		_, err = o.Reserve(ctx, request(p, "bob", "r1", "a", 1))
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonEnded))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonEnded))
 		again, err := o.Reserve(ctx, request(p, "ann", "r1", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(again.OrderId).To(Equal(first.OrderId))
@@ -372,7 +372,7 @@ var _ = Describe("The owner of a partition", func() {
 						sold.Add(1)
 						continue
 					}
-					Expect(got.reason).To(Equal(refusal.ReasonEnded))
+					Expect(got.reason).To(Equal(rpcerr.ReasonEnded))
 				}
 			})
 		}

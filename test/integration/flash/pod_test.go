@@ -25,7 +25,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
@@ -207,7 +206,7 @@ func (c *crowd) expectExactly(ctx context.Context, js jetstream.JetStream, p *fl
 	inLog := orders(ctx, js, p)
 	for key, got := range c.answers {
 		if got.order == "" {
-			Expect(got.reason).To(Equal(refusal.ReasonSoldOut), key)
+			Expect(got.reason).To(Equal(rpcerr.ReasonSoldOut), key)
 			continue
 		}
 		Expect(inLog).To(HaveKey(key))
@@ -238,7 +237,7 @@ func agree(ctx context.Context, p *flashv1.Promotion, pods ...*pod) {
 			Eventually(func() string {
 				_, err := pod.GetFlashOrder(ctx, r)
 				return rpcerr.Reason(err)
-			}).Should(Equal(refusal.ReasonOrderNotFound))
+			}).Should(Equal(rpcerr.ReasonOrderNotFound))
 		}
 	}
 }

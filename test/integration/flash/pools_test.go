@@ -16,7 +16,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
@@ -58,7 +57,7 @@ var _ = Describe("A pool of flash pods", func() {
 						sold.Add(10)
 						continue
 					}
-					Expect(got.reason).To(Equal(refusal.ReasonSoldOut))
+					Expect(got.reason).To(Equal(rpcerr.ReasonSoldOut))
 				}
 			})
 		}
@@ -117,31 +116,31 @@ var _ = Describe("A pool of flash pods", func() {
 			return rpcerr.Reason(err)
 		}
 		_, err := a.PlaceFlashOrder(ctx, &flashv1.PlaceFlashOrderRequest{Promotion: "nothing"})
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonPromotionNotFound))
-		Expect(reason("x")).To(Equal(refusal.ReasonItemNotFound))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonPromotionNotFound))
+		Expect(reason("x")).To(Equal(rpcerr.ReasonItemNotFound))
 		first, err := a.PlaceFlashOrder(ctx, request(p, "ann", "first", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
 
 		p.Paused = true
 		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
-		Eventually(reason).WithArguments("a").Should(Equal(refusal.ReasonPaused))
+		Eventually(reason).WithArguments("a").Should(Equal(rpcerr.ReasonPaused))
 		again, err := a.PlaceFlashOrder(ctx, request(p, "ann", "first", "a", 1))
 		Expect(err).NotTo(HaveOccurred(), "a retry of what was accepted before")
 		Expect(again.OrderId).To(Equal(first.OrderId))
 		p.Paused = false
 		p.Items[0].Off = true
 		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
-		Eventually(reason).WithArguments("a").Should(Equal(refusal.ReasonItemOff))
+		Eventually(reason).WithArguments("a").Should(Equal(rpcerr.ReasonItemOff))
 		start := time.Now().Add(time.Hour)
 		p.StartUnixMs, p.EndUnixMs = start.UnixMilli(), start.Add(time.Hour).UnixMilli()
 		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
-		Eventually(reason).WithArguments("a").Should(Equal(refusal.ReasonNotStarted))
+		Eventually(reason).WithArguments("a").Should(Equal(rpcerr.ReasonNotStarted))
 		got, err := a.GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got.StartTime.AsTime().UnixMilli()).To(Equal(p.StartUnixMs))
 		Expect(got.Items[0].Off).To(BeTrue())
 		Expect(prepare.DeletePromotion(ctx, js, p.Uid)).To(Succeed())
-		Eventually(reason).WithArguments("a").Should(Equal(refusal.ReasonPromotionNotFound))
+		Eventually(reason).WithArguments("a").Should(Equal(rpcerr.ReasonPromotionNotFound))
 	})
 
 	It("releases through any pod, while the sale is open, after it is closed and after it is gone", func(ctx SpecContext) {
@@ -200,7 +199,7 @@ var _ = Describe("A pool of flash pods", func() {
 		}
 		late := request(p, buyerOf(5, 8, 77), "r", "b", 1)
 		Eventually(func() bool {
-			Expect(insist(ctx, func(int) *flashpod.Service { return pods[0].Service }, late).reason).To(Equal(refusal.ReasonSoldOut))
+			Expect(insist(ctx, func(int) *flashpod.Service { return pods[0].Service }, late).reason).To(Equal(rpcerr.ReasonSoldOut))
 			got, err := pods[0].GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
 			return err == nil && got.Items[1].SoldOut
 		}).Should(BeTrue())

@@ -23,7 +23,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	flashpod "github.com/orderd-dev/orderd/orderd/flash/pod"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
-	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
@@ -73,7 +72,7 @@ func buyAll(ctx context.Context, backends []*streamclient.Stream, requests []*fl
 		var again []*flashv1.PlaceFlashOrderRequest
 		for i, got := range placedAll(ctx, backends[attempt%len(backends)], requests) {
 			r := requests[i]
-			if got.order == "" && got.reason != refusal.ReasonSoldOut && got.reason != refusal.ReasonLimitPerBuyer {
+			if got.order == "" && got.reason != rpcerr.ReasonSoldOut && got.reason != rpcerr.ReasonLimitPerBuyer {
 				again = append(again, r)
 				continue
 			}
@@ -142,14 +141,14 @@ var _ = Describe("A backend's stream of orders", func() {
 		requests[37].Items[0].Sku = "x"
 		requests[47].Items[0].Quantity = 3
 		got := placedAll(ctx, backend(pods[0].address), requests)
-		want := map[int]string{7: "INVALID_REQUEST", 17: "INVALID_REQUEST", 27: refusal.ReasonPromotionNotFound, 37: refusal.ReasonItemNotFound, 47: refusal.ReasonLimitPerBuyer}
+		want := map[int]string{7: "INVALID_REQUEST", 17: "INVALID_REQUEST", 27: rpcerr.ReasonPromotionNotFound, 37: rpcerr.ReasonItemNotFound, 47: rpcerr.ReasonLimitPerBuyer}
 		for i, o := range got {
 			Expect(o.reason).To(Equal(want[i]), "request %d", i)
 			Expect(o.order == "").To(Equal(want[i] != ""), "request %d", i)
 		}
 		By("using a request id for something else")
 		other := request(p, requests[0].BuyerId, requests[0].RequestId, "b", 1)
-		Expect(placedAll(ctx, backend(pods[1].address), []*flashv1.PlaceFlashOrderRequest{other})[0].reason).To(Equal(refusal.ReasonRequestIDReused))
+		Expect(placedAll(ctx, backend(pods[1].address), []*flashv1.PlaceFlashOrderRequest{other})[0].reason).To(Equal(rpcerr.ReasonRequestIDReused))
 	})
 
 	It("ends on a message with too many requests, and answers what came before", func(ctx SpecContext) {
@@ -281,7 +280,7 @@ var _ = Describe("A backend's stream of orders", func() {
 						accepted++
 						Expect(time.Now()).To(BeTemporally(">=", start))
 					} else if before.After(start.Add(time.Second)) {
-						Expect(got.reason).To(Equal(refusal.ReasonPartitionMoving))
+						Expect(got.reason).To(Equal(rpcerr.ReasonPartitionMoving))
 					}
 				}
 			}
@@ -302,11 +301,11 @@ var _ = Describe("A backend's stream of orders", func() {
 			first.FirstAttempt = true
 			Eventually(func() bool {
 				asks := request(p, fmt.Sprint("asks-", i), "r", "b", 1)
-				Expect(insist(ctx, only(pod), asks).reason).To(Equal(refusal.ReasonSoldOut))
+				Expect(insist(ctx, only(pod), asks).reason).To(Equal(rpcerr.ReasonSoldOut))
 				got, err := pod.GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
 				return err == nil && got.Items[1].SoldOut
 			}).Should(BeTrue())
-			Expect(placedAll(ctx, backends[i], []*flashv1.PlaceFlashOrderRequest{first})[0].reason).To(Equal(refusal.ReasonSoldOut))
+			Expect(placedAll(ctx, backends[i], []*flashv1.PlaceFlashOrderRequest{first})[0].reason).To(Equal(rpcerr.ReasonSoldOut))
 		}
 		for _, r := range many(150, "b") {
 			if before := bought[r.BuyerId+"/"+r.RequestId]; before.order != "" {
@@ -341,7 +340,7 @@ var _ = Describe("A backend's stream of orders", func() {
 				Eventually(func() string {
 					_, err := pod.PeerService().FindOrder(ctx, &flashv1.FindOrderRequest{BuyerId: "bob", OrderId: id[:]})
 					return rpcerr.Reason(err)
-				}).Should(Equal(refusal.ReasonOrderNotFound))
+				}).Should(Equal(rpcerr.ReasonOrderNotFound))
 			}
 			released, err := pods[i].PeerService().Release(ctx, &flashv1.ReleaseRequest{
 				PromotionUid: large.Uid, BuyerId: "ann", OrderId: idOf(got.order), Reason: flashv1.ReleaseReason_RELEASE_REASON_CANCELLED,
@@ -350,7 +349,7 @@ var _ = Describe("A backend's stream of orders", func() {
 			Expect(released.Outcome).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		}
 		_, err := pods[0].GetFlashOrder(ctx, &flashv1.GetFlashOrderRequest{Promotion: large.Name, BuyerId: "ann", RequestId: "other"})
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonOrderNotFound))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonOrderNotFound))
 	})
 
 	It("tells the route of a buyer's partition", func(ctx SpecContext) {
@@ -371,7 +370,7 @@ var _ = Describe("A backend's stream of orders", func() {
 		Expect(call.ResponseHeader().Has(placement.RouteHeader)).To(BeFalse(), "the caller has it")
 		callCtx, call = connect.NewClientContext(ctx)
 		_, err = flashClient(a.address).PlaceFlashOrder(callCtx, request(p, "ann", "r", "b", 1))
-		Expect(rpcerr.Reason(err)).To(Equal(refusal.ReasonRequestIDReused))
+		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonRequestIDReused))
 		Expect(call.ResponseHeader().Get(placement.RouteHeader)).NotTo(BeEmpty(), "also on a partition's refusal")
 	})
 })

@@ -141,8 +141,11 @@ func (r *Registry) Database(ctx context.Context, c *v1alpha1.OrderCluster) (*pgx
 	// The pool outlives this call, so it must not end with the call's context.
 	pool, err := database.Open(context.WithoutCancel(ctx), url, maxConnections)
 	if err != nil {
-		return nil, &Error{Reason: v1alpha1.ReasonInvalidURL, Message: fmt.Sprintf("Secret %s: the value of key %s is not a postgres:// URL",
-			c.Spec.Database.URLSecretRef.Name, c.Spec.Database.URLSecretRef.Key)}
+		return nil, &Error{
+			Reason: v1alpha1.ReasonInvalidURL,
+			Message: fmt.Sprintf("Secret %s: the value of key %s is not a postgres:// URL",
+				c.Spec.Database.URLSecretRef.Name, c.Spec.Database.URLSecretRef.Key),
+		}
 	}
 	e.pool, e.databaseURL = pool, url
 	return pool, nil
@@ -162,7 +165,10 @@ func (r *Registry) CheckDatabase(ctx context.Context, c *v1alpha1.OrderCluster) 
 		return databaseError(config, err)
 	}
 	if !found {
-		return &Error{Reason: v1alpha1.ReasonAccessDenied, Message: fmt.Sprintf("the server at %s:%d has no database %s", config.Host, config.Port, config.Database)}
+		return &Error{
+			Reason:  v1alpha1.ReasonAccessDenied,
+			Message: fmt.Sprintf("the server at %s:%d has no database %s", config.Host, config.Port, config.Database),
+		}
 	}
 	return nil
 }
@@ -240,7 +246,10 @@ func (r *Registry) CheckMessaging(ctx context.Context, c *v1alpha1.OrderCluster)
 		if !js.Conn().IsConnected() {
 			return messagingError(c, errors.Join(nats.ErrNoServers, js.Conn().LastError()))
 		}
-		return &Error{Reason: v1alpha1.ReasonJetStreamUnavailable, Message: fmt.Sprintf("NATS at %s answers, but its JetStream does not: %v", c.Spec.Messaging.URL, err)}
+		return &Error{
+			Reason:  v1alpha1.ReasonJetStreamUnavailable,
+			Message: fmt.Sprintf("NATS at %s answers, but its JetStream does not: %v", c.Spec.Messaging.URL, err),
+		}
 	}
 	return nil
 }
@@ -256,7 +265,10 @@ func (r *Registry) secret(ctx context.Context, namespace string, ref v1alpha1.Se
 	}
 	value := trim(secret.Data[ref.Key])
 	if value == "" {
-		return "", &Error{Reason: v1alpha1.ReasonSecretKeyMissing, Message: fmt.Sprintf("Secret %s has no key %s, or it is empty", ref.Name, ref.Key)}
+		return "", &Error{
+			Reason:  v1alpha1.ReasonSecretKeyMissing,
+			Message: fmt.Sprintf("Secret %s has no key %s, or it is empty", ref.Name, ref.Key),
+		}
 	}
 	return value, nil
 }

@@ -26,11 +26,23 @@ func databaseError(config *pgx.ConnConfig, err error) *Error {
 		switch {
 		// 28: invalid authorization; 3D000: no such database; 42501: insufficient privilege.
 		case strings.HasPrefix(pg.Code, "28"), pg.Code == "3D000", pg.Code == "42501":
-			return &Error{Reason: v1alpha1.ReasonAccessDenied, Message: redact(config, fmt.Sprintf("the database at %s refused the login: %s (SQLSTATE %s)", address, pg.Message, pg.Code))}
+			return &Error{
+				Reason: v1alpha1.ReasonAccessDenied,
+				Message: redact(
+					config,
+					fmt.Sprintf("the database at %s refused the login: %s (SQLSTATE %s)", address, pg.Message, pg.Code),
+				),
+			}
 		}
-		return &Error{Reason: v1alpha1.ReasonUnreachable, Message: redact(config, fmt.Sprintf("the database at %s answered: %s (SQLSTATE %s)", address, pg.Message, pg.Code))}
+		return &Error{
+			Reason:  v1alpha1.ReasonUnreachable,
+			Message: redact(config, fmt.Sprintf("the database at %s answered: %s (SQLSTATE %s)", address, pg.Message, pg.Code)),
+		}
 	}
-	return &Error{Reason: v1alpha1.ReasonUnreachable, Message: redact(config, fmt.Sprintf("the database at %s cannot be reached: %s", address, networkCause(err)))}
+	return &Error{
+		Reason:  v1alpha1.ReasonUnreachable,
+		Message: redact(config, fmt.Sprintf("the database at %s cannot be reached: %s", address, networkCause(err))),
+	}
 }
 
 // networkCause names what went wrong on the way to a server.
@@ -66,18 +78,28 @@ func credentials(c *v1alpha1.OrderCluster, creds string) (nats.Option, error) {
 			return nats.UserCredentialBytes([]byte(creds)), nil
 		}
 	}
-	return nil, &Error{Reason: v1alpha1.ReasonInvalidCredentials, Message: fmt.Sprintf("Secret %s: the value of key %s is not a NATS .creds file", ref.Name, ref.Key)}
+	return nil, &Error{
+		Reason:  v1alpha1.ReasonInvalidCredentials,
+		Message: fmt.Sprintf("Secret %s: the value of key %s is not a NATS .creds file", ref.Name, ref.Key),
+	}
 }
 
 // messagingError puts a failed connection into a condition's words. The URL holds no password: the
 // CRD refuses one.
 func messagingError(c *v1alpha1.OrderCluster, err error) *Error {
-	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) {
-		return &Error{Reason: v1alpha1.ReasonAccessDenied, Message: fmt.Sprintf("NATS at %s refused the login", c.Spec.Messaging.URL)}
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) ||
+		errors.Is(err, nats.ErrAuthRevoked) {
+		return &Error{
+			Reason:  v1alpha1.ReasonAccessDenied,
+			Message: fmt.Sprintf("NATS at %s refused the login", c.Spec.Messaging.URL),
+		}
 	}
 	cause := networkCause(err)
 	if errors.Is(err, nats.ErrNoServers) {
 		cause = "no server answers"
 	}
-	return &Error{Reason: v1alpha1.ReasonUnreachable, Message: fmt.Sprintf("NATS at %s cannot be reached: %s", c.Spec.Messaging.URL, cause)}
+	return &Error{
+		Reason:  v1alpha1.ReasonUnreachable,
+		Message: fmt.Sprintf("NATS at %s cannot be reached: %s", c.Spec.Messaging.URL, cause),
+	}
 }

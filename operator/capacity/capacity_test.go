@@ -63,14 +63,27 @@ func TestStreamsAndPartitions(t *testing.T) {
 		items               int
 		wantStreams, want   int32
 	}{
-		"as the spec says":                  {partitions: ptr.To[int32](8), peak: 1, items: 2, wantStreams: 1, want: 8},
-		"two a pod":                         {peak: 2000, items: 2, wantStreams: 1, want: 6},
-		"a stream for each 50,000":          {peak: 50_001, items: 1000, wantStreams: 2, want: 126},
-		"never more than most":              {peak: 10_000_000, items: 1000, wantStreams: 8, want: 512},
-		"not more streams than items":       {peak: 10_000_000, items: 3, wantStreams: 3, want: 192},
-		"one stream of partitions as given": {partitions: ptr.To[int32](64), peak: 1_000_000, items: 1000, wantStreams: 1, want: 64},
-		"streams as the spec says":          {streams: ptr.To[int32](4), peak: 2000, items: 1000, wantStreams: 4, want: 8},
-		"both as the spec says":             {streams: ptr.To[int32](4), partitions: ptr.To[int32](16), peak: 1, items: 4, wantStreams: 4, want: 16},
+		"as the spec says":            {partitions: ptr.To[int32](8), peak: 1, items: 2, wantStreams: 1, want: 8},
+		"two a pod":                   {peak: 2000, items: 2, wantStreams: 1, want: 6},
+		"a stream for each 50,000":    {peak: 50_001, items: 1000, wantStreams: 2, want: 126},
+		"never more than most":        {peak: 10_000_000, items: 1000, wantStreams: 8, want: 512},
+		"not more streams than items": {peak: 10_000_000, items: 3, wantStreams: 3, want: 192},
+		"one stream of partitions as given": {
+			partitions:  ptr.To[int32](64),
+			peak:        1_000_000,
+			items:       1000,
+			wantStreams: 1,
+			want:        64,
+		},
+		"streams as the spec says": {streams: ptr.To[int32](4), peak: 2000, items: 1000, wantStreams: 4, want: 8},
+		"both as the spec says": {
+			streams:     ptr.To[int32](4),
+			partitions:  ptr.To[int32](16),
+			peak:        1,
+			items:       4,
+			wantStreams: 4,
+			want:        16,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -92,7 +105,10 @@ func TestSpreadIsEvenAndKeepsToTheItems(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		streams := rapid.Int32Range(1, 8).Draw(t, "streams")
 		items := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) v1alpha1.PromotionItem {
-			return v1alpha1.PromotionItem{SKU: rapid.StringMatching(`[a-z]{1,6}`).Draw(t, "sku"), Stock: rapid.Int64Range(1, 1000).Draw(t, "stock")}
+			return v1alpha1.PromotionItem{
+				SKU:   rapid.StringMatching(`[a-z]{1,6}`).Draw(t, "sku"),
+				Stock: rapid.Int64Range(1, 1000).Draw(t, "stock"),
+			}
 		}), int(streams), 60, func(i v1alpha1.PromotionItem) string { return i.SKU }).Draw(t, "items")
 		got := Spread(items, streams)
 		stock, most := make([]int64, streams), int64(0)
@@ -108,7 +124,12 @@ func TestSpreadIsEvenAndKeepsToTheItems(t *testing.T) {
 		shuffled := rapid.Permutation(items).Draw(t, "order")
 		for i, k := range Spread(shuffled, streams) {
 			if of[shuffled[i].SKU] != k {
-				t.Fatalf("%s is in stream %d, and in %d if the items come in another order", shuffled[i].SKU, of[shuffled[i].SKU], k)
+				t.Fatalf(
+					"%s is in stream %d, and in %d if the items come in another order",
+					shuffled[i].SKU,
+					of[shuffled[i].SKU],
+					k,
+				)
 			}
 		}
 	})
@@ -128,10 +149,14 @@ func TestNeeded(t *testing.T) {
 		want int32
 		next time.Time
 	}{
-		"long before":              {now: noon.Add(10 * time.Minute), want: 0, next: noon.Add(48 * time.Minute)},
-		"before the first":         {now: noon.Add(48 * time.Minute), want: 3, next: noon.Add(78 * time.Minute)},
-		"both windows overlap":     {now: noon.Add(90 * time.Minute), want: 8, next: noon.Add(2*time.Hour + 30*time.Second)},
-		"after the first":          {now: noon.Add(2*time.Hour + 30*time.Second), want: 5, next: noon.Add(150*time.Minute + 30*time.Second)},
+		"long before":          {now: noon.Add(10 * time.Minute), want: 0, next: noon.Add(48 * time.Minute)},
+		"before the first":     {now: noon.Add(48 * time.Minute), want: 3, next: noon.Add(78 * time.Minute)},
+		"both windows overlap": {now: noon.Add(90 * time.Minute), want: 8, next: noon.Add(2*time.Hour + 30*time.Second)},
+		"after the first": {
+			now:  noon.Add(2*time.Hour + 30*time.Second),
+			want: 5,
+			next: noon.Add(150*time.Minute + 30*time.Second),
+		},
 		"after both there is none": {now: noon.Add(3 * time.Hour), want: 0},
 	}
 	for name, tt := range tests {

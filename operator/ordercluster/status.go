@@ -21,7 +21,12 @@ func (r *Reconciler) readPools(ctx context.Context, s *scope) error {
 		if err != nil {
 			return err
 		}
-		status := v1alpha1.PoolStatus{Name: pool, Desired: ptr.To(s.desired[pool]), Updated: ptr.To[int32](0), Available: ptr.To[int32](0)}
+		status := v1alpha1.PoolStatus{
+			Name:      pool,
+			Desired:   ptr.To(s.desired[pool]),
+			Updated:   ptr.To[int32](0),
+			Available: ptr.To[int32](0),
+		}
 		if d != nil {
 			status.Available = ptr.To(d.Status.AvailableReplicas)
 			if s.current(d, pool) {
@@ -31,7 +36,16 @@ func (r *Reconciler) readPools(ctx context.Context, s *scope) error {
 		s.cluster.Status.Pools = append(s.cluster.Status.Pools, status)
 		if *status.Available < *status.Desired || *status.Updated < *status.Desired {
 			s.poolsReady = false
-			s.poolsProblems = append(s.poolsProblems, fmt.Sprintf("%s: %d of %d pods available, %d up to date", pool, *status.Available, *status.Desired, *status.Updated))
+			s.poolsProblems = append(
+				s.poolsProblems,
+				fmt.Sprintf(
+					"%s: %d of %d pods available, %d up to date",
+					pool,
+					*status.Available,
+					*status.Desired,
+					*status.Updated,
+				),
+			)
 		}
 	}
 	return nil

@@ -11,7 +11,12 @@ import (
 
 func TestSummaryFollowsClockAndFacts(t *testing.T) {
 	start := time.Date(2026, 11, 11, 12, 0, 0, 0, time.UTC)
-	all := []string{v1alpha1.ConditionClusterReady, v1alpha1.ConditionStockAllocated, v1alpha1.ConditionPartitionsOpen, v1alpha1.ConditionFlashPoolReady}
+	all := []string{
+		v1alpha1.ConditionClusterReady,
+		v1alpha1.ConditionStockAllocated,
+		v1alpha1.ConditionPartitionsOpen,
+		v1alpha1.ConditionFlashPoolReady,
+	}
 	tests := map[string]struct {
 		now       time.Duration
 		facts     []string
@@ -20,15 +25,69 @@ func TestSummaryFollowsClockAndFacts(t *testing.T) {
 		wantReady metav1.ConditionStatus
 		wantLate  metav1.ConditionStatus
 	}{
-		"no OrderCluster":               {now: -time.Hour, wantPhase: v1alpha1.PhasePending, wantReady: metav1.ConditionFalse, wantLate: metav1.ConditionFalse},
-		"half prepared":                 {now: -time.Hour, facts: all[:2], wantPhase: v1alpha1.PhaseProvisioning, wantReady: metav1.ConditionFalse, wantLate: metav1.ConditionFalse},
-		"half prepared at the deadline": {now: -5 * time.Minute, facts: all[:2], wantPhase: v1alpha1.PhaseProvisioning, wantReady: metav1.ConditionFalse, wantLate: metav1.ConditionTrue},
-		"prepared":                      {now: -time.Second, facts: all, wantPhase: v1alpha1.PhaseReady, wantReady: metav1.ConditionTrue, wantLate: metav1.ConditionFalse},
-		"at the start":                  {now: 0, facts: all, wantPhase: v1alpha1.PhaseLive, wantReady: metav1.ConditionTrue, wantLate: metav1.ConditionFalse},
-		"live with too few pods":        {now: time.Second, facts: all[:3], wantPhase: v1alpha1.PhaseLive, wantReady: metav1.ConditionFalse, wantLate: metav1.ConditionTrue},
-		"not open at the start":         {now: time.Second, facts: all[:2], wantPhase: v1alpha1.PhaseProvisioning, wantReady: metav1.ConditionFalse, wantLate: metav1.ConditionTrue},
-		"at the end":                    {now: time.Hour, facts: all[:3], wantPhase: v1alpha1.PhaseDraining, wantReady: metav1.ConditionFalse, wantLate: metav1.ConditionFalse},
-		"settled":                       {now: 2 * time.Hour, facts: all[:2], settled: true, wantPhase: v1alpha1.PhaseSettled, wantReady: metav1.ConditionTrue, wantLate: metav1.ConditionFalse},
+		"no OrderCluster": {
+			now:       -time.Hour,
+			wantPhase: v1alpha1.PhasePending,
+			wantReady: metav1.ConditionFalse,
+			wantLate:  metav1.ConditionFalse,
+		},
+		"half prepared": {
+			now:       -time.Hour,
+			facts:     all[:2],
+			wantPhase: v1alpha1.PhaseProvisioning,
+			wantReady: metav1.ConditionFalse,
+			wantLate:  metav1.ConditionFalse,
+		},
+		"half prepared at the deadline": {
+			now:       -5 * time.Minute,
+			facts:     all[:2],
+			wantPhase: v1alpha1.PhaseProvisioning,
+			wantReady: metav1.ConditionFalse,
+			wantLate:  metav1.ConditionTrue,
+		},
+		"prepared": {
+			now:       -time.Second,
+			facts:     all,
+			wantPhase: v1alpha1.PhaseReady,
+			wantReady: metav1.ConditionTrue,
+			wantLate:  metav1.ConditionFalse,
+		},
+		"at the start": {
+			now:       0,
+			facts:     all,
+			wantPhase: v1alpha1.PhaseLive,
+			wantReady: metav1.ConditionTrue,
+			wantLate:  metav1.ConditionFalse,
+		},
+		"live with too few pods": {
+			now:       time.Second,
+			facts:     all[:3],
+			wantPhase: v1alpha1.PhaseLive,
+			wantReady: metav1.ConditionFalse,
+			wantLate:  metav1.ConditionTrue,
+		},
+		"not open at the start": {
+			now:       time.Second,
+			facts:     all[:2],
+			wantPhase: v1alpha1.PhaseProvisioning,
+			wantReady: metav1.ConditionFalse,
+			wantLate:  metav1.ConditionTrue,
+		},
+		"at the end": {
+			now:       time.Hour,
+			facts:     all[:3],
+			wantPhase: v1alpha1.PhaseDraining,
+			wantReady: metav1.ConditionFalse,
+			wantLate:  metav1.ConditionFalse,
+		},
+		"settled": {
+			now:       2 * time.Hour,
+			facts:     all[:2],
+			settled:   true,
+			wantPhase: v1alpha1.PhaseSettled,
+			wantReady: metav1.ConditionTrue,
+			wantLate:  metav1.ConditionFalse,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -143,8 +143,13 @@ func cacheOptions(o Options) cache.Options {
 	options := cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&appsv1.Deployment{}: own, &batchv1.Job{}: own, &policyv1.PodDisruptionBudget{}: own, &networkingv1.NetworkPolicy{}: own,
-			&corev1.ConfigMap{}: own, &corev1.Service{}: own, &corev1.ServiceAccount{}: own,
+			&appsv1.Deployment{}:            own,
+			&batchv1.Job{}:                  own,
+			&policyv1.PodDisruptionBudget{}: own,
+			&networkingv1.NetworkPolicy{}:   own,
+			&corev1.ConfigMap{}:             own,
+			&corev1.Service{}:               own,
+			&corev1.ServiceAccount{}:        own,
 		},
 	}
 	if o.Watched != "" {
@@ -168,7 +173,10 @@ func setup(mgr ctrl.Manager, registry *backends.Registry, o Options) error {
 	if err := promotions.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up PromotionEvents: %w", err)
 	}
-	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
+	if err := errors.Join(
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("ping", healthz.Ping),
+	); err != nil {
 		return fmt.Errorf("setting up probes: %w", err)
 	}
 	return nil

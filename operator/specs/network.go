@@ -23,8 +23,12 @@ func networkPolicy(c *v1alpha1.OrderCluster, pool string) *networkingv1ac.Networ
 		WithPolicyTypes(networkingv1.PolicyTypeIngress).
 		WithIngress(open.WithPorts(networkPolicyPort(adminPort)))
 	if pool == v1alpha1.PoolFlash {
-		own := networkingv1ac.NetworkPolicyPeer().WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(InstanceLabels(c.Name)))
-		spec = spec.WithIngress(networkingv1ac.NetworkPolicyIngressRule().WithPorts(networkPolicyPort(peerPort)).WithFrom(own))
+		own := networkingv1ac.NetworkPolicyPeer().WithPodSelector(
+			metav1ac.LabelSelector().WithMatchLabels(InstanceLabels(c.Name)),
+		)
+		spec = spec.WithIngress(
+			networkingv1ac.NetworkPolicyIngressRule().WithPorts(networkPolicyPort(peerPort)).WithFrom(own),
+		)
 	}
 	return networkingv1ac.NetworkPolicy(PoolName(c.Name, pool), c.Namespace).
 		WithLabels(labels(c.Name, pool)).

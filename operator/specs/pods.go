@@ -137,7 +137,9 @@ func fieldEnv(name, path string) *corev1ac.EnvVarApplyConfiguration {
 
 func probe(path string, periodSeconds, failures int32) *corev1ac.ProbeApplyConfiguration {
 	return corev1ac.Probe().
-		WithHTTPGet(corev1ac.HTTPGetAction().WithPath(path).WithPort(intstr.FromString("admin")).WithScheme(corev1.URISchemeHTTP)).
+		WithHTTPGet(
+			corev1ac.HTTPGetAction().WithPath(path).WithPort(intstr.FromString("admin")).WithScheme(corev1.URISchemeHTTP),
+		).
 		WithPeriodSeconds(periodSeconds).WithTimeoutSeconds(3).WithFailureThreshold(failures)
 }
 

@@ -17,7 +17,14 @@ import (
 // Pool is everything that makes up one pool, in the order in which it is applied.
 func Pool(c *v1alpha1.OrderCluster, pool, configHash string, replicas int32) []runtime.ApplyConfiguration {
 	return []runtime.ApplyConfiguration{
-		serviceAccount(c, pool), service(c, pool), networkPolicy(c, pool), disruptionBudget(c, pool), deployment(c, pool, configHash, replicas),
+		serviceAccount(
+			c,
+			pool,
+		),
+		service(c, pool),
+		networkPolicy(c, pool),
+		disruptionBudget(c, pool),
+		deployment(c, pool, configHash, replicas),
 	}
 }
 
@@ -28,7 +35,11 @@ func serviceAccount(c *v1alpha1.OrderCluster, pool string) *corev1ac.ServiceAcco
 		WithAutomountServiceAccountToken(false)
 }
 
-func deployment(c *v1alpha1.OrderCluster, pool, configHash string, replicas int32) *appsv1ac.DeploymentApplyConfiguration {
+func deployment(
+	c *v1alpha1.OrderCluster,
+	pool, configHash string,
+	replicas int32,
+) *appsv1ac.DeploymentApplyConfiguration {
 	return appsv1ac.Deployment(PoolName(c.Name, pool), c.Namespace).
 		WithLabels(labels(c.Name, pool)).
 		WithOwnerReferences(owner(c)).
@@ -74,7 +85,15 @@ func service(c *v1alpha1.OrderCluster, pool string) *corev1ac.ServiceApplyConfig
 }
 
 func servicePort(name string, port int32) *corev1ac.ServicePortApplyConfiguration {
-	return corev1ac.ServicePort().WithName(name).WithPort(port).WithProtocol(corev1.ProtocolTCP).WithTargetPort(intstr.FromString(name))
+	return corev1ac.ServicePort().WithName(
+		name,
+	).WithPort(
+		port,
+	).WithProtocol(
+		corev1.ProtocolTCP,
+	).WithTargetPort(
+		intstr.FromString(name),
+	)
 }
 
 func disruptionBudget(c *v1alpha1.OrderCluster, pool string) *policyv1ac.PodDisruptionBudgetApplyConfiguration {

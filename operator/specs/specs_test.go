@@ -26,17 +26,37 @@ func sample() *v1alpha1.OrderCluster {
 			Messaging: v1alpha1.MessagingSpec{
 				URL: "nats://nats:4222", CredentialsSecretRef: &v1alpha1.SecretKeyReference{Name: "nats", Key: "creds"},
 			},
-			Payments: []v1alpha1.PaymentSpec{{
-				Provider: v1alpha1.PaymentProviderSandbox, PublicURL: "https://shop.example",
-				SecretRef: &v1alpha1.SecretKeyReference{Name: "pay", Key: "k"},
-			}, {
-				Provider: "stripe", KeysSecretRef: &v1alpha1.SecretReference{Name: "stripe"}, Settings: map[string]string{"account": "acct_1"},
-			}},
-			Carriers:      []v1alpha1.CarrierSpec{{Name: "swift", URL: "https://swift.example", SecretRef: v1alpha1.SecretKeyReference{Name: "swift", Key: "k"}}},
-			Notifications: &v1alpha1.NotificationsSpec{URL: "https://push.example/in", SecretRef: v1alpha1.SecretKeyReference{Name: "push", Key: "k"}},
-			Auth:          v1alpha1.AuthSpec{Issuer: "https://id.example", Audience: "shop", JWKSURL: "https://id.example/jwks", Burst: ptr.To[int32](7), Services: v1alpha1.ServiceLimitsSpec{RequestsPerSecond: ptr.To[int32](20_000)}},
+			Payments: []v1alpha1.PaymentSpec{
+				{
+					Provider: v1alpha1.PaymentProviderSandbox, PublicURL: "https://shop.example",
+					SecretRef: &v1alpha1.SecretKeyReference{Name: "pay", Key: "k"},
+				},
+				{
+					Provider:      "stripe",
+					KeysSecretRef: &v1alpha1.SecretReference{Name: "stripe"},
+					Settings:      map[string]string{"account": "acct_1"},
+				},
+			},
+			Carriers: []v1alpha1.CarrierSpec{
+				{Name: "swift", URL: "https://swift.example", SecretRef: v1alpha1.SecretKeyReference{Name: "swift", Key: "k"}},
+			},
+			Notifications: &v1alpha1.NotificationsSpec{
+				URL:       "https://push.example/in",
+				SecretRef: v1alpha1.SecretKeyReference{Name: "push", Key: "k"},
+			},
+			Auth: v1alpha1.AuthSpec{
+				Issuer:   "https://id.example",
+				Audience: "shop",
+				JWKSURL:  "https://id.example/jwks",
+				Burst:    ptr.To[int32](7),
+				Services: v1alpha1.ServiceLimitsSpec{RequestsPerSecond: ptr.To[int32](20_000)},
+			},
 			Orders: v1alpha1.OrdersSpec{
-				PaymentTimeout: &metav1.Duration{Duration: 7 * time.Minute}, MaterializePerSecond: ptr.To[int32](1000), MaterializeConcurrency: ptr.To[int32](6),
+				PaymentTimeout: &metav1.Duration{
+					Duration: 7 * time.Minute,
+				},
+				MaterializePerSecond:   ptr.To[int32](1000),
+				MaterializeConcurrency: ptr.To[int32](6),
 			},
 			Flash: v1alpha1.FlashSpec{MaxClockSkew: &metav1.Duration{Duration: time.Second}},
 			Pools: v1alpha1.PoolsSpec{Worker: v1alpha1.PoolSpec{Replicas: v1alpha1.PoolReplicas{Min: ptr.To[int32](3)}}},
@@ -65,20 +85,42 @@ func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
 	want := config.Default()
 	want.Cluster = "ns/shop"
 	want.Database.URLFile = "/etc/orderd/secrets/database/url"
-	want.Messaging = config.Messaging{URL: "nats://nats:4222", CredentialsFile: "/etc/orderd/secrets/messaging/creds", Replicas: 1}
-	want.Orders.PaymentTimeout, want.Orders.IDKeyFile = config.Duration(7*time.Minute), "/etc/orderd/secrets/keys/order-id-key"
+	want.Messaging = config.Messaging{
+		URL:             "nats://nats:4222",
+		CredentialsFile: "/etc/orderd/secrets/messaging/creds",
+		Replicas:        1,
+	}
+	want.Orders.PaymentTimeout, want.Orders.IDKeyFile = config.Duration(
+		7*time.Minute,
+	), "/etc/orderd/secrets/keys/order-id-key"
 	want.Flash = config.Flash{PeerURL: "http://shop-flash.ns.svc:8082", MaxClockSkew: config.Duration(time.Second)}
 	want.Worker = config.Worker{MaterializePerSecond: 334, MaterializeConcurrency: 6}
-	want.Payments = []config.Payment{{
-		Provider: "sandbox", SecretFile: "/etc/orderd/secrets/payments-sandbox/key",
-		PublicURL: "https://shop.example", NotifyURL: "http://shop-standard.ns.svc:8080",
-	}, {
-		Provider: "stripe", SecretDir: "/etc/orderd/secrets/payments-stripe", Settings: map[string]string{"account": "acct_1"},
-		PublicURL: "http://shop-standard.ns.svc:8080", NotifyURL: "http://shop-standard.ns.svc:8080",
-	}}
-	want.Carriers = []config.Carrier{{Name: "swift", URL: "https://swift.example", SecretFile: "/etc/orderd/secrets/carriers-swift/key"}}
+	want.Payments = []config.Payment{
+		{
+			Provider: "sandbox", SecretFile: "/etc/orderd/secrets/payments-sandbox/key",
+			PublicURL: "https://shop.example", NotifyURL: "http://shop-standard.ns.svc:8080",
+		},
+		{
+			Provider:  "stripe",
+			SecretDir: "/etc/orderd/secrets/payments-stripe",
+			Settings:  map[string]string{"account": "acct_1"},
+			PublicURL: "http://shop-standard.ns.svc:8080",
+			NotifyURL: "http://shop-standard.ns.svc:8080",
+		},
+	}
+	want.Carriers = []config.Carrier{
+		{Name: "swift", URL: "https://swift.example", SecretFile: "/etc/orderd/secrets/carriers-swift/key"},
+	}
 	want.Push = config.Push{URL: "https://push.example/in", SecretFile: "/etc/orderd/secrets/push/key"}
-	want.Auth = config.Auth{Issuer: "https://id.example", Audience: "shop", JWKSURL: "https://id.example/jwks", RequestsPerSecond: want.Auth.RequestsPerSecond, Burst: 7, ServiceRequestsPerSecond: 20_000, ServiceBurst: 20_000}
+	want.Auth = config.Auth{
+		Issuer:                   "https://id.example",
+		Audience:                 "shop",
+		JWKSURL:                  "https://id.example/jwks",
+		RequestsPerSecond:        want.Auth.RequestsPerSecond,
+		Burst:                    7,
+		ServiceRequestsPerSecond: 20_000,
+		ServiceBurst:             20_000,
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Config() (-want +got):\n%s", diff)
 	}
@@ -86,9 +128,25 @@ func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
 
 func TestPodsGetOnlyTheSecretsOfTheirRole(t *testing.T) {
 	want := map[string][]string{
-		v1alpha1.PoolStandard: {"config", "keys", "messaging", "database", "payments-sandbox", "payments-stripe", "carriers-swift"},
-		v1alpha1.PoolFlash:    {"config", "keys", "messaging"},
-		v1alpha1.PoolWorker:   {"config", "messaging", "database", "payments-sandbox", "payments-stripe", "carriers-swift", "push"},
+		v1alpha1.PoolStandard: {
+			"config",
+			"keys",
+			"messaging",
+			"database",
+			"payments-sandbox",
+			"payments-stripe",
+			"carriers-swift",
+		},
+		v1alpha1.PoolFlash: {"config", "keys", "messaging"},
+		v1alpha1.PoolWorker: {
+			"config",
+			"messaging",
+			"database",
+			"payments-sandbox",
+			"payments-stripe",
+			"carriers-swift",
+			"push",
+		},
 	}
 	got := map[string][]string{}
 	for _, pool := range Pools() {
@@ -113,7 +171,10 @@ func TestCollectorKnowsTheMemoryLimit(t *testing.T) {
 			}
 		}
 	}
-	want := map[string]map[string]string{v1alpha1.PoolStandard: {"GOGC": "400", "GOMEMLIMIT": "943718400"}, v1alpha1.PoolWorker: {}}
+	want := map[string]map[string]string{
+		v1alpha1.PoolStandard: {"GOGC": "400", "GOMEMLIMIT": "943718400"},
+		v1alpha1.PoolWorker:   {},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("environment (-want +got):\n%s", diff)
 	}
@@ -121,7 +182,10 @@ func TestCollectorKnowsTheMemoryLimit(t *testing.T) {
 
 func TestAPoolsPodsRunWhereItsNodesAre(t *testing.T) {
 	c := sample()
-	c.Spec.Pools.Flash.NodeSelector = map[string]v1alpha1.NodeLabelValue{"shop.example/lane": "flash", "kubernetes.io/os": "linux"}
+	c.Spec.Pools.Flash.NodeSelector = map[string]v1alpha1.NodeLabelValue{
+		"shop.example/lane": "flash",
+		"kubernetes.io/os":  "linux",
+	}
 	c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{
 		{Key: "shop.example/lane", Value: "flash", Effect: corev1.TaintEffectNoSchedule},
 		{Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To[int64](5)},

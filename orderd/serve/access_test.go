@@ -35,15 +35,24 @@ type counter struct {
 	flashv1connect.UnimplementedPeerServiceHandler
 }
 
-func (counter) PlaceFlashOrder(_ context.Context, r *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
+func (counter) PlaceFlashOrder(
+	_ context.Context,
+	r *flashv1.PlaceFlashOrderRequest,
+) (*flashv1.PlaceFlashOrderResponse, error) {
 	return &flashv1.PlaceFlashOrderResponse{OrderId: "for " + r.GetBuyerId()}, nil
 }
 
-func (counter) GetFlashOrder(_ context.Context, r *flashv1.GetFlashOrderRequest) (*flashv1.GetFlashOrderResponse, error) {
+func (counter) GetFlashOrder(
+	_ context.Context,
+	r *flashv1.GetFlashOrderRequest,
+) (*flashv1.GetFlashOrderResponse, error) {
 	return &flashv1.GetFlashOrderResponse{OrderId: "for " + r.GetBuyerId()}, nil
 }
 
-func (counter) GetPromotion(ctx context.Context, _ *flashv1.GetPromotionRequest) (*flashv1.GetPromotionResponse, error) {
+func (counter) GetPromotion(
+	ctx context.Context,
+	_ *flashv1.GetPromotionRequest,
+) (*flashv1.GetPromotionResponse, error) {
 	if c, ok := auth.CallerFrom(ctx); ok {
 		return nil, rpcerr.New(connect.CodeInternal, "CALLER", "a public RPC has no caller, not "+c.Subject)
 	}
@@ -85,7 +94,11 @@ const (
 
 // orderOf is a buyer's order of one unit; it does not say whose if buyer is empty.
 func orderOf(buyer string) string {
-	fields := map[string]any{"promotion": "sale", "requestId": "r", "items": []any{map[string]any{"sku": "A", "quantity": "1"}}}
+	fields := map[string]any{
+		"promotion": "sale",
+		"requestId": "r",
+		"items":     []any{map[string]any{"sku": "A", "quantity": "1"}},
+	}
 	if buyer != "" {
 		fields["buyerId"] = buyer
 	}
@@ -106,73 +119,199 @@ func TestWhoMayCall(t *testing.T) {
 		wantBody      []string
 		wantChallenge string
 	}{
-		{name: "a buyer for themselves", authorization: bearer(tokens.Token("ann", "buyer")), path: placing, body: orderOf("ann"), wantStatus: 200, wantBody: []string{"for ann"}},
-		{name: "a buyer who need not say who they are", authorization: bearer(tokens.Token("ann", "buyer")), path: placing, body: orderOf(""), wantStatus: 200, wantBody: []string{"for ann"}},
-		{name: "a guest", authorization: bearer(tokens.Guest("guest-1")), path: placing, body: orderOf(""), wantStatus: 200, wantBody: []string{"for guest-1"}},
 		{
-			name: "a buyer for another", authorization: bearer(tokens.Token("ann", "buyer")), path: placing, body: orderOf("bob"),
-			wantStatus: 403, wantBody: []string{"permission_denied", "OTHER_BUYER", "buyer_id"},
+			name:          "a buyer for themselves",
+			authorization: bearer(tokens.Token("ann", "buyer")),
+			path:          placing,
+			body:          orderOf("ann"),
+			wantStatus:    200,
+			wantBody:      []string{"for ann"},
 		},
 		{
-			name: "a buyer for another, and staff elsewhere", authorization: bearer(tokens.Token("ann", "buyer", "returns")), path: placing, body: orderOf("bob"),
-			wantStatus: 403, wantBody: []string{"OTHER_BUYER"},
+			name:          "a buyer who need not say who they are",
+			authorization: bearer(tokens.Token("ann", "buyer")),
+			path:          placing,
+			body:          orderOf(""),
+			wantStatus:    200,
+			wantBody:      []string{"for ann"},
 		},
 		{
-			name: "a request that is for another and not valid either", authorization: bearer(tokens.Token("ann", "buyer")), path: looking, body: `{"buyerId":"bob"}`,
-			wantStatus: 403, wantBody: []string{"OTHER_BUYER"},
+			name:          "a guest",
+			authorization: bearer(tokens.Guest("guest-1")),
+			path:          placing,
+			body:          orderOf(""),
+			wantStatus:    200,
+			wantBody:      []string{"for guest-1"},
 		},
-		{name: "a service for a buyer", authorization: bearer(tokens.Token("backend", "service")), path: placing, body: orderOf("bob"), wantStatus: 200, wantBody: []string{"for bob"}},
-		{name: "a service that is a buyer too", authorization: bearer(tokens.Token("backend", "service", "buyer")), path: placing, body: orderOf("bob"), wantStatus: 200, wantBody: []string{"for bob"}},
 		{
-			name: "a service that does not say for whom", authorization: bearer(tokens.Token("backend", "service")), path: placing, body: orderOf(""),
-			wantStatus: 400, wantBody: []string{"invalid_argument", "INVALID_REQUEST", "buyer_id"},
+			name:          "a buyer for another",
+			authorization: bearer(tokens.Token("ann", "buyer")),
+			path:          placing,
+			body:          orderOf("bob"),
+			wantStatus:    403,
+			wantBody:      []string{"permission_denied", "OTHER_BUYER", "buyer_id"},
 		},
-		{name: "an RPC that names no buyer", authorization: bearer(tokens.Token("ann", "buyer")), path: goods, body: `{"sku":"tea"}`, wantStatus: 200, wantBody: []string{"ann as buyer"}},
-		{name: "staff", authorization: bearer(tokens.Token("carol", "catalog", "returns")), path: goods, body: `{"sku":"tea"}`, wantStatus: 200, wantBody: []string{"carol as catalog"}},
+		{
+			name:          "a buyer for another, and staff elsewhere",
+			authorization: bearer(tokens.Token("ann", "buyer", "returns")),
+			path:          placing,
+			body:          orderOf("bob"),
+			wantStatus:    403,
+			wantBody:      []string{"OTHER_BUYER"},
+		},
+		{
+			name:          "a request that is for another and not valid either",
+			authorization: bearer(tokens.Token("ann", "buyer")),
+			path:          looking,
+			body:          `{"buyerId":"bob"}`,
+			wantStatus:    403,
+			wantBody:      []string{"OTHER_BUYER"},
+		},
+		{
+			name:          "a service for a buyer",
+			authorization: bearer(tokens.Token("backend", "service")),
+			path:          placing,
+			body:          orderOf("bob"),
+			wantStatus:    200,
+			wantBody:      []string{"for bob"},
+		},
+		{
+			name:          "a service that is a buyer too",
+			authorization: bearer(tokens.Token("backend", "service", "buyer")),
+			path:          placing,
+			body:          orderOf("bob"),
+			wantStatus:    200,
+			wantBody:      []string{"for bob"},
+		},
+		{
+			name:          "a service that does not say for whom",
+			authorization: bearer(tokens.Token("backend", "service")),
+			path:          placing,
+			body:          orderOf(""),
+			wantStatus:    400,
+			wantBody:      []string{"invalid_argument", "INVALID_REQUEST", "buyer_id"},
+		},
+		{
+			name:          "an RPC that names no buyer",
+			authorization: bearer(tokens.Token("ann", "buyer")),
+			path:          goods,
+			body:          `{"sku":"tea"}`,
+			wantStatus:    200,
+			wantBody:      []string{"ann as buyer"},
+		},
+		{
+			name:          "staff",
+			authorization: bearer(tokens.Token("carol", "catalog", "returns")),
+			path:          goods,
+			body:          `{"sku":"tea"}`,
+			wantStatus:    200,
+			wantBody:      []string{"carol as catalog"},
+		},
 
 		// None of these bodies is decoded.
 		{
-			name: "no token", path: placing, body: broken, wantStatus: 401, wantBody: []string{"unauthenticated", "TOKEN_MISSING"}, wantChallenge: "Bearer",
+			name:          "no token",
+			path:          placing,
+			body:          broken,
+			wantStatus:    401,
+			wantBody:      []string{"unauthenticated", "TOKEN_MISSING"},
+			wantChallenge: "Bearer",
 		},
 		{
-			name: "no JWT", authorization: []string{"Bearer x"}, path: placing, body: broken,
-			wantStatus: 401, wantBody: []string{"unauthenticated", "TOKEN_INVALID"}, wantChallenge: `Bearer error="invalid_token"`,
+			name:          "no JWT",
+			authorization: []string{"Bearer x"},
+			path:          placing,
+			body:          broken,
+			wantStatus:    401,
+			wantBody:      []string{"unauthenticated", "TOKEN_INVALID"},
+			wantChallenge: `Bearer error="invalid_token"`,
 		},
 		{
 			name: "another scheme", authorization: []string{"Basic YTpi"}, path: placing, body: broken,
 			wantStatus: 401, wantBody: []string{"TOKEN_INVALID"}, wantChallenge: `Bearer error="invalid_token"`,
 		},
 		{
-			name: "two tokens", authorization: append(bearer(tokens.Token("ann", "buyer")), bearer(tokens.Token("bob", "buyer"))...), path: placing, body: broken,
-			wantStatus: 401, wantBody: []string{"TOKEN_INVALID"}, wantChallenge: `Bearer error="invalid_token"`,
+			name:          "two tokens",
+			authorization: append(bearer(tokens.Token("ann", "buyer")), bearer(tokens.Token("bob", "buyer"))...),
+			path:          placing,
+			body:          broken,
+			wantStatus:    401,
+			wantBody:      []string{"TOKEN_INVALID"},
+			wantChallenge: `Bearer error="invalid_token"`,
 		},
 		{
-			name: "an old token", authorization: bearer(tokens.Sign(old)), path: placing, body: broken,
-			wantStatus: 401, wantBody: []string{"unauthenticated", "TOKEN_EXPIRED"}, wantChallenge: `Bearer error="invalid_token"`,
+			name:          "an old token",
+			authorization: bearer(tokens.Sign(old)),
+			path:          placing,
+			body:          broken,
+			wantStatus:    401,
+			wantBody:      []string{"unauthenticated", "TOKEN_EXPIRED"},
+			wantChallenge: `Bearer error="invalid_token"`,
 		},
 		{
-			name: "a buyer at the staff's desk", authorization: bearer(tokens.Token("ann", "buyer")), path: adjusting, body: broken,
-			wantStatus: 403, wantBody: []string{"permission_denied", "ROLE_MISSING", "service,catalog"},
+			name:          "a buyer at the staff's desk",
+			authorization: bearer(tokens.Token("ann", "buyer")),
+			path:          adjusting,
+			body:          broken,
+			wantStatus:    403,
+			wantBody:      []string{"permission_denied", "ROLE_MISSING", "service,catalog"},
 		},
 		{
-			name: "staff of another desk", authorization: bearer(tokens.Token("rita", "returns", "operations")), path: adjusting, body: broken,
-			wantStatus: 403, wantBody: []string{"ROLE_MISSING"},
+			name:          "staff of another desk",
+			authorization: bearer(tokens.Token("rita", "returns", "operations")),
+			path:          adjusting,
+			body:          broken,
+			wantStatus:    403,
+			wantBody:      []string{"ROLE_MISSING"},
 		},
-		{name: "staff as a buyer", authorization: bearer(tokens.Token("carol", "catalog")), path: placing, body: broken, wantStatus: 403, wantBody: []string{"ROLE_MISSING", "buyer,service"}},
-		{name: "nobody in particular", authorization: bearer(tokens.Token("dan")), path: placing, body: broken, wantStatus: 403, wantBody: []string{"ROLE_MISSING"}},
 		{
-			name: "an RPC that says of nobody that they may call it", path: releasing, body: broken,
-			authorization: bearer(tokens.Token("root", auth.RolesOf(everyRole()...).Names()...)), wantStatus: 403, wantBody: []string{"ROLE_MISSING"},
+			name:          "staff as a buyer",
+			authorization: bearer(tokens.Token("carol", "catalog")),
+			path:          placing,
+			body:          broken,
+			wantStatus:    403,
+			wantBody:      []string{"ROLE_MISSING", "buyer,service"},
+		},
+		{
+			name:          "nobody in particular",
+			authorization: bearer(tokens.Token("dan")),
+			path:          placing,
+			body:          broken,
+			wantStatus:    403,
+			wantBody:      []string{"ROLE_MISSING"},
+		},
+		{
+			name: "an RPC that says of nobody that they may call it",
+			path: releasing,
+			body: broken,
+			authorization: bearer(
+				tokens.Token("root", auth.RolesOf(everyRole()...).Names()...),
+			),
+			wantStatus: 403,
+			wantBody:   []string{"ROLE_MISSING"},
 		},
 
 		{name: "the public", path: getPromotion, body: `{"promotion":"sale"}`, wantStatus: 200},
-		{name: "the public with a token that is no good", authorization: []string{"Bearer x"}, path: getPromotion, body: `{"promotion":"sale"}`, wantStatus: 200},
+		{
+			name:          "the public with a token that is no good",
+			authorization: []string{"Bearer x"},
+			path:          getPromotion,
+			body:          `{"promotion":"sale"}`,
+			wantStatus:    200,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			status, header, body := post(t, s, tt.authorization, tt.path, tt.body)
 			if status != tt.wantStatus || header.Get("WWW-Authenticate") != tt.wantChallenge {
-				t.Errorf("status %d, challenge %q; want %d, %q; body %s", status, header.Get("WWW-Authenticate"), tt.wantStatus, tt.wantChallenge, body)
+				t.Errorf(
+					"status %d, challenge %q; want %d, %q; body %s",
+					status,
+					header.Get("WWW-Authenticate"),
+					tt.wantStatus,
+					tt.wantChallenge,
+					body,
+				)
 			}
 			text := string(body)
 			if status != http.StatusOK {
@@ -266,13 +405,25 @@ func TestProtocols(t *testing.T) {
 func TestTooManyRequestsOfOneCaller(t *testing.T) {
 	// More fall due while this runs, but not many.
 	tokens, s := counting(t, auth.Limits{PerSecond: 1, Burst: 3})
-	ann, bob, backend := bearer(tokens.Token("ann", "buyer")), bearer(tokens.Token("bob", "buyer")), bearer(tokens.Token("ann", "service"))
+	ann, bob, backend := bearer(
+		tokens.Token("ann", "buyer"),
+	), bearer(
+		tokens.Token("bob", "buyer"),
+	), bearer(
+		tokens.Token("ann", "service"),
+	)
 	refused := 0
 	for range 20 {
 		// Not decoded where it is refused.
 		if status, _, body := post(t, s, ann, placing, `{"promotion":`); status == http.StatusTooManyRequests {
 			refused++
-			if text := string(body) + decodeDetails(t, body); !strings.Contains(text, "RATE_LIMITED") || !strings.Contains(text, "google.rpc.RetryInfo") {
+			if text := string(
+				body,
+			) + decodeDetails(
+				t,
+				body,
+			); !strings.Contains(text, "RATE_LIMITED") ||
+				!strings.Contains(text, "google.rpc.RetryInfo") {
 				t.Errorf("body %s, want RATE_LIMITED with a delay", text)
 			}
 		}

@@ -43,14 +43,24 @@ func BenchmarkUnary(b *testing.B) {
 	b.Run("stack", func(b *testing.B) { benchUnary(b, handler, request, "200") })
 
 	soldOut := connect.NewServer(around.forApps(guard, nil, nil)...)
-	promo := promotion.New(&flashv1.Promotion{Uid: "uid", Name: "singles-day", Partitions: 1, Streams: []string{"S"}, Items: []*flashv1.PromotedItem{{Sku: "phone-x"}}})
+	promo := promotion.New(
+		&flashv1.Promotion{
+			Uid:        "uid",
+			Name:       "singles-day",
+			Partitions: 1,
+			Streams:    []string{"S"},
+			Items:      []*flashv1.PromotedItem{{Sku: "phone-x"}},
+		},
+	)
 	flashv1connect.RegisterFlashServiceHandler(soldOut, empty{refusal: promo.SoldOut(0)})
 	sold := front(soldOut, rpcMux(soldOut, around.http), around.gate, around.http)
 	b.Run("sold out", func(b *testing.B) { benchUnary(b, sold, request, "429") })
 
 	// Its time stands still, so that it does not hold refusals back.
 	now := time.Now()
-	gate, err := overload.NewGate(overload.Options{Max: 1, Lowest: 1, Clock: func() time.Time { return now }, Random: rand.Int64N})
+	gate, err := overload.NewGate(
+		overload.Options{Max: 1, Lowest: 1, Clock: func() time.Time { return now }, Random: rand.Int64N},
+	)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -72,20 +82,28 @@ type empty struct {
 	refusal *refusal.Refusal
 }
 
-func (e empty) PlaceFlashOrder(context.Context, *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
+func (e empty) PlaceFlashOrder(
+	context.Context,
+	*flashv1.PlaceFlashOrderRequest,
+) (*flashv1.PlaceFlashOrderResponse, error) {
 	return nil, e.refusal
 }
 
 func wireRequest(b *testing.B, token string) []byte {
 	b.Helper()
 	body, err := proto.Marshal(&flashv1.PlaceFlashOrderRequest{
-		Promotion: "singles-day", BuyerId: "buyer-1", RequestId: "01901b3e-7c1a-7aaa-8bbb-123456789012", Items: []*flashv1.FlashOrderItem{{Sku: "phone-x", Quantity: 1}},
+		Promotion: "singles-day",
+		BuyerId:   "buyer-1",
+		RequestId: "01901b3e-7c1a-7aaa-8bbb-123456789012",
+		Items:     []*flashv1.FlashOrderItem{{Sku: "phone-x", Quantity: 1}},
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	head := "POST " + placing + " HTTP/1.1\r\nHost: pod\r\nContent-Type: application/proto\r\nConnect-Protocol-Version: 1\r\nAuthorization: Bearer " + token +
-		"\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
+		"\r\nContent-Length: " + strconv.Itoa(
+		len(body),
+	) + "\r\n\r\n"
 	return append([]byte(head), body...)
 }
 

@@ -15,14 +15,37 @@ func TestGetAndCaches(t *testing.T) {
 		wantStatus                 int
 		wantCache                  string
 	}{
-		{name: "what is the same for everybody", path: getPromotion, message: `{"promotion":"sale"}`, wantStatus: 200, wantCache: "public, max-age=1"},
+		{
+			name:       "what is the same for everybody",
+			path:       getPromotion,
+			message:    `{"promotion":"sale"}`,
+			wantStatus: 200,
+			wantCache:  "public, max-age=1",
+		},
 		{name: "an error", path: getPromotion, message: `{}`, wantStatus: 400, wantCache: "no-store"},
 		{
-			name: "what is a buyer's", path: looking, message: `{"promotion":"sale","requestId":"r"}`, token: issuer.Token("ann", "buyer"),
-			wantStatus: 200, wantCache: "no-store",
+			name:       "what is a buyer's",
+			path:       looking,
+			message:    `{"promotion":"sale","requestId":"r"}`,
+			token:      issuer.Token("ann", "buyer"),
+			wantStatus: 200,
+			wantCache:  "no-store",
 		},
-		{name: "what needs a token", path: looking, message: `{"promotion":"sale","requestId":"r"}`, wantStatus: 401, wantCache: "no-store"},
-		{name: "what is for who has a role", path: goods, message: `{"sku":"A"}`, token: issuer.Token("ann", "buyer"), wantStatus: 200, wantCache: "no-store"},
+		{
+			name:       "what needs a token",
+			path:       looking,
+			message:    `{"promotion":"sale","requestId":"r"}`,
+			wantStatus: 401,
+			wantCache:  "no-store",
+		},
+		{
+			name:       "what is for who has a role",
+			path:       goods,
+			message:    `{"sku":"A"}`,
+			token:      issuer.Token("ann", "buyer"),
+			wantStatus: 200,
+			wantCache:  "no-store",
+		},
 		{name: "a mutation", path: placing, message: orderOf("ann"), token: issuer.Token("ann", "buyer"), wantStatus: 405},
 	}
 	for _, tt := range tests {
@@ -43,7 +66,10 @@ func TestGetAndCaches(t *testing.T) {
 			if response.StatusCode != tt.wantStatus {
 				t.Errorf("status %d, want %d", response.StatusCode, tt.wantStatus)
 			}
-			if got := response.Header.Get("Cache-Control"); got != tt.wantCache || len(response.Header.Values("Cache-Control")) > 1 {
+			if got := response.Header.Get(
+				"Cache-Control",
+			); got != tt.wantCache ||
+				len(response.Header.Values("Cache-Control")) > 1 {
 				t.Errorf("Cache-Control %q, want %q", response.Header.Values("Cache-Control"), tt.wantCache)
 			}
 		})

@@ -13,7 +13,9 @@ import (
 
 // consumers are what follows from what happens to orders, each with a durable of its own.
 func (p *pod) consumers(s *shop) ([]loop, error) {
-	sweeper, err := consume.NewSweeper(consume.SweeperOptions{Pool: s.pool, Worker: p.Name, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer})
+	sweeper, err := consume.NewSweeper(
+		consume.SweeperOptions{Pool: s.pool, Worker: p.Name, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +31,10 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 		if err != nil {
 			return nil, err
 		}
-		wanted = append(wanted, consume.Options{Name: "push", Types: push.Types(), Delivery: gateway.Deliver, Ordered: true, Since: push.Since})
+		wanted = append(
+			wanted,
+			consume.Options{Name: "push", Types: push.Types(), Delivery: gateway.Deliver, Ordered: true, Since: push.Since},
+		)
 	}
 	for _, o := range wanted {
 		o.JetStream, o.Pool, o.Replicas = s.js, s.pool, p.Config.Messaging.Replicas
@@ -54,7 +59,13 @@ func (p *pod) gateway(s *shop) (*push.Gateway, error) {
 		return nil, fmt.Errorf("push.secretFile: %w", err)
 	}
 	gateway, err := push.NewGateway(push.GatewayOptions{
-		URL: p.Config.Push.URL, Secrets: secrets, Source: p.Config.Cluster, Pool: s.pool, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer,
+		URL:        p.Config.Push.URL,
+		Secrets:    secrets,
+		Source:     p.Config.Cluster,
+		Pool:       s.pool,
+		Clock:      p.Clock,
+		Logger:     p.Log,
+		Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("push: %w", err)

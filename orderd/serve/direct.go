@@ -39,7 +39,8 @@ func withDirect(ctx context.Context, _ net.Conn) context.Context {
 func answerDirectly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		contentType := r.Header["Content-Type"]
-		if r.ProtoMajor == 1 && r.Method == http.MethodPost && len(contentType) == 1 && !strings.HasPrefix(contentType[0], "application/grpc") {
+		if r.ProtoMajor == 1 && r.Method == http.MethodPost && len(contentType) == 1 &&
+			!strings.HasPrefix(contentType[0], "application/grpc") {
 			if d, ok := r.Context().Value(directKey{}).(*direct); ok {
 				d.w = w
 				defer func() { *d = direct{} }()

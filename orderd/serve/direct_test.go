@@ -22,7 +22,10 @@ import (
 // hinting says that all is sold, and where to ask next time.
 type hinting struct{ empty }
 
-func (h hinting) PlaceFlashOrder(ctx context.Context, r *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
+func (h hinting) PlaceFlashOrder(
+	ctx context.Context,
+	r *flashv1.PlaceFlashOrderRequest,
+) (*flashv1.PlaceFlashOrderResponse, error) {
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		info.ResponseHeader().Set("Orderd-Route", "7")
 	}
@@ -38,7 +41,15 @@ func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
 	c := config.Default().HTTP
 	around := testStack(t, slog.New(slog.DiscardHandler), c)
 	server := connect.NewServer(around.forApps(guard, nil, nil)...)
-	promo := promotion.New(&flashv1.Promotion{Uid: "uid", Name: "sale", Partitions: 1, Streams: []string{"S"}, Items: []*flashv1.PromotedItem{{Sku: "A"}}})
+	promo := promotion.New(
+		&flashv1.Promotion{
+			Uid:        "uid",
+			Name:       "sale",
+			Partitions: 1,
+			Streams:    []string{"S"},
+			Items:      []*flashv1.PromotedItem{{Sku: "A"}},
+		},
+	)
 	flashv1connect.RegisterFlashServiceHandler(server, hinting{empty{refusal: promo.SoldOut(0)}})
 	l, err := listen(t.Context(), "apps", "127.0.0.1:0", front(server, rpcMux(server, c), around.gate, c), c)
 	if err != nil {
@@ -59,7 +70,12 @@ func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
 	}
 	ask := func(client *http.Client, request string) answer {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+l.socket.Addr().String()+placing, bytes.NewBufferString(request))
+		r, err := http.NewRequestWithContext(
+			t.Context(),
+			http.MethodPost,
+			"http://"+l.socket.Addr().String()+placing,
+			bytes.NewBufferString(request),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +90,11 @@ func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := answer{Status: response.StatusCode, ContentType: response.Header.Get("Content-Type"), Route: response.Header.Get("Orderd-Route")}
+		a := answer{
+			Status:      response.StatusCode,
+			ContentType: response.Header.Get("Content-Type"),
+			Route:       response.Header.Get("Orderd-Route"),
+		}
 		if err := json.Unmarshal(raw, &a.Body); err != nil {
 			t.Fatalf("%s: %v", raw, err)
 		}
@@ -92,7 +112,8 @@ func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
 		if diff := cmp.Diff(usual, direct); diff != "" {
 			t.Errorf("%s: answers over HTTP/1.1 differ (-HTTP/2 +HTTP/1.1):\n%s", request, diff)
 		}
-		if want := map[bool]int{true: http.StatusOK, false: http.StatusTooManyRequests}[request == lucky]; direct.Status != want || direct.Route != "7" {
+		if want := map[bool]int{true: http.StatusOK, false: http.StatusTooManyRequests}[request == lucky]; direct.Status != want ||
+			direct.Route != "7" {
 			t.Errorf("%s: status %d, route %q; want %d, 7", request, direct.Status, direct.Route, want)
 		}
 	}

@@ -47,10 +47,14 @@ func listen(ctx context.Context, name, address string, handler http.Handler, c c
 	protocols.SetUnencryptedHTTP2(true)
 	timeout := time.Duration(c.RequestTimeout)
 	return &listener{name: name, socket: socket, server: &http.Server{
-		Handler:           handler,
-		ConnContext:       withDirect,
-		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreamsPerConnection, SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		Handler:     handler,
+		ConnContext: withDirect,
+		Protocols:   protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreamsPerConnection,
+			SendPingTimeout:      pingAfter,
+			PingTimeout:          pingTimeout,
+		},
 		MaxHeaderBytes:    maxHeaderBytes,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       timeout + readHeaderTimeout,
@@ -87,8 +91,13 @@ const minCompressed = 4 << 10
 // rpcMux mounts a server's RPCs with the limits of the configuration.
 func rpcMux(server *connect.Server, c config.HTTP) *http.ServeMux {
 	mux := http.NewServeMux()
-	connecthttp.Mount(mux, server, connecthttp.WithReadMaxBytes(c.MaxBodyBytes), connecthttp.WithCompressMinBytes(minCompressed),
-		connecthttp.WithConditionalOptions(streamOptions))
+	connecthttp.Mount(
+		mux,
+		server,
+		connecthttp.WithReadMaxBytes(c.MaxBodyBytes),
+		connecthttp.WithCompressMinBytes(minCompressed),
+		connecthttp.WithConditionalOptions(streamOptions),
+	)
 	return mux
 }
 

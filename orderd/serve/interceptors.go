@@ -33,7 +33,11 @@ type stack struct {
 // before the request is validated, because a buyer may leave out who they are. What staff
 // changes is recorded last: what was refused until there changes nothing. A role without
 // audited mutations has no recorder.
-func (s stack) forApps(guard *auth.Guard, recorder *audit.Recorder, inside connect.ServerInterceptor) []connect.ServerInterceptor {
+func (s stack) forApps(
+	guard *auth.Guard,
+	recorder *audit.Recorder,
+	inside connect.ServerInterceptor,
+) []connect.ServerInterceptor {
 	around := []connect.ServerInterceptor{
 		unlessAnswered, s.metrics.observe(s.gate), caching, explain(s.log), guard.Authenticate(), s.bound(),
 		guard.KeepToOwn(), onlyUnary(validate.NewServerInterceptor()),
@@ -50,7 +54,12 @@ func (s stack) forApps(guard *auth.Guard, recorder *audit.Recorder, inside conne
 // forPeers is what stands around the RPCs between pods. They are not refused for load, nor asked who
 // calls: what they forward has been admitted already.
 func (s stack) forPeers() []connect.ServerInterceptor {
-	return []connect.ServerInterceptor{s.metrics.observe(nil), explain(s.log), s.bound(), onlyUnary(validate.NewServerInterceptor())}
+	return []connect.ServerInterceptor{
+		s.metrics.observe(nil),
+		explain(s.log),
+		s.bound(),
+		onlyUnary(validate.NewServerInterceptor()),
+	}
 }
 
 // bound ends a request that takes longer than the configured time. A stream may take longer, but

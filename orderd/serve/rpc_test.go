@@ -58,18 +58,31 @@ func serving(t *testing.T, c config.HTTP, log *bytes.Buffer, answer func(context
 
 func testStack(t testing.TB, log *slog.Logger, c config.HTTP) stack {
 	t.Helper()
-	gate, err := overload.NewGate(overload.Options{Max: c.MaxInFlight, Lowest: lowestInFlight, Clock: time.Now, Random: rand.Int64N})
+	gate, err := overload.NewGate(
+		overload.Options{Max: c.MaxInFlight, Lowest: lowestInFlight, Clock: time.Now, Random: rand.Int64N},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stack{metrics: newMetrics(prometheus.NewRegistry()), gate: gate, log: log, http: c, clock: time.Now, leaving: make(chan struct{})}
+	return stack{
+		metrics: newMetrics(prometheus.NewRegistry()),
+		gate:    gate,
+		log:     log,
+		http:    c,
+		clock:   time.Now,
+		leaving: make(chan struct{}),
+	}
 }
 
 func newGuard(t testing.TB, limits auth.Limits) (*testauth.Issuer, *auth.Guard) {
 	t.Helper()
 	issuer, jwks := testauth.Start(t)
 	verifier, err := auth.NewVerifier(auth.VerifierOptions{
-		Issuer: testauth.IssuerName, Audience: testauth.Audience, JWKSURL: jwks, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Issuer:   testauth.IssuerName,
+		Audience: testauth.Audience,
+		JWKSURL:  jwks,
+		Clock:    time.Now,
+		Logger:   slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -187,9 +200,12 @@ func TestBadRequests(t *testing.T) {
 			wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument", "items[0].quantity", "INVALID_REQUEST"},
 		},
 		{
-			name: "a character that no database stores", path: "/orderd.flash.v1.FlashService/PlaceFlashOrder", contentType: "application/json",
-			body:       `{"promotion":"sale","buyerId":"b\u0000","requestId":"r","items":[{"sku":"A","quantity":"1"}]}`,
-			wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument", "buyer_id", "INVALID_REQUEST"},
+			name:        "a character that no database stores",
+			path:        "/orderd.flash.v1.FlashService/PlaceFlashOrder",
+			contentType: "application/json",
+			body:        `{"promotion":"sale","buyerId":"b\u0000","requestId":"r","items":[{"sku":"A","quantity":"1"}]}`,
+			wantStatus:  http.StatusBadRequest,
+			wantBody:    []string{"invalid_argument", "buyer_id", "INVALID_REQUEST"},
 		},
 		{
 			name: "a missing field", path: "/orderd.flash.v1.FlashService/GetPromotion", contentType: "application/json",

@@ -82,12 +82,19 @@ func Run(ctx context.Context, o Options) error {
 	}
 	reg := prometheus.NewRegistry()
 	labels := prometheus.Labels{"cluster": o.Config.Cluster, "role": string(o.Role)}
-	pod := &pod{Options: o, registry: reg, registerer: prometheus.WrapRegistererWith(labels, reg), leaving: make(chan struct{})}
+	pod := &pod{
+		Options:    o,
+		registry:   reg,
+		registerer: prometheus.WrapRegistererWith(labels, reg),
+		leaving:    make(chan struct{}),
+	}
 	pod.registerer.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "orderd_info", Help: "1, labelled with the pod's version.", ConstLabels: prometheus.Labels{"version": o.Version},
+			Name:        "orderd_info",
+			Help:        "1, labelled with the pod's version.",
+			ConstLabels: prometheus.Labels{"version": o.Version},
 		}, func() float64 { return 1 }),
 	)
 	r, err := pod.role(ctx)
@@ -175,13 +182,23 @@ func (p *pod) drain(failed context.Context, r *role, health *health, listeners [
 
 func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listener, error) {
 	c := p.Config.HTTP
-	admin, err := listen(ctx, "admin", c.AdminAddress, http.MaxBytesHandler(health.mux(p.registry), int64(c.MaxBodyBytes)), c)
+	admin, err := listen(
+		ctx,
+		"admin",
+		c.AdminAddress,
+		http.MaxBytesHandler(health.mux(p.registry), int64(c.MaxBodyBytes)),
+		c,
+	)
 	if err != nil {
 		return nil, err
 	}
 	all := []*listener{admin}
 	gate, err := overload.NewGate(overload.Options{
-		Max: c.MaxInFlight, Lowest: lowestInFlight * runtime.GOMAXPROCS(0), Clock: time.Now, Random: rand.Int64N, Registerer: p.registerer,
+		Max:        c.MaxInFlight,
+		Lowest:     lowestInFlight * runtime.GOMAXPROCS(0),
+		Clock:      time.Now,
+		Random:     rand.Int64N,
+		Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err

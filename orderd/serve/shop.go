@@ -79,7 +79,13 @@ func (p *pod) shop() (_ *shop, err error) {
 		return nil, err
 	}
 	s.shipments, err = shipment.NewStore(shipment.Options{
-		Pool: s.pool, Orders: s.orders, Carriers: carriers, Clock: p.Clock, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer,
+		Pool:       s.pool,
+		Orders:     s.orders,
+		Carriers:   carriers,
+		Clock:      p.Clock,
+		Random:     rand.Reader,
+		Logger:     p.Log,
+		Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
@@ -103,7 +109,12 @@ func (p *pod) database() (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database.urlFile: %w", err)
 	}
-	return database.Open(context.Background(), url, p.Config.Database.MaxConnections, database.WithRegisterer(p.registerer))
+	return database.Open(
+		context.Background(),
+		url,
+		p.Config.Database.MaxConnections,
+		database.WithRegisterer(p.registerer),
+	)
 }
 
 // carriers are the configured ones, each behind a breaker of its own.
@@ -115,7 +126,9 @@ func (p *pod) carriers() ([]carrier.Carrier, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s.secretFile: %w", field, err)
 		}
-		api, err := carrier.NewHTTP(carrier.HTTPOptions{Name: c.Name, URL: c.URL, Key: []byte(key), Clock: p.Clock, Random: rand.Reader})
+		api, err := carrier.NewHTTP(
+			carrier.HTTPOptions{Name: c.Name, URL: c.URL, Key: []byte(key), Clock: p.Clock, Random: rand.Reader},
+		)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", field, err)
 		}

@@ -57,7 +57,9 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	recorder, err := audit.NewRecorder(audit.Options{Pool: s.pool, Clock: p.Clock, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer})
+	recorder, err := audit.NewRecorder(
+		audit.Options{Pool: s.pool, Clock: p.Clock, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -84,22 +86,45 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	letters := deadletter.NewService(deadletter.Options{JetStream: s.js, Replicas: p.Config.Messaging.Replicas, Pool: s.pool, Clock: p.Clock, Logger: p.Log})
+	letters := deadletter.NewService(
+		deadletter.Options{
+			JetStream: s.js,
+			Replicas:  p.Config.Messaging.Replicas,
+			Pool:      s.pool,
+			Clock:     p.Clock,
+			Logger:    p.Log,
+		},
+	)
 	return &role{
 		services: func(server *connect.Server) {
-			addressv1connect.RegisterAddressServiceHandler(server, address.NewService(address.Options{Pool: s.pool, Clock: p.Clock, Random: rand.Reader}))
+			addressv1connect.RegisterAddressServiceHandler(
+				server,
+				address.NewService(address.Options{Pool: s.pool, Clock: p.Clock, Random: rand.Reader}),
+			)
 			auditv1connect.RegisterAuditServiceHandler(server, audit.NewService(s.pool))
-			cartv1connect.RegisterCartServiceHandler(server, cart.NewService(cart.Options{Pool: s.pool, Guests: auth.Guests{Verifier: verifier}, Clock: p.Clock}))
-			catalogv1connect.RegisterCatalogServiceHandler(server, catalog.NewService(catalog.Options{Pool: s.pool, Clock: p.Clock}))
+			cartv1connect.RegisterCartServiceHandler(
+				server,
+				cart.NewService(cart.Options{Pool: s.pool, Guests: auth.Guests{Verifier: verifier}, Clock: p.Clock}),
+			)
+			catalogv1connect.RegisterCatalogServiceHandler(
+				server,
+				catalog.NewService(catalog.Options{Pool: s.pool, Clock: p.Clock}),
+			)
 			couponv1connect.RegisterCouponServiceHandler(server, coupon.NewService(s.coupons))
 			deadletterv1connect.RegisterDeadLetterServiceHandler(server, letters)
-			freightv1connect.RegisterFreightServiceHandler(server, freight.NewService(freight.Options{Pool: s.pool, Clock: p.Clock}))
+			freightv1connect.RegisterFreightServiceHandler(
+				server,
+				freight.NewService(freight.Options{Pool: s.pool, Clock: p.Clock}),
+			)
 			orderv1connect.RegisterOrderServiceHandler(server, placing)
 			paymentv1connect.RegisterPaymentServiceHandler(server, s.payments)
 			paymentv1connect.RegisterRefundServiceHandler(server, s.payments)
 			paymentv1connect.RegisterReconciliationServiceHandler(server, s.payments)
 			pushv1connect.RegisterPushServiceHandler(server, push.NewService(push.Options{Pool: s.pool, Clock: p.Clock}))
-			quotev1connect.RegisterQuoteServiceHandler(server, quote.NewService(quote.Options{Pool: s.pool, Tokens: tokens, Clock: p.Clock}))
+			quotev1connect.RegisterQuoteServiceHandler(
+				server,
+				quote.NewService(quote.Options{Pool: s.pool, Tokens: tokens, Clock: p.Clock}),
+			)
 			returnsv1connect.RegisterReturnServiceHandler(server, goingBack)
 			rewardv1connect.RegisterRewardServiceHandler(server, reward.NewService(s.rewards))
 			shipmentv1connect.RegisterShipmentServiceHandler(server, shipment.NewService(s.shipments))

@@ -28,7 +28,10 @@ func streamOptions(spec connect.Spec) []connecthttp.Option {
 	if spec.StreamType == connect.StreamTypeUnary {
 		return nil
 	}
-	return []connecthttp.Option{connecthttp.WithReadMaxBytes(maxStreamMessage), connecthttp.WithCompressMinBytes(math.MaxInt)}
+	return []connecthttp.Option{
+		connecthttp.WithReadMaxBytes(maxStreamMessage),
+		connecthttp.WithCompressMinBytes(math.MaxInt),
+	}
 }
 
 // longLived takes the server's time-outs, which are for single requests, from a stream.
@@ -87,7 +90,12 @@ func (s *liveStream) Receive(msg any) error {
 // live serves a stream until its caller's token expires or the pod leaves. From then on receiving
 // fails with the reason, while the handler can go on to answer what it has; the configured time for
 // a request later its context ends as well.
-func (s stack) live(ctx context.Context, spec connect.Spec, stream connect.ServerStream, next connect.ServerFunc) error {
+func (s stack) live(
+	ctx context.Context,
+	spec connect.Spec,
+	stream connect.ServerStream,
+	next connect.ServerFunc,
+) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	requests := &liveStream{ServerStream: stream}
@@ -131,7 +139,12 @@ func (s stack) untilEnd(ctx context.Context, done <-chan struct{}) *connect.Erro
 	case <-expired:
 		return auth.Expired()
 	case <-s.leaving:
-		return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded, "the pod is going away; go on with a new stream", streamRetry)
+		return rpcerr.Retry(
+			connect.CodeUnavailable,
+			rpcerr.ReasonOverloaded,
+			"the pod is going away; go on with a new stream",
+			streamRetry,
+		)
 	}
 }
 

@@ -63,11 +63,15 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	completer, err := order.NewCompleter(order.CompleterOptions{Worker: options, After: time.Duration(p.Config.Orders.CompleteAfter)})
+	completer, err := order.NewCompleter(
+		order.CompleterOptions{Worker: options, After: time.Duration(p.Config.Orders.CompleteAfter)},
+	)
 	if err != nil {
 		return nil, err
 	}
-	releaser, err := order.NewReleaser(order.ReleaserOptions{Worker: options, Flash: flashclient.NewReleaser(p.Config.Flash.PeerURL)})
+	releaser, err := order.NewReleaser(
+		order.ReleaserOptions{Worker: options, Flash: flashclient.NewReleaser(p.Config.Flash.PeerURL)},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +90,9 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	cleaner, err := retention.New(retention.Options{Pool: s.pool, Worker: p.Name, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer})
+	cleaner, err := retention.New(
+		retention.Options{Pool: s.pool, Worker: p.Name, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer},
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -153,7 +153,12 @@ func (b *buyers) any(n uint32) door {
 }
 
 // call one thing and record it.
-func (b *buyers) call(ctx context.Context, c audit.Call, d door, rpc func(context.Context, *audit.Call) error) audit.Call {
+func (b *buyers) call(
+	ctx context.Context,
+	c audit.Call,
+	d door,
+	rpc func(context.Context, *audit.Call) error,
+) audit.Call {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	if c.Pod = d.Name; d.stream {
@@ -218,7 +223,10 @@ func (b *buyers) admit(ctx context.Context, c audit.Call, p *pod) []string {
 func (b *buyers) find(ctx context.Context, c audit.Call, d door) audit.Call {
 	c.Kind, c.Items = audit.Find, nil
 	return b.call(ctx, c, door{pod: d.pod}, func(ctx context.Context, c *audit.Call) error {
-		res, err := b.w.clients[d.pod].flash.GetFlashOrder(ctx, &flashv1.GetFlashOrderRequest{Promotion: b.promo.GetName(), BuyerId: c.Buyer, RequestId: c.Request})
+		res, err := b.w.clients[d.pod].flash.GetFlashOrder(
+			ctx,
+			&flashv1.GetFlashOrderRequest{Promotion: b.promo.GetName(), BuyerId: c.Buyer, RequestId: c.Request},
+		)
 		if err == nil {
 			c.OrderID, c.State = res.GetOrderId(), strings.TrimPrefix(res.GetState().String(), "FLASH_ORDER_STATE_")
 		}
@@ -227,22 +235,35 @@ func (b *buyers) find(ctx context.Context, c audit.Call, d door) audit.Call {
 }
 
 func (b *buyers) get(ctx context.Context, buyer, order string) {
-	b.call(ctx, audit.Call{Kind: audit.Get, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, c *audit.Call) error {
-		res, err := b.w.clients[b.w.standard].orders.GetOrder(ctx, &orderv1.GetOrderRequest{BuyerId: buyer, OrderId: order})
-		if err == nil {
-			c.State = strings.TrimPrefix(res.GetOrder().GetState().String(), "ORDER_STATE_")
-		}
-		return err
-	})
+	b.call(
+		ctx,
+		audit.Call{Kind: audit.Get, Buyer: buyer, OrderID: order},
+		door{pod: b.w.standard},
+		func(ctx context.Context, c *audit.Call) error {
+			res, err := b.w.clients[b.w.standard].orders.GetOrder(ctx, &orderv1.GetOrderRequest{BuyerId: buyer, OrderId: order})
+			if err == nil {
+				c.State = strings.TrimPrefix(res.GetOrder().GetState().String(), "ORDER_STATE_")
+			}
+			return err
+		},
+	)
 }
 
 // cancel an order, until there is an answer.
 func (b *buyers) cancel(ctx context.Context, buyer, order string) {
 	for b.live() && ctx.Err() == nil {
-		c := b.call(ctx, audit.Call{Kind: audit.Cancel, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, _ *audit.Call) error {
-			_, err := b.w.clients[b.w.standard].orders.CancelOrder(ctx, &orderv1.CancelOrderRequest{RequestId: "cancel-" + order, BuyerId: buyer, OrderId: order})
-			return err
-		})
+		c := b.call(
+			ctx,
+			audit.Call{Kind: audit.Cancel, Buyer: buyer, OrderID: order},
+			door{pod: b.w.standard},
+			func(ctx context.Context, _ *audit.Call) error {
+				_, err := b.w.clients[b.w.standard].orders.CancelOrder(
+					ctx,
+					&orderv1.CancelOrderRequest{RequestId: "cancel-" + order, BuyerId: buyer, OrderId: order},
+				)
+				return err
+			},
+		)
 		if c.Outcome != audit.Unknown {
 			return
 		}
@@ -254,19 +275,24 @@ func (b *buyers) cancel(ctx context.Context, buyer, order string) {
 func (b *buyers) pay(ctx context.Context, buyer, order string) {
 	var page string
 	for b.live() && ctx.Err() == nil {
-		c := b.call(ctx, audit.Call{Kind: audit.Pay, Buyer: buyer, OrderID: order}, door{pod: b.w.standard}, func(ctx context.Context, _ *audit.Call) error {
-			if page != "" {
+		c := b.call(
+			ctx,
+			audit.Call{Kind: audit.Pay, Buyer: buyer, OrderID: order},
+			door{pod: b.w.standard},
+			func(ctx context.Context, _ *audit.Call) error {
+				if page != "" {
+					return post(ctx, page)
+				}
+				res, err := b.w.clients[b.w.standard].payments.CreatePayment(ctx, &paymentv1.CreatePaymentRequest{
+					RequestId: "pay-" + order, BuyerId: buyer, OrderId: order, Provider: sandbox.Name,
+				})
+				page = res.GetRedirectUrl()
+				if err != nil {
+					return err
+				}
 				return post(ctx, page)
-			}
-			res, err := b.w.clients[b.w.standard].payments.CreatePayment(ctx, &paymentv1.CreatePaymentRequest{
-				RequestId: "pay-" + order, BuyerId: buyer, OrderId: order, Provider: sandbox.Name,
-			})
-			page = res.GetRedirectUrl()
-			if err != nil {
-				return err
-			}
-			return post(ctx, page)
-		})
+			},
+		)
 		if c.Outcome != audit.Unknown {
 			return
 		}
@@ -320,22 +346,32 @@ func (b *buyers) resolve(ctx context.Context) error {
 		} else if c.Outcome != audit.Unknown {
 			continue
 		}
-		err := until(ctx, patience, fmt.Sprintf("request %s of %s is resolved", k.request, k.buyer), func(ctx context.Context) error {
-			got := b.place(ctx, again(c), b.any(r.Uint32()), false)
-			if got.Outcome == audit.Unknown {
-				return fmt.Errorf("%v", got)
-			}
-			return nil
-		})
+		err := until(
+			ctx,
+			patience,
+			fmt.Sprintf("request %s of %s is resolved", k.request, k.buyer),
+			func(ctx context.Context) error {
+				got := b.place(ctx, again(c), b.any(r.Uint32()), false)
+				if got.Outcome == audit.Unknown {
+					return fmt.Errorf("%v", got)
+				}
+				return nil
+			},
+		)
 		if err != nil {
 			return err
 		}
-		err = until(ctx, patience, fmt.Sprintf("request %s of %s is found or not", k.request, k.buyer), func(ctx context.Context) error {
-			if got := b.find(ctx, again(c), b.any(r.Uint32())); got.Outcome == audit.Unknown {
-				return fmt.Errorf("%v", got)
-			}
-			return nil
-		})
+		err = until(
+			ctx,
+			patience,
+			fmt.Sprintf("request %s of %s is found or not", k.request, k.buyer),
+			func(ctx context.Context) error {
+				if got := b.find(ctx, again(c), b.any(r.Uint32())); got.Outcome == audit.Unknown {
+					return fmt.Errorf("%v", got)
+				}
+				return nil
+			},
+		)
 		if err != nil {
 			return err
 		}

@@ -65,7 +65,8 @@ func startDatabase(ctx context.Context, log io.Writer) (*db, error) {
 		return nil, err
 	}
 	d.kind, _, _ = strings.Cut(version, " (")
-	if strings.HasPrefix(version, "PostgreSQL") && os.Getenv(testdb.URLVariable) == "" && net.ParseIP(u.Hostname()).IsLoopback() {
+	if strings.HasPrefix(version, "PostgreSQL") && os.Getenv(testdb.URLVariable) == "" &&
+		net.ParseIP(u.Hostname()).IsLoopback() {
 		return d, d.adopt(ctx, log)
 	}
 	return d, nil

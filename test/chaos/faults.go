@@ -59,13 +59,28 @@ var kinds = []struct {
 		return fault{name: "stall-nats", index: r.IntN(replicas), last: between(r, 100, 1500)}
 	}},
 	{3, func(r *rand.Rand) fault {
-		return fault{name: "no-nats", index: r.IntN(flashes), weather: []weather{cut, halfOpen, slow}[r.IntN(3)], last: between(r, 500, 4500)}
+		return fault{
+			name:    "no-nats",
+			index:   r.IntN(flashes),
+			weather: []weather{cut, halfOpen, slow}[r.IntN(3)],
+			last:    between(r, 500, 4500),
+		}
 	}},
 	{1, func(r *rand.Rand) fault {
-		return fault{name: "no-nats-worker", index: r.IntN(workers), weather: []weather{cut, halfOpen, slow}[r.IntN(3)], last: between(r, 500, 3000)}
+		return fault{
+			name:    "no-nats-worker",
+			index:   r.IntN(workers),
+			weather: []weather{cut, halfOpen, slow}[r.IntN(3)],
+			last:    between(r, 500, 3000),
+		}
 	}},
 	{3, func(r *rand.Rand) fault {
-		return fault{name: "no-peers", index: r.IntN(flashes), weather: []weather{cut, halfOpen, slow}[r.IntN(3)], last: between(r, 500, 3000)}
+		return fault{
+			name:    "no-peers",
+			index:   r.IntN(flashes),
+			weather: []weather{cut, halfOpen, slow}[r.IntN(3)],
+			last:    between(r, 500, 3000),
+		}
 	}},
 	{2, func(r *rand.Rand) fault {
 		return fault{name: "no-database", weather: []weather{cut, halfOpen, slow}[r.IntN(3)], last: between(r, 500, 4000)}

@@ -93,7 +93,17 @@ func operations(sale audit.Sale, calls []audit.Call, f audit.Finals, raised map[
 		if at, ok := cancelled[row.OrderID]; ok && at.Before(from) {
 			from = at
 		}
-		all = append(all, linear.Operation{Kind: linear.Release, Buyer: row.Buyer, Order: row.OrderID, Sent: from, Answered: from, Outcome: linear.Unknown})
+		all = append(
+			all,
+			linear.Operation{
+				Kind:     linear.Release,
+				Buyer:    row.Buyer,
+				Order:    row.OrderID,
+				Sent:     from,
+				Answered: from,
+				Outcome:  linear.Unknown,
+			},
+		)
 	}
 	return all
 }
@@ -116,9 +126,14 @@ func tellOrders(all []linear.Operation) {
 
 // outcomes of refusals.
 var outcomes = map[string]linear.Outcome{
-	"SOLD_OUT": linear.SoldOut, "LIMIT_PER_BUYER": linear.OverLimit, "REQUEST_ID_REUSED": linear.Reused, "ORDER_NOT_FOUND": linear.NotFound,
+	"SOLD_OUT":          linear.SoldOut,
+	"LIMIT_PER_BUYER":   linear.OverLimit,
+	"REQUEST_ID_REUSED": linear.Reused,
+	"ORDER_NOT_FOUND":   linear.NotFound,
 	// Said before the partition is asked.
-	"ADMISSION_REQUIRED": linear.Nothing, "ADMISSION_INVALID": linear.Nothing, "ITEMS_APART": linear.Nothing,
+	"ADMISSION_REQUIRED": linear.Nothing,
+	"ADMISSION_INVALID":  linear.Nothing,
+	"ITEMS_APART":        linear.Nothing,
 }
 
 func operation(c audit.Call, raised map[string]bool) linear.Operation {

@@ -14,7 +14,18 @@ func TestLinearizabilityOfASale(t *testing.T) {
 	start := time.Date(2026, 11, 11, 0, 0, 0, 0, time.UTC)
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	call := func(kind audit.Kind, request string, s int, outcome audit.Outcome, reason, order string) audit.Call {
-		return audit.Call{Kind: kind, Buyer: "b", Request: request, Items: []audit.Item{{SKU: "a", Quantity: 1}}, Sent: at(s), Answered: at(s).Add(time.Millisecond), Outcome: outcome, Reason: reason, SKU: "a", OrderID: order}
+		return audit.Call{
+			Kind:     kind,
+			Buyer:    "b",
+			Request:  request,
+			Items:    []audit.Item{{SKU: "a", Quantity: 1}},
+			Sent:     at(s),
+			Answered: at(s).Add(time.Millisecond),
+			Outcome:  outcome,
+			Reason:   reason,
+			SKU:      "a",
+			OrderID:  order,
+		}
 	}
 	sale := audit.Sale{PaymentTimeout: time.Minute}
 	good := []audit.Call{
@@ -23,8 +34,15 @@ func TestLinearizabilityOfASale(t *testing.T) {
 		call(audit.Place, "2", 7, audit.Accepted, "", "o2"), call(audit.Find, "2", 8, audit.Accepted, "", "o2"),
 		call(audit.Place, "3", 12, audit.Refused, "SOLD_OUT", ""),
 	}
-	finals := audit.Finals{Rows: []audit.Row{{OrderID: "o1", Buyer: "b", State: "CANCELLED"}, {OrderID: "o2", Buyer: "b", State: "PAID"}}}
-	rules := linear.Rules{Limits: map[string]int64{"a": 1}, Stock: map[string]int64{"a": 1}, Stale: staleFor, SoldOutFor: soldOutFor}
+	finals := audit.Finals{
+		Rows: []audit.Row{{OrderID: "o1", Buyer: "b", State: "CANCELLED"}, {OrderID: "o2", Buyer: "b", State: "PAID"}},
+	}
+	rules := linear.Rules{
+		Limits:     map[string]int64{"a": 1},
+		Stock:      map[string]int64{"a": 1},
+		Stale:      staleFor,
+		SoldOutFor: soldOutFor,
+	}
 	for _, test := range []struct {
 		name   string
 		change func([]audit.Call)

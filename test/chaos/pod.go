@@ -126,7 +126,12 @@ func newPod(ctx context.Context, o podOptions) (*pod, error) {
 		return nil, err
 	}
 	p.Process = &testproc.Process{Name: o.name, Log: o.log, Env: []string{
-		roleVariable + "=" + string(o.role), nameVariable + "=" + o.name, configVariable + "=" + path, advertiseVariable + "=" + p.peers.address,
+		roleVariable + "=" + string(
+			o.role,
+		),
+		nameVariable + "=" + o.name,
+		configVariable + "=" + path,
+		advertiseVariable + "=" + p.peers.address,
 	}}
 	return p, nil
 }

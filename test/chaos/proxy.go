@@ -49,7 +49,13 @@ func newProxy(ctx context.Context, targets ...string) (*proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	p := &proxy{address: l.Addr().String(), targets: targets, listener: l, changed: make(chan struct{}), conns: map[net.Conn]bool{}}
+	p := &proxy{
+		address:  l.Addr().String(),
+		targets:  targets,
+		listener: l,
+		changed:  make(chan struct{}),
+		conns:    map[net.Conn]bool{},
+	}
 	context.AfterFunc(ctx, func() {
 		_ = l.Close()
 		p.set(cut)

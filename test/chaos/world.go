@@ -66,7 +66,11 @@ type clients struct {
 }
 
 // place an order by a call of its own, or over the stream.
-func (c clients) place(ctx context.Context, request *flashv1.PlaceFlashOrderRequest, stream bool) (*flashv1.PlaceFlashOrderResponse, error) {
+func (c clients) place(
+	ctx context.Context,
+	request *flashv1.PlaceFlashOrderRequest,
+	stream bool,
+) (*flashv1.PlaceFlashOrderResponse, error) {
 	if !stream {
 		return c.flash.PlaceFlashOrder(ctx, request)
 	}
@@ -75,9 +79,13 @@ func (c clients) place(ctx context.Context, request *flashv1.PlaceFlashOrderRequ
 		err      error
 	}
 	answers := make(chan answer, 1)
-	err := c.stream.Send(ctx, []*flashv1.PlaceFlashOrderRequest{request}, func(_ int, response *flashv1.PlaceFlashOrderResponse, err error) {
-		answers <- answer{response, err}
-	})
+	err := c.stream.Send(
+		ctx,
+		[]*flashv1.PlaceFlashOrderRequest{request},
+		func(_ int, response *flashv1.PlaceFlashOrderResponse, err error) {
+			answers <- answer{response, err}
+		},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +137,11 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 		return w, err
 	}
 	// The harness is the operator; it goes on when servers are gone.
-	if w.conn, err = nats.Connect(w.cluster.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err != nil {
+	if w.conn, err = nats.Connect(
+		w.cluster.URL(),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100*time.Millisecond),
+	); err != nil {
 		return w, err
 	}
 	if w.js, err = jetstream.New(w.conn, jetstream.WithDefaultTimeout(3*time.Second)); err != nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/orderd-dev/orderd/hack/demo/kube"
 )
 
-var _ = DescribeTable("a bad resource is refused with the field's name",
+var _ = DescribeTable(
+	"a bad resource is refused with the field's name",
 	func(ctx context.Context, field string, spoil func(spec map[string]any)) {
 		promo := up.Promotion.DeepCopy()
 		promo.SetName("bad")
@@ -40,7 +41,11 @@ var _ = DescribeTable("a bad resource is refused with the field's name",
 	Entry("a SKU with spaces", "spec.items[0].sku", func(s map[string]any) { first(s)["sku"] = "a b" }),
 	Entry("a currency that is none", "spec.currency", func(s map[string]any) { s["currency"] = "euro" }),
 	Entry("too many partitions", "spec.partitions", func(s map[string]any) { s["partitions"] = int64(100_000) }),
-	Entry("a time-out that is no duration", "spec.paymentTimeout", func(s map[string]any) { s["paymentTimeout"] = "soon" }),
+	Entry(
+		"a time-out that is no duration",
+		"spec.paymentTimeout",
+		func(s map[string]any) { s["paymentTimeout"] = "soon" },
+	),
 	Entry("a field that there is not", "spec.itmes", func(s map[string]any) { s["itmes"] = []any{} }),
 )
 
@@ -58,7 +63,9 @@ var _ = Describe("an OrderCluster", func() {
 		secret := &corev1.Secret{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 			ObjectMeta: metav1.ObjectMeta{Name: "wrong-database", Namespace: up.Cluster.Namespace},
-			StringData: map[string]string{"url": "postgres://nobody:wrong@database.orderd-eval.svc.cluster.local:26257/orderd?sslmode=disable"},
+			StringData: map[string]string{
+				"url": "postgres://nobody:wrong@database.orderd-eval.svc.cluster.local:26257/orderd?sslmode=disable",
+			},
 		}
 		oc := &v1alpha1.OrderCluster{
 			TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "OrderCluster"},
@@ -67,7 +74,14 @@ var _ = Describe("an OrderCluster", func() {
 		}
 		oc.Spec.Database.URLSecretRef = v1alpha1.SecretKeyReference{Name: secret.Name, Key: "url"}
 		DeferCleanup(func(ctx context.Context) {
-			_, err := up.Kube.Run(ctx, "delete", "ordercluster/wrong", "secret/wrong-database", "--ignore-not-found", "--timeout=2m")
+			_, err := up.Kube.Run(
+				ctx,
+				"delete",
+				"ordercluster/wrong",
+				"secret/wrong-database",
+				"--ignore-not-found",
+				"--timeout=2m",
+			)
 			Expect(err).NotTo(HaveOccurred())
 		}, NodeTimeout(3*time.Minute))
 		for _, object := range []any{secret, oc} {

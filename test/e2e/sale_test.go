@@ -25,29 +25,45 @@ import (
 const saleWithin = 10 * time.Minute
 
 var _ = Describe("a sale", Ordered, func() {
-	DescribeTable("keeps its promises though in the middle of it", func(ctx context.Context, stock, added int64, victims ...victim) {
-		facts, err := sale.Run(ctx, sale.Options{
-			Kube: up.Kube, Cluster: up.Cluster, Promotion: withPlenty(up.Promotion, stock), Image: cluster.Images.Demo,
-			Run: fmt.Sprintf("%x", time.Now().Unix()), StartIn: 45 * time.Second, Length: 45 * time.Second,
-			Buyers: 12_000, InFlight: 128, RushSeconds: 18, Seed: uint64(GinkgoRandomSeed()), // #nosec G115
-			Live: func(ctx context.Context, p plan.Plan) error { return disturb(ctx, p, added, victims) },
-			Log:  logger(), Progress: GinkgoWriter,
-		})
-		Expect(err).NotTo(HaveOccurred())
-		Expect(report.Broken(facts)).To(BeEmpty())
-		By("selling out what is scarce and giving back what is plenty")
-		plenty := facts.Plan.Items[len(facts.Plan.Items)-1].SKU
-		for _, it := range facts.Items {
-			if it.SKU == plenty {
-				Expect(it.Left).To(BeNumerically(">", 0), it.SKU)
-			} else {
-				Expect(it.Left).To(BeZero(), it.SKU)
+	DescribeTable(
+		"keeps its promises though in the middle of it",
+		func(ctx context.Context, stock, added int64, victims ...victim) {
+			facts, err := sale.Run(ctx, sale.Options{
+				Kube: up.Kube, Cluster: up.Cluster, Promotion: withPlenty(up.Promotion, stock), Image: cluster.Images.Demo,
+				Run: fmt.Sprintf("%x", time.Now().Unix()), StartIn: 45 * time.Second, Length: 45 * time.Second,
+				Buyers: 12_000, InFlight: 128, RushSeconds: 18, Seed: uint64(GinkgoRandomSeed()), // #nosec G115
+				Live: func(ctx context.Context, p plan.Plan) error { return disturb(ctx, p, added, victims) },
+				Log:  logger(), Progress: GinkgoWriter,
+			})
+			Expect(err).NotTo(HaveOccurred())
+			Expect(report.Broken(facts)).To(BeEmpty())
+			By("selling out what is scarce and giving back what is plenty")
+			plenty := facts.Plan.Items[len(facts.Plan.Items)-1].SKU
+			for _, it := range facts.Items {
+				if it.SKU == plenty {
+					Expect(it.Left).To(BeNumerically(">", 0), it.SKU)
+				} else {
+					Expect(it.Left).To(BeZero(), it.SKU)
+				}
 			}
-		}
-	},
-		Entry("NATS and a worker are killed", NodeTimeout(saleWithin), int64(90_000), int64(0), victim{"orderd-eval", "app.kubernetes.io/name=nats"}, victim{"", "app.kubernetes.io/component=worker"}),
+		},
+		Entry(
+			"NATS and a worker are killed",
+			NodeTimeout(saleWithin),
+			int64(90_000),
+			int64(0),
+			victim{"orderd-eval", "app.kubernetes.io/name=nats"},
+			victim{"", "app.kubernetes.io/component=worker"},
+		),
 		// The sale before gives back more than is added.
-		Entry("stock is added, and a flash pod and the operator are killed", NodeTimeout(saleWithin), int64(40_000), int64(1000), victim{"", "app.kubernetes.io/component=flash"}, victim{"orderd-system", "app.kubernetes.io/name=orderd-operator"}),
+		Entry(
+			"stock is added, and a flash pod and the operator are killed",
+			NodeTimeout(saleWithin),
+			int64(40_000),
+			int64(1000),
+			victim{"", "app.kubernetes.io/component=flash"},
+			victim{"orderd-system", "app.kubernetes.io/name=orderd-operator"},
+		),
 	)
 
 	It("ends with conditions that kubectl wait and GitOps tools read", func(ctx context.Context) {

@@ -58,7 +58,13 @@ func identities(node string, addresses []string) ([]identity, error) {
 		}
 		ips = append(ips, ip)
 	}
-	apiNames := []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"}
+	apiNames := []string{
+		"localhost",
+		"kubernetes",
+		"kubernetes.default",
+		"kubernetes.default.svc",
+		"kubernetes.default.svc.cluster.local",
+	}
 	return []identity{
 		{file: "apiserver", user: "kube-apiserver", names: apiNames, addresses: ips},
 		{file: "kubelet-server", user: "system:node:" + node, group: "system:nodes", names: []string{node}, addresses: ips},
@@ -151,7 +157,11 @@ func newAuthority(dir string) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &authority{certificate: certificate, key: key, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
+	a := &authority{
+		certificate: certificate,
+		key:         key,
+		pem:         pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+	}
 	return a, os.WriteFile(filepath.Join(dir, "ca.crt"), a.pem, 0o644)
 }
 
@@ -193,7 +203,11 @@ func (a *authority) issue(dir, server string, id identity) error {
 	}
 	certificatePEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	if id.asKubeconfig {
-		return os.WriteFile(filepath.Join(dir, id.file+".kubeconfig"), kubeconfig(server, a.pem, certificatePEM, keyPEM), 0o600)
+		return os.WriteFile(
+			filepath.Join(dir, id.file+".kubeconfig"),
+			kubeconfig(server, a.pem, certificatePEM, keyPEM),
+			0o600,
+		)
 	}
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, id.file+".crt"), certificatePEM, 0o644),
@@ -226,7 +240,11 @@ func serviceAccountKeys(dir string) error {
 	}
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "service-account.key"), keyPEM, 0o600),
-		os.WriteFile(filepath.Join(dir, "service-account.pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o644),
+		os.WriteFile(
+			filepath.Join(dir, "service-account.pub"),
+			pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
+			0o644,
+		),
 	)
 }
 

@@ -37,8 +37,19 @@ type documented struct {
 
 var (
 	codes = []string{
-		"CANCELED", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
-		"FAILED_PRECONDITION", "ABORTED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "UNAUTHENTICATED",
+		"CANCELED",
+		"INVALID_ARGUMENT",
+		"DEADLINE_EXCEEDED",
+		"NOT_FOUND",
+		"ALREADY_EXISTS",
+		"PERMISSION_DENIED",
+		"RESOURCE_EXHAUSTED",
+		"FAILED_PRECONDITION",
+		"ABORTED",
+		"UNIMPLEMENTED",
+		"INTERNAL",
+		"UNAVAILABLE",
+		"UNAUTHENTICATED",
 	}
 	itemPattern      = regexp.MustCompile(`^(?:([A-Z_]+)/)?([A-Z][A-Z_]+)\b(?: \(([^()]*)\))?`)
 	separatorPattern = regexp.MustCompile(`^(?:,? or |, )`)
@@ -119,7 +130,10 @@ func resolve(all []rpc, references map[string][]string) error {
 				return fmt.Errorf("comment of %s: %s is no RPC with errors of its own", all[i].name, name)
 			}
 			for _, e := range all[at].errors {
-				if !slices.ContainsFunc(all[i].errors, func(have documented) bool { return have.code == e.code && have.reason == e.reason }) {
+				if !slices.ContainsFunc(
+					all[i].errors,
+					func(have documented) bool { return have.code == e.code && have.reason == e.reason },
+				) {
 					all[i].errors = append(all[i].errors, e)
 				}
 			}

@@ -30,8 +30,16 @@ func TestParse(t *testing.T) {
 				{code: "UNAVAILABLE", reason: "FF"},
 			},
 		},
-		{name: "a reference", comment: "Errors: those of QuoteService.QuoteOrder.", wantReferences: []string{"QuoteService/QuoteOrder"}},
-		{name: "words in parentheses", comment: "Errors: ABORTED/AA (too late).", want: []documented{{code: "ABORTED", reason: "AA", when: "too late"}}},
+		{
+			name:           "a reference",
+			comment:        "Errors: those of QuoteService.QuoteOrder.",
+			wantReferences: []string{"QuoteService/QuoteOrder"},
+		},
+		{
+			name:    "words in parentheses",
+			comment: "Errors: ABORTED/AA (too late).",
+			want:    []documented{{code: "ABORTED", reason: "AA", when: "too late"}},
+		},
 		{name: "no code", comment: "Errors: SKU_NOT_FOUND.", wantErr: true},
 		{name: "a code that there is not", comment: "Errors: NOWHERE/SKU_NOT_FOUND.", wantErr: true},
 		{name: "no full stop", comment: "Errors: NOT_FOUND/SKU_NOT_FOUND", wantErr: true},
@@ -60,7 +68,10 @@ func TestParse(t *testing.T) {
 
 func TestReferences(t *testing.T) {
 	quote := []documented{{code: "NOT_FOUND", reason: "AA"}, {code: "ABORTED", reason: "BB"}}
-	all := []rpc{{name: "A/Place", errors: []documented{{code: "ABORTED", reason: "BB", when: "here"}}}, {name: "B/Quote", errors: quote}}
+	all := []rpc{
+		{name: "A/Place", errors: []documented{{code: "ABORTED", reason: "BB", when: "here"}}},
+		{name: "B/Quote", errors: quote},
+	}
 	if err := resolve(all, map[string][]string{"A/Place": {"B/Quote"}}); err != nil {
 		t.Fatal(err)
 	}

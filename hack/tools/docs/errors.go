@@ -56,7 +56,9 @@ func errorsPage(rpcs []rpc, reasons map[string]string) (string, error) {
 	for _, e := range general {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", e.reason, strings.ToLower(e.code), reasons[e.reason])
 	}
-	b.WriteString("\n## By reason\n\n| reason | code | what it means, and what to do | carries | RPCs |\n|---|---|---|---|---|\n")
+	b.WriteString(
+		"\n## By reason\n\n| reason | code | what it means, and what to do | carries | RPCs |\n|---|---|---|---|---|\n",
+	)
 	for _, p := range slices.SortedFunc(maps.Keys(rows), comparePairs) {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s | %s |\n", p.reason, strings.ToLower(p.code), reasons[p.reason],
 			strings.Join(rows[p].carries, "; "), strings.Join(rows[p].rpcs, ", "))

@@ -29,18 +29,37 @@ func statesPage() string {
 	section := func(title, text, diagram string) {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n```mermaid\n%s```\n", title, text, diagram)
 	}
-	section("Order", "`ORDER_STATE_…`; history: `OrderService/GetOrderHistory`. What is partial (some lines shipped, some refunded) is on the "+
-		"lines, and in `fulfilmentStatus` and `refundStatus` beside the state. `pay_late` is a payment for an order that was cancelled unpaid, "+
-		"if its stock could be taken again. `ORDER_STATE_ACCEPTED` is not in the table: a flash order has it for `GetOrder` from the moment that it was "+
-		"taken until it is in the database as `PENDING_PAYMENT`, and nothing can be done with it until then (`ORDER_NOT_READY`).", diagram(order.Transitions()))
-	section("Payment", "`PAYMENT_STATE_…`. An order may have several; one counts, and the money of any other goes back on its own.",
-		diagram(payment.Transitions()))
-	section("Refund", "`REFUND_STATE_…`. A refund that the provider refuses is tried again.", diagram(payment.RefundTransitions()))
+	section(
+		"Order",
+		"`ORDER_STATE_…`; history: `OrderService/GetOrderHistory`. What is partial (some lines shipped, some refunded) is on the "+
+			"lines, and in `fulfilmentStatus` and `refundStatus` beside the state. `pay_late` is a payment for an order that was cancelled unpaid, "+
+			"if its stock could be taken again. `ORDER_STATE_ACCEPTED` is not in the table: a flash order has it for `GetOrder` from the moment that it was "+
+			"taken until it is in the database as `PENDING_PAYMENT`, and nothing can be done with it until then (`ORDER_NOT_READY`).",
+		diagram(order.Transitions()),
+	)
+	section(
+		"Payment",
+		"`PAYMENT_STATE_…`. An order may have several; one counts, and the money of any other goes back on its own.",
+		diagram(payment.Transitions()),
+	)
+	section(
+		"Refund",
+		"`REFUND_STATE_…`. A refund that the provider refuses is tried again.",
+		diagram(payment.RefundTransitions()),
+	)
 	section("Shipment", "`SHIPMENT_STATE_…`; history: `ShipmentService/GetShipment`.", diagram(shipment.Transitions()))
-	section("Return", "`RETURN_STATE_…`; history: `ReturnService/GetReturnHistory`. `send` and `receive` are for returns with a parcel, "+
-		"`refund_only` for the others.", diagram(returns.Transitions()))
-	section("Coupon", "`COUPON_STATE_…`; history: `CouponService/GetCouponHistory`. `COUPON_STATE_EXPIRED` is an available coupon whose "+
-		"validity is over.", diagram(coupon.Transitions()))
+	section(
+		"Return",
+		"`RETURN_STATE_…`; history: `ReturnService/GetReturnHistory`. `send` and `receive` are for returns with a parcel, "+
+			"`refund_only` for the others.",
+		diagram(returns.Transitions()),
+	)
+	section(
+		"Coupon",
+		"`COUPON_STATE_…`; history: `CouponService/GetCouponHistory`. `COUPON_STATE_EXPIRED` is an available coupon whose "+
+			"validity is over.",
+		diagram(coupon.Transitions()),
+	)
 	return b.String()
 }
 

@@ -15,7 +15,12 @@ import (
 // ClosePartitions ends every partition and returns what they hold, by SKU. A partition that lacks a
 // share of the promotion's top-ups gets it first. owner names the caller in the logs. Owners that
 // still append lose against it sooner or later; stop the sale before for it to be soon.
-func ClosePartitions(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, owner string) ([]Total, error) {
+func ClosePartitions(
+	ctx context.Context,
+	js jetstream.JetStream,
+	promo *flashv1.Promotion,
+	owner string,
+) ([]Total, error) {
 	return CloseLogs(ctx, plog.New(js, promo), promo, owner)
 }
 
@@ -27,7 +32,14 @@ func CloseLogs(ctx context.Context, log plog.Log, promo *flashv1.Promotion, owne
 	})
 }
 
-func closePartition(ctx context.Context, log plog.Log, promo *promotion.Promotion, n int32, state *partition.State, owner string) error {
+func closePartition(
+	ctx context.Context,
+	log plog.Log,
+	promo *promotion.Promotion,
+	n int32,
+	state *partition.State,
+	owner string,
+) error {
 	for {
 		if err := plog.Catch(ctx, log, n, state); err != nil {
 			return err
@@ -46,7 +58,14 @@ func closePartition(ctx context.Context, log plog.Log, promo *promotion.Promotio
 
 // endPartition appends what is missing in the log, and Closed. It returns early, without an error,
 // if an append does not land or may not have: the log tells.
-func endPartition(ctx context.Context, log plog.Log, promo *promotion.Promotion, n int32, state *partition.State, owner string) error {
+func endPartition(
+	ctx context.Context,
+	log plog.Log,
+	promo *promotion.Promotion,
+	n int32,
+	state *partition.State,
+	owner string,
+) error {
 	landed := func(record *flashv1.Record) (bool, error) {
 		sequence, err := tryAppend(ctx, log, plog.Entry{Partition: n, Expected: state.Sequence(), Record: record})
 		if err != nil {
@@ -59,7 +78,10 @@ func endPartition(ctx context.Context, log plog.Log, promo *promotion.Promotion,
 	}
 	// Fencing first ends what an owner has in flight; the rest follows at once, and the owner, who
 	// must read the log before it can append again, comes too late.
-	if ok, err := landed(&flashv1.Record{Kind: &flashv1.Record_Fenced{Fenced: &flashv1.Fenced{Owner: owner}}}); !ok || err != nil {
+	if ok, err := landed(
+		&flashv1.Record{Kind: &flashv1.Record_Fenced{Fenced: &flashv1.Fenced{Owner: owner}}},
+	); !ok ||
+		err != nil {
 		return err
 	}
 	for _, topUp := range promo.GetTopUps() {

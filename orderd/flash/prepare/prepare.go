@@ -35,9 +35,23 @@ const (
 // EnsureBuckets creates both key-value buckets unless they are there.
 func EnsureBuckets(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	buckets := []jetstream.KeyValueConfig{
-		{Bucket: PromotionsBucket, Description: "Promotions as flash pods and workers see them", Storage: jetstream.FileStorage, Replicas: replicas, History: 1},
+		{
+			Bucket:      PromotionsBucket,
+			Description: "Promotions as flash pods and workers see them",
+			Storage:     jetstream.FileStorage,
+			Replicas:    replicas,
+			History:     1,
+		},
 		// The markers let watchers see that an entry was not renewed.
-		{Bucket: MembersBucket, Description: "Live flash pods", Storage: jetstream.MemoryStorage, Replicas: replicas, History: 1, TTL: MemberTTL, LimitMarkerTTL: MemberTTL},
+		{
+			Bucket:         MembersBucket,
+			Description:    "Live flash pods",
+			Storage:        jetstream.MemoryStorage,
+			Replicas:       replicas,
+			History:        1,
+			TTL:            MemberTTL,
+			LimitMarkerTTL: MemberTTL,
+		},
 	}
 	for _, bucket := range buckets {
 		if _, err := js.CreateOrUpdateKeyValue(ctx, bucket); err != nil {
@@ -101,7 +115,8 @@ func drained(ctx context.Context, js jetstream.JetStream, name string) (bool, er
 		return false, fmt.Errorf("finding consumer %s of stream %s: %w", MaterializerConsumer, name, err)
 	}
 	info := consumer.CachedInfo()
-	return info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= stream.CachedInfo().State.LastSeq, nil
+	return info.NumPending == 0 && info.NumAckPending == 0 &&
+		info.AckFloor.Stream >= stream.CachedInfo().State.LastSeq, nil
 }
 
 // DeletePromotion removes the promotion's key; nil if there is none.

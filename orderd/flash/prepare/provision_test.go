@@ -23,7 +23,13 @@ const uid = "00000000-0000-4000-8000-000000000001"
 
 // newPromotion sells the items over so many streams, in turn.
 func newPromotion(streams, partitions int32, items ...prepare.Item) *flashv1.Promotion {
-	p := &flashv1.Promotion{Uid: uid, Name: "sale", Streams: plog.StreamNames(uid, streams), Partitions: partitions, Open: true}
+	p := &flashv1.Promotion{
+		Uid:        uid,
+		Name:       "sale",
+		Streams:    plog.StreamNames(uid, streams),
+		Partitions: partitions,
+		Open:       true,
+	}
 	for i, item := range items {
 		p.Items = append(p.Items, &flashv1.PromotedItem{Sku: item.SKU, UnitPrice: 100, Stream: int32(i) % streams})
 	}
@@ -67,7 +73,14 @@ func (d *dying) Append(ctx context.Context, entry plog.Entry) (uint64, error) {
 func TestClosingAppendsTopUpsOnceWhereverItDies(t *testing.T) {
 	items := []prepare.Item{{SKU: "a", Quantity: 100}, {SKU: "b", Quantity: 7}, {SKU: "c", Quantity: 1}}
 	want := []prepare.Total{
-		{SKU: "a", Allocated: 100, ToppedUp: 31, Unsold: 131}, {SKU: "b", Allocated: 7, ToppedUp: 1, Unsold: 8}, {SKU: "c", Allocated: 1, Unsold: 1},
+		{
+			SKU:       "a",
+			Allocated: 100,
+			ToppedUp:  31,
+			Unsold:    131,
+		},
+		{SKU: "b", Allocated: 7, ToppedUp: 1, Unsold: 8},
+		{SKU: "c", Allocated: 1, Unsold: 1},
 	}
 	js := testnats.Run(t).JetStream(t)
 	for at := 0; at < 20; at++ {
@@ -75,14 +88,24 @@ func TestClosingAppendsTopUpsOnceWhereverItDies(t *testing.T) {
 			p := newPromotion(2, 4, items...)
 			p.Uid = uuid.NewString()
 			p.Streams = plog.StreamNames(p.Uid, 2)
-			p.TopUps = []*flashv1.TopUp{{Id: "1", Sku: "a", Quantity: 30}, {Id: "2", Sku: "b", Quantity: 1}, {Id: "3", Sku: "a", Quantity: 1}}
+			p.TopUps = []*flashv1.TopUp{
+				{Id: "1", Sku: "a", Quantity: 30},
+				{Id: "2", Sku: "b", Quantity: 1},
+				{Id: "3", Sku: "a", Quantity: 1},
+			}
 			open(t, js, p, items...)
 			log := plog.New(js, p)
 			// An owner has appended one share of the first top-up.
 			shares := prepare.Split([]prepare.Item{{SKU: "a", Quantity: 30}}, 2)
-			_, err := log.Append(t.Context(), plog.Entry{Partition: 0, Expected: 1, Record: &flashv1.Record{Kind: &flashv1.Record_ToppedUp{
-				ToppedUp: &flashv1.ToppedUp{TopUpId: "1", Items: []*flashv1.ItemQuantity{{Sku: "a", Quantity: shares[0][0].Quantity}}},
-			}}})
+			_, err := log.Append(
+				t.Context(),
+				plog.Entry{Partition: 0, Expected: 1, Record: &flashv1.Record{Kind: &flashv1.Record_ToppedUp{
+					ToppedUp: &flashv1.ToppedUp{
+						TopUpId: "1",
+						Items:   []*flashv1.ItemQuantity{{Sku: "a", Quantity: shares[0][0].Quantity}},
+					},
+				}}},
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,10 +178,16 @@ func TestCounterFollowsTheLog(t *testing.T) {
 		for _, sku := range skus {
 			r.Items = append(r.Items, &flashv1.ReservedItem{Sku: sku, Quantity: int64(order)})
 		}
-		return &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: &flashv1.Reserved{Reservations: []*flashv1.Reservation{r}}}}
+		return &flashv1.Record{
+			Kind: &flashv1.Record_Reserved{Reserved: &flashv1.Reserved{Reservations: []*flashv1.Reservation{r}}},
+		}
 	}
 	released := func(order byte) *flashv1.Record {
-		return &flashv1.Record{Kind: &flashv1.Record_Released{Released: &flashv1.Released{Orders: []*flashv1.ReleasedOrder{{OrderId: order16(order)}}}}}
+		return &flashv1.Record{
+			Kind: &flashv1.Record_Released{
+				Released: &flashv1.Released{Orders: []*flashv1.ReleasedOrder{{OrderId: order16(order)}}},
+			},
+		}
 	}
 	write(0, reserved(3, "a"), reserved(4, "a", "c"))
 	write(2, reserved(5, "b"))
@@ -166,10 +195,31 @@ func TestCounterFollowsTheLog(t *testing.T) {
 	write(0, released(4), released(4))
 	write(2, released(5))
 	check("released")
-	write(1, &flashv1.Record{Kind: &flashv1.Record_ToppedUp{ToppedUp: &flashv1.ToppedUp{TopUpId: "1", Items: []*flashv1.ItemQuantity{{Sku: "c", Quantity: 9}}}}})
+	write(
+		1,
+		&flashv1.Record{
+			Kind: &flashv1.Record_ToppedUp{
+				ToppedUp: &flashv1.ToppedUp{TopUpId: "1", Items: []*flashv1.ItemQuantity{{Sku: "c", Quantity: 9}}},
+			},
+		},
+	)
 	_, err := log.AppendBatch(t.Context(), []plog.Entry{
-		{Partition: 0, Expected: last[0], Record: &flashv1.Record{Kind: &flashv1.Record_TransferredOut{TransferredOut: &flashv1.TransferredOut{ToPartition: 1, Sku: "a", Quantity: 100}}}},
-		{Partition: 1, Expected: last[1], Record: &flashv1.Record{Kind: &flashv1.Record_TransferredIn{TransferredIn: &flashv1.TransferredIn{Sku: "a", Quantity: 100}}}},
+		{
+			Partition: 0,
+			Expected:  last[0],
+			Record: &flashv1.Record{
+				Kind: &flashv1.Record_TransferredOut{
+					TransferredOut: &flashv1.TransferredOut{ToPartition: 1, Sku: "a", Quantity: 100},
+				},
+			},
+		},
+		{
+			Partition: 1,
+			Expected:  last[1],
+			Record: &flashv1.Record{
+				Kind: &flashv1.Record_TransferredIn{TransferredIn: &flashv1.TransferredIn{Sku: "a", Quantity: 100}},
+			},
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -264,11 +314,17 @@ func BenchmarkCount(b *testing.B) {
 		for range perRecord {
 			id := uuid.New()
 			reserved.Reservations = append(reserved.Reservations, &flashv1.Reservation{
-				OrderId: id[:], BuyerId: "buyer-000042", RequestId: id.String(), Items: []*flashv1.ReservedItem{{Sku: "a", Quantity: 1, UnitPrice: 100}},
+				OrderId:   id[:],
+				BuyerId:   "buyer-000042",
+				RequestId: id.String(),
+				Items:     []*flashv1.ReservedItem{{Sku: "a", Quantity: 1, UnitPrice: 100}},
 			})
 		}
 		var err error
-		last, err = log.Append(b.Context(), plog.Entry{Expected: last, Record: &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: reserved}}})
+		last, err = log.Append(
+			b.Context(),
+			plog.Entry{Expected: last, Record: &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: reserved}}},
+		)
 		if err != nil {
 			b.Fatal(err)
 		}

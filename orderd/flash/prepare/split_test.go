@@ -13,7 +13,10 @@ func TestSplitIsExactAndEven(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int32Range(1, 100).Draw(t, "partitions")
 		items := rapid.SliceOfDistinct(rapid.Custom(func(t *rapid.T) prepare.Item {
-			return prepare.Item{SKU: rapid.StringN(1, 8, -1).Draw(t, "sku"), Quantity: rapid.Int64Range(0, 1e6).Draw(t, "quantity")}
+			return prepare.Item{
+				SKU:      rapid.StringN(1, 8, -1).Draw(t, "sku"),
+				Quantity: rapid.Int64Range(0, 1e6).Draw(t, "quantity"),
+			}
 		}), func(i prepare.Item) string { return i.SKU }).Draw(t, "items")
 		shards := prepare.Split(items, n)
 		if diff := cmp.Diff(shards, prepare.Split(items, n)); diff != "" {

@@ -25,7 +25,14 @@ func PromotionNotFound() *Refusal {
 
 // ItemNotFound refuses a SKU that the promotion does not have.
 func ItemNotFound(sku string) *Refusal {
-	return newRefusal(connect.CodeNotFound, 0, rpcerr.ReasonItemNotFound, "the promotion has no such item", metadataSKU, sku)
+	return newRefusal(
+		connect.CodeNotFound,
+		0,
+		rpcerr.ReasonItemNotFound,
+		"the promotion has no such item",
+		metadataSKU,
+		sku,
+	)
 }
 
 // ItemsApart refuses an order of items that are in different streams: nothing can
@@ -58,7 +65,14 @@ func Paused() *Refusal {
 
 // ItemOff refuses an item that the shop switched off.
 func ItemOff(sku string) *Refusal {
-	return newRefusal(connect.CodeFailedPrecondition, 0, rpcerr.ReasonItemOff, "the item is switched off", metadataSKU, sku)
+	return newRefusal(
+		connect.CodeFailedPrecondition,
+		0,
+		rpcerr.ReasonItemOff,
+		"the item is switched off",
+		metadataSKU,
+		sku,
+	)
 }
 
 // SoldOut refuses an item of which no more than left units, fewer than asked for, are in all shards.
@@ -88,12 +102,24 @@ func SoldOutSKU(err error) string {
 
 // LimitPerBuyer refuses what would give a buyer more of an item than is allowed.
 func LimitPerBuyer(sku string) *Refusal {
-	return newRefusal(connect.CodeResourceExhausted, 0, rpcerr.ReasonLimitPerBuyer, "over the limit per buyer", metadataSKU, sku)
+	return newRefusal(
+		connect.CodeResourceExhausted,
+		0,
+		rpcerr.ReasonLimitPerBuyer,
+		"over the limit per buyer",
+		metadataSKU,
+		sku,
+	)
 }
 
 // RequestIDReused refuses a request id that stands for an order of other items.
 func RequestIDReused() *Refusal {
-	return newRefusal(connect.CodeAlreadyExists, 0, rpcerr.ReasonRequestIDReused, "the request id was used with other items")
+	return newRefusal(
+		connect.CodeAlreadyExists,
+		0,
+		rpcerr.ReasonRequestIDReused,
+		"the request id was used with other items",
+	)
 }
 
 // Overloaded refuses what exceeds a queue. Nothing was taken.

@@ -71,7 +71,10 @@ func newDesk(t *testing.T) *desk {
 	return d
 }
 
-func (d *desk) AdjustStock(ctx context.Context, _ *catalogv1.AdjustStockRequest) (*catalogv1.AdjustStockResponse, error) {
+func (d *desk) AdjustStock(
+	ctx context.Context,
+	_ *catalogv1.AdjustStockRequest,
+) (*catalogv1.AdjustStockResponse, error) {
 	d.calls++
 	if d.adjust != nil {
 		return &catalogv1.AdjustStockResponse{}, d.adjust(ctx)
@@ -115,8 +118,14 @@ func TestWhatLeavesAnEntry(t *testing.T) {
 	}
 	of := func(outcome, reason string) *facts {
 		return &facts{
-			Subject: "carol", Roles: []string{"catalog"}, Procedure: "/orderd.catalog.v1.CatalogService/AdjustStock", RequestID: "morning",
-			Request: `{"requestId":"morning","sku":"tea","delta":"-2"}`, Outcome: outcome, Reason: reason, Completed: true,
+			Subject:   "carol",
+			Roles:     []string{"catalog"},
+			Procedure: "/orderd.catalog.v1.CatalogService/AdjustStock",
+			RequestID: "morning",
+			Request:   `{"requestId":"morning","sku":"tea","delta":"-2"}`,
+			Outcome:   outcome,
+			Reason:    reason,
+			Completed: true,
 		}
 	}
 	both := of(audit.OK, "")
@@ -133,7 +142,8 @@ func TestWhatLeavesAnEntry(t *testing.T) {
 		{name: "a service", caller: acting("backend", service)},
 		{name: "a buyer", caller: acting("ann", buyer)},
 		{
-			name: "staff whose role is not what lets them in", caller: auth.Caller{Subject: "carol", Roles: auth.RolesOf(catalog, buyer), Acting: auth.RolesOf(buyer)},
+			name:   "staff whose role is not what lets them in",
+			caller: auth.Caller{Subject: "carol", Roles: auth.RolesOf(catalog, buyer), Acting: auth.RolesOf(buyer)},
 		},
 		{
 			name: "a refusal", caller: acting("carol", catalog),
@@ -141,8 +151,10 @@ func TestWhatLeavesAnEntry(t *testing.T) {
 			want:   of("NOT_FOUND", "SKU_NOT_FOUND"),
 		},
 		{
-			name: "a driver's error", caller: acting("carol", catalog), adjust: func(context.Context) error { return errors.New("secret") },
-			want: of("INTERNAL", "INTERNAL"),
+			name:   "a driver's error",
+			caller: acting("carol", catalog),
+			adjust: func(context.Context) error { return errors.New("secret") },
+			want:   of("INTERNAL", "INTERNAL"),
 		},
 		{
 			name: "another pod's verdict", caller: acting("carol", catalog),
@@ -150,8 +162,10 @@ func TestWhatLeavesAnEntry(t *testing.T) {
 			want:   of("INTERNAL", "INTERNAL"),
 		},
 		{
-			name: "too late", caller: acting("carol", catalog), adjust: func(context.Context) error { return context.DeadlineExceeded },
-			want: of("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),
+			name:   "too late",
+			caller: acting("carol", catalog),
+			adjust: func(context.Context) error { return context.DeadlineExceeded },
+			want:   of("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),
 		},
 		{
 			name: "a question", caller: acting("carol", catalog),
@@ -183,8 +197,14 @@ func TestWhatLeavesAnEntry(t *testing.T) {
 					t.Errorf("a second entry: %v", e)
 				}
 				got = &facts{
-					Subject: e.GetSubject(), Roles: e.GetRoles(), Procedure: e.GetProcedure(), RequestID: e.GetRequestId(), Request: e.GetRequest(),
-					Outcome: e.GetOutcome(), Reason: e.GetReason(), Completed: e.GetCompletedAt().AsTime().After(e.GetAt().AsTime()),
+					Subject:   e.GetSubject(),
+					Roles:     e.GetRoles(),
+					Procedure: e.GetProcedure(),
+					RequestID: e.GetRequestId(),
+					Request:   e.GetRequest(),
+					Outcome:   e.GetOutcome(),
+					Reason:    e.GetReason(),
+					Completed: e.GetCompletedAt().AsTime().After(e.GetAt().AsTime()),
 				}
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -294,7 +314,10 @@ func TestPages(t *testing.T) {
 			}
 		}
 		req := &auditv1.ListAuditEntriesRequest{
-			PageSize: int32(rapid.IntRange(0, 7).Draw(t, "page size")), Subject: rapid.SampledFrom([]string{"", "staff-0", "staff-1", "nobody"}).Draw(t, "of"),
+			PageSize: int32(
+				rapid.IntRange(0, 7).Draw(t, "page size"),
+			),
+			Subject: rapid.SampledFrom([]string{"", "staff-0", "staff-1", "nobody"}).Draw(t, "of"),
 		}
 		var all []*auditv1.AuditEntry
 		for page := 0; ; page++ {

@@ -74,7 +74,9 @@ func CallerFrom(ctx context.Context) (Caller, bool) {
 type Roles uint32
 
 // StaffRoles are those of people who look after the shop.
-const StaffRoles = Roles(1)<<accessv1.Role_ROLE_CATALOG | 1<<accessv1.Role_ROLE_RETURNS | 1<<accessv1.Role_ROLE_SHIPPING |
+const StaffRoles = Roles(
+	1,
+)<<accessv1.Role_ROLE_CATALOG | 1<<accessv1.Role_ROLE_RETURNS | 1<<accessv1.Role_ROLE_SHIPPING |
 	1<<accessv1.Role_ROLE_MARKETING | 1<<accessv1.Role_ROLE_REPORTS | 1<<accessv1.Role_ROLE_OPERATIONS
 
 // RolesOf makes a set.

@@ -56,7 +56,8 @@ func FuzzBearer(f *testing.F) {
 			}
 			return
 		}
-		if !strings.HasSuffix(strings.TrimRight(value, " "), token) || len(token) > maxTokenBytes || strings.ContainsFunc(token, notInToken) {
+		if !strings.HasSuffix(strings.TrimRight(value, " "), token) || len(token) > maxTokenBytes ||
+			strings.ContainsFunc(token, notInToken) {
 			t.Fatalf("bearer(%q) = %q, which is not its last part", value, token)
 		}
 		// What is taken is taken again, written as RFC 6750 writes it.

@@ -13,7 +13,11 @@ import (
 
 func TestLimits(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
-	l, err := newLimiter(Limits{PerSecond: 10, Burst: 3}, Limits{PerSecond: 1000, Burst: 50}, func() time.Time { return now })
+	l, err := newLimiter(
+		Limits{PerSecond: 10, Burst: 3},
+		Limits{PerSecond: 1000, Burst: 50},
+		func() time.Time { return now },
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +74,10 @@ func TestNoLimit(t *testing.T) {
 // added, and a request that comes after the delay it was told is let in.
 func TestLimitsHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		limits := Limits{PerSecond: rapid.IntRange(1, 100).Draw(t, "per second"), Burst: rapid.IntRange(1, 20).Draw(t, "burst")}
+		limits := Limits{
+			PerSecond: rapid.IntRange(1, 100).Draw(t, "per second"),
+			Burst:     rapid.IntRange(1, 20).Draw(t, "burst"),
+		}
 		begin := time.UnixMilli(1_800_000_000_000)
 		now := begin
 		l, err := newLimiter(limits, Limits{}, func() time.Time { return now })

@@ -15,9 +15,15 @@ type verifierMetrics struct {
 func newVerifierMetrics(reg prometheus.Registerer, k *keys, now func() time.Time) (*verifierMetrics, error) {
 	const verifications, help = "orderd_auth_verifications_total", "Valid tokens, by how that was known: signature checked, or remembered."
 	m := &verifierMetrics{
-		verified:   prometheus.NewCounter(prometheus.CounterOpts{Name: verifications, Help: help, ConstLabels: prometheus.Labels{"by": "signature"}}),
-		remembered: prometheus.NewCounter(prometheus.CounterOpts{Name: verifications, Help: help, ConstLabels: prometheus.Labels{"by": "memory"}}),
-		failures:   prometheus.NewCounter(prometheus.CounterOpts{Name: "orderd_auth_jwks_failures_total", Help: "Reads of the issuer's JWKS that failed."}),
+		verified: prometheus.NewCounter(
+			prometheus.CounterOpts{Name: verifications, Help: help, ConstLabels: prometheus.Labels{"by": "signature"}},
+		),
+		remembered: prometheus.NewCounter(
+			prometheus.CounterOpts{Name: verifications, Help: help, ConstLabels: prometheus.Labels{"by": "memory"}},
+		),
+		failures: prometheus.NewCounter(
+			prometheus.CounterOpts{Name: "orderd_auth_jwks_failures_total", Help: "Reads of the issuer's JWKS that failed."},
+		),
 	}
 	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "orderd_auth_jwks_age_seconds", Help: "Time since the issuer's JWKS was last read; -1 if it never was.",

@@ -35,7 +35,10 @@ func PolicyOf(method protoreflect.MethodDescriptor) Policy {
 		p.Mutation = options.GetIdempotencyLevel() != descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 	}
 	if access, ok := proto.GetExtension(method.Options(), accessv1.E_Access).(*accessv1.Access); ok {
-		p.Roles, p.Public, p.MaxAge = RolesOf(access.GetRoles()...), access.GetPublic(), time.Duration(access.GetMaxAgeSeconds())*time.Second
+		p.Roles, p.Public, p.MaxAge = RolesOf(
+			access.GetRoles()...), access.GetPublic(), time.Duration(
+			access.GetMaxAgeSeconds(),
+		)*time.Second
 	}
 	field := method.Input().Fields().ByName(buyerIDField)
 	if field != nil && field.Kind() == protoreflect.StringKind && field.Cardinality() != protoreflect.Repeated {

@@ -96,9 +96,16 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	return &Verifier{
 		now: o.Clock, log: o.Logger, keys: k, keyfunc: read, verified: cache, metrics: metrics,
 		parser: jwt.NewParser(
-			jwt.WithValidMethods([]string{jwt.SigningMethodRS256.Alg(), jwt.SigningMethodES256.Alg(), jwt.SigningMethodEdDSA.Alg()}),
-			jwt.WithIssuer(o.Issuer), jwt.WithAudience(o.Audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
-			jwt.WithLeeway(leeway), jwt.WithTimeFunc(o.Clock), jwt.WithStrictDecoding(),
+			jwt.WithValidMethods(
+				[]string{jwt.SigningMethodRS256.Alg(), jwt.SigningMethodES256.Alg(), jwt.SigningMethodEdDSA.Alg()},
+			),
+			jwt.WithIssuer(o.Issuer),
+			jwt.WithAudience(o.Audience),
+			jwt.WithExpirationRequired(),
+			jwt.WithIssuedAt(),
+			jwt.WithLeeway(leeway),
+			jwt.WithTimeFunc(o.Clock),
+			jwt.WithStrictDecoding(),
 		),
 	}, nil
 }
@@ -117,7 +124,13 @@ func (v *Verifier) Run(ctx context.Context) error {
 			next = retryInterval
 			v.metrics.failures.Inc()
 			if !failing {
-				v.log.Warn("the issuer's keys cannot be read; the known ones go on", "known", v.keys.generation.Load() > 0, "error", err)
+				v.log.Warn(
+					"the issuer's keys cannot be read; the known ones go on",
+					"known",
+					v.keys.generation.Load() > 0,
+					"error",
+					err,
+				)
 			}
 			failing = true
 		case failing:
@@ -229,7 +242,14 @@ func refusal(ctx context.Context, err error) error {
 	var away *unavailableError
 	switch {
 	case errors.As(err, &away):
-		return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonKeysUnavailable, "the token's key cannot be looked up now", away.after).WithCause(err)
+		return rpcerr.Retry(
+			connect.CodeUnavailable,
+			rpcerr.ReasonKeysUnavailable,
+			"the token's key cannot be looked up now",
+			away.after,
+		).WithCause(
+			err,
+		)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
@@ -239,7 +259,10 @@ func refusal(ctx context.Context, err error) error {
 	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
 		return invalid("the token lacks a claim that is required: iss, aud, exp, sub", err)
 	case errors.Is(err, errSubject), errors.Is(err, errGuest):
-		return invalid("the token's claims are not valid: sub has 1 to 256 bytes of printable text, and a guest no role but buyer", err)
+		return invalid(
+			"the token's claims are not valid: sub has 1 to 256 bytes of printable text, and a guest no role but buyer",
+			err,
+		)
 	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
 		return invalid("the token is not valid yet", err)
 	case errors.Is(err, jwt.ErrTokenExpired):

@@ -77,7 +77,11 @@ func newWorld(tb testing.TB) *world {
 	tb.Cleanup(server.Close)
 	var err error
 	w.verifier, err = auth.NewVerifier(auth.VerifierOptions{
-		Issuer: testauth.IssuerName, Audience: testauth.Audience, JWKSURL: server.URL + issuer.JWKSPath, Clock: w.now, Logger: slog.New(slog.DiscardHandler),
+		Issuer:   testauth.IssuerName,
+		Audience: testauth.Audience,
+		JWKSURL:  server.URL + issuer.JWKSPath,
+		Clock:    w.now,
+		Logger:   slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -117,7 +121,11 @@ func TestVerify(t *testing.T) {
 			},
 			want: auth.Caller{Subject: "ann", Roles: auth.StaffRoles | auth.RolesOf(buyer, service)},
 		},
-		{name: "a guest", change: func(c jwt.MapClaims) { c["guest"] = true }, want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer), Guest: true}},
+		{
+			name:   "a guest",
+			change: func(c jwt.MapClaims) { c["guest"] = true },
+			want:   auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer), Guest: true},
+		},
 		{
 			name: "roles of other systems", change: func(c jwt.MapClaims) {
 				c["roles"] = []string{"root", "BUYER", "ROLE_SERVICE", "unspecified", "", "returns"}
@@ -125,13 +133,33 @@ func TestVerify(t *testing.T) {
 			want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(returns)},
 		},
 		{name: "no roles", change: func(c jwt.MapClaims) { delete(c, "roles") }, want: auth.Caller{Subject: "ann"}},
-		{name: "one audience as text", change: func(c jwt.MapClaims) { c["aud"] = testauth.Audience }, want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer)}},
-		{name: "one audience of several", change: func(c jwt.MapClaims) { c["aud"] = []string{"a", testauth.Audience} }, want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer)}},
-		{name: "expired within the leeway", change: func(c jwt.MapClaims) { c["exp"] = now - 29 }, want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer)}},
-		{name: "not before within the leeway", change: func(c jwt.MapClaims) { c["nbf"] = now + 29 }, want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer)}},
+		{
+			name:   "one audience as text",
+			change: func(c jwt.MapClaims) { c["aud"] = testauth.Audience },
+			want:   auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer)},
+		},
+		{
+			name:   "one audience of several",
+			change: func(c jwt.MapClaims) { c["aud"] = []string{"a", testauth.Audience} },
+			want:   auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer)},
+		},
+		{
+			name:   "expired within the leeway",
+			change: func(c jwt.MapClaims) { c["exp"] = now - 29 },
+			want:   auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer)},
+		},
+		{
+			name:   "not before within the leeway",
+			change: func(c jwt.MapClaims) { c["nbf"] = now + 29 },
+			want:   auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer)},
+		},
 
 		{name: "expired", change: func(c jwt.MapClaims) { c["exp"] = now - 31 }, refuse: isExpired},
-		{name: "expired, and of another issuer", change: func(c jwt.MapClaims) { c["exp"], c["iss"] = now-31, "https://elsewhere" }, refuse: isInvalid},
+		{
+			name:   "expired, and of another issuer",
+			change: func(c jwt.MapClaims) { c["exp"], c["iss"] = now-31, "https://elsewhere" },
+			refuse: isInvalid,
+		},
 		{name: "never expires", change: func(c jwt.MapClaims) { delete(c, "exp") }, refuse: isInvalid},
 		{name: "not yet", change: func(c jwt.MapClaims) { c["nbf"] = now + 31 }, refuse: isInvalid},
 		{name: "made in the future", change: func(c jwt.MapClaims) { c["iat"] = now + 31 }, refuse: isInvalid},
@@ -141,8 +169,16 @@ func TestVerify(t *testing.T) {
 		{name: "no audience", change: func(c jwt.MapClaims) { delete(c, "aud") }, refuse: isInvalid},
 		{name: "no subject", change: func(c jwt.MapClaims) { delete(c, "sub") }, refuse: isInvalid},
 		{name: "a subject no database stores", change: func(c jwt.MapClaims) { c["sub"] = "ann\x00" }, refuse: isInvalid},
-		{name: "too long a subject", change: func(c jwt.MapClaims) { c["sub"] = strings.Repeat("a", 257) }, refuse: isInvalid},
-		{name: "a guest who works here", change: func(c jwt.MapClaims) { c["guest"], c["roles"] = true, []string{"buyer", "returns"} }, refuse: isInvalid},
+		{
+			name:   "too long a subject",
+			change: func(c jwt.MapClaims) { c["sub"] = strings.Repeat("a", 257) },
+			refuse: isInvalid,
+		},
+		{
+			name:   "a guest who works here",
+			change: func(c jwt.MapClaims) { c["guest"], c["roles"] = true, []string{"buyer", "returns"} },
+			refuse: isInvalid,
+		},
 		{name: "roles that are no list", change: func(c jwt.MapClaims) { c["roles"] = "service" }, refuse: isInvalid},
 	}
 	for _, tt := range tests {
@@ -238,10 +274,26 @@ func TestAlgorithms(t *testing.T) {
 	encryption := keyPair(t, ecKey, ecKey.Public(), "for encryption", "")
 	encryption.USE = "enc"
 	rsaPublic := keyPair(t, rsaKey, rsaKey.Public(), "rsa", "")
-	w.publish(t, rsaPublic, keyPair(t, weakKey, weakKey.Public(), "weak", ""), keyPair(t, ecKey, ecKey.Public(), "ec", jwkset.AlgES256),
-		keyPair(t, ec384, ec384.Public(), "ec384", ""), keyPair(t, edKey, edPublic, "ed", ""), encryption,
-		map[string]any{"kty": "oct", "kid": "shared", "k": base64.RawURLEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef"))},
-		map[string]any{"kty": "of tomorrow", "kid": "new"}, "not a key", map[string]any{"kty": "EC", "kid": "broken", "crv": "P-256", "x": "!", "y": "!"})
+	w.publish(
+		t,
+		rsaPublic,
+		keyPair(t, weakKey, weakKey.Public(), "weak", ""),
+		keyPair(t, ecKey, ecKey.Public(), "ec", jwkset.AlgES256),
+		keyPair(t, ec384, ec384.Public(), "ec384", ""),
+		keyPair(t, edKey, edPublic, "ed", ""),
+		encryption,
+		map[string]any{
+			"kty": "oct",
+			"kid": "shared",
+			"k":   base64.RawURLEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")),
+		},
+		map[string]any{
+			"kty": "of tomorrow",
+			"kid": "new",
+		},
+		"not a key",
+		map[string]any{"kty": "EC", "kid": "broken", "crv": "P-256", "x": "!", "y": "!"},
+	)
 	publicBytes, err := base64.RawURLEncoding.DecodeString(rsaPublic.N)
 	if err != nil {
 		t.Fatal(err)
@@ -257,8 +309,20 @@ func TestAlgorithms(t *testing.T) {
 		{name: "ES256", method: jwt.SigningMethodES256, kid: "ec", key: ecKey},
 		{name: "EdDSA", method: jwt.SigningMethodEdDSA, kid: "ed", key: edKey},
 		{name: "none", method: jwt.SigningMethodNone, kid: "rsa", key: jwt.UnsafeAllowNoneSignatureType, refuse: isInvalid},
-		{name: "a public key as a shared secret", method: jwt.SigningMethodHS256, kid: "rsa", key: publicBytes, refuse: isInvalid},
-		{name: "a shared secret of the set", method: jwt.SigningMethodHS256, kid: "shared", key: []byte("0123456789abcdef0123456789abcdef"), refuse: isInvalid},
+		{
+			name:   "a public key as a shared secret",
+			method: jwt.SigningMethodHS256,
+			kid:    "rsa",
+			key:    publicBytes,
+			refuse: isInvalid,
+		},
+		{
+			name:   "a shared secret of the set",
+			method: jwt.SigningMethodHS256,
+			kid:    "shared",
+			key:    []byte("0123456789abcdef0123456789abcdef"),
+			refuse: isInvalid,
+		},
 		{name: "RS512", method: jwt.SigningMethodRS512, kid: "rsa", key: rsaKey, refuse: isInvalid},
 		{name: "PS256", method: jwt.SigningMethodPS256, kid: "rsa", key: rsaKey, refuse: isInvalid},
 		{name: "ES384", method: jwt.SigningMethodES384, kid: "ec384", key: ec384, refuse: isInvalid},
@@ -267,7 +331,13 @@ func TestAlgorithms(t *testing.T) {
 		{name: "another key of the set", method: jwt.SigningMethodRS256, kid: "ec", key: rsaKey, refuse: isInvalid},
 		{name: "no kid", method: jwt.SigningMethodES256, key: ecKey, refuse: isInvalid},
 		{name: "a kid that is no text", method: jwt.SigningMethodES256, kid: 7, key: ecKey, refuse: isInvalid},
-		{name: "too long a kid", method: jwt.SigningMethodES256, kid: strings.Repeat("k", 300), key: ecKey, refuse: isInvalid},
+		{
+			name:   "too long a kid",
+			method: jwt.SigningMethodES256,
+			kid:    strings.Repeat("k", 300),
+			key:    ecKey,
+			refuse: isInvalid,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -414,7 +484,9 @@ func TestBrokenSetsDoNotReplaceKnownKeys(t *testing.T) {
 	if _, refused := w.verdict(t, w.issuer.Token("ann", "buyer")); refused != "" {
 		t.Fatal(refused)
 	}
-	usable := `{"kty":"OKP","crv":"Ed25519","kid":"new","x":"` + base64.RawURLEncoding.EncodeToString(make([]byte, ed25519.PublicKeySize)) + `"}`
+	usable := `{"kty":"OKP","crv":"Ed25519","kid":"new","x":"` + base64.RawURLEncoding.EncodeToString(
+		make([]byte, ed25519.PublicKeySize),
+	) + `"}`
 	for name, set := range map[string]string{
 		"nothing": "", "no JSON": "<html>", "no keys": "{}", "an empty set": `{"keys":[]}`, "a list": "[]",
 		"no usable key": `{"keys":[{"kty":"oct","kid":"a","k":"AAAA"}]}`,
@@ -503,7 +575,13 @@ func TestRunReadsTheKeys(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	good := auth.VerifierOptions{Issuer: "i", Audience: "a", JWKSURL: "https://i/jwks", Clock: time.Now, Logger: slog.New(slog.DiscardHandler)}
+	good := auth.VerifierOptions{
+		Issuer:   "i",
+		Audience: "a",
+		JWKSURL:  "https://i/jwks",
+		Clock:    time.Now,
+		Logger:   slog.New(slog.DiscardHandler),
+	}
 	if _, err := auth.NewVerifier(good); err != nil {
 		t.Errorf("good options: %v", err)
 	}
@@ -528,7 +606,8 @@ func TestCausesStayInside(t *testing.T) {
 	claims["sub"] = ""
 	_, err := w.verifier.Verify(t.Context(), w.issuer.Sign(claims))
 	var cerr *connect.Error
-	if !errors.As(err, &cerr) || !errors.Is(err, jwt.ErrTokenInvalidClaims) || strings.Contains(cerr.Message(), jwt.ErrTokenInvalidClaims.Error()) {
+	if !errors.As(err, &cerr) || !errors.Is(err, jwt.ErrTokenInvalidClaims) ||
+		strings.Contains(cerr.Message(), jwt.ErrTokenInvalidClaims.Error()) {
 		t.Errorf("%v: want the library's error as the cause and not in the message", err)
 	}
 }

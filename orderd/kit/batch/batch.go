@@ -141,7 +141,8 @@ func (b *Batcher[T, R]) run(ctx context.Context, calls []call[T, R]) {
 	// and the item's caller would come back with it to the next pod.
 	results, err := rescue.Do(func() ([]Result[R], error) { return b.handle(handling, items) })
 	cancel()
-	if err != nil && len(calls) > 1 && database.ClassOf(err) == database.Final && !errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && len(calls) > 1 && database.ClassOf(err) == database.Final &&
+		!errors.Is(err, context.DeadlineExceeded) {
 		half := len(calls) / 2
 		b.run(ctx, calls[:half])
 		b.run(ctx, calls[half:])

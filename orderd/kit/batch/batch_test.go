@@ -96,12 +96,15 @@ func TestWhatComesMeanwhileIsTakenTogether(t *testing.T) {
 
 func TestOneThatCannotBeHandledFailsAlone(t *testing.T) {
 	final := &pgconn.PgError{Code: "23514"}
-	b := batch.New(batch.Options{Limit: 100, Size: 100, Parallel: 1, Timeout: time.Minute}, func(_ context.Context, items []int) ([]batch.Result[int], error) {
-		if slices.Contains(items, 13) {
-			return nil, final
-		}
-		return make([]batch.Result[int], len(items)), nil
-	})
+	b := batch.New(
+		batch.Options{Limit: 100, Size: 100, Parallel: 1, Timeout: time.Minute},
+		func(_ context.Context, items []int) ([]batch.Result[int], error) {
+			if slices.Contains(items, 13) {
+				return nil, final
+			}
+			return make([]batch.Result[int], len(items)), nil
+		},
+	)
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
@@ -197,12 +200,15 @@ func TestBatchesBesideOthersAreLarge(t *testing.T) {
 }
 
 func TestAnItemThatPanicsFailsAlone(t *testing.T) {
-	b := batch.New(batch.Options{Limit: 8, Size: 8, Parallel: 1, Timeout: time.Minute}, func(_ context.Context, items []int) ([]batch.Result[int], error) {
-		if slices.Contains(items, 2) {
-			panic("two")
-		}
-		return make([]batch.Result[int], len(items)), nil
-	})
+	b := batch.New(
+		batch.Options{Limit: 8, Size: 8, Parallel: 1, Timeout: time.Minute},
+		func(_ context.Context, items []int) ([]batch.Result[int], error) {
+			if slices.Contains(items, 2) {
+				panic("two")
+			}
+			return make([]batch.Result[int], len(items)), nil
+		},
+	)
 	answers := make(chan answer, 4)
 	for item := range 4 {
 		go func() {

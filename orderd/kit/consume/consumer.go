@@ -133,8 +133,13 @@ func (c *Consumer) ensure(ctx context.Context) (jetstream.Consumer, error) {
 	}
 	slices.Sort(subjects)
 	config := jetstream.ConsumerConfig{
-		Durable: c.options.Name, FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: c.options.AckWait, MaxDeliver: -1, MaxAckPending: maxUnfinished,
+		Durable:        c.options.Name,
+		FilterSubjects: subjects,
+		DeliverPolicy:  jetstream.DeliverAllPolicy,
+		AckPolicy:      jetstream.AckExplicitPolicy,
+		AckWait:        c.options.AckWait,
+		MaxDeliver:     -1,
+		MaxAckPending:  maxUnfinished,
 	}
 	switch existing, err := events.Consumer(ctx, c.options.Name); {
 	case err == nil:

@@ -132,7 +132,12 @@ func (w *world) dies(needle string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"="+needle, databaseVariable+"="+w.databaseURL, natsVariable+"="+w.nats.URL())
+	cmd.Env = append(
+		os.Environ(),
+		childVariable+"="+needle,
+		databaseVariable+"="+w.databaseURL,
+		natsVariable+"="+w.nats.URL(),
+	)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -195,7 +200,8 @@ func TestKilledAroundADeadLetter(t *testing.T) {
 			w.consumer(consume.Options{Name: "reward", MaxAttempts: 1, Effect: note("reward")})
 			w.finished("reward")
 			letters := w.deadLetters("reward")
-			if len(letters) != 1 || letters[0].Header.Get("ce-id") != ids[0] || letters[0].Header.Get("Orderd-Reason") != "handling events: poison" {
+			if len(letters) != 1 || letters[0].Header.Get("ce-id") != ids[0] ||
+				letters[0].Header.Get("Orderd-Reason") != "handling events: poison" {
 				t.Fatalf("dead letters %v, want one of %s", letters, ids[0])
 			}
 			if n := len(w.effects("reward")); n != 0 {

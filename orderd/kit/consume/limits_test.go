@@ -44,13 +44,18 @@ func (c *counter) all() map[string]int {
 func TestALivingPodKeepsItsEventsLongerThanAckWait(t *testing.T) {
 	w := newWorld(t)
 	var delivered counter
-	o := consume.Options{Name: "push", AckWait: time.Second, Workers: 1, Delivery: func(_ context.Context, e consume.Event) error {
-		if delivered.add(e) == 1 {
-			// The others of this worker wait longer still.
-			<-time.After(700 * time.Millisecond)
-		}
-		return nil
-	}}
+	o := consume.Options{
+		Name:    "push",
+		AckWait: time.Second,
+		Workers: 1,
+		Delivery: func(_ context.Context, e consume.Event) error {
+			if delivered.add(e) == 1 {
+				// The others of this worker wait longer still.
+				<-time.After(700 * time.Millisecond)
+			}
+			return nil
+		},
+	}
 	w.consumer(o)
 	ids := w.paid(5)
 	w.finished("push")
@@ -62,16 +67,24 @@ func TestALivingPodKeepsItsEventsLongerThanAckWait(t *testing.T) {
 func TestAPodThatEndsLeavesItsEventsToOthersAtOnce(t *testing.T) {
 	w := newWorld(t)
 	started := make(chan struct{}, 1000)
-	stop := w.consumer(consume.Options{Name: "push", AckWait: time.Hour, Delivery: func(ctx context.Context, _ consume.Event) error {
-		started <- struct{}{}
-		<-ctx.Done()
-		return ctx.Err()
-	}})
+	stop := w.consumer(
+		consume.Options{Name: "push", AckWait: time.Hour, Delivery: func(ctx context.Context, _ consume.Event) error {
+			started <- struct{}{}
+			<-ctx.Done()
+			return ctx.Err()
+		}},
+	)
 	ids := w.paid(200)
 	<-started
 	stop()
 	var delivered counter
-	w.consumer(consume.Options{Name: "push", AckWait: time.Hour, Delivery: func(_ context.Context, e consume.Event) error { delivered.add(e); return nil }})
+	w.consumer(
+		consume.Options{
+			Name:     "push",
+			AckWait:  time.Hour,
+			Delivery: func(_ context.Context, e consume.Event) error { delivered.add(e); return nil },
+		},
+	)
 	w.finished("push")
 	if diff := cmp.Diff(once(ids), delivered.all()); diff != "" {
 		t.Errorf("delivered (-want +got):\n%s", diff)
@@ -81,14 +94,21 @@ func TestAPodThatEndsLeavesItsEventsToOthersAtOnce(t *testing.T) {
 func TestAnEffectThatTakesTooLongIsAFailureOfItsEvent(t *testing.T) {
 	w := newWorld(t)
 	ids := w.paid(30)
-	w.consumer(consume.Options{Name: "reward", MaxAttempts: 2, EffectTimeout: 300 * time.Millisecond, Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
-		if e.ID == ids[5] {
-			if _, err := tx.Exec(ctx, "SELECT pg_sleep(60)"); err != nil {
-				return err
-			}
-		}
-		return note("reward")(ctx, tx, e)
-	}})
+	w.consumer(
+		consume.Options{
+			Name:          "reward",
+			MaxAttempts:   2,
+			EffectTimeout: 300 * time.Millisecond,
+			Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
+				if e.ID == ids[5] {
+					if _, err := tx.Exec(ctx, "SELECT pg_sleep(60)"); err != nil {
+						return err
+					}
+				}
+				return note("reward")(ctx, tx, e)
+			},
+		},
+	)
 	eventually(t, "a dead letter", func() bool { return len(w.deadLetters("reward")) == 1 })
 	w.finished("reward")
 	want := once(ids)
@@ -105,10 +125,17 @@ func TestAnOutageIsNotWaitedForUntilTheStreamDropsTheEvent(t *testing.T) {
 	w := newWorld(t)
 	ids := w.paid(1)
 	var ahead atomic.Int64
-	o := consume.Options{Name: "push", Delivery: func(context.Context, consume.Event) error { return consume.Later(errors.New("away"), 0) }}
+	o := consume.Options{
+		Name:     "push",
+		Delivery: func(context.Context, consume.Event) error { return consume.Later(errors.New("away"), 0) },
+	}
 	o.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	w.consumer(o)
-	eventually(t, "several attempts", func() bool { info := w.info("push"); return info != nil && info.Delivered.Consumer > 5 })
+	eventually(
+		t,
+		"several attempts",
+		func() bool { info := w.info("push"); return info != nil && info.Delivered.Consumer > 5 },
+	)
 	if n := len(w.deadLetters("push")); n != 0 {
 		t.Fatalf("%d dead letters, want none yet", n)
 	}
@@ -156,12 +183,18 @@ func TestManyEventsThatFailHoldUpNoOther(t *testing.T) {
 	for _, id := range w.paid(2000) {
 		bad[id] = true
 	}
-	w.consumer(consume.Options{Name: "reward", Backoff: backoff.Policy{First: time.Hour, Max: time.Hour}, Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
-		if bad[e.ID] {
-			return errors.New("no such campaign")
-		}
-		return note("reward")(ctx, tx, e)
-	}})
+	w.consumer(
+		consume.Options{
+			Name:    "reward",
+			Backoff: backoff.Policy{First: time.Hour, Max: time.Hour},
+			Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
+				if bad[e.ID] {
+					return errors.New("no such campaign")
+				}
+				return note("reward")(ctx, tx, e)
+			},
+		},
+	)
 	ids := w.paid(300)
 	eventually(t, "the others have their effects", func() bool { return len(w.effects("reward")) == len(ids) })
 	if diff := cmp.Diff(once(ids), w.effects("reward")); diff != "" {
@@ -197,13 +230,22 @@ func TestMetrics(t *testing.T) {
 	w := newWorld(t)
 	reg := prometheus.NewRegistry()
 	ids := w.paid(10)
-	w.consumer(consume.Options{Name: "reward", Registerer: reg, MaxAttempts: 2, Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
-		if e.ID == ids[0] {
-			return errors.New("no")
-		}
-		return note("reward")(ctx, tx, e)
-	}})
-	w.consumer(consume.Options{Name: "push", Registerer: reg, Delivery: func(context.Context, consume.Event) error { return nil }})
+	w.consumer(
+		consume.Options{
+			Name:        "reward",
+			Registerer:  reg,
+			MaxAttempts: 2,
+			Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
+				if e.ID == ids[0] {
+					return errors.New("no")
+				}
+				return note("reward")(ctx, tx, e)
+			},
+		},
+	)
+	w.consumer(
+		consume.Options{Name: "push", Registerer: reg, Delivery: func(context.Context, consume.Event) error { return nil }},
+	)
 	w.finished("reward")
 	w.finished("push")
 	got := map[string]float64{}

@@ -58,8 +58,15 @@ var orderTypes = []string{typePaid, typeShipped, typeDelivered}
 // happen publishes four events of an order that the consumer reads and one that it does not.
 func (w *world) happen(id uuid.UUID) []string {
 	o := &orderv1.Order{OrderId: id.String()}
-	ids := w.publish(id, 2, &orderv1.OrderPaid{Order: o}, &orderv1.OrderDeliverySet{Order: o}, &orderv1.OrderShipped{Order: o, ShipmentId: "1"},
-		&orderv1.OrderShipped{Order: o, ShipmentId: "2"}, &orderv1.OrderDelivered{Order: o})
+	ids := w.publish(
+		id,
+		2,
+		&orderv1.OrderPaid{Order: o},
+		&orderv1.OrderDeliverySet{Order: o},
+		&orderv1.OrderShipped{Order: o, ShipmentId: "1"},
+		&orderv1.OrderShipped{Order: o, ShipmentId: "2"},
+		&orderv1.OrderDelivered{Order: o},
+	)
 	return append(ids[:1:1], ids[2:]...)
 }
 
@@ -116,7 +123,11 @@ func TestAnOrdersEventsStayInSequenceOverPodsAndRetries(t *testing.T) {
 // sequence is in which sequence the effects of each order were committed.
 func (w *world) sequence(consumer string) map[uuid.UUID][]string {
 	w.t.Helper()
-	rows, err := w.pool.Query(context.Background(), "SELECT event_id FROM effects WHERE consumer = $1 ORDER BY at, event_id", consumer)
+	rows, err := w.pool.Query(
+		context.Background(),
+		"SELECT event_id FROM effects WHERE consumer = $1 ORDER BY at, event_id",
+		consumer,
+	)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -137,7 +148,12 @@ func TestAnEventThatFailsHoldsItsOrderAndNoOther(t *testing.T) {
 	bad := uuid.New()
 	var hopeless atomic.Bool
 	w.consumer(consume.Options{
-		Name: "ordered", Types: orderTypes, Ordered: true, Workers: 1, MaxAttempts: 1000, Backoff: backoff.Policy{First: 300 * time.Millisecond, Max: 300 * time.Millisecond},
+		Name:        "ordered",
+		Types:       orderTypes,
+		Ordered:     true,
+		Workers:     1,
+		MaxAttempts: 1000,
+		Backoff:     backoff.Policy{First: 300 * time.Millisecond, Max: 300 * time.Millisecond},
 		Delivery: func(_ context.Context, e consume.Event) error {
 			if e.OrderID == bad && e.Type == typePaid {
 				if hopeless.Load() {
@@ -178,7 +194,11 @@ func TestAnOrderGoesOnWhenItsEventsAttemptsAreUsedUp(t *testing.T) {
 	var tried atomic.Int64
 	const attempts = 3
 	w.consumer(consume.Options{
-		Name: "ordered", Types: orderTypes, Ordered: true, MaxAttempts: attempts, Delivery: func(_ context.Context, e consume.Event) error {
+		Name:        "ordered",
+		Types:       orderTypes,
+		Ordered:     true,
+		MaxAttempts: attempts,
+		Delivery: func(_ context.Context, e consume.Event) error {
 			if e.OrderID == bad && e.Type == typePaid {
 				tried.Add(1)
 				return errors.New("not now")

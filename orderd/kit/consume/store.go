@@ -44,13 +44,28 @@ func columns(keys []key) (buckets []int64, ids []string) {
 // claim marks events as done and returns those that were not before. Whoever comes second
 // waits here for the first's commit. A dead letter is claimed only by its replay. keys are
 // sorted and have no duplicates.
-func claim(ctx context.Context, tx pgx.Tx, consumer string, at time.Time, keys []key, replay bool) (map[key]bool, error) {
+func claim(
+	ctx context.Context,
+	tx pgx.Tx,
+	consumer string,
+	at time.Time,
+	keys []key,
+	replay bool,
+) (map[key]bool, error) {
 	buckets, ids := columns(keys)
-	rows, err := tx.Query(ctx, `INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
+	rows, err := tx.Query(
+		ctx,
+		`INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
 		SELECT bucket, $1::text, event_id, '`+outcomeDone+`', 0, '', $2::timestamptz FROM unnest($3::bigint[], $4::text[]) AS e (bucket, event_id)
 		ON CONFLICT (bucket, consumer, event_id) DO UPDATE SET outcome = excluded.outcome, error = '', changed_at = excluded.changed_at
 		WHERE consumed_events.outcome = '`+outcomeFailed+`' OR (consumed_events.outcome = '`+outcomeDead+`' AND $5::bool)
-		RETURNING bucket, event_id`, consumer, at, buckets, ids, replay)
+		RETURNING bucket, event_id`,
+		consumer,
+		at,
+		buckets,
+		ids,
+		replay,
+	)
 	if err != nil {
 		return nil, fmt.Errorf("claiming events: %w", err)
 	}
@@ -75,7 +90,11 @@ func find(ctx context.Context, q database.Querier, consumer string, keys []key) 
 	found := make(map[key]record, len(keys))
 	var k key
 	var r record
-	_, err = pgx.ForEachRow(rows, []any{&k.bucket, &k.id, &r.outcome, &r.attempts, &r.reason, &r.at}, func() error { found[k] = r; return nil })
+	_, err = pgx.ForEachRow(
+		rows,
+		[]any{&k.bucket, &k.id, &r.outcome, &r.attempts, &r.reason, &r.at},
+		func() error { found[k] = r; return nil },
+	)
 	if err != nil {
 		return nil, fmt.Errorf("looking for events: %w", err)
 	}
@@ -95,16 +114,36 @@ type failure struct {
 // fail counts a failure and decides whether the event is dead. That is final, before anything says
 // so to others; only a replay, which counts anew, gets it back. known is false if the event is
 // done or dead already.
-func fail(ctx context.Context, pool *pgxpool.Pool, consumer string, f failure, maxAttempts int) (r record, known bool, err error) {
+func fail(
+	ctx context.Context,
+	pool *pgxpool.Pool,
+	consumer string,
+	f failure,
+	maxAttempts int,
+) (r record, known bool, err error) {
 	r = record{reason: f.reason, at: f.at}
-	err = pool.QueryRow(ctx, `INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
+	err = pool.QueryRow(
+		ctx,
+		`INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
 		VALUES ($1, $2, $3, CASE WHEN $6::bool OR $7::bigint <= 1 THEN '`+outcomeDead+`' ELSE '`+outcomeFailed+`' END, 1, $4, $5)
 		ON CONFLICT (bucket, consumer, event_id) DO UPDATE SET
 			outcome = CASE WHEN $6::bool OR (consumed_events.outcome = '`+outcomeFailed+`' AND consumed_events.attempts + 1 >= $7::bigint) THEN '`+outcomeDead+`' ELSE excluded.outcome END,
 			attempts = CASE WHEN consumed_events.outcome = '`+outcomeFailed+`' THEN consumed_events.attempts + 1 ELSE 1 END,
 			error = excluded.error, changed_at = excluded.changed_at
 		WHERE consumed_events.outcome = '`+outcomeFailed+`' OR (consumed_events.outcome = '`+outcomeDead+`' AND $8::bool)
-		RETURNING outcome, attempts`, f.key.bucket, consumer, f.key.id, f.reason, f.at, f.dead, maxAttempts, f.replay).Scan(&r.outcome, &r.attempts)
+		RETURNING outcome, attempts`,
+		f.key.bucket,
+		consumer,
+		f.key.id,
+		f.reason,
+		f.at,
+		f.dead,
+		maxAttempts,
+		f.replay,
+	).Scan(
+		&r.outcome,
+		&r.attempts,
+	)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return record{}, false, nil
 	}
@@ -117,9 +156,16 @@ func fail(ctx context.Context, pool *pgxpool.Pool, consumer string, f failure, m
 // complete marks delivered events as done.
 func complete(ctx context.Context, pool *pgxpool.Pool, consumer string, at time.Time, keys []key) error {
 	buckets, ids := columns(keys)
-	_, err := pool.Exec(ctx, `INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
+	_, err := pool.Exec(
+		ctx,
+		`INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
 		SELECT bucket, $1::text, event_id, '`+outcomeDone+`', 0, '', $2::timestamptz FROM unnest($3::bigint[], $4::text[]) AS e (bucket, event_id)
-		ON CONFLICT (bucket, consumer, event_id) DO UPDATE SET outcome = excluded.outcome, error = '', changed_at = excluded.changed_at`, consumer, at, buckets, ids)
+		ON CONFLICT (bucket, consumer, event_id) DO UPDATE SET outcome = excluded.outcome, error = '', changed_at = excluded.changed_at`,
+		consumer,
+		at,
+		buckets,
+		ids,
+	)
 	if err != nil {
 		return fmt.Errorf("marking events as done: %w", err)
 	}
@@ -128,7 +174,14 @@ func complete(ctx context.Context, pool *pgxpool.Pool, consumer string, at time.
 
 // sweep deletes what is older than before among up to limit keys of a bucket after the given one.
 // It returns the last key it looked at, and false if there are none after it.
-func sweep(ctx context.Context, pool *pgxpool.Pool, bucket int64, after position, before time.Time, limit int) (last position, more bool, err error) {
+func sweep(
+	ctx context.Context,
+	pool *pgxpool.Pool,
+	bucket int64,
+	after position,
+	before time.Time,
+	limit int,
+) (last position, more bool, err error) {
 	rows, err := pool.Query(ctx, `SELECT consumer, event_id, changed_at < $4 FROM consumed_events
 		WHERE bucket = $1 AND (consumer, event_id) > ($2::text, $3::text) ORDER BY consumer, event_id LIMIT $5`, bucket, after.consumer, after.id, before, limit)
 	if err != nil {
@@ -148,8 +201,15 @@ func sweep(ctx context.Context, pool *pgxpool.Pool, bucket int64, after position
 		return after, false, fmt.Errorf("looking for old inbox keys: %w", err)
 	}
 	if len(ids) > 0 {
-		_, err := pool.Exec(ctx, `DELETE FROM consumed_events WHERE bucket = $1 AND changed_at < $4 AND (consumer, event_id) IN
-			(SELECT consumer, event_id FROM unnest($2::text[], $3::text[]) AS d (consumer, event_id))`, bucket, consumers, ids, before)
+		_, err := pool.Exec(
+			ctx,
+			`DELETE FROM consumed_events WHERE bucket = $1 AND changed_at < $4 AND (consumer, event_id) IN
+			(SELECT consumer, event_id FROM unnest($2::text[], $3::text[]) AS d (consumer, event_id))`,
+			bucket,
+			consumers,
+			ids,
+			before,
+		)
 		if err != nil {
 			return after, false, fmt.Errorf("deleting old inbox keys: %w", err)
 		}

@@ -54,12 +54,44 @@ func TestWhatTheInboxAllows(t *testing.T) {
 		// want by the state before: none, failed, last, done, dead.
 		want [5]want
 	}{
-		{"an effect", claiming(false), [5]want{{done, true}, {inboxState{"DONE", 1}, true}, {inboxState{"DONE", 2}, true}, {done, false}, {dead, false}}},
-		{"a replay's effect", claiming(true), [5]want{{done, true}, {inboxState{"DONE", 1}, true}, {inboxState{"DONE", 2}, true}, {done, false}, {inboxState{"DONE", 3}, true}}},
+		{
+			"an effect",
+			claiming(false),
+			[5]want{{done, true}, {inboxState{"DONE", 1}, true}, {inboxState{"DONE", 2}, true}, {done, false}, {dead, false}},
+		},
+		{
+			"a replay's effect",
+			claiming(true),
+			[5]want{
+				{done, true},
+				{inboxState{"DONE", 1}, true},
+				{inboxState{"DONE", 2}, true},
+				{done, false},
+				{inboxState{"DONE", 3}, true},
+			},
+		},
 		{"a failure", failing(failure{}), [5]want{{failed, true}, {last, true}, {dead, true}, {done, false}, {dead, false}}},
-		{"a permanent failure", failing(failure{dead: true}), [5]want{{inboxState{"DEAD", 1}, true}, {inboxState{"DEAD", 2}, true}, {dead, true}, {done, false}, {dead, false}}},
-		{"a replay's failure", failing(failure{replay: true}), [5]want{{failed, true}, {last, true}, {dead, true}, {done, false}, {failed, true}}},
-		{"a replay's permanent failure", failing(failure{replay: true, dead: true}), [5]want{{inboxState{"DEAD", 1}, true}, {inboxState{"DEAD", 2}, true}, {dead, true}, {done, false}, {inboxState{"DEAD", 1}, true}}},
+		{
+			"a permanent failure",
+			failing(failure{dead: true}),
+			[5]want{{inboxState{"DEAD", 1}, true}, {inboxState{"DEAD", 2}, true}, {dead, true}, {done, false}, {dead, false}},
+		},
+		{
+			"a replay's failure",
+			failing(failure{replay: true}),
+			[5]want{{failed, true}, {last, true}, {dead, true}, {done, false}, {failed, true}},
+		},
+		{
+			"a replay's permanent failure",
+			failing(failure{replay: true, dead: true}),
+			[5]want{
+				{inboxState{"DEAD", 1}, true},
+				{inboxState{"DEAD", 2}, true},
+				{dead, true},
+				{done, false},
+				{inboxState{"DEAD", 1}, true},
+			},
+		},
 	}
 	for _, tt := range tests {
 		for i, before := range []inboxState{none, failed, last, done, dead} {
@@ -67,8 +99,16 @@ func TestWhatTheInboxAllows(t *testing.T) {
 				t.Fatal(err)
 			}
 			if before != none {
-				_, err := pool.Exec(ctx, `INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
-					VALUES ($1, 'reward', $2, $3, $4, 'before', $5), ($1, 'other', $2, 'DONE', 0, '', $5)`, k.bucket, k.id, before.Outcome, before.Attempts, at)
+				_, err := pool.Exec(
+					ctx,
+					`INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
+					VALUES ($1, 'reward', $2, $3, $4, 'before', $5), ($1, 'other', $2, 'DONE', 0, '', $5)`,
+					k.bucket,
+					k.id,
+					before.Outcome,
+					before.Attempts,
+					at,
+				)
 				if err != nil {
 					t.Fatal(err)
 				}

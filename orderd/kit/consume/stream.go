@@ -40,10 +40,19 @@ const (
 // replicas are 1, 3 or 5.
 func EnsureDeadLetters(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: DeadLetters, Description: "Events that a consumer could not handle.", Subjects: []string{deadLetterPrefix + ">"},
-		Storage: jetstream.FileStorage, Replicas: replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
-		MaxAge: deadLetterRetention, MaxMsgs: maxDeadLetters, MaxMsgsPerSubject: 1, MaxMsgSize: maxDeadLetterBytes,
-		Duplicates: deadLetterDuplicates, AllowDirect: true,
+		Name:              DeadLetters,
+		Description:       "Events that a consumer could not handle.",
+		Subjects:          []string{deadLetterPrefix + ">"},
+		Storage:           jetstream.FileStorage,
+		Replicas:          replicas,
+		Retention:         jetstream.LimitsPolicy,
+		Discard:           jetstream.DiscardNew,
+		MaxAge:            deadLetterRetention,
+		MaxMsgs:           maxDeadLetters,
+		MaxMsgsPerSubject: 1,
+		MaxMsgSize:        maxDeadLetterBytes,
+		Duplicates:        deadLetterDuplicates,
+		AllowDirect:       true,
 	})
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", DeadLetters, err)

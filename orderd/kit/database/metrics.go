@@ -24,7 +24,8 @@ type startKey struct{}
 func newMetrics() *metrics {
 	return &metrics{
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "orderd_database_transaction_retries_total", Help: "Transactions that were run again after a conflict with another.",
+			Name: "orderd_database_transaction_retries_total",
+			Help: "Transactions that were run again after a conflict with another.",
 		}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderd_database_errors_total", Help: "Statements that failed, by class: retry, reset, unknown, final.",
@@ -38,7 +39,10 @@ func newMetrics() *metrics {
 
 func (m *metrics) register(r prometheus.Registerer, pool *pgxpool.Pool) error {
 	gauge := func(name, help string, value func(*pgxpool.Stat) int32) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value(pool.Stat())) })
+		return prometheus.NewGaugeFunc(
+			prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return float64(value(pool.Stat())) },
+		)
 	}
 	return metric.Register(r, "the database",
 		m.retries, m.errors, m.statements,

@@ -56,7 +56,13 @@ func NewRequest(scope, id string, msg proto.Message) (Request, error) {
 // Do runs effect in a transaction, unless the request had its effect before: then answer is filled
 // with the first answer. Before it changes anything else, effect must queue or make its Claim with
 // the answer that it fills into answer. effect may run several times.
-func Do(ctx context.Context, pool *pgxpool.Pool, r Request, answer proto.Message, effect func(*database.Tx) error) error {
+func Do(
+	ctx context.Context,
+	pool *pgxpool.Pool,
+	r Request,
+	answer proto.Message,
+	effect func(*database.Tx) error,
+) error {
 	for round := 1; ; round++ {
 		err := database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 			found, err := r.Find(ctx, tx, answer)
@@ -75,7 +81,15 @@ func Do(ctx context.Context, pool *pgxpool.Pool, r Request, answer proto.Message
 // with another body is ALREADY_EXISTS/REQUEST_ID_REUSED.
 func (r Request) Find(ctx context.Context, tx pgx.Tx, answer proto.Message) (bool, error) {
 	var hash, response []byte
-	err := tx.QueryRow(ctx, "SELECT hash, response FROM requests WHERE scope = $1 AND request_id = $2", r.scope, r.id).Scan(&hash, &response)
+	err := tx.QueryRow(
+		ctx,
+		"SELECT hash, response FROM requests WHERE scope = $1 AND request_id = $2",
+		r.scope,
+		r.id,
+	).Scan(
+		&hash,
+		&response,
+	)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -92,7 +106,11 @@ func (r Request) Find(ctx context.Context, tx pgx.Tx, answer proto.Message) (boo
 }
 
 func reused() error {
-	return rpcerr.New(connect.CodeAlreadyExists, rpcerr.ReasonRequestIDReused, "this request id was used for another request")
+	return rpcerr.New(
+		connect.CodeAlreadyExists,
+		rpcerr.ReasonRequestIDReused,
+		"this request id was used for another request",
+	)
 }
 
 // Claim queues the insert that makes the request's effect happen once. Whoever comes second waits

@@ -26,9 +26,19 @@ func TestSplit(t *testing.T) {
 		{name: "negative total", total: -100, weights: []int64{1, 2, 4}, want: []int64{-14, -29, -57}},
 		{name: "nothing to divide", total: 0, weights: []int64{1, 2}, want: []int64{0, 0}},
 		{name: "nobody to divide to", total: 7},
-		{name: "the largest", total: math.MaxInt64, weights: []int64{math.MaxInt64, math.MaxInt64}, want: []int64{math.MaxInt64/2 + 1, math.MaxInt64 / 2}},
+		{
+			name:    "the largest",
+			total:   math.MaxInt64,
+			weights: []int64{math.MaxInt64, math.MaxInt64},
+			want:    []int64{math.MaxInt64/2 + 1, math.MaxInt64 / 2},
+		},
 		{name: "the smallest", total: math.MinInt64, weights: []int64{1}, want: []int64{math.MinInt64}},
-		{name: "weights beyond 64 bits", total: 4, weights: []int64{math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64}, want: []int64{1, 1, 1, 1}},
+		{
+			name:    "weights beyond 64 bits",
+			total:   4,
+			weights: []int64{math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64},
+			want:    []int64{1, 1, 1, 1},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -103,7 +113,14 @@ func TestShareAndRound(t *testing.T) {
 		{name: "nothing", total: 7, part: 0, whole: 9},
 		{name: "of nothing", total: 7, part: 1, whole: 0},
 		{name: "less than nothing", total: -7, part: 1, whole: 2},
-		{name: "the largest", total: math.MaxInt64, part: math.MaxInt64 - 1, whole: math.MaxInt64, wantShare: math.MaxInt64 - 1, wantRoundedUp: math.MaxInt64 - 1},
+		{
+			name:          "the largest",
+			total:         math.MaxInt64,
+			part:          math.MaxInt64 - 1,
+			whole:         math.MaxInt64,
+			wantShare:     math.MaxInt64 - 1,
+			wantRoundedUp: math.MaxInt64 - 1,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

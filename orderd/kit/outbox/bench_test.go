@@ -25,7 +25,13 @@ func BenchmarkRelay(b *testing.B) {
 		written := make([]outbox.Event, events)
 		for i := range written {
 			id := uuid.New()
-			written[i] = outbox.Event{OrderID: id, Version: 1, Name: "placed", Payload: &orderv1.OrderPlaced{Order: &orderv1.Order{OrderId: id.String(), BuyerId: "ann"}}, At: time.Now()}
+			written[i] = outbox.Event{
+				OrderID: id,
+				Version: 1,
+				Name:    "placed",
+				Payload: &orderv1.OrderPlaced{Order: &orderv1.Order{OrderId: id.String(), BuyerId: "ann"}},
+				At:      time.Now(),
+			}
 		}
 		err := database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 			var batch pgx.Batch
@@ -38,7 +44,13 @@ func BenchmarkRelay(b *testing.B) {
 			b.Fatal(err)
 		}
 		relay, err := outbox.NewRelay(outbox.RelayOptions{
-			Pool: pool, JetStream: js, Replicas: 1, Source: "bench", Worker: "bench", Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+			Pool:      pool,
+			JetStream: js,
+			Replicas:  1,
+			Source:    "bench",
+			Worker:    "bench",
+			Clock:     time.Now,
+			Logger:    slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -35,9 +35,18 @@ const (
 // EnsureStream makes the stream, or changes it to this version's settings; replicas are 1, 3 or 5.
 func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: Stream, Description: "What happened to orders, as CloudEvents.", Subjects: []string{subjectPrefix + ">", replayPrefix + ">"},
-		Storage: jetstream.FileStorage, Replicas: replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-		MaxAge: Retention, Duplicates: duplicateWindow, MaxMsgSize: maxEventBytes, AllowAtomicPublish: true, AllowDirect: true,
+		Name:               Stream,
+		Description:        "What happened to orders, as CloudEvents.",
+		Subjects:           []string{subjectPrefix + ">", replayPrefix + ">"},
+		Storage:            jetstream.FileStorage,
+		Replicas:           replicas,
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardOld,
+		MaxAge:             Retention,
+		Duplicates:         duplicateWindow,
+		MaxMsgSize:         maxEventBytes,
+		AllowAtomicPublish: true,
+		AllowDirect:        true,
 	})
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", Stream, err)

@@ -17,8 +17,15 @@ import (
 func TestNameOf(t *testing.T) {
 	// Consumers outside go by these, so they stay.
 	want := map[protoreflect.Name]string{
-		"OrderPlaced": "placed", "OrderPaid": "paid", "OrderCancelled": "cancelled", "OrderDeliverySet": "delivery_set", "OrderShipped": "shipped",
-		"OrderDelivered": "delivered", "OrderCompleted": "completed", "OrderRefunded": "refunded", "OrderReturnChanged": "return_changed",
+		"OrderPlaced":        "placed",
+		"OrderPaid":          "paid",
+		"OrderCancelled":     "cancelled",
+		"OrderDeliverySet":   "delivery_set",
+		"OrderShipped":       "shipped",
+		"OrderDelivered":     "delivered",
+		"OrderCompleted":     "completed",
+		"OrderRefunded":      "refunded",
+		"OrderReturnChanged": "return_changed",
 	}
 	messages := orderv1.File_orderd_order_v1_events_proto.Messages()
 	for i := range messages.Len() {
@@ -48,7 +55,12 @@ func TestAStreamOfTheVersionBeforeIsChanged(t *testing.T) {
 	ctx := t.Context()
 	js := testnats.Run(t).JetStream(t)
 	_, err := js.CreateStream(ctx, jetstream.StreamConfig{
-		Name: outbox.Stream, Subjects: []string{"order.events.>"}, Storage: jetstream.FileStorage, MaxAge: outbox.Retention, Duplicates: 10 * time.Minute, AllowAtomicPublish: true,
+		Name:               outbox.Stream,
+		Subjects:           []string{"order.events.>"},
+		Storage:            jetstream.FileStorage,
+		MaxAge:             outbox.Retention,
+		Duplicates:         10 * time.Minute,
+		AllowAtomicPublish: true,
 	})
 	if err != nil {
 		t.Fatal(err)

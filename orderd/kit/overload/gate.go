@@ -97,7 +97,8 @@ func NewGate(o Options) (*Gate, error) {
 			Name: "orderd_requests_limit", Help: "How many requests the pod works on at once; it follows how long they take.",
 		}, func() float64 { return float64(g.limit.Load()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "orderd_requests_refused_total", Help: "Requests that were refused because the pod worked on as many as it can.",
+			Name: "orderd_requests_refused_total",
+			Help: "Requests that were refused because the pod worked on as many as it can.",
 		}, func() float64 { return float64(g.refused.Load()) }),
 	)
 	if err != nil {

@@ -50,7 +50,9 @@ func TestARefusalIsWhatConnectsClientsRead(t *testing.T) {
 	if !g.enter() {
 		t.Fatal("the first request was refused")
 	}
-	s := httptest.NewUnstartedServer(g.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("let in") })))
+	s := httptest.NewUnstartedServer(
+		g.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("let in") })),
+	)
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	defer s.Close()
@@ -67,7 +69,9 @@ func TestARefusalIsWhatConnectsClientsRead(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			client := flashv1connect.NewFlashServiceClient(connect.NewClient(connecthttp.NewTransport(s.Client(), s.URL, tt.options...)))
+			client := flashv1connect.NewFlashServiceClient(
+				connect.NewClient(connecthttp.NewTransport(s.Client(), s.URL, tt.options...)),
+			)
 			_, err := client.GetPromotion(t.Context(), &flashv1.GetPromotionRequest{Promotion: "sale"})
 			if connect.CodeOf(err) != connect.CodeUnavailable || rpcerr.Reason(err) != "OVERLOADED" {
 				t.Errorf("GetPromotion: %v (%s), want UNAVAILABLE/OVERLOADED", err, rpcerr.Reason(err))

@@ -28,7 +28,11 @@ const (
 // contentTypes are requests' that stand for their kind. What is none of these two is answered as
 // a unary call of Connect's: its errors are JSON whatever the request was, and say what they say
 // to a person as well.
-var contentTypes = [kinds]string{unary: "application/json", grpc: "application/grpc+proto", grpcWeb: "application/grpc-web+proto"}
+var contentTypes = [kinds]string{
+	unary:   "application/json",
+	grpc:    "application/grpc+proto",
+	grpcWeb: "application/grpc-web+proto",
+}
 
 // refusals are answers that are made once.
 type refusals struct {
@@ -83,7 +87,12 @@ func (r *refusals) answer(kind int, after time.Duration) *answer {
 
 // make has Connect's own writer write the error, and keeps what it wrote.
 func (r *refusals) make(kind int, after time.Duration) *answer {
-	err := rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded, "the pod works on as many requests as it can", after)
+	err := rpcerr.Retry(
+		connect.CodeUnavailable,
+		rpcerr.ReasonOverloaded,
+		"the pod works on as many requests as it can",
+		after,
+	)
 	request := &http.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {contentTypes[kind]}}}
 	recorder := &recorder{header: http.Header{}}
 	// It writes to memory, which does not fail.

@@ -27,9 +27,16 @@ func (k *key) parts() []any { return []any{&k.Name, &k.At, &k.ID, &k.Number, &k.
 func TestTokenComesBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := key{
-			Name: rapid.StringMatching(`[^\x00]*`).Draw(t, "name"), Number: rapid.Int64().Draw(t, "number"),
-			At: time.Unix(rapid.Int64Range(0, 1<<37).Draw(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanos")).UTC(),
-			ID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")), Hash: rapid.SliceOfN(rapid.Byte(), 1, 32).Draw(t, "hash"),
+			Name:   rapid.StringMatching(`[^\x00]*`).Draw(t, "name"),
+			Number: rapid.Int64().Draw(t, "number"),
+			At: time.Unix(
+				rapid.Int64Range(0, 1<<37).Draw(t, "seconds"),
+				rapid.Int64Range(0, 999_999_999).Draw(t, "nanos"),
+			).UTC(),
+			ID: uuid.UUID(
+				rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"),
+			),
+			Hash: rapid.SliceOfN(rapid.Byte(), 1, 32).Draw(t, "hash"),
 		}
 		var got key
 		given, err := page.Parse(page.Token(want.Name, want.At, want.ID, want.Number, want.Hash), got.parts()...)
@@ -60,7 +67,8 @@ func TestParseRefusesWhatTokenDidNotMake(t *testing.T) {
 		var text string
 		var at uuid.UUID
 		_, err := page.Parse(token, &text, &at)
-		if connect.CodeOf(err) != connect.CodeInvalidArgument || rpcerr.Reason(err) != "INVALID_PAGE_TOKEN" || rpcerr.Metadata(err)["field"] != "page_token" {
+		if connect.CodeOf(err) != connect.CodeInvalidArgument || rpcerr.Reason(err) != "INVALID_PAGE_TOKEN" ||
+			rpcerr.Metadata(err)["field"] != "page_token" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -85,7 +93,12 @@ func FuzzParse(f *testing.F) {
 			if at.Year() < 0 || at.Year() > 9999 {
 				t.Fatalf("%v is no time for a database", at)
 			}
-			if _, err := page.Parse(page.Token(text, at), &sameText, &sameAt); err != nil || sameText != text || !sameAt.Equal(at) {
+			if _, err := page.Parse(
+				page.Token(text, at),
+				&sameText,
+				&sameAt,
+			); err != nil || sameText != text ||
+				!sameAt.Equal(at) {
 				t.Fatalf("%q, %v comes back as %q, %v (%v)", text, at, sameText, sameAt, err)
 			}
 		}

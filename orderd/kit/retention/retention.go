@@ -90,7 +90,13 @@ func New(o Options) (*Cleaner, error) {
 		pool: o.Pool, now: o.Clock, places: map[string]place{},
 		tables: []table{
 			{name: "requests", first: "scope", second: "request_id", at: "created_at", keep: o.Requests},
-			{name: "payment_notifications", first: "provider", second: "transaction_id", at: "received_at", keep: o.Notifications},
+			{
+				name:   "payment_notifications",
+				first:  "provider",
+				second: "transaction_id",
+				at:     "received_at",
+				keep:   o.Notifications,
+			},
 		},
 		removed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderd_retention_removed_total", Help: "Rows that were removed because they were old, by table.",
@@ -120,8 +126,14 @@ func (c *Cleaner) work(ctx context.Context, bucket int64) (bool, error) {
 	if now.Before(at.next) {
 		return false, nil
 	}
-	rows, err := c.pool.Query(ctx, fmt.Sprintf("SELECT %s, %s, %s FROM %s WHERE (%s, %s) > ($1::text, $2::text) ORDER BY %s, %s LIMIT $3",
-		t.first, t.second, t.at, t.name, t.first, t.second, t.first, t.second), at.first, at.second, page)
+	rows, err := c.pool.Query(
+		ctx,
+		fmt.Sprintf("SELECT %s, %s, %s FROM %s WHERE (%s, %s) > ($1::text, $2::text) ORDER BY %s, %s LIMIT $3",
+			t.first, t.second, t.at, t.name, t.first, t.second, t.first, t.second),
+		at.first,
+		at.second,
+		page,
+	)
 	if err != nil {
 		return false, fmt.Errorf("looking for old rows of %s: %w", t.name, err)
 	}
@@ -159,8 +171,19 @@ func (c *Cleaner) remove(ctx context.Context, t table, firsts, seconds []string,
 	if len(firsts) == 0 {
 		return nil
 	}
-	tag, err := c.pool.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE (%s, %s) IN (SELECT a, b FROM unnest($1::text[], $2::text[]) AS v (a, b)) AND %s < $3",
-		t.name, t.first, t.second, t.at), firsts, seconds, old)
+	tag, err := c.pool.Exec(
+		ctx,
+		fmt.Sprintf(
+			"DELETE FROM %s WHERE (%s, %s) IN (SELECT a, b FROM unnest($1::text[], $2::text[]) AS v (a, b)) AND %s < $3",
+			t.name,
+			t.first,
+			t.second,
+			t.at,
+		),
+		firsts,
+		seconds,
+		old,
+	)
 	if err != nil {
 		return fmt.Errorf("removing old rows of %s: %w", t.name, err)
 	}

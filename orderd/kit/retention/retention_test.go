@@ -32,11 +32,19 @@ func TestOldRowsGo(t *testing.T) {
 		"payment_notifications": `INSERT INTO payment_notifications (provider, transaction_id, payment_id, raw, received_at)
 			SELECT 'sandbox', i::text, gen_random_uuid(), '', CASE WHEN i % 3 = 0 THEN $2::timestamptz ELSE $3::timestamptz END FROM generate_series(1, $1::bigint) AS g (i)`,
 	} {
-		if _, err := pool.Exec(ctx, insert, rows, now.Add(-DefaultNotifications-time.Hour), now.Add(-DefaultRequests+time.Hour)); err != nil {
+		if _, err := pool.Exec(
+			ctx,
+			insert,
+			rows,
+			now.Add(-DefaultNotifications-time.Hour),
+			now.Add(-DefaultRequests+time.Hour),
+		); err != nil {
 			t.Fatalf("%s: %v", table, err)
 		}
 	}
-	c, err := New(Options{Pool: pool, Worker: "w", Clock: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
+	c, err := New(
+		Options{Pool: pool, Worker: "w", Clock: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

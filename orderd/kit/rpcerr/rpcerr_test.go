@@ -31,12 +31,23 @@ func TestDetails(t *testing.T) {
 		{
 			name: "reason and metadata",
 			err:  rpcerr.New(connect.CodeNotFound, "SKU_NOT_FOUND", "no such SKU", "sku", "A-1"),
-			want: facts{Code: connect.CodeNotFound, Message: "no such SKU", Reason: "SKU_NOT_FOUND", Metadata: map[string]string{"sku": "A-1"}},
+			want: facts{
+				Code:     connect.CodeNotFound,
+				Message:  "no such SKU",
+				Reason:   "SKU_NOT_FOUND",
+				Metadata: map[string]string{"sku": "A-1"},
+			},
 		},
 		{
 			name: "with a delay, and wrapped",
 			err:  fmt.Errorf("placing: %w", rpcerr.Retry(connect.CodeUnavailable, "OVERLOADED", "full", time.Second)),
-			want: facts{Code: connect.CodeUnavailable, Message: "full", Reason: "OVERLOADED", RetryAfter: time.Second, Retry: true},
+			want: facts{
+				Code:       connect.CodeUnavailable,
+				Message:    "full",
+				Reason:     "OVERLOADED",
+				RetryAfter: time.Second,
+				Retry:      true,
+			},
 		},
 		{
 			name: "a driver's message stays inside",
@@ -55,7 +66,12 @@ func TestDetails(t *testing.T) {
 			if !errors.As(tt.err, &cerr) {
 				t.Fatalf("%v is no connect error", tt.err)
 			}
-			got := facts{Code: cerr.Code(), Message: cerr.Message(), Reason: rpcerr.Reason(tt.err), Metadata: rpcerr.Metadata(tt.err)}
+			got := facts{
+				Code:     cerr.Code(),
+				Message:  cerr.Message(),
+				Reason:   rpcerr.Reason(tt.err),
+				Metadata: rpcerr.Metadata(tt.err),
+			}
 			got.RetryAfter, got.Retry = rpcerr.RetryAfter(tt.err)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("details (-want +got):\n%s", diff)

@@ -25,7 +25,14 @@ type book struct {
 
 func home(street string) *addressv1.Address {
 	return &addressv1.Address{
-		Recipient: "Ann", Phone: "+86 571 12345", Country: "CN", Region: "Zhejiang", City: "Hangzhou", District: "Xihu", Street: street, PostalCode: "310000",
+		Recipient:  "Ann",
+		Phone:      "+86 571 12345",
+		Country:    "CN",
+		Region:     "Zhejiang",
+		City:       "Hangzhou",
+		District:   "Xihu",
+		Street:     street,
+		PostalCode: "310000",
 	}
 }
 
@@ -77,7 +84,12 @@ func TestAddresses(t *testing.T) {
 	pool := testdb.NewPool(t)
 	// A clock that goes on with every look, so that addresses have an age.
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	b := &book{T: t, Service: address.NewService(address.Options{Pool: pool, Clock: func() time.Time { now = now.Add(time.Second); return now }, Random: rand.Reader})}
+	b := &book{
+		T: t,
+		Service: address.NewService(
+			address.Options{Pool: pool, Clock: func() time.Time { now = now.Add(time.Second); return now }, Random: rand.Reader},
+		),
+	}
 
 	first := b.mustSave("r1", "", "one", false)
 	second := b.mustSave("r2", "", "two", false)
@@ -98,21 +110,35 @@ func TestAddresses(t *testing.T) {
 
 	_, err = b.save("r1", "bob", first, "mine now", false)
 	b.wantReason(err, "ADDRESS_NOT_FOUND")
-	if _, err := b.DeleteAddress(ctx, &addressv1.DeleteAddressRequest{RequestId: "d1", BuyerId: "bob", AddressId: first}); err != nil {
+	if _, err := b.DeleteAddress(
+		ctx,
+		&addressv1.DeleteAddressRequest{RequestId: "d1", BuyerId: "bob", AddressId: first},
+	); err != nil {
 		t.Fatal(err)
 	}
 	key := func(buyer, id string) address.Key { return address.Key{BuyerID: buyer, ID: uuid.MustParse(id)} }
-	found, err := address.Find(ctx, pool, []address.Key{key("ann", first), key("bob", first), key("bob", second), key("ann", uuid.NewString())})
+	found, err := address.Find(
+		ctx,
+		pool,
+		[]address.Key{key("ann", first), key("bob", first), key("bob", second), key("ann", uuid.NewString())},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[address.Key]*addressv1.Address{key("ann", first): home("one, changed")}, found, protocmp.Transform()); diff != "" {
+	if diff := cmp.Diff(
+		map[address.Key]*addressv1.Address{key("ann", first): home("one, changed")},
+		found,
+		protocmp.Transform(),
+	); diff != "" {
 		t.Errorf("found (-want +got):\n%s", diff)
 	}
 
 	// The oldest that is left becomes the default.
 	for range 2 {
-		if _, err := b.DeleteAddress(ctx, &addressv1.DeleteAddressRequest{RequestId: "d1", BuyerId: "ann", AddressId: second}); err != nil {
+		if _, err := b.DeleteAddress(
+			ctx,
+			&addressv1.DeleteAddressRequest{RequestId: "d1", BuyerId: "ann", AddressId: second},
+		); err != nil {
 			t.Fatal(err)
 		}
 		b.want("one, changed*", "three")
@@ -120,7 +146,10 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestAddressesAreBoundedUnderConcurrency(t *testing.T) {
-	b := &book{T: t, Service: address.NewService(address.Options{Pool: testdb.NewPool(t), Clock: time.Now, Random: rand.Reader})}
+	b := &book{
+		T:       t,
+		Service: address.NewService(address.Options{Pool: testdb.NewPool(t), Clock: time.Now, Random: rand.Reader}),
+	}
 	const wanted = 60
 	var wg sync.WaitGroup
 	var mu sync.Mutex

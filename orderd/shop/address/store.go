@@ -80,16 +80,32 @@ func list(ctx context.Context, q database.Querier, buyerID string) ([]saved, err
 
 func queueSave(b *pgx.Batch, buyerID string, s saved) {
 	if s.isDefault {
-		b.Queue("UPDATE addresses SET is_default = false WHERE buyer_id = $1 AND is_default AND address_id <> $2", buyerID, s.id)
+		b.Queue(
+			"UPDATE addresses SET is_default = false WHERE buyer_id = $1 AND is_default AND address_id <> $2",
+			buyerID,
+			s.id,
+		)
 	}
 	a := s.address
-	b.Queue(`INSERT INTO addresses (buyer_id, address_id, recipient, phone, country, region, city, district, street, postal_code, is_default, created_at)
+	b.Queue(
+		`INSERT INTO addresses (buyer_id, address_id, recipient, phone, country, region, city, district, street, postal_code, is_default, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		ON CONFLICT (buyer_id, address_id) DO UPDATE SET recipient = excluded.recipient, phone = excluded.phone, country = excluded.country,
 			region = excluded.region, city = excluded.city, district = excluded.district, street = excluded.street,
 			postal_code = excluded.postal_code, is_default = excluded.is_default`,
-		buyerID, s.id, a.GetRecipient(), a.GetPhone(), a.GetCountry(), a.GetRegion(), a.GetCity(), a.GetDistrict(), a.GetStreet(), a.GetPostalCode(),
-		s.isDefault, s.createdAt)
+		buyerID,
+		s.id,
+		a.GetRecipient(),
+		a.GetPhone(),
+		a.GetCountry(),
+		a.GetRegion(),
+		a.GetCity(),
+		a.GetDistrict(),
+		a.GetStreet(),
+		a.GetPostalCode(),
+		s.isDefault,
+		s.createdAt,
+	)
 }
 
 // queueRemove deletes an address of a book that is locked.

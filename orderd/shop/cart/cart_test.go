@@ -47,7 +47,10 @@ func newShop(t *testing.T, skus ...string) *shop {
 	goods := catalog.NewService(catalog.Options{Pool: pool, Clock: time.Now})
 	for _, sku := range skus {
 		_, err := goods.UpsertSku(context.Background(), &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
-			Sku: sku, Title: "Title of " + sku, Price: &moneyv1.Money{Amount: 100, Currency: "CNY"}, OnSale: !strings.HasPrefix(sku, "OFF"),
+			Sku:    sku,
+			Title:  "Title of " + sku,
+			Price:  &moneyv1.Money{Amount: 100, Currency: "CNY"},
+			OnSale: !strings.HasPrefix(sku, "OFF"),
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -111,24 +114,39 @@ func TestCart(t *testing.T) {
 	_, err = s.ChangeCartLine(ctx, &cartv1.ChangeCartLineRequest{RequestId: "r1", BuyerId: "ann", Sku: "C", Quantity: 1})
 	wantReason(t, err, "CART_LINE_NOT_FOUND")
 
-	changed, err := s.ChangeCartLine(ctx, &cartv1.ChangeCartLineRequest{RequestId: "r2", BuyerId: "ann", Sku: "A", Quantity: 7})
+	changed, err := s.ChangeCartLine(
+		ctx,
+		&cartv1.ChangeCartLineRequest{RequestId: "r2", BuyerId: "ann", Sku: "A", Quantity: 7},
+	)
 	if err != nil || changed.GetItem().GetQuantity() != 7 {
 		t.Fatalf("changed to 7: %v, %v", changed, err)
 	}
-	if _, err := s.SelectCartLines(ctx, &cartv1.SelectCartLinesRequest{RequestId: "r3", BuyerId: "ann", Skus: []string{"A", "C"}}); err != nil {
+	if _, err := s.SelectCartLines(
+		ctx,
+		&cartv1.SelectCartLinesRequest{RequestId: "r3", BuyerId: "ann", Skus: []string{"A", "C"}},
+	); err != nil {
 		t.Fatal(err)
 	}
 	s.want("ann", map[string]string{"A": "(7)", "B": "5"})
-	if _, err := s.SelectCartLines(ctx, &cartv1.SelectCartLinesRequest{RequestId: "r4", BuyerId: "ann", Selected: true}); err != nil {
+	if _, err := s.SelectCartLines(
+		ctx,
+		&cartv1.SelectCartLinesRequest{RequestId: "r4", BuyerId: "ann", Selected: true},
+	); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.RemoveCartLines(ctx, &cartv1.RemoveCartLinesRequest{RequestId: "r5", BuyerId: "ann", Skus: []string{"B", "C"}}); err != nil {
+	if _, err := s.RemoveCartLines(
+		ctx,
+		&cartv1.RemoveCartLinesRequest{RequestId: "r5", BuyerId: "ann", Skus: []string{"B", "C"}},
+	); err != nil {
 		t.Fatal(err)
 	}
 	s.want("ann", map[string]string{"A": "7"})
 	s.put("ann", "B", 1)
 	// A late retry of the removal does not remove what was added since.
-	if _, err := s.RemoveCartLines(ctx, &cartv1.RemoveCartLinesRequest{RequestId: "r5", BuyerId: "ann", Skus: []string{"B", "C"}}); err != nil {
+	if _, err := s.RemoveCartLines(
+		ctx,
+		&cartv1.RemoveCartLinesRequest{RequestId: "r5", BuyerId: "ann", Skus: []string{"B", "C"}},
+	); err != nil {
 		t.Fatal(err)
 	}
 	s.want("ann", map[string]string{"A": "7", "B": "1"})
@@ -144,7 +162,12 @@ func TestCartShowsTheCatalogOfNow(t *testing.T) {
 	}
 	s.put("ann", "A", 1)
 	s.put("ann", "B", 1)
-	_, err := goods.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{Sku: "B", Title: "New", Price: &moneyv1.Money{Amount: 7, Currency: "CNY"}}})
+	_, err := goods.UpsertSku(
+		ctx,
+		&catalogv1.UpsertSkuRequest{
+			Sku: &catalogv1.Sku{Sku: "B", Title: "New", Price: &moneyv1.Money{Amount: 7, Currency: "CNY"}},
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,11 +176,29 @@ func TestCartShowsTheCatalogOfNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &cartv1.GetCartResponse{Lines: []*cartv1.CartLine{
-		{Item: &cartv1.CartItem{Sku: "B", Quantity: 1, Selected: true}, Title: "New", Price: &moneyv1.Money{Amount: 7, Currency: "CNY"}},
-		{Item: &cartv1.CartItem{Sku: "A", Quantity: 1, Selected: true}, Title: "Title of A", Price: &moneyv1.Money{Amount: 100, Currency: "CNY"}, OnSale: true, InStock: true},
+		{
+			Item:  &cartv1.CartItem{Sku: "B", Quantity: 1, Selected: true},
+			Title: "New",
+			Price: &moneyv1.Money{Amount: 7, Currency: "CNY"},
+		},
+		{
+			Item:    &cartv1.CartItem{Sku: "A", Quantity: 1, Selected: true},
+			Title:   "Title of A",
+			Price:   &moneyv1.Money{Amount: 100, Currency: "CNY"},
+			OnSale:  true,
+			InStock: true,
+		},
 	}}
-	byTime := protocmp.SortRepeated(func(a, b *cartv1.CartLine) bool { return a.GetItem().GetSku() > b.GetItem().GetSku() })
-	if diff := cmp.Diff(want, got, protocmp.Transform(), protocmp.IgnoreFields(&cartv1.CartItem{}, "added_at"), byTime); diff != "" {
+	byTime := protocmp.SortRepeated(
+		func(a, b *cartv1.CartLine) bool { return a.GetItem().GetSku() > b.GetItem().GetSku() },
+	)
+	if diff := cmp.Diff(
+		want,
+		got,
+		protocmp.Transform(),
+		protocmp.IgnoreFields(&cartv1.CartItem{}, "added_at"),
+		byTime,
+	); diff != "" {
 		t.Errorf("cart (-want +got):\n%s", diff)
 	}
 }
@@ -174,7 +215,10 @@ func TestACartIsBoundedUnderConcurrency(t *testing.T) {
 	full := 0
 	for _, sku := range skus {
 		wg.Go(func() {
-			_, err := s.AddCartLine(context.Background(), &cartv1.AddCartLineRequest{RequestId: sku, BuyerId: "ann", Sku: sku, Quantity: 1})
+			_, err := s.AddCartLine(
+				context.Background(),
+				&cartv1.AddCartLineRequest{RequestId: sku, BuyerId: "ann", Sku: sku, Quantity: 1},
+			)
 			if err == nil {
 				return
 			}
@@ -255,7 +299,10 @@ func TestMergesBothWaysDoNotLoseUnits(t *testing.T) {
 		x, y := fmt.Sprintf("x%d", i), fmt.Sprintf("y%d", i)
 		for _, pair := range [][2]string{{x, y}, {y, x}} {
 			wg.Go(func() {
-				_, err := s.MergeCart(ctx, &cartv1.MergeCartRequest{RequestId: "m", BuyerId: pair[0], GuestToken: "guest:" + pair[1]})
+				_, err := s.MergeCart(
+					ctx,
+					&cartv1.MergeCartRequest{RequestId: "m", BuyerId: pair[0], GuestToken: "guest:" + pair[1]},
+				)
 				if err != nil {
 					t.Errorf("merging %v: %v", pair, err)
 				}
@@ -304,7 +351,11 @@ func TestOrderedLinesLeaveTheCarts(t *testing.T) {
 			return tx.SendBatch(ctx, &b).Close()
 		})
 	}
-	if err := remove(cart.Ordered{BuyerID: "bob", SKUs: []string{"C", "A", "NONE"}}, cart.Ordered{BuyerID: "ann", SKUs: []string{"B"}}, cart.Ordered{BuyerID: "dan", SKUs: []string{"A"}}); err != nil {
+	if err := remove(
+		cart.Ordered{BuyerID: "bob", SKUs: []string{"C", "A", "NONE"}},
+		cart.Ordered{BuyerID: "ann", SKUs: []string{"B"}},
+		cart.Ordered{BuyerID: "dan", SKUs: []string{"A"}},
+	); err != nil {
 		t.Fatal(err)
 	}
 	if err := remove(cart.Ordered{BuyerID: "cid"}); err != nil {

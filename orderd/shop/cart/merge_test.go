@@ -16,8 +16,13 @@ func drawCart(t *rapid.T, label string) []Item {
 	out := make([]Item, len(codes))
 	for i, code := range codes {
 		out[i] = Item{
-			SKU: fmt.Sprintf("SKU-%03d", code), Quantity: rapid.Int64Range(1, maxQuantity).Draw(t, "quantity"),
-			Selected: rapid.Bool().Draw(t, "selected"), AddedAt: day.Add(time.Duration(rapid.IntRange(0, 50).Draw(t, "added")) * time.Minute),
+			SKU:      fmt.Sprintf("SKU-%03d", code),
+			Quantity: rapid.Int64Range(1, maxQuantity).Draw(t, "quantity"),
+			Selected: rapid.Bool().Draw(
+				t,
+				"selected",
+			),
+			AddedAt: day.Add(time.Duration(rapid.IntRange(0, 50).Draw(t, "added")) * time.Minute),
 		}
 	}
 	return out
@@ -86,7 +91,12 @@ func TestMerge(t *testing.T) {
 			name: "the same SKU adds up, is selected if either was, and keeps its place",
 			own:  []Item{item("A", 1, false, 1)}, guest: []Item{item("A", 2, true, 9)}, want: []Item{item("A", 3, true, 1)},
 		},
-		{name: "up to the limit", own: []Item{item("A", 9000, true, 1)}, guest: []Item{item("A", 1000, true, 1)}, want: []Item{item("A", maxQuantity, true, 1)}},
+		{
+			name:  "up to the limit",
+			own:   []Item{item("A", 9000, true, 1)},
+			guest: []Item{item("A", 1000, true, 1)},
+			want:  []Item{item("A", maxQuantity, true, 1)},
+		},
 		{
 			name: "the oldest find no room", own: full,
 			guest:       []Item{item("OLD", 1, true, 1), item("NEW", 1, true, 3), item("MIDDLE", 1, true, 2)},

@@ -77,7 +77,10 @@ func (w *walk) add(t *rapid.T) call {
 		RequestId: w.request(), BuyerId: w.buyer(t), Sku: rapid.SampledFrom(modelSKUs).Draw(t, "SKU"),
 		Quantity: rapid.OneOf(rapid.Int64Range(1, 5), rapid.Int64Range(1, 9999)).Draw(t, "quantity"),
 	}
-	c := call{name: "add " + req.String(), make: func() (proto.Message, error) { return w.shop.AddCartLine(context.Background(), req) }}
+	c := call{
+		name: "add " + req.String(),
+		make: func() (proto.Message, error) { return w.shop.AddCartLine(context.Background(), req) },
+	}
 	have := w.model.of(req.GetBuyerId())
 	after := line{quantity: have[req.GetSku()].quantity + req.GetQuantity(), selected: true}
 	switch {
@@ -96,9 +99,15 @@ func (w *walk) add(t *rapid.T) call {
 
 func (w *walk) change(t *rapid.T) call {
 	req := &cartv1.ChangeCartLineRequest{
-		RequestId: w.request(), BuyerId: w.buyer(t), Sku: rapid.SampledFrom(modelSKUs).Draw(t, "SKU"), Quantity: rapid.Int64Range(1, 9999).Draw(t, "quantity"),
+		RequestId: w.request(),
+		BuyerId:   w.buyer(t),
+		Sku:       rapid.SampledFrom(modelSKUs).Draw(t, "SKU"),
+		Quantity:  rapid.Int64Range(1, 9999).Draw(t, "quantity"),
 	}
-	c := call{name: "change " + req.String(), make: func() (proto.Message, error) { return w.shop.ChangeCartLine(context.Background(), req) }}
+	c := call{
+		name: "change " + req.String(),
+		make: func() (proto.Message, error) { return w.shop.ChangeCartLine(context.Background(), req) },
+	}
 	have := w.model.of(req.GetBuyerId())
 	before, ok := have[req.GetSku()]
 	if !ok {
@@ -113,7 +122,9 @@ func (w *walk) change(t *rapid.T) call {
 
 func (w *walk) remove(t *rapid.T) call {
 	req := &cartv1.RemoveCartLinesRequest{
-		RequestId: w.request(), BuyerId: w.buyer(t), Skus: rapid.SliceOfNDistinct(rapid.SampledFrom(modelSKUs), 1, 3, rapid.ID).Draw(t, "SKUs"),
+		RequestId: w.request(),
+		BuyerId:   w.buyer(t),
+		Skus:      rapid.SliceOfNDistinct(rapid.SampledFrom(modelSKUs), 1, 3, rapid.ID).Draw(t, "SKUs"),
 	}
 	for _, sku := range req.GetSkus() {
 		delete(w.model.of(req.GetBuyerId()), sku)
@@ -126,8 +137,10 @@ func (w *walk) remove(t *rapid.T) call {
 
 func (w *walk) sel(t *rapid.T) call {
 	req := &cartv1.SelectCartLinesRequest{
-		RequestId: w.request(), BuyerId: w.buyer(t), Skus: rapid.SliceOfNDistinct(rapid.SampledFrom(modelSKUs), 0, 3, rapid.ID).Draw(t, "SKUs"),
-		Selected: rapid.Bool().Draw(t, "selected"),
+		RequestId: w.request(),
+		BuyerId:   w.buyer(t),
+		Skus:      rapid.SliceOfNDistinct(rapid.SampledFrom(modelSKUs), 0, 3, rapid.ID).Draw(t, "SKUs"),
+		Selected:  rapid.Bool().Draw(t, "selected"),
 	}
 	have := w.model.of(req.GetBuyerId())
 	named := req.GetSkus()
@@ -149,7 +162,10 @@ func (w *walk) merge(t *rapid.T) call {
 	kind := rapid.SampledFrom([]string{"guest", "guest", "guest", "buyer"}).Draw(t, "token of a")
 	guest := w.buyer(t)
 	req := &cartv1.MergeCartRequest{RequestId: w.request(), BuyerId: w.buyer(t), GuestToken: kind + ":" + guest}
-	c := call{name: "merge " + req.String(), make: func() (proto.Message, error) { return w.shop.MergeCart(context.Background(), req) }}
+	c := call{
+		name: "merge " + req.String(),
+		make: func() (proto.Message, error) { return w.shop.MergeCart(context.Background(), req) },
+	}
 	if kind != "guest" {
 		c.want = refused("GUEST_TOKEN_INVALID")
 		return c
@@ -169,7 +185,10 @@ func (w *walk) merge(t *rapid.T) call {
 
 // order takes lines out of a cart as placing does. It is no request of the cart's.
 func (w *walk) order(t *rapid.T) error {
-	ordered := cart.Ordered{BuyerID: w.buyer(t), SKUs: rapid.SliceOfNDistinct(rapid.SampledFrom(modelSKUs), 1, 3, rapid.ID).Draw(t, "SKUs")}
+	ordered := cart.Ordered{
+		BuyerID: w.buyer(t),
+		SKUs:    rapid.SliceOfNDistinct(rapid.SampledFrom(modelSKUs), 1, 3, rapid.ID).Draw(t, "SKUs"),
+	}
 	for _, sku := range ordered.SKUs {
 		delete(w.model.of(ordered.BuyerID), sku)
 	}
@@ -187,7 +206,11 @@ func check(t *rapid.T, c call) {
 	if err != nil {
 		got.message = nil
 	}
-	opts := cmp.Options{cmp.AllowUnexported(answer{}), protocmp.Transform(), protocmp.IgnoreFields(&cartv1.CartItem{}, "added_at")}
+	opts := cmp.Options{
+		cmp.AllowUnexported(answer{}),
+		protocmp.Transform(),
+		protocmp.IgnoreFields(&cartv1.CartItem{}, "added_at"),
+	}
 	if diff := cmp.Diff(c.want, got, opts); diff != "" {
 		t.Fatalf("%s answered (-want +got):\n%s%v", c.name, diff, err)
 	}
@@ -244,7 +267,10 @@ func TestRetriesAtTheSameTime(t *testing.T) {
 	done := make(chan error, retries)
 	for range retries {
 		go func() {
-			_, err := s.AddCartLine(context.Background(), &cartv1.AddCartLineRequest{RequestId: "once", BuyerId: "ann", Sku: "A", Quantity: 3})
+			_, err := s.AddCartLine(
+				context.Background(),
+				&cartv1.AddCartLineRequest{RequestId: "once", BuyerId: "ann", Sku: "A", Quantity: 3},
+			)
 			done <- err
 		}()
 	}

@@ -36,7 +36,10 @@ type Service struct {
 func NewService(o Options) *Service { return &Service{pool: o.Pool, guests: o.Guests, now: o.Clock} }
 
 // AddCartLine adds units of a SKU, once a request id.
-func (s *Service) AddCartLine(ctx context.Context, req *cartv1.AddCartLineRequest) (*cartv1.AddCartLineResponse, error) {
+func (s *Service) AddCartLine(
+	ctx context.Context,
+	req *cartv1.AddCartLineRequest,
+) (*cartv1.AddCartLineResponse, error) {
 	answer := &cartv1.AddCartLineResponse{}
 	err := s.change(ctx, req, answer, func(tx pgx.Tx, now time.Time, have []Item, b *pgx.Batch) error {
 		skus, err := catalog.Find(ctx, tx, []string{req.GetSku()})
@@ -65,7 +68,10 @@ func (s *Service) AddCartLine(ctx context.Context, req *cartv1.AddCartLineReques
 }
 
 // ChangeCartLine sets a line's quantity, once a request id.
-func (s *Service) ChangeCartLine(ctx context.Context, req *cartv1.ChangeCartLineRequest) (*cartv1.ChangeCartLineResponse, error) {
+func (s *Service) ChangeCartLine(
+	ctx context.Context,
+	req *cartv1.ChangeCartLineRequest,
+) (*cartv1.ChangeCartLineResponse, error) {
 	answer := &cartv1.ChangeCartLineResponse{}
 	err := s.change(ctx, req, answer, func(_ pgx.Tx, _ time.Time, have []Item, b *pgx.Batch) error {
 		for _, item := range have {
@@ -85,7 +91,10 @@ func (s *Service) ChangeCartLine(ctx context.Context, req *cartv1.ChangeCartLine
 }
 
 // RemoveCartLines removes lines, once a request id.
-func (s *Service) RemoveCartLines(ctx context.Context, req *cartv1.RemoveCartLinesRequest) (*cartv1.RemoveCartLinesResponse, error) {
+func (s *Service) RemoveCartLines(
+	ctx context.Context,
+	req *cartv1.RemoveCartLinesRequest,
+) (*cartv1.RemoveCartLinesResponse, error) {
 	answer := &cartv1.RemoveCartLinesResponse{}
 	err := s.change(ctx, req, answer, func(_ pgx.Tx, _ time.Time, _ []Item, b *pgx.Batch) error {
 		queueRemove(b, req.GetBuyerId(), req.GetSkus())
@@ -99,7 +108,10 @@ func (s *Service) RemoveCartLines(ctx context.Context, req *cartv1.RemoveCartLin
 
 // SelectCartLines selects lines for the next order or takes them out of the
 // selection, once a request id.
-func (s *Service) SelectCartLines(ctx context.Context, req *cartv1.SelectCartLinesRequest) (*cartv1.SelectCartLinesResponse, error) {
+func (s *Service) SelectCartLines(
+	ctx context.Context,
+	req *cartv1.SelectCartLinesRequest,
+) (*cartv1.SelectCartLinesResponse, error) {
 	answer := &cartv1.SelectCartLinesResponse{}
 	err := s.change(ctx, req, answer, func(_ pgx.Tx, _ time.Time, have []Item, b *pgx.Batch) error {
 		wanted := make(map[string]bool, len(req.GetSkus()))

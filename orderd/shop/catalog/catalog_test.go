@@ -86,8 +86,16 @@ func TestListSkus(t *testing.T) {
 	}{
 		{name: "all on one page", req: &catalogv1.ListSkusRequest{}, want: [][]string{{"B", "C", "D", "E", "a"}}},
 		{name: "pages", req: &catalogv1.ListSkusRequest{PageSize: 2}, want: [][]string{{"B", "C"}, {"D", "E"}, {"a"}}},
-		{name: "the last page is full", req: &catalogv1.ListSkusRequest{PageSize: 5}, want: [][]string{{"B", "C", "D", "E", "a"}}},
-		{name: "a category on sale", req: &catalogv1.ListSkusRequest{PageSize: 2, Category: "tea", OnSaleOnly: true}, want: [][]string{{"B", "E"}, {"a"}}},
+		{
+			name: "the last page is full",
+			req:  &catalogv1.ListSkusRequest{PageSize: 5},
+			want: [][]string{{"B", "C", "D", "E", "a"}},
+		},
+		{
+			name: "a category on sale",
+			req:  &catalogv1.ListSkusRequest{PageSize: 2, Category: "tea", OnSaleOnly: true},
+			want: [][]string{{"B", "E"}, {"a"}},
+		},
 		{name: "a category with nothing in it", req: &catalogv1.ListSkusRequest{Category: "none"}, want: [][]string{nil}},
 	}
 	for _, tt := range tests {
@@ -112,7 +120,12 @@ func TestListSkus(t *testing.T) {
 			}
 		})
 	}
-	if _, err := service.ListSkus(ctx, &catalogv1.ListSkusRequest{PageToken: "%"}); rpcerr.Reason(err) != "INVALID_PAGE_TOKEN" {
+	if _, err := service.ListSkus(
+		ctx,
+		&catalogv1.ListSkusRequest{PageToken: "%"},
+	); rpcerr.Reason(
+		err,
+	) != "INVALID_PAGE_TOKEN" {
 		t.Errorf("a page token of nobody's: %v", err)
 	}
 }
@@ -128,24 +141,45 @@ func TestStockIsSpread(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(&catalogv1.SpreadStockResponse{Stock: &catalogv1.Stock{Buckets: 4}}, spread, protocmp.Transform()); diff != "" {
+		if diff := cmp.Diff(
+			&catalogv1.SpreadStockResponse{Stock: &catalogv1.Stock{Buckets: 4}},
+			spread,
+			protocmp.Transform(),
+		); diff != "" {
 			t.Errorf("spread (-want +got):\n%s", diff)
 		}
 		added, err := service.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "a1", Sku: "A", Delta: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(&catalogv1.AdjustStockResponse{Stock: &catalogv1.Stock{Available: 10, Buckets: 4}}, added, protocmp.Transform()); diff != "" {
+		if diff := cmp.Diff(
+			&catalogv1.AdjustStockResponse{Stock: &catalogv1.Stock{Available: 10, Buckets: 4}},
+			added,
+			protocmp.Transform(),
+		); diff != "" {
 			t.Errorf("added (-want +got):\n%s", diff)
 		}
 	}
-	if _, err := service.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "a2", Sku: "A", Delta: -11}); rpcerr.Reason(err) != "INSUFFICIENT_STOCK" {
+	if _, err := service.AdjustStock(
+		ctx,
+		&catalogv1.AdjustStockRequest{RequestId: "a2", Sku: "A", Delta: -11},
+	); rpcerr.Reason(
+		err,
+	) != "INSUFFICIENT_STOCK" {
 		t.Errorf("more is taken than there is: %v", err)
 	}
-	if _, err := service.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "a2", Sku: "A", Delta: -9}); err != nil {
+	if _, err := service.AdjustStock(
+		ctx,
+		&catalogv1.AdjustStockRequest{RequestId: "a2", Sku: "A", Delta: -9},
+	); err != nil {
 		t.Errorf("taken from several buckets: %v", err)
 	}
-	if _, err := service.SpreadStock(ctx, &catalogv1.SpreadStockRequest{RequestId: "s2", Sku: "NONE", Buckets: 4}); rpcerr.Reason(err) != "SKU_NOT_FOUND" {
+	if _, err := service.SpreadStock(
+		ctx,
+		&catalogv1.SpreadStockRequest{RequestId: "s2", Sku: "NONE", Buckets: 4},
+	); rpcerr.Reason(
+		err,
+	) != "SKU_NOT_FOUND" {
 		t.Errorf("a SKU that there is not: %v", err)
 	}
 	got, err := service.GetSku(ctx, &catalogv1.GetSkuRequest{Sku: "A"})

@@ -39,7 +39,10 @@ type Service struct {
 func NewService(o Options) *Service { return &Service{pool: o.Pool, now: o.Clock} }
 
 // UpsertSku creates or replaces a SKU, once a request id if there is one; a new SKU has no stock.
-func (s *Service) UpsertSku(ctx context.Context, req *catalogv1.UpsertSkuRequest) (*catalogv1.UpsertSkuResponse, error) {
+func (s *Service) UpsertSku(
+	ctx context.Context,
+	req *catalogv1.UpsertSkuRequest,
+) (*catalogv1.UpsertSkuResponse, error) {
 	sku := skuOf(req.GetSku())
 	effect := func(tx *database.Tx) (*catalogv1.UpsertSkuResponse, error) {
 		return &catalogv1.UpsertSkuResponse{Sku: sku.proto()}, s.write(ctx, tx, sku)
@@ -64,7 +67,12 @@ type mutation interface {
 }
 
 // once has a request by staff take effect once its request id.
-func once[A proto.Message](ctx context.Context, s *Service, req mutation, effect func(*database.Tx) (A, error)) (A, error) {
+func once[A proto.Message](
+	ctx context.Context,
+	s *Service,
+	req mutation,
+	effect func(*database.Tx) (A, error),
+) (A, error) {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
 	if err != nil {
 		var none A

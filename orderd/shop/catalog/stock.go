@@ -13,7 +13,10 @@ import (
 )
 
 // AdjustStock adds to the available stock or takes from it, once a request id.
-func (s *Service) AdjustStock(ctx context.Context, req *catalogv1.AdjustStockRequest) (*catalogv1.AdjustStockResponse, error) {
+func (s *Service) AdjustStock(
+	ctx context.Context,
+	req *catalogv1.AdjustStockRequest,
+) (*catalogv1.AdjustStockResponse, error) {
 	answer, err := once(ctx, s, req, func(tx *database.Tx) (*catalogv1.AdjustStockResponse, error) {
 		levels, buckets, err := lockStock(ctx, tx, req.GetSku())
 		if err != nil {
@@ -25,8 +28,13 @@ func (s *Service) AdjustStock(ctx context.Context, req *catalogv1.AdjustStockReq
 	})
 	var short *stock.InsufficientError
 	if errors.As(err, &short) {
-		return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonInsufficientStock, "more would be taken than is available",
-			"sku", req.GetSku())
+		return nil, rpcerr.New(
+			connect.CodeFailedPrecondition,
+			rpcerr.ReasonInsufficientStock,
+			"more would be taken than is available",
+			"sku",
+			req.GetSku(),
+		)
 	}
 	if err != nil {
 		return nil, database.RPCError(err)
@@ -35,7 +43,10 @@ func (s *Service) AdjustStock(ctx context.Context, req *catalogv1.AdjustStockReq
 }
 
 // SpreadStock spreads the stock over rows of the database, once a request id.
-func (s *Service) SpreadStock(ctx context.Context, req *catalogv1.SpreadStockRequest) (*catalogv1.SpreadStockResponse, error) {
+func (s *Service) SpreadStock(
+	ctx context.Context,
+	req *catalogv1.SpreadStockRequest,
+) (*catalogv1.SpreadStockResponse, error) {
 	answer, err := once(ctx, s, req, func(tx *database.Tx) (*catalogv1.SpreadStockResponse, error) {
 		levels, _, err := lockStock(ctx, tx, req.GetSku())
 		if err != nil {

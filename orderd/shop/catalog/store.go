@@ -40,7 +40,14 @@ func Find(ctx context.Context, q database.Querier, skus []string) (map[string]SK
 }
 
 // list reads the SKUs behind one, by their codes.
-func list(ctx context.Context, q database.Querier, category string, onSaleOnly bool, after string, size int) ([]SKU, error) {
+func list(
+	ctx context.Context,
+	q database.Querier,
+	category string,
+	onSaleOnly bool,
+	after string,
+	size int,
+) ([]SKU, error) {
 	condition := "WHERE sku > $1"
 	args := []any{after, size}
 	if category != "" {

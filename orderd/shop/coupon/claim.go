@@ -48,7 +48,11 @@ func (s *Store) claim(ctx context.Context, req *couponv1.ClaimCouponRequest) (*c
 	case errors.Is(err, budget.ErrExhausted):
 		return nil, exhausted()
 	case errors.Is(err, errLimit):
-		return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonLimitPerBuyer, "the buyer has had as many of these coupons as one may")
+		return nil, rpcerr.New(
+			connect.CodeFailedPrecondition,
+			rpcerr.ReasonLimitPerBuyer,
+			"the buyer has had as many of these coupons as one may",
+		)
 	case err != nil:
 		return nil, err
 	}
@@ -58,7 +62,14 @@ func (s *Store) claim(ctx context.Context, req *couponv1.ClaimCouponRequest) (*c
 // readFunc reads a template: readTemplate, or holdTemplate.
 type readFunc func(ctx context.Context, tx pgx.Tx, name string) (*template, error)
 
-func (s *Store) claimOnce(ctx context.Context, tx pgx.Tx, read readFunc, request idempotency.Request, req *couponv1.ClaimCouponRequest, answer *couponv1.ClaimCouponResponse) error {
+func (s *Store) claimOnce(
+	ctx context.Context,
+	tx pgx.Tx,
+	read readFunc,
+	request idempotency.Request,
+	req *couponv1.ClaimCouponRequest,
+	answer *couponv1.ClaimCouponResponse,
+) error {
 	now := database.Stamp(s.now())
 	t, err := read(ctx, tx, req.GetTemplate())
 	if err != nil {
@@ -202,7 +213,19 @@ func queueCount(b *pgx.Batch, t *template, buyerID string) {
 }
 
 func queueCoupon(b *pgx.Batch, c *Coupon, part *int64) {
-	b.Queue(`INSERT INTO coupons (coupon_id, buyer_id, template, revision, state, version, amount, part, valid_from, valid_until, claimed_at)
+	b.Queue(
+		`INSERT INTO coupons (coupon_id, buyer_id, template, revision, state, version, amount, part, valid_from, valid_until, claimed_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		c.ID, c.BuyerID, c.Terms.Template, c.Terms.Revision, string(c.State), c.Version, c.Amount, part, c.ValidFrom, c.ValidUntil, c.ClaimedAt)
+		c.ID,
+		c.BuyerID,
+		c.Terms.Template,
+		c.Terms.Revision,
+		string(c.State),
+		c.Version,
+		c.Amount,
+		part,
+		c.ValidFrom,
+		c.ValidUntil,
+		c.ClaimedAt,
+	)
 }

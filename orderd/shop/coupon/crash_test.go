@@ -194,7 +194,12 @@ func TestLocksSurviveCrashes(t *testing.T) {
 			var failed map[uuid.UUID]uuid.UUID
 			err = s.tx(func(ctx context.Context, tx pgx.Tx) error {
 				var before int64
-				if err := tx.QueryRow(ctx, `SELECT count(*) FROM (SELECT state FROM coupons WHERE state = 'LOCKED' FOR UPDATE) AS l`).Scan(&before); err != nil {
+				if err := tx.QueryRow(
+					ctx,
+					`SELECT count(*) FROM (SELECT state FROM coupons WHERE state = 'LOCKED' FOR UPDATE) AS l`,
+				).Scan(
+					&before,
+				); err != nil {
 					return err
 				}
 				if before != 0 && before != 3 {
@@ -206,7 +211,11 @@ func TestLocksSurviveCrashes(t *testing.T) {
 			if err != nil || len(failed) > 0 {
 				t.Fatalf("locking again: %v, %v", failed, err)
 			}
-			locked := s.number(t, "SELECT count(*) FROM coupons WHERE state = 'LOCKED' AND order_id = $1 AND version = 2", wish.OrderID)
+			locked := s.number(
+				t,
+				"SELECT count(*) FROM coupons WHERE state = 'LOCKED' AND order_id = $1 AND version = 2",
+				wish.OrderID,
+			)
 			history := s.number(t, "SELECT count(*) FROM coupon_history WHERE to_state = 'LOCKED'")
 			if locked != 3 || history != 3 {
 				t.Errorf("%d coupons are locked, %d rows of history; want 3", locked, history)

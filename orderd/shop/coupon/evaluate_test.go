@@ -15,8 +15,14 @@ var now = time.UnixMilli(1_800_000_000_000)
 // made is a coupon that can be used today, of terms that a test then changes.
 func made(n byte, kind Kind, change func(*Coupon)) Coupon {
 	c := Coupon{
-		ID: uuid.UUID{15: n}, BuyerID: "ann", State: Available, ValidFrom: now.Add(-time.Hour), ValidUntil: now.Add(time.Hour),
-		Terms: &Terms{Title: string(kind), Kind: kind, Currency: "CNY"},
+		ID: uuid.UUID{
+			15: n,
+		},
+		BuyerID:    "ann",
+		State:      Available,
+		ValidFrom:  now.Add(-time.Hour),
+		ValidUntil: now.Add(time.Hour),
+		Terms:      &Terms{Title: string(kind), Kind: kind, Currency: "CNY"},
 	}
 	switch kind {
 	case Fixed, RedEnvelope:
@@ -94,10 +100,12 @@ func TestWhatCouponsTakeOff(t *testing.T) {
 			want:    off{Goods: []int64{0, 250, 0, 250}},
 		},
 		{
-			name:    "only lines in scope, by SKU or category",
-			coupons: []Coupon{made(1, Fixed, func(c *Coupon) { c.Terms.Categories, c.Terms.SKUs = []string{"cups"}, []string{"a"} })},
-			basket:  basket(0, 600, 600, 600),
-			want:    off{Goods: []int64{250, 250, 0}},
+			name: "only lines in scope, by SKU or category",
+			coupons: []Coupon{
+				made(1, Fixed, func(c *Coupon) { c.Terms.Categories, c.Terms.SKUs = []string{"cups"}, []string{"a"} }),
+			},
+			basket: basket(0, 600, 600, 600),
+			want:   off{Goods: []int64{250, 250, 0}},
 		},
 		{
 			name:    "free freight",
@@ -156,10 +164,20 @@ func TestWhyCouponsCannotBeUsed(t *testing.T) {
 		{"other money", made(1, Fixed, func(c *Coupon) { c.Terms.Currency = "USD" }), goods, OtherCurrency},
 		{"no freight", made(1, FreeFreight, nil), goods, NoFreight},
 		{"other goods", made(1, Fixed, func(c *Coupon) { c.Terms.SKUs = []string{"z"} }), goods, OutOfScope},
-		{"free freight for other goods", made(1, FreeFreight, func(c *Coupon) { c.Terms.SKUs = []string{"z"} }), basket(9, 100), OutOfScope},
+		{
+			"free freight for other goods",
+			made(1, FreeFreight, func(c *Coupon) { c.Terms.SKUs = []string{"z"} }),
+			basket(9, 100),
+			OutOfScope,
+		},
 		{"enough", made(1, Fixed, func(c *Coupon) { c.Terms.Threshold = 1200 }), goods, ""},
 		{"too little", made(1, Fixed, func(c *Coupon) { c.Terms.Threshold = 1201 }), goods, BelowThreshold},
-		{"enough, but not in scope", made(1, Fixed, func(c *Coupon) { c.Terms.Threshold, c.Terms.SKUs = 500, []string{"b"} }), goods, BelowThreshold},
+		{
+			"enough, but not in scope",
+			made(1, Fixed, func(c *Coupon) { c.Terms.Threshold, c.Terms.SKUs = 500, []string{"b"} }),
+			goods,
+			BelowThreshold,
+		},
 		{"a percentage of almost nothing", made(1, Percent, nil), basket(0, 6), NoEffect},
 		{"goods for nothing", made(1, Fixed, nil), basket(0, 0), NoEffect},
 	}
@@ -259,8 +277,14 @@ func TestEvaluateKeepsItsPromises(t *testing.T) {
 		b := Basket{Currency: "CNY", Freight: rapid.Int64Range(0, 3000).Draw(t, "freight")}
 		for range rapid.IntRange(1, 6).Draw(t, "lines") {
 			b.Lines = append(b.Lines, BasketLine{
-				SKU: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "sku"), Category: rapid.SampledFrom([]string{"", "tea", "cups"}).Draw(t, "category"),
-				Amount: rapid.Int64Range(0, 5000).Draw(t, "amount"),
+				SKU: rapid.SampledFrom(
+					[]string{"a", "b", "c"},
+				).Draw(
+					t,
+					"sku",
+				),
+				Category: rapid.SampledFrom([]string{"", "tea", "cups"}).Draw(t, "category"),
+				Amount:   rapid.Int64Range(0, 5000).Draw(t, "amount"),
 			})
 		}
 		var coupons []Coupon
@@ -291,7 +315,12 @@ func TestEvaluateKeepsItsPromises(t *testing.T) {
 		if len(e.All) != len(coupons) {
 			t.Fatalf("%d of %d coupons are offered", len(e.All), len(coupons))
 		}
-		again, errAgain := Evaluate(rapid.Permutation(coupons).Draw(t, "coupons again"), rapid.Permutation(ids).Draw(t, "ids again"), b, now)
+		again, errAgain := Evaluate(
+			rapid.Permutation(coupons).Draw(t, "coupons again"),
+			rapid.Permutation(ids).Draw(t, "ids again"),
+			b,
+			now,
+		)
 		if (err == nil) != (errAgain == nil) {
 			t.Fatalf("in another order: %v, before %v", errAgain, err)
 		}

@@ -98,9 +98,20 @@ type journey struct {
 
 func (j *journey) newTemplate(t *rapid.T, name string) {
 	m := &terms{
-		name: name, envelope: rapid.Bool().Draw(t, "envelope"), left: rapid.Int64Range(1, 4).Draw(t, "coupons"), limit: rapid.Int64Range(1, 3).Draw(t, "limit"),
-		days: rapid.Int64Range(1, 3).Draw(t, "days"), onCancel: rapid.Bool().Draw(t, "on cancel"), onRefund: rapid.Bool().Draw(t, "on refund"),
-		had: map[string]int64{},
+		name:     name,
+		envelope: rapid.Bool().Draw(t, "envelope"),
+		left:     rapid.Int64Range(1, 4).Draw(t, "coupons"),
+		limit:    rapid.Int64Range(1, 3).Draw(t, "limit"),
+		days: rapid.Int64Range(
+			1,
+			3,
+		).Draw(
+			t,
+			"days",
+		),
+		onCancel: rapid.Bool().Draw(t, "on cancel"),
+		onRefund: rapid.Bool().Draw(t, "on refund"),
+		had:      map[string]int64{},
 	}
 	template := fixed(name, nil)
 	if m.envelope {
@@ -157,7 +168,10 @@ func (j *journey) repeatClaim(t *rapid.T) {
 func (j *journey) grant(t *rapid.T) {
 	m := rapid.SampledFrom(j.templates).Draw(t, "template")
 	w := coupon.GrantWish{
-		Template: m.name, BuyerID: rapid.SampledFrom(j.buyers).Draw(t, "buyer"), Quantity: rapid.Int64Range(1, 3).Draw(t, "quantity"), Actor: "test",
+		Template: m.name,
+		BuyerID:  rapid.SampledFrom(j.buyers).Draw(t, "buyer"),
+		Quantity: rapid.Int64Range(1, 3).Draw(t, "quantity"),
+		Actor:    "test",
 	}
 	var ids []uuid.UUID
 	err := j.tx(func(ctx context.Context, tx pgx.Tx) error {

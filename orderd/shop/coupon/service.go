@@ -20,7 +20,10 @@ type Service struct{ store *Store }
 func NewService(store *Store) *Service { return &Service{store: store} }
 
 // UpsertCouponTemplate creates a template or gives it new terms.
-func (s *Service) UpsertCouponTemplate(ctx context.Context, req *couponv1.UpsertCouponTemplateRequest) (*couponv1.UpsertCouponTemplateResponse, error) {
+func (s *Service) UpsertCouponTemplate(
+	ctx context.Context,
+	req *couponv1.UpsertCouponTemplateRequest,
+) (*couponv1.UpsertCouponTemplateResponse, error) {
 	answer, err := s.store.upsert(ctx, req)
 	if err != nil {
 		return nil, database.RPCError(err)
@@ -29,7 +32,10 @@ func (s *Service) UpsertCouponTemplate(ctx context.Context, req *couponv1.Upsert
 }
 
 // GetCouponTemplate returns a template and how much of its budget is spent.
-func (s *Service) GetCouponTemplate(ctx context.Context, req *couponv1.GetCouponTemplateRequest) (*couponv1.GetCouponTemplateResponse, error) {
+func (s *Service) GetCouponTemplate(
+	ctx context.Context,
+	req *couponv1.GetCouponTemplateRequest,
+) (*couponv1.GetCouponTemplateResponse, error) {
 	found, err := s.store.statuses(ctx, "WHERE p.name = $1", req.GetName())
 	if err != nil {
 		return nil, database.RPCError(err)
@@ -41,7 +47,10 @@ func (s *Service) GetCouponTemplate(ctx context.Context, req *couponv1.GetCoupon
 }
 
 // ListCouponTemplates returns a page of templates, by name.
-func (s *Service) ListCouponTemplates(ctx context.Context, req *couponv1.ListCouponTemplatesRequest) (*couponv1.ListCouponTemplatesResponse, error) {
+func (s *Service) ListCouponTemplates(
+	ctx context.Context,
+	req *couponv1.ListCouponTemplatesRequest,
+) (*couponv1.ListCouponTemplatesResponse, error) {
 	var after string
 	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
 		return nil, err
@@ -60,7 +69,10 @@ func (s *Service) ListCouponTemplates(ctx context.Context, req *couponv1.ListCou
 }
 
 // SwitchCouponTemplate switches a template on or off.
-func (s *Service) SwitchCouponTemplate(ctx context.Context, req *couponv1.SwitchCouponTemplateRequest) (*couponv1.SwitchCouponTemplateResponse, error) {
+func (s *Service) SwitchCouponTemplate(
+	ctx context.Context,
+	req *couponv1.SwitchCouponTemplateRequest,
+) (*couponv1.SwitchCouponTemplateResponse, error) {
 	answer, err := s.store.switchTo(ctx, req)
 	if err != nil {
 		return nil, database.RPCError(err)
@@ -69,7 +81,10 @@ func (s *Service) SwitchCouponTemplate(ctx context.Context, req *couponv1.Switch
 }
 
 // ClaimCoupon gives a buyer a coupon, once a request id.
-func (s *Service) ClaimCoupon(ctx context.Context, req *couponv1.ClaimCouponRequest) (*couponv1.ClaimCouponResponse, error) {
+func (s *Service) ClaimCoupon(
+	ctx context.Context,
+	req *couponv1.ClaimCouponRequest,
+) (*couponv1.ClaimCouponResponse, error) {
 	answer, err := s.store.claim(ctx, req)
 	if err != nil {
 		return nil, database.RPCError(err)
@@ -78,7 +93,10 @@ func (s *Service) ClaimCoupon(ctx context.Context, req *couponv1.ClaimCouponRequ
 }
 
 // ListClaimableCoupons returns a page of the templates that buyers can claim now.
-func (s *Service) ListClaimableCoupons(ctx context.Context, req *couponv1.ListClaimableCouponsRequest) (*couponv1.ListClaimableCouponsResponse, error) {
+func (s *Service) ListClaimableCoupons(
+	ctx context.Context,
+	req *couponv1.ListClaimableCouponsRequest,
+) (*couponv1.ListClaimableCouponsResponse, error) {
 	var after string
 	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
 		return nil, err
@@ -96,7 +114,10 @@ func (s *Service) ListClaimableCoupons(ctx context.Context, req *couponv1.ListCl
 }
 
 // ListCoupons returns a page of a buyer's coupons in one state.
-func (s *Service) ListCoupons(ctx context.Context, req *couponv1.ListCouponsRequest) (*couponv1.ListCouponsResponse, error) {
+func (s *Service) ListCoupons(
+	ctx context.Context,
+	req *couponv1.ListCouponsRequest,
+) (*couponv1.ListCouponsResponse, error) {
 	var after position
 	if _, err := page.Parse(req.GetPageToken(), &after.validUntil, &after.id); err != nil {
 		return nil, err
@@ -109,7 +130,11 @@ func (s *Service) ListCoupons(ctx context.Context, req *couponv1.ListCouponsRequ
 		return nil, database.RPCError(err)
 	}
 	answer := &couponv1.ListCouponsResponse{}
-	found, answer.NextPageToken = page.Cut(found, size, func(last *Coupon) []any { return []any{last.ValidUntil, last.ID} })
+	found, answer.NextPageToken = page.Cut(
+		found,
+		size,
+		func(last *Coupon) []any { return []any{last.ValidUntil, last.ID} },
+	)
 	for _, c := range found {
 		answer.Coupons = append(answer.Coupons, c.proto(now))
 	}
@@ -117,7 +142,10 @@ func (s *Service) ListCoupons(ctx context.Context, req *couponv1.ListCouponsRequ
 }
 
 // GetCouponHistory returns what happened to a buyer's coupon.
-func (s *Service) GetCouponHistory(ctx context.Context, req *couponv1.GetCouponHistoryRequest) (*couponv1.GetCouponHistoryResponse, error) {
+func (s *Service) GetCouponHistory(
+	ctx context.Context,
+	req *couponv1.GetCouponHistoryRequest,
+) (*couponv1.GetCouponHistoryResponse, error) {
 	id, err := uuid.Parse(req.GetCouponId())
 	if err != nil {
 		return nil, couponNotFound()

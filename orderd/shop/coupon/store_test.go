@@ -45,8 +45,14 @@ func newShopOn(pool *pgxpool.Pool) *shop {
 // fixed is a template of coupons that buyers claim, valid for a week, 10 of them, one a buyer.
 func fixed(name string, change func(*couponv1.CouponTemplate)) *couponv1.CouponTemplate {
 	t := &couponv1.CouponTemplate{
-		Name: name, Title: "5 off", Currency: "CNY", Benefit: &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: 500}},
-		Validity: &couponv1.Validity{Days: 7}, LimitPerBuyer: 1, Budget: &couponv1.Budget{Coupons: 10}, Claimable: true,
+		Name:          name,
+		Title:         "5 off",
+		Currency:      "CNY",
+		Benefit:       &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: 500}},
+		Validity:      &couponv1.Validity{Days: 7},
+		LimitPerBuyer: 1,
+		Budget:        &couponv1.Budget{Coupons: 10},
+		Claimable:     true,
 	}
 	if change != nil {
 		change(t)
@@ -56,7 +62,9 @@ func fixed(name string, change func(*couponv1.CouponTemplate)) *couponv1.CouponT
 
 func envelope(name string, pool, parts int64) *couponv1.CouponTemplate {
 	return fixed(name, func(t *couponv1.CouponTemplate) {
-		t.Benefit, t.Budget = &couponv1.CouponTemplate_RedEnvelope{RedEnvelope: &couponv1.RedEnvelope{Pool: pool, Parts: parts}}, nil
+		t.Benefit, t.Budget = &couponv1.CouponTemplate_RedEnvelope{
+			RedEnvelope: &couponv1.RedEnvelope{Pool: pool, Parts: parts},
+		}, nil
 	})
 }
 
@@ -67,7 +75,10 @@ type fataler interface {
 
 func (s *shop) upsert(t fataler, template *couponv1.CouponTemplate) *couponv1.CouponTemplateStatus {
 	t.Helper()
-	answer, err := s.service.UpsertCouponTemplate(context.Background(), &couponv1.UpsertCouponTemplateRequest{RequestId: uuid.NewString(), Template: template})
+	answer, err := s.service.UpsertCouponTemplate(
+		context.Background(),
+		&couponv1.UpsertCouponTemplateRequest{RequestId: uuid.NewString(), Template: template},
+	)
 	if err != nil {
 		t.Fatalf("upserting %s: %v", template.GetName(), err)
 	}
@@ -75,7 +86,10 @@ func (s *shop) upsert(t fataler, template *couponv1.CouponTemplate) *couponv1.Co
 }
 
 func (s *shop) claim(template, buyer string) (*couponv1.Coupon, error) {
-	answer, err := s.service.ClaimCoupon(context.Background(), &couponv1.ClaimCouponRequest{RequestId: uuid.NewString(), BuyerId: buyer, Template: template})
+	answer, err := s.service.ClaimCoupon(
+		context.Background(),
+		&couponv1.ClaimCouponRequest{RequestId: uuid.NewString(), BuyerId: buyer, Template: template},
+	)
 	return answer.GetCoupon(), err
 }
 
@@ -127,13 +141,20 @@ func TestTemplatesChangeAndCouponsKeepTheirTerms(t *testing.T) {
 	harder := fixed("welcome", func(t *couponv1.CouponTemplate) {
 		t.Threshold, t.Budget = 9000, &couponv1.Budget{Coupons: 100, Money: 500 * 20}
 	})
-	if changed := s.upsert(t, harder); changed.GetRevision() != 2 || changed.GetCapacity() != 20 || changed.GetSpent() != 1 {
+	if changed := s.upsert(
+		t,
+		harder,
+	); changed.GetRevision() != 2 || changed.GetCapacity() != 20 ||
+		changed.GetSpent() != 1 {
 		t.Errorf("changed to %v, want revision 2, of 20 coupons one spent", changed)
 	}
 	if _, err := s.claim("welcome", "bob"); err != nil {
 		t.Fatal(err)
 	}
-	listed, err := s.service.ListCoupons(context.Background(), &couponv1.ListCouponsRequest{BuyerId: "ann", State: couponv1.CouponState_COUPON_STATE_AVAILABLE})
+	listed, err := s.service.ListCoupons(
+		context.Background(),
+		&couponv1.ListCouponsRequest{BuyerId: "ann", State: couponv1.CouponState_COUPON_STATE_AVAILABLE},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,14 +165,23 @@ func TestTemplatesChangeAndCouponsKeepTheirTerms(t *testing.T) {
 		t.Errorf("ann's terms are %v", first.GetTerms())
 	}
 
-	_, err = s.service.UpsertCouponTemplate(context.Background(), &couponv1.UpsertCouponTemplateRequest{RequestId: "r1", Template: fixed("welcome",
-		func(t *couponv1.CouponTemplate) { t.Budget.Coupons = 1 })})
+	_, err = s.service.UpsertCouponTemplate(
+		context.Background(),
+		&couponv1.UpsertCouponTemplateRequest{RequestId: "r1", Template: fixed("welcome",
+			func(t *couponv1.CouponTemplate) { t.Budget.Coupons = 1 })},
+	)
 	wantReason(t, "a budget below what is spent", err, "BUDGET_SPENT")
-	_, err = s.service.UpsertCouponTemplate(context.Background(), &couponv1.UpsertCouponTemplateRequest{RequestId: "r2", Template: fixed("welcome",
-		func(t *couponv1.CouponTemplate) { t.GetFixed().Amount = 501 })})
+	_, err = s.service.UpsertCouponTemplate(
+		context.Background(),
+		&couponv1.UpsertCouponTemplateRequest{RequestId: "r2", Template: fixed("welcome",
+			func(t *couponv1.CouponTemplate) { t.GetFixed().Amount = 501 })},
+	)
 	wantReason(t, "another value", err, "TEMPLATE_VALUE_FIXED")
-	_, err = s.service.UpsertCouponTemplate(context.Background(), &couponv1.UpsertCouponTemplateRequest{RequestId: "r3", Template: fixed("poor",
-		func(t *couponv1.CouponTemplate) { t.Budget = &couponv1.Budget{Money: 499} })})
+	_, err = s.service.UpsertCouponTemplate(
+		context.Background(),
+		&couponv1.UpsertCouponTemplateRequest{RequestId: "r3", Template: fixed("poor",
+			func(t *couponv1.CouponTemplate) { t.Budget = &couponv1.Budget{Money: 499} })},
+	)
 	wantReason(t, "a budget of less than one", err, "BUDGET_TOO_SMALL")
 }
 
@@ -168,7 +198,11 @@ func TestWhoCanClaim(t *testing.T) {
 		{"too-early", func(t *couponv1.CouponTemplate) { t.ClaimFrom = early }, "NOT_CLAIMABLE"},
 		{"just-in-time", func(t *couponv1.CouponTemplate) { t.ClaimFrom, t.ClaimUntil = timestamppb.New(s.now), early }, ""},
 		{"too-late", func(t *couponv1.CouponTemplate) { t.ClaimUntil = timestamppb.New(s.now) }, "NOT_CLAIMABLE"},
-		{"of-no-use-any-more", func(t *couponv1.CouponTemplate) { t.Validity = &couponv1.Validity{Until: late} }, "NOT_CLAIMABLE"},
+		{
+			"of-no-use-any-more",
+			func(t *couponv1.CouponTemplate) { t.Validity = &couponv1.Validity{Until: late} },
+			"NOT_CLAIMABLE",
+		},
 		{"for-later", func(t *couponv1.CouponTemplate) { t.Validity = &couponv1.Validity{From: early, Days: 1} }, ""},
 	}
 	for _, test := range tests {
@@ -183,12 +217,18 @@ func TestWhoCanClaim(t *testing.T) {
 	_, err = s.claim("anybody", "ann")
 	wantReason(t, "claiming a second", err, "LIMIT_PER_BUYER")
 
-	if _, err := s.service.SwitchCouponTemplate(context.Background(), &couponv1.SwitchCouponTemplateRequest{RequestId: "off", Name: "anybody"}); err != nil {
+	if _, err := s.service.SwitchCouponTemplate(
+		context.Background(),
+		&couponv1.SwitchCouponTemplateRequest{RequestId: "off", Name: "anybody"},
+	); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.claim("anybody", "bob")
 	wantReason(t, "claiming what is off", err, "NOT_CLAIMABLE")
-	if _, err := s.service.SwitchCouponTemplate(context.Background(), &couponv1.SwitchCouponTemplateRequest{RequestId: "on", Name: "anybody", On: true}); err != nil {
+	if _, err := s.service.SwitchCouponTemplate(
+		context.Background(),
+		&couponv1.SwitchCouponTemplateRequest{RequestId: "on", Name: "anybody", On: true},
+	); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.claim("anybody", "bob"); err != nil {
@@ -221,7 +261,10 @@ func TestAClaimIsMadeOnce(t *testing.T) {
 			if spent := s.spent(t, template.GetName()); spent != 1 {
 				t.Errorf("%d coupons are spent", spent)
 			}
-			_, err := s.service.ClaimCoupon(context.Background(), &couponv1.ClaimCouponRequest{RequestId: "r", BuyerId: "ann", Template: "other"})
+			_, err := s.service.ClaimCoupon(
+				context.Background(),
+				&couponv1.ClaimCouponRequest{RequestId: "r", BuyerId: "ann", Template: "other"},
+			)
 			wantReason(t, "the id for another claim", err, "REQUEST_ID_REUSED")
 		})
 	}
@@ -307,7 +350,11 @@ func TestAllPartsAreThePool(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if n := s.number(t, "SELECT count(*) FROM coupons WHERE amount < 1 OR part IS NULL OR part < 0 OR part >= $1", parts); n > 0 {
+	if n := s.number(
+		t,
+		"SELECT count(*) FROM coupons WHERE amount < 1 OR part IS NULL OR part < 0 OR part >= $1",
+		parts,
+	); n > 0 {
 		t.Errorf("%d parts are none", n)
 	}
 	for i := 0; ; i++ {
@@ -316,7 +363,13 @@ func TestAllPartsAreThePool(t *testing.T) {
 			break
 		}
 	}
-	claimed, sum := s.number(t, "SELECT count(DISTINCT part) FROM coupons"), s.number(t, "SELECT sum(amount)::bigint FROM coupons")
+	claimed, sum := s.number(
+		t,
+		"SELECT count(DISTINCT part) FROM coupons",
+	), s.number(
+		t,
+		"SELECT sum(amount)::bigint FROM coupons",
+	)
 	if claimed != parts || sum != pool {
 		t.Errorf("%d parts of %d in all, want %d of %d", claimed, sum, parts, pool)
 	}
@@ -341,7 +394,10 @@ func TestListsByState(t *testing.T) {
 		var token string
 		last := time.Time{}
 		for page := 0; page == 0 || token != ""; page++ {
-			answer, err := s.service.ListCoupons(context.Background(), &couponv1.ListCouponsRequest{BuyerId: "ann", State: state, PageSize: 2, PageToken: token})
+			answer, err := s.service.ListCoupons(
+				context.Background(),
+				&couponv1.ListCouponsRequest{BuyerId: "ann", State: state, PageSize: 2, PageToken: token},
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -358,14 +414,23 @@ func TestListsByState(t *testing.T) {
 		}
 	}
 	for _, token := range []string{"!", "AAAA", "__________________________________8"} {
-		_, err := s.service.ListCoupons(context.Background(), &couponv1.ListCouponsRequest{BuyerId: "ann", State: 1, PageToken: token})
+		_, err := s.service.ListCoupons(
+			context.Background(),
+			&couponv1.ListCouponsRequest{BuyerId: "ann", State: 1, PageToken: token},
+		)
 		wantReason(t, "a made-up token", err, "INVALID_PAGE_TOKEN")
 	}
-	templates, err := s.service.ListCouponTemplates(context.Background(), &couponv1.ListCouponTemplatesRequest{PageSize: 5})
+	templates, err := s.service.ListCouponTemplates(
+		context.Background(),
+		&couponv1.ListCouponTemplatesRequest{PageSize: 5},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rest, err := s.service.ListCouponTemplates(context.Background(), &couponv1.ListCouponTemplatesRequest{PageSize: 5, PageToken: templates.GetNextPageToken()})
+	rest, err := s.service.ListCouponTemplates(
+		context.Background(),
+		&couponv1.ListCouponTemplatesRequest{PageSize: 5, PageToken: templates.GetNextPageToken()},
+	)
 	if err != nil || len(templates.GetTemplates()) != 5 || len(rest.GetTemplates()) != 2 || rest.GetNextPageToken() != "" {
 		t.Errorf("templates: %v, then %v, %v", templates, rest, err)
 	}
@@ -378,7 +443,10 @@ func TestWhatABuyerCanClaim(t *testing.T) {
 	}
 	s.upsert(t, fixed("b-granted", func(t *couponv1.CouponTemplate) { t.Claimable = false }))
 	s.upsert(t, envelope("lucky", 10, 10))
-	if _, err := s.service.SwitchCouponTemplate(context.Background(), &couponv1.SwitchCouponTemplateRequest{RequestId: "off", Name: "c"}); err != nil {
+	if _, err := s.service.SwitchCouponTemplate(
+		context.Background(),
+		&couponv1.SwitchCouponTemplateRequest{RequestId: "off", Name: "c"},
+	); err != nil {
 		t.Fatal(err)
 	}
 	for template, buyer := range map[string]string{"a": "ann", "b": "bob"} {
@@ -394,7 +462,10 @@ func TestWhatABuyerCanClaim(t *testing.T) {
 	var got []line
 	var token string
 	for page := 0; page == 0 || token != ""; page++ {
-		answer, err := s.service.ListClaimableCoupons(context.Background(), &couponv1.ListClaimableCouponsRequest{BuyerId: "ann", PageSize: 2, PageToken: token})
+		answer, err := s.service.ListClaimableCoupons(
+			context.Background(),
+			&couponv1.ListClaimableCouponsRequest{BuyerId: "ann", PageSize: 2, PageToken: token},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,9 +7,17 @@ import (
 // termsOf are a template's terms as Evaluate uses them. The template is valid.
 func termsOf(t *couponv1.CouponTemplate, revision int64) *Terms {
 	terms := &Terms{
-		Template: t.GetName(), Revision: revision, Title: t.GetTitle(), Currency: t.GetCurrency(), Threshold: t.GetThreshold(),
-		Categories: t.GetScope().GetCategories(), SKUs: t.GetScope().GetSkus(), StackingGroup: t.GetStackingGroup(),
-		ReturnedOnCancel: t.GetReturnedOnCancel(), ReturnedOnRefund: t.GetReturnedOnRefund(), source: t,
+		Template:         t.GetName(),
+		Revision:         revision,
+		Title:            t.GetTitle(),
+		Currency:         t.GetCurrency(),
+		Threshold:        t.GetThreshold(),
+		Categories:       t.GetScope().GetCategories(),
+		SKUs:             t.GetScope().GetSkus(),
+		StackingGroup:    t.GetStackingGroup(),
+		ReturnedOnCancel: t.GetReturnedOnCancel(),
+		ReturnedOnRefund: t.GetReturnedOnRefund(),
+		source:           t,
 	}
 	switch b := t.GetBenefit().(type) {
 	case *couponv1.CouponTemplate_Fixed:

@@ -82,7 +82,9 @@ func newWorld(t *testing.T, consumers ...string) *world {
 }
 
 func (w *world) serviceOn(js jetstream.JetStream) *deadletter.Service {
-	return deadletter.NewService(deadletter.Options{JetStream: js, Replicas: 1, Pool: w.pool, Clock: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	return deadletter.NewService(
+		deadletter.Options{JetStream: js, Replicas: 1, Pool: w.pool, Clock: time.Now, Logger: slog.New(slog.DiscardHandler)},
+	)
 }
 
 // pay publishes that so many orders are paid, and waits until they are dead letters.
@@ -122,7 +124,10 @@ func (w *world) list(consumer string, size int32) []*deadletterv1.DeadLetter {
 	var out []*deadletterv1.DeadLetter
 	token := ""
 	for {
-		page, err := w.service.ListDeadLetters(w.t.Context(), &deadletterv1.ListDeadLettersRequest{Consumer: consumer, PageSize: size, PageToken: token})
+		page, err := w.service.ListDeadLetters(
+			w.t.Context(),
+			&deadletterv1.ListDeadLettersRequest{Consumer: consumer, PageSize: size, PageToken: token},
+		)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -175,10 +180,15 @@ func TestListAndGet(t *testing.T) {
 	}
 	l := letters[0]
 	if l.GetConsumer() != "reward" || l.GetReason() != "delivering an event: no such campaign" || l.GetAttempts() != 2 || l.GetEventId() != l.GetOrderId()+".2" ||
-		l.GetEventType() != "orderd.order.v1.OrderPaid" || l.GetOccurredAt().AsTime() != time.Date(2026, 11, 11, 12, 0, 0, 0, time.UTC) || l.GetFailedAt() == nil {
+		l.GetEventType() != "orderd.order.v1.OrderPaid" ||
+		l.GetOccurredAt().AsTime() != time.Date(2026, 11, 11, 12, 0, 0, 0, time.UTC) ||
+		l.GetFailedAt() == nil {
 		t.Errorf("dead letter %v", l)
 	}
-	answer, err := w.service.GetDeadLetter(t.Context(), &deadletterv1.GetDeadLetterRequest{DeadLetterId: l.GetDeadLetterId()})
+	answer, err := w.service.GetDeadLetter(
+		t.Context(),
+		&deadletterv1.GetDeadLetterRequest{DeadLetterId: l.GetDeadLetterId()},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +204,11 @@ func TestListAndGet(t *testing.T) {
 			BuyerID string `json:"buyerId"`
 		}
 	}
-	if err := json.Unmarshal([]byte(answer.GetEventJson()), &event); err != nil || event.Order.OrderID != l.GetOrderId() || event.Order.BuyerID != "ann" {
+	if err := json.Unmarshal(
+		[]byte(answer.GetEventJson()),
+		&event,
+	); err != nil || event.Order.OrderID != l.GetOrderId() ||
+		event.Order.BuyerID != "ann" {
 		t.Errorf("event %s: %v", answer.GetEventJson(), err)
 	}
 	_, err = w.service.GetDeadLetter(t.Context(), &deadletterv1.GetDeadLetterRequest{DeadLetterId: 99})
@@ -224,11 +238,20 @@ func TestReplayGoesToTheOneConsumerAndHasItsEffectOnce(t *testing.T) {
 	if left := w.list("", 10); len(left) != 1 || left[0].GetDeadLetterId() != letters[1].GetDeadLetterId() {
 		t.Errorf("left are %v, want the other one", left)
 	}
-	_, err = w.service.ReplayDeadLetter(t.Context(), &deadletterv1.ReplayDeadLetterRequest{RequestId: "r1", DeadLetterId: letters[1].GetDeadLetterId()})
+	_, err = w.service.ReplayDeadLetter(
+		t.Context(),
+		&deadletterv1.ReplayDeadLetterRequest{RequestId: "r1", DeadLetterId: letters[1].GetDeadLetterId()},
+	)
 	wantError(t, err, connect.CodeAlreadyExists, "REQUEST_ID_REUSED")
-	_, err = w.service.ReplayDeadLetter(t.Context(), &deadletterv1.ReplayDeadLetterRequest{RequestId: "r2", DeadLetterId: letters[0].GetDeadLetterId()})
+	_, err = w.service.ReplayDeadLetter(
+		t.Context(),
+		&deadletterv1.ReplayDeadLetterRequest{RequestId: "r2", DeadLetterId: letters[0].GetDeadLetterId()},
+	)
 	wantError(t, err, connect.CodeNotFound, "DEAD_LETTER_NOT_FOUND")
-	if _, err := w.service.ReplayDeadLetter(t.Context(), &deadletterv1.ReplayDeadLetterRequest{RequestId: "r3", DeadLetterId: letters[1].GetDeadLetterId()}); err != nil {
+	if _, err := w.service.ReplayDeadLetter(
+		t.Context(),
+		&deadletterv1.ReplayDeadLetterRequest{RequestId: "r3", DeadLetterId: letters[1].GetDeadLetterId()},
+	); err != nil {
 		t.Fatal(err)
 	}
 	w.eventually("the second effect", func() bool { return w.effects["reward"].Load() == 2 })
@@ -243,7 +266,11 @@ type unsteady struct {
 	lost atomic.Bool
 }
 
-func (u *unsteady) PublishMsg(ctx context.Context, msg *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+func (u *unsteady) PublishMsg(
+	ctx context.Context,
+	msg *nats.Msg,
+	opts ...jetstream.PublishOpt,
+) (*jetstream.PubAck, error) {
 	ack, err := u.JetStream.PublishMsg(ctx, msg, opts...)
 	if err == nil && !u.lost.Swap(true) {
 		return nil, nats.ErrTimeout
@@ -265,7 +292,10 @@ func TestARetryEndsAReplayWhoseAnswerWasLost(t *testing.T) {
 	if _, err := service.ReplayDeadLetter(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually("the effect and no dead letter", func() bool { return w.effects["reward"].Load() == 1 && len(w.list("", 10)) == 0 })
+	w.eventually(
+		"the effect and no dead letter",
+		func() bool { return w.effects["reward"].Load() == 1 && len(w.list("", 10)) == 0 },
+	)
 }
 
 func TestDiscard(t *testing.T) {
@@ -284,7 +314,10 @@ func TestDiscard(t *testing.T) {
 	if left := w.list("reward", 10); len(left) != 1 || left[0].GetDeadLetterId() != letters[1].GetDeadLetterId() {
 		t.Errorf("left are %v, want the other one", left)
 	}
-	_, err := w.service.DiscardDeadLetter(t.Context(), &deadletterv1.DiscardDeadLetterRequest{RequestId: "r2", DeadLetterId: letters[0].GetDeadLetterId()})
+	_, err := w.service.DiscardDeadLetter(
+		t.Context(),
+		&deadletterv1.DiscardDeadLetterRequest{RequestId: "r2", DeadLetterId: letters[0].GetDeadLetterId()},
+	)
 	wantError(t, err, connect.CodeNotFound, "DEAD_LETTER_NOT_FOUND")
 }
 

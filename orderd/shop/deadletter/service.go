@@ -49,7 +49,10 @@ func NewService(o Options) *Service {
 }
 
 // ListDeadLetters returns a page of dead letters by their sequence.
-func (s *Service) ListDeadLetters(ctx context.Context, req *deadletterv1.ListDeadLettersRequest) (*deadletterv1.ListDeadLettersResponse, error) {
+func (s *Service) ListDeadLetters(
+	ctx context.Context,
+	req *deadletterv1.ListDeadLettersRequest,
+) (*deadletterv1.ListDeadLettersResponse, error) {
 	from := uint64(1)
 	if _, err := page.Parse(req.GetPageToken(), &from); err != nil {
 		return nil, err
@@ -69,7 +72,10 @@ func (s *Service) ListDeadLetters(ctx context.Context, req *deadletterv1.ListDea
 }
 
 // GetDeadLetter returns a dead letter with its event.
-func (s *Service) GetDeadLetter(ctx context.Context, req *deadletterv1.GetDeadLetterRequest) (*deadletterv1.GetDeadLetterResponse, error) {
+func (s *Service) GetDeadLetter(
+	ctx context.Context,
+	req *deadletterv1.GetDeadLetterRequest,
+) (*deadletterv1.GetDeadLetterResponse, error) {
 	l, err := s.store.get(ctx, req.GetDeadLetterId())
 	if err != nil {
 		return nil, err
@@ -77,11 +83,19 @@ func (s *Service) GetDeadLetter(ctx context.Context, req *deadletterv1.GetDeadLe
 	if l == nil {
 		return nil, notFound()
 	}
-	return &deadletterv1.GetDeadLetterResponse{DeadLetter: l.proto(), Headers: l.headers(), EventJson: l.eventJSON(), Data: l.Data}, nil
+	return &deadletterv1.GetDeadLetterResponse{
+		DeadLetter: l.proto(),
+		Headers:    l.headers(),
+		EventJson:  l.eventJSON(),
+		Data:       l.Data,
+	}, nil
 }
 
 // ReplayDeadLetter gives an event to its consumer once more.
-func (s *Service) ReplayDeadLetter(ctx context.Context, req *deadletterv1.ReplayDeadLetterRequest) (*deadletterv1.ReplayDeadLetterResponse, error) {
+func (s *Service) ReplayDeadLetter(
+	ctx context.Context,
+	req *deadletterv1.ReplayDeadLetterRequest,
+) (*deadletterv1.ReplayDeadLetterResponse, error) {
 	answer := &deadletterv1.ReplayDeadLetterResponse{}
 	l, err := s.store.get(ctx, req.GetDeadLetterId())
 	if err != nil {
@@ -89,14 +103,26 @@ func (s *Service) ReplayDeadLetter(ctx context.Context, req *deadletterv1.Replay
 	}
 	if l != nil {
 		if l.consumer == prepare.MaterializerConsumer {
-			return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonNotReplayable, "an order that could not be written gave its stock back, and is never written", "consumer", l.consumer)
+			return nil, rpcerr.New(
+				connect.CodeFailedPrecondition,
+				rpcerr.ReasonNotReplayable,
+				"an order that could not be written gave its stock back, and is never written",
+				"consumer",
+				l.consumer,
+			)
 		}
 		known, err := s.store.known(ctx, l.consumer)
 		if err != nil {
 			return nil, err
 		}
 		if !known {
-			return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonConsumerUnknown, "there is no such consumer any more", "consumer", l.consumer)
+			return nil, rpcerr.New(
+				connect.CodeFailedPrecondition,
+				rpcerr.ReasonConsumerUnknown,
+				"there is no such consumer any more",
+				"consumer",
+				l.consumer,
+			)
 		}
 		answer.DeadLetter = l.proto()
 	}
@@ -114,7 +140,10 @@ func (s *Service) ReplayDeadLetter(ctx context.Context, req *deadletterv1.Replay
 }
 
 // DiscardDeadLetter deletes a dead letter.
-func (s *Service) DiscardDeadLetter(ctx context.Context, req *deadletterv1.DiscardDeadLetterRequest) (*deadletterv1.DiscardDeadLetterResponse, error) {
+func (s *Service) DiscardDeadLetter(
+	ctx context.Context,
+	req *deadletterv1.DiscardDeadLetterRequest,
+) (*deadletterv1.DiscardDeadLetterResponse, error) {
 	answer := &deadletterv1.DiscardDeadLetterResponse{}
 	l, err := s.store.get(ctx, req.GetDeadLetterId())
 	if err != nil {

@@ -25,7 +25,16 @@ func TestTheMostSpecificRuleWins(t *testing.T) {
 		return freight.Rule{Country: country, Region: region, NotDeliverable: true, FirstCharge: 999}
 	}
 	rules := []freight.Rule{
-		flat("", "", 9000), flat("CN", "", 800), flat("CN", "Xinjiang", 2500), never("CN", "Tibet"), never("KP", ""), flat("KP", "Rason", 7000),
+		flat(
+			"",
+			"",
+			9000,
+		),
+		flat("CN", "", 800),
+		flat("CN", "Xinjiang", 2500),
+		never("CN", "Tibet"),
+		never("KP", ""),
+		flat("KP", "Rason", 7000),
 	}
 	tests := []struct {
 		name    string
@@ -38,7 +47,11 @@ func TestTheMostSpecificRuleWins(t *testing.T) {
 		{name: "country", to: freight.Place{Country: "CN", Region: "Zhejiang"}, want: 800},
 		{name: "country, no region", to: freight.Place{Country: "CN"}, want: 800},
 		{name: "any", to: freight.Place{Country: "DE", Region: "Xinjiang"}, want: 9000},
-		{name: "not delivered to the region", to: freight.Place{Country: "CN", Region: "TIBET"}, wantErr: freight.ErrNotDeliverable},
+		{
+			name:    "not delivered to the region",
+			to:      freight.Place{Country: "CN", Region: "TIBET"},
+			wantErr: freight.ErrNotDeliverable,
+		},
 		{name: "not delivered to the country", to: freight.Place{Country: "KP"}, wantErr: freight.ErrNotDeliverable},
 		{name: "but to one of its regions", to: freight.Place{Country: "KP", Region: "Rason"}, want: 7000},
 	}
@@ -55,7 +68,13 @@ func TestTheMostSpecificRuleWins(t *testing.T) {
 		})
 	}
 	none := template(freight.ByPiece, flat("CN", "", 800))
-	if _, err := none.Charge(freight.Place{Country: "DE"}, freight.Load{Pieces: 1}); !errors.Is(err, freight.ErrNotDeliverable) {
+	if _, err := none.Charge(
+		freight.Place{Country: "DE"},
+		freight.Load{Pieces: 1},
+	); !errors.Is(
+		err,
+		freight.ErrNotDeliverable,
+	) {
 		t.Errorf("a place without a rule: %v", err)
 	}
 }
@@ -80,27 +99,91 @@ func TestCharge(t *testing.T) {
 		wantErr error
 	}{
 		{name: "nothing to weigh", by: freight.ByWeight, rule: kilo, want: 1200},
-		{name: "the first unit, to the gram", by: freight.ByWeight, rule: kilo, load: freight.Load{WeightGrams: 1000}, want: 1200},
-		{name: "an additional unit is begun", by: freight.ByWeight, rule: kilo, load: freight.Load{WeightGrams: 1001}, want: 1500},
-		{name: "an additional unit is full", by: freight.ByWeight, rule: kilo, load: freight.Load{WeightGrams: 1500}, want: 1500},
-		{name: "several", by: freight.ByWeight, rule: kilo, load: freight.Load{WeightGrams: 2501, Pieces: 99, Value: 99999}, want: 2400},
-		{name: "by piece", by: freight.ByPiece, rule: freight.Rule{FirstUnits: 2, FirstCharge: 500, AdditionalUnits: 1, AdditionalCharge: 100}, load: freight.Load{Pieces: 5, WeightGrams: 9999}, want: 800},
-		{name: "by value", by: freight.ByOrderValue, rule: freight.Rule{FirstUnits: 10000, FirstCharge: 500, AdditionalUnits: 10000, AdditionalCharge: 50}, load: freight.Load{Value: 25000}, want: 600},
-		{name: "flat", by: freight.ByPiece, rule: freight.Rule{FirstCharge: 500}, load: freight.Load{Pieces: 1000}, want: 500},
-		{name: "just below the threshold", by: freight.ByPiece, rule: freight.Rule{FirstCharge: 500, FreeFrom: from(9900)}, load: freight.Load{Pieces: 1, Value: 9899}, want: 500},
-		{name: "free from the threshold", by: freight.ByPiece, rule: freight.Rule{FirstCharge: 500, FreeFrom: from(9900)}, load: freight.Load{Pieces: 1, Value: 9900}},
-		{name: "always free", by: freight.ByPiece, rule: freight.Rule{FirstCharge: 500, FreeFrom: from(0)}, load: freight.Load{Pieces: 1}},
 		{
-			name: "the threshold opens no closed region", by: freight.ByPiece, rule: freight.Rule{NotDeliverable: true, FreeFrom: from(0)},
-			load: freight.Load{Pieces: 1, Value: 9900}, wantErr: freight.ErrNotDeliverable,
+			name: "the first unit, to the gram",
+			by:   freight.ByWeight,
+			rule: kilo,
+			load: freight.Load{WeightGrams: 1000},
+			want: 1200,
+		},
+		{
+			name: "an additional unit is begun",
+			by:   freight.ByWeight,
+			rule: kilo,
+			load: freight.Load{WeightGrams: 1001},
+			want: 1500,
+		},
+		{
+			name: "an additional unit is full",
+			by:   freight.ByWeight,
+			rule: kilo,
+			load: freight.Load{WeightGrams: 1500},
+			want: 1500,
+		},
+		{
+			name: "several",
+			by:   freight.ByWeight,
+			rule: kilo,
+			load: freight.Load{WeightGrams: 2501, Pieces: 99, Value: 99999},
+			want: 2400,
+		},
+		{
+			name: "by piece",
+			by:   freight.ByPiece,
+			rule: freight.Rule{FirstUnits: 2, FirstCharge: 500, AdditionalUnits: 1, AdditionalCharge: 100},
+			load: freight.Load{Pieces: 5, WeightGrams: 9999},
+			want: 800,
+		},
+		{
+			name: "by value",
+			by:   freight.ByOrderValue,
+			rule: freight.Rule{FirstUnits: 10000, FirstCharge: 500, AdditionalUnits: 10000, AdditionalCharge: 50},
+			load: freight.Load{Value: 25000},
+			want: 600,
+		},
+		{
+			name: "flat",
+			by:   freight.ByPiece,
+			rule: freight.Rule{FirstCharge: 500},
+			load: freight.Load{Pieces: 1000},
+			want: 500,
+		},
+		{
+			name: "just below the threshold",
+			by:   freight.ByPiece,
+			rule: freight.Rule{FirstCharge: 500, FreeFrom: from(9900)},
+			load: freight.Load{Pieces: 1, Value: 9899},
+			want: 500,
+		},
+		{
+			name: "free from the threshold",
+			by:   freight.ByPiece,
+			rule: freight.Rule{FirstCharge: 500, FreeFrom: from(9900)},
+			load: freight.Load{Pieces: 1, Value: 9900},
+		},
+		{
+			name: "always free",
+			by:   freight.ByPiece,
+			rule: freight.Rule{FirstCharge: 500, FreeFrom: from(0)},
+			load: freight.Load{Pieces: 1},
+		},
+		{
+			name:    "the threshold opens no closed region",
+			by:      freight.ByPiece,
+			rule:    freight.Rule{NotDeliverable: true, FreeFrom: from(0)},
+			load:    freight.Load{Pieces: 1, Value: 9900},
+			wantErr: freight.ErrNotDeliverable,
 		},
 		{
 			name: "too much", by: freight.ByPiece, rule: freight.Rule{AdditionalUnits: 1, AdditionalCharge: math.MaxInt64 / 2},
 			load: freight.Load{Pieces: 3}, wantErr: freight.ErrTooLarge,
 		},
 		{
-			name: "too much with the first", by: freight.ByPiece, rule: freight.Rule{FirstCharge: math.MaxInt64, AdditionalUnits: 1, AdditionalCharge: 1},
-			load: freight.Load{Pieces: 3}, wantErr: freight.ErrTooLarge,
+			name:    "too much with the first",
+			by:      freight.ByPiece,
+			rule:    freight.Rule{FirstCharge: math.MaxInt64, AdditionalUnits: 1, AdditionalCharge: 1},
+			load:    freight.Load{Pieces: 3},
+			wantErr: freight.ErrTooLarge,
 		},
 	}
 	for _, tt := range tests {
@@ -147,23 +230,36 @@ func TestChargeProperties(t *testing.T) {
 
 func TestOffers(t *testing.T) {
 	book := freight.NewBook(
-		[]freight.Method{{Name: "express", Title: "Express", Template: "t"}, {Name: "abroad", Title: "Abroad", Template: "usd"}, {Name: "lost", Template: "none"}},
+		[]freight.Method{
+			{Name: "express", Title: "Express", Template: "t"},
+			{Name: "abroad", Title: "Abroad", Template: "usd"},
+			{Name: "lost", Template: "none"},
+		},
 		[]freight.Template{
 			template(freight.ByPiece, freight.Rule{Country: "CN", FirstCharge: 800}),
 			{Name: "usd", Currency: "USD", ChargeBy: freight.ByWeight, Rules: []freight.Rule{{FirstCharge: 100}}},
-		})
+		},
+	)
 	want := []freight.Offer{
 		{Method: "express", Title: "Express", ChargeBy: freight.ByPiece, Freight: 800},
 		{Method: "abroad", Title: "Abroad", ChargeBy: freight.ByWeight, Refused: freight.ErrOtherCurrency},
 	}
-	if diff := cmp.Diff(want, book.Offers("CNY", freight.Place{Country: "CN"}, freight.Load{Pieces: 1}), cmpopts.EquateErrors()); diff != "" {
+	if diff := cmp.Diff(
+		want,
+		book.Offers("CNY", freight.Place{Country: "CN"}, freight.Load{Pieces: 1}),
+		cmpopts.EquateErrors(),
+	); diff != "" {
 		t.Errorf("offers (-want +got):\n%s", diff)
 	}
 	want = []freight.Offer{
 		{Method: "express", Title: "Express", ChargeBy: freight.ByPiece, Refused: freight.ErrOtherCurrency},
 		{Method: "abroad", Title: "Abroad", ChargeBy: freight.ByWeight, Freight: 100},
 	}
-	if diff := cmp.Diff(want, book.Offers("USD", freight.Place{Country: "DE"}, freight.Load{Pieces: 1}), cmpopts.EquateErrors()); diff != "" {
+	if diff := cmp.Diff(
+		want,
+		book.Offers("USD", freight.Place{Country: "DE"}, freight.Load{Pieces: 1}),
+		cmpopts.EquateErrors(),
+	); diff != "" {
 		t.Errorf("offers in dollars (-want +got):\n%s", diff)
 	}
 }

@@ -14,9 +14,21 @@ import (
 func templateOf(in *freightv1.FreightTemplate) (Template, error) {
 	t := Template{Name: in.GetName(), Currency: in.GetCurrency(), ChargeBy: chargeByOf(in.GetChargeBy())}
 	for _, r := range in.GetRules() {
-		if slices.ContainsFunc(t.Rules, func(have Rule) bool { return have.Country == r.GetCountry() && sameRegion(have.Region, r.GetRegion()) }) {
-			return Template{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonInvalidRequest, "a region may stand in one rule only",
-				"field", "template.rules", "country", r.GetCountry(), "region", r.GetRegion())
+		if slices.ContainsFunc(
+			t.Rules,
+			func(have Rule) bool { return have.Country == r.GetCountry() && sameRegion(have.Region, r.GetRegion()) },
+		) {
+			return Template{}, rpcerr.New(
+				connect.CodeInvalidArgument,
+				rpcerr.ReasonInvalidRequest,
+				"a region may stand in one rule only",
+				"field",
+				"template.rules",
+				"country",
+				r.GetCountry(),
+				"region",
+				r.GetRegion(),
+			)
 		}
 		t.Rules = append(t.Rules, Rule{
 			Country: r.GetCountry(), Region: r.GetRegion(), NotDeliverable: r.GetNotDeliverable(),
@@ -31,8 +43,14 @@ func (t *Template) proto() *freightv1.FreightTemplate {
 	out := &freightv1.FreightTemplate{Name: t.Name, Currency: t.Currency, ChargeBy: t.ChargeBy.proto()}
 	for _, r := range t.Rules {
 		out.Rules = append(out.Rules, &freightv1.FreightRule{
-			Country: r.Country, Region: r.Region, NotDeliverable: r.NotDeliverable, FirstUnits: r.FirstUnits, FirstCharge: r.FirstCharge,
-			AdditionalUnits: r.AdditionalUnits, AdditionalCharge: r.AdditionalCharge, FreeFrom: r.FreeFrom,
+			Country:          r.Country,
+			Region:           r.Region,
+			NotDeliverable:   r.NotDeliverable,
+			FirstUnits:       r.FirstUnits,
+			FirstCharge:      r.FirstCharge,
+			AdditionalUnits:  r.AdditionalUnits,
+			AdditionalCharge: r.AdditionalCharge,
+			FreeFrom:         r.FreeFrom,
 		})
 	}
 	return out

@@ -85,8 +85,13 @@ func (s *Service) DeleteFreightTemplate(
 			return err
 		}
 		if method != "" {
-			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonFreightTemplateInUse, "a delivery method uses the template",
-				"method", method)
+			return rpcerr.New(
+				connect.CodeFailedPrecondition,
+				rpcerr.ReasonFreightTemplateInUse,
+				"a delivery method uses the template",
+				"method",
+				method,
+			)
 		}
 		queueDeleteTemplate(b, req.GetName())
 		return nil
@@ -98,7 +103,12 @@ func (s *Service) UpsertDeliveryMethod(
 	ctx context.Context, req *freightv1.UpsertDeliveryMethodRequest,
 ) (*freightv1.UpsertDeliveryMethodResponse, error) {
 	in := req.GetMethod()
-	method := Method{Name: in.GetName(), Title: in.GetTitle(), Template: in.GetTemplate(), Position: int64(in.GetPosition())}
+	method := Method{
+		Name:     in.GetName(),
+		Title:    in.GetTitle(),
+		Template: in.GetTemplate(),
+		Position: int64(in.GetPosition()),
+	}
 	return once(ctx, s, req, &freightv1.UpsertDeliveryMethodResponse{}, func(tx *database.Tx, b *pgx.Batch) error {
 		found, err := lockTemplate(ctx, tx, method.Template)
 		if err != nil {

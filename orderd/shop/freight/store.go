@@ -23,7 +23,13 @@ func queueTemplate(b *pgx.Batch, t Template, at time.Time) {
 		ON CONFLICT (name) DO UPDATE SET currency = excluded.currency, charge_by = excluded.charge_by, updated_at = excluded.updated_at`,
 		t.Name, t.Currency, string(t.ChargeBy), at, maxTemplates).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
-			return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyFreightTemplates, "there are too many freight templates", "template", t.Name)
+			return rpcerr.New(
+				connect.CodeResourceExhausted,
+				rpcerr.ReasonTooManyFreightTemplates,
+				"there are too many freight templates",
+				"template",
+				t.Name,
+			)
 		}
 		return nil
 	})
@@ -37,11 +43,21 @@ func queueTemplate(b *pgx.Batch, t Template, at time.Time) {
 		firstUnits, firstCharges = append(firstUnits, r.FirstUnits), append(firstCharges, r.FirstCharge)
 		units, charges, free = append(units, r.AdditionalUnits), append(charges, r.AdditionalCharge), append(free, r.FreeFrom)
 	}
-	b.Queue(`INSERT INTO freight_rules (template, country, region, not_deliverable, first_units, first_charge, additional_units, additional_charge, free_from)
+	b.Queue(
+		`INSERT INTO freight_rules (template, country, region, not_deliverable, first_units, first_charge, additional_units, additional_charge, free_from)
 		SELECT $1::text, country, region, not_deliverable, first_units, first_charge, additional_units, additional_charge, free_from
 		FROM unnest($2::text[], $3::text[], $4::boolean[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
 			AS r (country, region, not_deliverable, first_units, first_charge, additional_units, additional_charge, free_from)`,
-		t.Name, countries, regions, not, firstUnits, firstCharges, units, charges, free)
+		t.Name,
+		countries,
+		regions,
+		not,
+		firstUnits,
+		firstCharges,
+		units,
+		charges,
+		free,
+	)
 }
 
 // listTemplates reads templates behind a name, by name, with all of their rules.
@@ -90,7 +106,13 @@ func lockTemplate(ctx context.Context, tx pgx.Tx, name string) (bool, error) {
 // methodOf is a method that uses the template; empty if none does.
 func methodOf(ctx context.Context, tx pgx.Tx, template string) (string, error) {
 	var name string
-	err := tx.QueryRow(ctx, "SELECT name FROM delivery_methods WHERE template = $1 ORDER BY name LIMIT 1", template).Scan(&name)
+	err := tx.QueryRow(
+		ctx,
+		"SELECT name FROM delivery_methods WHERE template = $1 ORDER BY name LIMIT 1",
+		template,
+	).Scan(
+		&name,
+	)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return "", fmt.Errorf("looking for methods of freight template %s: %w", template, err)
 	}
@@ -108,7 +130,13 @@ func queueMethod(b *pgx.Batch, m Method, at time.Time) {
 		ON CONFLICT (name) DO UPDATE SET title = excluded.title, template = excluded.template, position = excluded.position, updated_at = excluded.updated_at`,
 		m.Name, m.Title, m.Template, m.Position, at, maxMethods).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
-			return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyDeliveryMethods, "there are too many delivery methods", "method", m.Name)
+			return rpcerr.New(
+				connect.CodeResourceExhausted,
+				rpcerr.ReasonTooManyDeliveryMethods,
+				"there are too many delivery methods",
+				"method",
+				m.Name,
+			)
 		}
 		return nil
 	})

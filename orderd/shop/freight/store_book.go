@@ -15,7 +15,17 @@ const ruleColumns = `r.country IS NOT NULL, coalesce(r.country, ''), coalesce(r.
 
 // fields are where ruleColumns are read into.
 func (r *Rule) fields(found *bool) []any {
-	return []any{found, &r.Country, &r.Region, &r.NotDeliverable, &r.FirstUnits, &r.FirstCharge, &r.AdditionalUnits, &r.AdditionalCharge, &r.FreeFrom}
+	return []any{
+		found,
+		&r.Country,
+		&r.Region,
+		&r.NotDeliverable,
+		&r.FirstUnits,
+		&r.FirstCharge,
+		&r.AdditionalUnits,
+		&r.AdditionalCharge,
+		&r.FreeFrom,
+	}
 }
 
 const selectBook = `SELECT m.name, m.title, m.template, m.position, t.currency, t.charge_by, ` + ruleColumns + `
@@ -42,7 +52,10 @@ func LoadBook(ctx context.Context, q database.Querier, countries []string) (*Boo
 	_, err = pgx.ForEachRow(rows, fields, func() error {
 		last := len(b.entries) - 1
 		if last < 0 || b.entries[last].method.Name != m.Name {
-			b.entries = append(b.entries, entry{method: m, template: Template{Name: m.Template, Currency: currency, ChargeBy: by}})
+			b.entries = append(
+				b.entries,
+				entry{method: m, template: Template{Name: m.Template, Currency: currency, ChargeBy: by}},
+			)
 			last++
 		}
 		if found {

@@ -65,13 +65,21 @@ func newBench(b *testing.B, base *url.URL) *bench {
 	err = database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 		for i := range 200 {
 			sku := fmt.Sprint("sku", i)
-			if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, 'Some goods', 100, 'CNY', true, now())", sku); err != nil {
+			if _, err := tx.Exec(
+				ctx,
+				"INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, 'Some goods', 100, 'CNY', true, now())",
+				sku,
+			); err != nil {
 				return err
 			}
 			if err := stock.Create(ctx, tx, sku); err != nil {
 				return err
 			}
-			if err := stock.Apply(ctx, tx, []stock.Movement{stock.Add("stocked", stock.Quantity{SKU: sku, Quantity: 10_000_000})}); err != nil {
+			if err := stock.Apply(
+				ctx,
+				tx,
+				[]stock.Movement{stock.Add("stocked", stock.Quantity{SKU: sku, Quantity: 10_000_000})},
+			); err != nil {
 				return err
 			}
 		}
@@ -100,12 +108,22 @@ func (w *bench) sale(orders, perRecord int) *flashv1.Promotion {
 		for j := range min(perRecord, orders-i) {
 			id := uuid.New()
 			reserved.Reservations = append(reserved.Reservations, &flashv1.Reservation{
-				OrderId: id[:], BuyerId: fmt.Sprint("buyer-", i+j), RequestId: "r", Currency: "CNY", AcceptedAtUnixMs: now.UnixMilli(),
-				ExpiresAtUnixMs: now.Add(time.Hour).UnixMilli(), Items: []*flashv1.ReservedItem{{Sku: "sku0", Quantity: 1, UnitPrice: 99}},
+				OrderId:          id[:],
+				BuyerId:          fmt.Sprint("buyer-", i+j),
+				RequestId:        "r",
+				Currency:         "CNY",
+				AcceptedAtUnixMs: now.UnixMilli(),
+				ExpiresAtUnixMs: now.Add(
+					time.Hour,
+				).UnixMilli(),
+				Items: []*flashv1.ReservedItem{{Sku: "sku0", Quantity: 1, UnitPrice: 99}},
 			})
 		}
 		var err error
-		if last, err = log.Append(ctx, plog.Entry{Expected: last, Record: &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: reserved}}}); err != nil {
+		if last, err = log.Append(
+			ctx,
+			plog.Entry{Expected: last, Record: &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: reserved}}},
+		); err != nil {
 			w.b.Fatal(err)
 		}
 	}
@@ -115,8 +133,16 @@ func (w *bench) sale(orders, perRecord int) *flashv1.Promotion {
 // run follows the promotions until stop.
 func (w *bench) run(rate, concurrency int) (stop func()) {
 	m, err := materializer.New(materializer.Options{
-		JetStream: w.js, Writer: w.store, RatePerSecond: rate, Concurrency: concurrency, Clock: time.Now,
-		Random: mathrand.New(mathrand.NewPCG(1, 2)), Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+		JetStream:     w.js,
+		Writer:        w.store,
+		RatePerSecond: rate,
+		Concurrency:   concurrency,
+		Clock:         time.Now,
+		Random: mathrand.New(
+			mathrand.NewPCG(1, 2),
+		),
+		Logger:     slog.New(slog.DiscardHandler),
+		Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		w.b.Fatal(err)
@@ -226,7 +252,12 @@ func newService(b *testing.B, pool *pgxpool.Pool) *order.Service {
 		b.Fatal(err)
 	}
 	return order.NewService(order.ServiceOptions{
-		Store: store, IDs: ids, Tokens: tokens, PaymentTimeout: time.Hour, MaxBatch: 128, Random: mathrand.New(mathrand.NewPCG(1, 2)),
+		Store:          store,
+		IDs:            ids,
+		Tokens:         tokens,
+		PaymentTimeout: time.Hour,
+		MaxBatch:       128,
+		Random:         mathrand.New(mathrand.NewPCG(1, 2)),
 	})
 }
 
@@ -242,8 +273,12 @@ func place(b *testing.B, service *order.Service, n, perSecond int) []time.Durati
 		due := <-tick.C
 		wg.Go(func() {
 			_, err := service.PlaceOrder(context.Background(), &orderv1.PlaceOrderRequest{
-				RequestId: fmt.Sprint(run, i), BuyerId: fmt.Sprint("buyer-", i),
-				Lines: []*orderv1.PlaceOrderLine{{Sku: fmt.Sprint("sku", 2*i%200), Quantity: 1}, {Sku: fmt.Sprint("sku", (2*i+1)%200), Quantity: 2}},
+				RequestId: fmt.Sprint(run, i),
+				BuyerId:   fmt.Sprint("buyer-", i),
+				Lines: []*orderv1.PlaceOrderLine{
+					{Sku: fmt.Sprint("sku", 2*i%200), Quantity: 1},
+					{Sku: fmt.Sprint("sku", (2*i+1)%200), Quantity: 2},
+				},
 			})
 			if err != nil {
 				b.Error(err)

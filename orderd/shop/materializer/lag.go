@@ -39,15 +39,26 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "orderd_flash_materialize_failures_total", Help: "Attempts that failed and were made again."}),
 		unwritable: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "orderd_flash_unwritable_total", Help: "Accepted orders that the database refused for good: dead letters, whose stock goes back."}),
+			Name: "orderd_flash_unwritable_total",
+			Help: "Accepted orders that the database refused for good: dead letters, whose stock goes back.",
+		}),
 		unreadable: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "orderd_flash_unreadable_records_total", Help: "Records that cannot be read: dead letters, whose orders are lost to the database."}),
+			Name: "orderd_flash_unreadable_records_total",
+			Help: "Records that cannot be read: dead letters, whose orders are lost to the database.",
+		}),
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "orderd_flash_materialize_delay_seconds", Help: "Time from an order's acceptance to its commit.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 18)}),
+			Name:    "orderd_flash_materialize_delay_seconds",
+			Help:    "Time from an order's acceptance to its commit.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 18),
+		}),
 		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "orderd_flash_materialize_pending_records", Help: "Records of a promotion's stream that are not materialized; every worker has the same."}, labels),
+			Name: "orderd_flash_materialize_pending_records",
+			Help: "Records of a promotion's stream that are not materialized; every worker has the same.",
+		}, labels),
 		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "orderd_flash_materialize_oldest_seconds", Help: "Age of the oldest record of a promotion's stream that is not materialized; 0: none. Every worker has the same."}, labels),
+			Name: "orderd_flash_materialize_oldest_seconds",
+			Help: "Age of the oldest record of a promotion's stream that is not materialized; 0: none. Every worker has the same.",
+		}, labels),
 	}
 	return m, metric.Register(reg, "the materializer",
 		m.written, m.failures, m.unwritable, m.unreadable, m.delay, m.pending, m.oldest)

@@ -80,7 +80,11 @@ func decode(promo *flashv1.Promotion, r *flashv1.Reservation) (order.Accepted, e
 		Items: make([]order.AcceptedItem, len(r.GetItems())),
 	}
 	for i, item := range r.GetItems() {
-		accepted.Items[i] = order.AcceptedItem{SKU: item.GetSku(), Quantity: item.GetQuantity(), UnitPrice: item.GetUnitPrice()}
+		accepted.Items[i] = order.AcceptedItem{
+			SKU:       item.GetSku(),
+			Quantity:  item.GetQuantity(),
+			UnitPrice: item.GetUnitPrice(),
+		}
 	}
 	return accepted, nil
 }

@@ -42,13 +42,21 @@ func BenchmarkPlaceOrder(b *testing.B) {
 			err = database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
 				for i := range bench.skus {
 					sku := fmt.Sprintf("sku%d", i)
-					if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, 'Some goods', 100, 'CNY', true, now())", sku); err != nil {
+					if _, err := tx.Exec(
+						ctx,
+						"INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, 'Some goods', 100, 'CNY', true, now())",
+						sku,
+					); err != nil {
 						return err
 					}
 					if err := stock.Create(ctx, tx, sku); err != nil {
 						return err
 					}
-					if err := stock.Apply(ctx, tx, []stock.Movement{stock.Add("stocked", stock.Quantity{SKU: sku, Quantity: 10_000_000})}); err != nil {
+					if err := stock.Apply(
+						ctx,
+						tx,
+						[]stock.Movement{stock.Add("stocked", stock.Quantity{SKU: sku, Quantity: 10_000_000})},
+					); err != nil {
 						return err
 					}
 				}
@@ -83,8 +91,12 @@ func placeMany(b *testing.B, service *order.Service, n, skus int) {
 		wg.Go(func() {
 			for i := range next {
 				_, err := service.PlaceOrder(context.Background(), &orderv1.PlaceOrderRequest{
-					RequestId: fmt.Sprint(run, i), BuyerId: fmt.Sprintf("buyer-%d", i%5000),
-					Lines: []*orderv1.PlaceOrderLine{{Sku: fmt.Sprintf("sku%d", 2*i%skus), Quantity: 1}, {Sku: fmt.Sprintf("sku%d", (2*i+1)%skus), Quantity: 2}},
+					RequestId: fmt.Sprint(run, i),
+					BuyerId:   fmt.Sprintf("buyer-%d", i%5000),
+					Lines: []*orderv1.PlaceOrderLine{
+						{Sku: fmt.Sprintf("sku%d", 2*i%skus), Quantity: 1},
+						{Sku: fmt.Sprintf("sku%d", (2*i+1)%skus), Quantity: 2},
+					},
 				})
 				if err != nil {
 					b.Error(err)

@@ -33,7 +33,16 @@ func step(o *Order, event Event, at time.Time, actor, reason string) (change, er
 	if err != nil {
 		return change{}, err
 	}
-	c := change{order: o, event: event, from: o.State, to: to, actor: actor, reason: reason, at: at, version: o.Version + 1}
+	c := change{
+		order:   o,
+		event:   event,
+		from:    o.State,
+		to:      to,
+		actor:   actor,
+		reason:  reason,
+		at:      at,
+		version: o.Version + 1,
+	}
 	o.State = to
 	o.Version++
 	if c.from == to {

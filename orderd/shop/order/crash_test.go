@@ -120,7 +120,9 @@ func placeAndDie(url, when string) error {
 
 func crashRequest(i int) *orderv1.PlaceOrderRequest {
 	return &orderv1.PlaceOrderRequest{
-		RequestId: "r", BuyerId: fmt.Sprintf("buyer%d", i), Lines: []*orderv1.PlaceOrderLine{line("tea", 1), line("cup", int64(1+i%3))},
+		RequestId: "r",
+		BuyerId:   fmt.Sprintf("buyer%d", i),
+		Lines:     []*orderv1.PlaceOrderLine{line("tea", 1), line("cup", int64(1+i%3))},
 	}
 }
 
@@ -170,33 +172,46 @@ func dieWhilePlacing(t *testing.T, at int, after bool) {
 func (s *shop) holdsWhatOrdersHold(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		var orders, requests, changes, events int64
-		err := tx.QueryRow(ctx, "SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM requests), (SELECT count(*) FROM order_history), (SELECT count(*) FROM outbox)").
-			Scan(&orders, &requests, &changes, &events)
-		if err != nil {
-			return err
-		}
-		if requests != orders || changes != orders || events != orders {
-			t.Errorf("%d orders, %d requests, %d changes, %d events", orders, requests, changes, events)
-		}
-		for _, sku := range []string{"tea", "cup"} {
-			var ordered, moved int64
-			err := tx.QueryRow(ctx, `SELECT (SELECT coalesce(sum(quantity), 0)::bigint FROM order_lines WHERE sku = $1),
+	err := pgx.BeginTxFunc(
+		ctx,
+		s.pool,
+		pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
+		func(tx pgx.Tx) error {
+			var orders, requests, changes, events int64
+			err := tx.QueryRow(
+				ctx,
+				"SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM requests), (SELECT count(*) FROM order_history), (SELECT count(*) FROM outbox)",
+			).
+				Scan(
+					&orders,
+					&requests,
+					&changes,
+					&events,
+				)
+			if err != nil {
+				return err
+			}
+			if requests != orders || changes != orders || events != orders {
+				t.Errorf("%d orders, %d requests, %d changes, %d events", orders, requests, changes, events)
+			}
+			for _, sku := range []string{"tea", "cup"} {
+				var ordered, moved int64
+				err := tx.QueryRow(ctx, `SELECT (SELECT coalesce(sum(quantity), 0)::bigint FROM order_lines WHERE sku = $1),
 				(SELECT coalesce(sum(reserved), 0)::bigint FROM stock_movements WHERE sku = $1)`, sku).Scan(&ordered, &moved)
-			if err != nil {
-				return err
+				if err != nil {
+					return err
+				}
+				got, err := stock.Get(ctx, tx, sku)
+				if err != nil {
+					return err
+				}
+				if got != (stock.Levels{Available: 1000 - ordered, Reserved: ordered}) || moved != ordered {
+					t.Errorf("%d of %s are ordered, %d moved: %+v", ordered, sku, moved, got)
+				}
 			}
-			got, err := stock.Get(ctx, tx, sku)
-			if err != nil {
-				return err
-			}
-			if got != (stock.Levels{Available: 1000 - ordered, Reserved: ordered}) || moved != ordered {
-				t.Errorf("%d of %s are ordered, %d moved: %+v", ordered, sku, moved, got)
-			}
-		}
-		return nil
-	})
+			return nil
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

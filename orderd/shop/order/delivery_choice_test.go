@@ -42,7 +42,11 @@ func newCheckout(t testing.TB) *checkout {
 	if _, err := s.pool.Exec(context.Background(), "DELETE FROM delivery_methods"); err != nil {
 		t.Fatal(err)
 	}
-	return &checkout{shop: s, quotes: quote.NewService(quote.Options{Pool: s.pool, Tokens: s.tokens, Clock: s.clock}), freight: freight.NewService(freight.Options{Pool: s.pool, Clock: s.clock})}
+	return &checkout{
+		shop:    s,
+		quotes:  quote.NewService(quote.Options{Pool: s.pool, Tokens: s.tokens, Clock: s.clock}),
+		freight: freight.NewService(freight.Options{Pool: s.pool, Clock: s.clock}),
+	}
 }
 
 // offered is the shop's only delivery methods from now on, each with a template of its own.
@@ -62,7 +66,10 @@ func (c *checkout) offered(t fataler, templates ...*freightv1.FreightTemplate) {
 		method := &freightv1.DeliveryMethod{
 			Name: template.GetName(), Title: template.GetName(), Template: template.GetName(), Position: int32(i),
 		}
-		_, err = c.freight.UpsertDeliveryMethod(ctx, &freightv1.UpsertDeliveryMethodRequest{RequestId: uuid.NewString(), Method: method})
+		_, err = c.freight.UpsertDeliveryMethod(
+			ctx,
+			&freightv1.UpsertDeliveryMethodRequest{RequestId: uuid.NewString(), Method: method},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +146,10 @@ func (c *checkout) quoted(o *orderv1.Order, to *addressv1.Address, method string
 // set is the delivery that the order has got; its freight is not part of the answer.
 func (c *checkout) set(o *orderv1.Order, to *addressv1.Address, method string) choice {
 	answer, err := c.service.SetDelivery(context.Background(), &orderv1.SetDeliveryRequest{
-		RequestId: uuid.NewString(), BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId(), Delivery: &quotev1.Delivery{Address: to, Method: method},
+		RequestId: uuid.NewString(),
+		BuyerId:   o.GetBuyerId(),
+		OrderId:   o.GetOrderId(),
+		Delivery:  &quotev1.Delivery{Address: to, Method: method},
 	})
 	if err != nil {
 		return refusal(err)
@@ -147,7 +157,11 @@ func (c *checkout) set(o *orderv1.Order, to *addressv1.Address, method string) c
 	return choice{Method: answer.GetOrder().GetDeliveryMethod()}
 }
 
-func template(name, currency string, by freightv1.ChargeBy, rules ...*freightv1.FreightRule) *freightv1.FreightTemplate {
+func template(
+	name, currency string,
+	by freightv1.ChargeBy,
+	rules ...*freightv1.FreightRule,
+) *freightv1.FreightTemplate {
 	return &freightv1.FreightTemplate{Name: name, Currency: currency, ChargeBy: by, Rules: rules}
 }
 
@@ -178,7 +192,9 @@ func TestADeliveryIsChosenOnce(t *testing.T) {
 			want:      choice{Code: connect.CodeInvalidArgument, Reason: "AMOUNT_TOO_LARGE"},
 		},
 		{
-			name: "a freight that just fits", goods: goods{price: 1, grams: math.MaxInt64 / maxAmount, quantity: 1}, method: "dear",
+			name:      "a freight that just fits",
+			goods:     goods{price: 1, grams: math.MaxInt64 / maxAmount, quantity: 1},
+			method:    "dear",
 			templates: []*freightv1.FreightTemplate{template("dear", "CNY", byWeight, dear)},
 			want:      choice{Method: "dear", Freight: math.MaxInt64 / maxAmount * maxAmount},
 		},
@@ -201,7 +217,13 @@ func TestADeliveryIsChosenOnce(t *testing.T) {
 		{
 			name: "another currency's and one that fits", goods: usual,
 			templates: []*freightv1.FreightTemplate{
-				template("usd", "USD", byValue, &freightv1.FreightRule{}), template("cny", "CNY", byValue, &freightv1.FreightRule{FirstCharge: 7}),
+				template(
+					"usd",
+					"USD",
+					byValue,
+					&freightv1.FreightRule{},
+				),
+				template("cny", "CNY", byValue, &freightv1.FreightRule{FirstCharge: 7}),
 			},
 			want: choice{Method: "cny", Freight: 7},
 		},
@@ -255,14 +277,22 @@ func TestQuoteAndSetDeliveryAnswerTheSame(t *testing.T) {
 			case want.Reason != "" || promotion:
 			case charge != 0 && charge != agreed:
 				want = choice{
-					Code: connect.CodeFailedPrecondition, Reason: "FREIGHT_DIFFERS", Metadata: map[string]string{"method": want.Method},
+					Code:     connect.CodeFailedPrecondition,
+					Reason:   "FREIGHT_DIFFERS",
+					Metadata: map[string]string{"method": want.Method},
 				}
 			default:
 				agreed = charge
 			}
 			want.Freight = 0
 			if diff := cmp.Diff(want, c.set(o, to, method)); diff != "" {
-				t.Fatalf("%s to %s %q: QuoteOrder's choice and SetDelivery's (-want +got):\n%s", method, to.GetCountry(), to.GetRegion(), diff)
+				t.Fatalf(
+					"%s to %s %q: QuoteOrder's choice and SetDelivery's (-want +got):\n%s",
+					method,
+					to.GetCountry(),
+					to.GetRegion(),
+					diff,
+				)
 			}
 		}
 	})

@@ -19,7 +19,10 @@ import (
 
 func (s *shop) setDelivery(o *orderv1.Order, region, method string) error {
 	_, err := s.service.SetDelivery(context.Background(), &orderv1.SetDeliveryRequest{
-		RequestId: uuid.NewString(), BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId(), Delivery: &quotev1.Delivery{Address: home(region), Method: method},
+		RequestId: uuid.NewString(),
+		BuyerId:   o.GetBuyerId(),
+		OrderId:   o.GetOrderId(),
+		Delivery:  &quotev1.Delivery{Address: home(region), Method: method},
 	})
 	return err
 }
@@ -43,7 +46,10 @@ func TestSetDelivery(t *testing.T) {
 		}
 	}
 	answer, err := s.service.PlaceOrder(ctx, &orderv1.PlaceOrderRequest{
-		RequestId: "r", BuyerId: "ann", Lines: []*orderv1.PlaceOrderLine{line("tea", 2)}, Delivery: &quotev1.Delivery{Address: home("Yunnan")},
+		RequestId: "r",
+		BuyerId:   "ann",
+		Lines:     []*orderv1.PlaceOrderLine{line("tea", 2)},
+		Delivery:  &quotev1.Delivery{Address: home("Yunnan")},
 	})
 	if err != nil || answer.GetOrder().GetFreight().GetAmount() != 10 || answer.GetOrder().GetDeliveryMethod() != "post" {
 		t.Fatalf("%v, %v", answer, err)
@@ -68,7 +74,10 @@ func TestSetDelivery(t *testing.T) {
 		t.Errorf("on its way: %v", err)
 	}
 	if _, err := s.service.PlaceOrder(ctx, &orderv1.PlaceOrderRequest{
-		RequestId: "u", BuyerId: "ann", Lines: []*orderv1.PlaceOrderLine{line("tea", 2)}, Delivery: &quotev1.Delivery{Address: home("Tibet")},
+		RequestId: "u",
+		BuyerId:   "ann",
+		Lines:     []*orderv1.PlaceOrderLine{line("tea", 2)},
+		Delivery:  &quotev1.Delivery{Address: home("Tibet")},
 	}); rpcerr.Reason(err) != "UNDELIVERABLE" {
 		t.Errorf("placing to where nothing goes: %v", err)
 	}
@@ -114,8 +123,16 @@ func TestCompletion(t *testing.T) {
 	s.now = s.now.Add(after)
 	late := deliver()
 	completer, err := order.NewCompleter(order.CompleterOptions{
-		Worker: order.WorkerOptions{Store: s.store, WorkerOptions: lease.WorkerOptions{Worker: "test", Interval: 10 * time.Millisecond, TTL: time.Minute, Logger: slog.New(slog.DiscardHandler)}},
-		After:  after,
+		Worker: order.WorkerOptions{
+			Store: s.store,
+			WorkerOptions: lease.WorkerOptions{
+				Worker:   "test",
+				Interval: 10 * time.Millisecond,
+				TTL:      time.Minute,
+				Logger:   slog.New(slog.DiscardHandler),
+			},
+		},
+		After: after,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -54,7 +54,11 @@ func (c change) published() (outbox.Event, bool) {
 	case Confirm, Complete:
 		e.Name, e.Payload = eventCompleted, &orderv1.OrderCompleted{Order: o}
 	case Refund:
-		e.Name, e.Payload = eventRefunded, &orderv1.OrderRefunded{Order: o, RefundId: c.about.refundID, Amount: c.order.money(c.about.amount)}
+		e.Name, e.Payload = eventRefunded, &orderv1.OrderRefunded{
+			Order:    o,
+			RefundId: c.about.refundID,
+			Amount:   c.order.money(c.about.amount),
+		}
 	}
 	return e, true
 }
@@ -63,7 +67,14 @@ func (c change) published() (outbox.Event, bool) {
 // version, which numbers the event. name is its token in the subject (order.events.<name>.<order
 // id>), and payload makes it from the order as it then is. The order's row is locked until the
 // transaction ends. ErrNotFound if there is no such order.
-func (s *Store) Announce(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID, name string, payload func(*orderv1.Order) proto.Message) error {
+func (s *Store) Announce(
+	ctx context.Context,
+	tx pgx.Tx,
+	at time.Time,
+	orderID uuid.UUID,
+	name string,
+	payload func(*orderv1.Order) proto.Message,
+) error {
 	o, err := lockOne(ctx, tx, orderID)
 	if err != nil {
 		return err
@@ -71,7 +82,10 @@ func (s *Store) Announce(ctx context.Context, tx pgx.Tx, at time.Time, orderID u
 	o.Version++
 	var b pgx.Batch
 	queueVersion(&b, o)
-	err = outbox.Queue(&b, []outbox.Event{{OrderID: o.ID, Version: o.Version, Name: name, Payload: payload(o.proto()), At: database.Stamp(at)}})
+	err = outbox.Queue(
+		&b,
+		[]outbox.Event{{OrderID: o.ID, Version: o.Version, Name: name, Payload: payload(o.proto()), At: database.Stamp(at)}},
+	)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,12 @@ func newLaneShop(t *testing.T) *laneShop {
 		t.Fatal(err)
 	}
 	s.service = order.NewService(order.ServiceOptions{
-		Store: s.store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)), Flash: s.lane,
+		Store:          s.store,
+		IDs:            ids,
+		Tokens:         s.tokens,
+		PaymentTimeout: journeyTimeout,
+		Random:         mathrand.New(mathrand.NewPCG(1, 2)),
+		Flash:          s.lane,
 	})
 	if s.id, err = ids.New("ann"); err != nil {
 		t.Fatal(err)
@@ -60,8 +65,13 @@ func newLaneShop(t *testing.T) *laneShop {
 	s.accepted = &flashv1.FindOrderResponse{
 		PromotionUid: "uid", Promotion: "singles-day", State: flashv1.FlashOrderState_FLASH_ORDER_STATE_ACCEPTED,
 		Reservation: &flashv1.Reservation{
-			OrderId: s.id[:], BuyerId: "ann", RequestId: "r", Currency: "CNY", Items: []*flashv1.ReservedItem{{Sku: "phone", Quantity: 2, UnitPrice: 80}},
-			AcceptedAtUnixMs: s.now.UnixMilli(), ExpiresAtUnixMs: s.now.Add(time.Hour).UnixMilli(),
+			OrderId:          s.id[:],
+			BuyerId:          "ann",
+			RequestId:        "r",
+			Currency:         "CNY",
+			Items:            []*flashv1.ReservedItem{{Sku: "phone", Quantity: 2, UnitPrice: 80}},
+			AcceptedAtUnixMs: s.now.UnixMilli(),
+			ExpiresAtUnixMs:  s.now.Add(time.Hour).UnixMilli(),
 		},
 	}
 	return s
@@ -149,10 +159,18 @@ func TestWhatTheLaneDoesNotSay(t *testing.T) {
 	}
 	asked := s.lane.asked
 	if got := s.seen(t, "bob", s.id); got != "ORDER_NOT_FOUND" || s.lane.asked != asked {
-		t.Errorf("an id that cannot be bob's: %s, and the lane was asked %d times; want ORDER_NOT_FOUND without", got, s.lane.asked-asked)
+		t.Errorf(
+			"an id that cannot be bob's: %s, and the lane was asked %d times; want ORDER_NOT_FOUND without",
+			got,
+			s.lane.asked-asked,
+		)
 	}
 	if got := s.seen(t, "ann", uuid.New()); got != "ORDER_NOT_FOUND" || s.lane.asked != asked {
-		t.Errorf("an id that nobody made: %s, and the lane was asked %d times; want ORDER_NOT_FOUND without", got, s.lane.asked-asked)
+		t.Errorf(
+			"an id that nobody made: %s, and the lane was asked %d times; want ORDER_NOT_FOUND without",
+			got,
+			s.lane.asked-asked,
+		)
 	}
 	s.accepted.State = flashv1.FlashOrderState_FLASH_ORDER_STATE_RELEASED
 	s.lane.answer = func(context.Context) (*flashv1.FindOrderResponse, error) { return s.accepted, nil }
@@ -160,7 +178,8 @@ func TestWhatTheLaneDoesNotSay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := answer.GetOrder(); o.GetState() != orderv1.OrderState_ORDER_STATE_CANCELLED || o.GetCancelReason() != "UNWRITABLE" {
+	if o := answer.GetOrder(); o.GetState() != orderv1.OrderState_ORDER_STATE_CANCELLED ||
+		o.GetCancelReason() != "UNWRITABLE" {
 		t.Errorf("an order that could not be written: %s, %s; want CANCELLED, UNWRITABLE", o.GetState(), o.GetCancelReason())
 	}
 }
@@ -175,7 +194,12 @@ func TestQuestionsToTheLaneAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	service := order.NewService(order.ServiceOptions{
-		Store: s.store, IDs: ids, Tokens: s.tokens, PaymentTimeout: journeyTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)), Flash: blocked,
+		Store:          s.store,
+		IDs:            ids,
+		Tokens:         s.tokens,
+		PaymentTimeout: journeyTimeout,
+		Random:         mathrand.New(mathrand.NewPCG(1, 2)),
+		Flash:          blocked,
 	})
 	request := &orderv1.GetOrderRequest{BuyerId: "ann", OrderId: s.id.String()}
 	reasons := make(chan string, most)

@@ -64,7 +64,8 @@ type orderFields struct{ buyer, order protoreflect.FieldDescriptor }
 // the flash lane itself.
 func orderFieldsOf(spec connect.Spec) *orderFields {
 	method, ok := spec.Schema.(protoreflect.MethodDescriptor)
-	if !ok || spec.StreamType != connect.StreamTypeUnary || spec.Procedure == orderv1connect.OrderServiceGetOrderProcedure {
+	if !ok || spec.StreamType != connect.StreamTypeUnary ||
+		spec.Procedure == orderv1connect.OrderServiceGetOrderProcedure {
 		return nil
 	}
 	text := func(name protoreflect.Name) protoreflect.FieldDescriptor {

@@ -59,7 +59,9 @@ func unwritableData(err error, wanted []change) error {
 	}
 	unwritable := &UnwritableError{cause: err}
 	if len(wanted) == 1 {
-		unwritable.Orders = map[uuid.UUID]string{wanted[0].order.ID: fmt.Sprintf("the database refuses it: %s (%s)", pg.Message, pg.Code)}
+		unwritable.Orders = map[uuid.UUID]string{
+			wanted[0].order.ID: fmt.Sprintf("the database refuses it: %s (%s)", pg.Message, pg.Code),
+		}
 	}
 	return unwritable
 }

@@ -42,7 +42,12 @@ const (
 // often it is called. CLOSED means that the partition is closed: then it is the caller who gives
 // the stock back, to the SKUs.
 type FlashReleaser interface {
-	Release(ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason) (flashv1.ReleaseOutcome, error)
+	Release(
+		ctx context.Context,
+		promotionUID, buyerID string,
+		orderID uuid.UUID,
+		reason flashv1.ReleaseReason,
+	) (flashv1.ReleaseOutcome, error)
 }
 
 // Releaser gives the stock of cancelled and expired flash orders back: to the promotion's log while
@@ -218,7 +223,10 @@ func credit(ctx context.Context, tx pgx.Tx, closed []release) error {
 			return err
 		}
 		for _, item := range r.GetItems() {
-			moves = append(moves, stock.Release(c.OrderID.String(), stock.Quantity{SKU: item.GetSku(), Quantity: item.GetQuantity()}))
+			moves = append(
+				moves,
+				stock.Release(c.OrderID.String(), stock.Quantity{SKU: item.GetSku(), Quantity: item.GetQuantity()}),
+			)
 		}
 	}
 	skus := make([]string, len(moves))

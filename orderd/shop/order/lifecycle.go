@@ -65,11 +65,31 @@ const (
 var transitions = lifecycle.Table[State, Event]{
 	"":             {Place: PendingPayment},
 	PendingPayment: {Pay: Paid, Cancel: Cancelled, Expire: Cancelled, SetDelivery: PendingPayment},
-	Paid:           {Cancel: Cancelled, Ship: Shipped, SetDelivery: Paid, GrantRefund: Paid, Withdraw: Cancelled, Refund: Paid},
-	Shipped:        {Ship: Shipped, Arrive: Shipped, Deliver: Delivered, Confirm: Completed, GrantRefund: Shipped, Refund: Shipped},
-	Delivered:      {Arrive: Delivered, Confirm: Completed, Complete: Completed, GrantRefund: Delivered, Refund: Delivered},
-	Completed:      {GrantRefund: Completed, Refund: Completed},
-	Cancelled:      {PayLate: Paid, Refund: Cancelled},
+	Paid: {
+		Cancel:      Cancelled,
+		Ship:        Shipped,
+		SetDelivery: Paid,
+		GrantRefund: Paid,
+		Withdraw:    Cancelled,
+		Refund:      Paid,
+	},
+	Shipped: {
+		Ship:        Shipped,
+		Arrive:      Shipped,
+		Deliver:     Delivered,
+		Confirm:     Completed,
+		GrantRefund: Shipped,
+		Refund:      Shipped,
+	},
+	Delivered: {
+		Arrive:      Delivered,
+		Confirm:     Completed,
+		Complete:    Completed,
+		GrantRefund: Delivered,
+		Refund:      Delivered,
+	},
+	Completed: {GrantRefund: Completed, Refund: Completed},
+	Cancelled: {PayLate: Paid, Refund: Cancelled},
 }
 
 // Transitions is the life cycle of an order, for documents.

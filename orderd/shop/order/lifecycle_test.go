@@ -9,15 +9,50 @@ import (
 
 func TestEveryPairOfStateAndEvent(t *testing.T) {
 	states := []State{"", PendingPayment, Paid, Shipped, Delivered, Completed, Cancelled}
-	events := []Event{Place, Pay, PayLate, Cancel, Expire, SetDelivery, Ship, Arrive, Deliver, Confirm, Complete, GrantRefund, Withdraw, Refund}
+	events := []Event{
+		Place,
+		Pay,
+		PayLate,
+		Cancel,
+		Expire,
+		SetDelivery,
+		Ship,
+		Arrive,
+		Deliver,
+		Confirm,
+		Complete,
+		GrantRefund,
+		Withdraw,
+		Refund,
+	}
 	want := map[State]map[Event]State{
 		"":             {Place: PendingPayment},
 		PendingPayment: {Pay: Paid, Cancel: Cancelled, Expire: Cancelled, SetDelivery: PendingPayment},
-		Paid:           {Cancel: Cancelled, SetDelivery: Paid, Ship: Shipped, GrantRefund: Paid, Withdraw: Cancelled, Refund: Paid},
-		Shipped:        {Ship: Shipped, Arrive: Shipped, Deliver: Delivered, Confirm: Completed, GrantRefund: Shipped, Refund: Shipped},
-		Delivered:      {Arrive: Delivered, Confirm: Completed, Complete: Completed, GrantRefund: Delivered, Refund: Delivered},
-		Completed:      {GrantRefund: Completed, Refund: Completed},
-		Cancelled:      {PayLate: Paid, Refund: Cancelled},
+		Paid: {
+			Cancel:      Cancelled,
+			SetDelivery: Paid,
+			Ship:        Shipped,
+			GrantRefund: Paid,
+			Withdraw:    Cancelled,
+			Refund:      Paid,
+		},
+		Shipped: {
+			Ship:        Shipped,
+			Arrive:      Shipped,
+			Deliver:     Delivered,
+			Confirm:     Completed,
+			GrantRefund: Shipped,
+			Refund:      Shipped,
+		},
+		Delivered: {
+			Arrive:      Delivered,
+			Confirm:     Completed,
+			Complete:    Completed,
+			GrantRefund: Delivered,
+			Refund:      Delivered,
+		},
+		Completed: {GrantRefund: Completed, Refund: Completed},
+		Cancelled: {PayLate: Paid, Refund: Cancelled},
 	}
 	for _, from := range states {
 		for _, event := range events {

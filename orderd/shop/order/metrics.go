@@ -27,10 +27,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "orderd_order_refused_total", Help: "Orders of the standard lane that were refused, by reason.",
 		}, []string{"reason"}),
 		late: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderd_order_surplus_payments_total", Help: "Payments for orders that were not waiting for one, by what became of them.",
+			Name: "orderd_order_surplus_payments_total",
+			Help: "Payments for orders that were not waiting for one, by what became of them.",
 		}, []string{"outcome"}),
 		releases: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderd_order_releases_total", Help: "Flash orders whose stock went back, by outcome (RELEASED into the sale, CREDITED to stock, failed).",
+			Name: "orderd_order_releases_total",
+			Help: "Flash orders whose stock went back, by outcome (RELEASED into the sale, CREDITED to stock, failed).",
 		}, []string{"outcome"}),
 		lane: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderd_order_lane_lookups_total",

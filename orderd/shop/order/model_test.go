@@ -62,7 +62,11 @@ func (m *model) move(lines []*units, available, reserved, deducted int64) {
 
 func (m *model) shift(sku string, available, reserved, deducted int64) {
 	l := m.levels[sku]
-	m.levels[sku] = stock.Levels{Available: l.Available + available, Reserved: l.Reserved + reserved, Deducted: l.Deducted + deducted}
+	m.levels[sku] = stock.Levels{
+		Available: l.Available + available,
+		Reserved:  l.Reserved + reserved,
+		Deducted:  l.Deducted + deducted,
+	}
 }
 
 func (o *placed) sum(of func(*units) int64) int64 {

@@ -100,7 +100,8 @@ func (o *Order) sum(of func(Line) int64) int64 {
 func total(lines []Line) (int64, bool) {
 	var sum int64
 	for _, l := range lines {
-		if l.UnitPrice < 0 || l.Quantity < 1 || l.UnitPrice > math.MaxInt64/l.Quantity || l.UnitPrice*l.Quantity > math.MaxInt64-sum {
+		if l.UnitPrice < 0 || l.Quantity < 1 || l.UnitPrice > math.MaxInt64/l.Quantity ||
+			l.UnitPrice*l.Quantity > math.MaxInt64-sum {
 			return 0, false
 		}
 		sum += l.UnitPrice * l.Quantity

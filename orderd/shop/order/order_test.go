@@ -68,21 +68,40 @@ func TestPageTokens(t *testing.T) {
 
 // A placed order's answer is stored in the bytes of its event.
 func TestAnswersAreEventsInTheirBytes(t *testing.T) {
-	o := &Order{BuyerID: "ann", State: PendingPayment, Version: 1, Currency: "CNY", Total: 5, Lines: []Line{{SKU: "tea", Quantity: 1, UnitPrice: 5}}}
+	o := &Order{
+		BuyerID:  "ann",
+		State:    PendingPayment,
+		Version:  1,
+		Currency: "CNY",
+		Total:    5,
+		Lines:    []Line{{SKU: "tea", Quantity: 1, UnitPrice: 5}},
+	}
 	raw, err := proto.Marshal(&orderv1.OrderPlaced{Order: o.proto()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := &orderv1.PlaceOrderResponse{}
-	if err := proto.Unmarshal(raw, got); err != nil || !proto.Equal(got.GetOrder(), o.proto()) || len(got.ProtoReflect().GetUnknown()) > 0 {
+	if err := proto.Unmarshal(
+		raw,
+		got,
+	); err != nil || !proto.Equal(got.GetOrder(), o.proto()) ||
+		len(got.ProtoReflect().GetUnknown()) > 0 {
 		t.Errorf("%v, %v", got, err)
 	}
 }
 
 func TestAcceptedOrdersThatCannotBeWritten(t *testing.T) {
 	good := Accepted{
-		OrderID: uuid.New(), BuyerID: "ann", PromotionUID: "sale", Promotion: "sale", Currency: "CNY",
-		Items: []AcceptedItem{{SKU: "tea", Quantity: 2, UnitPrice: 99}}, AcceptedAt: time.Unix(1000, 0), ExpiresAt: time.Unix(1300, 0),
+		OrderID:      uuid.New(),
+		BuyerID:      "ann",
+		PromotionUID: "sale",
+		Promotion:    "sale",
+		Currency:     "CNY",
+		Items: []AcceptedItem{
+			{SKU: "tea", Quantity: 2, UnitPrice: 99},
+		},
+		AcceptedAt: time.Unix(1000, 0),
+		ExpiresAt:  time.Unix(1300, 0),
 	}
 	for name, change := range map[string]func(*Accepted){
 		"without a promotion": func(a *Accepted) { a.PromotionUID = "" },
@@ -104,8 +123,20 @@ func TestAcceptedOrdersThatCannotBeWritten(t *testing.T) {
 		t.Error(diff)
 	}
 	want := &Order{
-		ID: good.OrderID, BuyerID: "ann", State: PendingPayment, Version: 1, Currency: "CNY", Total: 198, PromotionUID: "sale", Promotion: "sale",
-		CreatedAt: time.Unix(1000, 0).UTC(), ExpiresAt: time.Unix(1300, 0).UTC(), Lines: []Line{{SKU: "tea", Quantity: 2, UnitPrice: 99}},
+		ID:           good.OrderID,
+		BuyerID:      "ann",
+		State:        PendingPayment,
+		Version:      1,
+		Currency:     "CNY",
+		Total:        198,
+		PromotionUID: "sale",
+		Promotion:    "sale",
+		CreatedAt: time.Unix(
+			1000,
+			0,
+		).UTC(),
+		ExpiresAt: time.Unix(1300, 0).UTC(),
+		Lines:     []Line{{SKU: "tea", Quantity: 2, UnitPrice: 99}},
 	}
 	if diff := cmp.Diff(want, changes[0].order); diff != "" {
 		t.Error(diff)
@@ -118,7 +149,10 @@ func TestStepRecordsWhatHappened(t *testing.T) {
 	if _, err := step(o, Expire, at, actorExpirer, reasonExpired); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(&Order{State: Cancelled, Version: 2, CancelledAt: &at, CancelReason: reasonExpired}, o); diff != "" {
+	if diff := cmp.Diff(
+		&Order{State: Cancelled, Version: 2, CancelledAt: &at, CancelReason: reasonExpired},
+		o,
+	); diff != "" {
 		t.Fatal(diff)
 	}
 	c, err := step(o, PayLate, at, "provider sandbox", "payment 1")

@@ -27,7 +27,10 @@ func line(sku string, quantity int64) *orderv1.PlaceOrderLine {
 // order is an order of Ann's.
 func (s *shop) order(t testing.TB, lines ...*orderv1.PlaceOrderLine) *orderv1.Order {
 	t.Helper()
-	answer, err := s.service.PlaceOrder(context.Background(), &orderv1.PlaceOrderRequest{RequestId: uuid.NewString(), BuyerId: "ann", Lines: lines})
+	answer, err := s.service.PlaceOrder(
+		context.Background(),
+		&orderv1.PlaceOrderRequest{RequestId: uuid.NewString(), BuyerId: "ann", Lines: lines},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +39,12 @@ func (s *shop) order(t testing.TB, lines ...*orderv1.PlaceOrderLine) *orderv1.Or
 
 func (s *shop) reprice(t testing.TB, sku string, price int64) {
 	t.Helper()
-	if _, err := s.pool.Exec(context.Background(), "UPDATE skus SET unit_price = $2 WHERE sku = $1", sku, price); err != nil {
+	if _, err := s.pool.Exec(
+		context.Background(),
+		"UPDATE skus SET unit_price = $2 WHERE sku = $1",
+		sku,
+		price,
+	); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -60,7 +68,9 @@ func TestHotSKU(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.tx(func(ctx context.Context, tx *database.Tx) error { return stock.Spread(ctx, tx, "s", "hot", 8) }); err != nil {
+	if err := s.tx(
+		func(ctx context.Context, tx *database.Tx) error { return stock.Spread(ctx, tx, "s", "hot", 8) },
+	); err != nil {
 		t.Fatal(err)
 	}
 	pods := []*order.Service{s.service, s.pod(t, 7), s.pod(t, 1)}
@@ -73,7 +83,10 @@ func TestHotSKU(t *testing.T) {
 			if i%2 == 0 {
 				lines = append(lines, line("hot", 1))
 			}
-			_, err := pods[i%len(pods)].PlaceOrder(context.Background(), &orderv1.PlaceOrderRequest{RequestId: "r", BuyerId: fmt.Sprintf("b%d", i), Lines: lines})
+			_, err := pods[i%len(pods)].PlaceOrder(
+				context.Background(),
+				&orderv1.PlaceOrderRequest{RequestId: "r", BuyerId: fmt.Sprintf("b%d", i), Lines: lines},
+			)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -109,7 +122,10 @@ func TestShortageSaysWhatIsLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.pool.Exec(context.Background(), "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('new', 'new', 1, 'CNY', true, now())"); err != nil {
+	if _, err := s.pool.Exec(
+		context.Background(),
+		"INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('new', 'new', 1, 'CNY', true, now())",
+	); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.service.PlaceOrder(context.Background(), &orderv1.PlaceOrderRequest{
@@ -163,7 +179,12 @@ func TestPlacingAQuote(t *testing.T) {
 	if rpcerr.Reason(err) != "PRICE_CHANGED" || !ok || renewed.GetTotal().GetAmount() != 300 {
 		t.Fatalf("after the price has changed: %v, %v", err, renewed)
 	}
-	if second, err := place("r2", "ann", renewed.GetToken()); err != nil || second.GetOrder().GetTotal().GetAmount() != 300 {
+	if second, err := place(
+		"r2",
+		"ann",
+		renewed.GetToken(),
+	); err != nil ||
+		second.GetOrder().GetTotal().GetAmount() != 300 {
 		t.Errorf("the new quote: %v, %v", second, err)
 	}
 	s.now = s.now.Add(2 * journeyTimeout)
@@ -235,7 +256,12 @@ func TestRefundsAtOnce(t *testing.T) {
 			err := s.tx(func(ctx context.Context, tx *database.Tx) error {
 				var err error
 				g, err = s.store.GrantRefund(ctx, tx, s.now, order.Grant{
-					OrderID: id, Key: fmt.Sprint("k", i), Lines: []order.LineQuantity{{Line: 1, Quantity: 2}}, Reason: "test", Actor: "test", Restock: true,
+					OrderID: id,
+					Key:     fmt.Sprint("k", i),
+					Lines:   []order.LineQuantity{{Line: 1, Quantity: 2}},
+					Reason:  "test",
+					Actor:   "test",
+					Restock: true,
 				})
 				return err
 			})
@@ -255,7 +281,18 @@ func TestRefundsAtOnce(t *testing.T) {
 	}
 	for range 2 {
 		err := s.tx(func(ctx context.Context, tx *database.Tx) error {
-			g, err := s.store.GrantRefund(ctx, tx, s.now, order.Grant{OrderID: id, Key: "last", Lines: []order.LineQuantity{{Line: 1, Quantity: 1}}, Reason: "test", Actor: "test"})
+			g, err := s.store.GrantRefund(
+				ctx,
+				tx,
+				s.now,
+				order.Grant{
+					OrderID: id,
+					Key:     "last",
+					Lines:   []order.LineQuantity{{Line: 1, Quantity: 1}},
+					Reason:  "test",
+					Actor:   "test",
+				},
+			)
 			if err == nil && g.Amount != 100 {
 				t.Errorf("%+v", g)
 			}
@@ -266,14 +303,25 @@ func TestRefundsAtOnce(t *testing.T) {
 		}
 	}
 	var wishes int64
-	if err := s.pool.QueryRow(context.Background(), "SELECT sum(amount)::bigint FROM wishes").Scan(&wishes); err != nil || wishes != 700 {
+	if err := s.pool.QueryRow(
+		context.Background(),
+		"SELECT sum(amount)::bigint FROM wishes",
+	).Scan(
+		&wishes,
+	); err != nil ||
+		wishes != 700 {
 		t.Errorf("refunds of %d, %v", wishes, err)
 	}
 	got, err := s.store.Get(context.Background(), "ann", id)
 	if err != nil || got.State != order.Cancelled || got.CancelReason != "REFUNDED" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if levels, err := stock.Get(context.Background(), s.pool, "tea"); err != nil || levels != (stock.Levels{Available: 8, Deducted: 1}) {
+	if levels, err := stock.Get(
+		context.Background(),
+		s.pool,
+		"tea",
+	); err != nil ||
+		levels != (stock.Levels{Available: 8, Deducted: 1}) {
 		t.Errorf("%+v, %v", levels, err)
 	}
 }
@@ -281,7 +329,12 @@ func TestRefundsAtOnce(t *testing.T) {
 func (s *shop) paid(t testing.TB, id uuid.UUID) {
 	t.Helper()
 	err := s.tx(func(ctx context.Context, tx *database.Tx) error {
-		outcomes, err := s.store.MarkPaid(ctx, tx, s.now, []order.Payment{{OrderID: id, PaymentID: uuid.New(), Actor: "test"}})
+		outcomes, err := s.store.MarkPaid(
+			ctx,
+			tx,
+			s.now,
+			[]order.Payment{{OrderID: id, PaymentID: uuid.New(), Actor: "test"}},
+		)
 		if err == nil && outcomes[0] != order.Applied {
 			err = fmt.Errorf("payment: %s", outcomes[0])
 		}

@@ -11,22 +11,56 @@ import (
 // proto is the order as callers and events have it.
 func (o *Order) proto() *orderv1.Order {
 	out := &orderv1.Order{
-		OrderId: o.ID.String(), BuyerId: o.BuyerID, State: o.State.proto(), Version: o.Version,
-		Total: o.money(o.Total), Goods: o.money(o.Total + o.Discount - o.Freight), Discount: o.money(o.Discount), Freight: o.money(o.Freight), Tax: o.money(o.Tax),
-		CreatedAt: timestamppb.New(o.CreatedAt), ExpiresAt: timestamppb.New(o.ExpiresAt), PaidAt: pb.Time(o.PaidAt), CancelledAt: pb.Time(o.CancelledAt),
-		ShippedAt: pb.Time(o.ShippedAt), DeliveredAt: pb.Time(o.DeliveredAt), CompletedAt: pb.Time(o.CompletedAt),
-		CancelReason: o.CancelReason, Promotion: o.Promotion, Address: o.Address, DeliveryMethod: o.DeliveryMethod, Invoice: o.Invoice,
-		FulfilmentStatus: o.fulfilment(), RefundStatus: o.refundStatus(),
+		OrderId: o.ID.String(),
+		BuyerId: o.BuyerID,
+		State:   o.State.proto(),
+		Version: o.Version,
+		Total: o.money(
+			o.Total,
+		),
+		Goods:    o.money(o.Total + o.Discount - o.Freight),
+		Discount: o.money(o.Discount),
+		Freight:  o.money(o.Freight),
+		Tax:      o.money(o.Tax),
+		CreatedAt: timestamppb.New(
+			o.CreatedAt,
+		),
+		ExpiresAt:        timestamppb.New(o.ExpiresAt),
+		PaidAt:           pb.Time(o.PaidAt),
+		CancelledAt:      pb.Time(o.CancelledAt),
+		ShippedAt:        pb.Time(o.ShippedAt),
+		DeliveredAt:      pb.Time(o.DeliveredAt),
+		CompletedAt:      pb.Time(o.CompletedAt),
+		CancelReason:     o.CancelReason,
+		Promotion:        o.Promotion,
+		Address:          o.Address,
+		DeliveryMethod:   o.DeliveryMethod,
+		Invoice:          o.Invoice,
+		FulfilmentStatus: o.fulfilment(),
+		RefundStatus:     o.refundStatus(),
 	}
 	for _, id := range o.CouponIDs {
 		out.CouponIds = append(out.CouponIds, id.String())
 	}
 	for i, l := range o.Lines {
 		out.Lines = append(out.Lines, &orderv1.OrderLine{
-			Line: int64(i + 1), Sku: l.SKU, Title: l.Title, Quantity: l.Quantity, UnitPrice: o.money(l.UnitPrice), Amount: o.money(l.amount()),
-			Discount: o.money(l.Discount), Freight: o.money(l.Freight), Total: o.money(l.total()), Tax: o.money(l.Tax),
-			ShippedQuantity: l.Shipped, DeliveredQuantity: l.Delivered, ReturnedQuantity: l.Returned,
-			RefundGranted: o.money(l.RefundGranted), Refunded: o.money(l.Refunded),
+			Line: int64(
+				i + 1,
+			),
+			Sku:               l.SKU,
+			Title:             l.Title,
+			Quantity:          l.Quantity,
+			UnitPrice:         o.money(l.UnitPrice),
+			Amount:            o.money(l.amount()),
+			Discount:          o.money(l.Discount),
+			Freight:           o.money(l.Freight),
+			Total:             o.money(l.total()),
+			Tax:               o.money(l.Tax),
+			ShippedQuantity:   l.Shipped,
+			DeliveredQuantity: l.Delivered,
+			ReturnedQuantity:  l.Returned,
+			RefundGranted:     o.money(l.RefundGranted),
+			Refunded:          o.money(l.Refunded),
 		})
 	}
 	return out
@@ -54,7 +88,11 @@ func (o *Order) fulfilment() orderv1.FulfilmentStatus {
 
 // refundStatus is how much of what was paid went back.
 func (o *Order) refundStatus() orderv1.RefundStatus {
-	granted, refunded := o.sum(func(l Line) int64 { return l.RefundGranted }), o.sum(func(l Line) int64 { return l.Refunded })
+	granted, refunded := o.sum(
+		func(l Line) int64 { return l.RefundGranted },
+	), o.sum(
+		func(l Line) int64 { return l.Refunded },
+	)
 	switch {
 	case granted == 0:
 		return orderv1.RefundStatus_REFUND_STATUS_NONE

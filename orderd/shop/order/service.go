@@ -159,7 +159,10 @@ func pageBelow(token string, first, last uuid.UUID) (uuid.UUID, error) {
 }
 
 // GetOrderHistory returns what happened to a buyer's order.
-func (s *Service) GetOrderHistory(ctx context.Context, req *orderv1.GetOrderHistoryRequest) (*orderv1.GetOrderHistoryResponse, error) {
+func (s *Service) GetOrderHistory(
+	ctx context.Context,
+	req *orderv1.GetOrderHistoryRequest,
+) (*orderv1.GetOrderHistoryResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
 		return nil, rpcError(ErrNotFound)
@@ -172,7 +175,10 @@ func (s *Service) GetOrderHistory(ctx context.Context, req *orderv1.GetOrderHist
 }
 
 // ConfirmReceipt completes an order that the buyer has.
-func (s *Service) ConfirmReceipt(ctx context.Context, req *orderv1.ConfirmReceiptRequest) (*orderv1.ConfirmReceiptResponse, error) {
+func (s *Service) ConfirmReceipt(
+	ctx context.Context,
+	req *orderv1.ConfirmReceiptRequest,
+) (*orderv1.ConfirmReceiptResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
 		return nil, rpcError(ErrNotFound)
@@ -185,7 +191,10 @@ func (s *Service) ConfirmReceipt(ctx context.Context, req *orderv1.ConfirmReceip
 }
 
 // SetDelivery gives an order its address, or another one.
-func (s *Service) SetDelivery(ctx context.Context, req *orderv1.SetDeliveryRequest) (*orderv1.SetDeliveryResponse, error) {
+func (s *Service) SetDelivery(
+	ctx context.Context,
+	req *orderv1.SetDeliveryRequest,
+) (*orderv1.SetDeliveryResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
 		return nil, rpcError(ErrNotFound)
@@ -198,7 +207,10 @@ func (s *Service) SetDelivery(ctx context.Context, req *orderv1.SetDeliveryReque
 }
 
 // CancelOrder cancels an order that is not paid, or that nothing has left of.
-func (s *Service) CancelOrder(ctx context.Context, req *orderv1.CancelOrderRequest) (*orderv1.CancelOrderResponse, error) {
+func (s *Service) CancelOrder(
+	ctx context.Context,
+	req *orderv1.CancelOrderRequest,
+) (*orderv1.CancelOrderResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
 		return nil, rpcError(ErrNotFound)
@@ -230,7 +242,13 @@ func NotFound() error {
 
 // Conflict is the error for what the order's state does not allow.
 func Conflict(state State) error {
-	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonOrderStateConflict, "the order's state does not allow this", "state", string(state))
+	return rpcerr.New(
+		connect.CodeFailedPrecondition,
+		rpcerr.ReasonOrderStateConflict,
+		"the order's state does not allow this",
+		"state",
+		string(state),
+	)
 }
 
 const defaultPageSize = 20

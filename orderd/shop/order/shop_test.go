@@ -41,12 +41,26 @@ const createFreight = `WITH template AS (INSERT INTO freight_templates (name, cu
 	INSERT INTO delivery_methods (name, title, template, position, updated_at) VALUES ('post', 'Post', 'post', 1, now())`
 
 func home(region string) *addressv1.Address {
-	return &addressv1.Address{Recipient: "Ann", Phone: "+86 123456", Country: "CN", Region: region, City: "A city", Street: "1 Street"}
+	return &addressv1.Address{
+		Recipient: "Ann",
+		Phone:     "+86 123456",
+		Country:   "CN",
+		Region:    region,
+		City:      "A city",
+		Street:    "1 Street",
+	}
 }
 
 // InsertRefund is order.Refunder's.
 func (refunds) InsertRefund(ctx context.Context, tx pgx.Tx, w order.RefundWish) error {
-	_, err := tx.Exec(ctx, "INSERT INTO wishes (order_id, key, payment_id, amount) VALUES ($1, $2, $3, $4) ON CONFLICT (order_id, key) DO NOTHING", w.OrderID, w.Key, w.PaymentID, w.Amount)
+	_, err := tx.Exec(
+		ctx,
+		"INSERT INTO wishes (order_id, key, payment_id, amount) VALUES ($1, $2, $3, $4) ON CONFLICT (order_id, key) DO NOTHING",
+		w.OrderID,
+		w.Key,
+		w.PaymentID,
+		w.Amount,
+	)
 	return err
 }
 
@@ -80,7 +94,9 @@ func openShop(t testing.TB, url string) *shop {
 	if _, err := s.pool.Exec(context.Background(), createFreight); err != nil {
 		t.Fatal(err)
 	}
-	if s.store, err = order.NewStore(order.Options{Pool: s.pool, Clock: s.clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}}); err != nil {
+	if s.store, err = order.NewStore(
+		order.Options{Pool: s.pool, Clock: s.clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}},
+	); err != nil {
 		t.Fatal(err)
 	}
 	if s.tokens, err = quote.NewTokens(shopKey(), journeyTimeout); err != nil {
@@ -111,12 +127,19 @@ func newService(pool *pgxpool.Pool, clock func() time.Time, batch int) (*order.S
 	if err != nil {
 		return nil, err
 	}
-	store, err := order.NewStore(order.Options{Pool: pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}})
+	store, err := order.NewStore(
+		order.Options{Pool: pool, Clock: clock, Logger: slog.New(slog.DiscardHandler), Refunder: refunds{}},
+	)
 	if err != nil {
 		return nil, err
 	}
 	return order.NewService(order.ServiceOptions{
-		Store: store, IDs: ids, Tokens: tokens, PaymentTimeout: journeyTimeout, MaxBatch: batch, Random: mathrand.New(mathrand.NewPCG(1, 2)),
+		Store:          store,
+		IDs:            ids,
+		Tokens:         tokens,
+		PaymentTimeout: journeyTimeout,
+		MaxBatch:       batch,
+		Random:         mathrand.New(mathrand.NewPCG(1, 2)),
 	}), nil
 }
 
@@ -127,7 +150,11 @@ func (s *shop) tx(fn func(context.Context, *database.Tx) error) error {
 
 func (s *shop) stocked(sku string, quantity int64) error {
 	return s.tx(func(ctx context.Context, tx *database.Tx) error {
-		_, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, $1, 100, 'CNY', true, now())", sku)
+		_, err := tx.Exec(
+			ctx,
+			"INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, $1, 100, 'CNY', true, now())",
+			sku,
+		)
 		if err != nil {
 			return err
 		}

@@ -38,5 +38,12 @@ func NewStore(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{pool: o.Pool, now: o.Clock, log: o.Logger, refunder: o.Refunder, shelves: stock.NewShelves(), metrics: m}, nil
+	return &Store{
+		pool:     o.Pool,
+		now:      o.Clock,
+		log:      o.Logger,
+		refunder: o.Refunder,
+		shelves:  stock.NewShelves(),
+		metrics:  m,
+	}, nil
 }

@@ -76,12 +76,27 @@ func duePayments(ctx context.Context, q database.Querier, bucket int64, now time
 }
 
 func queueInsert(b *pgx.Batch, p *Payment) {
-	b.Queue(`INSERT INTO payments (payment_id, order_id, buyer_id, provider, method, reference, state, version, amount, currency, redirect_url, transaction_id,
+	b.Queue(
+		`INSERT INTO payments (payment_id, order_id, buyer_id, provider, method, reference, state, version, amount, currency, redirect_url, transaction_id,
 			created_at, expires_at, bucket, next_query_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
-		p.ID, p.OrderID, p.BuyerID, p.Provider, p.Method, p.Reference, string(p.State), p.Version,
-		p.Amount, p.Currency, p.RedirectURL, p.TransactionID,
-		p.CreatedAt, p.ExpiresAt, lease.Bucket(p.OrderID), p.NextQueryAt)
+		p.ID,
+		p.OrderID,
+		p.BuyerID,
+		p.Provider,
+		p.Method,
+		p.Reference,
+		string(p.State),
+		p.Version,
+		p.Amount,
+		p.Currency,
+		p.RedirectURL,
+		p.TransactionID,
+		p.CreatedAt,
+		p.ExpiresAt,
+		lease.Bucket(p.OrderID),
+		p.NextQueryAt,
+	)
 }
 
 // queueUpdates writes the payments' new states; the batch fails unless each is as it was read.
@@ -95,14 +110,27 @@ func queueUpdates(b *pgx.Batch, payments []*Payment) {
 		urls[i], references[i], transactions[i], failures[i] = p.RedirectURL, p.Reference, p.TransactionID, p.Failure
 		succeeded[i], paid[i], next[i] = p.SucceededAt, p.PaidAt, p.NextQueryAt
 	}
-	b.Queue(`UPDATE payments SET state = v.state, version = v.version, redirect_url = v.redirect_url, reference = v.reference, transaction_id = v.transaction_id,
+	b.Queue(
+		`UPDATE payments SET state = v.state, version = v.version, redirect_url = v.redirect_url, reference = v.reference, transaction_id = v.transaction_id,
 			failure = v.failure, succeeded_at = v.succeeded_at, paid_at = v.paid_at, next_query_at = v.next_query_at
 		FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[],
 				$11::timestamptz[])
 			AS v (payment_id, state, stored, version, redirect_url, reference, transaction_id, failure, succeeded_at, paid_at, next_query_at)
 		WHERE payments.payment_id = v.payment_id AND payments.version = v.stored`,
-		ids, states, before, versions, urls, references, transactions, failures, succeeded, paid, next,
-	).Exec(database.MustChange(n))
+		ids,
+		states,
+		before,
+		versions,
+		urls,
+		references,
+		transactions,
+		failures,
+		succeeded,
+		paid,
+		next,
+	).Exec(
+		database.MustChange(n),
+	)
 }
 
 // The tables of histories, each with its first column, for [queueHistory].

@@ -157,7 +157,13 @@ func (g *Gateway) compose(ctx context.Context, e consume.Event) (*pushv1.Notific
 		return nil, fmt.Errorf("rendering a template: %w", err)
 	}
 	return &pushv1.Notification{
-		BuyerId: buyer, OrderId: e.OrderID.String(), Event: name, Language: t.Language, Title: title, Body: body, OccurredAt: timestamppb.New(e.Time),
+		BuyerId:    buyer,
+		OrderId:    e.OrderID.String(),
+		Event:      name,
+		Language:   t.Language,
+		Title:      title,
+		Body:       body,
+		OccurredAt: timestamppb.New(e.Time),
 	}, nil
 }
 

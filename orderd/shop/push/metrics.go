@@ -15,10 +15,13 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, open func() bool) (*metrics, error) {
 	m := &metrics{
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderd_push_notifications_total", Help: "Notifications by result: delivered, refused (for good), away (the gateway is away or busy), failed, muted.",
+			Name: "orderd_push_notifications_total",
+			Help: "Notifications by result: delivered, refused (for good), away (the gateway is away or busy), failed, muted.",
 		}, []string{"result"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "orderd_push_duration_seconds", Help: "Time for the push gateway to answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+			Name:    "orderd_push_duration_seconds",
+			Help:    "Time for the push gateway to answer.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}),
 	}
 	breaker := prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -25,8 +25,13 @@ const defaultLanguage = "en"
 // messages are the events that buyers may be told of.
 func messages() []proto.Message {
 	return []proto.Message{
-		&orderv1.OrderPaid{}, &orderv1.OrderCancelled{}, &orderv1.OrderShipped{}, &orderv1.OrderDelivered{}, &orderv1.OrderCompleted{},
-		&orderv1.OrderRefunded{}, &orderv1.OrderReturnChanged{},
+		&orderv1.OrderPaid{},
+		&orderv1.OrderCancelled{},
+		&orderv1.OrderShipped{},
+		&orderv1.OrderDelivered{},
+		&orderv1.OrderCompleted{},
+		&orderv1.OrderRefunded{},
+		&orderv1.OrderReturnChanged{},
 	}
 }
 

@@ -81,9 +81,19 @@ func newWorld(t testing.TB, sign []string, know ...string) *world {
 func (w *world) consumer(name string, deliver consume.Delivery, types []string) {
 	w.t.Helper()
 	c, err := consume.New(consume.Options{
-		Name: name, Types: types, JetStream: w.js, Pool: w.pool, Replicas: 1, Delivery: deliver, Ordered: true, Since: push.Since, MaxAttempts: 3,
-		Backoff: backoff.Policy{First: 5 * time.Millisecond, Max: 100 * time.Millisecond},
-		Clock:   time.Now, Random: mathrand.New(mathrand.NewPCG(1, 2)), Logger: slog.New(slog.DiscardHandler),
+		Name:        name,
+		Types:       types,
+		JetStream:   w.js,
+		Pool:        w.pool,
+		Replicas:    1,
+		Delivery:    deliver,
+		Ordered:     true,
+		Since:       push.Since,
+		MaxAttempts: 3,
+		Backoff:     backoff.Policy{First: 5 * time.Millisecond, Max: 100 * time.Millisecond},
+		Clock:       time.Now,
+		Random:      mathrand.New(mathrand.NewPCG(1, 2)),
+		Logger:      slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -177,7 +187,10 @@ func (w *world) deadLetters() uint64 {
 
 func (w *world) setLanguage(buyer, language string) {
 	w.t.Helper()
-	if _, err := w.service.SetLanguage(w.t.Context(), &pushv1.SetLanguageRequest{RequestId: "l-" + buyer, BuyerId: buyer, Language: language}); err != nil {
+	if _, err := w.service.SetLanguage(
+		w.t.Context(),
+		&pushv1.SetLanguageRequest{RequestId: "l-" + buyer, BuyerId: buyer, Language: language},
+	); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -193,7 +206,11 @@ func TestBuyersAreToldInTheirLanguage(t *testing.T) {
 		w.publish(o, 2, &orderv1.OrderPaid{Order: o}),
 		w.publish(o, 3, &orderv1.OrderShipped{Order: o, ShipmentId: "s"}),
 		w.publish(o, 4, &orderv1.OrderReturnChanged{Order: o, ReturnId: "r", State: "IN_TRANSIT"}),
-		w.publish(o, 5, &orderv1.OrderRefunded{Order: o, RefundId: "f", Amount: &moneyv1.Money{Amount: 100, Currency: "CNY"}}),
+		w.publish(
+			o,
+			5,
+			&orderv1.OrderRefunded{Order: o, RefundId: "f", Amount: &moneyv1.Money{Amount: 100, Currency: "CNY"}},
+		),
 	}
 	for i, texts := range [][3]string{
 		1: {"paid", "Order paid", "We received 259.00 CNY for Green tea. Your order is being prepared."},
@@ -202,19 +219,33 @@ func TestBuyersAreToldInTheirLanguage(t *testing.T) {
 		4: {"refunded", "Refund paid", "1.00 CNY for your order of Green tea was paid back to you."},
 	} {
 		if i > 0 {
-			want[ids[i]] = pushgateway.Data{BuyerID: "ann", OrderID: o.GetOrderId(), Event: texts[0], Language: "en", Title: texts[1], Body: texts[2]}
+			want[ids[i]] = pushgateway.Data{
+				BuyerID:  "ann",
+				OrderID:  o.GetOrderId(),
+				Event:    texts[0],
+				Language: "en",
+				Title:    texts[1],
+				Body:     texts[2],
+			}
 		}
 	}
 	bo := order("bo")
 	want[w.publish(bo, 2, &orderv1.OrderPaid{Order: bo})] = pushgateway.Data{
-		BuyerID: "bo", OrderID: bo.GetOrderId(), Event: "paid", Language: "zh", Title: "订单已支付", Body: "已收到您为Green tea支付的 259.00 CNY，正在为您备货。",
+		BuyerID:  "bo",
+		OrderID:  bo.GetOrderId(),
+		Event:    "paid",
+		Language: "zh",
+		Title:    "订单已支付",
+		Body:     "已收到您为Green tea支付的 259.00 CNY，正在为您备货。",
 	}
 	w.eventually("all are told", func() bool { return len(w.gateway.Taken()) == len(want) })
 	w.done("push")
 	got := map[string]pushgateway.Data{}
 	var sequence []string
 	for _, n := range w.gateway.Taken() {
-		if n.Type != "orderd.push.v1.Notification" || n.Source != "test/shop" || n.Subject != n.Data.OrderID || n.Times != 1 || n.Data.OccurredAt.IsZero() {
+		if n.Type != "orderd.push.v1.Notification" || n.Source != "test/shop" || n.Subject != n.Data.OrderID ||
+			n.Times != 1 ||
+			n.Data.OccurredAt.IsZero() {
 			t.Errorf("notification %+v", n)
 		}
 		n.Data.OccurredAt = time.Time{}
@@ -270,12 +301,37 @@ func TestWhatTheGatewayAnswers(t *testing.T) {
 	}{
 		{name: "refuses it", fault: pushgateway.Fault{Status: http.StatusBadRequest}, times: 1, requests: 1},
 		{name: "is not interested", fault: pushgateway.Fault{Status: http.StatusGone}, times: 1, requests: 1},
-		{name: "fails for a while", fault: pushgateway.Fault{Status: http.StatusInternalServerError}, times: 2, taken: true, requests: 3},
+		{
+			name:     "fails for a while",
+			fault:    pushgateway.Fault{Status: http.StatusInternalServerError},
+			times:    2,
+			taken:    true,
+			requests: 3,
+		},
 		{name: "fails at it always", fault: pushgateway.Fault{Status: http.StatusInternalServerError}, times: 3, requests: 3},
-		{name: "is busy for long", fault: pushgateway.Fault{Status: http.StatusTooManyRequests, RetryAfter: "0"}, times: 6, taken: true, requests: 7},
-		{name: "is being restarted", fault: pushgateway.Fault{Status: http.StatusServiceUnavailable}, times: 6, taken: true, requests: 7},
+		{
+			name:     "is busy for long",
+			fault:    pushgateway.Fault{Status: http.StatusTooManyRequests, RetryAfter: "0"},
+			times:    6,
+			taken:    true,
+			requests: 7,
+		},
+		{
+			name:     "is being restarted",
+			fault:    pushgateway.Fault{Status: http.StatusServiceUnavailable},
+			times:    6,
+			taken:    true,
+			requests: 7,
+		},
 		{name: "redirects", fault: pushgateway.Fault{Status: http.StatusFound}, times: 1, taken: true, requests: 2},
-		{name: "drops the connection after it took it", fault: pushgateway.Fault{Drop: true, TakeFirst: true}, times: 2, taken: true, requests: 3, repeated: true},
+		{
+			name:     "drops the connection after it took it",
+			fault:    pushgateway.Fault{Drop: true, TakeFirst: true},
+			times:    2,
+			taken:    true,
+			requests: 3,
+			repeated: true,
+		},
 		{name: "is slow once", fault: pushgateway.Fault{Delay: 3 * time.Second}, times: 1, taken: true, requests: 2},
 	}
 	for _, tt := range tests {
@@ -389,25 +445,47 @@ func TestTemplates(t *testing.T) {
 	if got := list(0); len(got) != 2*len(push.Types()) {
 		t.Errorf("from the start: %v", got)
 	}
-	req := &pushv1.UpsertPushTemplateRequest{RequestId: "r1", Template: &pushv1.PushTemplate{Event: "paid", Language: "zh-tw", Title: "謝謝", Body: "{quantity} 件，{total}"}}
+	req := &pushv1.UpsertPushTemplateRequest{
+		RequestId: "r1",
+		Template:  &pushv1.PushTemplate{Event: "paid", Language: "zh-tw", Title: "謝謝", Body: "{quantity} 件，{total}"},
+	}
 	for range 2 {
 		answer, err := s.UpsertPushTemplate(ctx, req)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := answer.GetTemplate(); got.GetLanguage() != "zh-TW" || got.GetBuiltIn() || got.GetUpdatedAt() == nil || answer.GetExampleBody() != "3 件，259.00 CNY" {
+		if got := answer.GetTemplate(); got.GetLanguage() != "zh-TW" || got.GetBuiltIn() || got.GetUpdatedAt() == nil ||
+			answer.GetExampleBody() != "3 件，259.00 CNY" {
 			t.Errorf("answer %v", answer)
 		}
 	}
-	if _, err := s.UpsertPushTemplate(ctx, &pushv1.UpsertPushTemplateRequest{RequestId: "r2", Template: &pushv1.PushTemplate{Event: "paid", Language: "en", Muted: true}}); err != nil {
+	if _, err := s.UpsertPushTemplate(
+		ctx,
+		&pushv1.UpsertPushTemplateRequest{
+			RequestId: "r2",
+			Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Muted: true},
+		},
+	); err != nil {
 		t.Fatal(err)
 	}
 	for _, size := range []int32{1, 4, 100} {
 		got := list(size)
 		want := []string{
-			"cancelled en true", "cancelled zh true", "completed en true", "completed zh true", "delivered en true", "delivered zh true",
-			"paid en false", "paid zh true", "paid zh-TW false", "refunded en true", "refunded zh true", "return_changed en true", "return_changed zh true",
-			"shipped en true", "shipped zh true",
+			"cancelled en true",
+			"cancelled zh true",
+			"completed en true",
+			"completed zh true",
+			"delivered en true",
+			"delivered zh true",
+			"paid en false",
+			"paid zh true",
+			"paid zh-TW false",
+			"refunded en true",
+			"refunded zh true",
+			"return_changed en true",
+			"return_changed zh true",
+			"shipped en true",
+			"shipped zh true",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("pages of %d (-want +got):\n%s", size, diff)
@@ -421,10 +499,19 @@ func TestTemplates(t *testing.T) {
 		_, err := s.UpsertPushTemplate(ctx, &pushv1.UpsertPushTemplateRequest{RequestId: "r3", Template: tmpl})
 		wantError(t, err, connect.CodeInvalidArgument, reason)
 	}
-	_, err := s.UpsertPushTemplate(ctx, &pushv1.UpsertPushTemplateRequest{RequestId: "r1", Template: &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"}})
+	_, err := s.UpsertPushTemplate(
+		ctx,
+		&pushv1.UpsertPushTemplateRequest{
+			RequestId: "r1",
+			Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"},
+		},
+	)
 	wantError(t, err, connect.CodeAlreadyExists, "REQUEST_ID_REUSED")
 	for range 2 {
-		if _, err := s.DeletePushTemplate(ctx, &pushv1.DeletePushTemplateRequest{RequestId: "r4", Event: "paid", Language: "en"}); err != nil {
+		if _, err := s.DeletePushTemplate(
+			ctx,
+			&pushv1.DeletePushTemplateRequest{RequestId: "r4", Event: "paid", Language: "en"},
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -436,15 +523,30 @@ func TestThereIsALimitOfTemplates(t *testing.T) {
 	ctx := t.Context()
 	pool := testdb.NewPool(t)
 	s := push.NewService(push.Options{Pool: pool, Clock: time.Now})
-	if _, err := pool.Exec(ctx, "INSERT INTO push_templates (event, language, title, body, muted, updated_at) SELECT 'paid', 'x' || i::text, '', '', true, now() FROM generate_series(1, 1000) AS i"); err != nil {
+	if _, err := pool.Exec(
+		ctx,
+		"INSERT INTO push_templates (event, language, title, body, muted, updated_at) SELECT 'paid', 'x' || i::text, '', '', true, now() FROM generate_series(1, 1000) AS i",
+	); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.UpsertPushTemplate(ctx, &pushv1.UpsertPushTemplateRequest{RequestId: "r1", Template: &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"}})
+	_, err := s.UpsertPushTemplate(
+		ctx,
+		&pushv1.UpsertPushTemplateRequest{
+			RequestId: "r1",
+			Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"},
+		},
+	)
 	wantError(t, err, connect.CodeResourceExhausted, "TOO_MANY_TEMPLATES")
 	if _, err := pool.Exec(ctx, "UPDATE push_templates SET language = 'en' WHERE language = 'x1'"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.UpsertPushTemplate(ctx, &pushv1.UpsertPushTemplateRequest{RequestId: "r1", Template: &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"}}); err != nil {
+	if _, err := s.UpsertPushTemplate(
+		ctx,
+		&pushv1.UpsertPushTemplateRequest{
+			RequestId: "r1",
+			Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"},
+		},
+	); err != nil {
 		t.Errorf("changing one that is there: %v", err)
 	}
 }

@@ -46,7 +46,12 @@ func (e *statusError) refused() bool {
 // busy answers say that the gateway cannot take anything now.
 func (e *statusError) busy() bool {
 	switch e.status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout,
+		http.StatusTooEarly,
+		http.StatusTooManyRequests,
+		http.StatusBadGateway,
+		http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout:
 		return true
 	}
 	return false
@@ -61,7 +66,8 @@ func (e *statusError) barred() bool {
 // alive tells whether the gateway works, whatever it said of the notification.
 func alive(err error) bool {
 	var status *statusError
-	return err == nil || errors.As(err, &status) && (status.refused() || status.barred() || status.status == http.StatusTooManyRequests)
+	return err == nil ||
+		errors.As(err, &status) && (status.refused() || status.barred() || status.status == http.StatusTooManyRequests)
 }
 
 // errAway says that nothing was sent, because the gateway has failed several times in a row.

@@ -41,7 +41,10 @@ type Options struct {
 func NewService(o Options) *Service { return &Service{pool: o.Pool, now: o.Clock} }
 
 // UpsertPushTemplate writes a template.
-func (s *Service) UpsertPushTemplate(ctx context.Context, req *pushv1.UpsertPushTemplateRequest) (*pushv1.UpsertPushTemplateResponse, error) {
+func (s *Service) UpsertPushTemplate(
+	ctx context.Context,
+	req *pushv1.UpsertPushTemplateRequest,
+) (*pushv1.UpsertPushTemplateResponse, error) {
 	event, lang, err := named(req.GetTemplate().GetEvent(), req.GetTemplate().GetLanguage())
 	if err != nil {
 		return nil, err
@@ -60,14 +63,21 @@ func (s *Service) UpsertPushTemplate(ctx context.Context, req *pushv1.UpsertPush
 	return once(ctx, s, idempotency.StaffScope, req, answer, func(tx *database.Tx) error {
 		room, err := t.upsert(ctx, tx)
 		if err == nil && !room {
-			err = rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyTemplates, "there are as many templates as there may be; delete some")
+			err = rpcerr.New(
+				connect.CodeResourceExhausted,
+				rpcerr.ReasonTooManyTemplates,
+				"there are as many templates as there may be; delete some",
+			)
 		}
 		return err
 	})
 }
 
 // ListPushTemplates returns a page of the templates by event and language.
-func (s *Service) ListPushTemplates(ctx context.Context, req *pushv1.ListPushTemplatesRequest) (*pushv1.ListPushTemplatesResponse, error) {
+func (s *Service) ListPushTemplates(
+	ctx context.Context,
+	req *pushv1.ListPushTemplatesRequest,
+) (*pushv1.ListPushTemplatesResponse, error) {
 	var after string
 	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
 		return nil, err
@@ -90,7 +100,11 @@ func (s *Service) ListPushTemplates(ctx context.Context, req *pushv1.ListPushTem
 	}
 	slices.SortFunc(all, func(a, b Template) int { return cmp.Compare(a.place(), b.place()) })
 	answer := &pushv1.ListPushTemplatesResponse{}
-	all, answer.NextPageToken = page.Cut(all, page.Size(req.GetPageSize(), defaultPageSize), func(last Template) []any { return []any{last.place()} })
+	all, answer.NextPageToken = page.Cut(
+		all,
+		page.Size(req.GetPageSize(), defaultPageSize),
+		func(last Template) []any { return []any{last.place()} },
+	)
 	for _, t := range all {
 		answer.Templates = append(answer.Templates, t.proto())
 	}
@@ -98,7 +112,10 @@ func (s *Service) ListPushTemplates(ctx context.Context, req *pushv1.ListPushTem
 }
 
 // DeletePushTemplate deletes a template that was written.
-func (s *Service) DeletePushTemplate(ctx context.Context, req *pushv1.DeletePushTemplateRequest) (*pushv1.DeletePushTemplateResponse, error) {
+func (s *Service) DeletePushTemplate(
+	ctx context.Context,
+	req *pushv1.DeletePushTemplateRequest,
+) (*pushv1.DeletePushTemplateResponse, error) {
 	event, lang, err := named(req.GetEvent(), req.GetLanguage())
 	if err != nil {
 		return nil, err
@@ -114,7 +131,10 @@ func (s *Service) DeletePushTemplate(ctx context.Context, req *pushv1.DeletePush
 }
 
 // SetLanguage sets the language a buyer is told in.
-func (s *Service) SetLanguage(ctx context.Context, req *pushv1.SetLanguageRequest) (*pushv1.SetLanguageResponse, error) {
+func (s *Service) SetLanguage(
+	ctx context.Context,
+	req *pushv1.SetLanguageRequest,
+) (*pushv1.SetLanguageResponse, error) {
 	lang, err := normalize(req.GetLanguage())
 	if err != nil {
 		return nil, languageInvalid(err)
@@ -126,7 +146,10 @@ func (s *Service) SetLanguage(ctx context.Context, req *pushv1.SetLanguageReques
 }
 
 // GetLanguage returns the language a buyer is told in.
-func (s *Service) GetLanguage(ctx context.Context, req *pushv1.GetLanguageRequest) (*pushv1.GetLanguageResponse, error) {
+func (s *Service) GetLanguage(
+	ctx context.Context,
+	req *pushv1.GetLanguageRequest,
+) (*pushv1.GetLanguageResponse, error) {
 	lang, err := languageOf(ctx, s.pool, req.GetBuyerId())
 	if err != nil {
 		return nil, database.RPCError(err)
@@ -149,7 +172,13 @@ func once[A proto.Message](
 	if err != nil {
 		return none, rpcerr.Internal(err)
 	}
-	answer, err = idempotency.Once(ctx, s.pool, request, s.now(), func(tx *database.Tx) (A, error) { return answer, effect(tx) })
+	answer, err = idempotency.Once(
+		ctx,
+		s.pool,
+		request,
+		s.now(),
+		func(tx *database.Tx) (A, error) { return answer, effect(tx) },
+	)
 	if err != nil {
 		return none, database.RPCError(err)
 	}
@@ -158,7 +187,13 @@ func once[A proto.Message](
 
 func named(event, tag string) (name, lang string, err error) {
 	if !slices.Contains(eventNames(), event) {
-		return "", "", rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonEventUnknown, "event must be one of "+strings.Join(eventNames(), ", "), "field", "event")
+		return "", "", rpcerr.New(
+			connect.CodeInvalidArgument,
+			rpcerr.ReasonEventUnknown,
+			"event must be one of "+strings.Join(eventNames(), ", "),
+			"field",
+			"event",
+		)
 	}
 	if lang, err = normalize(tag); err != nil {
 		return "", "", languageInvalid(err)
@@ -167,7 +202,15 @@ func named(event, tag string) (name, lang string, err error) {
 }
 
 func languageInvalid(cause error) error {
-	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonLanguageInvalid, "language is not a BCP 47 tag", "field", "language").WithCause(cause)
+	return rpcerr.New(
+		connect.CodeInvalidArgument,
+		rpcerr.ReasonLanguageInvalid,
+		"language is not a BCP 47 tag",
+		"field",
+		"language",
+	).WithCause(
+		cause,
+	)
 }
 
 func invalid(err error) error {
@@ -175,14 +218,29 @@ func invalid(err error) error {
 	if !errors.As(err, &p) {
 		return rpcerr.Internal(err)
 	}
-	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonTemplateInvalid, p.Error(), "field", p.Field, "problem", p.Text)
+	return rpcerr.New(
+		connect.CodeInvalidArgument,
+		rpcerr.ReasonTemplateInvalid,
+		p.Error(),
+		"field",
+		p.Field,
+		"problem",
+		p.Text,
+	)
 }
 
 // place is the template's in the list.
 func (t Template) place() string { return t.Event + "/" + t.Language }
 
 func (t Template) proto() *pushv1.PushTemplate {
-	out := &pushv1.PushTemplate{Event: t.Event, Language: t.Language, Title: t.Title, Body: t.Body, Muted: t.Muted, BuiltIn: t.BuiltIn}
+	out := &pushv1.PushTemplate{
+		Event:    t.Event,
+		Language: t.Language,
+		Title:    t.Title,
+		Body:     t.Body,
+		Muted:    t.Muted,
+		BuiltIn:  t.BuiltIn,
+	}
 	if !t.UpdatedAt.IsZero() {
 		out.UpdatedAt = timestamppb.New(t.UpdatedAt)
 	}

@@ -39,10 +39,16 @@ func (p *ProblemError) Error() string { return p.Field + ": " + p.Text }
 // check returns a *ProblemError if a text cannot be rendered.
 func (t Template) check() error {
 	if !t.Muted && strings.TrimSpace(t.Title) == "" && strings.TrimSpace(t.Body) == "" {
-		return &ProblemError{Field: "template.title", Text: "must not be empty together with the body unless the template is muted"}
+		return &ProblemError{
+			Field: "template.title",
+			Text:  "must not be empty together with the body unless the template is muted",
+		}
 	}
 	for field, text := range map[string]string{"template.title": t.Title, "template.body": t.Body} {
-		if _, err := render(text, func(name string) (string, bool) { return "", slices.Contains(fieldNames(), name) }); err != nil {
+		if _, err := render(
+			text,
+			func(name string) (string, bool) { return "", slices.Contains(fieldNames(), name) },
+		); err != nil {
 			return &ProblemError{Field: field, Text: err.Error()}
 		}
 	}

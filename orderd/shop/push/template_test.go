@@ -134,11 +134,20 @@ func TestSignatureIsTheSpecificationsExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := http.Header{}
-	if err := s.sign(h, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`)); err != nil {
+	if err := s.sign(
+		h,
+		"msg_p5jXN8AQM9LWM0D4loKWxJek",
+		time.Unix(1614265330, 0),
+		[]byte(`{"test": 2432232314}`),
+	); err != nil {
 		t.Fatal(err)
 	}
 	want := http.Header{
-		"Webhook-Id": {"msg_p5jXN8AQM9LWM0D4loKWxJek"}, "Webhook-Timestamp": {"1614265330"}, "Webhook-Signature": {"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="},
+		"Webhook-Id": {
+			"msg_p5jXN8AQM9LWM0D4loKWxJek",
+		},
+		"Webhook-Timestamp": {"1614265330"},
+		"Webhook-Signature": {"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="},
 	}
 	if diff := cmp.Diff(want, h); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)

@@ -28,14 +28,30 @@ func benchShop(b *testing.B) *pgxpool.Pool {
 	b.Helper()
 	ctx := context.Background()
 	pool := testdb.NewPool(b)
-	_, err := tax.NewService(tax.Options{Pool: pool, Clock: time.Now}).UpsertTaxClass(ctx, &taxv1.UpsertTaxClassRequest{RequestId: "t", TaxClass: &taxv1.TaxClass{Name: "goods", Title: "Goods", RateBasisPoints: 1300}})
+	_, err := tax.NewService(
+		tax.Options{Pool: pool, Clock: time.Now},
+	).UpsertTaxClass(
+		ctx,
+		&taxv1.UpsertTaxClassRequest{
+			RequestId: "t",
+			TaxClass:  &taxv1.TaxClass{Name: "goods", Title: "Goods", RateBasisPoints: 1300},
+		},
+	)
 	if err != nil {
 		b.Fatal(err)
 	}
 	goods := catalog.NewService(catalog.Options{Pool: pool, Clock: time.Now})
 	for i := range benchSKUs {
 		_, err := goods.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
-			Sku: fmt.Sprintf("SKU-%d", i), Title: "A title of usual length", Price: &moneyv1.Money{Amount: 1000, Currency: "CNY"}, OnSale: true, WeightGrams: 300, TaxClass: "goods",
+			Sku: fmt.Sprintf(
+				"SKU-%d",
+				i,
+			),
+			Title:       "A title of usual length",
+			Price:       &moneyv1.Money{Amount: 1000, Currency: "CNY"},
+			OnSale:      true,
+			WeightGrams: 300,
+			TaxClass:    "goods",
 		}})
 		if err != nil {
 			b.Fatal(err)
@@ -44,14 +60,31 @@ func benchShop(b *testing.B) *pgxpool.Pool {
 	shipping := freight.NewService(freight.Options{Pool: pool, Clock: time.Now})
 	for i := range 3 {
 		name := fmt.Sprintf("m%d", i)
-		template := &freightv1.FreightTemplate{Name: name, Currency: "CNY", ChargeBy: freightv1.ChargeBy_CHARGE_BY_WEIGHT, Rules: []*freightv1.FreightRule{{FirstCharge: 9000}}}
-		for r := range 30 {
-			template.Rules = append(template.Rules, &freightv1.FreightRule{Country: "CN", Region: fmt.Sprintf("Region %d", r), FirstUnits: 1000, FirstCharge: 800})
+		template := &freightv1.FreightTemplate{
+			Name:     name,
+			Currency: "CNY",
+			ChargeBy: freightv1.ChargeBy_CHARGE_BY_WEIGHT,
+			Rules:    []*freightv1.FreightRule{{FirstCharge: 9000}},
 		}
-		if _, err := shipping.UpsertFreightTemplate(ctx, &freightv1.UpsertFreightTemplateRequest{RequestId: "t" + name, Template: template}); err != nil {
+		for r := range 30 {
+			template.Rules = append(
+				template.Rules,
+				&freightv1.FreightRule{Country: "CN", Region: fmt.Sprintf("Region %d", r), FirstUnits: 1000, FirstCharge: 800},
+			)
+		}
+		if _, err := shipping.UpsertFreightTemplate(
+			ctx,
+			&freightv1.UpsertFreightTemplateRequest{RequestId: "t" + name, Template: template},
+		); err != nil {
 			b.Fatal(err)
 		}
-		_, err := shipping.UpsertDeliveryMethod(ctx, &freightv1.UpsertDeliveryMethodRequest{RequestId: "m" + name, Method: &freightv1.DeliveryMethod{Name: name, Title: name, Template: name}})
+		_, err := shipping.UpsertDeliveryMethod(
+			ctx,
+			&freightv1.UpsertDeliveryMethodRequest{
+				RequestId: "m" + name,
+				Method:    &freightv1.DeliveryMethod{Name: name, Title: name, Template: name},
+			},
+		)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -68,7 +101,14 @@ func BenchmarkPricing(b *testing.B) {
 		inputs := make([]quote.Input, n)
 		for i := range inputs {
 			inputs[i] = quote.Input{
-				BuyerID: fmt.Sprintf("buyer-%d", i), Lines: []quote.Line{{SKU: fmt.Sprintf("SKU-%d", i), Quantity: 1}, {SKU: fmt.Sprintf("SKU-%d", i+200), Quantity: 2}},
+				BuyerID: fmt.Sprintf(
+					"buyer-%d",
+					i,
+				),
+				Lines: []quote.Line{
+					{SKU: fmt.Sprintf("SKU-%d", i), Quantity: 1},
+					{SKU: fmt.Sprintf("SKU-%d", i+200), Quantity: 2},
+				},
 				Delivery: &quote.Delivery{Address: &addressv1.Address{Country: "CN", Region: "Region 7"}},
 			}
 		}

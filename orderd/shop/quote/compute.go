@@ -57,7 +57,13 @@ func (f *Facts) goods(q *Quote, lines []Line) error {
 		case !sku.OnSale:
 			return catalog.NotOnSale(l.SKU)
 		case i > 0 && sku.Currency != q.Currency:
-			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonCurrencyMismatch, "the SKUs' prices are in different currencies", "sku", l.SKU)
+			return rpcerr.New(
+				connect.CodeFailedPrecondition,
+				rpcerr.ReasonCurrencyMismatch,
+				"the SKUs' prices are in different currencies",
+				"sku",
+				l.SKU,
+			)
 		}
 		q.Currency = sku.Currency
 		amount, fits := money.Mul(sku.UnitPrice, l.Quantity)
@@ -67,7 +73,13 @@ func (f *Facts) goods(q *Quote, lines []Line) error {
 		if q.Goods, fits = money.Add(q.Goods, amount); !fits {
 			return tooLarge()
 		}
-		q.Lines[i] = QuotedLine{SKU: sku.SKU, Title: sku.Title, Quantity: l.Quantity, UnitPrice: sku.UnitPrice, Amount: amount}
+		q.Lines[i] = QuotedLine{
+			SKU:       sku.SKU,
+			Title:     sku.Title,
+			Quantity:  l.Quantity,
+			UnitPrice: sku.UnitPrice,
+			Amount:    amount,
+		}
 	}
 	return nil
 }

@@ -22,21 +22,56 @@ import (
 
 var (
 	noon     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	hangzhou = &addressv1.Address{Recipient: "Ann", Phone: "12345", Country: "CN", Region: "Zhejiang", City: "Hangzhou", Street: "West Lake 1"}
-	lhasa    = &addressv1.Address{Recipient: "Ann", Phone: "12345", Country: "CN", Region: "Tibet", City: "Lhasa", Street: "Potala 1"}
+	hangzhou = &addressv1.Address{
+		Recipient: "Ann",
+		Phone:     "12345",
+		Country:   "CN",
+		Region:    "Zhejiang",
+		City:      "Hangzhou",
+		Street:    "West Lake 1",
+	}
+	lhasa = &addressv1.Address{
+		Recipient: "Ann",
+		Phone:     "12345",
+		Country:   "CN",
+		Region:    "Tibet",
+		City:      "Lhasa",
+		Street:    "Potala 1",
+	}
 )
 
 const buyer = "ann"
 
 func sku(code string, price, weight int64) catalog.SKU {
-	return catalog.SKU{SKU: code, Title: "Title of " + code, UnitPrice: price, Currency: "CNY", OnSale: true, WeightGrams: weight, Category: "tea", TaxClass: "food"}
+	return catalog.SKU{
+		SKU:         code,
+		Title:       "Title of " + code,
+		UnitPrice:   price,
+		Currency:    "CNY",
+		OnSale:      true,
+		WeightGrams: weight,
+		Category:    "tea",
+		TaxClass:    "food",
+	}
 }
 
 func newCoupon(id byte, kind coupon.Kind, amount int64) coupon.Coupon {
 	return coupon.Coupon{
-		ID: uuid.UUID{id}, BuyerID: buyer, State: coupon.Available, Amount: amount,
-		ValidFrom: noon.Add(-time.Hour), ValidUntil: noon.Add(time.Hour),
-		Terms: &coupon.Terms{Title: string(kind), Kind: kind, Currency: "CNY", Amount: amount, BasisPoints: 1000, Cap: amount, StackingGroup: string(kind)},
+		ID:         uuid.UUID{id},
+		BuyerID:    buyer,
+		State:      coupon.Available,
+		Amount:     amount,
+		ValidFrom:  noon.Add(-time.Hour),
+		ValidUntil: noon.Add(time.Hour),
+		Terms: &coupon.Terms{
+			Title:         string(kind),
+			Kind:          kind,
+			Currency:      "CNY",
+			Amount:        amount,
+			BasisPoints:   1000,
+			Cap:           amount,
+			StackingGroup: string(kind),
+		},
 	}
 }
 
@@ -48,18 +83,35 @@ func shop() *Facts {
 	off := sku("OFF", 100, 1)
 	off.OnSale = false
 	f := &Facts{
-		skus:  map[string]catalog.SKU{"A": sku("A", 1000, 300), "B": sku("B", 2999, 0), "HUGE": sku("HUGE", math.MaxInt64/2, 1), "HEAVY": sku("HEAVY", 1, math.MaxInt64/2), "USD": other, "OFF": off},
+		skus: map[string]catalog.SKU{
+			"A":     sku("A", 1000, 300),
+			"B":     sku("B", 2999, 0),
+			"HUGE":  sku("HUGE", math.MaxInt64/2, 1),
+			"HEAVY": sku("HEAVY", 1, math.MaxInt64/2),
+			"USD":   other,
+			"OFF":   off,
+		},
 		rates: map[string]int64{"food": 900},
 		freight: freight.NewBook(
-			[]freight.Method{{Name: "standard", Title: "Standard", Template: "weight"}, {Name: "express", Title: "Express", Template: "flat"}, {Name: "abroad", Title: "Abroad", Template: "usd"}},
+			[]freight.Method{
+				{Name: "standard", Title: "Standard", Template: "weight"},
+				{Name: "express", Title: "Express", Template: "flat"},
+				{Name: "abroad", Title: "Abroad", Template: "usd"},
+			},
 			[]freight.Template{
 				{Name: "weight", Currency: "CNY", ChargeBy: freight.ByWeight, Rules: []freight.Rule{
 					{Country: "CN", FirstUnits: 500, FirstCharge: 800, AdditionalUnits: 500, AdditionalCharge: 101, FreeFrom: &from},
 					{Country: "CN", Region: "Tibet", NotDeliverable: true},
 				}},
-				{Name: "flat", Currency: "CNY", ChargeBy: freight.ByPiece, Rules: []freight.Rule{{Country: "CN", FirstCharge: 2000}}},
+				{
+					Name:     "flat",
+					Currency: "CNY",
+					ChargeBy: freight.ByPiece,
+					Rules:    []freight.Rule{{Country: "CN", FirstCharge: 2000}},
+				},
 				{Name: "usd", Currency: "USD", ChargeBy: freight.ByPiece, Rules: []freight.Rule{{FirstCharge: 100}}},
-			}),
+			},
+		),
 		coupons: map[string][]coupon.Coupon{
 			buyer: {newCoupon(1, coupon.Fixed, 500), newCoupon(2, coupon.FreeFreight, 700), newCoupon(3, coupon.Fixed, 100)},
 			"bob": {newCoupon(9, coupon.Fixed, 500)},
@@ -77,14 +129,24 @@ func TestCompute(t *testing.T) {
 			{SKU: "A", Title: "Title of A", Quantity: 3, UnitPrice: 1000, Amount: 3000, Discount: 250, Freight: 201, Tax: 244},
 			{SKU: "B", Title: "Title of B", Quantity: 1, UnitPrice: 2999, Amount: 2999, Discount: 250, Freight: 0, Tax: 227},
 		},
-		Currency: "CNY", Goods: 5999, Discount: 500, Freight: 201, Tax: 471, Total: 5700,
-		Address: hangzhou, DeliveryMethod: "standard", CouponIDs: []uuid.UUID{{1}, {2}},
+		Currency:       "CNY",
+		Goods:          5999,
+		Discount:       500,
+		Freight:        201,
+		Tax:            471,
+		Total:          5700,
+		Address:        hangzhou,
+		DeliveryMethod: "standard",
+		CouponIDs:      []uuid.UUID{{1}, {2}},
 		Coupons: []QuotedCoupon{
 			{ID: uuid.UUID{2}, Title: "FREE_FREIGHT", Discount: 700, Applied: true},
 			{ID: uuid.UUID{1}, Title: "FIXED", Discount: 500, Applied: true},
 			{ID: uuid.UUID{3}, Title: "FIXED", Discount: 100, Unusable: "NOT_STACKABLE"},
 		},
-		Deliveries: []QuotedDelivery{{Method: "standard", Title: "Standard", Freight: 901}, {Method: "express", Title: "Express", Freight: 2000}},
+		Deliveries: []QuotedDelivery{
+			{Method: "standard", Title: "Standard", Freight: 901},
+			{Method: "express", Title: "Express", Freight: 2000},
+		},
 	}
 	in := Input{
 		BuyerID: buyer, Lines: []Line{{SKU: "A", Quantity: 3}, {SKU: "B", Quantity: 1}},
@@ -137,36 +199,77 @@ func TestRefusals(t *testing.T) {
 	}{
 		{name: "no such SKU", in: Input{Lines: line("NONE")}, want: "SKU_NOT_FOUND", meta: map[string]string{"sku": "NONE"}},
 		{name: "not on sale", in: Input{Lines: line("OFF")}, want: "SKU_NOT_ON_SALE", meta: map[string]string{"sku": "OFF"}},
-		{name: "two currencies", in: Input{Lines: append(line("A"), line("USD")...)}, want: "CURRENCY_MISMATCH", meta: map[string]string{"sku": "USD"}},
+		{
+			name: "two currencies",
+			in:   Input{Lines: append(line("A"), line("USD")...)},
+			want: "CURRENCY_MISMATCH",
+			meta: map[string]string{"sku": "USD"},
+		},
 		{name: "too much money", in: Input{Lines: []Line{{SKU: "HUGE", Quantity: 3}}}, want: "AMOUNT_TOO_LARGE"},
-		{name: "too much money in all", in: Input{Lines: append(line("A"), Line{SKU: "HUGE", Quantity: 2})}, want: "AMOUNT_TOO_LARGE"},
-		{name: "too much weight", in: Input{Lines: []Line{{SKU: "HEAVY", Quantity: 3}}, Delivery: &Delivery{Address: hangzhou}}, want: "AMOUNT_TOO_LARGE"},
-		{name: "no such address", in: Input{Lines: line("A"), Delivery: &Delivery{AddressID: uuid.UUID{7}}}, want: "ADDRESS_NOT_FOUND"},
-		{name: "another's address", in: Input{BuyerID: "bob", Lines: line("A"), Delivery: &Delivery{AddressID: uuid.UUID{1}}}, want: "ADDRESS_NOT_FOUND"},
-		{name: "no such method", in: Input{Lines: line("A"), Delivery: &Delivery{Address: hangzhou, Method: "drone"}}, want: "DELIVERY_METHOD_UNKNOWN", meta: map[string]string{"method": "drone"}},
 		{
-			name: "not delivered there by this method", in: Input{Lines: line("A"), Delivery: &Delivery{Address: lhasa, Method: "standard"}},
-			want: "UNDELIVERABLE", meta: map[string]string{"country": "CN", "region": "Tibet", "method": "standard"},
+			name: "too much money in all",
+			in:   Input{Lines: append(line("A"), Line{SKU: "HUGE", Quantity: 2})},
+			want: "AMOUNT_TOO_LARGE",
 		},
 		{
-			name: "not delivered there by any", in: Input{Lines: line("A"), Delivery: &Delivery{Address: &addressv1.Address{Country: "DE"}}},
-			want: "UNDELIVERABLE", meta: map[string]string{"country": "DE", "region": "", "method": ""},
+			name: "too much weight",
+			in:   Input{Lines: []Line{{SKU: "HEAVY", Quantity: 3}}, Delivery: &Delivery{Address: hangzhou}},
+			want: "AMOUNT_TOO_LARGE",
 		},
 		{
-			name: "freight in another currency", in: Input{Lines: line("A"), Delivery: &Delivery{Address: hangzhou, Method: "abroad"}},
-			want: "CURRENCY_MISMATCH", meta: map[string]string{"method": "abroad"},
+			name: "no such address",
+			in:   Input{Lines: line("A"), Delivery: &Delivery{AddressID: uuid.UUID{7}}},
+			want: "ADDRESS_NOT_FOUND",
+		},
+		{
+			name: "another's address",
+			in:   Input{BuyerID: "bob", Lines: line("A"), Delivery: &Delivery{AddressID: uuid.UUID{1}}},
+			want: "ADDRESS_NOT_FOUND",
+		},
+		{
+			name: "no such method",
+			in:   Input{Lines: line("A"), Delivery: &Delivery{Address: hangzhou, Method: "drone"}},
+			want: "DELIVERY_METHOD_UNKNOWN",
+			meta: map[string]string{"method": "drone"},
+		},
+		{
+			name: "not delivered there by this method",
+			in:   Input{Lines: line("A"), Delivery: &Delivery{Address: lhasa, Method: "standard"}},
+			want: "UNDELIVERABLE",
+			meta: map[string]string{"country": "CN", "region": "Tibet", "method": "standard"},
+		},
+		{
+			name: "not delivered there by any",
+			in:   Input{Lines: line("A"), Delivery: &Delivery{Address: &addressv1.Address{Country: "DE"}}},
+			want: "UNDELIVERABLE",
+			meta: map[string]string{"country": "DE", "region": "", "method": ""},
+		},
+		{
+			name: "freight in another currency",
+			in:   Input{Lines: line("A"), Delivery: &Delivery{Address: hangzhou, Method: "abroad"}},
+			want: "CURRENCY_MISMATCH",
+			meta: map[string]string{"method": "abroad"},
 		},
 		{
 			name: "another's coupon", in: Input{BuyerID: buyer, Lines: line("A"), CouponIDs: []uuid.UUID{{9}}},
 			want: "COUPON_UNUSABLE", meta: map[string]string{"coupon_id": uuid.UUID{9}.String(), "why": "NOT_FOUND"},
 		},
 		{
-			name: "a coupon for freight without freight", in: Input{BuyerID: buyer, Lines: line("A"), CouponIDs: []uuid.UUID{{2}}},
-			want: "COUPON_UNUSABLE", meta: map[string]string{"coupon_id": uuid.UUID{2}.String(), "why": "NO_FREIGHT"},
+			name: "a coupon for freight without freight",
+			in:   Input{BuyerID: buyer, Lines: line("A"), CouponIDs: []uuid.UUID{{2}}},
+			want: "COUPON_UNUSABLE",
+			meta: map[string]string{"coupon_id": uuid.UUID{2}.String(), "why": "NO_FREIGHT"},
 		},
 		{
-			name: "a coupon for freight that is free", in: Input{BuyerID: buyer, Lines: []Line{{SKU: "A", Quantity: 10}}, Delivery: &Delivery{Address: hangzhou}, CouponIDs: []uuid.UUID{{2}}},
-			want: "COUPON_UNUSABLE", meta: map[string]string{"coupon_id": uuid.UUID{2}.String(), "why": "NO_FREIGHT"},
+			name: "a coupon for freight that is free",
+			in: Input{
+				BuyerID:   buyer,
+				Lines:     []Line{{SKU: "A", Quantity: 10}},
+				Delivery:  &Delivery{Address: hangzhou},
+				CouponIDs: []uuid.UUID{{2}},
+			},
+			want: "COUPON_UNUSABLE",
+			meta: map[string]string{"coupon_id": uuid.UUID{2}.String(), "why": "NO_FREIGHT"},
 		},
 	}
 	for _, tt := range tests {
@@ -191,7 +294,10 @@ func TestRefusals(t *testing.T) {
 func drawn(t *rapid.T, threshold bool) (*Facts, Input) {
 	price := rapid.OneOf(rapid.Int64Range(0, 50), rapid.Int64Range(0, 1_000_000_000_000))
 	n := rapid.IntRange(1, 12).Draw(t, "lines")
-	f := &Facts{skus: map[string]catalog.SKU{}, rates: map[string]int64{"food": rapid.Int64Range(0, 10000).Draw(t, "rate")}}
+	f := &Facts{
+		skus:  map[string]catalog.SKU{},
+		rates: map[string]int64{"food": rapid.Int64Range(0, 10000).Draw(t, "rate")},
+	}
 	in := Input{BuyerID: buyer, AllCoupons: rapid.Bool().Draw(t, "all coupons")}
 	for i := range n {
 		s := sku(fmt.Sprintf("S%d", i), price.Draw(t, "price"), rapid.Int64Range(0, 1_000_000).Draw(t, "weight"))
@@ -218,15 +324,28 @@ func drawn(t *rapid.T, threshold bool) (*Facts, Input) {
 	}
 	if rapid.Bool().Draw(t, "deliver") {
 		rule := freight.Rule{
-			FirstUnits: price.Draw(t, "first units"), FirstCharge: price.Draw(t, "first charge"),
-			AdditionalUnits: price.Draw(t, "additional units"), AdditionalCharge: rapid.Int64Range(0, 1000).Draw(t, "additional charge"),
+			FirstUnits:  price.Draw(t, "first units"),
+			FirstCharge: price.Draw(t, "first charge"),
+			AdditionalUnits: price.Draw(
+				t,
+				"additional units",
+			),
+			AdditionalCharge: rapid.Int64Range(0, 1000).Draw(t, "additional charge"),
 		}
 		if threshold {
 			from := price.Draw(t, "free from")
 			rule.FreeFrom = &from
 		}
-		by := rapid.SampledFrom([]freight.ChargeBy{freight.ByWeight, freight.ByPiece, freight.ByOrderValue}).Draw(t, "charge by")
-		f.freight = freight.NewBook([]freight.Method{{Name: "m", Template: "t"}}, []freight.Template{{Name: "t", Currency: "CNY", ChargeBy: by, Rules: []freight.Rule{rule}}})
+		by := rapid.SampledFrom(
+			[]freight.ChargeBy{freight.ByWeight, freight.ByPiece, freight.ByOrderValue},
+		).Draw(
+			t,
+			"charge by",
+		)
+		f.freight = freight.NewBook(
+			[]freight.Method{{Name: "m", Template: "t"}},
+			[]freight.Template{{Name: "t", Currency: "CNY", ChargeBy: by, Rules: []freight.Rule{rule}}},
+		)
 		in.Delivery = &Delivery{Address: hangzhou}
 	}
 	return f, in
@@ -256,7 +375,8 @@ func TestEverySumIsExact(t *testing.T) {
 		}
 		var goods, discount, shipping, tax, total int64
 		for _, l := range q.Lines {
-			if l.Discount < 0 || l.Discount > l.Amount || l.Freight < 0 || l.Tax < 0 || l.Tax > l.Total() || l.Amount != l.UnitPrice*l.Quantity {
+			if l.Discount < 0 || l.Discount > l.Amount || l.Freight < 0 || l.Tax < 0 || l.Tax > l.Total() ||
+				l.Amount != l.UnitPrice*l.Quantity {
 				t.Fatalf("line %+v", l)
 			}
 			goods, discount, shipping, tax, total = goods+l.Amount, discount+l.Discount, shipping+l.Freight, tax+l.Tax, total+l.Total()
@@ -282,7 +402,15 @@ func TestEverySumIsExact(t *testing.T) {
 			charged = q.Deliveries[0].Freight
 		}
 		if applied != len(in.CouponIDs) || q.Discount+charged-q.Freight != off {
-			t.Fatalf("%d of %d coupons take off %d; goods %d, freight %d of %d", applied, len(in.CouponIDs), off, q.Discount, q.Freight, charged)
+			t.Fatalf(
+				"%d of %d coupons take off %d; goods %d, freight %d of %d",
+				applied,
+				len(in.CouponIDs),
+				off,
+				q.Discount,
+				q.Freight,
+				charged,
+			)
 		}
 	})
 }

@@ -88,8 +88,15 @@ type QuotedDelivery struct {
 // Proto is the quote as callers have it, without a token.
 func (q *Quote) Proto() *quotev1.Quote {
 	out := &quotev1.Quote{
-		Goods: q.money(q.Goods), Discount: q.money(q.Discount), Freight: q.money(q.Freight), Total: q.money(q.Total), Tax: q.money(q.Tax),
-		DeliveryMethod: q.DeliveryMethod, Invoice: q.Invoice,
+		Goods: q.money(
+			q.Goods,
+		),
+		Discount:       q.money(q.Discount),
+		Freight:        q.money(q.Freight),
+		Total:          q.money(q.Total),
+		Tax:            q.money(q.Tax),
+		DeliveryMethod: q.DeliveryMethod,
+		Invoice:        q.Invoice,
 	}
 	for _, l := range q.Lines {
 		out.Lines = append(out.Lines, &quotev1.QuoteLine{
@@ -103,7 +110,10 @@ func (q *Quote) Proto() *quotev1.Quote {
 		})
 	}
 	for _, d := range q.Deliveries {
-		out.Deliveries = append(out.Deliveries, &quotev1.QuotedDelivery{Method: d.Method, Title: d.Title, Freight: q.money(d.Freight)})
+		out.Deliveries = append(
+			out.Deliveries,
+			&quotev1.QuotedDelivery{Method: d.Method, Title: d.Title, Freight: q.money(d.Freight)},
+		)
 	}
 	return out
 }

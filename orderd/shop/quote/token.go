@@ -104,7 +104,11 @@ func (t *Tokens) Open(token, buyerID string, now time.Time) (Input, Promise, err
 		return Input{}, Promise{}, invalidToken()
 	}
 	if !now.Before(content.GetExpiresAt().AsTime()) {
-		return Input{}, Promise{}, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonQuoteExpired, "the quote's time is over; ask for a new one")
+		return Input{}, Promise{}, rpcerr.New(
+			connect.CodeFailedPrecondition,
+			rpcerr.ReasonQuoteExpired,
+			"the quote's time is over; ask for a new one",
+		)
 	}
 	return opened(&content)
 }
@@ -119,7 +123,11 @@ func opened(content *quotev1.Token) (Input, Promise, error) {
 		return Input{}, Promise{}, invalidToken()
 	}
 	in := Input{
-		BuyerID: content.GetBuyerId(), Lines: newLines(content.GetLines()), Delivery: delivery, CouponIDs: coupons, Invoice: content.GetInvoice(),
+		BuyerID:   content.GetBuyerId(),
+		Lines:     newLines(content.GetLines()),
+		Delivery:  delivery,
+		CouponIDs: coupons,
+		Invoice:   content.GetInvoice(),
 	}
 	return in, Promise{Total: content.GetTotal(), Hash: [sha256.Size]byte(content.GetPromise())}, nil
 }
@@ -131,7 +139,13 @@ func (t *Tokens) mac(signed []byte) []byte {
 }
 
 func invalidToken() error {
-	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonQuoteInvalid, "the token is not from a quote of this buyer's", "field", "quote_token")
+	return rpcerr.New(
+		connect.CodeFailedPrecondition,
+		rpcerr.ReasonQuoteInvalid,
+		"the token is not from a quote of this buyer's",
+		"field",
+		"quote_token",
+	)
 }
 
 func promise(q *Quote) Promise {

@@ -33,8 +33,11 @@ func newTokens(tb testing.TB, key string) *Tokens {
 func signed(tb testing.TB, tokens *Tokens) (Input, *Quote, string) {
 	tb.Helper()
 	in := Input{
-		BuyerID: buyer, Lines: []Line{{SKU: "A", Quantity: 3}, {SKU: "B", Quantity: 1}}, Delivery: &Delivery{AddressID: uuid.UUID{1}},
-		CouponIDs: []uuid.UUID{{1}}, Invoice: &quotev1.Invoice{Kind: quotev1.InvoiceKind_INVOICE_KIND_PERSONAL, Title: "Ann"},
+		BuyerID:   buyer,
+		Lines:     []Line{{SKU: "A", Quantity: 3}, {SKU: "B", Quantity: 1}},
+		Delivery:  &Delivery{AddressID: uuid.UUID{1}},
+		CouponIDs: []uuid.UUID{{1}},
+		Invoice:   &quotev1.Invoice{Kind: quotev1.InvoiceKind_INVOICE_KIND_PERSONAL, Title: "Ann"},
 	}
 	q, err := shop().Compute(in, noon)
 	if err != nil {
@@ -158,7 +161,13 @@ func TestTokensAreRefused(t *testing.T) {
 	}
 	for i := range raw {
 		raw[i] ^= 1
-		if _, _, err := tokens.Open(base64.RawURLEncoding.EncodeToString(raw), buyer, noon); rpcerr.Reason(err) != "QUOTE_INVALID" {
+		if _, _, err := tokens.Open(
+			base64.RawURLEncoding.EncodeToString(raw),
+			buyer,
+			noon,
+		); rpcerr.Reason(
+			err,
+		) != "QUOTE_INVALID" {
 			t.Fatalf("byte %d changed: %v", i, err)
 		}
 		raw[i] ^= 1

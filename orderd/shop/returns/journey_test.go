@@ -61,7 +61,8 @@ type ret struct {
 }
 
 func (r *ret) open() bool {
-	return r.state == returns.Requested || r.state == returns.Approved || r.state == returns.InTransit || r.state == returns.Received
+	return r.state == returns.Requested || r.state == returns.Approved || r.state == returns.InTransit ||
+		r.state == returns.Received
 }
 
 // spoken are the units of a line in open returns of the same sort.
@@ -115,15 +116,30 @@ func newWorld(ctx context.Context, t *testing.T) *world {
 	shop, err := testorder.New(ctx, testdb.NewPool(t))
 	must(err)
 	// Nobody calls it here: no worker runs.
-	c, err := carrier.NewHTTP(carrier.HTTPOptions{Name: "swift", URL: "http://127.0.0.1:1", Key: []byte("0123456789abcdef"), Clock: shop.Clock.Now, Random: rand.Reader})
+	c, err := carrier.NewHTTP(
+		carrier.HTTPOptions{
+			Name:   "swift",
+			URL:    "http://127.0.0.1:1",
+			Key:    []byte("0123456789abcdef"),
+			Clock:  shop.Clock.Now,
+			Random: rand.Reader,
+		},
+	)
 	must(err)
 	w := &world{Shop: shop}
 	w.store, err = shipment.NewStore(shipment.Options{
-		Pool: shop.Pool, Orders: shop.Orders, Carriers: []carrier.Carrier{c}, Clock: shop.Clock.Now, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+		Pool:     shop.Pool,
+		Orders:   shop.Orders,
+		Carriers: []carrier.Carrier{c},
+		Clock:    shop.Clock.Now,
+		Random:   rand.Reader,
+		Logger:   slog.New(slog.DiscardHandler),
 	})
 	must(err)
 	w.shipments = shipment.NewService(w.store)
-	w.returns, err = returns.NewService(returns.Options{Pool: shop.Pool, Orders: shop.Orders, Parcels: w.store, Clock: shop.Clock.Now, Random: rand.Reader})
+	w.returns, err = returns.NewService(
+		returns.Options{Pool: shop.Pool, Orders: shop.Orders, Parcels: w.store, Clock: shop.Clock.Now, Random: rand.Reader},
+	)
 	must(err)
 	return w
 }
@@ -153,7 +169,12 @@ func (w *world) begin(ctx context.Context, t *rapid.T) *model {
 	m := &model{state: order.Paid}
 	var lines []testorder.Line
 	for range rapid.IntRange(1, 2).Draw(t, "lines") {
-		l := testorder.Line{Quantity: rapid.Int64Range(1, 4).Draw(t, "quantity"), UnitPrice: rapid.Int64Range(3, 50).Draw(t, "price"), Discount: rapid.Int64Range(0, 3).Draw(t, "discount"), Freight: rapid.Int64Range(0, 9).Draw(t, "freight")}
+		l := testorder.Line{
+			Quantity:  rapid.Int64Range(1, 4).Draw(t, "quantity"),
+			UnitPrice: rapid.Int64Range(3, 50).Draw(t, "price"),
+			Discount:  rapid.Int64Range(0, 3).Draw(t, "discount"),
+			Freight:   rapid.Int64Range(0, 9).Draw(t, "freight"),
+		}
 		lines = append(lines, l)
 		m.lines = append(m.lines, &unit{bought: l.Quantity, total: l.Quantity*l.UnitPrice - l.Discount + l.Freight})
 	}
@@ -162,7 +183,12 @@ func (w *world) begin(ctx context.Context, t *rapid.T) *model {
 		t.Fatal(err)
 	}
 	err = database.ExecuteTx(ctx, w.Pool, func(tx *database.Tx) error {
-		return w.store.RequestForPaid(ctx, tx, &orderv1.OrderPaid{Order: &orderv1.Order{OrderId: m.order.String(), Version: 2}}, w.Clock.Now())
+		return w.store.RequestForPaid(
+			ctx,
+			tx,
+			&orderv1.OrderPaid{Order: &orderv1.Order{OrderId: m.order.String(), Version: 2}},
+			w.Clock.Now(),
+		)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +215,10 @@ func (m *model) again() {
 
 // name learns the ids of new parcels and checks that there are as many as expected.
 func (w *world) name(ctx context.Context, t *rapid.T, m *model) {
-	answer, err := w.shipments.ListOrderShipments(ctx, &shipmentv1.ListOrderShipmentsRequest{BuyerId: "ann", OrderId: m.order.String()})
+	answer, err := w.shipments.ListOrderShipments(
+		ctx,
+		&shipmentv1.ListOrderShipmentsRequest{BuyerId: "ann", OrderId: m.order.String()},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,16 +271,27 @@ func (w *world) parcel(ctx context.Context, t *rapid.T, m *model) {
 		}
 		m.settle()
 	}
-	if _, err := w.shipments.RecordShipmentEvent(ctx, &shipmentv1.RecordShipmentEventRequest{RequestId: uuid.NewString(), ShipmentId: p.id, Code: code}); err != nil {
+	if _, err := w.shipments.RecordShipmentEvent(
+		ctx,
+		&shipmentv1.RecordShipmentEventRequest{RequestId: uuid.NewString(), ShipmentId: p.id, Code: code},
+	); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (w *world) request(ctx context.Context, t *rapid.T, m *model) {
-	r := &ret{state: returns.Requested, only: rapid.Bool().Draw(t, "refund only"), lines: map[int]int64{}, restock: map[int]int64{}}
+	r := &ret{
+		state:   returns.Requested,
+		only:    rapid.Bool().Draw(t, "refund only"),
+		lines:   map[int]int64{},
+		restock: map[int]int64{},
+	}
 	req := &returnsv1.RequestReturnRequest{
-		RequestId: uuid.NewString(), BuyerId: "ann", OrderId: m.order.String(), Kind: returnsv1.ReturnKind_RETURN_KIND_WITH_PARCEL,
-		Reason: returnsv1.ReturnReason_RETURN_REASON_OTHER,
+		RequestId: uuid.NewString(),
+		BuyerId:   "ann",
+		OrderId:   m.order.String(),
+		Kind:      returnsv1.ReturnKind_RETURN_KIND_WITH_PARCEL,
+		Reason:    returnsv1.ReturnReason_RETURN_REASON_OTHER,
 	}
 	if r.only {
 		req.Kind, req.Unshipped = returnsv1.ReturnKind_RETURN_KIND_REFUND_ONLY, rapid.Bool().Draw(t, "unshipped")
@@ -324,10 +364,16 @@ func (w *world) decide(ctx context.Context, t *rapid.T, m *model) {
 	switch rapid.IntRange(0, 4).Draw(t, "decision") {
 	case 0:
 		want = r.move(returns.Rejected, returns.Requested)
-		_, err = w.returns.RejectReturn(ctx, &returnsv1.RejectReturnRequest{RequestId: uuid.NewString(), ReturnId: r.id, Reason: "no"})
+		_, err = w.returns.RejectReturn(
+			ctx,
+			&returnsv1.RejectReturnRequest{RequestId: uuid.NewString(), ReturnId: r.id, Reason: "no"},
+		)
 	case 1:
 		want = r.move(returns.Cancelled, returns.Requested, returns.Approved)
-		_, err = w.returns.CancelReturn(ctx, &returnsv1.CancelReturnRequest{RequestId: uuid.NewString(), BuyerId: "ann", ReturnId: r.id})
+		_, err = w.returns.CancelReturn(
+			ctx,
+			&returnsv1.CancelReturnRequest{RequestId: uuid.NewString(), BuyerId: "ann", ReturnId: r.id},
+		)
 	default:
 		want = r.move(returns.Approved, returns.Requested)
 		_, err = w.returns.ApproveReturn(ctx, &returnsv1.ApproveReturnRequest{RequestId: uuid.NewString(), ReturnId: r.id})
@@ -343,7 +389,16 @@ func (w *world) send(ctx context.Context, t *rapid.T, m *model) {
 		if !r.only {
 			want = r.move(returns.InTransit, returns.Approved)
 		}
-		_, err = w.returns.SendReturn(ctx, &returnsv1.SendReturnRequest{RequestId: uuid.NewString(), BuyerId: "ann", ReturnId: r.id, Carrier: "post", TrackingNumber: "1"})
+		_, err = w.returns.SendReturn(
+			ctx,
+			&returnsv1.SendReturnRequest{
+				RequestId:      uuid.NewString(),
+				BuyerId:        "ann",
+				ReturnId:       r.id,
+				Carrier:        "post",
+				TrackingNumber: "1",
+			},
+		)
 	} else {
 		if !r.only {
 			want = r.move(returns.Received, returns.Approved, returns.InTransit)
@@ -488,7 +543,16 @@ func (w *world) check(ctx context.Context, t *rapid.T, m *model) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := unit{bought: l.Quantity, total: u.total, shipping: l.Shipping, shipped: l.Shipped, delivered: l.Delivered, returned: l.Returned, withdrawn: l.Withdrawn, restocked: levels.Available}
+		got := unit{
+			bought:    l.Quantity,
+			total:     u.total,
+			shipping:  l.Shipping,
+			shipped:   l.Shipped,
+			delivered: l.Delivered,
+			returned:  l.Returned,
+			withdrawn: l.Withdrawn,
+			restocked: levels.Available,
+		}
 		if got != u {
 			t.Fatalf("line %d: %+v, want %+v", i+1, got, u)
 		}

@@ -15,7 +15,10 @@ import (
 const defaultPageSize = 20
 
 // GetReturn returns a buyer's return.
-func (s *Service) GetReturn(ctx context.Context, req *returnsv1.GetReturnRequest) (*returnsv1.GetReturnResponse, error) {
+func (s *Service) GetReturn(
+	ctx context.Context,
+	req *returnsv1.GetReturnRequest,
+) (*returnsv1.GetReturnResponse, error) {
 	id, err := uuid.Parse(req.GetReturnId())
 	if err != nil {
 		return nil, rpcError(errNotFound)
@@ -31,7 +34,10 @@ func (s *Service) GetReturn(ctx context.Context, req *returnsv1.GetReturnRequest
 }
 
 // GetReturnHistory returns a return with what happened to it.
-func (s *Service) GetReturnHistory(ctx context.Context, req *returnsv1.GetReturnHistoryRequest) (*returnsv1.GetReturnHistoryResponse, error) {
+func (s *Service) GetReturnHistory(
+	ctx context.Context,
+	req *returnsv1.GetReturnHistoryRequest,
+) (*returnsv1.GetReturnHistoryResponse, error) {
 	id, err := uuid.Parse(req.GetReturnId())
 	if err != nil {
 		return nil, rpcError(errNotFound)
@@ -47,14 +53,23 @@ func (s *Service) GetReturnHistory(ctx context.Context, req *returnsv1.GetReturn
 	answer := &returnsv1.GetReturnHistoryResponse{Return: r.proto()}
 	for _, h := range history {
 		answer.Changes = append(answer.Changes, &returnsv1.ReturnChange{
-			Version: h.Version, Event: h.Event, From: h.From.proto(), To: h.To.proto(), Actor: h.Actor, Reason: h.Reason, At: timestamppb.New(h.At),
+			Version: h.Version,
+			Event:   h.Event,
+			From:    h.From.proto(),
+			To:      h.To.proto(),
+			Actor:   h.Actor,
+			Reason:  h.Reason,
+			At:      timestamppb.New(h.At),
 		})
 	}
 	return answer, nil
 }
 
 // ListReturns returns a page of a buyer's returns, newest first.
-func (s *Service) ListReturns(ctx context.Context, req *returnsv1.ListReturnsRequest) (*returnsv1.ListReturnsResponse, error) {
+func (s *Service) ListReturns(
+	ctx context.Context,
+	req *returnsv1.ListReturnsRequest,
+) (*returnsv1.ListReturnsResponse, error) {
 	// Later than any return.
 	before := position{createdAt: s.now().Add(24 * time.Hour), id: uuid.Max}
 	if _, err := page.Parse(req.GetPageToken(), &before.createdAt, &before.id); err != nil {
@@ -71,7 +86,10 @@ func (s *Service) ListReturns(ctx context.Context, req *returnsv1.ListReturnsReq
 }
 
 // FindReturns returns a page of all buyers' returns, oldest first.
-func (s *Service) FindReturns(ctx context.Context, req *returnsv1.FindReturnsRequest) (*returnsv1.FindReturnsResponse, error) {
+func (s *Service) FindReturns(
+	ctx context.Context,
+	req *returnsv1.FindReturnsRequest,
+) (*returnsv1.FindReturnsResponse, error) {
 	after := position{createdAt: time.UnixMicro(0)}
 	if _, err := page.Parse(req.GetPageToken(), &after.createdAt, &after.id); err != nil {
 		return nil, err

@@ -22,7 +22,12 @@ import (
 const maxReturns = 100
 
 // request writes a return of an order's units, in a transaction in which the order is locked.
-func (s *Service) request(ctx context.Context, tx *database.Tx, at time.Time, req *returnsv1.RequestReturnRequest) (*work, error) {
+func (s *Service) request(
+	ctx context.Context,
+	tx *database.Tx,
+	at time.Time,
+	req *returnsv1.RequestReturnRequest,
+) (*work, error) {
 	orderID, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
 		return nil, order.ErrNotFound
@@ -47,7 +52,11 @@ func (s *Service) request(ctx context.Context, tx *database.Tx, at time.Time, re
 		return nil, err
 	}
 	if all >= maxReturns {
-		return nil, rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyReturns, "the order has had too many returns")
+		return nil, rpcerr.New(
+			connect.CodeResourceExhausted,
+			rpcerr.ReasonTooManyReturns,
+			"the order has had too many returns",
+		)
 	}
 	if err := r.fill(o, req.GetLines(), spoken); err != nil {
 		return nil, err
@@ -72,15 +81,28 @@ func (s *Service) allowed(o *order.Order, at time.Time) error {
 		since = o.CompletedAt
 	}
 	if since != nil && at.Sub(*since) > s.window {
-		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonReturnWindowClosed, "the time to return what was delivered is over")
+		return rpcerr.New(
+			connect.CodeFailedPrecondition,
+			rpcerr.ReasonReturnWindowClosed,
+			"the time to return what was delivered is over",
+		)
 	}
 	return nil
 }
 
 func newReturn(id uuid.UUID, o *order.Order, at time.Time, req *returnsv1.RequestReturnRequest) *Return {
 	r := &Return{
-		ID: id, OrderID: o.ID, BuyerID: o.BuyerID, Kind: WithParcelKind, Unshipped: req.GetUnshipped(), Reason: req.GetReason().String()[len(reasonPrefix):],
-		Description: req.GetDescription(), Pictures: req.GetPictures(), Currency: o.Currency, CreatedAt: at, UpdatedAt: at,
+		ID:          id,
+		OrderID:     o.ID,
+		BuyerID:     o.BuyerID,
+		Kind:        WithParcelKind,
+		Unshipped:   req.GetUnshipped(),
+		Reason:      req.GetReason().String()[len(reasonPrefix):],
+		Description: req.GetDescription(),
+		Pictures:    req.GetPictures(),
+		Currency:    o.Currency,
+		CreatedAt:   at,
+		UpdatedAt:   at,
 	}
 	if r.Pictures == nil {
 		r.Pictures = []string{}
@@ -102,8 +124,15 @@ func (r *Return) fill(o *order.Order, wanted []*returnsv1.ReturnLineQuantity, sp
 			left = max(returnable(o.Lines[n-1], r.Unshipped, spoken[spokenKey{n, r.Unshipped}]), 0)
 		}
 		if want.GetQuantity() > left {
-			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonNotReturnable, "the line has not as many units that can be returned so",
-				"line", strconv.FormatInt(n, 10), "left", strconv.FormatInt(left, 10))
+			return rpcerr.New(
+				connect.CodeFailedPrecondition,
+				rpcerr.ReasonNotReturnable,
+				"the line has not as many units that can be returned so",
+				"line",
+				strconv.FormatInt(n, 10),
+				"left",
+				strconv.FormatInt(left, 10),
+			)
 		}
 		line := Line{Line: n, SKU: o.Lines[n-1].SKU, Title: o.Lines[n-1].Title, Quantity: want.GetQuantity()}
 		if r.Unshipped {
@@ -156,7 +185,14 @@ func (w *work) write(ctx context.Context) error {
 }
 
 func (w *work) announce(ctx context.Context) error {
-	return w.service.orders.Announce(ctx, w.tx, w.at, w.ret.OrderID, "return_changed", func(o *orderv1.Order) proto.Message {
-		return &orderv1.OrderReturnChanged{Order: o, ReturnId: w.ret.ID.String(), State: string(w.ret.State)}
-	})
+	return w.service.orders.Announce(
+		ctx,
+		w.tx,
+		w.at,
+		w.ret.OrderID,
+		"return_changed",
+		func(o *orderv1.Order) proto.Message {
+			return &orderv1.OrderReturnChanged{Order: o, ReturnId: w.ret.ID.String(), State: string(w.ret.State)}
+		},
+	)
 }

@@ -94,11 +94,20 @@ func (r *Return) key() string { return "return:" + r.ID.String() }
 // proto is the return as callers have it.
 func (r *Return) proto() *returnsv1.Return {
 	out := &returnsv1.Return{
-		ReturnId: r.ID.String(), OrderId: r.OrderID.String(), BuyerId: r.BuyerID, Unshipped: r.Unshipped, State: r.State.proto(),
-		Kind:        returnsv1.ReturnKind(returnsv1.ReturnKind_value["RETURN_KIND_"+string(r.Kind)]),
-		Reason:      returnsv1.ReturnReason(returnsv1.ReturnReason_value[reasonPrefix+r.Reason]),
-		Description: r.Description, Pictures: r.Pictures, Rejection: r.Rejection, Carrier: r.Carrier, TrackingNumber: r.TrackingNumber,
-		CreatedAt: timestamppb.New(r.CreatedAt), UpdatedAt: timestamppb.New(r.UpdatedAt),
+		ReturnId:       r.ID.String(),
+		OrderId:        r.OrderID.String(),
+		BuyerId:        r.BuyerID,
+		Unshipped:      r.Unshipped,
+		State:          r.State.proto(),
+		Kind:           returnsv1.ReturnKind(returnsv1.ReturnKind_value["RETURN_KIND_"+string(r.Kind)]),
+		Reason:         returnsv1.ReturnReason(returnsv1.ReturnReason_value[reasonPrefix+r.Reason]),
+		Description:    r.Description,
+		Pictures:       r.Pictures,
+		Rejection:      r.Rejection,
+		Carrier:        r.Carrier,
+		TrackingNumber: r.TrackingNumber,
+		CreatedAt:      timestamppb.New(r.CreatedAt),
+		UpdatedAt:      timestamppb.New(r.UpdatedAt),
 	}
 	if r.Refund != nil {
 		out.Refund = &moneyv1.Money{Amount: *r.Refund, Currency: r.Currency}

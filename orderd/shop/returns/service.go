@@ -32,7 +32,14 @@ const actorBuyer = "buyer"
 // Orders is what returns ask of their orders. Nothing else changes an order.
 type Orders interface {
 	GrantRefund(ctx context.Context, tx *database.Tx, at time.Time, g order.Grant) (order.Granted, error)
-	Announce(ctx context.Context, tx pgx.Tx, at time.Time, orderID uuid.UUID, name string, payload func(*orderv1.Order) proto.Message) error
+	Announce(
+		ctx context.Context,
+		tx pgx.Tx,
+		at time.Time,
+		orderID uuid.UUID,
+		name string,
+		payload func(*orderv1.Order) proto.Message,
+	) error
 }
 
 var _ Orders = (*order.Store)(nil)
@@ -76,7 +83,10 @@ func NewService(o Options) (*Service, error) {
 }
 
 // RequestReturn asks for a return once a request id.
-func (s *Service) RequestReturn(ctx context.Context, req *returnsv1.RequestReturnRequest) (*returnsv1.RequestReturnResponse, error) {
+func (s *Service) RequestReturn(
+	ctx context.Context,
+	req *returnsv1.RequestReturnRequest,
+) (*returnsv1.RequestReturnResponse, error) {
 	scope := idempotency.BuyerScope(req.GetBuyerId())
 	return once(ctx, s, scope, req, func(tx *database.Tx) (*returnsv1.RequestReturnResponse, error) {
 		w, err := s.request(ctx, tx, database.Stamp(s.now()), req)
@@ -88,7 +98,10 @@ func (s *Service) RequestReturn(ctx context.Context, req *returnsv1.RequestRetur
 }
 
 // CancelReturn takes a buyer's return back.
-func (s *Service) CancelReturn(ctx context.Context, req *returnsv1.CancelReturnRequest) (*returnsv1.CancelReturnResponse, error) {
+func (s *Service) CancelReturn(
+	ctx context.Context,
+	req *returnsv1.CancelReturnRequest,
+) (*returnsv1.CancelReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		return w.step(Cancel, actorBuyer, "")
 	}, func(r *returnsv1.Return) *returnsv1.CancelReturnResponse {
@@ -97,7 +110,10 @@ func (s *Service) CancelReturn(ctx context.Context, req *returnsv1.CancelReturnR
 }
 
 // SendReturn says that the buyer has sent the parcel.
-func (s *Service) SendReturn(ctx context.Context, req *returnsv1.SendReturnRequest) (*returnsv1.SendReturnResponse, error) {
+func (s *Service) SendReturn(
+	ctx context.Context,
+	req *returnsv1.SendReturnRequest,
+) (*returnsv1.SendReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		if err := w.withParcel(); err != nil {
 			return err
@@ -110,7 +126,10 @@ func (s *Service) SendReturn(ctx context.Context, req *returnsv1.SendReturnReque
 }
 
 // ApproveReturn lets a return go on.
-func (s *Service) ApproveReturn(ctx context.Context, req *returnsv1.ApproveReturnRequest) (*returnsv1.ApproveReturnResponse, error) {
+func (s *Service) ApproveReturn(
+	ctx context.Context,
+	req *returnsv1.ApproveReturnRequest,
+) (*returnsv1.ApproveReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		return w.step(Approve, auth.StaffActor(ctx), "")
 	}, func(r *returnsv1.Return) *returnsv1.ApproveReturnResponse {
@@ -119,7 +138,10 @@ func (s *Service) ApproveReturn(ctx context.Context, req *returnsv1.ApproveRetur
 }
 
 // RejectReturn ends a return with nothing.
-func (s *Service) RejectReturn(ctx context.Context, req *returnsv1.RejectReturnRequest) (*returnsv1.RejectReturnResponse, error) {
+func (s *Service) RejectReturn(
+	ctx context.Context,
+	req *returnsv1.RejectReturnRequest,
+) (*returnsv1.RejectReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		w.ret.Rejection = req.GetReason()
 		return w.step(Reject, auth.StaffActor(ctx), req.GetReason())
@@ -130,7 +152,10 @@ func (s *Service) RejectReturn(ctx context.Context, req *returnsv1.RejectReturnR
 
 // ReceiveReturn says that the parcel has come back. What the buyer never said was sent
 // has been, evidently.
-func (s *Service) ReceiveReturn(ctx context.Context, req *returnsv1.ReceiveReturnRequest) (*returnsv1.ReceiveReturnResponse, error) {
+func (s *Service) ReceiveReturn(
+	ctx context.Context,
+	req *returnsv1.ReceiveReturnRequest,
+) (*returnsv1.ReceiveReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		if err := w.withParcel(); err != nil {
 			return err
@@ -147,7 +172,10 @@ func (s *Service) ReceiveReturn(ctx context.Context, req *returnsv1.ReceiveRetur
 }
 
 // InspectReturn notes what goes back in stock.
-func (s *Service) InspectReturn(ctx context.Context, req *returnsv1.InspectReturnRequest) (*returnsv1.InspectReturnResponse, error) {
+func (s *Service) InspectReturn(
+	ctx context.Context,
+	req *returnsv1.InspectReturnRequest,
+) (*returnsv1.InspectReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		if err := w.step(Inspect, auth.StaffActor(ctx), req.GetNote()); err != nil {
 			return err
@@ -159,12 +187,21 @@ func (s *Service) InspectReturn(ctx context.Context, req *returnsv1.InspectRetur
 }
 
 // RefundReturn grants a return's refund.
-func (s *Service) RefundReturn(ctx context.Context, req *returnsv1.RefundReturnRequest) (*returnsv1.RefundReturnResponse, error) {
+func (s *Service) RefundReturn(
+	ctx context.Context,
+	req *returnsv1.RefundReturnRequest,
+) (*returnsv1.RefundReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		var amount *int64
 		if m := req.GetAmount(); m != nil {
 			if m.GetCurrency() != w.ret.Currency {
-				return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonCurrencyMismatch, "the order's currency is another", "field", "amount")
+				return rpcerr.New(
+					connect.CodeInvalidArgument,
+					rpcerr.ReasonCurrencyMismatch,
+					"the order's currency is another",
+					"field",
+					"amount",
+				)
 			}
 			amount = &m.Amount
 		}
@@ -239,7 +276,13 @@ func once[A proto.Message](
 }
 
 func stateConflict(state State) error {
-	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonReturnStateConflict, "the return's state, or its kind, does not allow this", "state", string(state))
+	return rpcerr.New(
+		connect.CodeFailedPrecondition,
+		rpcerr.ReasonReturnStateConflict,
+		"the return's state, or its kind, does not allow this",
+		"state",
+		string(state),
+	)
 }
 
 func rpcError(err error) error {

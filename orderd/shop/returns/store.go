@@ -25,8 +25,25 @@ func load(ctx context.Context, q database.Querier, condition string, args ...any
 	}
 	returns, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Return, error) {
 		r := &Return{}
-		err := row.Scan(&r.ID, &r.OrderID, &r.BuyerID, &r.Kind, &r.Unshipped, &r.State, &r.Version, &r.Reason, &r.Description, &r.Pictures, &r.Rejection,
-			&r.Carrier, &r.TrackingNumber, &r.Currency, &r.Refund, &r.CreatedAt, &r.UpdatedAt)
+		err := row.Scan(
+			&r.ID,
+			&r.OrderID,
+			&r.BuyerID,
+			&r.Kind,
+			&r.Unshipped,
+			&r.State,
+			&r.Version,
+			&r.Reason,
+			&r.Description,
+			&r.Pictures,
+			&r.Rejection,
+			&r.Carrier,
+			&r.TrackingNumber,
+			&r.Currency,
+			&r.Refund,
+			&r.CreatedAt,
+			&r.UpdatedAt,
+		)
 		r.stored = r.Version
 		return r, err
 	})
@@ -45,7 +62,11 @@ func loadLines(ctx context.Context, q database.Querier, returns []*Return) error
 	for i, r := range returns {
 		byID[r.ID], ids[i] = r, r.ID
 	}
-	rows, err := q.Query(ctx, "SELECT return_id, line, sku, title, quantity, restock, refund FROM return_lines WHERE return_id = ANY ($1) ORDER BY return_id, line", ids)
+	rows, err := q.Query(
+		ctx,
+		"SELECT return_id, line, sku, title, quantity, restock, refund FROM return_lines WHERE return_id = ANY ($1) ORDER BY return_id, line",
+		ids,
+	)
 	if err != nil {
 		return fmt.Errorf("reading returns' lines: %w", err)
 	}
@@ -123,8 +144,13 @@ func count(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) (spokenFor, int64,
 	if err := tx.QueryRow(ctx, "SELECT count(*) FROM returns WHERE order_id = $1", orderID).Scan(&all); err != nil {
 		return nil, 0, fmt.Errorf("counting returns: %w", err)
 	}
-	rows, err := tx.Query(ctx, `SELECT l.line, r.unshipped, sum(l.quantity)::bigint FROM returns r JOIN return_lines l ON l.return_id = r.return_id
-		WHERE r.order_id = $1 AND r.state = ANY ($2) GROUP BY l.line, r.unshipped`, orderID, open())
+	rows, err := tx.Query(
+		ctx,
+		`SELECT l.line, r.unshipped, sum(l.quantity)::bigint FROM returns r JOIN return_lines l ON l.return_id = r.return_id
+		WHERE r.order_id = $1 AND r.state = ANY ($2) GROUP BY l.line, r.unshipped`,
+		orderID,
+		open(),
+	)
 	if err != nil {
 		return nil, 0, fmt.Errorf("counting units in returns: %w", err)
 	}
@@ -150,10 +176,23 @@ func insert(ctx context.Context, tx pgx.Tx, r *Return, changes []change) error {
 		lines[i], skus[i], titles[i], quantities[i], restocks[i] = l.Line, l.SKU, l.Title, l.Quantity, l.Restock
 	}
 	var b pgx.Batch
-	b.Queue(`INSERT INTO returns (return_id, order_id, buyer_id, kind, unshipped, state, version, reason, description, pictures, rejection,
+	b.Queue(
+		`INSERT INTO returns (return_id, order_id, buyer_id, kind, unshipped, state, version, reason, description, pictures, rejection,
 			carrier, tracking_number, currency, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text[], '', '', '', $11, $12, $12)`,
-		r.ID, r.OrderID, r.BuyerID, string(r.Kind), r.Unshipped, string(r.State), r.Version, r.Reason, r.Description, r.Pictures, r.Currency, r.CreatedAt)
+		r.ID,
+		r.OrderID,
+		r.BuyerID,
+		string(r.Kind),
+		r.Unshipped,
+		string(r.State),
+		r.Version,
+		r.Reason,
+		r.Description,
+		r.Pictures,
+		r.Currency,
+		r.CreatedAt,
+	)
 	b.Queue(`INSERT INTO return_lines (return_id, line, sku, title, quantity, restock, refund)
 		SELECT $1::uuid, line, sku, title, quantity, restock, 0
 		FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) AS l (line, sku, title, quantity, restock)`,
@@ -174,9 +213,21 @@ func update(ctx context.Context, tx pgx.Tx, r *Return, changes []change) error {
 		lines[i], restocks[i], refunds[i] = l.Line, l.Restock, l.Refund
 	}
 	var b pgx.Batch
-	b.Queue(`UPDATE returns SET state = $3, version = $4, rejection = $5, carrier = $6, tracking_number = $7, refund = $8, updated_at = $9
+	b.Queue(
+		`UPDATE returns SET state = $3, version = $4, rejection = $5, carrier = $6, tracking_number = $7, refund = $8, updated_at = $9
 		WHERE return_id = $1 AND version = $2`,
-		r.ID, r.stored, string(r.State), r.Version, r.Rejection, r.Carrier, r.TrackingNumber, r.Refund, r.UpdatedAt).Exec(database.MustChange(1))
+		r.ID,
+		r.stored,
+		string(r.State),
+		r.Version,
+		r.Rejection,
+		r.Carrier,
+		r.TrackingNumber,
+		r.Refund,
+		r.UpdatedAt,
+	).Exec(
+		database.MustChange(1),
+	)
 	b.Queue(`UPDATE return_lines SET restock = v.restock, refund = v.refund
 		FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS v (line, restock, refund)
 		WHERE return_lines.return_id = $1 AND return_lines.line = v.line`, r.ID, lines, restocks, refunds).Exec(database.MustChange(n))
@@ -190,8 +241,17 @@ func update(ctx context.Context, tx pgx.Tx, r *Return, changes []change) error {
 
 func queueHistory(b *pgx.Batch, id uuid.UUID, changes []change) {
 	for _, c := range changes {
-		b.Queue(`INSERT INTO return_history (return_id, version, event, from_state, to_state, actor, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			id, c.version, string(c.event), string(c.from), string(c.to), c.actor, c.reason, c.at)
+		b.Queue(
+			`INSERT INTO return_history (return_id, version, event, from_state, to_state, actor, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+			id,
+			c.version,
+			string(c.event),
+			string(c.from),
+			string(c.to),
+			c.actor,
+			c.reason,
+			c.at,
+		)
 	}
 }
 

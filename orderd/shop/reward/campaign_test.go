@@ -33,7 +33,12 @@ func TestWhichOrdersMeetACampaign(t *testing.T) {
 		{"no such SKU", &rewardv1.Condition{Skus: []string{"z"}}, false, false},
 		{"a category", &rewardv1.Condition{Categories: []string{"tea"}}, false, true},
 		{"no such category", &rewardv1.Condition{Categories: []string{"cups"}}, false, false},
-		{"another category, but the SKU", &rewardv1.Condition{Categories: []string{"cups"}, Skus: []string{"a"}}, false, true},
+		{
+			"another category, but the SKU",
+			&rewardv1.Condition{Categories: []string{"cups"}, Skus: []string{"a"}},
+			false,
+			true,
+		},
 		{"the promotion", &rewardv1.Condition{Promotion: "spring"}, false, true},
 		{"another promotion", &rewardv1.Condition{Promotion: "autumn"}, false, false},
 		{"the first order", &rewardv1.Condition{FirstOrder: true}, true, true},
@@ -42,7 +47,13 @@ func TestWhichOrdersMeetACampaign(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			c := &campaign{rule: &rewardv1.Campaign{From: timestamppb.New(paid), Until: timestamppb.New(paid.Add(1)), Condition: test.condition}}
+			c := &campaign{
+				rule: &rewardv1.Campaign{
+					From:      timestamppb.New(paid),
+					Until:     timestamppb.New(paid.Add(1)),
+					Condition: test.condition,
+				},
+			}
 			known.first = test.first
 			if got := c.met(order, known); got != test.want {
 				t.Errorf("met: %v, want %v", got, test.want)
@@ -60,7 +71,9 @@ func TestWhichOrdersMeetACampaign(t *testing.T) {
 	}
 	for _, test := range windows {
 		t.Run(test.name, func(t *testing.T) {
-			c := &campaign{rule: &rewardv1.Campaign{From: timestamppb.New(paid.Add(test.from)), Until: timestamppb.New(paid.Add(test.until))}}
+			c := &campaign{
+				rule: &rewardv1.Campaign{From: timestamppb.New(paid.Add(test.from)), Until: timestamppb.New(paid.Add(test.until))},
+			}
 			if got := c.met(order, known); got != test.want {
 				t.Errorf("met: %v, want %v", got, test.want)
 			}

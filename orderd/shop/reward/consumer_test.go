@@ -83,8 +83,17 @@ func runChild(mode string) error {
 func newConsumer(pool *pgxpool.Pool, js jetstream.JetStream, clock func() time.Time) (*consume.Consumer, error) {
 	store := reward.NewStore(pool, coupon.NewStore(pool, clock, rand.Reader), clock)
 	return consume.New(consume.Options{
-		Name: "reward", JetStream: js, Replicas: 1, Pool: pool, Types: reward.Types(), BatchEffect: store.Handle, Batch: reward.Batch,
-		AckWait: 2 * time.Second, Clock: time.Now, Random: mathrand.New(mathrand.NewPCG(1, 2)), Logger: slog.New(slog.DiscardHandler),
+		Name:        "reward",
+		JetStream:   js,
+		Replicas:    1,
+		Pool:        pool,
+		Types:       reward.Types(),
+		BatchEffect: store.Handle,
+		Batch:       reward.Batch,
+		AckWait:     2 * time.Second,
+		Clock:       time.Now,
+		Random:      mathrand.New(mathrand.NewPCG(1, 2)),
+		Logger:      slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -153,7 +162,13 @@ func TestRewardsSurviveCrashes(t *testing.T) {
 				t.Errorf("%d grants, %d coupons; want %d", c, k, orders)
 			}
 			var buyers, coupons int64
-			if err := pool.QueryRow(context.Background(), "SELECT count(DISTINCT buyer_id), count(*) FROM coupons").Scan(&buyers, &coupons); err != nil {
+			if err := pool.QueryRow(
+				context.Background(),
+				"SELECT count(DISTINCT buyer_id), count(*) FROM coupons",
+			).Scan(
+				&buyers,
+				&coupons,
+			); err != nil {
 				t.Fatal(err)
 			}
 			if buyers != orders || coupons != orders {
@@ -171,7 +186,10 @@ func (s *shop) publish(t *testing.T, js jetstream.JetStream, orders int) {
 	for i := range orders {
 		o := s.order(fmt.Sprintf("buyer%d", i))
 		e := event(o, &orderv1.OrderPaid{Order: o})
-		events = append(events, outbox.Event{OrderID: e.OrderID, Version: 2, Name: outbox.NameOf(e.Type), Payload: e.Message, At: s.now})
+		events = append(
+			events,
+			outbox.Event{OrderID: e.OrderID, Version: 2, Name: outbox.NameOf(e.Type), Payload: e.Message, At: s.now},
+		)
 	}
 	if err := outbox.Queue(&b, events); err != nil {
 		t.Fatal(err)

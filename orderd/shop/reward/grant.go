@@ -77,8 +77,12 @@ func (s *Store) giveAll(ctx context.Context, tx pgx.Tx, grants []*grant, now tim
 // give grants one order's coupons; if there are none to be had, the campaign gets its own back.
 func (s *Store) give(ctx context.Context, tx pgx.Tx, g *grant, bucket uint8, now time.Time) error {
 	coupons, err := s.coupons.Grant(ctx, tx, coupon.GrantWish{
-		Template: g.campaign.rule.GetTemplate(), BuyerID: g.to.order.GetBuyerId(), Quantity: g.campaign.rule.GetQuantity(), Bucket: bucket,
-		Actor: g.campaign.owner(), Reason: "order " + g.to.id.String(),
+		Template: g.campaign.rule.GetTemplate(),
+		BuyerID:  g.to.order.GetBuyerId(),
+		Quantity: g.campaign.rule.GetQuantity(),
+		Bucket:   bucket,
+		Actor:    g.campaign.owner(),
+		Reason:   "order " + g.to.id.String(),
 	}, now)
 	var refused *coupon.NotGrantedError
 	if errors.As(err, &refused) {
@@ -96,9 +100,18 @@ func writeGrants(ctx context.Context, tx pgx.Tx, grants []*grant, now time.Time)
 		if ids == nil {
 			ids = []uuid.UUID{}
 		}
-		b.Queue(`INSERT INTO reward_grants (order_id, campaign, revision, buyer_id, outcome, coupon_ids, taken_back, created_at)
+		b.Queue(
+			`INSERT INTO reward_grants (order_id, campaign, revision, buyer_id, outcome, coupon_ids, taken_back, created_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			g.to.id, g.campaign.name, g.campaign.revision, g.to.order.GetBuyerId(), g.outcome, ids, g.campaign.rule.GetTakenBack(), now)
+			g.to.id,
+			g.campaign.name,
+			g.campaign.revision,
+			g.to.order.GetBuyerId(),
+			g.outcome,
+			ids,
+			g.campaign.rule.GetTakenBack(),
+			now,
+		)
 	}
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("writing orders' grants: %w", err)
@@ -114,7 +127,12 @@ func (s *Store) withdraw(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, reas
 	if err != nil {
 		return fmt.Errorf("ending the rewards of order %s: %w", orderID, err)
 	}
-	rows, err := tx.Query(ctx, "SELECT campaign, coupon_ids FROM reward_grants WHERE order_id = $1 AND outcome = $2 AND taken_back", orderID, outcomeGranted)
+	rows, err := tx.Query(
+		ctx,
+		"SELECT campaign, coupon_ids FROM reward_grants WHERE order_id = $1 AND outcome = $2 AND taken_back",
+		orderID,
+		outcomeGranted,
+	)
 	if err != nil {
 		return fmt.Errorf("reading the grants of order %s: %w", orderID, err)
 	}
@@ -139,7 +157,13 @@ func (s *Store) withdraw(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, reas
 	for i, id := range back {
 		campaigns[i] = campaignOf[id]
 	}
-	if _, err := tx.Exec(ctx, "UPDATE reward_grants SET outcome = $3 WHERE order_id = $1 AND campaign = ANY ($2)", orderID, campaigns, outcomeRevoked); err != nil {
+	if _, err := tx.Exec(
+		ctx,
+		"UPDATE reward_grants SET outcome = $3 WHERE order_id = $1 AND campaign = ANY ($2)",
+		orderID,
+		campaigns,
+		outcomeRevoked,
+	); err != nil {
 		return fmt.Errorf("writing the grants of order %s: %w", orderID, err)
 	}
 	return nil

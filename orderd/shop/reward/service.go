@@ -19,7 +19,10 @@ type Service struct{ store *Store }
 func NewService(store *Store) *Service { return &Service{store: store} }
 
 // UpsertCampaign creates a campaign or replaces its rule.
-func (s *Service) UpsertCampaign(ctx context.Context, req *rewardv1.UpsertCampaignRequest) (*rewardv1.UpsertCampaignResponse, error) {
+func (s *Service) UpsertCampaign(
+	ctx context.Context,
+	req *rewardv1.UpsertCampaignRequest,
+) (*rewardv1.UpsertCampaignResponse, error) {
 	answer, err := s.store.upsert(ctx, req)
 	if err != nil {
 		return nil, database.RPCError(err)
@@ -28,7 +31,10 @@ func (s *Service) UpsertCampaign(ctx context.Context, req *rewardv1.UpsertCampai
 }
 
 // GetCampaign returns a campaign and how much of its budget is spent.
-func (s *Service) GetCampaign(ctx context.Context, req *rewardv1.GetCampaignRequest) (*rewardv1.GetCampaignResponse, error) {
+func (s *Service) GetCampaign(
+	ctx context.Context,
+	req *rewardv1.GetCampaignRequest,
+) (*rewardv1.GetCampaignResponse, error) {
 	found, err := s.store.statuses(ctx, "WHERE name = $1", req.GetName())
 	if err != nil {
 		return nil, database.RPCError(err)
@@ -40,7 +46,10 @@ func (s *Service) GetCampaign(ctx context.Context, req *rewardv1.GetCampaignRequ
 }
 
 // ListCampaigns returns a page of campaigns, by name.
-func (s *Service) ListCampaigns(ctx context.Context, req *rewardv1.ListCampaignsRequest) (*rewardv1.ListCampaignsResponse, error) {
+func (s *Service) ListCampaigns(
+	ctx context.Context,
+	req *rewardv1.ListCampaignsRequest,
+) (*rewardv1.ListCampaignsResponse, error) {
 	var after string
 	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
 		return nil, err
@@ -59,7 +68,10 @@ func (s *Service) ListCampaigns(ctx context.Context, req *rewardv1.ListCampaigns
 }
 
 // SwitchCampaign switches a campaign on or off.
-func (s *Service) SwitchCampaign(ctx context.Context, req *rewardv1.SwitchCampaignRequest) (*rewardv1.SwitchCampaignResponse, error) {
+func (s *Service) SwitchCampaign(
+	ctx context.Context,
+	req *rewardv1.SwitchCampaignRequest,
+) (*rewardv1.SwitchCampaignResponse, error) {
 	answer, err := s.store.switchTo(ctx, req)
 	if err != nil {
 		return nil, database.RPCError(err)
@@ -68,7 +80,10 @@ func (s *Service) SwitchCampaign(ctx context.Context, req *rewardv1.SwitchCampai
 }
 
 // ListGrants returns a page of what came of orders in campaigns.
-func (s *Service) ListGrants(ctx context.Context, req *rewardv1.ListGrantsRequest) (*rewardv1.ListGrantsResponse, error) {
+func (s *Service) ListGrants(
+	ctx context.Context,
+	req *rewardv1.ListGrantsRequest,
+) (*rewardv1.ListGrantsResponse, error) {
 	// An order's grants are listed by campaign, a campaign's by order.
 	var campaign string
 	var orderID uuid.UUID

@@ -15,7 +15,13 @@ import (
 func TestWhichCampaignsMakeSense(t *testing.T) {
 	upsert := func(change func(*rewardv1.Campaign)) proto.Message {
 		c := &rewardv1.Campaign{
-			Name: "c", Title: "c", From: &timestamppb.Timestamp{}, Until: timestamppb.Now(), Template: "t", Quantity: 1, Budget: 1,
+			Name:      "c",
+			Title:     "c",
+			From:      &timestamppb.Timestamp{},
+			Until:     timestamppb.Now(),
+			Template:  "t",
+			Quantity:  1,
+			Budget:    1,
 			Condition: &rewardv1.Condition{MinTotal: 1, Currency: "CNY"},
 		}
 		change(c)

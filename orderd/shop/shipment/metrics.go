@@ -19,7 +19,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "orderd_shipment_changes_total", Help: "Changes of shipments, by event and carrier.",
 		}, []string{"event", "carrier"}),
 		pushes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderd_shipment_pushes_total", Help: "Carriers' pushes, by carrier and result (taken, refused, unknown, failed).",
+			Name: "orderd_shipment_pushes_total",
+			Help: "Carriers' pushes, by carrier and result (taken, refused, unknown, failed).",
 		}, []string{"carrier", "result"}),
 		tracks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderd_shipment_tracks_total", Help: "Answers to TrackShipment, by what they are (stored, fetched, stale).",

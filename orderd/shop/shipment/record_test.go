@@ -17,12 +17,29 @@ func TestWhatEventsMean(t *testing.T) {
 		left, arrived time.Time
 		failed        carrier.Code
 	}{
-		"nothing yet":              {events: []carrier.Event{{Code: carrier.Accepted, At: at(-9)}, {Code: carrier.Information, At: at(-8)}}},
-		"left":                     {events: []carrier.Event{{Code: carrier.InTransit, At: at(-5)}, {Code: carrier.Collected, At: at(-7)}}, left: at(-7)},
-		"not found at home":        {events: []carrier.Event{{Code: carrier.AttemptFailed, At: at(-1)}}, left: at(-1)},
-		"arrived, so it had left":  {events: []carrier.Event{{Code: carrier.Delivered, At: at(-1)}}, left: at(-1), arrived: at(-1)},
-		"arrived, told backwards":  {events: []carrier.Event{{Code: carrier.Delivered, At: at(-1)}, {Code: carrier.Collected, At: at(-3)}}, left: at(-3), arrived: at(-1)},
-		"lost, so it had left":     {events: []carrier.Event{{Code: carrier.Lost, At: at(-1)}}, left: at(-1), failed: carrier.Lost},
+		"nothing yet": {
+			events: []carrier.Event{{Code: carrier.Accepted, At: at(-9)}, {Code: carrier.Information, At: at(-8)}},
+		},
+		"left": {
+			events: []carrier.Event{{Code: carrier.InTransit, At: at(-5)}, {Code: carrier.Collected, At: at(-7)}},
+			left:   at(-7),
+		},
+		"not found at home": {events: []carrier.Event{{Code: carrier.AttemptFailed, At: at(-1)}}, left: at(-1)},
+		"arrived, so it had left": {
+			events:  []carrier.Event{{Code: carrier.Delivered, At: at(-1)}},
+			left:    at(-1),
+			arrived: at(-1),
+		},
+		"arrived, told backwards": {
+			events:  []carrier.Event{{Code: carrier.Delivered, At: at(-1)}, {Code: carrier.Collected, At: at(-3)}},
+			left:    at(-3),
+			arrived: at(-1),
+		},
+		"lost, so it had left": {
+			events: []carrier.Event{{Code: carrier.Lost, At: at(-1)}},
+			left:   at(-1),
+			failed: carrier.Lost,
+		},
 		"by a clock that is ahead": {events: []carrier.Event{{Code: carrier.Delivered, At: at(60)}}, left: now, arrived: now},
 	}
 	for name, test := range tests {
@@ -32,7 +49,15 @@ func TestWhatEventsMean(t *testing.T) {
 				return got == nil && want.IsZero() || got != nil && got.Equal(want)
 			}
 			if !same(left, test.left) || !same(arrived, test.arrived) || failed != test.failed {
-				t.Errorf("left %v, arrived %v, failed %q; want %v, %v, %q", left, arrived, failed, test.left, test.arrived, test.failed)
+				t.Errorf(
+					"left %v, arrived %v, failed %q; want %v, %v, %q",
+					left,
+					arrived,
+					failed,
+					test.left,
+					test.arrived,
+					test.failed,
+				)
 			}
 		})
 	}

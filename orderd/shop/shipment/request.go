@@ -45,10 +45,36 @@ const (
 
 // Orders is what shipments ask of their orders. Nothing else changes an order.
 type Orders interface {
-	ReserveShipment(ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID, lines []order.LineQuantity) (order.Parcel, error)
-	UnreserveShipment(ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID, lines []order.LineQuantity) error
-	RecordShipped(ctx context.Context, tx *database.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []order.LineQuantity, actor string) error
-	RecordDelivered(ctx context.Context, tx *database.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []order.LineQuantity, actor string) error
+	ReserveShipment(
+		ctx context.Context,
+		tx *database.Tx,
+		at time.Time,
+		orderID uuid.UUID,
+		lines []order.LineQuantity,
+	) (order.Parcel, error)
+	UnreserveShipment(
+		ctx context.Context,
+		tx *database.Tx,
+		at time.Time,
+		orderID uuid.UUID,
+		lines []order.LineQuantity,
+	) error
+	RecordShipped(
+		ctx context.Context,
+		tx *database.Tx,
+		at time.Time,
+		orderID, shipmentID uuid.UUID,
+		lines []order.LineQuantity,
+		actor string,
+	) error
+	RecordDelivered(
+		ctx context.Context,
+		tx *database.Tx,
+		at time.Time,
+		orderID, shipmentID uuid.UUID,
+		lines []order.LineQuantity,
+		actor string,
+	) error
 }
 
 var _ Orders = (*order.Store)(nil)
@@ -94,8 +120,17 @@ func NewStore(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		pool: o.Pool, orders: o.Orders, carriers: map[string]carrier.Carrier{}, pollInterval: o.PollInterval, refreshAfter: o.RefreshAfter,
-		refreshWait: o.RefreshWait, now: o.Clock, random: o.Random, log: o.Logger, metrics: m, refreshes: make(chan struct{}, maxRefreshes),
+		pool:         o.Pool,
+		orders:       o.Orders,
+		carriers:     map[string]carrier.Carrier{},
+		pollInterval: o.PollInterval,
+		refreshAfter: o.RefreshAfter,
+		refreshWait:  o.RefreshWait,
+		now:          o.Clock,
+		random:       o.Random,
+		log:          o.Logger,
+		metrics:      m,
+		refreshes:    make(chan struct{}, maxRefreshes),
 	}
 	if s.pollInterval <= 0 {
 		s.pollInterval = DefaultPollInterval
@@ -148,8 +183,17 @@ func (s *Store) request(ctx context.Context, tx *database.Tx, at time.Time, want
 		return nil, cmp.Or(err, errTooMany)
 	}
 	sh := &Shipment{
-		ID: id, OrderID: want.orderID, BuyerID: p.BuyerID, Source: want.source, Carrier: want.carrier, TrackingNumber: want.trackingNumber,
-		Address: p.Address, DeliveryMethod: p.DeliveryMethod, Work: RequestWork, DueAt: at, CreatedAt: at,
+		ID:             id,
+		OrderID:        want.orderID,
+		BuyerID:        p.BuyerID,
+		Source:         want.source,
+		Carrier:        want.carrier,
+		TrackingNumber: want.trackingNumber,
+		Address:        p.Address,
+		DeliveryMethod: p.DeliveryMethod,
+		Work:           RequestWork,
+		DueAt:          at,
+		CreatedAt:      at,
 	}
 	if want.trackingNumber != "" {
 		sh.Work = NoWork
@@ -201,7 +245,12 @@ func (s *Store) RequestForPaid(ctx context.Context, tx *database.Tx, event *orde
 
 // RequestForDeliverySet does the same when an order has got its address, if it is paid: the effect
 // of a consumer of OrderDeliverySet.
-func (s *Store) RequestForDeliverySet(ctx context.Context, tx *database.Tx, event *orderv1.OrderDeliverySet, at time.Time) error {
+func (s *Store) RequestForDeliverySet(
+	ctx context.Context,
+	tx *database.Tx,
+	event *orderv1.OrderDeliverySet,
+	at time.Time,
+) error {
 	if event.GetOrder().GetState() != orderv1.OrderState_ORDER_STATE_PAID {
 		return nil
 	}
@@ -221,7 +270,12 @@ func (s *Store) requestFor(ctx context.Context, tx *database.Tx, o *orderv1.Orde
 	if err != nil || len(known) > 0 {
 		return err
 	}
-	_, err = s.request(ctx, tx, database.Stamp(at), wish{orderID: id, source: source, carrier: s.first, actor: actorConsumer})
+	_, err = s.request(
+		ctx,
+		tx,
+		database.Stamp(at),
+		wish{orderID: id, source: source, carrier: s.first, actor: actorConsumer},
+	)
 	if _, refused := conflict(err); refused || errors.Is(err, order.ErrNoAddress) || errors.Is(err, order.ErrNothingLeft) {
 		return nil
 	}
@@ -235,7 +289,12 @@ func (s *Store) requestFor(ctx context.Context, tx *database.Tx, o *orderv1.Orde
 // effect of a consumer of OrderCancelled. Without it that happens when the carrier is asked, or
 // tells, the next time. An order that was cancelled unpaid had no parcels: those that are there
 // when its event comes late, or is replayed, are of a late payment and have to leave.
-func (s *Store) StopForCancelled(ctx context.Context, tx *database.Tx, event *orderv1.OrderCancelled, at time.Time) error {
+func (s *Store) StopForCancelled(
+	ctx context.Context,
+	tx *database.Tx,
+	event *orderv1.OrderCancelled,
+	at time.Time,
+) error {
 	if event.GetOrder().GetPaidAt() == nil {
 		return nil
 	}

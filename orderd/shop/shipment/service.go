@@ -30,7 +30,10 @@ type Service struct{ store *Store }
 func NewService(store *Store) *Service { return &Service{store: store} }
 
 // CreateShipment requests a shipment once a request id.
-func (s *Service) CreateShipment(ctx context.Context, req *shipmentv1.CreateShipmentRequest) (*shipmentv1.CreateShipmentResponse, error) {
+func (s *Service) CreateShipment(
+	ctx context.Context,
+	req *shipmentv1.CreateShipmentRequest,
+) (*shipmentv1.CreateShipmentResponse, error) {
 	want, err := s.wish(ctx, req)
 	if err != nil {
 		return nil, err
@@ -52,16 +55,34 @@ func (s *Service) wish(ctx context.Context, req *shipmentv1.CreateShipmentReques
 	if err != nil {
 		return wish{}, order.NotFound()
 	}
-	want := wish{orderID: id, source: "request:" + req.GetRequestId(), carrier: req.GetCarrier(), trackingNumber: req.GetTrackingNumber(), actor: auth.StaffActor(ctx)}
+	want := wish{
+		orderID:        id,
+		source:         "request:" + req.GetRequestId(),
+		carrier:        req.GetCarrier(),
+		trackingNumber: req.GetTrackingNumber(),
+		actor:          auth.StaffActor(ctx),
+	}
 	if want.carrier == "" {
 		want.carrier = s.store.first
 	}
 	_, known := s.store.carriers[want.carrier]
 	switch {
 	case known && want.trackingNumber != "":
-		return wish{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonTrackingNumberNotYours, "this carrier gives its tracking numbers itself", "field", "tracking_number")
+		return wish{}, rpcerr.New(
+			connect.CodeInvalidArgument,
+			rpcerr.ReasonTrackingNumberNotYours,
+			"this carrier gives its tracking numbers itself",
+			"field",
+			"tracking_number",
+		)
 	case !known && (want.trackingNumber == "" || want.carrier == ""):
-		return wish{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonCarrierUnknown, "no such carrier is configured; a parcel that was handed over without one needs the carrier's name and its tracking number", "field", "carrier")
+		return wish{}, rpcerr.New(
+			connect.CodeInvalidArgument,
+			rpcerr.ReasonCarrierUnknown,
+			"no such carrier is configured; a parcel that was handed over without one needs the carrier's name and its tracking number",
+			"field",
+			"carrier",
+		)
 	}
 	for _, l := range req.GetLines() {
 		want.lines = append(want.lines, order.LineQuantity{Line: l.GetLine(), Quantity: l.GetQuantity()})
@@ -80,7 +101,10 @@ func (w *work) handedOver(ctx context.Context, actor string) error {
 }
 
 // ListShipments returns a page of shipments, oldest first.
-func (s *Service) ListShipments(ctx context.Context, req *shipmentv1.ListShipmentsRequest) (*shipmentv1.ListShipmentsResponse, error) {
+func (s *Service) ListShipments(
+	ctx context.Context,
+	req *shipmentv1.ListShipmentsRequest,
+) (*shipmentv1.ListShipmentsResponse, error) {
 	after := position{createdAt: time.UnixMicro(0)}
 	if _, err := page.Parse(req.GetPageToken(), &after.createdAt, &after.id); err != nil {
 		return nil, err
@@ -92,13 +116,20 @@ func (s *Service) ListShipments(ctx context.Context, req *shipmentv1.ListShipmen
 		return nil, rpcError(err)
 	}
 	answer := &shipmentv1.ListShipmentsResponse{}
-	shipments, answer.NextPageToken = page.Cut(shipments, size, func(last *Shipment) []any { return []any{last.CreatedAt, last.ID} })
+	shipments, answer.NextPageToken = page.Cut(
+		shipments,
+		size,
+		func(last *Shipment) []any { return []any{last.CreatedAt, last.ID} },
+	)
 	answer.Shipments = protos(shipments)
 	return answer, nil
 }
 
 // GetShipment returns what is stored of a shipment.
-func (s *Service) GetShipment(ctx context.Context, req *shipmentv1.GetShipmentRequest) (*shipmentv1.GetShipmentResponse, error) {
+func (s *Service) GetShipment(
+	ctx context.Context,
+	req *shipmentv1.GetShipmentRequest,
+) (*shipmentv1.GetShipmentResponse, error) {
 	id, err := uuid.Parse(req.GetShipmentId())
 	if err != nil {
 		return nil, rpcError(errNotFound)
@@ -118,14 +149,23 @@ func (s *Service) GetShipment(ctx context.Context, req *shipmentv1.GetShipmentRe
 	answer := &shipmentv1.GetShipmentResponse{Shipment: sh.proto(), Events: eventsProto(events)}
 	for _, h := range history {
 		answer.Changes = append(answer.Changes, &shipmentv1.ShipmentChange{
-			Version: h.Version, Event: h.Event, From: h.From.proto(), To: h.To.proto(), Actor: h.Actor, Reason: h.Reason, At: timestamppb.New(h.At),
+			Version: h.Version,
+			Event:   h.Event,
+			From:    h.From.proto(),
+			To:      h.To.proto(),
+			Actor:   h.Actor,
+			Reason:  h.Reason,
+			At:      timestamppb.New(h.At),
 		})
 	}
 	return answer, nil
 }
 
 // RecordShipmentEvent records what staff say of a parcel, once a request id.
-func (s *Service) RecordShipmentEvent(ctx context.Context, req *shipmentv1.RecordShipmentEventRequest) (*shipmentv1.RecordShipmentEventResponse, error) {
+func (s *Service) RecordShipmentEvent(
+	ctx context.Context,
+	req *shipmentv1.RecordShipmentEventRequest,
+) (*shipmentv1.RecordShipmentEventResponse, error) {
 	record := func(w *work) error {
 		e := carrier.Event{
 			ID:          "staff:" + uuid.NewSHA1(uuid.NameSpaceOID, []byte(req.GetRequestId())).String(),
@@ -202,7 +242,10 @@ func once[A proto.Message](
 }
 
 // ListOrderShipments returns the shipments of a buyer's order.
-func (s *Service) ListOrderShipments(ctx context.Context, req *shipmentv1.ListOrderShipmentsRequest) (*shipmentv1.ListOrderShipmentsResponse, error) {
+func (s *Service) ListOrderShipments(
+	ctx context.Context,
+	req *shipmentv1.ListOrderShipmentsRequest,
+) (*shipmentv1.ListOrderShipmentsResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
 		return nil, order.NotFound()
@@ -218,7 +261,10 @@ func (s *Service) ListOrderShipments(ctx context.Context, req *shipmentv1.ListOr
 }
 
 // TrackShipment says where a buyer's parcel is.
-func (s *Service) TrackShipment(ctx context.Context, req *shipmentv1.TrackShipmentRequest) (*shipmentv1.TrackShipmentResponse, error) {
+func (s *Service) TrackShipment(
+	ctx context.Context,
+	req *shipmentv1.TrackShipmentRequest,
+) (*shipmentv1.TrackShipmentResponse, error) {
 	id, err := uuid.Parse(req.GetShipmentId())
 	if err != nil {
 		return nil, rpcError(errNotFound)
@@ -255,7 +301,11 @@ func rpcError(err error) error {
 	case errors.Is(err, order.ErrNoAddress):
 		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonAddressMissing, "the order has no address yet")
 	case errors.Is(err, order.ErrNothingLeft), errors.Is(err, order.ErrQuantity):
-		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonNothingLeftToShip, "the order has not as many units left to be shipped")
+		return rpcerr.New(
+			connect.CodeFailedPrecondition,
+			rpcerr.ReasonNothingLeftToShip,
+			"the order has not as many units left to be shipped",
+		)
 	case errors.Is(err, errTooMany):
 		return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyShipments, "the order has too many shipments")
 	case orderRefused:

@@ -96,12 +96,24 @@ func (s *Shipment) parcel() carrier.Parcel {
 // proto is the shipment as callers have it.
 func (s *Shipment) proto() *shipmentv1.Shipment {
 	out := &shipmentv1.Shipment{
-		ShipmentId: s.ID.String(), OrderId: s.OrderID.String(), BuyerId: s.BuyerID, State: s.State.proto(), Carrier: s.Carrier,
-		TrackingNumber: s.TrackingNumber, Address: s.Address, DeliveryMethod: s.DeliveryMethod, Exception: s.Exception,
-		CreatedAt: timestamppb.New(s.CreatedAt), ShippedAt: pb.Time(s.ShippedAt), DeliveredAt: pb.Time(s.DeliveredAt),
+		ShipmentId:     s.ID.String(),
+		OrderId:        s.OrderID.String(),
+		BuyerId:        s.BuyerID,
+		State:          s.State.proto(),
+		Carrier:        s.Carrier,
+		TrackingNumber: s.TrackingNumber,
+		Address:        s.Address,
+		DeliveryMethod: s.DeliveryMethod,
+		Exception:      s.Exception,
+		CreatedAt:      timestamppb.New(s.CreatedAt),
+		ShippedAt:      pb.Time(s.ShippedAt),
+		DeliveredAt:    pb.Time(s.DeliveredAt),
 	}
 	for _, l := range s.Lines {
-		out.Lines = append(out.Lines, &shipmentv1.ShipmentLine{Line: l.Line, Sku: l.SKU, Title: l.Title, Quantity: l.Quantity})
+		out.Lines = append(
+			out.Lines,
+			&shipmentv1.ShipmentLine{Line: l.Line, Sku: l.SKU, Title: l.Title, Quantity: l.Quantity},
+		)
 	}
 	return out
 }
@@ -133,7 +145,16 @@ func step(s *Shipment, event Event, at time.Time, actor, reason string) (change,
 	if err != nil {
 		return change{}, err
 	}
-	c := change{shipment: s, event: event, from: s.State, to: to, version: s.Version + 1, actor: actor, reason: reason, at: at}
+	c := change{
+		shipment: s,
+		event:    event,
+		from:     s.State,
+		to:       to,
+		version:  s.Version + 1,
+		actor:    actor,
+		reason:   reason,
+		at:       at,
+	}
 	s.State = to
 	s.Version++
 	return c, nil

@@ -31,8 +31,27 @@ func load(ctx context.Context, q database.Querier, condition string, args ...any
 	shipments, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Shipment, error) {
 		s := &Shipment{Address: &addressv1.Address{}}
 		var address []byte
-		err := row.Scan(&s.ID, &s.OrderID, &s.BuyerID, &s.Source, &s.Carrier, &s.TrackingNumber, &s.State, &s.Version, &s.Exception, &address, &s.DeliveryMethod,
-			&s.Work, &s.DueAt, &s.Attempts, &s.Events, &s.CreatedAt, &s.ShippedAt, &s.DeliveredAt, &s.FetchedAt)
+		err := row.Scan(
+			&s.ID,
+			&s.OrderID,
+			&s.BuyerID,
+			&s.Source,
+			&s.Carrier,
+			&s.TrackingNumber,
+			&s.State,
+			&s.Version,
+			&s.Exception,
+			&address,
+			&s.DeliveryMethod,
+			&s.Work,
+			&s.DueAt,
+			&s.Attempts,
+			&s.Events,
+			&s.CreatedAt,
+			&s.ShippedAt,
+			&s.DeliveredAt,
+			&s.FetchedAt,
+		)
 		if err != nil {
 			return nil, err
 		}
@@ -54,7 +73,11 @@ func loadLines(ctx context.Context, q database.Querier, shipments []*Shipment) e
 	for i, s := range shipments {
 		byID[s.ID], ids[i] = s, s.ID
 	}
-	rows, err := q.Query(ctx, "SELECT shipment_id, line, sku, title, quantity FROM shipment_lines WHERE shipment_id = ANY ($1) ORDER BY shipment_id, line", ids)
+	rows, err := q.Query(
+		ctx,
+		"SELECT shipment_id, line, sku, title, quantity FROM shipment_lines WHERE shipment_id = ANY ($1) ORDER BY shipment_id, line",
+		ids,
+	)
 	if err != nil {
 		return fmt.Errorf("reading shipments' lines: %w", err)
 	}
@@ -113,7 +136,13 @@ type position struct {
 }
 
 // list reads shipments behind a position, oldest first; an empty order and state are any.
-func list(ctx context.Context, q database.Querier, after position, orderID, state string, limit int) ([]*Shipment, error) {
+func list(
+	ctx context.Context,
+	q database.Querier,
+	after position,
+	orderID, state string,
+	limit int,
+) ([]*Shipment, error) {
 	condition, args := "WHERE (created_at, shipment_id) > ($1, $2)", []any{after.createdAt, after.id, limit}
 	switch {
 	case orderID != "":
@@ -147,11 +176,25 @@ func insert(ctx context.Context, tx pgx.Tx, s *Shipment, changes []change) error
 		lines[i], skus[i], titles[i], quantities[i] = l.Line, l.SKU, l.Title, l.Quantity
 	}
 	var b pgx.Batch
-	b.Queue(`INSERT INTO shipments (shipment_id, order_id, buyer_id, source, carrier, tracking_number, state, version, exception, address, delivery_method,
+	b.Queue(
+		`INSERT INTO shipments (shipment_id, order_id, buyer_id, source, carrier, tracking_number, state, version, exception, address, delivery_method,
 			bucket, work, due_at, attempts, events, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $10, $11, $12, $13, 0, 0, $14)`,
-		s.ID, s.OrderID, s.BuyerID, s.Source, s.Carrier, s.TrackingNumber, string(s.State), s.Version, string(address), s.DeliveryMethod,
-		lease.Bucket(s.OrderID), string(s.Work), s.DueAt, s.CreatedAt)
+		s.ID,
+		s.OrderID,
+		s.BuyerID,
+		s.Source,
+		s.Carrier,
+		s.TrackingNumber,
+		string(s.State),
+		s.Version,
+		string(address),
+		s.DeliveryMethod,
+		lease.Bucket(s.OrderID),
+		string(s.Work),
+		s.DueAt,
+		s.CreatedAt,
+	)
 	b.Queue(`INSERT INTO shipment_lines (shipment_id, line, sku, title, quantity)
 		SELECT $1::uuid, line, sku, title, quantity FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[]) AS l (line, sku, title, quantity)`,
 		s.ID, lines, skus, titles, quantities)
@@ -166,10 +209,25 @@ func insert(ctx context.Context, tx pgx.Tx, s *Shipment, changes []change) error
 // update writes a shipment that is locked, with its history.
 func update(ctx context.Context, tx pgx.Tx, s *Shipment, changes []change) error {
 	var b pgx.Batch
-	b.Queue(`UPDATE shipments SET tracking_number = $3, state = $4, version = $5, exception = $6, work = $7, due_at = $8, attempts = $9, events = $10,
+	b.Queue(
+		`UPDATE shipments SET tracking_number = $3, state = $4, version = $5, exception = $6, work = $7, due_at = $8, attempts = $9, events = $10,
 			shipped_at = $11, delivered_at = $12, fetched_at = $13 WHERE shipment_id = $1 AND version = $2`,
-		s.ID, s.stored, s.TrackingNumber, string(s.State), s.Version, s.Exception, string(s.Work), s.DueAt, s.Attempts, s.Events,
-		s.ShippedAt, s.DeliveredAt, s.FetchedAt).Exec(database.MustChange(1))
+		s.ID,
+		s.stored,
+		s.TrackingNumber,
+		string(s.State),
+		s.Version,
+		s.Exception,
+		string(s.Work),
+		s.DueAt,
+		s.Attempts,
+		s.Events,
+		s.ShippedAt,
+		s.DeliveredAt,
+		s.FetchedAt,
+	).Exec(
+		database.MustChange(1),
+	)
 	queueHistory(&b, changes)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("writing shipment %s: %w", s.ID, err)
@@ -180,14 +238,31 @@ func update(ctx context.Context, tx pgx.Tx, s *Shipment, changes []change) error
 
 func queueHistory(b *pgx.Batch, changes []change) {
 	for _, c := range changes {
-		b.Queue(`INSERT INTO shipment_history (shipment_id, version, event, from_state, to_state, actor, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			c.shipment.ID, c.version, string(c.event), string(c.from), string(c.to), c.actor, c.reason, c.at)
+		b.Queue(
+			`INSERT INTO shipment_history (shipment_id, version, event, from_state, to_state, actor, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+			c.shipment.ID,
+			c.version,
+			string(c.event),
+			string(c.from),
+			string(c.to),
+			c.actor,
+			c.reason,
+			c.at,
+		)
 	}
 }
 
 // insertEvents stores those of the events that are not there yet, up to a limit, and returns how
 // many.
-func insertEvents(ctx context.Context, tx pgx.Tx, id uuid.UUID, events []carrier.Event, actor string, at time.Time, limit int64) (int64, error) {
+func insertEvents(
+	ctx context.Context,
+	tx pgx.Tx,
+	id uuid.UUID,
+	events []carrier.Event,
+	actor string,
+	at time.Time,
+	limit int64,
+) (int64, error) {
 	seen := make(map[string]bool, len(events))
 	var ids, codes, descriptions, locations []string
 	var ats []time.Time
@@ -202,12 +277,24 @@ func insertEvents(ctx context.Context, tx pgx.Tx, id uuid.UUID, events []carrier
 	if len(ids) == 0 || limit <= 0 {
 		return 0, nil
 	}
-	tag, err := tx.Exec(ctx, `INSERT INTO shipment_events (shipment_id, event_id, code, description, location, at, received_at, actor)
+	tag, err := tx.Exec(
+		ctx,
+		`INSERT INTO shipment_events (shipment_id, event_id, code, description, location, at, received_at, actor)
 		SELECT $1::uuid, event_id, code, description, location, at, $2::timestamptz, $3::text
 		FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[]) AS e (event_id, code, description, location, at)
 		WHERE NOT EXISTS (SELECT 1 FROM shipment_events known WHERE known.shipment_id = $1::uuid AND known.event_id = e.event_id)
 		ORDER BY at, event_id LIMIT $9
-		ON CONFLICT (shipment_id, event_id) DO NOTHING`, id, at, actor, ids, codes, descriptions, locations, ats, limit)
+		ON CONFLICT (shipment_id, event_id) DO NOTHING`,
+		id,
+		at,
+		actor,
+		ids,
+		codes,
+		descriptions,
+		locations,
+		ats,
+		limit,
+	)
 	if err != nil {
 		return 0, fmt.Errorf("storing events of shipment %s: %w", id, err)
 	}
@@ -238,8 +325,13 @@ type historyRow struct {
 }
 
 func loadHistory(ctx context.Context, q database.Querier, id uuid.UUID) ([]historyRow, error) {
-	rows, err := q.Query(ctx, `SELECT version, event, from_state, to_state, actor, reason, at FROM shipment_history WHERE shipment_id = $1
-		ORDER BY version LIMIT $2`, id, maxEvents)
+	rows, err := q.Query(
+		ctx,
+		`SELECT version, event, from_state, to_state, actor, reason, at FROM shipment_history WHERE shipment_id = $1
+		ORDER BY version LIMIT $2`,
+		id,
+		maxEvents,
+	)
 	if err != nil {
 		return nil, fmt.Errorf("reading the history of shipment %s: %w", id, err)
 	}
@@ -251,9 +343,24 @@ func loadHistory(ctx context.Context, q database.Querier, id uuid.UUID) ([]histo
 }
 
 // due are a bucket's shipments with work of one kind whose time has come.
-func due(ctx context.Context, q database.Querier, work Work, bucket int64, at time.Time, limit int) ([]*Shipment, error) {
+func due(
+	ctx context.Context,
+	q database.Querier,
+	work Work,
+	bucket int64,
+	at time.Time,
+	limit int,
+) ([]*Shipment, error) {
 	// The second condition on work lets the planner use the partial index.
-	return load(ctx, q, "WHERE work = $1 AND work <> '' AND bucket = $2 AND due_at <= $3 ORDER BY due_at, shipment_id LIMIT $4", string(work), bucket, at, limit)
+	return load(
+		ctx,
+		q,
+		"WHERE work = $1 AND work <> '' AND bucket = $2 AND due_at <= $3 ORDER BY due_at, shipment_id LIMIT $4",
+		string(work),
+		bucket,
+		at,
+		limit,
+	)
 }
 
 // postpone puts a shipment's work off after a failure, unless it has other work meanwhile.

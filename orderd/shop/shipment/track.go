@@ -93,7 +93,15 @@ func (s *Store) refresh(ctx context.Context, sh *Shipment, c carrier.Carrier) bo
 	select {
 	case r := <-done:
 		if r.Err != nil {
-			s.log.Warn("a buyer's question was answered with what is stored", "shipment", sh.ID, "carrier", sh.Carrier, "error", r.Err)
+			s.log.Warn(
+				"a buyer's question was answered with what is stored",
+				"shipment",
+				sh.ID,
+				"carrier",
+				sh.Carrier,
+				"error",
+				r.Err,
+			)
 		}
 		return r.Err == nil
 	case <-timer.C:
@@ -103,7 +111,12 @@ func (s *Store) refresh(ctx context.Context, sh *Shipment, c carrier.Carrier) bo
 }
 
 func (t tracked) proto(now time.Time) *shipmentv1.TrackShipmentResponse {
-	out := &shipmentv1.TrackShipmentResponse{Shipment: t.shipment.proto(), Events: eventsProto(t.events), FetchedAt: pb.Time(t.shipment.FetchedAt), Stale: t.stale}
+	out := &shipmentv1.TrackShipmentResponse{
+		Shipment:  t.shipment.proto(),
+		Events:    eventsProto(t.events),
+		FetchedAt: pb.Time(t.shipment.FetchedAt),
+		Stale:     t.stale,
+	}
 	if t.shipment.FetchedAt != nil {
 		out.Age = durationpb.New(max(now.Sub(*t.shipment.FetchedAt), 0))
 	}

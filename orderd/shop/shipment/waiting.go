@@ -81,7 +81,8 @@ func (w *Waiting) RequestRest(ctx context.Context, key, actor string) error {
 	}
 	_, err := w.store.request(ctx, w.tx, w.at, wish{orderID: w.orderID, source: key, carrier: w.carrier, actor: actor})
 	_, refused := conflict(err)
-	if refused || errors.Is(err, order.ErrNothingLeft) || errors.Is(err, order.ErrNoAddress) || errors.Is(err, errTooMany) {
+	if refused || errors.Is(err, order.ErrNothingLeft) || errors.Is(err, order.ErrNoAddress) ||
+		errors.Is(err, errTooMany) {
 		return nil
 	}
 	return err

@@ -87,7 +87,12 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // round does a bucket's work of one kind that is due. One shipment that cannot be worked on
 // keeps no other from it.
-func (w *Worker) round(ctx context.Context, bucket int64, kind Work, do func(context.Context, *Shipment, carrier.Carrier) error) (bool, error) {
+func (w *Worker) round(
+	ctx context.Context,
+	bucket int64,
+	kind Work,
+	do func(context.Context, *Shipment, carrier.Carrier) error,
+) (bool, error) {
 	found, err := due(ctx, w.store.pool, kind, bucket, w.store.now(), workBatch)
 	if err != nil {
 		return false, err
@@ -159,9 +164,27 @@ func (w *Worker) cancel(ctx context.Context, sh *Shipment, c carrier.Carrier) er
 	switch {
 	case err == nil:
 	case errors.Is(err, carrier.ErrCollected):
-		w.log.Error("a carrier has collected a parcel that should not leave", "shipment", sh.ID, "order", sh.OrderID, "carrier", sh.Carrier)
+		w.log.Error(
+			"a carrier has collected a parcel that should not leave",
+			"shipment",
+			sh.ID,
+			"order",
+			sh.OrderID,
+			"carrier",
+			sh.Carrier,
+		)
 	case sh.Attempts+1 >= w.maxAttempts:
-		w.log.Error("a carrier cannot be told not to collect a parcel", "shipment", sh.ID, "order", sh.OrderID, "carrier", sh.Carrier, "error", err)
+		w.log.Error(
+			"a carrier cannot be told not to collect a parcel",
+			"shipment",
+			sh.ID,
+			"order",
+			sh.OrderID,
+			"carrier",
+			sh.Carrier,
+			"error",
+			err,
+		)
 		w.store.metrics.gaveUp.WithLabelValues(string(CancelWork)).Inc()
 	default:
 		return w.later(ctx, sh, err)
@@ -169,9 +192,14 @@ func (w *Worker) cancel(ctx context.Context, sh *Shipment, c carrier.Carrier) er
 	return w.store.change(ctx, sh.ID, func(wk *work) error {
 		wk.shipment.Work = NoWork
 		if errors.Is(err, carrier.ErrCollected) {
-			return wk.record(ctx, report{actor: actorWorker, events: []carrier.Event{{
-				ID: "collected-nevertheless", Code: carrier.Information, Description: "The carrier had collected it and could not be stopped.", At: wk.at,
-			}}})
+			return wk.record(ctx, report{actor: actorWorker, events: []carrier.Event{
+				{
+					ID:          "collected-nevertheless",
+					Code:        carrier.Information,
+					Description: "The carrier had collected it and could not be stopped.",
+					At:          wk.at,
+				},
+			}})
 		}
 		return nil
 	})
@@ -195,7 +223,19 @@ func (w *Worker) later(ctx context.Context, sh *Shipment, cause error) error {
 		return err
 	}
 	if !errors.Is(cause, carrier.ErrUnavailable) {
-		w.log.Warn("a carrier failed and is asked again", "shipment", sh.ID, "carrier", sh.Carrier, "work", sh.Work, "attempts", sh.Attempts+1, "error", cause)
+		w.log.Warn(
+			"a carrier failed and is asked again",
+			"shipment",
+			sh.ID,
+			"carrier",
+			sh.Carrier,
+			"work",
+			sh.Work,
+			"attempts",
+			sh.Attempts+1,
+			"error",
+			cause,
+		)
 	}
 	delay := retry.Delay(int(sh.Attempts) + 1)
 	return postpone(ctx, w.store.pool, sh, w.store.now().Add(delay))

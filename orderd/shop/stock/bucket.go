@@ -42,11 +42,15 @@ func hold(ctx context.Context, tx pgx.Tx, skus []string) (held, error) {
 func collect(rows pgx.Rows) (held, error) {
 	out := held{}
 	b := bucket{}
-	_, err := pgx.ForEachRow(rows, []any{&b.SKU, &b.Bucket, &b.Levels.Available, &b.Levels.Reserved, &b.Levels.Deducted, &b.Spread}, func() error {
-		found := b
-		out[b.SKU] = append(out[b.SKU], &found)
-		return nil
-	})
+	_, err := pgx.ForEachRow(
+		rows,
+		[]any{&b.SKU, &b.Bucket, &b.Levels.Available, &b.Levels.Reserved, &b.Levels.Deducted, &b.Spread},
+		func() error {
+			found := b
+			out[b.SKU] = append(out[b.SKU], &found)
+			return nil
+		},
+	)
 	if err != nil {
 		return nil, fmt.Errorf("locking stock: %w", err)
 	}
@@ -200,7 +204,10 @@ func even(ctx context.Context, tx pgx.Tx, ref string, rows []*bucket) error {
 	for i, share := range money.Split(sum(rows).Available, weights) {
 		if delta := share - rows[i].Levels.Available; delta != 0 {
 			b := rows[i].Bucket
-			moves = append(moves, Movement{ref: ref, kind: "SPREAD:" + strconv.FormatInt(b, 10), sku: rows[i].SKU, available: delta, bucket: b})
+			moves = append(
+				moves,
+				Movement{ref: ref, kind: "SPREAD:" + strconv.FormatInt(b, 10), sku: rows[i].SKU, available: delta, bucket: b},
+			)
 		}
 	}
 	if len(moves) == 0 {

@@ -37,7 +37,13 @@ func Returned(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]Qua
 	return moved(ctx, db, promotionUID, kindReturn)
 }
 
-func move(ctx context.Context, db *pgxpool.Pool, uid, kind string, movement func(string, Quantity) Movement, items []Quantity) error {
+func move(
+	ctx context.Context,
+	db *pgxpool.Pool,
+	uid, kind string,
+	movement func(string, Quantity) Movement,
+	items []Quantity,
+) error {
 	var movements []Movement
 	for _, item := range items {
 		if item.Quantity < 0 {
@@ -71,7 +77,12 @@ func move(ctx context.Context, db *pgxpool.Pool, uid, kind string, movement func
 }
 
 func moved(ctx context.Context, q database.Querier, uid, kind string) ([]Quantity, error) {
-	rows, err := q.Query(ctx, "SELECT sku, abs(reserved) FROM stock_movements WHERE ref = $1 AND kind = $2 ORDER BY sku", uid, kind)
+	rows, err := q.Query(
+		ctx,
+		"SELECT sku, abs(reserved) FROM stock_movements WHERE ref = $1 AND kind = $2 ORDER BY sku",
+		uid,
+		kind,
+	)
 	if err != nil {
 		return nil, fmt.Errorf("reading the stock movements of promotion %s: %w", uid, err)
 	}

@@ -72,12 +72,28 @@ func Reserve(orderID string, q Quantity) Movement {
 
 // Deduct makes an order's reserved units sold.
 func Deduct(orderID string, q Quantity) Movement {
-	return Movement{ref: orderID, kind: kindDeduct, sku: q.SKU, reserved: -q.Quantity, deducted: q.Quantity, of: orderID, after: [2]string{kindReserve}}
+	return Movement{
+		ref:      orderID,
+		kind:     kindDeduct,
+		sku:      q.SKU,
+		reserved: -q.Quantity,
+		deducted: q.Quantity,
+		of:       orderID,
+		after:    [2]string{kindReserve},
+	}
 }
 
 // Release makes an order's reserved units available again.
 func Release(orderID string, q Quantity) Movement {
-	return Movement{ref: orderID, kind: kindRelease, sku: q.SKU, available: q.Quantity, reserved: -q.Quantity, of: orderID, after: [2]string{kindReserve}}
+	return Movement{
+		ref:       orderID,
+		kind:      kindRelease,
+		sku:       q.SKU,
+		available: q.Quantity,
+		reserved:  -q.Quantity,
+		of:        orderID,
+		after:     [2]string{kindReserve},
+	}
 }
 
 // Take makes available units sold at once: for an order that is paid after its units were released.

@@ -28,7 +28,10 @@ type Service struct {
 func NewService(o Options) *Service { return &Service{pool: o.Pool, now: o.Clock} }
 
 // UpsertTaxClass creates or replaces a class, once a request id.
-func (s *Service) UpsertTaxClass(ctx context.Context, req *taxv1.UpsertTaxClassRequest) (*taxv1.UpsertTaxClassResponse, error) {
+func (s *Service) UpsertTaxClass(
+	ctx context.Context,
+	req *taxv1.UpsertTaxClassRequest,
+) (*taxv1.UpsertTaxClassResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
 	if err != nil {
 		return nil, rpcerr.Internal(err)
@@ -36,9 +39,15 @@ func (s *Service) UpsertTaxClass(ctx context.Context, req *taxv1.UpsertTaxClassR
 	in := req.GetTaxClass()
 	class := Class{Name: in.GetName(), Title: in.GetTitle(), Rate: in.GetRateBasisPoints()}
 	now := database.Stamp(s.now())
-	answer, err := idempotency.Once(ctx, s.pool, request, now, func(tx *database.Tx) (*taxv1.UpsertTaxClassResponse, error) {
-		return &taxv1.UpsertTaxClassResponse{TaxClass: class.proto()}, upsert(ctx, tx, class, now)
-	})
+	answer, err := idempotency.Once(
+		ctx,
+		s.pool,
+		request,
+		now,
+		func(tx *database.Tx) (*taxv1.UpsertTaxClassResponse, error) {
+			return &taxv1.UpsertTaxClassResponse{TaxClass: class.proto()}, upsert(ctx, tx, class, now)
+		},
+	)
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
@@ -46,7 +55,10 @@ func (s *Service) UpsertTaxClass(ctx context.Context, req *taxv1.UpsertTaxClassR
 }
 
 // ListTaxClasses returns all classes.
-func (s *Service) ListTaxClasses(ctx context.Context, _ *taxv1.ListTaxClassesRequest) (*taxv1.ListTaxClassesResponse, error) {
+func (s *Service) ListTaxClasses(
+	ctx context.Context,
+	_ *taxv1.ListTaxClassesRequest,
+) (*taxv1.ListTaxClassesResponse, error) {
 	classes, err := list(ctx, s.pool)
 	if err != nil {
 		return nil, database.RPCError(err)

@@ -16,8 +16,11 @@ func body(t *testing.T, reason string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Appendf(nil, `{"code":"resource_exhausted","message":"no","details":[{"type":"google.rpc.RetryInfo","value":"CgIIAQ"},{"type":"google.rpc.ErrorInfo","value":%q}]}`,
-		base64.RawStdEncoding.EncodeToString(raw))
+	return fmt.Appendf(
+		nil,
+		`{"code":"resource_exhausted","message":"no","details":[{"type":"google.rpc.RetryInfo","value":"CgIIAQ"},{"type":"google.rpc.ErrorInfo","value":%q}]}`,
+		base64.RawStdEncoding.EncodeToString(raw),
+	)
 }
 
 func TestReasonOf(t *testing.T) {

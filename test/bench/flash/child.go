@@ -115,7 +115,14 @@ func serveBare(ctx context.Context) error {
 // serveNATS prints its URL.
 func serveNATS(ctx context.Context, store string) error {
 	server, err := natsserver.NewServer(&natsserver.Options{
-		ServerName: "bench", Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: store, SyncAlways: true, NoSigs: true, NoLog: true,
+		ServerName: "bench",
+		Host:       "127.0.0.1",
+		Port:       natsserver.RANDOM_PORT,
+		JetStream:  true,
+		StoreDir:   store,
+		SyncAlways: true,
+		NoSigs:     true,
+		NoLog:      true,
 	})
 	if err != nil {
 		return err

@@ -57,7 +57,14 @@ func (b *bench) engine(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		child, err := b.start(ctx, spec{Kind: kindEngine, Engine: engineSpec{NATS: b.nats.URL, Promotion: raw, Record: size, Warm: b.warm, Phase: b.phase}}, nil)
+		child, err := b.start(
+			ctx,
+			spec{
+				Kind:   kindEngine,
+				Engine: engineSpec{NATS: b.nats.URL, Promotion: raw, Record: size, Warm: b.warm, Phase: b.phase},
+			},
+			nil,
+		)
 		if err != nil {
 			return err
 		}
@@ -116,8 +123,16 @@ func runEngine(ctx context.Context, s engineSpec) error {
 	}
 	current, yes := promotion.New(promo), func() bool { return true }
 	o := owner.New(owner.Options{
-		Name: "engine", Promotion: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: loner{}, OrderIDs: ids, Log: plog.New(js, promo),
-		Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d }, Logger: slog.New(slog.DiscardHandler),
+		Name:      "engine",
+		Promotion: func() *promotion.Promotion { return current },
+		Owned:     yes,
+		Lease:     yes,
+		Peers:     loner{},
+		OrderIDs:  ids,
+		Log:       plog.New(js, promo),
+		Clock:     time.Now,
+		Jitter:    func(d time.Duration) time.Duration { return d },
+		Logger:    slog.New(slog.DiscardHandler),
 	})
 	ctx, stop := context.WithCancel(ctx)
 	go o.Run(ctx)

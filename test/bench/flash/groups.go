@@ -53,8 +53,16 @@ func (g *groups) make() error {
 		request, limit int
 	}
 	pods := []pod{
-		{&g.nats, "nats", natsRequest, 0}, {&g.flash, "flash", flashRequest, 0}, {&g.standard, "standard", standardRequest, 0},
-		{&g.database, "database", databaseRequest, 0}, {&g.buyers, "buyers", buyersRequest, 0},
+		{
+			&g.nats,
+			"nats",
+			natsRequest,
+			0,
+		},
+		{&g.flash, "flash", flashRequest, 0},
+		{&g.standard, "standard", standardRequest, 0},
+		{&g.database, "database", databaseRequest, 0},
+		{&g.buyers, "buyers", buyersRequest, 0},
 	}
 	for n := range g.pool {
 		pods = append(pods, pod{&g.pool[n], "pool-" + strconv.Itoa(n), poolRequest, poolLimit})
@@ -98,8 +106,19 @@ func (g *groups) remove() {
 // String says what was set.
 func (g *groups) String() string {
 	if g.all == nil {
-		return fmt.Sprintf("no control groups could be made (%v): standard lane and sale, and the pods of a pool, had equal shares of all processors and no limits", g.err)
+		return fmt.Sprintf(
+			"no control groups could be made (%v): standard lane and sale, and the pods of a pool, had equal shares of all processors and no limits",
+			g.err,
+		)
 	}
-	return fmt.Sprintf("standard_*: control groups (v%d, cpu), thousandths of a processor requested: standard pod %d, database %d, NATS %d, flash pod %d, the sale's buyers %d, no limits; pods of pods_N: limited to %d each",
-		g.all.Version, standardRequest, databaseRequest, natsRequest, flashRequest, buyersRequest, poolLimit)
+	return fmt.Sprintf(
+		"standard_*: control groups (v%d, cpu), thousandths of a processor requested: standard pod %d, database %d, NATS %d, flash pod %d, the sale's buyers %d, no limits; pods of pods_N: limited to %d each",
+		g.all.Version,
+		standardRequest,
+		databaseRequest,
+		natsRequest,
+		flashRequest,
+		buyersRequest,
+		poolLimit,
+	)
 }

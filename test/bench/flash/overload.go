@@ -38,7 +38,11 @@ func (b *bench) overload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  of %.0f due a second in the rush %.0f were sent\n", overloadFactor*full.Accepted, rush.Accepted+rush.Refused)
+	fmt.Printf(
+		"  of %.0f due a second in the rush %.0f were sent\n",
+		overloadFactor*full.Accepted,
+		rush.Accepted+rush.Refused,
+	)
 	if rush.Accepted == 0 {
 		// Nobody was served: as slow as a call can be.
 		rush.P99 = wire.Within
@@ -55,7 +59,12 @@ func (b *bench) overloadPhase(ctx context.Context, name string, connections int,
 	if err != nil {
 		return load.Result{}, err
 	}
-	o := load.Options{URLs: []string{b.pod.URL}, Servers: []*proc.Child{b.pod, b.nats}, Rate: rate, Connections: connections}
+	o := load.Options{
+		URLs:        []string{b.pod.URL},
+		Servers:     []*proc.Child{b.pod, b.nats},
+		Rate:        rate,
+		Connections: connections,
+	}
 	r, err := b.phaseOf(ctx, name, o, buyers(s.GetName(), overloaded))
 	if err != nil {
 		return r, err

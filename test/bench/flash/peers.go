@@ -42,12 +42,17 @@ type nothing struct {
 
 func newNothing() nothing { return nothing{answer: accepted(uuid.New())} }
 
-func (n nothing) PlaceFlashOrder(context.Context, *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
+func (n nothing) PlaceFlashOrder(
+	context.Context,
+	*flashv1.PlaceFlashOrderRequest,
+) (*flashv1.PlaceFlashOrderResponse, error) {
 	return n.answer, nil
 }
 
 func accepted(id uuid.UUID) *flashv1.PlaceFlashOrderResponse {
 	return &flashv1.PlaceFlashOrderResponse{
-		OrderId: id.String(), State: flashv1.FlashOrderState_FLASH_ORDER_STATE_ACCEPTED, AcceptedAt: timestamppb.New(time.Now()),
+		OrderId:    id.String(),
+		State:      flashv1.FlashOrderState_FLASH_ORDER_STATE_ACCEPTED,
+		AcceptedAt: timestamppb.New(time.Now()),
 	}
 }

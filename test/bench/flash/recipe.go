@@ -108,11 +108,19 @@ func (r *recipe) send(ctx context.Context, calls []*recipeCall) {
 }
 
 func redisKeys(promotion, sku string) []string {
-	return []string{promotion + ":stock:" + sku, promotion + ":buyers:" + sku, promotion + ":requests", promotion + ":orders"}
+	return []string{
+		promotion + ":stock:" + sku,
+		promotion + ":buyers:" + sku,
+		promotion + ":requests",
+		promotion + ":orders",
+	}
 }
 
 // PlaceFlashOrder implements FlashService.
-func (r *recipe) PlaceFlashOrder(ctx context.Context, request *flashv1.PlaceFlashOrderRequest) (*flashv1.PlaceFlashOrderResponse, error) {
+func (r *recipe) PlaceFlashOrder(
+	ctx context.Context,
+	request *flashv1.PlaceFlashOrderRequest,
+) (*flashv1.PlaceFlashOrderResponse, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, err

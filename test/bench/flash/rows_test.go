@@ -26,7 +26,12 @@ func TestRowsWithGoals(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(map[string]float64{
-		"unary_vs_noop": 0.85, "unary_vs_redis": 2, "unary_vs_sql": 15, "stream_vs_unary": 8, "stream_accepted_per_second": 42500, "sold_out_vs_noop": 0.95,
+		"unary_vs_noop":              0.85,
+		"unary_vs_redis":             2,
+		"unary_vs_sql":               15,
+		"stream_vs_unary":            8,
+		"stream_accepted_per_second": 42500,
+		"sold_out_vs_noop":           0.95,
 	}, least); diff != "" {
 		t.Error(diff)
 	}
@@ -73,7 +78,12 @@ func TestFunctions(t *testing.T) {
 		sample(20*time.Millisecond, location("outer"), location("main")),
 	}})
 	const ms = time.Millisecond
-	want := []function{{"recursive", 30 * ms, 30 * ms}, {"outer", 20 * ms, 30 * ms}, {"inlined", 10 * ms, 10 * ms}, {"main", 0, 60 * ms}}
+	want := []function{
+		{"recursive", 30 * ms, 30 * ms},
+		{"outer", 20 * ms, 30 * ms},
+		{"inlined", 10 * ms, 10 * ms},
+		{"main", 0, 60 * ms},
+	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(function{})); diff != "" || sum != 60*ms {
 		t.Errorf("%s, sum %s", diff, sum)
 	}

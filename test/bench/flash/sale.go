@@ -114,7 +114,11 @@ func (s *flashSale) request(buyer string) *flashv1.PlaceFlashOrderRequest {
 
 func place1(promotion, buyer string) *flashv1.PlaceFlashOrderRequest {
 	return &flashv1.PlaceFlashOrderRequest{
-		Promotion: promotion, BuyerId: buyer, RequestId: "request-1", FirstAttempt: true, Items: []*flashv1.FlashOrderItem{{Sku: hotSKU, Quantity: 1}},
+		Promotion:    promotion,
+		BuyerId:      buyer,
+		RequestId:    "request-1",
+		FirstAttempt: true,
+		Items:        []*flashv1.FlashOrderItem{{Sku: hotSKU, Quantity: 1}},
 	}
 }
 

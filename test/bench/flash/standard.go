@@ -41,12 +41,19 @@ func (s *standard) stop() {
 // startStandard starts a pod of the standard role, on the same NATS as the flash lane,
 // and puts goods on sale.
 func (b *bench) startStandard(ctx context.Context) error {
-	c, file, err := pod.Config(pod.Options{Folder: b.folder, Name: "standard", DatabaseURL: b.databaseURL, NATSURL: b.nats.URL, JWKSURL: b.jwks})
+	c, file, err := pod.Config(
+		pod.Options{Folder: b.folder, Name: "standard", DatabaseURL: b.databaseURL, NATSURL: b.nats.URL, JWKSURL: b.jwks},
+	)
 	if err != nil {
 		return err
 	}
 	b.standard = &standard{book: shop.New(standardSKUs)}
-	b.standard.pod, err = b.startConfigured(ctx, spec{Kind: kindPod, Role: config.RoleStandard, Config: file, Name: "standard"}, c, b.groups.standard)
+	b.standard.pod, err = b.startConfigured(
+		ctx,
+		spec{Kind: kindPod, Role: config.RoleStandard, Config: file, Name: "standard"},
+		c,
+		b.groups.standard,
+	)
 	if err != nil {
 		return err
 	}
@@ -126,8 +133,14 @@ func (b *bench) idleBeside(ctx context.Context, alone load.Result) error {
 func (b *bench) ordinary(ctx context.Context, name string) (load.Result, error) {
 	var none load.Result
 	o := load.Options{
-		Connections: standardConnections, Warm: b.warm, Phase: b.phase, Rate: standardRate, URLs: []string{b.standard.pod.URL}, Token: b.token,
-		Procedure: orderv1connect.OrderServicePlaceOrderProcedure, Servers: []*proc.Child{b.standard.pod},
+		Connections: standardConnections,
+		Warm:        b.warm,
+		Phase:       b.phase,
+		Rate:        standardRate,
+		URLs:        []string{b.standard.pod.URL},
+		Token:       b.token,
+		Procedure:   orderv1connect.OrderServicePlaceOrderProcedure,
+		Servers:     []*proc.Child{b.standard.pod},
 	}
 	queries := make(chan error, 1)
 	var got load.Result
@@ -154,7 +167,15 @@ func (b *bench) ordinary(ctx context.Context, name string) (load.Result, error) 
 		return placed, nil
 	}
 	both := placed.With(got)
-	fmt.Printf("  %-21s %8.0f answered/s  p50 %7.2f ms  p99 %7.2f ms (PlaceOrder %.2f, GetOrder %.2f)\n", name, both.Accepted, millis(both.P50), millis(both.P99), millis(placed.P99), millis(got.P99))
+	fmt.Printf(
+		"  %-21s %8.0f answered/s  p50 %7.2f ms  p99 %7.2f ms (PlaceOrder %.2f, GetOrder %.2f)\n",
+		name,
+		both.Accepted,
+		millis(both.P50),
+		millis(both.P99),
+		millis(placed.P99),
+		millis(got.P99),
+	)
 	b.rounds.Add(name+"_p99_ms", millis(both.P99))
 	return both, nil
 }

@@ -44,8 +44,22 @@ func (b *bench) startRedis(ctx context.Context) error {
 		return err
 	}
 	b.redisServer, err = proc.Start(ctx, proc.Options{Path: path, Args: []string{
-		"--bind", "127.0.0.1", "--port", port, "--dir", folder, "--save", "", "--appendonly", "yes", "--appendfsync", "always",
-		"--auto-aof-rewrite-percentage", "0", "--logfile", filepath.Join(folder, "log"),
+		"--bind",
+		"127.0.0.1",
+		"--port",
+		port,
+		"--dir",
+		folder,
+		"--save",
+		"",
+		"--appendonly",
+		"yes",
+		"--appendfsync",
+		"always",
+		"--auto-aof-rewrite-percentage",
+		"0",
+		"--logfile",
+		filepath.Join(folder, "log"),
 	}})
 	if err != nil {
 		return err

@@ -51,7 +51,14 @@ func runBuyers(ctx context.Context, s buyersSpec) error {
 // buyersAt are buyers of a sale at a pod.
 func (b *bench) buyersAt(s *flashSale, pod *proc.Child) buyersSpec {
 	return buyersSpec{
-		URL: pod.URL, Token: b.token, Promotion: s.GetName(), Streams: b.streams, Window: b.window, Batch: b.batch, Warm: b.warm, Phase: b.phase,
+		URL:       pod.URL,
+		Token:     b.token,
+		Promotion: s.GetName(),
+		Streams:   b.streams,
+		Window:    b.window,
+		Batch:     b.batch,
+		Warm:      b.warm,
+		Phase:     b.phase,
 	}
 }
 
@@ -65,7 +72,15 @@ func (b *bench) stream(ctx context.Context) (streamResult, error) {
 	if err != nil {
 		return r, fmt.Errorf("stream: %w", err)
 	}
-	fmt.Printf("  %-20s %8.0f accepted/s %8.0f refused/s  p50 %7.2f ms  p99 %7.2f ms  %5.1f µs CPU each\n", "stream", r.Accepted, r.Refused, millis(r.P50), millis(r.P99), micros(r.CPU))
+	fmt.Printf(
+		"  %-20s %8.0f accepted/s %8.0f refused/s  p50 %7.2f ms  p99 %7.2f ms  %5.1f µs CPU each\n",
+		"stream",
+		r.Accepted,
+		r.Refused,
+		millis(r.P50),
+		millis(r.P99),
+		micros(r.CPU),
+	)
 	b.rounds.Add("stream_accepted_per_second", r.Accepted)
 	b.rounds.Add("stream_refused_per_second", r.Refused)
 	b.rounds.Add("stream_p99_ms", millis(r.P99))
@@ -103,7 +118,11 @@ func (s buyersSpec) run(ctx context.Context, servers []*proc.Child) (streamResul
 	run := fmt.Sprintf("%06x", rand.Uint32N(1<<24))
 	for i := range streams {
 		one := &oneStream{
-			spec: s, run: run, index: i, free: make(chan struct{}, s.Window), times: hdrhistogram.New(1, time.Minute.Microseconds(), 3),
+			spec:  s,
+			run:   run,
+			index: i,
+			free:  make(chan struct{}, s.Window),
+			times: hdrhistogram.New(1, time.Minute.Microseconds(), 3),
 		}
 		streams[i] = one
 		wg.Go(func() {
@@ -133,8 +152,12 @@ func (s buyersSpec) run(ctx context.Context, servers []*proc.Child) (streamResul
 		return streamResult{}, errNothing
 	}
 	return streamResult{
-		Accepted: float64(accepted) / s.Phase.Seconds(), Refused: float64(refused) / s.Phase.Seconds(),
-		P50: time.Duration(all.ValueAtQuantile(50)) * time.Microsecond, P99: time.Duration(all.ValueAtQuantile(99)) * time.Microsecond,
+		Accepted: float64(accepted) / s.Phase.Seconds(),
+		Refused:  float64(refused) / s.Phase.Seconds(),
+		P50: time.Duration(
+			all.ValueAtQuantile(50),
+		) * time.Microsecond,
+		P99: time.Duration(all.ValueAtQuantile(99)) * time.Microsecond,
 		CPU: (after - before) / time.Duration(accepted+refused),
 	}, nil
 }
@@ -146,7 +169,13 @@ func (o *oneStream) buy(ctx context.Context, from, until time.Time) error {
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
 	client := flashv1connect.NewFlashServiceClient(connect.NewClient(
-		connecthttp.NewTransport(&http.Client{Transport: transport}, o.spec.URL, connecthttp.WithSendCompression("")), issuer.Bearer(o.spec.Token)))
+		connecthttp.NewTransport(
+			&http.Client{Transport: transport},
+			o.spec.URL,
+			connecthttp.WithSendCompression(""),
+		),
+		issuer.Bearer(o.spec.Token),
+	))
 	stream, err := client.PlaceFlashOrders(ctx)
 	if err != nil {
 		return err

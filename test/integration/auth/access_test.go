@@ -78,7 +78,12 @@ var _ = Describe("A pod", func() {
 		By("keeping what staff did, and only staff")
 		_, err = carol.audit.ListAuditEntries(ctx, &auditv1.ListAuditEntriesRequest{})
 		Expect(err).To(failWith(connect.CodePermissionDenied, "ROLE_MISSING"))
-		entries, err := p.with(w.Issuer.Token("olga", "operations")).audit.ListAuditEntries(ctx, &auditv1.ListAuditEntriesRequest{})
+		entries, err := p.with(
+			w.Issuer.Token("olga", "operations"),
+		).audit.ListAuditEntries(
+			ctx,
+			&auditv1.ListAuditEntriesRequest{},
+		)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(facts(entries)).To(Equal([]string{
 			"carol AdjustStock nine OK", "carol UpsertSku new OK",
@@ -116,7 +121,11 @@ var _ = Describe("A pod", func() {
 		w := newWorld()
 		p := w.start(config.RoleFlash, w.Pod())
 		p.untilReady()
-		place := &flashv1.PlaceFlashOrderRequest{Promotion: "sale", RequestId: "r", Items: []*flashv1.FlashOrderItem{{Sku: "tea", Quantity: 1}}}
+		place := &flashv1.PlaceFlashOrderRequest{
+			Promotion: "sale",
+			RequestId: "r",
+			Items:     []*flashv1.FlashOrderItem{{Sku: "tea", Quantity: 1}},
+		}
 		_, err := p.with("").flash.PlaceFlashOrder(ctx, place)
 		Expect(err).To(failWith(connect.CodeUnauthenticated, "TOKEN_MISSING"))
 		_, err = p.with(w.Issuer.Token("ann", "buyer")).flash.PlaceFlashOrder(ctx, place)

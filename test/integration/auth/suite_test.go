@@ -42,7 +42,11 @@ func runChild(path string) int {
 		stop()
 	}()
 	err = serve.Run(ctx, serve.Options{
-		Role: config.RoleStandard, Config: c, Name: "child", Version: "test", Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Role:    config.RoleStandard,
+		Config:  c,
+		Name:    "child",
+		Version: "test",
+		Log:     slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -18,7 +18,10 @@ var _ = Describe("a carrier", func() {
 	BeforeEach(func(ctx context.Context) { w = newWorld(ctx) })
 	track := func(ctx context.Context, s *shipmentv1.Shipment) *shipmentv1.TrackShipmentResponse {
 		GinkgoHelper()
-		answer, err := w.service.TrackShipment(ctx, &shipmentv1.TrackShipmentRequest{BuyerId: buyer, ShipmentId: s.GetShipmentId()})
+		answer, err := w.service.TrackShipment(
+			ctx,
+			&shipmentv1.TrackShipmentRequest{BuyerId: buyer, ShipmentId: s.GetShipmentId()},
+		)
 		Expect(err).NotTo(HaveOccurred())
 		return answer
 	}
@@ -86,42 +89,49 @@ var _ = Describe("a carrier", func() {
 		Expect(track(ctx, s).GetEvents()).To(HaveLen(3))
 	})
 
-	It("that is slow or dead is not waited for: the answer is what is known, and how old that is", func(ctx context.Context) {
-		w.have(waits{refresh: little.refresh, pause: time.Minute})
-		id := w.paid(ctx, tea)
-		stop := w.work(0)
-		s := w.only(ctx, id)
-		w.move(ctx, s, "COLLECTED")
-		Eventually(func() bool { return track(ctx, s).GetStale() }).Should(BeFalse())
-		stop()
-		w.shop.Clock.Advance(10 * time.Minute)
-		w.sim.Set(simulator.Faults{Slow: time.Minute})
-		begin := time.Now()
-		answer := track(ctx, s)
-		// Less than the pod itself waits.
-		Expect(time.Since(begin)).To(BeNumerically("<", 5*time.Second))
-		Expect(answer.GetStale()).To(BeTrue())
-		Expect(answer.GetEvents()).To(HaveLen(2))
-		Expect(answer.GetAge().AsDuration()).To(BeNumerically(">=", 10*time.Minute))
+	It(
+		"that is slow or dead is not waited for: the answer is what is known, and how old that is",
+		func(ctx context.Context) {
+			w.have(waits{refresh: little.refresh, pause: time.Minute})
+			id := w.paid(ctx, tea)
+			stop := w.work(0)
+			s := w.only(ctx, id)
+			w.move(ctx, s, "COLLECTED")
+			Eventually(func() bool { return track(ctx, s).GetStale() }).Should(BeFalse())
+			stop()
+			w.shop.Clock.Advance(10 * time.Minute)
+			w.sim.Set(simulator.Faults{Slow: time.Minute})
+			begin := time.Now()
+			answer := track(ctx, s)
+			// Less than the pod itself waits.
+			Expect(time.Since(begin)).To(BeNumerically("<", 5*time.Second))
+			Expect(answer.GetStale()).To(BeTrue())
+			Expect(answer.GetEvents()).To(HaveLen(2))
+			Expect(answer.GetAge().AsDuration()).To(BeNumerically(">=", 10*time.Minute))
 
-		other := w.of(ctx, w.paid(ctx, tea))[0]
-		_, err := w.pool.Exec(ctx, "UPDATE shipments SET work = 'TRACK' WHERE shipment_id = $1", other.GetShipmentId())
-		Expect(err).NotTo(HaveOccurred())
-		w.sim.Set(simulator.Faults{Dead: true})
-		Eventually(func() bool {
-			Expect(track(ctx, other).GetStale()).To(BeTrue())
-			return w.breaker.Open()
-		}).Should(BeTrue())
-		calls := w.sim.Calls()
-		Expect(track(ctx, other).GetFetchedAt()).To(BeNil())
-		Expect(w.sim.Calls()).To(Equal(calls))
-	})
+			other := w.of(ctx, w.paid(ctx, tea))[0]
+			_, err := w.pool.Exec(ctx, "UPDATE shipments SET work = 'TRACK' WHERE shipment_id = $1", other.GetShipmentId())
+			Expect(err).NotTo(HaveOccurred())
+			w.sim.Set(simulator.Faults{Dead: true})
+			Eventually(func() bool {
+				Expect(track(ctx, other).GetStale()).To(BeTrue())
+				return w.breaker.Open()
+			}).Should(BeTrue())
+			calls := w.sim.Calls()
+			Expect(track(ctx, other).GetFetchedAt()).To(BeNil())
+			Expect(w.sim.Calls()).To(Equal(calls))
+		},
+	)
 
 	It("that refuses a parcel ends it and gives its units back", func(ctx context.Context) {
 		w.sim.Set(simulator.Faults{Refuse: "too heavy"})
 		id := w.paid(ctx, tea)
 		w.work(0)
-		Eventually(func(g Gomega) { g.Expect(w.of(ctx, id)[0].GetException()).To(Equal("CARRIER_REFUSED")) }).Should(Succeed())
+		Eventually(
+			func(g Gomega) { g.Expect(w.of(ctx, id)[0].GetException()).To(Equal("CARRIER_REFUSED")) },
+		).Should(
+			Succeed(),
+		)
 		changes := w.get(ctx, w.of(ctx, id)[0].GetShipmentId()).GetChanges()
 		Expect(changes[len(changes)-1].GetReason()).To(Equal("CARRIER_REFUSED: too heavy"))
 		w.sim.Set(simulator.Faults{})
@@ -142,24 +152,27 @@ var _ = Describe("a carrier", func() {
 		Expect(w.sim.Parcels()).To(HaveLen(1))
 	})
 
-	It("that is given up gives its units back, and is told not to collect when it is there again", func(ctx context.Context) {
-		w.sim.Set(simulator.Faults{LoseAnswers: true})
-		id := w.paid(ctx, tea)
-		stop := w.work(3)
-		Eventually(func() string {
-			w.hurry(ctx)
-			return w.of(ctx, id)[0].GetException()
-		}).Should(Equal("CARRIER_UNAVAILABLE"))
-		stop()
-		Expect(w.order(ctx, id).Lines[0].Shipping).To(BeZero())
-		w.sim.Set(simulator.Faults{})
-		w.work(0)
-		Eventually(func(g Gomega) {
-			w.hurry(ctx)
-			p, _ := w.sim.Parcel(w.of(ctx, id)[0].GetShipmentId())
-			g.Expect(p.Cancelled).To(BeTrue())
-		}).Should(Succeed())
-	})
+	It(
+		"that is given up gives its units back, and is told not to collect when it is there again",
+		func(ctx context.Context) {
+			w.sim.Set(simulator.Faults{LoseAnswers: true})
+			id := w.paid(ctx, tea)
+			stop := w.work(3)
+			Eventually(func() string {
+				w.hurry(ctx)
+				return w.of(ctx, id)[0].GetException()
+			}).Should(Equal("CARRIER_UNAVAILABLE"))
+			stop()
+			Expect(w.order(ctx, id).Lines[0].Shipping).To(BeZero())
+			w.sim.Set(simulator.Faults{})
+			w.work(0)
+			Eventually(func(g Gomega) {
+				w.hurry(ctx)
+				p, _ := w.sim.Parcel(w.of(ctx, id)[0].GetShipmentId())
+				g.Expect(p.Cancelled).To(BeTrue())
+			}).Should(Succeed())
+		},
+	)
 
 	It("that gives a parcel up and finds it again has delivered it", func(ctx context.Context) {
 		id := w.paid(ctx, tea)

@@ -67,7 +67,9 @@ func newWorld(ctx context.Context) *world {
 	shopServer := httptest.NewServer(pushes)
 	DeferCleanup(shopServer.Close)
 	w.pushes = shopServer.URL
-	w.sim = simulator.New(simulator.Options{Name: swift, Key: carrierKey(), ShopURL: shopServer.URL, Clock: w.shop.Clock.Now})
+	w.sim = simulator.New(
+		simulator.Options{Name: swift, Key: carrierKey(), ShopURL: shopServer.URL, Clock: w.shop.Clock.Now},
+	)
 	carrierServer := httptest.NewUnstartedServer(w.sim)
 	carrierServer.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	carrierServer.Start()
@@ -88,9 +90,17 @@ func (w *world) have(p waits) {
 }
 
 // newStore makes what a pod has; wrap stands between it and the carrier.
-func newStore(pool *pgxpool.Pool, shop *testorder.Shop, carrierURL string, p waits, wrap func(carrier.Carrier) carrier.Carrier) (*shipment.Store, *carrier.Breaker, error) {
+func newStore(
+	pool *pgxpool.Pool,
+	shop *testorder.Shop,
+	carrierURL string,
+	p waits,
+	wrap func(carrier.Carrier) carrier.Carrier,
+) (*shipment.Store, *carrier.Breaker, error) {
 	var c carrier.Carrier
-	c, err := carrier.NewHTTP(carrier.HTTPOptions{Name: swift, URL: carrierURL, Key: carrierKey(), Clock: shop.Clock.Now, Random: rand.Reader})
+	c, err := carrier.NewHTTP(
+		carrier.HTTPOptions{Name: swift, URL: carrierURL, Key: carrierKey(), Clock: shop.Clock.Now, Random: rand.Reader},
+	)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -103,7 +113,13 @@ func newStore(pool *pgxpool.Pool, shop *testorder.Shop, carrierURL string, p wai
 		return nil, nil, err
 	}
 	s, err := shipment.NewStore(shipment.Options{
-		Pool: pool, Orders: shop.Orders, Carriers: []carrier.Carrier{b}, RefreshWait: p.refresh, Clock: shop.Clock.Now, Random: rand.Reader, Logger: log,
+		Pool:        pool,
+		Orders:      shop.Orders,
+		Carriers:    []carrier.Carrier{b},
+		RefreshWait: p.refresh,
+		Clock:       shop.Clock.Now,
+		Random:      rand.Reader,
+		Logger:      log,
 	})
 	return s, b, err
 }
@@ -149,7 +165,11 @@ func (w *world) paid(ctx context.Context, lines ...testorder.Line) uuid.UUID {
 func (w *world) consume(ctx context.Context, id uuid.UUID) {
 	GinkgoHelper()
 	event := &orderv1.OrderPaid{Order: &orderv1.Order{OrderId: id.String(), Version: 2}}
-	Expect(w.tx(ctx, func(tx *database.Tx) error { return w.store.RequestForPaid(ctx, tx, event, w.shop.Clock.Now()) })).To(Succeed())
+	Expect(
+		w.tx(ctx, func(tx *database.Tx) error { return w.store.RequestForPaid(ctx, tx, event, w.shop.Clock.Now()) }),
+	).To(
+		Succeed(),
+	)
 }
 
 func (w *world) tx(ctx context.Context, do func(*database.Tx) error) error {
@@ -159,7 +179,10 @@ func (w *world) tx(ctx context.Context, do func(*database.Tx) error) error {
 // of are an order's shipments.
 func (w *world) of(ctx context.Context, id uuid.UUID) []*shipmentv1.Shipment {
 	GinkgoHelper()
-	answer, err := w.service.ListOrderShipments(ctx, &shipmentv1.ListOrderShipmentsRequest{BuyerId: buyer, OrderId: id.String()})
+	answer, err := w.service.ListOrderShipments(
+		ctx,
+		&shipmentv1.ListOrderShipmentsRequest{BuyerId: buyer, OrderId: id.String()},
+	)
 	Expect(err).NotTo(HaveOccurred())
 	return answer.GetShipments()
 }
@@ -208,8 +231,15 @@ func (w *world) order(ctx context.Context, id uuid.UUID) *order.Order {
 	return o
 }
 
-func (w *world) create(ctx context.Context, id uuid.UUID, lines ...*shipmentv1.ShipmentLineQuantity) (*shipmentv1.Shipment, error) {
-	answer, err := w.service.CreateShipment(ctx, &shipmentv1.CreateShipmentRequest{RequestId: uuid.NewString(), OrderId: id.String(), Lines: lines})
+func (w *world) create(
+	ctx context.Context,
+	id uuid.UUID,
+	lines ...*shipmentv1.ShipmentLineQuantity,
+) (*shipmentv1.Shipment, error) {
+	answer, err := w.service.CreateShipment(
+		ctx,
+		&shipmentv1.CreateShipmentRequest{RequestId: uuid.NewString(), OrderId: id.String(), Lines: lines},
+	)
 	return answer.GetShipment(), err
 }
 

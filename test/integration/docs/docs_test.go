@@ -17,8 +17,16 @@ func TestPages(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
 	s, err := startShell(dir, map[string]string{
-		"ORDERD": w.orderd, "FLASH": w.flash, "CARRIER": w.carrier, "GATEWAY": w.pushes,
-		"TOKEN": w.shop.Issuer.Token("alice", "buyer"), "BOB": w.shop.Issuer.Token("bob", "buyer"), "GUEST": w.shop.Issuer.Guest("guest-1"),
+		"ORDERD":  w.orderd,
+		"FLASH":   w.flash,
+		"CARRIER": w.carrier,
+		"GATEWAY": w.pushes,
+		"TOKEN": w.shop.Issuer.Token(
+			"alice",
+			"buyer",
+		),
+		"BOB":      w.shop.Issuer.Token("bob", "buyer"),
+		"GUEST":    w.shop.Issuer.Guest("guest-1"),
 		"SERVICE":  w.shop.Issuer.Token("shop-backend", "service"),
 		"STAFF":    w.shop.Issuer.Token("sam", "catalog", "returns", "shipping", "marketing", "reports", "operations"),
 		"no_proxy": "127.0.0.1",

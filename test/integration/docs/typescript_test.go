@@ -21,7 +21,12 @@ func TestTypeScript(t *testing.T) {
 	command(nil, ".", "../../../hack/tools/gen/typescript.sh")
 	w := newWorld(t)
 	command([]string{
-		"ORDERD_URL=" + w.orderd, "no_proxy=127.0.0.1",
-		"ORDERD_BUYER_TOKEN=" + w.shop.Issuer.Token("tom", "buyer"), "ORDERD_STAFF_TOKEN=" + w.shop.Issuer.Token("sam", "catalog"),
+		"ORDERD_URL=" + w.orderd,
+		"no_proxy=127.0.0.1",
+		"ORDERD_BUYER_TOKEN=" + w.shop.Issuer.Token(
+			"tom",
+			"buyer",
+		),
+		"ORDERD_STAFF_TOKEN=" + w.shop.Issuer.Token("sam", "catalog"),
 	}, folder, "npm", "test", "--silent")
 }

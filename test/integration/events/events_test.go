@@ -28,24 +28,58 @@ func (w *world) stock(ctx context.Context) {
 	GinkgoHelper()
 	staff := w.staff()
 	must(staff.catalog.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{RequestId: w.request(), Sku: &catalogv1.Sku{
-		Sku: "TEA", Title: "Green tea", Price: &moneyv1.Money{Amount: 1000, Currency: "CNY"}, OnSale: true, WeightGrams: 300, Category: "tea",
+		Sku:         "TEA",
+		Title:       "Green tea",
+		Price:       &moneyv1.Money{Amount: 1000, Currency: "CNY"},
+		OnSale:      true,
+		WeightGrams: 300,
+		Category:    "tea",
 	}}))
 	must(staff.catalog.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: w.request(), Sku: "TEA", Delta: 1000}))
-	must(staff.freight.UpsertFreightTemplate(ctx, &freightv1.UpsertFreightTemplateRequest{RequestId: w.request(), Template: &freightv1.FreightTemplate{
-		Name: "by-weight", Currency: "CNY", ChargeBy: freightv1.ChargeBy_CHARGE_BY_WEIGHT,
-		Rules: []*freightv1.FreightRule{{Country: "CN", FirstUnits: 1000, FirstCharge: 800, AdditionalUnits: 500, AdditionalCharge: 200}},
-	}}))
+	must(
+		staff.freight.UpsertFreightTemplate(
+			ctx,
+			&freightv1.UpsertFreightTemplateRequest{RequestId: w.request(), Template: &freightv1.FreightTemplate{
+				Name:     "by-weight",
+				Currency: "CNY",
+				ChargeBy: freightv1.ChargeBy_CHARGE_BY_WEIGHT,
+				Rules: []*freightv1.FreightRule{
+					{Country: "CN", FirstUnits: 1000, FirstCharge: 800, AdditionalUnits: 500, AdditionalCharge: 200},
+				},
+			}},
+		),
+	)
 	must(staff.freight.UpsertDeliveryMethod(ctx, &freightv1.UpsertDeliveryMethodRequest{
 		RequestId: w.request(), Method: &freightv1.DeliveryMethod{Name: "standard", Title: "Standard", Template: "by-weight"},
 	}))
-	must(staff.coupons.UpsertCouponTemplate(ctx, &couponv1.UpsertCouponTemplateRequest{RequestId: w.request(), Template: &couponv1.CouponTemplate{
-		Name: "thanks", Title: "Thank you", Currency: "CNY", Benefit: &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: 100}},
-		Validity: &couponv1.Validity{Days: 30}, LimitPerBuyer: 100, Budget: &couponv1.Budget{Coupons: 1000},
-	}}))
-	must(staff.rewards.UpsertCampaign(ctx, &rewardv1.UpsertCampaignRequest{RequestId: w.request(), Campaign: &rewardv1.Campaign{
-		Name: "thanks", Title: "Thank you", From: timestamppb.New(time.Now().Add(-time.Hour)), Until: timestamppb.New(time.Now().Add(time.Hour)),
-		Template: "thanks", Quantity: 1, Budget: 1000,
-	}}))
+	must(
+		staff.coupons.UpsertCouponTemplate(
+			ctx,
+			&couponv1.UpsertCouponTemplateRequest{RequestId: w.request(), Template: &couponv1.CouponTemplate{
+				Name:          "thanks",
+				Title:         "Thank you",
+				Currency:      "CNY",
+				Benefit:       &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: 100}},
+				Validity:      &couponv1.Validity{Days: 30},
+				LimitPerBuyer: 100,
+				Budget:        &couponv1.Budget{Coupons: 1000},
+			}},
+		),
+	)
+	must(
+		staff.rewards.UpsertCampaign(
+			ctx,
+			&rewardv1.UpsertCampaignRequest{RequestId: w.request(), Campaign: &rewardv1.Campaign{
+				Name:     "thanks",
+				Title:    "Thank you",
+				From:     timestamppb.New(time.Now().Add(-time.Hour)),
+				Until:    timestamppb.New(time.Now().Add(time.Hour)),
+				Template: "thanks",
+				Quantity: 1,
+				Budget:   1000,
+			}},
+		),
+	)
 }
 
 // buy places an order of the buyer and pays for it, and returns its id.
@@ -53,10 +87,31 @@ func (w *world) buy(ctx context.Context, buyer string) string {
 	GinkgoHelper()
 	b := w.buyer(buyer)
 	placed := must(b.orders.PlaceOrder(ctx, &orderv1.PlaceOrderRequest{
-		RequestId: w.request(), BuyerId: buyer, Lines: []*orderv1.PlaceOrderLine{{Sku: "TEA", Quantity: 2}},
-		Delivery: &quotev1.Delivery{Address: &addressv1.Address{Recipient: "Ann", Phone: "+86 571 12345", Country: "CN", Region: "Zhejiang", City: "Hangzhou", Street: "Street 1"}},
+		RequestId: w.request(),
+		BuyerId:   buyer,
+		Lines:     []*orderv1.PlaceOrderLine{{Sku: "TEA", Quantity: 2}},
+		Delivery: &quotev1.Delivery{
+			Address: &addressv1.Address{
+				Recipient: "Ann",
+				Phone:     "+86 571 12345",
+				Country:   "CN",
+				Region:    "Zhejiang",
+				City:      "Hangzhou",
+				Street:    "Street 1",
+			},
+		},
 	})).GetOrder()
-	charged := must(b.payments.CreatePayment(ctx, &paymentv1.CreatePaymentRequest{RequestId: w.request(), BuyerId: buyer, OrderId: placed.GetOrderId(), Provider: "sandbox"}))
+	charged := must(
+		b.payments.CreatePayment(
+			ctx,
+			&paymentv1.CreatePaymentRequest{
+				RequestId: w.request(),
+				BuyerId:   buyer,
+				OrderId:   placed.GetOrderId(),
+				Provider:  "sandbox",
+			},
+		),
+	)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, charged.GetRedirectUrl(), nil)
 	Expect(err).NotTo(HaveOccurred())
 	res, err := http.DefaultClient.Do(req)
@@ -69,7 +124,16 @@ func (w *world) buy(ctx context.Context, buyer string) string {
 // coupons is how many the buyer has.
 func (w *world) coupons(ctx context.Context, buyer string) int {
 	GinkgoHelper()
-	return len(must(w.buyer(buyer).coupons.ListCoupons(ctx, &couponv1.ListCouponsRequest{BuyerId: buyer, State: couponv1.CouponState_COUPON_STATE_AVAILABLE, PageSize: 100})).GetCoupons())
+	return len(
+		must(
+			w.buyer(
+				buyer,
+			).coupons.ListCoupons(
+				ctx,
+				&couponv1.ListCouponsRequest{BuyerId: buyer, State: couponv1.CouponState_COUPON_STATE_AVAILABLE, PageSize: 100},
+			),
+		).GetCoupons(),
+	)
 }
 
 // parcels are the carrier's, by order.
@@ -94,7 +158,14 @@ var _ = Describe("After the payment", func() {
 	It("grants the coupon, tells the buyer and asks the carrier, each once an order", func(ctx context.Context) {
 		w := newWorld()
 		w.stock(ctx)
-		must(w.buyer("bo").push.SetLanguage(ctx, &pushv1.SetLanguageRequest{RequestId: w.request(), BuyerId: "bo", Language: "zh-CN"}))
+		must(
+			w.buyer(
+				"bo",
+			).push.SetLanguage(
+				ctx,
+				&pushv1.SetLanguageRequest{RequestId: w.request(), BuyerId: "bo", Language: "zh-CN"},
+			),
+		)
 		wantTold, wantParcels := map[string][]string{}, map[string]int{}
 		for range 5 {
 			ann, bo := w.buy(ctx, "ann"), w.buy(ctx, "bo")
@@ -130,19 +201,32 @@ var _ = Describe("After the payment", func() {
 		staff := w.staff()
 		var letters []*deadletterv1.DeadLetter
 		Eventually(func() []*deadletterv1.DeadLetter {
-			letters = must(staff.letters.ListDeadLetters(ctx, &deadletterv1.ListDeadLettersRequest{Consumer: "push"})).GetDeadLetters()
+			letters = must(
+				staff.letters.ListDeadLetters(ctx, &deadletterv1.ListDeadLettersRequest{Consumer: "push"}),
+			).GetDeadLetters()
 			return letters
 		}).WithTimeout(2 * patience).Should(HaveLen(1))
 		Expect(letters[0].GetOrderId()).To(Equal(first))
 		Expect(letters[0].GetReason()).To(ContainSubstring("answered 422"))
-		read := must(staff.letters.GetDeadLetter(ctx, &deadletterv1.GetDeadLetterRequest{DeadLetterId: letters[0].GetDeadLetterId()}))
+		read := must(
+			staff.letters.GetDeadLetter(ctx, &deadletterv1.GetDeadLetterRequest{DeadLetterId: letters[0].GetDeadLetterId()}),
+		)
 		Expect(read.GetEventJson()).To(ContainSubstring(`"state":"ORDER_STATE_PAID"`))
 
 		By("with one that works again")
 		w.gateway.SetFault(nil)
-		must(staff.letters.ReplayDeadLetter(ctx, &deadletterv1.ReplayDeadLetterRequest{RequestId: w.request(), DeadLetterId: letters[0].GetDeadLetterId()}))
+		must(
+			staff.letters.ReplayDeadLetter(
+				ctx,
+				&deadletterv1.ReplayDeadLetterRequest{RequestId: w.request(), DeadLetterId: letters[0].GetDeadLetterId()},
+			),
+		)
 		Eventually(w.told).WithTimeout(patience).Should(Equal(map[string][]string{first: {"paid en"}}))
-		Expect(must(staff.letters.ListDeadLetters(ctx, &deadletterv1.ListDeadLettersRequest{})).GetDeadLetters()).To(BeEmpty())
+		Expect(
+			must(staff.letters.ListDeadLetters(ctx, &deadletterv1.ListDeadLettersRequest{})).GetDeadLetters(),
+		).To(
+			BeEmpty(),
+		)
 		Expect(w.coupons(ctx, "ann")).To(Equal(1))
 		Expect(w.parcels()).To(Equal(map[string]int{first: 1}))
 

@@ -149,7 +149,12 @@ func ownThenDie(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotio
 	}
 	current := promotion.New(p)
 	o := owner.New(owner.Options{
-		Name: "child", Promotion: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: alone{}, OrderIDs: ids,
+		Name:      "child",
+		Promotion: func() *promotion.Promotion { return current },
+		Owned:     yes,
+		Lease:     yes,
+		Peers:     alone{},
+		OrderIDs:  ids,
 		Log: &wrappedLog{plog.New(js, p), func(ctx context.Context, log plog.Log, entry plog.Entry) (uint64, error) {
 			sequence, err := log.Append(ctx, entry)
 			if err == nil && reserves(entry) {
@@ -157,7 +162,9 @@ func ownThenDie(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotio
 			}
 			return sequence, err
 		}},
-		Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d }, Logger: log,
+		Clock:  time.Now,
+		Jitter: func(d time.Duration) time.Duration { return d },
+		Logger: log,
 	})
 	go o.Run(ctx)
 	var group sync.WaitGroup
@@ -240,7 +247,9 @@ func materializeThenDie(ctx context.Context, js jetstream.JetStream, log *slog.L
 		return err
 	}
 	defer pool.Close()
-	store, err := order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: log, Registerer: prometheus.NewRegistry()})
+	store, err := order.NewStore(
+		order.Options{Pool: pool, Clock: time.Now, Logger: log, Registerer: prometheus.NewRegistry()},
+	)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,11 @@ var _ = DescribeTable("A sale's window on a pod whose clock is off",
 		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
 		Eventually(ask).WithPolling(time.Millisecond).Should(Succeed())
 		Expect(accepted).To(BeTemporally(">=", start))
-		AddReportEntry(fmt.Sprintf("clock off by %s", skew), fmt.Sprintf("the first order %s after the start", accepted.Sub(start).Round(time.Microsecond)), ReportEntryVisibilityAlways)
+		AddReportEntry(
+			fmt.Sprintf("clock off by %s", skew),
+			fmt.Sprintf("the first order %s after the start", accepted.Sub(start).Round(time.Microsecond)),
+			ReportEntryVisibilityAlways,
+		)
 		if ready {
 			Eventually(pool.Ready).Should(Succeed())
 		} else {
@@ -75,7 +79,12 @@ var _ = DescribeTable("A sale's window on a pod whose clock is off",
 		totals := orders(ctx, js, p)
 		Expect(totals).To(HaveLen(1))
 		for _, reservation := range totals {
-			Expect(time.UnixMilli(reservation.AcceptedAtUnixMs)).To(BeTemporally("~", accepted, 10*time.Second), "orders have the cluster's time")
+			Expect(
+				time.UnixMilli(reservation.AcceptedAtUnixMs),
+			).To(
+				BeTemporally("~", accepted, 10*time.Second),
+				"orders have the cluster's time",
+			)
 		}
 	},
 	Entry("right", time.Duration(0), true),

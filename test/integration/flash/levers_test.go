@@ -48,7 +48,11 @@ func (l *levers) answers(ctx context.Context, lever, want string, began time.Tim
 			}).Should(Equal(want), lever)
 		}
 	}
-	AddReportEntry(lever, fmt.Sprintf("on every pod and partition after %s", time.Since(began).Round(time.Millisecond)), ReportEntryVisibilityAlways)
+	AddReportEntry(
+		lever,
+		fmt.Sprintf("on every pod and partition after %s", time.Since(began).Round(time.Millisecond)),
+		ReportEntryVisibilityAlways,
+	)
 }
 
 // pullAll has each lever pulled and let go.
@@ -60,7 +64,12 @@ func (l *levers) pullAll(ctx context.Context) {
 	l.pull(ctx, "item on", "", func(p *flashv1.Promotion) { p.Items[0].Off = false })
 	l.pull(ctx, "limit", rpcerr.ReasonLimitPerBuyer, func(p *flashv1.Promotion) { p.Items[0].LimitPerBuyer = 1 })
 	l.pull(ctx, "no limit", "", func(p *flashv1.Promotion) { p.Items[0].LimitPerBuyer = 0 })
-	l.pull(ctx, "end early", rpcerr.ReasonEnded, func(p *flashv1.Promotion) { p.EndUnixMs = time.Now().Add(-time.Minute).UnixMilli() })
+	l.pull(
+		ctx,
+		"end early",
+		rpcerr.ReasonEnded,
+		func(p *flashv1.Promotion) { p.EndUnixMs = time.Now().Add(-time.Minute).UnixMilli() },
+	)
 	l.pull(ctx, "extend", "", func(p *flashv1.Promotion) { p.EndUnixMs = time.Now().Add(time.Hour).UnixMilli() })
 }
 
@@ -75,7 +84,11 @@ var _ = Describe("The levers of a running promotion", func() {
 		items := []prepare.Item{{SKU: "a", Quantity: 100_000}}
 		p := newPromotion(6, 0, items...)
 		open(ctx, js, p, items...)
-		l = &levers{js: js, p: p, pods: []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil), startPod(js, "pod-c", nil)}}
+		l = &levers{
+			js:   js,
+			p:    p,
+			pods: []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil), startPod(js, "pod-c", nil)},
+		}
 		ready(l.pods...)
 		l.answers(ctx, "open", "", time.Now())
 	})
@@ -92,7 +105,12 @@ var _ = Describe("The levers of a running promotion", func() {
 		}
 		for _, paused := range []bool{true, false, true, false} {
 			kill()
-			l.pull(ctx, fmt.Sprint("paused ", paused), map[bool]string{true: rpcerr.ReasonPaused}[paused], func(p *flashv1.Promotion) { p.Paused = paused })
+			l.pull(
+				ctx,
+				fmt.Sprint("paused ", paused),
+				map[bool]string{true: rpcerr.ReasonPaused}[paused],
+				func(p *flashv1.Promotion) { p.Paused = paused },
+			)
 		}
 	})
 })

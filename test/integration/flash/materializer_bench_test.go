@@ -51,7 +51,10 @@ func BenchmarkRelease(b *testing.B) {
 		p := newPromotion(2, 0, items...)
 		must(prepareAndPublish(ctx, saleOf(js, nil, p, items)))
 		must(database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
-			if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('a', 'A', 100, 'EUR', true, now())"); err != nil {
+			if _, err := tx.Exec(
+				ctx,
+				"INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('a', 'A', 100, 'EUR', true, now())",
+			); err != nil {
 				return err
 			}
 			if err := stock.Create(ctx, tx, "a"); err != nil {
@@ -70,7 +73,11 @@ func BenchmarkRelease(b *testing.B) {
 		for w := range 64 {
 			buyers.Go(func() {
 				for i := w; i < size; i += 64 {
-					got := insist(ctx, func(int) *flashpod.Service { return pod.Service }, request(p, fmt.Sprint("buyer-", i), "r", "a", 1))
+					got := insist(
+						ctx,
+						func(int) *flashpod.Service { return pod.Service },
+						request(p, fmt.Sprint("buyer-", i), "r", "a", 1),
+					)
 					id, err := uuid.Parse(got.order)
 					if err != nil {
 						b.Errorf("order %d is refused: %s", i, got.reason)
@@ -87,8 +94,17 @@ func BenchmarkRelease(b *testing.B) {
 		accepted := make([]order.Accepted, size)
 		for i, id := range ids {
 			accepted[i] = order.Accepted{
-				OrderID: id, BuyerID: fmt.Sprint("buyer-", i), RequestID: "r", PromotionUID: p.Uid, Promotion: p.Name, Currency: "EUR",
-				Items: []order.AcceptedItem{{SKU: "a", Quantity: 1, UnitPrice: 100}}, AcceptedAt: time.Now(), ExpiresAt: time.Now().Add(-time.Second),
+				OrderID:      id,
+				BuyerID:      fmt.Sprint("buyer-", i),
+				RequestID:    "r",
+				PromotionUID: p.Uid,
+				Promotion:    p.Name,
+				Currency:     "EUR",
+				Items: []order.AcceptedItem{
+					{SKU: "a", Quantity: 1, UnitPrice: 100},
+				},
+				AcceptedAt: time.Now(),
+				ExpiresAt:  time.Now().Add(-time.Second),
 			}
 		}
 		for from := 0; from < size; from += 500 {
@@ -96,7 +112,11 @@ func BenchmarkRelease(b *testing.B) {
 			must(store.Expire(ctx, ids[from:from+500], time.Now()))
 		}
 		releaser, err := order.NewReleaser(order.ReleaserOptions{
-			Worker: order.WorkerOptions{Store: store, WorkerOptions: lease.WorkerOptions{Worker: "w", Logger: log}}, Flash: client.NewReleaser("http://" + pod.address),
+			Worker: order.WorkerOptions{
+				Store:         store,
+				WorkerOptions: lease.WorkerOptions{Worker: "w", Logger: log},
+			},
+			Flash: client.NewReleaser("http://" + pod.address),
 		})
 		must(err)
 		running, cancel := context.WithCancel(ctx)

@@ -52,10 +52,19 @@ var _ = Describe("A promotion beside one that is stuck", func() {
 		Expect(time.Since(began)).To(BeNumerically("<", 8*time.Second), "less than one transaction may take")
 		Expect(l.written(ctx)).To(HaveLen(200))
 		Expect(prepare.Drained(ctx, l.js, first)).To(BeFalse())
-		Eventually(func() float64 { return gauge(registry, "orderd_flash_materialize_pending_records", first.Name) }).Should(BeNumerically(">", 0))
+		Eventually(
+			func() float64 { return gauge(registry, "orderd_flash_materialize_pending_records", first.Name) },
+		).Should(
+			BeNumerically(">", 0),
+		)
 		Expect(gauge(registry, "orderd_flash_materialize_oldest_seconds", first.Name)).To(BeNumerically(">", 0))
 		stop()
-		Expect(gauge(registry, "orderd_flash_materialize_pending_records", first.Name)).To(BeEquivalentTo(-1), "nobody is misled by a lag of before")
+		Expect(
+			gauge(registry, "orderd_flash_materialize_pending_records", first.Name),
+		).To(
+			BeEquivalentTo(-1),
+			"nobody is misled by a lag of before",
+		)
 	})
 })
 

@@ -49,7 +49,11 @@ func (w dyingRefuser) Refuse(ctx context.Context, unwritable []order.Unwritable)
 // dyingPublisher dies as soon as something is published.
 type dyingPublisher struct{ jetstream.JetStream }
 
-func (p dyingPublisher) PublishMsg(ctx context.Context, msg *nats.Msg, options ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+func (p dyingPublisher) PublishMsg(
+	ctx context.Context,
+	msg *nats.Msg,
+	options ...jetstream.PublishOpt,
+) (*jetstream.PubAck, error) {
 	ack, err := p.JetStream.PublishMsg(ctx, msg, options...)
 	if err == nil {
 		die()
@@ -72,7 +76,12 @@ func refuseThenDie(ctx context.Context, js jetstream.JetStream, part string, log
 // dyingClient dies when a release has landed and nobody knows.
 type dyingClient struct{ order.FlashReleaser }
 
-func (c dyingClient) Release(ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason) (flashv1.ReleaseOutcome, error) {
+func (c dyingClient) Release(
+	ctx context.Context,
+	promotionUID, buyerID string,
+	orderID uuid.UUID,
+	reason flashv1.ReleaseReason,
+) (flashv1.ReleaseOutcome, error) {
 	outcome, err := c.FlashReleaser.Release(ctx, promotionUID, buyerID, orderID, reason)
 	if err == nil {
 		die()
@@ -92,8 +101,11 @@ func releaseThenDie(ctx context.Context, js jetstream.JetStream, log *slog.Logge
 		return err
 	}
 	r, err := order.NewReleaser(order.ReleaserOptions{
-		Worker: order.WorkerOptions{Store: store, WorkerOptions: lease.WorkerOptions{Worker: "child", Interval: 20 * time.Millisecond, TTL: time.Second, Logger: log}},
-		Flash:  dyingClient{client.NewReleaser("http://" + address)},
+		Worker: order.WorkerOptions{
+			Store:         store,
+			WorkerOptions: lease.WorkerOptions{Worker: "child", Interval: 20 * time.Millisecond, TTL: time.Second, Logger: log},
+		},
+		Flash: dyingClient{client.NewReleaser("http://" + address)},
 	})
 	if err != nil {
 		return err
@@ -206,21 +218,24 @@ func (l *lane) expectStockOf(ctx context.Context, sku string, allocated, sold in
 	l.expectLevels(ctx, sku, allocated-sold, sold)
 }
 
-var _ = Describe("A worker that is killed when cancelled orders are released in the log and not in the database", func() {
-	It("has them released once by another worker", func(ctx SpecContext) {
-		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 100})
-		l.sell(ctx, 40, onlyA)
-		l.materialize(l.store)
-		l.drained(ctx)
-		l.expire(ctx, slices.Collect(maps.Keys(l.written(ctx)))...)
-		p := startPod(l.js, "pod-b", nil)
-		ready(p)
-		runChild(ctx, childReleaser, l.server.URL(), l.p, l.url)
-		Expect(order.PendingReleases(ctx, l.pool, l.p.Uid)).To(BeEquivalentTo(40), "the database knows of none")
-		Expect(sales(ctx, l.js, l.p)["a"].Sold).To(BeNumerically("<", 40), "the log knows of some")
-		l.release(p)
-		l.released(ctx)
-		l.expectProved(ctx)
-		l.expectStockOf(ctx, "a", 100, 0)
-	})
-})
+var _ = Describe(
+	"A worker that is killed when cancelled orders are released in the log and not in the database",
+	func() {
+		It("has them released once by another worker", func(ctx SpecContext) {
+			l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 100})
+			l.sell(ctx, 40, onlyA)
+			l.materialize(l.store)
+			l.drained(ctx)
+			l.expire(ctx, slices.Collect(maps.Keys(l.written(ctx)))...)
+			p := startPod(l.js, "pod-b", nil)
+			ready(p)
+			runChild(ctx, childReleaser, l.server.URL(), l.p, l.url)
+			Expect(order.PendingReleases(ctx, l.pool, l.p.Uid)).To(BeEquivalentTo(40), "the database knows of none")
+			Expect(sales(ctx, l.js, l.p)["a"].Sold).To(BeNumerically("<", 40), "the log knows of some")
+			l.release(p)
+			l.released(ctx)
+			l.expectProved(ctx)
+			l.expectStockOf(ctx, "a", 100, 0)
+		})
+	},
+)

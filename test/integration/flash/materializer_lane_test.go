@@ -53,9 +53,13 @@ func newLane(ctx context.Context, partitions int32, limit int64, items ...prepar
 	l.pool, err = database.Open(ctx, l.url, 16)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(l.pool.Close)
-	l.store, err = order.NewStore(order.Options{Pool: l.pool, Clock: time.Now, Logger: logger(), Registerer: prometheus.NewRegistry()})
+	l.store, err = order.NewStore(
+		order.Options{Pool: l.pool, Clock: time.Now, Logger: logger(), Registerer: prometheus.NewRegistry()},
+	)
 	Expect(err).NotTo(HaveOccurred())
-	l.letters = deadletter.NewService(deadletter.Options{JetStream: l.js, Replicas: 1, Pool: l.pool, Clock: time.Now, Logger: logger()})
+	l.letters = deadletter.NewService(
+		deadletter.Options{JetStream: l.js, Replicas: 1, Pool: l.pool, Clock: time.Now, Logger: logger()},
+	)
 	l.p = newPromotion(partitions, limit, items...)
 	for _, item := range items {
 		l.stock(ctx, item.SKU, item.Quantity)
@@ -89,7 +93,11 @@ func (l *lane) stock(ctx context.Context, sku string, quantity int64) {
 
 func (l *lane) catalogue(ctx context.Context, sku string) {
 	GinkgoHelper()
-	_, err := l.pool.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, $1, 100, 'EUR', true, now())", sku)
+	_, err := l.pool.Exec(
+		ctx,
+		"INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, $1, 100, 'EUR', true, now())",
+		sku,
+	)
 	Expect(err).NotTo(HaveOccurred())
 }
 
@@ -140,8 +148,16 @@ func (l *lane) release(p *pod) {
 func (l *lane) releaser(name string, client order.FlashReleaser) *order.Releaser {
 	GinkgoHelper()
 	r, err := order.NewReleaser(order.ReleaserOptions{
-		Worker: order.WorkerOptions{Store: l.store, WorkerOptions: lease.WorkerOptions{Worker: name, Interval: 20 * time.Millisecond, TTL: time.Second, Logger: logger()}},
-		Flash:  client,
+		Worker: order.WorkerOptions{
+			Store: l.store,
+			WorkerOptions: lease.WorkerOptions{
+				Worker:   name,
+				Interval: 20 * time.Millisecond,
+				TTL:      time.Second,
+				Logger:   logger(),
+			},
+		},
+		Flash: client,
 	})
 	Expect(err).NotTo(HaveOccurred())
 	return r
@@ -183,7 +199,10 @@ func (l *lane) dead(ctx context.Context) map[string]*deadletterv1.DeadLetter {
 	out := map[string]*deadletterv1.DeadLetter{}
 	token := ""
 	for {
-		page, err := l.letters.ListDeadLetters(ctx, &deadletterv1.ListDeadLettersRequest{Consumer: prepare.MaterializerConsumer, PageSize: 100, PageToken: token})
+		page, err := l.letters.ListDeadLetters(
+			ctx,
+			&deadletterv1.ListDeadLettersRequest{Consumer: prepare.MaterializerConsumer, PageSize: 100, PageToken: token},
+		)
 		Expect(err).NotTo(HaveOccurred())
 		for _, letter := range page.GetDeadLetters() {
 			Expect(out).NotTo(HaveKey(letter.GetEventId()))

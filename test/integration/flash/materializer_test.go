@@ -63,11 +63,18 @@ var _ = Describe("The materializer", func() {
 		pool, err = database.Open(ctx, url, 8)
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(pool.Close)
-		store, err = order.NewStore(order.Options{Pool: pool, Clock: time.Now, Logger: logger(), Registerer: prometheus.NewRegistry()})
+		store, err = order.NewStore(
+			order.Options{Pool: pool, Clock: time.Now, Logger: logger(), Registerer: prometheus.NewRegistry()},
+		)
 		Expect(err).NotTo(HaveOccurred())
-		_, err = catalog.NewService(catalog.Options{Pool: pool, Clock: time.Now}).UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
-			Sku: "a", Title: "A", Price: &moneyv1.Money{Amount: 100, Currency: "EUR"}, OnSale: true,
-		}})
+		_, err = catalog.NewService(
+			catalog.Options{Pool: pool, Clock: time.Now},
+		).UpsertSku(
+			ctx,
+			&catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
+				Sku: "a", Title: "A", Price: &moneyv1.Money{Amount: 100, Currency: "EUR"}, OnSale: true,
+			}},
+		)
 		Expect(err).NotTo(HaveOccurred())
 	})
 

@@ -54,9 +54,17 @@ func ownerOptions(js jetstream.JetStream, p *flashv1.Promotion, name string) own
 	GinkgoHelper()
 	current := promotion.New(p)
 	return owner.Options{
-		Name: name, Partition: 0, Log: plog.New(js, p), Promotion: func() *promotion.Promotion { return current }, Owned: yes, Lease: yes, Peers: alone{},
-		OrderIDs: newOrderIDs(), Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },
-		Logger: logger().With("pod", name),
+		Name:      name,
+		Partition: 0,
+		Log:       plog.New(js, p),
+		Promotion: func() *promotion.Promotion { return current },
+		Owned:     yes,
+		Lease:     yes,
+		Peers:     alone{},
+		OrderIDs:  newOrderIDs(),
+		Clock:     time.Now,
+		Jitter:    func(d time.Duration) time.Duration { return d },
+		Logger:    logger().With("pod", name),
 	}
 }
 
@@ -80,7 +88,10 @@ func insistOn(ctx context.Context, owners []*owner.Owner, first int, r *flashv1.
 		if err == nil {
 			return outcome{order: response.GetOrderId()}
 		}
-		if reason := rpcerr.Reason(err); reason != rpcerr.ReasonPartitionMoving && reason != rpcerr.ReasonOverloaded || ctx.Err() != nil {
+		if reason := rpcerr.Reason(
+			err,
+		); reason != rpcerr.ReasonPartitionMoving && reason != rpcerr.ReasonOverloaded ||
+			ctx.Err() != nil {
 			return outcome{reason: reason}
 		}
 	}
@@ -276,7 +287,11 @@ var _ = Describe("The owner of a partition", func() {
 			placed[id] = uuid.MustParse(response.OrderId)
 		}
 		for range 2 {
-			Expect(o.Release(ctx, placed["r1"], flashv1.ReleaseReason_RELEASE_REASON_CANCELLED)).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
+			Expect(
+				o.Release(ctx, placed["r1"], flashv1.ReleaseReason_RELEASE_REASON_CANCELLED),
+			).To(
+				Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED),
+			)
 		}
 		Expect(sales(ctx, js, p)["a"]).To(Equal(prepare.Total{SKU: "a", Allocated: 100, Sold: 2, Unsold: 98}))
 		got, err := o.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "ann", RequestId: "r1"})
@@ -288,18 +303,34 @@ var _ = Describe("The owner of a partition", func() {
 		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonOrderNotFound))
 
 		By("closing the partition from outside")
-		Expect(prepare.ClosePartitions(ctx, js, p, "operator")).To(Equal([]prepare.Total{{SKU: "a", Allocated: 100, Sold: 3, Unsold: 97}}))
+		Expect(
+			prepare.ClosePartitions(ctx, js, p, "operator"),
+		).To(
+			Equal([]prepare.Total{{SKU: "a", Allocated: 100, Sold: 3, Unsold: 97}}),
+		)
 		_, err = o.Reserve(ctx, request(p, "bob", "r1", "a", 1))
 		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonEnded))
-		Expect(o.Release(ctx, placed["r1"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
-		Expect(o.Release(ctx, placed["r2"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED))
+		Expect(
+			o.Release(ctx, placed["r1"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED),
+		).To(
+			Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED),
+		)
+		Expect(
+			o.Release(ctx, placed["r2"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED),
+		).To(
+			Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED),
+		)
 		again, err := o.Reserve(ctx, request(p, "ann", "r2", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(again.OrderId).To(Equal(placed["r2"].String()))
 
 		By("starting an owner of the closed partition")
 		closed := run(newOwner(js, p, "pod-b", nil))
-		Expect(closed.Release(ctx, placed["r3"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED)).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED))
+		Expect(
+			closed.Release(ctx, placed["r3"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED),
+		).To(
+			Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED),
+		)
 		Expect(countRecords(ctx, js, p, func(r *flashv1.Record) bool { return r.GetClosed() != nil })).To(Equal(1))
 	})
 
@@ -316,7 +347,11 @@ var _ = Describe("The owner of a partition", func() {
 		By("another pod taking over while this one is paused")
 		successor := run(newOwner(js, p, "successor", nil))
 		for i := range 33 {
-			Expect(insistOn(ctx, []*owner.Owner{successor}, 0, request(p, fmt.Sprint("buyer-", i), "r", "a", 3)).order).NotTo(BeEmpty())
+			Expect(
+				insistOn(ctx, []*owner.Owner{successor}, 0, request(p, fmt.Sprint("buyer-", i), "r", "a", 3)).order,
+			).NotTo(
+				BeEmpty(),
+			)
 		}
 		lease.Store(false)
 		_, err = paused.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "buyer-1", RequestId: "r"})

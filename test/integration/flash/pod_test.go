@@ -63,7 +63,13 @@ func runPod(js jetstream.JetStream, name string, wrap func(plog.Log) plog.Log, l
 	return runPodAt(js, name, time.Now, wrap, log)
 }
 
-func runPodAt(js jetstream.JetStream, name string, clock func() time.Time, wrap func(plog.Log) plog.Log, log *slog.Logger) (*pod, error) {
+func runPodAt(
+	js jetstream.JetStream,
+	name string,
+	clock func() time.Time,
+	wrap func(plog.Log) plog.Log,
+	log *slog.Logger,
+) (*pod, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -106,7 +112,12 @@ func runPodAt(js jetstream.JetStream, name string, clock func() time.Time, wrap 
 
 // request of one unit of a SKU.
 func request(p *flashv1.Promotion, buyer, id, sku string, quantity int64) *flashv1.PlaceFlashOrderRequest {
-	return &flashv1.PlaceFlashOrderRequest{Promotion: p.Name, BuyerId: buyer, RequestId: id, Items: []*flashv1.FlashOrderItem{{Sku: sku, Quantity: quantity}}}
+	return &flashv1.PlaceFlashOrderRequest{
+		Promotion: p.Name,
+		BuyerId:   buyer,
+		RequestId: id,
+		Items:     []*flashv1.FlashOrderItem{{Sku: sku, Quantity: quantity}},
+	}
 }
 
 // outcome is the last answer to a request that was repeated until it was not UNAVAILABLE.
@@ -200,7 +211,12 @@ func rushTo(ctx context.Context, hot int32, p *flashv1.Promotion, pods []*pod, s
 // expectExactly waits for the crowd and compares its answers with the logs: everything is
 // sold, every acknowledged order is there once, and nobody was refused for another reason than
 // that it was sold out.
-func (c *crowd) expectExactly(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, want map[string]int64) {
+func (c *crowd) expectExactly(
+	ctx context.Context,
+	js jetstream.JetStream,
+	p *flashv1.Promotion,
+	want map[string]int64,
+) {
 	GinkgoHelper()
 	c.group.Wait()
 	inLog := orders(ctx, js, p)
@@ -233,7 +249,11 @@ func agree(ctx context.Context, p *flashv1.Promotion, pods ...*pod) {
 	ready(pods...)
 	for _, pod := range pods {
 		for n := range p.Partitions / int32(len(p.Streams)) {
-			r := &flashv1.GetFlashOrderRequest{Promotion: p.Name, BuyerId: buyerOf(n, p.Partitions/int32(len(p.Streams)), 0), RequestId: "nobody"}
+			r := &flashv1.GetFlashOrderRequest{
+				Promotion: p.Name,
+				BuyerId:   buyerOf(n, p.Partitions/int32(len(p.Streams)), 0),
+				RequestId: "nobody",
+			}
 			Eventually(func() string {
 				_, err := pod.GetFlashOrder(ctx, r)
 				return rpcerr.Reason(err)

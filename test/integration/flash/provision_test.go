@@ -32,7 +32,10 @@ var _ = Describe("Provisioning", func() {
 			for _, item := range shards[n] {
 				opened.Items = append(opened.Items, &flashv1.ItemQuantity{Sku: item.SKU, Quantity: item.Quantity})
 			}
-			_, err := log.Append(ctx, plog.Entry{Partition: n, Record: &flashv1.Record{Kind: &flashv1.Record_Opened{Opened: opened}}})
+			_, err := log.Append(
+				ctx,
+				plog.Entry{Partition: n, Record: &flashv1.Record{Kind: &flashv1.Record_Opened{Opened: opened}}},
+			)
 			Expect(err).NotTo(HaveOccurred())
 		}
 
@@ -66,7 +69,11 @@ var _ = Describe("Provisioning", func() {
 		}
 		group.Wait()
 		Expect(prepare.ClosePartitions(ctx, js, p, "operator")).To(Equal(want))
-		Expect(countRecords(ctx, js, p, func(r *flashv1.Record) bool { return r.GetClosed() != nil })).To(BeEquivalentTo(p.Partitions))
+		Expect(
+			countRecords(ctx, js, p, func(r *flashv1.Record) bool { return r.GetClosed() != nil }),
+		).To(
+			BeEquivalentTo(p.Partitions),
+		)
 		Expect(prepare.Totals(ctx, js, p)).To(Equal(want))
 	})
 
@@ -101,7 +108,12 @@ var _ = Describe("Provisioning", func() {
 })
 
 // countRecords of all the promotion's partitions.
-func countRecords(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, match func(*flashv1.Record) bool) int {
+func countRecords(
+	ctx context.Context,
+	js jetstream.JetStream,
+	p *flashv1.Promotion,
+	match func(*flashv1.Record) bool,
+) int {
 	GinkgoHelper()
 	count := 0
 	for n := range p.Partitions {
@@ -115,7 +127,13 @@ func countRecords(ctx context.Context, js jetstream.JetStream, p *flashv1.Promot
 }
 
 // eachRecord of a partition, in order.
-func eachRecord(ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, n int32, each func(*flashv1.Record)) {
+func eachRecord(
+	ctx context.Context,
+	js jetstream.JetStream,
+	p *flashv1.Promotion,
+	n int32,
+	each func(*flashv1.Record),
+) {
 	GinkgoHelper()
 	log := plog.New(js, p)
 	last, err := log.Last(ctx, n)

@@ -27,8 +27,12 @@ func standardPod(l *lane, peerURL string) *order.Service {
 	tokens, err := quote.NewTokens([]byte("0123456789abcdef"), time.Hour)
 	Expect(err).NotTo(HaveOccurred())
 	return order.NewService(order.ServiceOptions{
-		Store: l.store, IDs: newOrderIDs(), Tokens: tokens, PaymentTimeout: time.Hour, Random: mathrand.New(mathrand.NewPCG(1, 2)),
-		Flash: client.NewFinder(peerURL, l.js),
+		Store:          l.store,
+		IDs:            newOrderIDs(),
+		Tokens:         tokens,
+		PaymentTimeout: time.Hour,
+		Random:         mathrand.New(mathrand.NewPCG(1, 2)),
+		Flash:          client.NewFinder(peerURL, l.js),
 	})
 }
 
@@ -74,47 +78,61 @@ func (f *follower) follow(ctx context.Context, pods []*order.Service) {
 }
 
 var _ = Describe("The status of an accepted order", func() {
-	It("is known at every moment until the order is in the database and after, also while an owner dies", func(ctx SpecContext) {
-		const orders = 12
-		l := newLane(ctx, 4, 0, prepare.Item{SKU: "a", Quantity: 1000})
-		pods := []*pod{startPod(l.js, "pod-a", nil), startPod(l.js, "pod-b", nil)}
-		for _, p := range pods {
-			Eventually(p.Ready).WithTimeout(20 * time.Second).Should(Succeed())
-		}
-		standard := []*order.Service{standardPod(l, "http://"+pods[0].address), standardPod(l, "http://"+pods[0].address)}
+	It(
+		"is known at every moment until the order is in the database and after, also while an owner dies",
+		func(ctx SpecContext) {
+			const orders = 12
+			l := newLane(ctx, 4, 0, prepare.Item{SKU: "a", Quantity: 1000})
+			pods := []*pod{startPod(l.js, "pod-a", nil), startPod(l.js, "pod-b", nil)}
+			for _, p := range pods {
+				Eventually(p.Ready).WithTimeout(20 * time.Second).Should(Succeed())
+			}
+			standard := []*order.Service{standardPod(l, "http://"+pods[0].address), standardPod(l, "http://"+pods[0].address)}
 
-		By("following each order from its acceptance on, with the materializer held back")
-		followers := make([]*follower, orders)
-		var group sync.WaitGroup
-		for i := range followers {
-			f := &follower{buyer: fmt.Sprint("buyer-", i)}
-			placed := insist(ctx, func(attempt int) *flashpod.Service { return pods[attempt%2].Service }, request(l.p, f.buyer, "r", "a", 1))
-			Expect(placed.order).NotTo(BeEmpty(), placed.reason)
-			f.id = placed.order
-			followers[i] = f
-			group.Go(func() {
-				defer GinkgoRecover()
-				f.follow(ctx, standard)
-			})
-			Eventually(f.accepted.Load).WithTimeout(20*time.Second).Should(BeTrue(), "order %s was not seen as accepted", f.id)
-		}
+			By("following each order from its acceptance on, with the materializer held back")
+			followers := make([]*follower, orders)
+			var group sync.WaitGroup
+			for i := range followers {
+				f := &follower{buyer: fmt.Sprint("buyer-", i)}
+				placed := insist(
+					ctx,
+					func(attempt int) *flashpod.Service { return pods[attempt%2].Service },
+					request(l.p, f.buyer, "r", "a", 1),
+				)
+				Expect(placed.order).NotTo(BeEmpty(), placed.reason)
+				f.id = placed.order
+				followers[i] = f
+				group.Go(func() {
+					defer GinkgoRecover()
+					f.follow(ctx, standard)
+				})
+				Eventually(f.accepted.Load).WithTimeout(20*time.Second).Should(BeTrue(), "order %s was not seen as accepted", f.id)
+			}
 
-		By("killing a pod that owns partitions")
-		pods[1].stop()
-		var before [orders]int64
-		for i, f := range followers {
-			before[i] = f.asked.Load() - f.away.Load()
-		}
-		for i, f := range followers {
-			Eventually(func() int64 { return f.asked.Load() - f.away.Load() }).WithTimeout(30*time.Second).Should(BeNumerically(">", before[i]+1),
-				"order %s is not answered for any more", f.id)
-		}
+			By("killing a pod that owns partitions")
+			pods[1].stop()
+			var before [orders]int64
+			for i, f := range followers {
+				before[i] = f.asked.Load() - f.away.Load()
+			}
+			for i, f := range followers {
+				Eventually(
+					func() int64 { return f.asked.Load() - f.away.Load() },
+				).WithTimeout(
+					30*time.Second,
+				).Should(
+					BeNumerically(">", before[i]+1),
+					"order %s is not answered for any more",
+					f.id,
+				)
+			}
 
-		By("writing the orders to the database while they are asked for")
-		l.materialize(l.store)
-		group.Wait()
-		l.drained(ctx)
-	})
+			By("writing the orders to the database while they are asked for")
+			l.materialize(l.store)
+			group.Wait()
+			l.drained(ctx)
+		},
+	)
 
 	It("outlasts the promotion's log, and nothing is looked for that cannot be there", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 10})
@@ -151,6 +169,11 @@ var _ = Describe("The status of an accepted order", func() {
 		Expect(prepare.DeletePromotion(ctx, l.js, l.p.Uid)).To(Succeed())
 		Expect(prepare.DeleteStreams(ctx, l.js, l.p)).To(Succeed())
 		Expect(state("ann", placed.order)).To(Equal("ORDER_STATE_PENDING_PAYMENT"))
-		Expect(state("ann", other.String())).To(Equal("ORDER_NOT_FOUND"), "a shop without promotions has no orders in the lane")
+		Expect(
+			state("ann", other.String()),
+		).To(
+			Equal("ORDER_NOT_FOUND"),
+			"a shop without promotions has no orders in the lane",
+		)
 	})
 })

@@ -31,7 +31,9 @@ import (
 func flashClient(address string) flashv1connect.FlashServiceClient {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	client := &http.Client{Transport: &http.Transport{Protocols: protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 256 << 10}}}
+	client := &http.Client{
+		Transport: &http.Transport{Protocols: protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 256 << 10}},
+	}
 	DeferCleanup(client.CloseIdleConnections)
 	return flashv1connect.NewFlashServiceClient(connect.NewClient(connecthttp.NewTransport(client, "http://"+address)))
 }
@@ -65,7 +67,11 @@ func placedAll(ctx context.Context, s *streamclient.Stream, requests []*flashv1.
 
 // buyAll sends requests until none of their answers asks for a retry, through one
 // backend after the other.
-func buyAll(ctx context.Context, backends []*streamclient.Stream, requests []*flashv1.PlaceFlashOrderRequest) map[string]outcome {
+func buyAll(
+	ctx context.Context,
+	backends []*streamclient.Stream,
+	requests []*flashv1.PlaceFlashOrderRequest,
+) map[string]outcome {
 	GinkgoHelper()
 	answers := map[string]outcome{}
 	for attempt := 0; len(requests) > 0 && ctx.Err() == nil; attempt++ {
@@ -141,14 +147,24 @@ var _ = Describe("A backend's stream of orders", func() {
 		requests[37].Items[0].Sku = "x"
 		requests[47].Items[0].Quantity = 3
 		got := placedAll(ctx, backend(pods[0].address), requests)
-		want := map[int]string{7: "INVALID_REQUEST", 17: "INVALID_REQUEST", 27: rpcerr.ReasonPromotionNotFound, 37: rpcerr.ReasonItemNotFound, 47: rpcerr.ReasonLimitPerBuyer}
+		want := map[int]string{
+			7:  "INVALID_REQUEST",
+			17: "INVALID_REQUEST",
+			27: rpcerr.ReasonPromotionNotFound,
+			37: rpcerr.ReasonItemNotFound,
+			47: rpcerr.ReasonLimitPerBuyer,
+		}
 		for i, o := range got {
 			Expect(o.reason).To(Equal(want[i]), "request %d", i)
 			Expect(o.order == "").To(Equal(want[i] != ""), "request %d", i)
 		}
 		By("using a request id for something else")
 		other := request(p, requests[0].BuyerId, requests[0].RequestId, "b", 1)
-		Expect(placedAll(ctx, backend(pods[1].address), []*flashv1.PlaceFlashOrderRequest{other})[0].reason).To(Equal(rpcerr.ReasonRequestIDReused))
+		Expect(
+			placedAll(ctx, backend(pods[1].address), []*flashv1.PlaceFlashOrderRequest{other})[0].reason,
+		).To(
+			Equal(rpcerr.ReasonRequestIDReused),
+		)
 	})
 
 	It("ends on a message with too many requests, and answers what came before", func(ctx SpecContext) {
@@ -261,35 +277,38 @@ var _ = Describe("A backend's stream of orders", func() {
 		}
 	})
 
-	It("says nothing is accepted before the start, by the cluster's clock, whatever the pods' clocks say", func(ctx SpecContext) {
-		start := time.Now().Add(2 * time.Second)
-		p.StartUnixMs = start.UnixMilli()
-		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
-		fast := startPodAt(js, "pod-fast", func() time.Time { return time.Now().Add(time.Hour) })
-		slow := startPodAt(js, "pod-slow", func() time.Time { return time.Now().Add(-time.Hour) })
-		Eventually(fast.Ready).Should(MatchError(ContainSubstring("clock is wrong")))
-		backends := []*streamclient.Stream{backend(fast.address), backend(slow.address)}
-		for i := 0; ; i++ {
-			accepted := 0
-			before := time.Now()
-			for k, stream := range backends {
-				r := request(p, fmt.Sprintf("buyer-%d-%d", i, k), "r", "a", 1)
-				r.FirstAttempt = true
-				for _, got := range placedAll(ctx, stream, []*flashv1.PlaceFlashOrderRequest{r}) {
-					if got.order != "" {
-						accepted++
-						Expect(time.Now()).To(BeTemporally(">=", start))
-					} else if before.After(start.Add(time.Second)) {
-						Expect(got.reason).To(Equal(rpcerr.ReasonPartitionMoving))
+	It(
+		"says nothing is accepted before the start, by the cluster's clock, whatever the pods' clocks say",
+		func(ctx SpecContext) {
+			start := time.Now().Add(2 * time.Second)
+			p.StartUnixMs = start.UnixMilli()
+			Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
+			fast := startPodAt(js, "pod-fast", func() time.Time { return time.Now().Add(time.Hour) })
+			slow := startPodAt(js, "pod-slow", func() time.Time { return time.Now().Add(-time.Hour) })
+			Eventually(fast.Ready).Should(MatchError(ContainSubstring("clock is wrong")))
+			backends := []*streamclient.Stream{backend(fast.address), backend(slow.address)}
+			for i := 0; ; i++ {
+				accepted := 0
+				before := time.Now()
+				for k, stream := range backends {
+					r := request(p, fmt.Sprintf("buyer-%d-%d", i, k), "r", "a", 1)
+					r.FirstAttempt = true
+					for _, got := range placedAll(ctx, stream, []*flashv1.PlaceFlashOrderRequest{r}) {
+						if got.order != "" {
+							accepted++
+							Expect(time.Now()).To(BeTemporally(">=", start))
+						} else if before.After(start.Add(time.Second)) {
+							Expect(got.reason).To(Equal(rpcerr.ReasonPartitionMoving))
+						}
 					}
 				}
+				if accepted == 2 {
+					return
+				}
+				Expect(time.Now()).To(BeTemporally("<", start.Add(15*time.Second)))
 			}
-			if accepted == 2 {
-				return
-			}
-			Expect(time.Now()).To(BeTemporally("<", start.Add(15*time.Second)))
-		}
-	})
+		},
+	)
 
 	It("refuses first attempts at what is sold out on any pod, and lets retries have their order", func(ctx SpecContext) {
 		pods := []*pod{startPod(js, "pod-a", nil), startPod(js, "pod-b", nil)}
@@ -305,7 +324,11 @@ var _ = Describe("A backend's stream of orders", func() {
 				got, err := pod.GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
 				return err == nil && got.Items[1].SoldOut
 			}).Should(BeTrue())
-			Expect(placedAll(ctx, backends[i], []*flashv1.PlaceFlashOrderRequest{first})[0].reason).To(Equal(rpcerr.ReasonSoldOut))
+			Expect(
+				placedAll(ctx, backends[i], []*flashv1.PlaceFlashOrderRequest{first})[0].reason,
+			).To(
+				Equal(rpcerr.ReasonSoldOut),
+			)
 		}
 		for _, r := range many(150, "b") {
 			if before := bought[r.BuyerId+"/"+r.RequestId]; before.order != "" {
@@ -325,7 +348,10 @@ var _ = Describe("A backend's stream of orders", func() {
 			got := insist(ctx, only(pods[0]), request(large, "ann", "r-"+sku, sku, 1))
 			Expect(got.order).NotTo(BeEmpty())
 			for _, pod := range pods {
-				byRequest, err := pod.GetFlashOrder(ctx, &flashv1.GetFlashOrderRequest{Promotion: large.Name, BuyerId: "ann", RequestId: "r-" + sku})
+				byRequest, err := pod.GetFlashOrder(
+					ctx,
+					&flashv1.GetFlashOrderRequest{Promotion: large.Name, BuyerId: "ann", RequestId: "r-" + sku},
+				)
 				Expect(err).NotTo(HaveOccurred())
 				Expect(byRequest.OrderId).To(Equal(got.order))
 				id := uuid.MustParse(got.order)
@@ -343,12 +369,18 @@ var _ = Describe("A backend's stream of orders", func() {
 				}).Should(Equal(rpcerr.ReasonOrderNotFound))
 			}
 			released, err := pods[i].PeerService().Release(ctx, &flashv1.ReleaseRequest{
-				PromotionUid: large.Uid, BuyerId: "ann", OrderId: idOf(got.order), Reason: flashv1.ReleaseReason_RELEASE_REASON_CANCELLED,
+				PromotionUid: large.Uid,
+				BuyerId:      "ann",
+				OrderId:      idOf(got.order),
+				Reason:       flashv1.ReleaseReason_RELEASE_REASON_CANCELLED,
 			})
 			Expect(err).NotTo(HaveOccurred())
 			Expect(released.Outcome).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		}
-		_, err := pods[0].GetFlashOrder(ctx, &flashv1.GetFlashOrderRequest{Promotion: large.Name, BuyerId: "ann", RequestId: "other"})
+		_, err := pods[0].GetFlashOrder(
+			ctx,
+			&flashv1.GetFlashOrderRequest{Promotion: large.Name, BuyerId: "ann", RequestId: "other"},
+		)
 		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonOrderNotFound))
 	})
 

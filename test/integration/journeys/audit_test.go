@@ -186,7 +186,12 @@ func (w *world) behind() (string, error) {
 			return "", fmt.Errorf("consumer %s: %w", name, err)
 		}
 		if info := c.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-			return fmt.Sprintf("consumer %s has %d events to come and %d in its hands", name, info.NumPending, info.NumAckPending), nil
+			return fmt.Sprintf(
+				"consumer %s has %d events to come and %d in its hands",
+				name,
+				info.NumPending,
+				info.NumAckPending,
+			), nil
 		}
 	}
 	return "", nil
@@ -205,8 +210,16 @@ type step struct {
 // stored, without gaps.
 func history[S, E ~string](w *world, table lifecycle.Table[S, E], histories, things, id string) error {
 	// An order's announcements have versions without a change of state; events tell of them.
-	rows, err := w.pool.Query(context.Background(), fmt.Sprintf(`SELECT coalesce(h.%[3]s, t.%[3]s)::text, coalesce(h.version, 0), coalesce(h.event, ''), coalesce(h.from_state, ''),
-		coalesce(h.to_state, ''), t.state, t.version FROM %[1]s h FULL JOIN %[2]s t USING (%[3]s) ORDER BY 1, 2`, histories, things, id))
+	rows, err := w.pool.Query(
+		context.Background(),
+		fmt.Sprintf(
+			`SELECT coalesce(h.%[3]s, t.%[3]s)::text, coalesce(h.version, 0), coalesce(h.event, ''), coalesce(h.from_state, ''),
+		coalesce(h.to_state, ''), t.state, t.version FROM %[1]s h FULL JOIN %[2]s t USING (%[3]s) ORDER BY 1, 2`,
+			histories,
+			things,
+			id,
+		),
+	)
 	if err != nil {
 		return err
 	}
@@ -223,8 +236,25 @@ func history[S, E ~string](w *world, table lifecycle.Table[S, E], histories, thi
 		}
 		to, err := table.Next(S(s.From), E(s.Event))
 		gap := s.Version != version+1 && things != "orders"
-		if err != nil || string(to) != s.To || s.From != from || gap || s.State == nil || last && (*s.State != s.To || *s.Last != s.Version && things != "orders") {
-			wrong = append(wrong, fmt.Errorf("%s %s: %s from %q to %q at %d after %q at %d, now %v at %v: %w", things, s.ID, s.Event, s.From, s.To, s.Version, from, version, deref(s.State), deref(s.Last), err))
+		if err != nil || string(to) != s.To || s.From != from || gap || s.State == nil ||
+			last && (*s.State != s.To || *s.Last != s.Version && things != "orders") {
+			wrong = append(
+				wrong,
+				fmt.Errorf(
+					"%s %s: %s from %q to %q at %d after %q at %d, now %v at %v: %w",
+					things,
+					s.ID,
+					s.Event,
+					s.From,
+					s.To,
+					s.Version,
+					from,
+					version,
+					deref(s.State),
+					deref(s.Last),
+					err,
+				),
+			)
 		}
 	}
 	return errors.Join(wrong...)
@@ -344,7 +374,9 @@ func (w *world) handled(types map[string]string) error {
 // its model says to the end.
 func (j *journey) audited() error {
 	var wrong []error
-	rows, err := j.w.find(fmt.Sprintf("SELECT request_id || ' ' || procedure FROM audit_entries WHERE request_id LIKE '%s-%%'", j.name))
+	rows, err := j.w.find(
+		fmt.Sprintf("SELECT request_id || ' ' || procedure FROM audit_entries WHERE request_id LIKE '%s-%%'", j.name),
+	)
 	if err != nil {
 		return err
 	}

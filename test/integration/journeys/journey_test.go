@@ -60,13 +60,22 @@ func (j *journey) must(err error) {
 func (j *journey) logf(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.trace = append(j.trace, fmt.Sprintf("%s %2d  %s", time.Now().Format("05.000"), len(j.trace), fmt.Sprintf(format, args...)))
+	j.trace = append(
+		j.trace,
+		fmt.Sprintf("%s %2d  %s", time.Now().Format("05.000"), len(j.trace), fmt.Sprintf(format, args...)),
+	)
 }
 
 // run makes a journey of its own name and walks it; the error is what went wrong, with all that
 // was done until then.
 func (w *world) run(name string, seed uint64, walk func(*journey)) (j *journey, err error) {
-	j = &journey{w: w, name: name, random: rand.New(rand.NewPCG(seed, 0)), staff: w.staff, staffRequests: map[string]string{}}
+	j = &journey{
+		w:             w,
+		name:          name,
+		random:        rand.New(rand.NewPCG(seed, 0)),
+		staff:         w.staff,
+		staffRequests: map[string]string{},
+	}
 	defer func() {
 		j.killing.Wait()
 		if r := recover(); r != nil {

@@ -30,11 +30,14 @@ func eur(amount int64) *moneyv1.Money { return &moneyv1.Money{Amount: amount, Cu
 // furnish is what all journeys share.
 func (w *world) furnish() {
 	w.Helper()
-	_, err := ask(w.staff.freight.UpsertFreightTemplate, &freightv1.UpsertFreightTemplateRequest{RequestId: "template", Template: &freightv1.FreightTemplate{
-		Name: "flat", Currency: currency, ChargeBy: freightv1.ChargeBy_CHARGE_BY_PIECE, Rules: []*freightv1.FreightRule{
-			{FirstUnits: 1, FirstCharge: freight}, {Country: "CN", Region: "Nowhere", NotDeliverable: true},
-		},
-	}})
+	_, err := ask(
+		w.staff.freight.UpsertFreightTemplate,
+		&freightv1.UpsertFreightTemplateRequest{RequestId: "template", Template: &freightv1.FreightTemplate{
+			Name: "flat", Currency: currency, ChargeBy: freightv1.ChargeBy_CHARGE_BY_PIECE, Rules: []*freightv1.FreightRule{
+				{FirstUnits: 1, FirstCharge: freight}, {Country: "CN", Region: "Nowhere", NotDeliverable: true},
+			},
+		}},
+	)
 	w.must(err)
 	_, err = ask(w.staff.freight.UpsertDeliveryMethod, &freightv1.UpsertDeliveryMethodRequest{
 		RequestId: "method", Method: &freightv1.DeliveryMethod{Name: method, Title: "Courier", Template: "flat"},
@@ -55,25 +58,53 @@ func (j *journey) open() {
 		id := fmt.Sprintf("%s-buyer-%d", j.name, n)
 		token := j.w.shop.Issuer.Token(id, "buyer")
 		j.buyers = append(j.buyers, &buyer{
-			id: id, as: j.w.clients(j.w.url, token), back: j.w.clients(j.w.backURL, token), hasty: j.w.clients(j.w.hastyURL, token), cart: map[*sku]*cartLine{},
+			id:    id,
+			as:    j.w.clients(j.w.url, token),
+			back:  j.w.clients(j.w.backURL, token),
+			hasty: j.w.clients(j.w.hastyURL, token),
+			cart:  map[*sku]*cartLine{},
 		})
 	}
 	j.template, j.worth, j.budget, j.limit = j.name+"-coupon", j.between(1, 4000), j.between(1, 5), j.between(1, 3)
 	validity := &couponv1.Validity{Days: 10}
 	j.putTemplate(&couponv1.CouponTemplate{
-		Name: j.template, Title: "Off", Currency: currency, Benefit: &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: j.worth}},
-		Validity: validity, LimitPerBuyer: j.limit, Budget: &couponv1.Budget{Coupons: j.budget}, ReturnedOnCancel: true, Claimable: true,
+		Name:             j.template,
+		Title:            "Off",
+		Currency:         currency,
+		Benefit:          &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: j.worth}},
+		Validity:         validity,
+		LimitPerBuyer:    j.limit,
+		Budget:           &couponv1.Budget{Coupons: j.budget},
+		ReturnedOnCancel: true,
+		Claimable:        true,
 	})
 	j.putTemplate(&couponv1.CouponTemplate{
-		Name: j.name + "-gift", Title: "Gift", Currency: currency, Benefit: &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: 100}},
-		Validity: validity, LimitPerBuyer: 100, Budget: &couponv1.Budget{Coupons: 100},
+		Name:          j.name + "-gift",
+		Title:         "Gift",
+		Currency:      currency,
+		Benefit:       &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: 100}},
+		Validity:      validity,
+		LimitPerBuyer: 100,
+		Budget:        &couponv1.Budget{Coupons: 100},
 	})
 	j.campaign = j.name + "-campaign"
 	id := j.requestID()
-	_, err := ask(j.staff.rewards.UpsertCampaign, &rewardv1.UpsertCampaignRequest{RequestId: id, Campaign: &rewardv1.Campaign{
-		Name: j.campaign, Title: "Thanks", From: timestamppb.New(time.Now().Add(-time.Hour)), Until: timestamppb.New(time.Now().Add(24 * time.Hour)),
-		Condition: &rewardv1.Condition{Skus: codes}, Template: j.name + "-gift", Quantity: 1, Budget: giftBudget, TakenBack: true,
-	}})
+	_, err := ask(
+		j.staff.rewards.UpsertCampaign,
+		&rewardv1.UpsertCampaignRequest{RequestId: id, Campaign: &rewardv1.Campaign{
+			Name:  j.campaign,
+			Title: "Thanks",
+			From:  timestamppb.New(time.Now().Add(-time.Hour)),
+			Until: timestamppb.New(time.Now().Add(24 * time.Hour)),
+			Condition: &rewardv1.Condition{
+				Skus: codes,
+			},
+			Template:  j.name + "-gift",
+			Quantity:  1,
+			Budget:    giftBudget,
+			TakenBack: true,
+		}},
+	)
 	j.must(err)
 	j.staffRequests[id] = "UpsertCampaign"
 }
@@ -98,7 +129,10 @@ func (j *journey) upsert(s *sku) {
 func (j *journey) adjust(s *sku, delta int64) {
 	j.logf("%s: %+d in stock of %d", s.code, delta, s.available)
 	id := j.requestID()
-	answer, err := ask(j.staff.catalog.AdjustStock, &catalogv1.AdjustStockRequest{RequestId: id, Sku: s.code, Delta: delta})
+	answer, err := ask(
+		j.staff.catalog.AdjustStock,
+		&catalogv1.AdjustStockRequest{RequestId: id, Sku: s.code, Delta: delta},
+	)
 	if s.available+delta < 0 {
 		j.expect(err, "INSUFFICIENT_STOCK")
 		return
@@ -111,7 +145,15 @@ func (j *journey) adjust(s *sku, delta int64) {
 
 func (j *journey) checkStock(s *sku, got *catalogv1.Stock) {
 	if got.GetAvailable() != s.available || got.GetReserved() != s.reserved || got.GetDeducted() != s.sold {
-		j.fail("%s: stock of %s is %v, want %d available, %d reserved, %d deducted", j.last(), s.code, got, s.available, s.reserved, s.sold)
+		j.fail(
+			"%s: stock of %s is %v, want %d available, %d reserved, %d deducted",
+			j.last(),
+			s.code,
+			got,
+			s.available,
+			s.reserved,
+			s.sold,
+		)
 	}
 }
 
@@ -143,7 +185,10 @@ func (j *journey) spread() {
 	buckets := j.between(1, 4)
 	j.logf("%s over %d buckets", s.code, buckets)
 	id := j.requestID()
-	answer, err := ask(j.staff.catalog.SpreadStock, &catalogv1.SpreadStockRequest{RequestId: id, Sku: s.code, Buckets: buckets})
+	answer, err := ask(
+		j.staff.catalog.SpreadStock,
+		&catalogv1.SpreadStockRequest{RequestId: id, Sku: s.code, Buckets: buckets},
+	)
 	j.expect(err)
 	j.checkStock(s, answer.GetStock())
 	j.staffRequests[id] = "SpreadStock"
@@ -173,7 +218,10 @@ func (j *journey) changeCart() {
 	case 0:
 		n := j.between(1, 5)
 		j.logf("%s: cart has %d of %s", b.id, n, s.code)
-		_, err := ask(b.as.carts.ChangeCartLine, &cartv1.ChangeCartLineRequest{RequestId: j.requestID(), Sku: s.code, Quantity: n})
+		_, err := ask(
+			b.as.carts.ChangeCartLine,
+			&cartv1.ChangeCartLineRequest{RequestId: j.requestID(), Sku: s.code, Quantity: n},
+		)
 		if b.cart[s] == nil {
 			j.expect(err, "CART_LINE_NOT_FOUND")
 			return
@@ -182,13 +230,19 @@ func (j *journey) changeCart() {
 		b.cart[s].quantity = n
 	case 1:
 		j.logf("%s: no %s in the cart", b.id, s.code)
-		_, err := ask(b.as.carts.RemoveCartLines, &cartv1.RemoveCartLinesRequest{RequestId: j.requestID(), Skus: []string{s.code}})
+		_, err := ask(
+			b.as.carts.RemoveCartLines,
+			&cartv1.RemoveCartLinesRequest{RequestId: j.requestID(), Skus: []string{s.code}},
+		)
 		j.expect(err)
 		delete(b.cart, s)
 	case 2:
 		on := j.chance(2)
 		j.logf("%s: %s in the cart is selected: %v", b.id, s.code, on)
-		_, err := ask(b.as.carts.SelectCartLines, &cartv1.SelectCartLinesRequest{RequestId: j.requestID(), Skus: []string{s.code}, Selected: on})
+		_, err := ask(
+			b.as.carts.SelectCartLines,
+			&cartv1.SelectCartLinesRequest{RequestId: j.requestID(), Skus: []string{s.code}, Selected: on},
+		)
 		j.expect(err)
 		if b.cart[s] != nil {
 			b.cart[s].selected = on
@@ -199,7 +253,10 @@ func (j *journey) changeCart() {
 func (j *journey) claim() {
 	b, _ := any1(j, j.buyers)
 	j.logf("%s claims a coupon, %d of %d are taken, %d of %d by them", b.id, len(j.coupons), j.budget, b.had, j.limit)
-	answer, err := ask(b.as.coupons.ClaimCoupon, &couponv1.ClaimCouponRequest{RequestId: j.requestID(), Template: j.template})
+	answer, err := ask(
+		b.as.coupons.ClaimCoupon,
+		&couponv1.ClaimCouponRequest{RequestId: j.requestID(), Template: j.template},
+	)
 	var refusals []string
 	if int64(len(j.coupons)) >= j.budget {
 		refusals = append(refusals, "COUPON_EXHAUSTED")
@@ -343,14 +400,35 @@ func stateOf(o *orderv1.Order) string {
 
 func (j *journey) checkOrder(o *order, got *orderv1.Order) {
 	if stateOf(got) != o.state || got.GetTotal().GetAmount() != o.total || len(got.GetLines()) != len(o.lines) {
-		j.fail("%s: order %s is %s of %d, want %s of %d", j.last(), o.id, stateOf(got), got.GetTotal().GetAmount(), o.state, o.total)
+		j.fail(
+			"%s: order %s is %s of %d, want %s of %d",
+			j.last(),
+			o.id,
+			stateOf(got),
+			got.GetTotal().GetAmount(),
+			o.state,
+			o.total,
+		)
 	}
 	for i, l := range o.lines {
 		g := got.GetLines()[i]
-		have := []int64{g.GetShippedQuantity(), g.GetDeliveredQuantity(), g.GetReturnedQuantity(), g.GetRefundGranted().GetAmount(), g.GetTotal().GetAmount()}
+		have := []int64{
+			g.GetShippedQuantity(),
+			g.GetDeliveredQuantity(),
+			g.GetReturnedQuantity(),
+			g.GetRefundGranted().GetAmount(),
+			g.GetTotal().GetAmount(),
+		}
 		want := []int64{l.shipped, l.delivered, l.returned, l.granted, l.total}
 		if fmt.Sprint(have) != fmt.Sprint(want) {
-			j.fail("%s: order %s line %d has shipped, delivered, returned, granted, total %v, want %v", j.last(), o.id, i+1, have, want)
+			j.fail(
+				"%s: order %s line %d has shipped, delivered, returned, granted, total %v, want %v",
+				j.last(),
+				o.id,
+				i+1,
+				have,
+				want,
+			)
 		}
 		if g.GetRefunded().GetAmount() > l.granted {
 			j.fail("order %s line %d: %d refunded of %d granted", o.id, i+1, g.GetRefunded().GetAmount(), l.granted)
@@ -360,7 +438,14 @@ func (j *journey) checkOrder(o *order, got *orderv1.Order) {
 
 // delivery to a place that is delivered to, or not.
 func (w want) delivery() *quotev1.Delivery {
-	a := &addressv1.Address{Recipient: "A Buyer", Phone: "+86 100 0000", Country: "CN", Region: "Here", City: "Town", Street: "1 Street"}
+	a := &addressv1.Address{
+		Recipient: "A Buyer",
+		Phone:     "+86 100 0000",
+		Country:   "CN",
+		Region:    "Here",
+		City:      "Town",
+		Street:    "1 Street",
+	}
 	if w.nowhere {
 		a.Region = "Nowhere"
 	}

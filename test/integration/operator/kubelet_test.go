@@ -71,7 +71,13 @@ func (k *kubelet) runJob(ctx context.Context, job *batchv1.Job) {
 	}
 	now := metav1.Now()
 	at := func(kind batchv1.JobConditionType, reason, message string) batchv1.JobCondition {
-		return batchv1.JobCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: now, Reason: reason, Message: message}
+		return batchv1.JobCondition{
+			Type:               kind,
+			Status:             corev1.ConditionTrue,
+			LastTransitionTime: now,
+			Reason:             reason,
+			Message:            message,
+		}
 	}
 	job.Status.StartTime = &now
 	if k.failJobs.Load() {

@@ -102,7 +102,12 @@ func (w *world) expectPeersOnly(ctx context.Context) {
 		}
 	}
 	Expect(opened).To(Equal(map[string][]string{
-		"standard": {"8080 anybody", "8081 anybody"}, "flash": {"8080 anybody", "8081 anybody", "8082 own pods"}, "worker": {"8081 anybody"},
+		"standard": {
+			"8080 anybody",
+			"8081 anybody",
+		},
+		"flash":  {"8080 anybody", "8081 anybody", "8082 own pods"},
+		"worker": {"8081 anybody"},
 	}))
 }
 
@@ -155,13 +160,23 @@ var _ = Describe("An OrderCluster", func() {
 			Expect(err).NotTo(HaveOccurred())
 			return d.Spec.Template.Spec
 		}
-		taint := corev1.Toleration{Key: "shop.example/lane", Operator: corev1.TolerationOpEqual, Value: "flash", Effect: corev1.TaintEffectNoSchedule}
+		taint := corev1.Toleration{
+			Key:      "shop.example/lane",
+			Operator: corev1.TolerationOpEqual,
+			Value:    "flash",
+			Effect:   corev1.TaintEffectNoSchedule,
+		}
 		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) {
 			spec.Pools.Flash.NodeSelector = map[string]v1alpha1.NodeLabelValue{"shop.example/lane": "flash"}
 			spec.Pools.Flash.Tolerations = []corev1.Toleration{taint}
 		})
 		Eventually(flashPods).Should(And(
-			HaveField("NodeSelector", Equal(map[string]string{"shop.example/lane": "flash"})), HaveField("Tolerations", Equal([]corev1.Toleration{taint}))))
+			HaveField(
+				"NodeSelector",
+				Equal(map[string]string{"shop.example/lane": "flash"}),
+			),
+			HaveField("Tolerations", Equal([]corev1.Toleration{taint})),
+		))
 		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) {
 			spec.Pools.Flash.NodeSelector, spec.Pools.Flash.Tolerations = nil, nil
 		})
@@ -188,7 +203,11 @@ var _ = Describe("An OrderCluster", func() {
 			Expect(kube.Client.List(ctx, &list, client.InNamespace(w.namespace))).To(Succeed())
 			return list.Items
 		}).Should(HaveLen(2), "Jobs of the earlier image stay")
-		Eventually(func() []string { return w.events(ctx) }).Should(ContainElements("Warning/MigrationFailed", "Normal/Migrated", "Normal/Ready"))
+		Eventually(
+			func() []string { return w.events(ctx) },
+		).Should(
+			ContainElements("Warning/MigrationFailed", "Normal/Migrated", "Normal/Ready"),
+		)
 	}, SpecTimeout(2*time.Minute))
 
 	It("tells what is wrong with its database, without telling the secret, and recovers", func(ctx SpecContext) {
@@ -212,7 +231,11 @@ var _ = Describe("An OrderCluster", func() {
 		w.secret(ctx, "database", "url", stranger(w.databaseURL).String())
 		Eventually(ready).Should(Equal("False/AccessDenied"))
 		Expect(message(w.getCluster(ctx).Status.Conditions, v1alpha1.ConditionDatabaseReady)).To(ContainSubstring("stranger"))
-		Expect(condition(w.getCluster(ctx).Status.Conditions, v1alpha1.ConditionMigrated)).To(Equal("False/WaitingForDatabase"))
+		Expect(
+			condition(w.getCluster(ctx).Status.Conditions, v1alpha1.ConditionMigrated),
+		).To(
+			Equal("False/WaitingForDatabase"),
+		)
 
 		w.secret(ctx, "database", "url", w.databaseURL)
 		Eventually(ready).Should(Equal("True/Connected"))
@@ -230,7 +253,12 @@ var _ = Describe("An OrderCluster", func() {
 		for _, e := range events.Items {
 			Expect(e.Note).NotTo(ContainSubstring(password))
 		}
-		Expect(strings.Contains(string(GinkgoWriter.(interface{ Bytes() []byte }).Bytes()), password)).To(BeFalse(), "the password was logged")
+		Expect(
+			strings.Contains(string(GinkgoWriter.(interface{ Bytes() []byte }).Bytes()), password),
+		).To(
+			BeFalse(),
+			"the password was logged",
+		)
 	}, SpecTimeout(2*time.Minute))
 
 	It("tells what is wrong with its messaging, and recovers", func(ctx SpecContext) {
@@ -253,29 +281,40 @@ var _ = Describe("An OrderCluster", func() {
 		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("True/AllReady"))
 	}, SpecTimeout(2*time.Minute))
 
-	It("scales the flash pool ahead of a promotion, holds still while paused, and goes only after its promotions", func(ctx SpecContext) {
-		w, _ := migratedWorld(ctx, time.Now)
-		w.play()
-		w.operate()
-		Expect(kube.Client.Create(ctx, makeCluster(w.namespace, w.nats.URL()).Obj())).To(Succeed())
-		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("True/AllReady"))
-		Expect(w.replicas(ctx, "flash")()).To(Equal(int32(1)))
-		start := time.Now().Add(2 * time.Minute).Truncate(time.Second)
-		Expect(kube.Client.Create(ctx, makePromotion(w.namespace).Window(start, start.Add(time.Hour)).Obj())).To(Succeed())
-		Eventually(w.replicas(ctx, "flash")).Should(Equal(int32(3)), "2,000 requests a second and a quarter more, over 1,000 a pod")
+	It(
+		"scales the flash pool ahead of a promotion, holds still while paused, and goes only after its promotions",
+		func(ctx SpecContext) {
+			w, _ := migratedWorld(ctx, time.Now)
+			w.play()
+			w.operate()
+			Expect(kube.Client.Create(ctx, makeCluster(w.namespace, w.nats.URL()).Obj())).To(Succeed())
+			Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("True/AllReady"))
+			Expect(w.replicas(ctx, "flash")()).To(Equal(int32(1)))
+			start := time.Now().Add(2 * time.Minute).Truncate(time.Second)
+			Expect(kube.Client.Create(ctx, makePromotion(w.namespace).Window(start, start.Add(time.Hour)).Obj())).To(Succeed())
+			Eventually(
+				w.replicas(ctx, "flash"),
+			).Should(
+				Equal(int32(3)),
+				"2,000 requests a second and a quarter more, over 1,000 a pod",
+			)
 
-		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Paused = ptr.To(true) })
-		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionProgressing)).Should(Equal("False/Paused"))
-		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Paused = nil })
-		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionProgressing)).Should(Equal("False/Complete"))
+			w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Paused = ptr.To(true) })
+			Eventually(w.clusterCondition(ctx, v1alpha1.ConditionProgressing)).Should(Equal("False/Paused"))
+			w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Paused = nil })
+			Eventually(w.clusterCondition(ctx, v1alpha1.ConditionProgressing)).Should(Equal("False/Complete"))
 
-		Expect(kube.Client.Delete(ctx, w.getCluster(ctx))).To(Succeed())
-		Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("False/Deleting"))
-		Expect(kube.Client.Delete(ctx, w.getPromotion(ctx))).To(Succeed())
-		Eventually(func() bool {
-			return apierrors.IsNotFound(kube.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: "shop"}, &v1alpha1.OrderCluster{}))
-		}).Should(BeTrue())
-	}, SpecTimeout(2*time.Minute))
+			Expect(kube.Client.Delete(ctx, w.getCluster(ctx))).To(Succeed())
+			Eventually(w.clusterCondition(ctx, v1alpha1.ConditionReady)).Should(Equal("False/Deleting"))
+			Expect(kube.Client.Delete(ctx, w.getPromotion(ctx))).To(Succeed())
+			Eventually(func() bool {
+				return apierrors.IsNotFound(
+					kube.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: "shop"}, &v1alpha1.OrderCluster{}),
+				)
+			}).Should(BeTrue())
+		},
+		SpecTimeout(2*time.Minute),
+	)
 
 	It("gives each pod the secrets that its role needs, and no rights", func(ctx SpecContext) {
 		w, _ := migratedWorld(ctx, time.Now)

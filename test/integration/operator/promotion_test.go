@@ -84,8 +84,13 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(p.Status.Items).To(ConsistOf(itemStatus("phone", 100, 30, 70, nil), itemStatus("case", 50, 0, 50, nil)))
 
 		Expect(s.metrics()).To(ContainElements(
-			`orderd_promotion_phase{phase="Live"} 1`, `orderd_promotion_ready{} 1`, `orderd_promotion_late{} 0`,
-			`orderd_promotion_seconds_to_start{} 0`, `orderd_promotion_units{kind="sold",sku="phone"} 30`, `orderd_promotion_units{kind="left",sku="phone"} 70`))
+			`orderd_promotion_phase{phase="Live"} 1`,
+			`orderd_promotion_ready{} 1`,
+			`orderd_promotion_late{} 0`,
+			`orderd_promotion_seconds_to_start{} 0`,
+			`orderd_promotion_units{kind="sold",sku="phone"} 30`,
+			`orderd_promotion_units{kind="left",sku="phone"} 70`,
+		))
 
 		By("pausing, switching an item off, and extending")
 		change := func(f func(*v1alpha1.PromotionEventSpec)) {
@@ -96,7 +101,10 @@ var _ = Describe("A PromotionEvent", func() {
 		}
 		change(func(spec *v1alpha1.PromotionEventSpec) { spec.Paused = ptr.To(true) })
 		Eventually(func() (bool, error) {
-			shown, err := flash.FlashService().GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: s.getPromotion(ctx).Name})
+			shown, err := flash.FlashService().GetPromotion(
+				ctx,
+				&flashv1.GetPromotionRequest{Promotion: s.getPromotion(ctx).Name},
+			)
 			return shown.GetPaused(), err
 		}).Should(BeTrue())
 		Expect(buy(ctx, flash, "paused", "case")).To(Equal("PAUSED"))
@@ -147,32 +155,36 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(err).To(MatchError(jetstream.ErrKeyNotFound))
 	}, SpecTimeout(2*time.Minute))
 
-	It("is drained and settled before a deletion goes through, and keeps its log as long as it was told to", func(ctx SpecContext) {
-		s := newStage(ctx)
-		p := s.promotion().Obj()
-		p.Spec.Settlement.KeepLog = &metav1.Duration{Duration: time.Hour}
-		s.live(ctx, p)
-		flash := s.sell()
-		buyMany(ctx, flash, "case", 7)
-		s.materialize(s.pool)
+	It(
+		"is drained and settled before a deletion goes through, and keeps its log as long as it was told to",
+		func(ctx SpecContext) {
+			s := newStage(ctx)
+			p := s.promotion().Obj()
+			p.Spec.Settlement.KeepLog = &metav1.Duration{Duration: time.Hour}
+			s.live(ctx, p)
+			flash := s.sell()
+			buyMany(ctx, flash, "case", 7)
+			s.materialize(s.pool)
 
-		p = s.getPromotion(ctx)
-		Expect(kube.Client.Delete(ctx, p)).To(Succeed())
-		// The API server's clock says when it was deleted: it is the end now.
-		s.reconcile(ctx)
-		Eventually(func() string { return buy(ctx, flash, "late", "case") }).Should(Equal("ENDED"))
-		p = s.getPromotion(ctx)
-		Expect(p.Status.Phase).To(Equal(v1alpha1.PhaseSettled))
-		Expect(levels(ctx, s.pool, "case")).To(Equal(stock.Levels{Available: 993, Reserved: 7}))
-		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 1000}))
-		_, err := s.js.Stream(ctx, plog.StreamNames(string(p.UID), 1)[0])
-		Expect(err).NotTo(HaveOccurred())
-		s.clock.Set(s.start.Add(time.Hour + time.Second))
-		s.reconcile(ctx)
-		Expect(gone(ctx, s.namespace)).To(BeTrue())
-		_, err = s.js.Stream(ctx, plog.StreamNames(string(p.UID), 1)[0])
-		Expect(err).To(MatchError(jetstream.ErrStreamNotFound))
-	}, SpecTimeout(time.Minute))
+			p = s.getPromotion(ctx)
+			Expect(kube.Client.Delete(ctx, p)).To(Succeed())
+			// The API server's clock says when it was deleted: it is the end now.
+			s.reconcile(ctx)
+			Eventually(func() string { return buy(ctx, flash, "late", "case") }).Should(Equal("ENDED"))
+			p = s.getPromotion(ctx)
+			Expect(p.Status.Phase).To(Equal(v1alpha1.PhaseSettled))
+			Expect(levels(ctx, s.pool, "case")).To(Equal(stock.Levels{Available: 993, Reserved: 7}))
+			Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 1000}))
+			_, err := s.js.Stream(ctx, plog.StreamNames(string(p.UID), 1)[0])
+			Expect(err).NotTo(HaveOccurred())
+			s.clock.Set(s.start.Add(time.Hour + time.Second))
+			s.reconcile(ctx)
+			Expect(gone(ctx, s.namespace)).To(BeTrue())
+			_, err = s.js.Stream(ctx, plog.StreamNames(string(p.UID), 1)[0])
+			Expect(err).To(MatchError(jetstream.ErrStreamNotFound))
+		},
+		SpecTimeout(time.Minute),
+	)
 
 	It("goes at once if it is deleted before anything was taken", func(ctx SpecContext) {
 		s := newStage(ctx)
@@ -242,7 +254,11 @@ var _ = Describe("A PromotionEvent", func() {
 			Expect(s.pool.QueryRow(ctx, "SELECT count(*) FROM orders WHERE promotion_uid = $1", uid).Scan(&n)).To(Succeed())
 			return n
 		}).Should(Equal(int64(10)))
-		_, err := s.pool.Exec(ctx, "UPDATE order_lines SET quantity = quantity + 1 WHERE order_id = (SELECT min(order_id::text) FROM orders WHERE promotion_uid = $1)::uuid", uid)
+		_, err := s.pool.Exec(
+			ctx,
+			"UPDATE order_lines SET quantity = quantity + 1 WHERE order_id = (SELECT min(order_id::text) FROM orders WHERE promotion_uid = $1)::uuid",
+			uid,
+		)
 		Expect(err).NotTo(HaveOccurred())
 		s.events()
 		s.clock.Set(s.end.Add(time.Minute))
@@ -290,7 +306,11 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(condition(s.conditions(ctx), "ToppedUp")).To(Equal("False/InsufficientStock"))
 		Expect(message(s.conditions(ctx), "ToppedUp")).To(ContainSubstring("missing 4000 of case"))
 		Expect(s.getPromotion(ctx).Status.Phase).To(Equal(v1alpha1.PhaseLive))
-		Expect(s.events()).To(And(ContainSubstring("Warning InsufficientStock"), ContainSubstring("StockAdded taken from stock: 10 of phone")))
+		Expect(
+			s.events(),
+		).To(
+			And(ContainSubstring("Warning InsufficientStock"), ContainSubstring("StockAdded taken from stock: 10 of phone")),
+		)
 		addSKU(ctx, s.pool, "case", 4000)
 		s.reconcile(ctx)
 		Expect(condition(s.conditions(ctx), "ToppedUp")).To(Equal("True/ToppedUp"))
@@ -385,7 +405,14 @@ var _ = Describe("A PromotionEvent", func() {
 		s.reconcile(ctx)
 		Expect(gone(ctx, s.namespace)).To(BeFalse(), "the Secret may come back")
 		Expect(kube.Client.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})).To(Succeed())
-		Expect(s.reconciler.Reconcile(ctx, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}})).To(BeZero())
+		Expect(
+			s.reconciler.Reconcile(
+				ctx,
+				ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}},
+			),
+		).To(
+			BeZero(),
+		)
 		Expect(gone(ctx, s.namespace)).To(BeTrue())
 		Expect(s.events()).To(ContainSubstring("Warning Abandoned"))
 	}, SpecTimeout(time.Minute))

@@ -37,6 +37,10 @@ var _ = Describe("The samples", func() {
 				kinds = append(kinds, o.GetKind())
 			}
 		}
-		Expect(kinds).To(ConsistOf("Namespace", "Secret", "Secret", "Secret", "OrderCluster", "Service", "Deployment", "PromotionEvent"))
+		Expect(
+			kinds,
+		).To(
+			ConsistOf("Namespace", "Secret", "Secret", "Secret", "OrderCluster", "Service", "Deployment", "PromotionEvent"),
+		)
 	})
 })

@@ -60,7 +60,14 @@ func newStage(ctx context.Context) *stage {
 	start := time.Now().Add(2 * time.Hour).Truncate(time.Second)
 	clock := &hands{now: start.Add(-2 * time.Hour)}
 	w, pool := migratedWorld(ctx, clock.Now)
-	s := &stage{world: w, clock: clock, pool: pool, recorder: events.NewFakeRecorder(10_000), start: start, end: start.Add(time.Hour)}
+	s := &stage{
+		world:    w,
+		clock:    clock,
+		pool:     pool,
+		recorder: events.NewFakeRecorder(10_000),
+		start:    start,
+		end:      start.Add(time.Hour),
+	}
 	registry := backends.NewRegistry(kube.Client, w.log)
 	DeferCleanup(registry.Close)
 	s.reconciler = &promotionevent.Reconciler{
@@ -93,9 +100,18 @@ func (s *stage) reconcile(ctx context.Context) time.Duration {
 	var result ctrl.Result
 	Eventually(func(g Gomega) {
 		var err error
-		result, err = s.reconciler.Reconcile(ctx, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}})
+		result, err = s.reconciler.Reconcile(
+			ctx,
+			ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}},
+		)
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(result.RequeueAfter == 0 || result.RequeueAfter > time.Second).To(BeTrue(), "still wants to be called in %s", result.RequeueAfter)
+		g.Expect(
+			result.RequeueAfter == 0 || result.RequeueAfter > time.Second,
+		).To(
+			BeTrue(),
+			"still wants to be called in %s",
+			result.RequeueAfter,
+		)
 	}).Should(Succeed())
 	return result.RequeueAfter
 }
@@ -163,5 +179,7 @@ func (s *stage) promotion() *promotionWrapper {
 }
 
 func gone(ctx context.Context, namespace string) bool {
-	return apierrors.IsNotFound(kube.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: "singles-day"}, &v1alpha1.PromotionEvent{}))
+	return apierrors.IsNotFound(
+		kube.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: "singles-day"}, &v1alpha1.PromotionEvent{}),
+	)
 }

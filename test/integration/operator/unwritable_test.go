@@ -24,18 +24,32 @@ import (
 // direct releases by a pod of this process.
 type direct struct{ pool *pod.Pod }
 
-func (d direct) Release(ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason) (flashv1.ReleaseOutcome, error) {
-	answer, err := d.pool.PeerService().Release(ctx, &flashv1.ReleaseRequest{PromotionUid: promotionUID, BuyerId: buyerID, OrderId: orderID[:], Reason: reason})
+func (d direct) Release(
+	ctx context.Context,
+	promotionUID, buyerID string,
+	orderID uuid.UUID,
+	reason flashv1.ReleaseReason,
+) (flashv1.ReleaseOutcome, error) {
+	answer, err := d.pool.PeerService().Release(
+		ctx,
+		&flashv1.ReleaseRequest{PromotionUid: promotionUID, BuyerId: buyerID, OrderId: orderID[:], Reason: reason},
+	)
 	return answer.GetOutcome(), err
 }
 
 // release runs a worker's releaser until the spec ends.
 func (s *stage) release(p *pod.Pod) {
 	GinkgoHelper()
-	store, err := order.NewStore(order.Options{Pool: s.pool, Clock: s.clock.Now, Logger: s.log, Registerer: prometheus.NewRegistry()})
+	store, err := order.NewStore(
+		order.Options{Pool: s.pool, Clock: s.clock.Now, Logger: s.log, Registerer: prometheus.NewRegistry()},
+	)
 	Expect(err).NotTo(HaveOccurred())
 	r, err := order.NewReleaser(order.ReleaserOptions{
-		Worker: order.WorkerOptions{Store: store, WorkerOptions: lease.WorkerOptions{Worker: "releaser", Interval: 20 * time.Millisecond, Logger: s.log}}, Flash: direct{p},
+		Worker: order.WorkerOptions{
+			Store:         store,
+			WorkerOptions: lease.WorkerOptions{Worker: "releaser", Interval: 20 * time.Millisecond, Logger: s.log},
+		},
+		Flash: direct{p},
 	})
 	Expect(err).NotTo(HaveOccurred())
 	background(r.Run)
@@ -54,7 +68,10 @@ var _ = DescribeTable("A PromotionEvent with orders that the database refuses is
 			s.clock.Set(s.end.Add(time.Minute))
 			// Without a worker it cannot come further than to the closed partitions.
 			Eventually(func() bool {
-				_, err := s.reconciler.Reconcile(ctx, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}})
+				_, err := s.reconciler.Reconcile(
+					ctx,
+					ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}},
+				)
 				return err == nil && !s.getPromotion(ctx).Status.ClosedTime.IsZero()
 			}).Should(BeTrue())
 		}

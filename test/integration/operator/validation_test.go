@@ -28,7 +28,8 @@ func expectRefused(err error, parts ...string) {
 
 var _ = Describe("A PromotionEvent that is not valid", func() {
 	type promo = v1alpha1.PromotionEvent
-	DescribeTable("is refused with the field's name when it is created",
+	DescribeTable(
+		"is refused with the field's name when it is created",
 		func(ctx SpecContext, change func(*promo), parts ...string) {
 			p := makePromotion("default").Obj()
 			change(p)
@@ -36,9 +37,18 @@ var _ = Describe("A PromotionEvent that is not valid", func() {
 		},
 		Entry("end before start", func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.StartTime.Add(-time.Second)) },
 			"spec.endTime", "endTime must be after startTime"),
-		Entry("end at start", func(p *promo) { p.Spec.EndTime = p.Spec.StartTime }, "spec.endTime", "endTime must be after startTime"),
-		Entry("longer than a month", func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.StartTime.Add(745 * time.Hour)) },
-			"spec.endTime", "744h"),
+		Entry(
+			"end at start",
+			func(p *promo) { p.Spec.EndTime = p.Spec.StartTime },
+			"spec.endTime",
+			"endTime must be after startTime",
+		),
+		Entry(
+			"longer than a month",
+			func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.StartTime.Add(745 * time.Hour)) },
+			"spec.endTime",
+			"744h",
+		),
 		Entry("no start", func(p *promo) { p.Spec.StartTime = metav1.Time{} }, "spec.startTime"),
 		Entry("no OrderCluster", func(p *promo) { p.Spec.OrderClusterRef.Name = "" }, "spec.orderClusterRef"),
 		Entry("currency in lower case", func(p *promo) { p.Spec.Currency = "cny" }, "spec.currency"),
@@ -50,25 +60,67 @@ var _ = Describe("A PromotionEvent that is not valid", func() {
 		Entry("no price", func(p *promo) { p.Spec.Items[0].Price = nil }, "spec.items[0].price"),
 		Entry("no stock", func(p *promo) { p.Spec.Items[0].Stock = 0 }, "spec.items[0].stock"),
 		Entry("negative stock", func(p *promo) { p.Spec.Items[0].Stock = -5 }, "spec.items[0].stock"),
-		Entry("too large a limit", func(p *promo) { p.Spec.Items[0].LimitPerBuyer = ptr.To[int32](10000) }, "spec.items[0].limitPerBuyer"),
+		Entry(
+			"too large a limit",
+			func(p *promo) { p.Spec.Items[0].LimitPerBuyer = ptr.To[int32](10000) },
+			"spec.items[0].limitPerBuyer",
+		),
 		Entry("no peak", func(p *promo) { p.Spec.Traffic.ExpectedPeakRPS = 0 }, "spec.traffic"),
 		Entry("no partitions", func(p *promo) { p.Spec.Partitions = ptr.To[int32](0) }, "spec.partitions"),
-		Entry("too many partitions", func(p *promo) { p.Spec.Partitions = ptr.To[int32](65) }, "spec.partitions", "at most 64 for each"),
-		Entry("too many partitions of streams", func(p *promo) { p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](2), ptr.To[int32](130) }, "spec.partitions", "at most 64 for each"),
-		Entry("partitions that streams cannot share", func(p *promo) { p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](2), ptr.To[int32](5) }, "spec.partitions", "multiple of streams"),
-		Entry("more streams than items", func(p *promo) { p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](3), nil }, "spec.streams", "more than items"),
+		Entry(
+			"too many partitions",
+			func(p *promo) { p.Spec.Partitions = ptr.To[int32](65) },
+			"spec.partitions",
+			"at most 64 for each",
+		),
+		Entry(
+			"too many partitions of streams",
+			func(p *promo) { p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](2), ptr.To[int32](130) },
+			"spec.partitions",
+			"at most 64 for each",
+		),
+		Entry(
+			"partitions that streams cannot share",
+			func(p *promo) { p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](2), ptr.To[int32](5) },
+			"spec.partitions",
+			"multiple of streams",
+		),
+		Entry(
+			"more streams than items",
+			func(p *promo) { p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](3), nil },
+			"spec.streams",
+			"more than items",
+		),
 		Entry("nine streams", func(p *promo) { p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](9), nil }, "spec.streams"),
 		Entry("tokens after the end", func(p *promo) {
-			p.Spec.Admission = v1alpha1.AdmissionSpec{Required: ptr.To(true), Until: metav1.NewTime(p.Spec.EndTime.Add(time.Second))}
+			p.Spec.Admission = v1alpha1.AdmissionSpec{
+				Required: ptr.To(true),
+				Until:    metav1.NewTime(p.Spec.EndTime.Add(time.Second)),
+			}
 		}, "spec.admission.until", "not be after endTime"),
-		Entry("a prewarm of days", func(p *promo) { p.Spec.Prewarm.Duration = 25 * time.Hour }, "spec.prewarm", "at most 24h"),
+		Entry(
+			"a prewarm of days",
+			func(p *promo) { p.Spec.Prewarm.Duration = 25 * time.Hour },
+			"spec.prewarm",
+			"at most 24h",
+		),
 		Entry("a negative prewarm", func(p *promo) { p.Spec.Prewarm.Duration = -time.Minute }, "spec.prewarm"),
-		Entry("a payment time-out of a second", func(p *promo) { p.Spec.PaymentTimeout.Duration = time.Second }, "spec.paymentTimeout", "10s"),
-		Entry("a log kept for years", func(p *promo) { p.Spec.Settlement.KeepLog = &metav1.Duration{Duration: 9000 * time.Hour} }, "spec.settlement.keepLog"),
+		Entry(
+			"a payment time-out of a second",
+			func(p *promo) { p.Spec.PaymentTimeout.Duration = time.Second },
+			"spec.paymentTimeout",
+			"10s",
+		),
+		Entry(
+			"a log kept for years",
+			func(p *promo) { p.Spec.Settlement.KeepLog = &metav1.Duration{Duration: 9000 * time.Hour} },
+			"spec.settlement.keepLog",
+		),
 		Entry("too long a name", func(p *promo) { p.Name = strings.Repeat("a", 64) }, "metadata.name", "at most 63"),
 	)
 
-	DescribeTable("is refused with the field's name when it is changed",
+	DescribeTable(
+		"is refused with the field's name when it is changed",
 		func(ctx SpecContext, phase v1alpha1.PromotionPhase, change func(*promo), parts ...string) {
 			p := makePromotion(newNamespace(ctx)).Obj()
 			Expect(kube.Client.Create(ctx, p)).To(Succeed())
@@ -84,26 +136,118 @@ var _ = Describe("A PromotionEvent that is not valid", func() {
 			}
 			expectRefused(err, parts...)
 		},
-		Entry("another SKU", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].SKU = "tablet" }, "spec.items", "no sku may be added, removed or moved"),
-		Entry("an item less", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items = p.Spec.Items[:1] }, "spec.items", "no sku may be added, removed or moved"),
-		Entry("items in another order", v1alpha1.PromotionPhase(""), func(p *promo) { slices.Reverse(p.Spec.Items) }, "spec.items", "no sku may be added, removed or moved"),
-		Entry("another price", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].Price = ptr.To[int64](1) }, "spec.items[0].price", "must not change"),
-		Entry("less stock", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Items[0].Stock-- }, "spec.items[0].stock", "never shrink"),
-		Entry("more stock when ended", v1alpha1.PhaseDraining, func(p *promo) { p.Spec.Items[0].Stock++ }, "spec.items", "must not grow once the promotion has ended"),
-		Entry("another currency", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Currency = "USD" }, "spec.currency", "must not change"),
-		Entry("another OrderCluster", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.OrderClusterRef.Name = "other" }, "spec.orderClusterRef", "must not change"),
-		Entry("other partitions", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Partitions = ptr.To[int32](5) }, "spec.partitions", "must not change"),
-		Entry("streams set", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Streams = ptr.To[int32](2) }, "spec.streams", "must not change"),
-		Entry("partitions unset", v1alpha1.PromotionPhase(""), func(p *promo) { p.Spec.Partitions = nil }, "spec.partitions", "must not change"),
-		Entry("another start when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.StartTime = metav1.NewTime(p.Spec.StartTime.Add(time.Minute)) },
-			"spec.startTime", "must not change once the promotion is live"),
-		Entry("another end when ended", v1alpha1.PhaseDraining, func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.EndTime.Add(time.Minute)) },
-			"spec.endTime", "must not change once the promotion has ended"),
-		Entry("but not: another start when ready", v1alpha1.PhaseReady, func(p *promo) { p.Spec.StartTime = metav1.NewTime(p.Spec.StartTime.Add(time.Minute)) }),
-		Entry("but not: extended when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.EndTime.Add(time.Minute)) }),
+		Entry(
+			"another SKU",
+			v1alpha1.PromotionPhase(""),
+			func(p *promo) { p.Spec.Items[0].SKU = "tablet" },
+			"spec.items",
+			"no sku may be added, removed or moved",
+		),
+		Entry(
+			"an item less",
+			v1alpha1.PromotionPhase(""),
+			func(p *promo) { p.Spec.Items = p.Spec.Items[:1] },
+			"spec.items",
+			"no sku may be added, removed or moved",
+		),
+		Entry(
+			"items in another order",
+			v1alpha1.PromotionPhase(""),
+			func(p *promo) { slices.Reverse(p.Spec.Items) },
+			"spec.items",
+			"no sku may be added, removed or moved",
+		),
+		Entry(
+			"another price",
+			v1alpha1.PromotionPhase(""),
+			func(p *promo) { p.Spec.Items[0].Price = ptr.To[int64](1) },
+			"spec.items[0].price",
+			"must not change",
+		),
+		Entry(
+			"less stock",
+			v1alpha1.PromotionPhase(""),
+			func(p *promo) { p.Spec.Items[0].Stock-- },
+			"spec.items[0].stock",
+			"never shrink",
+		),
+		Entry(
+			"more stock when ended",
+			v1alpha1.PhaseDraining,
+			func(p *promo) { p.Spec.Items[0].Stock++ },
+			"spec.items",
+			"must not grow once the promotion has ended",
+		),
+		Entry(
+			"another currency",
+			v1alpha1.PromotionPhase(""),
+			func(p *promo) { p.Spec.Currency = "USD" },
+			"spec.currency",
+			"must not change",
+		),
+		Entry(
+			"another OrderCluster",
+			v1alpha1.PromotionPhase(""),
+			func(p *promo) { p.Spec.OrderClusterRef.Name = "other" },
+			"spec.orderClusterRef",
+			"must not change",
+		),
+		Entry(
+			"other partitions",
+			v1alpha1.PromotionPhase(""),
+			func(p *promo) { p.Spec.Partitions = ptr.To[int32](5) },
+			"spec.partitions",
+			"must not change",
+		),
+		Entry(
+			"streams set",
+			v1alpha1.PromotionPhase(""),
+			func(p *promo) { p.Spec.Streams = ptr.To[int32](2) },
+			"spec.streams",
+			"must not change",
+		),
+		Entry(
+			"partitions unset",
+			v1alpha1.PromotionPhase(""),
+			func(p *promo) { p.Spec.Partitions = nil },
+			"spec.partitions",
+			"must not change",
+		),
+		Entry(
+			"another start when live",
+			v1alpha1.PhaseLive,
+			func(p *promo) { p.Spec.StartTime = metav1.NewTime(p.Spec.StartTime.Add(time.Minute)) },
+			"spec.startTime",
+			"must not change once the promotion is live",
+		),
+		Entry(
+			"another end when ended",
+			v1alpha1.PhaseDraining,
+			func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.EndTime.Add(time.Minute)) },
+			"spec.endTime",
+			"must not change once the promotion has ended",
+		),
+		Entry(
+			"but not: another start when ready",
+			v1alpha1.PhaseReady,
+			func(p *promo) { p.Spec.StartTime = metav1.NewTime(p.Spec.StartTime.Add(time.Minute)) },
+		),
+		Entry(
+			"but not: extended when live",
+			v1alpha1.PhaseLive,
+			func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.EndTime.Add(time.Minute)) },
+		),
 		Entry("but not: more stock when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.Items[0].Stock++ }),
-		Entry("but not: tokens needed when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.Admission.Required = ptr.To(true) }),
-		Entry("but not: an item off when ended", v1alpha1.PhaseSettled, func(p *promo) { p.Spec.Items[0].Off = ptr.To(true) }),
+		Entry(
+			"but not: tokens needed when live",
+			v1alpha1.PhaseLive,
+			func(p *promo) { p.Spec.Admission.Required = ptr.To(true) },
+		),
+		Entry(
+			"but not: an item off when ended",
+			v1alpha1.PhaseSettled,
+			func(p *promo) { p.Spec.Items[0].Off = ptr.To(true) },
+		),
 		Entry("but not: paused when live", v1alpha1.PhaseLive, func(p *promo) { p.Spec.Paused = ptr.To(true) }),
 		Entry("but not: an item off and another limit when live", v1alpha1.PhaseLive, func(p *promo) {
 			p.Spec.Items[0].Off, p.Spec.Items[1].LimitPerBuyer = ptr.To(true), ptr.To[int32](3)
@@ -113,7 +257,8 @@ var _ = Describe("A PromotionEvent that is not valid", func() {
 
 var _ = Describe("An OrderCluster that is not valid", func() {
 	type cluster = v1alpha1.OrderCluster
-	DescribeTable("is refused with the field's name",
+	DescribeTable(
+		"is refused with the field's name",
 		func(ctx SpecContext, change func(*cluster), parts ...string) {
 			c := makeCluster("default", "nats://nats:4222").Obj()
 			change(c)
@@ -121,16 +266,42 @@ var _ = Describe("An OrderCluster that is not valid", func() {
 		},
 		Entry("no image", func(c *cluster) { c.Spec.Image = "" }, "spec.image"),
 		Entry("no database secret", func(c *cluster) { c.Spec.Database = v1alpha1.DatabaseSpec{} }, "spec.database"),
-		Entry("a secret's name in capitals", func(c *cluster) { c.Spec.Database.URLSecretRef.Name = "DB" }, "spec.database.urlSecretRef.name"),
-		Entry("one connection", func(c *cluster) { c.Spec.Database.MaxConnectionsPerPod = ptr.To[int32](1) }, "spec.database.maxConnectionsPerPod"),
-		Entry("messaging over HTTP", func(c *cluster) { c.Spec.Messaging.URL = "http://nats:4222" }, "spec.messaging.url", "nats://"),
-		Entry("a password in the messaging URL", func(c *cluster) { c.Spec.Messaging.URL = "nats://user:secret@nats:4222" }, "spec.messaging.url", "credentialsSecretRef"),
-		Entry("two replicas of streams", func(c *cluster) { c.Spec.Messaging.Replicas = ptr.To[int32](2) }, "spec.messaging.replicas"),
+		Entry(
+			"a secret's name in capitals",
+			func(c *cluster) { c.Spec.Database.URLSecretRef.Name = "DB" },
+			"spec.database.urlSecretRef.name",
+		),
+		Entry(
+			"one connection",
+			func(c *cluster) { c.Spec.Database.MaxConnectionsPerPod = ptr.To[int32](1) },
+			"spec.database.maxConnectionsPerPod",
+		),
+		Entry(
+			"messaging over HTTP",
+			func(c *cluster) { c.Spec.Messaging.URL = "http://nats:4222" },
+			"spec.messaging.url",
+			"nats://",
+		),
+		Entry(
+			"a password in the messaging URL",
+			func(c *cluster) { c.Spec.Messaging.URL = "nats://user:secret@nats:4222" },
+			"spec.messaging.url",
+			"credentialsSecretRef",
+		),
+		Entry(
+			"two replicas of streams",
+			func(c *cluster) { c.Spec.Messaging.Replicas = ptr.To[int32](2) },
+			"spec.messaging.replicas",
+		),
 		Entry("max below min", func(c *cluster) {
 			c.Spec.Pools.Flash.Replicas = v1alpha1.PoolReplicas{Min: ptr.To[int32](3), Max: ptr.To[int32](2)}
 		},
 			"spec.pools.flash.replicas.max", "max must not be less than min"),
-		Entry("no pods", func(c *cluster) { c.Spec.Pools.Worker.Replicas.Min = ptr.To[int32](0) }, "spec.pools.worker.replicas.min"),
+		Entry(
+			"no pods",
+			func(c *cluster) { c.Spec.Pools.Worker.Replicas.Min = ptr.To[int32](0) },
+			"spec.pools.worker.replicas.min",
+		),
 		Entry("a node label that cannot be", func(c *cluster) {
 			c.Spec.Pools.Flash.NodeSelector = map[string]v1alpha1.NodeLabelValue{"lane": "flash lane"}
 		}, "spec.pools.flash.nodeSelector", "must be label values"),
@@ -141,7 +312,9 @@ var _ = Describe("An OrderCluster that is not valid", func() {
 			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{{Value: "flash"}}
 		}, "spec.pools.flash.tolerations", "needs operator Exists"),
 		Entry("a toleration of a value that need only exist", func(c *cluster) {
-			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{{Key: "lane", Operator: corev1.TolerationOpExists, Value: "flash"}}
+			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{
+				{Key: "lane", Operator: corev1.TolerationOpExists, Value: "flash"},
+			}
 		}, "spec.pools.flash.tolerations", "must have no value"),
 		Entry("a toleration by comparison", func(c *cluster) {
 			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{{Key: "lane", Operator: "Lt", Value: "3"}}
@@ -150,28 +323,89 @@ var _ = Describe("An OrderCluster that is not valid", func() {
 			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{{Key: "lane", Value: "flash", Effect: "NoSale"}}
 		}, "spec.pools.flash.tolerations", "must be NoSchedule"),
 		Entry("a toleration for a time of what evicts nobody", func(c *cluster) {
-			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{{Key: "lane", Value: "flash", Effect: corev1.TaintEffectNoSchedule, TolerationSeconds: ptr.To[int64](5)}}
+			c.Spec.Pools.Flash.Tolerations = []corev1.Toleration{
+				{Key: "lane", Value: "flash", Effect: corev1.TaintEffectNoSchedule, TolerationSeconds: ptr.To[int64](5)},
+			}
 		}, "spec.pools.flash.tolerations", "needs effect NoExecute"),
-		Entry("no capacity", func(c *cluster) { c.Spec.Pools.Flash.CapacityRPS = ptr.To[int32](0) }, "spec.pools.flash.capacityRPS"),
-		Entry("an unknown payment provider", func(c *cluster) { c.Spec.Payments[0].Provider = "barter" }, "spec.payments[0].provider"),
-		Entry("the same payment provider twice", func(c *cluster) { c.Spec.Payments = append(c.Spec.Payments, c.Spec.Payments[0]) }, "spec.payments", "Duplicate"),
-		Entry("a public URL without a scheme", func(c *cluster) { c.Spec.Payments[0].PublicURL = "shop.example" }, "spec.payments[0].publicURL"),
-		Entry("the sandbox without its key", func(c *cluster) { c.Spec.Payments[0].SecretRef = nil }, "spec.payments[0].secretRef", "sandbox needs secretRef"),
+		Entry(
+			"no capacity",
+			func(c *cluster) { c.Spec.Pools.Flash.CapacityRPS = ptr.To[int32](0) },
+			"spec.pools.flash.capacityRPS",
+		),
+		Entry(
+			"an unknown payment provider",
+			func(c *cluster) { c.Spec.Payments[0].Provider = "barter" },
+			"spec.payments[0].provider",
+		),
+		Entry(
+			"the same payment provider twice",
+			func(c *cluster) { c.Spec.Payments = append(c.Spec.Payments, c.Spec.Payments[0]) },
+			"spec.payments",
+			"Duplicate",
+		),
+		Entry(
+			"a public URL without a scheme",
+			func(c *cluster) { c.Spec.Payments[0].PublicURL = "shop.example" },
+			"spec.payments[0].publicURL",
+		),
+		Entry(
+			"the sandbox without its key",
+			func(c *cluster) { c.Spec.Payments[0].SecretRef = nil },
+			"spec.payments[0].secretRef",
+			"sandbox needs secretRef",
+		),
 		Entry("a provider without its keys", func(c *cluster) {
 			c.Spec.Payments = append(c.Spec.Payments, v1alpha1.PaymentSpec{Provider: "stripe"})
 		}, "spec.payments[1].keysSecretRef"),
 		Entry("no issuer of tokens", func(c *cluster) { c.Spec.Auth = v1alpha1.AuthSpec{} }, "spec.auth"),
-		Entry("keys over FTP", func(c *cluster) { c.Spec.Auth.JWKSURL = "ftp://id.example/jwks" }, "spec.auth.jwksURL", "http"),
+		Entry(
+			"keys over FTP",
+			func(c *cluster) { c.Spec.Auth.JWKSURL = "ftp://id.example/jwks" },
+			"spec.auth.jwksURL",
+			"http",
+		),
 		Entry("a carrier's name in capitals", func(c *cluster) {
-			c.Spec.Carriers = []v1alpha1.CarrierSpec{{Name: "Swift", URL: "https://swift.example", SecretRef: v1alpha1.SecretKeyReference{Name: "a", Key: "b"}}}
+			c.Spec.Carriers = []v1alpha1.CarrierSpec{
+				{Name: "Swift", URL: "https://swift.example", SecretRef: v1alpha1.SecretKeyReference{Name: "a", Key: "b"}},
+			}
 		}, "spec.carriers[0].name"),
-		Entry("returns for two years", func(c *cluster) { c.Spec.Orders.ReturnWindow = &metav1.Duration{Duration: 17520 * time.Hour} }, "spec.orders.returnWindow"),
-		Entry("a quote for a week", func(c *cluster) { c.Spec.Orders.QuoteTTL = &metav1.Duration{Duration: 168 * time.Hour} }, "spec.orders.quoteTTL"),
-		Entry("a payment time-out of a month", func(c *cluster) { c.Spec.Orders.PaymentTimeout = &metav1.Duration{Duration: 720 * time.Hour} }, "spec.orders.paymentTimeout"),
-		Entry("a burst of services without a rate", func(c *cluster) { c.Spec.Auth.Services.Burst = ptr.To[int32](5) }, "spec.auth.services.requestsPerSecond", "burst needs"),
-		Entry("no rate of materializing", func(c *cluster) { c.Spec.Orders.MaterializePerSecond = ptr.To[int32](0) }, "spec.orders.materializePerSecond"),
-		Entry("a hundred transactions at once", func(c *cluster) { c.Spec.Orders.MaterializeConcurrency = ptr.To[int32](100) }, "spec.orders.materializeConcurrency"),
-		Entry("clocks that are minutes apart", func(c *cluster) { c.Spec.Flash.MaxClockSkew = &metav1.Duration{Duration: 2 * time.Minute} }, "spec.flash.maxClockSkew", "between 50ms and 1m"),
+		Entry(
+			"returns for two years",
+			func(c *cluster) { c.Spec.Orders.ReturnWindow = &metav1.Duration{Duration: 17520 * time.Hour} },
+			"spec.orders.returnWindow",
+		),
+		Entry(
+			"a quote for a week",
+			func(c *cluster) { c.Spec.Orders.QuoteTTL = &metav1.Duration{Duration: 168 * time.Hour} },
+			"spec.orders.quoteTTL",
+		),
+		Entry(
+			"a payment time-out of a month",
+			func(c *cluster) { c.Spec.Orders.PaymentTimeout = &metav1.Duration{Duration: 720 * time.Hour} },
+			"spec.orders.paymentTimeout",
+		),
+		Entry(
+			"a burst of services without a rate",
+			func(c *cluster) { c.Spec.Auth.Services.Burst = ptr.To[int32](5) },
+			"spec.auth.services.requestsPerSecond",
+			"burst needs",
+		),
+		Entry(
+			"no rate of materializing",
+			func(c *cluster) { c.Spec.Orders.MaterializePerSecond = ptr.To[int32](0) },
+			"spec.orders.materializePerSecond",
+		),
+		Entry(
+			"a hundred transactions at once",
+			func(c *cluster) { c.Spec.Orders.MaterializeConcurrency = ptr.To[int32](100) },
+			"spec.orders.materializeConcurrency",
+		),
+		Entry(
+			"clocks that are minutes apart",
+			func(c *cluster) { c.Spec.Flash.MaxClockSkew = &metav1.Duration{Duration: 2 * time.Minute} },
+			"spec.flash.maxClockSkew",
+			"between 50ms and 1m",
+		),
 		Entry("too long a name", func(c *cluster) { c.Name = strings.Repeat("a", 41) }, "metadata.name", "at most 40"),
 		Entry("a name that is no DNS label", func(c *cluster) { c.Name = "1.shop" }, "metadata.name"),
 	)

@@ -75,7 +75,10 @@ func (w *world) pool(ctx context.Context) *pgxpool.Pool {
 // secret creates or replaces a Secret.
 func (w *world) secret(ctx context.Context, name, key, value string) {
 	GinkgoHelper()
-	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: map[string][]byte{key: []byte(value)}}
+	s := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		Data:       map[string][]byte{key: []byte(value)},
+	}
 	found := &corev1.Secret{}
 	if err := kube.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: name}, found); err == nil {
 		found.Data = s.Data
@@ -97,7 +100,9 @@ func (w *world) operate() {
 // materialize runs a worker's materializer until the spec ends.
 func (w *world) materialize(pool *pgxpool.Pool) {
 	GinkgoHelper()
-	store, err := order.NewStore(order.Options{Pool: pool, Clock: w.now, Logger: w.log, Registerer: prometheus.NewRegistry()})
+	store, err := order.NewStore(
+		order.Options{Pool: pool, Clock: w.now, Logger: w.log, Registerer: prometheus.NewRegistry()},
+	)
 	Expect(err).NotTo(HaveOccurred())
 	m, err := materializer.New(materializer.Options{
 		JetStream: w.js, Writer: store, RatePerSecond: 10_000, Clock: w.now, Random: mathrand.New(mathrand.NewPCG(1, 1)),
@@ -116,8 +121,16 @@ func (w *world) sellAs(i int) *pod.Pod {
 	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), w.now, rand.Reader)
 	Expect(err).NotTo(HaveOccurred())
 	p, err := pod.New(pod.Options{
-		JetStream: w.js, Replicas: 1, Name: fmt.Sprintf("flash-%d", i), Advertise: fmt.Sprintf("127.0.0.1:%d", i+1), Clock: time.Now, ClusterClock: w.now,
-		Random: mathrand.New(mathrand.NewPCG(2, 2)), OrderIDs: ids, Logger: w.log, Registerer: prometheus.NewRegistry(),
+		JetStream:    w.js,
+		Replicas:     1,
+		Name:         fmt.Sprintf("flash-%d", i),
+		Advertise:    fmt.Sprintf("127.0.0.1:%d", i+1),
+		Clock:        time.Now,
+		ClusterClock: w.now,
+		Random:       mathrand.New(mathrand.NewPCG(2, 2)),
+		OrderIDs:     ids,
+		Logger:       w.log,
+		Registerer:   prometheus.NewRegistry(),
 	})
 	Expect(err).NotTo(HaveOccurred())
 	background(p.Run)
@@ -162,7 +175,10 @@ func addSKU(ctx context.Context, pool *pgxpool.Pool, sku string, units int64) {
 	}})
 	Expect(err).NotTo(HaveOccurred())
 	if units > 0 {
-		_, err = c.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: fmt.Sprintf("%s-%d", sku, units), Sku: sku, Delta: units})
+		_, err = c.AdjustStock(
+			ctx,
+			&catalogv1.AdjustStockRequest{RequestId: fmt.Sprintf("%s-%d", sku, units), Sku: sku, Delta: units},
+		)
 		Expect(err).NotTo(HaveOccurred())
 	}
 }
@@ -219,7 +235,14 @@ func (w *world) promotionCondition(ctx context.Context, kind string) func() stri
 
 // itemStatus builds the status of an item for comparisons.
 func itemStatus(sku string, allocated, sold, left int64, returned *int64) v1alpha1.PromotionItemStatus {
-	return v1alpha1.PromotionItemStatus{SKU: sku, Stream: ptr.To[int32](0), Allocated: ptr.To(allocated), Sold: ptr.To(sold), Left: ptr.To(left), Returned: returned}
+	return v1alpha1.PromotionItemStatus{
+		SKU:       sku,
+		Stream:    ptr.To[int32](0),
+		Allocated: ptr.To(allocated),
+		Sold:      ptr.To(sold),
+		Left:      ptr.To(left),
+		Returned:  returned,
+	}
 }
 
 // changePromotion changes the spec, again if the operator wrote the object at the same moment.

@@ -38,7 +38,11 @@ var _ = Describe("A notification", func() {
 			GinkgoHelper()
 			status, err := w.provider.Query(ctx, charge)
 			Expect(err).NotTo(HaveOccurred())
-			Expect([]any{status.State, status.Amount, status.Currency}).To(Equal([]any{payment.StatusSucceeded, charge.Amount, charge.Currency}))
+			Expect(
+				[]any{status.State, status.Amount, status.Currency},
+			).To(
+				Equal([]any{payment.StatusSucceeded, charge.Amount, charge.Currency}),
+			)
 		}
 
 		It("that is late says the same: "+c.String(), func(ctx context.Context) {
@@ -234,22 +238,25 @@ var _ = Describe("A call", func() {
 		}
 	}
 
-	It("downloads WeChat Pay's new certificate when it is used first, and no more than once a minute", func(ctx context.Context) {
-		w := newWorld(psp.WeChatPay, true)
-		charge := w.open(ctx, "native")
-		Expect(w.sim.RotateCertificate()).To(Succeed())
-		w.clock.advance(2 * time.Minute)
-		_, err := w.provider.Query(ctx, charge)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(w.sim.RotateCertificate()).To(Succeed())
-		_, err = w.provider.Query(ctx, charge)
-		openEnded(err)
-		w.clock.advance(2 * time.Minute)
-		_, err = w.provider.Query(ctx, charge)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(w.sim.Pay(psp.WeChatPay, w.number(charge))).To(Succeed())
-		Expect(w.told(payment.KindPayment)).To(HaveLen(1))
-	})
+	It(
+		"downloads WeChat Pay's new certificate when it is used first, and no more than once a minute",
+		func(ctx context.Context) {
+			w := newWorld(psp.WeChatPay, true)
+			charge := w.open(ctx, "native")
+			Expect(w.sim.RotateCertificate()).To(Succeed())
+			w.clock.advance(2 * time.Minute)
+			_, err := w.provider.Query(ctx, charge)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(w.sim.RotateCertificate()).To(Succeed())
+			_, err = w.provider.Query(ctx, charge)
+			openEnded(err)
+			w.clock.advance(2 * time.Minute)
+			_, err = w.provider.Query(ctx, charge)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(w.sim.Pay(psp.WeChatPay, w.number(charge))).To(Succeed())
+			Expect(w.told(payment.KindPayment)).To(HaveLen(1))
+		},
+	)
 
 	It("does not believe certificates of WeChat Pay's that are not signed by one of them", func(ctx context.Context) {
 		w := newWorld(psp.WeChatPay, true)

@@ -36,20 +36,23 @@ var _ = Describe("An order", func() {
 		})
 
 		for _, fault := range []psp.Kind{psp.Late, psp.Lost, psp.Forged, psp.WrongAmount, psp.WrongCurrency, psp.WrongMerchant} {
-			It("is paid once the provider is asked, when the notification is "+string(fault)+": "+c.String(), func(ctx context.Context) {
-				s := newShop(c)
-				id, number := s.charged(ctx)
-				s.pay(number, fault)
-				Expect(s.state(ctx, id)).To(Equal(order.PendingPayment))
-				s.clock.advance(aMinute)
-				s.becomes(ctx, id, order.Paid)
-				s.sim.Release()
-				s.sim.Wait()
-				for _, d := range s.sim.Deliveries() {
-					Expect(d.Taken).To(Equal(fault == psp.Late), "%+v", d)
-				}
-				Expect(s.refunds(ctx, id)).To(BeEmpty())
-			})
+			It(
+				"is paid once the provider is asked, when the notification is "+string(fault)+": "+c.String(),
+				func(ctx context.Context) {
+					s := newShop(c)
+					id, number := s.charged(ctx)
+					s.pay(number, fault)
+					Expect(s.state(ctx, id)).To(Equal(order.PendingPayment))
+					s.clock.advance(aMinute)
+					s.becomes(ctx, id, order.Paid)
+					s.sim.Release()
+					s.sim.Wait()
+					for _, d := range s.sim.Deliveries() {
+						Expect(d.Taken).To(Equal(fault == psp.Late), "%+v", d)
+					}
+					Expect(s.refunds(ctx, id)).To(BeEmpty())
+				},
+			)
 		}
 
 		It("is paid once, however often that is said: "+c.String(), func(ctx context.Context) {
@@ -152,8 +155,16 @@ var _ = Describe("An order", func() {
 			Expect(s.state(ctx, kept)).To(Equal(order.Paid))
 			// Somebody else uses the same merchant, and a payment of that is told here.
 			other := payment.Charge{
-				PaymentID: uuid.New(), OrderID: uuid.New(), Amount: 100, Currency: "CNY", CreatedAt: s.clock.now(), ExpiresAt: s.clock.now().Add(time.Hour),
-				Method: c.method, OpenID: "o2", ClientIP: "203.0.113.8", Description: "another's",
+				PaymentID:   uuid.New(),
+				OrderID:     uuid.New(),
+				Amount:      100,
+				Currency:    "CNY",
+				CreatedAt:   s.clock.now(),
+				ExpiresAt:   s.clock.now().Add(time.Hour),
+				Method:      c.method,
+				OpenID:      "o2",
+				ClientIP:    "203.0.113.8",
+				Description: "another's",
 			}
 			_, err := s.direct.Create(ctx, other)
 			Expect(err).NotTo(HaveOccurred())
@@ -167,22 +178,25 @@ var _ = Describe("An order", func() {
 		})
 
 		if c.provider != psp.Alipay {
-			It("agrees with statements of both days when a bank takes its time to pay back: "+c.String(), func(ctx context.Context) {
-				s := newShop(c)
-				id, number := s.charged(ctx)
-				s.pay(number)
-				s.sim.Fault(psp.Fault{Kind: psp.RefundPending})
-				s.cancel(ctx, id)
-				s.refundsBecome(ctx, id, "PENDING")
-				day := s.clock.now()
-				s.clock.advance(48 * time.Hour)
-				Expect(s.differences(ctx, s.day(day), 2)).To(BeEmpty())
-				s.sim.SettleRefunds(true)
-				s.refundsBecome(ctx, id, "SUCCEEDED")
-				settled := s.clock.now()
-				s.clock.advance(48 * time.Hour)
-				Expect(s.differences(ctx, s.day(settled), 0)).To(BeEmpty())
-			})
+			It(
+				"agrees with statements of both days when a bank takes its time to pay back: "+c.String(),
+				func(ctx context.Context) {
+					s := newShop(c)
+					id, number := s.charged(ctx)
+					s.pay(number)
+					s.sim.Fault(psp.Fault{Kind: psp.RefundPending})
+					s.cancel(ctx, id)
+					s.refundsBecome(ctx, id, "PENDING")
+					day := s.clock.now()
+					s.clock.advance(48 * time.Hour)
+					Expect(s.differences(ctx, s.day(day), 2)).To(BeEmpty())
+					s.sim.SettleRefunds(true)
+					s.refundsBecome(ctx, id, "SUCCEEDED")
+					settled := s.clock.now()
+					s.clock.advance(48 * time.Hour)
+					Expect(s.differences(ctx, s.day(settled), 0)).To(BeEmpty())
+				},
+			)
 		}
 
 		if c.provider != psp.Alipay {

@@ -32,15 +32,30 @@ func (c testCase) String() string {
 
 func all() []testCase {
 	return []testCase{
-		{psp.WeChatPay, "jsapi", false}, {psp.WeChatPay, "native", false}, {psp.WeChatPay, "h5", false}, {psp.WeChatPay, "native", true},
-		{psp.Alipay, "page", false}, {psp.Alipay, "wap", false}, {psp.Alipay, "app", false}, {psp.Alipay, "precreate", false},
+		{
+			psp.WeChatPay,
+			"jsapi",
+			false,
+		},
+		{psp.WeChatPay, "native", false},
+		{psp.WeChatPay, "h5", false},
+		{psp.WeChatPay, "native", true},
+		{psp.Alipay, "page", false},
+		{psp.Alipay, "wap", false},
+		{psp.Alipay, "app", false},
+		{psp.Alipay, "precreate", false},
 		{psp.Stripe, "payment_intent", false},
 	}
 }
 
 // one a provider.
 func each() []testCase {
-	return []testCase{{psp.WeChatPay, "native", false}, {psp.WeChatPay, "native", true}, {psp.Alipay, "precreate", false}, {psp.Stripe, "payment_intent", false}}
+	return []testCase{
+		{psp.WeChatPay, "native", false},
+		{psp.WeChatPay, "native", true},
+		{psp.Alipay, "precreate", false},
+		{psp.Stripe, "payment_intent", false},
+	}
 }
 
 func statement(ctx context.Context, p payment.Provider, at time.Time) []payment.StatementRow {
@@ -80,7 +95,11 @@ var _ = Describe("A payment's life at its provider", func() {
 			status, err = w.provider.Query(ctx, charge)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(status.State).To(Equal(payment.StatusSucceeded))
-			Expect([]any{status.TransactionID, status.Amount, status.Currency}).To(Equal([]any{n.TransactionID, charge.Amount, charge.Currency}))
+			Expect(
+				[]any{status.TransactionID, status.Amount, status.Currency},
+			).To(
+				Equal([]any{n.TransactionID, charge.Amount, charge.Currency}),
+			)
 			Expect(status.PaidAt).To(BeTemporally("==", w.clock.now()))
 			Expect(w.provider.Close(ctx, charge)).To(MatchError(payment.ErrPaid))
 
@@ -120,8 +139,16 @@ var _ = Describe("A payment's life at its provider", func() {
 			paidAt := w.clock.now()
 			w.clock.advance(24 * time.Hour)
 			Expect(statement(ctx, w.provider, paidAt)).To(ConsistOf(
-				payment.StatementRow{Kind: payment.KindPayment, TransactionID: n.TransactionID, PaymentID: charge.PaymentID, Amount: charge.Amount, Currency: charge.Currency, At: paidAt.In(w.zone())},
-				w.row(charge, first, refunded[first.RefundID], paidAt), w.row(charge, second, refunded[second.RefundID], paidAt),
+				payment.StatementRow{
+					Kind:          payment.KindPayment,
+					TransactionID: n.TransactionID,
+					PaymentID:     charge.PaymentID,
+					Amount:        charge.Amount,
+					Currency:      charge.Currency,
+					At:            paidAt.In(w.zone()),
+				},
+				w.row(charge, first, refunded[first.RefundID], paidAt),
+				w.row(charge, second, refunded[second.RefundID], paidAt),
 			))
 			Expect(statement(ctx, w.provider, paidAt.Add(-24*time.Hour))).To(BeEmpty())
 			Expect(w.disbelieved()).To(BeEmpty())
@@ -175,6 +202,14 @@ func (w *world) zone() *time.Location {
 }
 
 func (w *world) row(c payment.Charge, r payment.RefundOrder, id string, at time.Time) payment.StatementRow {
-	row := payment.StatementRow{Kind: payment.KindRefund, TransactionID: id, PaymentID: c.PaymentID, RefundID: r.RefundID, Amount: r.Amount, Currency: c.Currency, At: at.In(w.zone())}
+	row := payment.StatementRow{
+		Kind:          payment.KindRefund,
+		TransactionID: id,
+		PaymentID:     c.PaymentID,
+		RefundID:      r.RefundID,
+		Amount:        r.Amount,
+		Currency:      c.Currency,
+		At:            at.In(w.zone()),
+	}
 	return row
 }

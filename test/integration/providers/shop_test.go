@@ -57,14 +57,23 @@ type shop struct {
 
 func newShop(c testCase) *shop {
 	GinkgoHelper()
-	s := &shop{testCase: c, clock: &clock{at: time.Date(2026, 11, 11, 2, 0, 0, 0, time.UTC), started: time.Now()}, pool: testdb.NewPool(GinkgoTB())}
+	s := &shop{
+		testCase: c,
+		clock:    &clock{at: time.Date(2026, 11, 11, 2, 0, 0, 0, time.UTC), started: time.Now()},
+		pool:     testdb.NewPool(GinkgoTB()),
+	}
 	log := slog.New(slog.DiscardHandler)
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	DeferCleanup(server.Close)
 	var err error
 	s.sim, err = psp.NewServer(psp.Options{
-		Keys: keys, Certificates: c.certificates, StripeWebhook: server.URL + "/notifications/stripe", Clock: s.clock.now, Attempts: 2, Pause: time.Millisecond,
+		Keys:          keys,
+		Certificates:  c.certificates,
+		StripeWebhook: server.URL + "/notifications/stripe",
+		Clock:         s.clock.now,
+		Attempts:      2,
+		Pause:         time.Millisecond,
 	})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(s.sim.Close)
@@ -72,21 +81,39 @@ func newShop(c testCase) *shop {
 	DeferCleanup(sim.Close)
 	secrets := GinkgoT().TempDir()
 	Expect(keys.WriteSecrets(secrets)).To(Succeed())
-	all, err := providers.All([]config.Payment{{
-		Provider: c.provider, Settings: keys.Settings(c.provider, sim.URL, c.certificates), SecretDir: filepath.Join(secrets, c.provider), NotifyURL: server.URL, PublicURL: server.URL,
-	}}, providers.Deps{Pool: s.pool, Clock: s.clock.now, Random: rand.Reader})
+	all, err := providers.All([]config.Payment{
+		{
+			Provider:  c.provider,
+			Settings:  keys.Settings(c.provider, sim.URL, c.certificates),
+			SecretDir: filepath.Join(secrets, c.provider),
+			NotifyURL: server.URL,
+			PublicURL: server.URL,
+		},
+	}, providers.Deps{Pool: s.pool, Clock: s.clock.now, Random: rand.Reader})
 	Expect(err).NotTo(HaveOccurred())
 
 	s.direct = all[0]
 
-	s.store, err = order.NewStore(order.Options{Pool: s.pool, Clock: s.clock.now, Logger: log, Refunder: payment.NewRefunds(rand.Reader)})
+	s.store, err = order.NewStore(
+		order.Options{Pool: s.pool, Clock: s.clock.now, Logger: log, Refunder: payment.NewRefunds(rand.Reader)},
+	)
 	Expect(err).NotTo(HaveOccurred())
 	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), s.clock.now, rand.Reader)
 	Expect(err).NotTo(HaveOccurred())
 	tokens, err := quote.NewTokens([]byte("0123456789abcdef"), time.Hour)
 	Expect(err).NotTo(HaveOccurred())
-	s.orders = order.NewService(order.ServiceOptions{Store: s.store, IDs: ids, Tokens: tokens, PaymentTimeout: 30 * time.Minute, Random: mathrand.New(mathrand.NewPCG(1, 2))})
-	s.payments, err = payment.NewService(payment.Options{Pool: s.pool, Orders: s.store, Providers: all, Clock: s.clock.now, Random: rand.Reader, Logger: log})
+	s.orders = order.NewService(
+		order.ServiceOptions{
+			Store:          s.store,
+			IDs:            ids,
+			Tokens:         tokens,
+			PaymentTimeout: 30 * time.Minute,
+			Random:         mathrand.New(mathrand.NewPCG(1, 2)),
+		},
+	)
+	s.payments, err = payment.NewService(
+		payment.Options{Pool: s.pool, Orders: s.store, Providers: all, Clock: s.clock.now, Random: rand.Reader, Logger: log},
+	)
 	Expect(err).NotTo(HaveOccurred())
 	mux.Handle("POST /notifications/{provider}", payment.NotificationHandler(s.payments))
 	s.stock()
@@ -98,7 +125,11 @@ func (s *shop) stock() {
 	GinkgoHelper()
 	ctx := context.Background()
 	Expect(database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		if _, err := tx.Exec(ctx, "INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('tea', '茶', $1, 'CNY', true, now())", price); err != nil {
+		if _, err := tx.Exec(
+			ctx,
+			"INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ('tea', '茶', $1, 'CNY', true, now())",
+			price,
+		); err != nil {
 			return err
 		}
 		if err := stock.Create(ctx, tx, "tea"); err != nil {
@@ -142,14 +173,27 @@ func (s *shop) requestID() string {
 // place places an order of one unit.
 func (s *shop) place(ctx context.Context) uuid.UUID {
 	GinkgoHelper()
-	answer, err := s.orders.PlaceOrder(ctx, &orderv1.PlaceOrderRequest{RequestId: s.requestID(), BuyerId: buyer, Lines: []*orderv1.PlaceOrderLine{{Sku: "tea", Quantity: 1}}})
+	answer, err := s.orders.PlaceOrder(
+		ctx,
+		&orderv1.PlaceOrderRequest{
+			RequestId: s.requestID(),
+			BuyerId:   buyer,
+			Lines:     []*orderv1.PlaceOrderLine{{Sku: "tea", Quantity: 1}},
+		},
+	)
 	Expect(err).NotTo(HaveOccurred())
 	return uuid.MustParse(answer.GetOrder().GetOrderId())
 }
 
 func (s *shop) request(orderID uuid.UUID) *paymentv1.CreatePaymentRequest {
 	return &paymentv1.CreatePaymentRequest{
-		RequestId: s.requestID(), BuyerId: buyer, OrderId: orderID.String(), Provider: s.provider, Method: s.method, OpenId: "o1", ClientIp: "203.0.113.7",
+		RequestId: s.requestID(),
+		BuyerId:   buyer,
+		OrderId:   orderID.String(),
+		Provider:  s.provider,
+		Method:    s.method,
+		OpenId:    "o1",
+		ClientIp:  "203.0.113.7",
 	}
 }
 
@@ -210,7 +254,10 @@ func (s *shop) refunds(ctx context.Context, orderID uuid.UUID) []string {
 // cancel cancels an order, which is paid back if it was paid.
 func (s *shop) cancel(ctx context.Context, orderID uuid.UUID) {
 	GinkgoHelper()
-	_, err := s.orders.CancelOrder(ctx, &orderv1.CancelOrderRequest{RequestId: s.requestID(), BuyerId: buyer, OrderId: orderID.String()})
+	_, err := s.orders.CancelOrder(
+		ctx,
+		&orderv1.CancelOrderRequest{RequestId: s.requestID(), BuyerId: buyer, OrderId: orderID.String()},
+	)
 	Expect(err).NotTo(HaveOccurred())
 }
 
@@ -235,17 +282,31 @@ func (s *shop) day(at time.Time) string { return at.In(s.direct.Location()).Form
 // differences has a day reconciled whose statement has so many rows, and returns what was found.
 func (s *shop) differences(ctx context.Context, day string, rows int64) []*paymentv1.Difference {
 	GinkgoHelper()
-	_, err := s.payments.RunReconciliation(ctx, &paymentv1.RunReconciliationRequest{RequestId: s.requestID(), Provider: s.provider, Day: day})
+	_, err := s.payments.RunReconciliation(
+		ctx,
+		&paymentv1.RunReconciliationRequest{RequestId: s.requestID(), Provider: s.provider, Day: day},
+	)
 	Expect(err).NotTo(HaveOccurred())
 	Eventually(func(g Gomega) {
-		list, err := s.payments.ListReconciliations(ctx, &paymentv1.ListReconciliationsRequest{Provider: s.provider, PageSize: 100})
+		list, err := s.payments.ListReconciliations(
+			ctx,
+			&paymentv1.ListReconciliationsRequest{Provider: s.provider, PageSize: 100},
+		)
 		g.Expect(err).NotTo(HaveOccurred())
 		i := slices.IndexFunc(list.GetReconciliations(), func(r *paymentv1.Reconciliation) bool { return r.GetDay() == day })
 		g.Expect(i).To(BeNumerically(">=", 0))
-		g.Expect(list.GetReconciliations()[i].GetState()).To(Equal(paymentv1.ReconciliationState_RECONCILIATION_STATE_DONE), list.GetReconciliations()[i].GetFailure())
+		g.Expect(
+			list.GetReconciliations()[i].GetState(),
+		).To(
+			Equal(paymentv1.ReconciliationState_RECONCILIATION_STATE_DONE),
+			list.GetReconciliations()[i].GetFailure(),
+		)
 		g.Expect(list.GetReconciliations()[i].GetRows()).To(Equal(rows))
 	}).WithTimeout(patience).Should(Succeed())
-	found, err := s.payments.ListDifferences(ctx, &paymentv1.ListDifferencesRequest{Provider: s.provider, Day: day, PageSize: 100})
+	found, err := s.payments.ListDifferences(
+		ctx,
+		&paymentv1.ListDifferencesRequest{Provider: s.provider, Day: day, PageSize: 100},
+	)
 	Expect(err).NotTo(HaveOccurred())
 	return found.GetDifferences()
 }

@@ -83,7 +83,12 @@ func newWorld(name string, certificates bool) *world {
 	DeferCleanup(shop.Close)
 	var err error
 	w.sim, err = psp.NewServer(psp.Options{
-		Keys: keys, Certificates: certificates, StripeWebhook: shop.URL + "/notifications/stripe", Clock: w.clock.now, Attempts: 3, Pause: time.Millisecond,
+		Keys:          keys,
+		Certificates:  certificates,
+		StripeWebhook: shop.URL + "/notifications/stripe",
+		Clock:         w.clock.now,
+		Attempts:      3,
+		Pause:         time.Millisecond,
 	})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(w.sim.Close)
@@ -93,7 +98,11 @@ func newWorld(name string, certificates bool) *world {
 	secrets := GinkgoT().TempDir()
 	Expect(keys.WriteSecrets(secrets)).To(Succeed())
 	w.provider, err = providers.New(config.Payment{
-		Provider: name, Settings: keys.Settings(name, server.URL, certificates), SecretDir: filepath.Join(secrets, name), NotifyURL: shop.URL, PublicURL: shop.URL,
+		Provider:  name,
+		Settings:  keys.Settings(name, server.URL, certificates),
+		SecretDir: filepath.Join(secrets, name),
+		NotifyURL: shop.URL,
+		PublicURL: shop.URL,
 	}, providers.Deps{Clock: w.clock.now, Random: rand.Reader})
 	Expect(err).NotTo(HaveOccurred())
 	return w
@@ -151,8 +160,17 @@ func (w *world) charge(method string) payment.Charge {
 		currency = "USD"
 	}
 	return payment.Charge{
-		PaymentID: uuid.New(), OrderID: uuid.New(), Amount: 8801, Currency: currency, CreatedAt: w.clock.now(), ExpiresAt: w.clock.now().Add(30 * time.Minute),
-		Method: method, Description: "订单 & <goods> 100%", ClientIP: "203.0.113.7", OpenID: "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o", ReturnURL: "https://shop.example/done?order=1",
+		PaymentID:   uuid.New(),
+		OrderID:     uuid.New(),
+		Amount:      8801,
+		Currency:    currency,
+		CreatedAt:   w.clock.now(),
+		ExpiresAt:   w.clock.now().Add(30 * time.Minute),
+		Method:      method,
+		Description: "订单 & <goods> 100%",
+		ClientIP:    "203.0.113.7",
+		OpenID:      "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o",
+		ReturnURL:   "https://shop.example/done?order=1",
 	}
 }
 
@@ -207,7 +225,14 @@ func (w *world) number(c payment.Charge) string {
 // refundOf makes a refund of part of a charge that was paid.
 func refundOf(c payment.Charge, transactionID string, amount int64) payment.RefundOrder {
 	return payment.RefundOrder{
-		RefundID: uuid.New(), PaymentID: c.PaymentID, OrderID: c.OrderID, TransactionID: transactionID, Reference: c.Reference,
-		Amount: amount, Total: c.Amount, Currency: c.Currency, Reason: "不想要了",
+		RefundID:      uuid.New(),
+		PaymentID:     c.PaymentID,
+		OrderID:       c.OrderID,
+		TransactionID: transactionID,
+		Reference:     c.Reference,
+		Amount:        amount,
+		Total:         c.Amount,
+		Currency:      c.Currency,
+		Reason:        "不想要了",
 	}
 }

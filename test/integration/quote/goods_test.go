@@ -17,11 +17,27 @@ import (
 )
 
 func tea(price int64) *catalogv1.Sku {
-	return &catalogv1.Sku{Sku: "TEA", Title: "Tea", Price: cny(price), OnSale: true, WeightGrams: 300, TaxClass: "food", Category: "tea"}
+	return &catalogv1.Sku{
+		Sku:         "TEA",
+		Title:       "Tea",
+		Price:       cny(price),
+		OnSale:      true,
+		WeightGrams: 300,
+		TaxClass:    "food",
+		Category:    "tea",
+	}
 }
 
 func cup() *catalogv1.Sku {
-	return &catalogv1.Sku{Sku: "CUP", Title: "Cup", Price: cny(1999), OnSale: true, WeightGrams: 700, TaxClass: "goods", Category: "ware"}
+	return &catalogv1.Sku{
+		Sku:         "CUP",
+		Title:       "Cup",
+		Price:       cny(1999),
+		OnSale:      true,
+		WeightGrams: 700,
+		TaxClass:    "goods",
+		Category:    "ware",
+	}
 }
 
 func cny(amount int64) *moneyv1.Money { return &moneyv1.Money{Amount: amount, Currency: "CNY"} }
@@ -31,8 +47,22 @@ func byWeight() *freightv1.FreightTemplate {
 	return &freightv1.FreightTemplate{
 		Name: "by-weight", Currency: "CNY", ChargeBy: freightv1.ChargeBy_CHARGE_BY_WEIGHT,
 		Rules: []*freightv1.FreightRule{
-			{Country: "CN", FirstUnits: 1000, FirstCharge: 800, AdditionalUnits: 500, AdditionalCharge: 200, FreeFrom: proto.Int64(9900)},
-			{Country: "CN", Region: "Xinjiang", FirstUnits: 1000, FirstCharge: 2500, AdditionalUnits: 500, AdditionalCharge: 1000},
+			{
+				Country:          "CN",
+				FirstUnits:       1000,
+				FirstCharge:      800,
+				AdditionalUnits:  500,
+				AdditionalCharge: 200,
+				FreeFrom:         proto.Int64(9900),
+			},
+			{
+				Country:          "CN",
+				Region:           "Xinjiang",
+				FirstUnits:       1000,
+				FirstCharge:      2500,
+				AdditionalUnits:  500,
+				AdditionalCharge: 1000,
+			},
 			{Country: "CN", Region: "Tibet", NotDeliverable: true},
 		},
 	}
@@ -49,7 +79,12 @@ func stocked() *world {
 	}
 	for _, sku := range []*catalogv1.Sku{tea(1000), cup()} {
 		w.sell(sku)
-		must(staff.catalog.AdjustStock(ctx(), &catalogv1.AdjustStockRequest{RequestId: w.request(), Sku: sku.GetSku(), Delta: 1000}))
+		must(
+			staff.catalog.AdjustStock(
+				ctx(),
+				&catalogv1.AdjustStockRequest{RequestId: w.request(), Sku: sku.GetSku(), Delta: 1000},
+			),
+		)
 	}
 	w.charge(byWeight())
 	must(staff.freight.UpsertDeliveryMethod(ctx(), &freightv1.UpsertDeliveryMethodRequest{
@@ -63,7 +98,12 @@ func (w *world) sell(sku *catalogv1.Sku) {
 }
 
 func (w *world) charge(template *freightv1.FreightTemplate) {
-	must(w.staff().freight.UpsertFreightTemplate(ctx(), &freightv1.UpsertFreightTemplateRequest{RequestId: w.request(), Template: template}))
+	must(
+		w.staff().freight.UpsertFreightTemplate(
+			ctx(),
+			&freightv1.UpsertFreightTemplateRequest{RequestId: w.request(), Template: template},
+		),
+	)
 }
 
 func to(region string) *quotev1.Delivery {
@@ -71,7 +111,14 @@ func to(region string) *quotev1.Delivery {
 }
 
 func home(region string) *addressv1.Address {
-	return &addressv1.Address{Recipient: "Ann", Phone: "+86 571 12345", Country: "CN", Region: region, City: "City", Street: "Street 1"}
+	return &addressv1.Address{
+		Recipient: "Ann",
+		Phone:     "+86 571 12345",
+		Country:   "CN",
+		Region:    region,
+		City:      "City",
+		Street:    "Street 1",
+	}
 }
 
 func lines(quantities map[string]int64) []*quotev1.SelectedLine {

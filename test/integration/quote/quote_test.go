@@ -42,9 +42,13 @@ var _ = Describe("The confirm-order page", func() {
 		Expect(inCart(ann)).To(Equal(map[string]int64{"TEA": 3, "CUP": 1}))
 		must(ann.cart.SelectCartLines(ctx(), &cartv1.SelectCartLinesRequest{RequestId: w.request(), Skus: []string{"CUP"}}))
 
-		saved := must(ann.addresses.SaveAddress(ctx(), &addressv1.SaveAddressRequest{RequestId: w.request(), Address: home("Zhejiang")})).GetAddress()
+		saved := must(
+			ann.addresses.SaveAddress(ctx(), &addressv1.SaveAddressRequest{RequestId: w.request(), Address: home("Zhejiang")}),
+		).GetAddress()
 		invoice := &quotev1.Invoice{Kind: quotev1.InvoiceKind_INVOICE_KIND_COMPANY, Title: "Tea Ltd", TaxId: "91330000X"}
-		quoted := quoteOf(&quotev1.QuoteOrderRequest{Delivery: &quotev1.Delivery{AddressId: saved.GetAddressId()}, Invoice: invoice})
+		quoted := quoteOf(
+			&quotev1.QuoteOrderRequest{Delivery: &quotev1.Delivery{AddressId: saved.GetAddressId()}, Invoice: invoice},
+		)
 		// Three units of 300 g are within the first kilo; 9 % of 38.00 are in it.
 		Expect(quoted.GetLines()).To(HaveLen(1))
 		Expect(quoted.GetGoods()).To(EqualProto(cny(3000)))
@@ -113,9 +117,21 @@ var _ = Describe("The confirm-order page", func() {
 	})
 
 	It("delivers where the quote said, whatever becomes of the saved address", func() {
-		saved := must(ann.addresses.SaveAddress(ctx(), &addressv1.SaveAddressRequest{RequestId: w.request(), Address: home("Zhejiang")})).GetAddress()
-		quoted := quoteOf(&quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 1}), Delivery: &quotev1.Delivery{AddressId: saved.GetAddressId()}})
-		must(ann.addresses.DeleteAddress(ctx(), &addressv1.DeleteAddressRequest{RequestId: w.request(), AddressId: saved.GetAddressId()}))
+		saved := must(
+			ann.addresses.SaveAddress(ctx(), &addressv1.SaveAddressRequest{RequestId: w.request(), Address: home("Zhejiang")}),
+		).GetAddress()
+		quoted := quoteOf(
+			&quotev1.QuoteOrderRequest{
+				Lines:    lines(map[string]int64{"TEA": 1}),
+				Delivery: &quotev1.Delivery{AddressId: saved.GetAddressId()},
+			},
+		)
+		must(
+			ann.addresses.DeleteAddress(
+				ctx(),
+				&addressv1.DeleteAddressRequest{RequestId: w.request(), AddressId: saved.GetAddressId()},
+			),
+		)
 		Expect(must(w.place(ann, quoted.GetToken())).GetAddress()).To(EqualProto(home("Zhejiang")))
 		_, err := ann.quotes.QuoteOrder(ctx(), &quotev1.QuoteOrderRequest{
 			Lines: lines(map[string]int64{"TEA": 1}), Delivery: &quotev1.Delivery{AddressId: saved.GetAddressId()},
@@ -124,12 +140,18 @@ var _ = Describe("The confirm-order page", func() {
 	})
 
 	It("says where goods are not delivered to, and what cannot be together in an order", func() {
-		_, err := ann.quotes.QuoteOrder(ctx(), &quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 1}), Delivery: to("Tibet")})
+		_, err := ann.quotes.QuoteOrder(
+			ctx(),
+			&quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 1}), Delivery: to("Tibet")},
+		)
 		Expect(err).To(refusedAs("UNDELIVERABLE"))
 		Expect(rpcerr.Metadata(err)).To(And(HaveKeyWithValue("country", "CN"), HaveKeyWithValue("region", "Tibet")))
 		abroad := to("Bavaria")
 		abroad.Address.Country = "DE"
-		_, err = ann.quotes.QuoteOrder(ctx(), &quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 1}), Delivery: abroad})
+		_, err = ann.quotes.QuoteOrder(
+			ctx(),
+			&quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 1}), Delivery: abroad},
+		)
 		Expect(err).To(refusedAs("UNDELIVERABLE"))
 
 		dollars := tea(1)
@@ -149,23 +171,44 @@ var _ = Describe("The confirm-order page", func() {
 	It("offers coupons, and says why others cannot be used", func() {
 		staff := w.staff()
 		for name, threshold := range map[string]int64{"ten-off": 2000, "big": 100000} {
-			must(staff.coupons.UpsertCouponTemplate(ctx(), &couponv1.UpsertCouponTemplateRequest{RequestId: w.request(), Template: &couponv1.CouponTemplate{
-				Name: name, Title: name, Currency: "CNY", Benefit: &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: 1000}}, Threshold: threshold,
-				Validity: &couponv1.Validity{Days: 7}, LimitPerBuyer: 1, Budget: &couponv1.Budget{Coupons: 10}, Claimable: true,
-			}}))
+			must(
+				staff.coupons.UpsertCouponTemplate(
+					ctx(),
+					&couponv1.UpsertCouponTemplateRequest{RequestId: w.request(), Template: &couponv1.CouponTemplate{
+						Name:          name,
+						Title:         name,
+						Currency:      "CNY",
+						Benefit:       &couponv1.CouponTemplate_Fixed{Fixed: &couponv1.Fixed{Amount: 1000}},
+						Threshold:     threshold,
+						Validity:      &couponv1.Validity{Days: 7},
+						LimitPerBuyer: 1,
+						Budget:        &couponv1.Budget{Coupons: 10},
+						Claimable:     true,
+					}},
+				),
+			)
 		}
 		ids := map[string]string{}
 		for _, name := range []string{"ten-off", "big"} {
-			ids[name] = must(ann.coupons.ClaimCoupon(ctx(), &couponv1.ClaimCouponRequest{RequestId: w.request(), Template: name})).GetCoupon().GetCouponId()
+			ids[name] = must(
+				ann.coupons.ClaimCoupon(ctx(), &couponv1.ClaimCouponRequest{RequestId: w.request(), Template: name}),
+			).GetCoupon().GetCouponId()
 		}
 		// 10.00 off 39.99, of which tea has 20.00.
-		req := &quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 2, "CUP": 1}), CouponIds: []string{ids["ten-off"]}}
+		req := &quotev1.QuoteOrderRequest{
+			Lines:     lines(map[string]int64{"TEA": 2, "CUP": 1}),
+			CouponIds: []string{ids["ten-off"]},
+		}
 		quoted := quoteOf(req)
 		Expect(quoted.GetTotal()).To(EqualProto(cny(2999)))
 		Expect(quoted.GetLines()[0].GetDiscount()).To(EqualProto(cny(500)))
 		Expect(quoted.GetLines()[1].GetDiscount()).To(EqualProto(cny(500)))
 		Expect(quoted.GetCoupons()).To(HaveLen(2))
-		Expect(quoted.GetCoupons()[0]).To(EqualProto(&quotev1.QuotedCoupon{CouponId: ids["ten-off"], Title: "ten-off", Discount: cny(1000), Applied: true}))
+		Expect(
+			quoted.GetCoupons()[0],
+		).To(
+			EqualProto(&quotev1.QuotedCoupon{CouponId: ids["ten-off"], Title: "ten-off", Discount: cny(1000), Applied: true}),
+		)
 		Expect(quoted.GetCoupons()[1].GetUnusable()).To(Equal("BELOW_THRESHOLD"))
 
 		placed := must(w.place(ann, quoted.GetToken()))
@@ -194,7 +237,9 @@ var _ = Describe("The confirm-order page", func() {
 			}
 		})
 		for range 50 {
-			quoted := quoteOf(&quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 2, "CUP": 1}), Delivery: to("Zhejiang")})
+			quoted := quoteOf(
+				&quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 2, "CUP": 1}), Delivery: to("Zhejiang")},
+			)
 			unit := quoted.GetLines()[0].GetUnitPrice().GetAmount()
 			Expect(unit).To(BeElementOf(int64(1000), int64(1100)))
 			Expect(quoted.GetTotal().GetAmount()).To(Equal(2*unit + 1999 + 1000))
@@ -230,7 +275,9 @@ var _ = Describe("What a shop answers without changing", Ordered, func() {
 
 	DescribeTable("charges freight by the rule of the region",
 		func(region string, quantities map[string]int64, want int64) {
-			quoted := must(ann.quotes.QuoteOrder(ctx(), &quotev1.QuoteOrderRequest{Lines: lines(quantities), Delivery: to(region)})).GetQuote()
+			quoted := must(
+				ann.quotes.QuoteOrder(ctx(), &quotev1.QuoteOrderRequest{Lines: lines(quantities), Delivery: to(region)}),
+			).GetQuote()
 			Expect(quoted.GetFreight()).To(EqualProto(cny(want)))
 		},
 		Entry("the first kilo", "Zhejiang", map[string]int64{"TEA": 1, "CUP": 1}, int64(800)),
@@ -268,7 +315,10 @@ var _ = Describe("What a shop answers without changing", Ordered, func() {
 		func(change func(*freightv1.FreightTemplate)) {
 			template := byWeight()
 			change(template)
-			_, err := w.staff().freight.UpsertFreightTemplate(ctx(), &freightv1.UpsertFreightTemplateRequest{RequestId: w.request(), Template: template})
+			_, err := w.staff().freight.UpsertFreightTemplate(
+				ctx(),
+				&freightv1.UpsertFreightTemplateRequest{RequestId: w.request(), Template: template},
+			)
 			Expect(connect.CodeOf(err)).To(Equal(connect.CodeInvalidArgument), fmt.Sprint(err))
 		},
 		Entry("a region of no country", func(t *freightv1.FreightTemplate) { t.Rules[1].Country = "" }),

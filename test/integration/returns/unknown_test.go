@@ -84,13 +84,21 @@ var _ = DescribeTable("a commit whose outcome the caller never learns is found b
 		}
 		id, err := w.shop.Paid(ctx, buyer, true, three)
 		Expect(err).NotTo(HaveOccurred())
-		create := &shipmentv1.CreateShipmentRequest{RequestId: uuid.NewString(), OrderId: id.String(), Lines: []*shipmentv1.ShipmentLineQuantity{{Line: 1, Quantity: 1}}}
+		create := &shipmentv1.CreateShipmentRequest{
+			RequestId: uuid.NewString(),
+			OrderId:   id.String(),
+			Lines:     []*shipmentv1.ShipmentLineQuantity{{Line: 1, Quantity: 1}},
+		}
 		twice(func() error {
 			_, err := frail.shipments.CreateShipment(ctx, create)
 			return err
 		})
 		Expect(w.parcels(ctx, id)).To(HaveLen(1))
-		event := &shipmentv1.RecordShipmentEventRequest{RequestId: uuid.NewString(), ShipmentId: w.parcels(ctx, id)[0].GetShipmentId(), Code: shipmentv1.ShipmentEventCode_SHIPMENT_EVENT_CODE_DELIVERED}
+		event := &shipmentv1.RecordShipmentEventRequest{
+			RequestId:  uuid.NewString(),
+			ShipmentId: w.parcels(ctx, id)[0].GetShipmentId(),
+			Code:       shipmentv1.ShipmentEventCode_SHIPMENT_EVENT_CODE_DELIVERED,
+		}
 		twice(func() error {
 			_, err := frail.shipments.RecordShipmentEvent(ctx, event)
 			return err

@@ -83,7 +83,10 @@ type dyingOrders struct {
 	orderv1connect.OrderServiceHandler
 }
 
-func (d dyingOrders) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest) (*orderv1.PlaceOrderResponse, error) {
+func (d dyingOrders) PlaceOrder(
+	ctx context.Context,
+	req *orderv1.PlaceOrderRequest,
+) (*orderv1.PlaceOrderResponse, error) {
 	answer, err := d.OrderServiceHandler.PlaceOrder(ctx, req)
 	if err == nil {
 		die()

@@ -92,7 +92,15 @@ func startPod(databaseURL string, o podOptions) (*pod, error) {
 		return nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	if p.orders, err = order.NewStore(order.Options{Pool: pool, Clock: p.clock.now, Logger: log, Refunder: payment.NewRefunds(rand.Reader), Registerer: registry}); err != nil {
+	if p.orders, err = order.NewStore(
+		order.Options{
+			Pool:       pool,
+			Clock:      p.clock.now,
+			Logger:     log,
+			Refunder:   payment.NewRefunds(rand.Reader),
+			Registerer: registry,
+		},
+	); err != nil {
 		return nil, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -104,7 +112,13 @@ func startPod(databaseURL string, o podOptions) (*pod, error) {
 		o.notifyURL = p.url
 	}
 	p.sandbox, err = sandbox.New(sandbox.Options{
-		Pool: pool, Key: sandboxKey(), Merchant: merchant, PublicURL: p.url, NotifyURL: o.notifyURL, Clock: p.clock.now, Logger: log,
+		Pool:      pool,
+		Key:       sandboxKey(),
+		Merchant:  merchant,
+		PublicURL: p.url,
+		NotifyURL: o.notifyURL,
+		Clock:     p.clock.now,
+		Logger:    log,
 	})
 	if err != nil {
 		return nil, err
@@ -114,7 +128,13 @@ func startPod(databaseURL string, o podOptions) (*pod, error) {
 		provider = o.wrapProvider(p.sandbox)
 	}
 	p.payments, err = payment.NewService(payment.Options{
-		Pool: pool, Orders: p.orders, Providers: []payment.Provider{provider}, Clock: p.clock.now, Random: rand.Reader, Logger: log, Registerer: registry,
+		Pool:       pool,
+		Orders:     p.orders,
+		Providers:  []payment.Provider{provider},
+		Clock:      p.clock.now,
+		Random:     rand.Reader,
+		Logger:     log,
+		Registerer: registry,
 	})
 	if err != nil {
 		return nil, err
@@ -124,7 +144,11 @@ func startPod(databaseURL string, o podOptions) (*pod, error) {
 		return nil, err
 	}
 	p.orderService = order.NewService(order.ServiceOptions{
-		Store: p.orders, IDs: ids, Tokens: tokens, PaymentTimeout: paymentTimeout, Random: mathrand.New(mathrand.NewPCG(1, 2)),
+		Store:          p.orders,
+		IDs:            ids,
+		Tokens:         tokens,
+		PaymentTimeout: paymentTimeout,
+		Random:         mathrand.New(mathrand.NewPCG(1, 2)),
 	})
 	p.catalogService = catalog.NewService(catalog.Options{Pool: pool, Clock: p.clock.now})
 	p.server = &http.Server{Handler: p.handler(o), ReadHeaderTimeout: 10 * time.Second}

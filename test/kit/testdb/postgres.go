@@ -32,7 +32,13 @@ kill -QUIT $pid; wait $pid; rm -rf "$dir"`
 // Durability is not what the tests test: what they kill is orderd, not the machine.
 var (
 	fast    = []string{"fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB"}
-	durable = []string{"fsync=on", "synchronous_commit=on", "full_page_writes=on", "shared_buffers=512MB", "max_wal_size=4GB"}
+	durable = []string{
+		"fsync=on",
+		"synchronous_commit=on",
+		"full_page_writes=on",
+		"shared_buffers=512MB",
+		"max_wal_size=4GB",
+	}
 )
 
 // findPostgres returns the folder with PostgreSQL's programs: the PATH's, else Debian's newest.
@@ -68,7 +74,17 @@ func startPostgres(bin string, settings []string) (*url.URL, error) {
 		}
 	}
 	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "orderd", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+	initdb := exec.Command(
+		filepath.Join(bin, "initdb"),
+		"-D",
+		data,
+		"-U",
+		"orderd",
+		"--auth=trust",
+		"--encoding=UTF8",
+		"--locale=C",
+		"--no-sync",
+	)
 	initdb.Dir, initdb.SysProcAttr = dir, attr
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
@@ -84,7 +100,13 @@ func startPostgres(bin string, settings []string) (*url.URL, error) {
 	if err := supervise(dir, attr, command...); err != nil {
 		return nil, err
 	}
-	u := &url.URL{Scheme: "postgres", User: url.User("orderd"), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Path: "/postgres", RawQuery: "sslmode=disable"}
+	u := &url.URL{
+		Scheme:   "postgres",
+		User:     url.User("orderd"),
+		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		Path:     "/postgres",
+		RawQuery: "sslmode=disable",
+	}
 	return u, ready(u, filepath.Join(dir, "log"))
 }
 

@@ -54,10 +54,17 @@ func NewBreaker(o BreakerOptions) (*Breaker, error) {
 		Help: "Calls to carriers, by operation and result (answered, failed, not_asked).",
 	}, []string{"operation", "result"})}
 	b.breaker = breaker.New(breaker.Options{
-		Name: "carrier " + o.Carrier.Name(), Failures: o.Failures, Pause: o.Pause, Answered: answered, NotAsked: ErrUnavailable, Logger: o.Logger,
+		Name:     "carrier " + o.Carrier.Name(),
+		Failures: o.Failures,
+		Pause:    o.Pause,
+		Answered: answered,
+		NotAsked: ErrUnavailable,
+		Logger:   o.Logger,
 	})
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "orderd_carrier_breaker_open", Help: "1 while a carrier is not asked because it has failed.", ConstLabels: labels,
+		Name:        "orderd_carrier_breaker_open",
+		Help:        "1 while a carrier is not asked because it has failed.",
+		ConstLabels: labels,
 	}, func() float64 {
 		if b.Open() {
 			return 1

@@ -24,7 +24,9 @@ const key = "0123456789abcdef"
 
 func newHTTP(t testing.TB, url string) *carrier.HTTP {
 	t.Helper()
-	h, err := carrier.NewHTTP(carrier.HTTPOptions{Name: "swift", URL: url, Key: []byte(key), Clock: time.Now, Random: rand.Reader})
+	h, err := carrier.NewHTTP(
+		carrier.HTTPOptions{Name: "swift", URL: url, Key: []byte(key), Clock: time.Now, Random: rand.Reader},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,11 @@ func TestBothSidesUnderstandEachOther(t *testing.T) {
 		t.Fatalf("again: %q, %v; want %q", again, err, number)
 	}
 	got, _ := sim.Parcel(p.ShipmentID.String())
-	if diff := cmp.Diff([]simulator.Item{{SKU: "tea", Title: "Tea", Quantity: 2}}, got.Items); diff != "" || got.Address["city"] != "Hangzhou" || got.OrderID != p.OrderID.String() {
+	if diff := cmp.Diff(
+		[]simulator.Item{{SKU: "tea", Title: "Tea", Quantity: 2}},
+		got.Items,
+	); diff != "" || got.Address["city"] != "Hangzhou" ||
+		got.OrderID != p.OrderID.String() {
 		t.Fatalf("the carrier has %+v %s", got, diff)
 	}
 	if err := sim.Move(ctx, p.ShipmentID.String(), "IN_TRANSIT"); err != nil {
@@ -88,7 +94,8 @@ func TestBothSidesUnderstandEachOther(t *testing.T) {
 		t.Fatalf("pushed %+v", h.pushes)
 	}
 	events, err := c.Track(ctx, p.ShipmentID)
-	if err != nil || len(events) != 2 || events[0].Code != carrier.Accepted || events[1].Code != carrier.InTransit || events[1].ID != h.pushes[0].Events[0].ID {
+	if err != nil || len(events) != 2 || events[0].Code != carrier.Accepted || events[1].Code != carrier.InTransit ||
+		events[1].ID != h.pushes[0].Events[0].ID {
 		t.Fatalf("tracked %+v, %v", events, err)
 	}
 	if err := c.Cancel(ctx, p.ShipmentID); !errors.Is(err, carrier.ErrCollected) {
@@ -140,16 +147,36 @@ func TestAnswersOfACarrier(t *testing.T) {
 		"well":               {200, `{"tracking_number":"T1","events":[]}`, "", ""},
 		"no JSON":            {200, `tracking`, "reading the tracking number", "reading events"},
 		"no tracking number": {200, `{}`, "tracking number is not", ""},
-		"spaces":             {200, `{"tracking_number":"T 1","events":[{"event_id":" "}]}`, "tracking number is not", "event_id"},
-		"a long number":      {200, `{"tracking_number":"` + strings.Repeat("1", 65) + `"}`, "tracking number is not", ""},
-		"no time":            {200, `{"tracking_number":"T1","events":[{"event_id":"e"}]}`, "", "at is not a time"},
-		"NUL":                {200, `{"tracking_number":"T1","events":[{"event_id":"e","description":"\u0000","at":"2030-01-01T00:00:00Z"}]}`, "", "description"},
-		"too many":           {200, `{"tracking_number":"T1","events":[` + many + `{"event_id":"e"}]}`, "", "events, want at most"},
-		"too large":          {200, `{"tracking_number":"T1","x":"` + strings.Repeat("x", 300<<10) + `"}`, "too large", "too large"},
-		"refused":            {422, `{"reason":"too heavy"}`, "refuses: too heavy", "answered 422"},
-		"refused rudely":     {422, `no`, "refuses: it gave no reason", "answered 422"},
-		"moved":              {302, ``, "answered 302", "answered 302"},
-		"broken":             {500, ``, "answered 500", "answered 500"},
+		"spaces": {
+			200,
+			`{"tracking_number":"T 1","events":[{"event_id":" "}]}`,
+			"tracking number is not",
+			"event_id",
+		},
+		"a long number": {200, `{"tracking_number":"` + strings.Repeat("1", 65) + `"}`, "tracking number is not", ""},
+		"no time":       {200, `{"tracking_number":"T1","events":[{"event_id":"e"}]}`, "", "at is not a time"},
+		"NUL": {
+			200,
+			`{"tracking_number":"T1","events":[{"event_id":"e","description":"\u0000","at":"2030-01-01T00:00:00Z"}]}`,
+			"",
+			"description",
+		},
+		"too many": {
+			200,
+			`{"tracking_number":"T1","events":[` + many + `{"event_id":"e"}]}`,
+			"",
+			"events, want at most",
+		},
+		"too large": {
+			200,
+			`{"tracking_number":"T1","x":"` + strings.Repeat("x", 300<<10) + `"}`,
+			"too large",
+			"too large",
+		},
+		"refused":        {422, `{"reason":"too heavy"}`, "refuses: too heavy", "answered 422"},
+		"refused rudely": {422, `no`, "refuses: it gave no reason", "answered 422"},
+		"moved":          {302, ``, "answered 302", "answered 302"},
+		"broken":         {500, ``, "answered 500", "answered 500"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +208,14 @@ func TestBreaker(t *testing.T) {
 	server := httptest.NewServer(sim)
 	defer server.Close()
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	b, err := carrier.NewBreaker(carrier.BreakerOptions{Carrier: newHTTP(t, server.URL), Failures: 2, Pause: time.Second, Logger: slog.New(slog.DiscardHandler)})
+	b, err := carrier.NewBreaker(
+		carrier.BreakerOptions{
+			Carrier:  newHTTP(t, server.URL),
+			Failures: 2,
+			Pause:    time.Second,
+			Logger:   slog.New(slog.DiscardHandler),
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,15 @@ var pushTime = time.Unix(1_900_000_000, 0)
 
 func pushCarrier(t testing.TB) *HTTP {
 	t.Helper()
-	h, err := NewHTTP(HTTPOptions{Name: "swift", URL: "http://carrier", Key: []byte("0123456789abcdef"), Clock: func() time.Time { return pushTime }, Random: rand.Reader})
+	h, err := NewHTTP(
+		HTTPOptions{
+			Name:   "swift",
+			URL:    "http://carrier",
+			Key:    []byte("0123456789abcdef"),
+			Clock:  func() time.Time { return pushTime },
+			Random: rand.Reader,
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,24 +68,43 @@ func TestParsePush(t *testing.T) {
 		// want is the reason; empty: taken.
 		want string
 	}{
-		"well":             {body: well},
-		"another path":     {body: well, path: "/carriers/other/events", want: reasonWrong},
-		"no signature":     {body: well, change: func(h http.Header) { h.Del(SignatureHeader) }, want: reasonMissing},
-		"another version":  {body: well, change: func(h http.Header) { h.Set(SignatureHeader, "v2=00") }, want: reasonMissing},
-		"no hex":           {body: well, change: func(h http.Header) { h.Set(SignatureHeader, "v1=xx") }, want: reasonWrong},
-		"no nonce":         {body: well, change: func(h http.Header) { h.Del(NonceHeader) }, want: reasonMissing},
-		"a short nonce":    {body: well, change: func(h http.Header) { h.Set(NonceHeader, "short") }, want: reasonMissing},
-		"a nonce of lines": {body: well, change: func(h http.Header) { h.Set(NonceHeader, strings.Repeat("\n", 20)) }, want: reasonMissing},
-		"another nonce":    {body: well, change: func(h http.Header) { h.Set(NonceHeader, strings.Repeat("n", 20)) }, want: reasonWrong},
-		"another time":     {body: well, change: func(h http.Header) { h.Set(TimestampHeader, strconv.FormatInt(pushTime.Unix()+1, 10)) }, want: reasonWrong},
+		"well":         {body: well},
+		"another path": {body: well, path: "/carriers/other/events", want: reasonWrong},
+		"no signature": {body: well, change: func(h http.Header) { h.Del(SignatureHeader) }, want: reasonMissing},
+		"another version": {
+			body:   well,
+			change: func(h http.Header) { h.Set(SignatureHeader, "v2=00") },
+			want:   reasonMissing,
+		},
+		"no hex":        {body: well, change: func(h http.Header) { h.Set(SignatureHeader, "v1=xx") }, want: reasonWrong},
+		"no nonce":      {body: well, change: func(h http.Header) { h.Del(NonceHeader) }, want: reasonMissing},
+		"a short nonce": {body: well, change: func(h http.Header) { h.Set(NonceHeader, "short") }, want: reasonMissing},
+		"a nonce of lines": {
+			body:   well,
+			change: func(h http.Header) { h.Set(NonceHeader, strings.Repeat("\n", 20)) },
+			want:   reasonMissing,
+		},
+		"another nonce": {
+			body:   well,
+			change: func(h http.Header) { h.Set(NonceHeader, strings.Repeat("n", 20)) },
+			want:   reasonWrong,
+		},
+		"another time": {
+			body:   well,
+			change: func(h http.Header) { h.Set(TimestampHeader, strconv.FormatInt(pushTime.Unix()+1, 10)) },
+			want:   reasonWrong,
+		},
 		"too old":          {body: well, at: pushTime.Add(-Tolerance - time.Second), want: reasonTooOld},
 		"too new":          {body: well, at: pushTime.Add(Tolerance + time.Second), want: reasonTooOld},
 		"no JSON":          {body: "x", want: reasonMalformed},
 		"no events":        {body: `{"shipment_id":"` + shipmentText + `","events":[]}`, want: reasonMalformed},
 		"no shipment":      {body: `{"events":[` + event + `]}`, want: reasonMalformed},
 		"another shipment": {body: `{"shipment_id":"x","events":[` + event + `]}`, want: reasonMalformed},
-		"too many":         {body: `{"shipment_id":"` + shipmentText + `","events":[` + strings.Repeat(event+",", MaxPushedEvents) + event + `]}`, want: reasonMalformed},
-		"another code":     {body: strings.Replace(well, "DELIVERED", "SNEEZED", 1)},
+		"too many": {
+			body: `{"shipment_id":"` + shipmentText + `","events":[` + strings.Repeat(event+",", MaxPushedEvents) + event + `]}`,
+			want: reasonMalformed,
+		},
+		"another code": {body: strings.Replace(well, "DELIVERED", "SNEEZED", 1)},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +136,12 @@ func TestParsePush(t *testing.T) {
 
 // Whatever comes, what is taken fits the database, and nothing is taken with a changed body.
 func FuzzParsePush(f *testing.F) {
-	f.Add([]byte(`{"shipment_id":"`+shipmentText+`","events":[{"event_id":"e1","code":"LOST","at":"2030-01-01T00:00:00Z"}]}`), "v1=00", "0123456789abcdef", "1900000000")
+	f.Add(
+		[]byte(`{"shipment_id":"`+shipmentText+`","events":[{"event_id":"e1","code":"LOST","at":"2030-01-01T00:00:00Z"}]}`),
+		"v1=00",
+		"0123456789abcdef",
+		"1900000000",
+	)
 	f.Add([]byte(`{}`), "", "", "")
 	f.Add([]byte(`[]`), "v1=", strings.Repeat("n", 64), "-1")
 	f.Fuzz(func(t *testing.T, body []byte, signature, nonce, stamp string) {
@@ -134,7 +166,9 @@ func FuzzParsePush(f *testing.F) {
 			t.Fatalf("%+v", p)
 		}
 		for _, e := range p.Events {
-			if !ValidID(e.ID) || knownCode(string(e.Code)) != e.Code || !validText(e.Description, maxDescriptionBytes) || !validText(e.Location, maxLocationBytes) || e.At.IsZero() {
+			if !ValidID(e.ID) || knownCode(string(e.Code)) != e.Code || !validText(e.Description, maxDescriptionBytes) ||
+				!validText(e.Location, maxLocationBytes) ||
+				e.At.IsZero() {
 				t.Fatalf("%+v", e)
 			}
 		}

@@ -63,7 +63,11 @@ type wireEvents struct {
 
 func encodeParcel(p Parcel) ([]byte, error) {
 	raw, err := json.Marshal(wireParcel{
-		ShipmentID: p.ShipmentID, OrderID: p.OrderID, DeliveryMethod: p.DeliveryMethod, Address: encodeAddress(p.Address), Items: p.Items,
+		ShipmentID:     p.ShipmentID,
+		OrderID:        p.OrderID,
+		DeliveryMethod: p.DeliveryMethod,
+		Address:        encodeAddress(p.Address),
+		Items:          p.Items,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("writing the parcel: %w", err)
@@ -118,7 +122,13 @@ func decodeEvents(raw []byte, limit int) (wireEvents, []Event, error) {
 		case e.At.Year() < 2000 || e.At.Year() > 9999:
 			return w, nil, fmt.Errorf("events[%d].at is not a time", i)
 		}
-		events[i] = Event{ID: e.EventID, Code: knownCode(e.Code), Description: e.Description, Location: e.Location, At: e.At.UTC().Truncate(time.Millisecond)}
+		events[i] = Event{
+			ID:          e.EventID,
+			Code:        knownCode(e.Code),
+			Description: e.Description,
+			Location:    e.Location,
+			At:          e.At.UTC().Truncate(time.Millisecond),
+		}
 	}
 	return w, events, nil
 }

@@ -89,7 +89,9 @@ func (s *scope) summarizeReady() {
 			"being deleted, once these PromotionEvents are deleted and settled: %s", strings.Join(names, ", "))
 		return
 	}
-	for _, condition := range []string{v1alpha1.ConditionDatabaseReady, v1alpha1.ConditionMessagingReady, v1alpha1.ConditionMigrated} {
+	for _, condition := range []string{
+		v1alpha1.ConditionDatabaseReady, v1alpha1.ConditionMessagingReady, v1alpha1.ConditionMigrated,
+	} {
 		if c := s.report.Get(condition); c != nil && !s.report.Is(condition) {
 			s.report.False(v1alpha1.ConditionReady, c.Reason, "%s: %s", condition, c.Message)
 			return

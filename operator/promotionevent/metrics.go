@@ -65,7 +65,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 
 func (c *Collector) collect(ch chan<- prometheus.Metric, p *v1alpha1.PromotionEvent) {
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{p.Namespace, p.Name}, labels...)...)
+		of := append([]string{p.Namespace, p.Name}, labels...)
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, of...)
 	}
 	condition := func(d *prometheus.Desc, kind string) {
 		value := 0.0
@@ -82,7 +83,9 @@ func (c *Collector) collect(ch chan<- prometheus.Metric, p *v1alpha1.PromotionEv
 	condition(c.violated, v1alpha1.ConditionInvariantViolated)
 	gauge(c.seconds, p.Spec.StartTime.Sub(c.clock()).Seconds())
 	for _, item := range p.Status.Items {
-		for kind, n := range map[string]*int64{"allocated": item.Allocated, "sold": item.Sold, "left": item.Left, "returned": item.Returned} {
+		for kind, n := range map[string]*int64{
+			"allocated": item.Allocated, "sold": item.Sold, "left": item.Left, "returned": item.Returned,
+		} {
 			if n != nil {
 				gauge(c.units, float64(*n), item.SKU, kind)
 			}

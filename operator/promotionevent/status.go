@@ -23,7 +23,8 @@ func (s *scope) summarize() {
 	}
 	prepared := true
 	for _, condition := range []string{
-		v1alpha1.ConditionClusterReady, v1alpha1.ConditionStockAllocated, v1alpha1.ConditionPartitionsOpen, v1alpha1.ConditionFlashPoolReady,
+		v1alpha1.ConditionClusterReady, v1alpha1.ConditionStockAllocated,
+		v1alpha1.ConditionPartitionsOpen, v1alpha1.ConditionFlashPoolReady,
 	} {
 		prepared = prepared && s.report.Is(condition)
 	}
@@ -95,7 +96,9 @@ func (s *scope) setReady(prepared bool) {
 
 // unprepared says which preparation is missing.
 func (s *scope) unprepared() string {
-	for _, condition := range []string{v1alpha1.ConditionStockAllocated, v1alpha1.ConditionPartitionsOpen, v1alpha1.ConditionFlashPoolReady} {
+	for _, condition := range []string{
+		v1alpha1.ConditionStockAllocated, v1alpha1.ConditionPartitionsOpen, v1alpha1.ConditionFlashPoolReady,
+	} {
 		if s.report.Is(condition) {
 			continue
 		}

@@ -7,8 +7,8 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 	"github.com/orderd-dev/orderd/orderd/kit/overload"
 )
 
@@ -19,20 +19,20 @@ type metrics struct {
 	ended   *prometheus.CounterVec
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
-	factory := promauto.With(reg)
-	return &metrics{
-		seconds: factory.NewHistogramVec(prometheus.HistogramOpts{
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "orderd_rpc_duration_seconds", Help: "Time to answer an RPC, by procedure and Connect code.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}, []string{"procedure", "code"}),
-		open: factory.NewGaugeVec(prometheus.GaugeOpts{
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "orderd_rpc_streams", Help: "Streams that are open, by procedure.",
 		}, []string{"procedure"}),
-		ended: factory.NewCounterVec(prometheus.CounterOpts{
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderd_rpc_streams_ended_total", Help: "Streams that ended, by procedure and Connect code.",
 		}, []string{"procedure", "code"}),
 	}
+	return m, metric.Register(reg, "the RPCs", m.seconds, m.open, m.ended)
 }
 
 // observe counts and times every RPC by procedure and code, and counts streams. It tells the gate,

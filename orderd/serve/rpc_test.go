@@ -64,8 +64,12 @@ func testStack(t testing.TB, log *slog.Logger, c config.HTTP) stack {
 	if err != nil {
 		t.Fatal(err)
 	}
+	measured, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
 	return stack{
-		metrics: newMetrics(prometheus.NewRegistry()),
+		metrics: measured,
 		gate:    gate,
 		log:     log,
 		http:    c,

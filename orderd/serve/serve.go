@@ -19,6 +19,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/audit"
 	"github.com/orderd-dev/orderd/orderd/kit/auth"
 	"github.com/orderd-dev/orderd/orderd/kit/config"
+	"github.com/orderd-dev/orderd/orderd/kit/metric"
 	"github.com/orderd-dev/orderd/orderd/kit/overload"
 )
 
@@ -88,7 +89,7 @@ func Run(ctx context.Context, o Options) error {
 		registerer: prometheus.WrapRegistererWith(labels, reg),
 		leaving:    make(chan struct{}),
 	}
-	pod.registerer.MustRegister(
+	err := metric.Register(pod.registerer, "the pod",
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -97,6 +98,9 @@ func Run(ctx context.Context, o Options) error {
 			ConstLabels: prometheus.Labels{"version": o.Version},
 		}, func() float64 { return 1 }),
 	)
+	if err != nil {
+		return err
+	}
 	r, err := pod.role(ctx)
 	if err != nil {
 		return fmt.Errorf("starting %s: %w", o.Role, err)
@@ -203,7 +207,11 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 	if err != nil {
 		return nil, err
 	}
-	around := stack{metrics: newMetrics(p.registerer), gate: gate, log: p.Log, http: c, clock: p.Clock, leaving: p.leaving}
+	measured, err := newMetrics(p.registerer)
+	if err != nil {
+		return nil, err
+	}
+	around := stack{metrics: measured, gate: gate, log: p.Log, http: c, clock: p.Clock, leaving: p.leaving}
 	add := func(name, address string, handler http.Handler) error {
 		l, err := listen(ctx, name, address, handler, c)
 		if err == nil {

@@ -75,64 +75,26 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	placing := order.NewService(order.ServiceOptions{
+	orders := order.NewService(order.ServiceOptions{
 		Store: s.orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.Config.Orders.PaymentTimeout),
 		MaxBatch: p.Config.Orders.PlaceBatch, Random: random(), Flash: p.flashFinder(s),
 	})
-	goingBack, err := returns.NewService(returns.Options{
+	returned, err := returns.NewService(returns.Options{
 		Pool: s.pool, Orders: s.orders, Parcels: s.shipments, Window: time.Duration(p.Config.Orders.ReturnWindow),
 		Clock: p.Clock, Random: rand.Reader, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
 	}
-	letters := deadletter.NewService(
-		deadletter.Options{
-			JetStream: s.js,
-			Replicas:  p.Config.Messaging.Replicas,
-			Pool:      s.pool,
-			Clock:     p.Clock,
-			Logger:    p.Log,
-		},
-	)
 	return &role{
 		services: func(server *connect.Server) {
-			addressv1connect.RegisterAddressServiceHandler(
-				server,
-				address.NewService(address.Options{Pool: s.pool, Clock: p.Clock, Random: rand.Reader}),
-			)
-			auditv1connect.RegisterAuditServiceHandler(server, audit.NewService(s.pool))
-			cartv1connect.RegisterCartServiceHandler(
-				server,
-				cart.NewService(cart.Options{Pool: s.pool, Guests: auth.Guests{Verifier: verifier}, Clock: p.Clock}),
-			)
-			catalogv1connect.RegisterCatalogServiceHandler(
-				server,
-				catalog.NewService(catalog.Options{Pool: s.pool, Clock: p.Clock}),
-			)
-			couponv1connect.RegisterCouponServiceHandler(server, coupon.NewService(s.coupons))
-			deadletterv1connect.RegisterDeadLetterServiceHandler(server, letters)
-			freightv1connect.RegisterFreightServiceHandler(
-				server,
-				freight.NewService(freight.Options{Pool: s.pool, Clock: p.Clock}),
-			)
-			orderv1connect.RegisterOrderServiceHandler(server, placing)
-			paymentv1connect.RegisterPaymentServiceHandler(server, s.payments)
-			paymentv1connect.RegisterRefundServiceHandler(server, s.payments)
-			paymentv1connect.RegisterReconciliationServiceHandler(server, s.payments)
-			pushv1connect.RegisterPushServiceHandler(server, push.NewService(push.Options{Pool: s.pool, Clock: p.Clock}))
-			quotev1connect.RegisterQuoteServiceHandler(
-				server,
-				quote.NewService(quote.Options{Pool: s.pool, Tokens: tokens, Clock: p.Clock}),
-			)
-			returnsv1connect.RegisterReturnServiceHandler(server, goingBack)
-			rewardv1connect.RegisterRewardServiceHandler(server, reward.NewService(s.rewards))
-			shipmentv1connect.RegisterShipmentServiceHandler(server, shipment.NewService(s.shipments))
-			taxv1connect.RegisterTaxServiceHandler(server, tax.NewService(tax.Options{Pool: s.pool, Clock: p.Clock}))
+			p.registerShop(server, s, auth.Guests{Verifier: verifier}, tokens)
+			orderv1connect.RegisterOrderServiceHandler(server, orders)
+			returnsv1connect.RegisterReturnServiceHandler(server, returned)
 		},
 		guard:    guard,
 		recorder: recorder,
-		inside:   placing.NotYet(),
+		inside:   orders.NotYet(),
 		handlers: func(mux *http.ServeMux) {
 			mux.Handle("POST /notifications/{provider}", p.plain(payment.NotificationHandler(s.payments)))
 			mux.Handle("POST /carriers/{carrier}/events", p.plain(shipment.PushHandler(s.shipments)))
@@ -145,6 +107,31 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 		drain: func(context.Context) {},
 		close: s.close,
 	}, nil
+}
+
+// registerShop puts the shop's services on a server, but for those whose making can fail.
+func (p *pod) registerShop(server *connect.Server, s *shop, guests auth.Guests, tokens *quote.Tokens) {
+	pool, clock := s.pool, p.Clock
+	addressv1connect.RegisterAddressServiceHandler(server,
+		address.NewService(address.Options{Pool: pool, Clock: clock, Random: rand.Reader}))
+	auditv1connect.RegisterAuditServiceHandler(server, audit.NewService(pool))
+	cartv1connect.RegisterCartServiceHandler(server,
+		cart.NewService(cart.Options{Pool: pool, Guests: guests, Clock: clock}))
+	catalogv1connect.RegisterCatalogServiceHandler(server, catalog.NewService(catalog.Options{Pool: pool, Clock: clock}))
+	couponv1connect.RegisterCouponServiceHandler(server, coupon.NewService(s.coupons))
+	deadletterv1connect.RegisterDeadLetterServiceHandler(server, deadletter.NewService(deadletter.Options{
+		JetStream: s.js, Replicas: p.Config.Messaging.Replicas, Pool: pool, Clock: clock, Logger: p.Log,
+	}))
+	freightv1connect.RegisterFreightServiceHandler(server, freight.NewService(freight.Options{Pool: pool, Clock: clock}))
+	paymentv1connect.RegisterPaymentServiceHandler(server, s.payments)
+	paymentv1connect.RegisterRefundServiceHandler(server, s.payments)
+	paymentv1connect.RegisterReconciliationServiceHandler(server, s.payments)
+	pushv1connect.RegisterPushServiceHandler(server, push.NewService(push.Options{Pool: pool, Clock: clock}))
+	quotev1connect.RegisterQuoteServiceHandler(server,
+		quote.NewService(quote.Options{Pool: pool, Tokens: tokens, Clock: clock}))
+	rewardv1connect.RegisterRewardServiceHandler(server, reward.NewService(s.rewards))
+	shipmentv1connect.RegisterShipmentServiceHandler(server, shipment.NewService(s.shipments))
+	taxv1connect.RegisterTaxServiceHandler(server, tax.NewService(tax.Options{Pool: pool, Clock: clock}))
 }
 
 // flashFinder is where orders are looked for that are not in the database yet; nil if no

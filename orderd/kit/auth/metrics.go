@@ -13,7 +13,8 @@ type verifierMetrics struct {
 }
 
 func newVerifierMetrics(reg prometheus.Registerer, k *keys, now func() time.Time) (*verifierMetrics, error) {
-	const verifications, help = "orderd_auth_verifications_total", "Valid tokens, by how that was known: signature checked, or remembered."
+	const verifications = "orderd_auth_verifications_total"
+	const help = "Valid tokens, by how that was known: signature checked, or remembered."
 	m := &verifierMetrics{
 		verified: prometheus.NewCounter(
 			prometheus.CounterOpts{Name: verifications, Help: help, ConstLabels: prometheus.Labels{"by": "signature"}},

@@ -144,7 +144,8 @@ func (c *Consumer) ensure(ctx context.Context) (jetstream.Consumer, error) {
 	switch existing, err := events.Consumer(ctx, c.options.Name); {
 	case err == nil:
 		// Where a durable began cannot be changed.
-		config.DeliverPolicy, config.OptStartTime = existing.CachedInfo().Config.DeliverPolicy, existing.CachedInfo().Config.OptStartTime
+		began := existing.CachedInfo().Config
+		config.DeliverPolicy, config.OptStartTime = began.DeliverPolicy, began.OptStartTime
 	case !errors.Is(err, jetstream.ErrConsumerNotFound):
 		return nil, fmt.Errorf("durable %s: %w", c.options.Name, err)
 	case c.options.Since > 0:

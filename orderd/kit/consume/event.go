@@ -59,7 +59,9 @@ func decodeAttributes(header nats.Header, published time.Time) (Event, error) {
 	if v, err := attribute(header, headerSpecVersion); err != nil || v != specVersion {
 		return e, errors.Join(fmt.Errorf("%s %q: must be %s", headerSpecVersion, v, specVersion), err)
 	}
-	for name, into := range map[string]*string{headerID: &e.ID, headerSource: &e.Source, headerType: &e.Type, headerSubject: &e.Subject} {
+	for name, into := range map[string]*string{
+		headerID: &e.ID, headerSource: &e.Source, headerType: &e.Type, headerSubject: &e.Subject,
+	} {
 		v, err := attribute(header, name)
 		if err != nil {
 			return e, err

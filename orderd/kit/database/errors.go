@@ -58,7 +58,8 @@ func ClassOf(err error) Class {
 		return Retry
 	// 08: connection exceptions. 57P: the server is stopping or starting. 58C: CockroachDB's node
 	// cannot reach another.
-	case strings.HasPrefix(c, "08") || strings.HasPrefix(c, "57P") || strings.HasPrefix(c, "58C") || c == codeTooManyConnections || c == codeReadOnly:
+	case strings.HasPrefix(c, "08") || strings.HasPrefix(c, "57P") || strings.HasPrefix(c, "58C") ||
+		c == codeTooManyConnections || c == codeReadOnly:
 		return Reset
 	case c != "":
 		return Final

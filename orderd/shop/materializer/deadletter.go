@@ -103,7 +103,8 @@ func (c *chunk) letter(r order.Unwritable) *nats.Msg {
 	msg := c.newLetter(id, r.Reason)
 	for name, value := range map[string]string{
 		"ce-specversion": "1.0", "ce-id": id, "ce-source": c.options.Source, "ce-subject": id,
-		"ce-type": string(reservation.ProtoReflect().Descriptor().FullName()), "ce-time": r.Order.AcceptedAt.UTC().Format(time.RFC3339Nano),
+		"ce-type":            string(reservation.ProtoReflect().Descriptor().FullName()),
+		"ce-time":            r.Order.AcceptedAt.UTC().Format(time.RFC3339Nano),
 		"ce-datacontenttype": "application/protobuf",
 	} {
 		msg.Header.Set(name, value)
@@ -116,7 +117,8 @@ func (c *chunk) letter(r order.Unwritable) *nats.Msg {
 func (s *stream) newLetter(id, reason string) *nats.Msg {
 	msg := nats.NewMsg(consume.DeadLetterSubjectOf(prepare.MaterializerConsumer, id))
 	for name, value := range map[string]string{
-		consume.HeaderConsumer: prepare.MaterializerConsumer, consume.HeaderReason: consume.Reason(reason), consume.HeaderAttempts: "1",
+		consume.HeaderConsumer: prepare.MaterializerConsumer, consume.HeaderReason: consume.Reason(reason),
+		consume.HeaderAttempts: "1",
 		consume.HeaderFailedAt: s.options.Clock().UTC().Format(time.RFC3339Nano), headerPromotion: s.promo.GetUid(),
 		jetstream.ExpectedStreamHeader: consume.DeadLetters, jetstream.MsgIDHeader: prepare.MaterializerConsumer + "." + id,
 	} {

@@ -106,7 +106,8 @@ func (r *Releaser) work(ctx context.Context, bucket int64) (bool, error) {
 	for i, o := range outcomes {
 		byOutcome[o] = append(byOutcome[o], waiting[i])
 	}
-	released, closed := byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED], byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED]
+	released := byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED]
+	closed := byOutcome[flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED]
 	stuck, err := r.record(ctx, released, closed)
 	if err != nil {
 		return false, err

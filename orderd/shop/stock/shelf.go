@@ -150,7 +150,8 @@ func (h *Hold) Write(b *pgx.Batch) {
 	}
 	changed := map[key][2]int64{}
 	for i, m := range h.moves {
-		refs[i], kinds[i], skus[i], available[i], reserved[i], buckets[i] = m.ref, m.kind, m.sku, m.available, m.reserved, m.bucket
+		refs[i], kinds[i], skus[i] = m.ref, m.kind, m.sku
+		available[i], reserved[i], buckets[i] = m.available, m.reserved, m.bucket
 		k := key{m.sku, m.bucket}
 		d := changed[k]
 		changed[k] = [2]int64{d[0] + m.available, d[1] + m.reserved}

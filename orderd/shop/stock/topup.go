@@ -166,7 +166,8 @@ func lackingOf(targets, allocated []Quantity, all []TopUp) []TopUp {
 		number = max(number, t.Number)
 	}
 	var lacking []TopUp
-	for _, target := range slices.SortedFunc(slices.Values(targets), func(a, b Quantity) int { return cmp.Compare(a.SKU, b.SKU) }) {
+	bySKU := func(a, b Quantity) int { return cmp.Compare(a.SKU, b.SKU) }
+	for _, target := range slices.SortedFunc(slices.Values(targets), bySKU) {
 		if short := target.Quantity - have[target.SKU]; short > 0 {
 			number++
 			lacking = append(lacking, TopUp{Number: number, SKU: target.SKU, Quantity: short})

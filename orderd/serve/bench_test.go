@@ -79,7 +79,7 @@ func BenchmarkUnary(b *testing.B) {
 // empty has sold all it had.
 type empty struct {
 	flashv1connect.UnimplementedFlashServiceHandler
-	refusal *refusal.Refusal
+	refusal *refusal.Error
 }
 
 func (e empty) PlaceFlashOrder(

@@ -169,7 +169,7 @@ func (b *buyers) call(
 	c.Answered = time.Now()
 	answer := sim.Read(err)
 	c.Outcome, c.Reason, c.SKU = answer.Outcome, answer.Reason, answer.SKU
-	var refused *refusal.Refusal
+	var refused *refusal.Error
 	if errors.As(err, &refused) {
 		c.SKU = refused.Message().GetMetadata()["sku"]
 	}

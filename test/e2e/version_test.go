@@ -96,7 +96,7 @@ func entry(archive, name string) []byte {
 	GinkgoHelper()
 	file, err := os.Open(archive)
 	Expect(err).NotTo(HaveOccurred())
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	for reader := tar.NewReader(file); ; {
 		header, err := reader.Next()
 		Expect(errors.Is(err, io.EOF)).To(BeFalse(), "%s has no %s", archive, name)

@@ -28,7 +28,7 @@ type precheck struct {
 	moving func() error
 
 	// promotionNotFound is what everybody hears who asks for a promotion that there is not.
-	promotionNotFound *refusal.Refusal
+	promotionNotFound *refusal.Error
 	// refused counts by reason.
 	refused *prometheus.CounterVec
 }

@@ -1,4 +1,4 @@
-// Package provision prepares a promotion's stream and stock shards, ends them, and tells what they
+// Package prepare prepares a promotion's stream and stock shards, ends them, and tells what they
 // hold. Every function may be repeated, and interrupted, at any point. It needs JetStream only.
 package prepare
 

@@ -18,17 +18,17 @@ type Promotion struct {
 	// items has each SKU's index in Promotion.Items.
 	items map[string]int
 	// Refusals of items by index, made when they are first needed.
-	soldOut, itemOff []atomic.Pointer[refusal.Refusal]
+	soldOut, itemOff []atomic.Pointer[refusal.Error]
 
-	notStarted, ended, paused *refusal.Refusal
+	notStarted, ended, paused *refusal.Error
 }
 
 // New takes the promotion over: it must not be changed afterwards.
 func New(message *flashv1.Promotion) *Promotion {
 	p := &Promotion{
 		Promotion: message, items: make(map[string]int, len(message.GetItems())),
-		soldOut: make([]atomic.Pointer[refusal.Refusal], len(message.GetItems())),
-		itemOff: make([]atomic.Pointer[refusal.Refusal], len(message.GetItems())),
+		soldOut: make([]atomic.Pointer[refusal.Error], len(message.GetItems())),
+		itemOff: make([]atomic.Pointer[refusal.Error], len(message.GetItems())),
 		ended:   refusal.Ended(), paused: refusal.Paused(),
 	}
 	p.notStarted = refusal.NotStarted(p.Start())
@@ -53,7 +53,7 @@ func (p *Promotion) Index(sku string) (int, bool) {
 }
 
 // SoldOut is the refusal SoldOut(sku, 0) for the item with an index.
-func (p *Promotion) SoldOut(index int) *refusal.Refusal {
+func (p *Promotion) SoldOut(index int) *refusal.Error {
 	if r := p.soldOut[index].Load(); r != nil {
 		return r
 	}
@@ -63,7 +63,7 @@ func (p *Promotion) SoldOut(index int) *refusal.Refusal {
 }
 
 // ItemOff is the refusal ItemOff(sku) for the item with an index.
-func (p *Promotion) ItemOff(index int) *refusal.Refusal {
+func (p *Promotion) ItemOff(index int) *refusal.Error {
 	if r := p.itemOff[index].Load(); r != nil {
 		return r
 	}
@@ -73,13 +73,13 @@ func (p *Promotion) ItemOff(index int) *refusal.Refusal {
 }
 
 // NotStarted is the refusal NotStarted(p.Start()).
-func (p *Promotion) NotStarted() *refusal.Refusal { return p.notStarted }
+func (p *Promotion) NotStarted() *refusal.Error { return p.notStarted }
 
 // Ended is the refusal Ended().
-func (p *Promotion) Ended() *refusal.Refusal { return p.ended }
+func (p *Promotion) Ended() *refusal.Error { return p.ended }
 
 // Paused is the refusal Paused().
-func (p *Promotion) Paused() *refusal.Refusal { return p.paused }
+func (p *Promotion) Paused() *refusal.Error { return p.paused }
 
 // Start of the window.
 func (p *Promotion) Start() time.Time { return time.UnixMilli(p.GetStartUnixMs()).UTC() }

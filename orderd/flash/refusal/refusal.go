@@ -14,11 +14,11 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
-// Refusal is an answer to one request in both forms that it leaves a pod in: the error of a call by
+// Error is an answer to one request in both forms that it leaves a pod in: the error of a call by
 // itself, which Unwrap gives and the connect package finds, and a message among the answers of a
 // call stream. Each is made when it is first asked for and then kept, so that one refusal serves
 // any number of requests. Safe for concurrent use.
-type Refusal struct {
+type Error struct {
 	code     connect.Code
 	reason   string
 	text     string
@@ -37,8 +37,8 @@ type wire struct {
 }
 
 // newRefusal has metadata as key, value, key, value. After 0 asks for no delay.
-func newRefusal(code connect.Code, after time.Duration, reason, text string, metadata ...string) *Refusal {
-	r := &Refusal{code: code, reason: reason, text: text, after: after}
+func newRefusal(code connect.Code, after time.Duration, reason, text string, metadata ...string) *Error {
+	r := &Error{code: code, reason: reason, text: text, after: after}
 	for i := 0; i+1 < len(metadata); i += 2 {
 		if r.metadata == nil {
 			r.metadata = make(map[string]string, len(metadata)/2)
@@ -49,19 +49,19 @@ func newRefusal(code connect.Code, after time.Duration, reason, text string, met
 }
 
 // Error implements error.
-func (r *Refusal) Error() string { return r.code.String() + ": " + r.text }
+func (r *Error) Error() string { return r.code.String() + ": " + r.text }
 
 // Reason as rpcerr.Reason finds it, without a search.
-func (r *Refusal) Reason() string { return r.reason }
+func (r *Error) Reason() string { return r.reason }
 
 // Code as connect.CodeOf finds it.
-func (r *Refusal) Code() connect.Code { return r.code }
+func (r *Error) Code() connect.Code { return r.code }
 
 // RetryAfter is how long the caller is asked to wait; 0: a retry does not help, or may come at once.
-func (r *Refusal) RetryAfter() time.Duration { return r.after }
+func (r *Error) RetryAfter() time.Duration { return r.after }
 
 // Unwrap is the *connect.Error with its details.
-func (r *Refusal) Unwrap() error {
+func (r *Error) Unwrap() error {
 	if err := r.err.Load(); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (r *Refusal) Unwrap() error {
 // Wire is the answer to a call of Connect's unary protocol: its HTTP status, and its body,
 // which must not be changed. There is none for a refusal with a delay, which is another
 // one for each caller.
-func (r *Refusal) Wire() (status int, body []byte) {
+func (r *Error) Wire() (status int, body []byte) {
 	if r.after > 0 {
 		return 0, nil
 	}
@@ -98,7 +98,7 @@ func (r *Refusal) Wire() (status int, body []byte) {
 }
 
 // Message for the answers of a call stream. It must not be changed.
-func (r *Refusal) Message() *flashv1.FlashOrderRefusal {
+func (r *Error) Message() *flashv1.FlashOrderRefusal {
 	if message := r.message.Load(); message != nil {
 		return message
 	}
@@ -112,8 +112,8 @@ func (r *Refusal) Message() *flashv1.FlashOrderRefusal {
 
 // FromMessage is the refusal that another pod's Message says, which it keeps. A code that there is
 // not becomes internal.
-func FromMessage(message *flashv1.FlashOrderRefusal) *Refusal {
-	r := &Refusal{
+func FromMessage(message *flashv1.FlashOrderRefusal) *Error {
+	r := &Error{
 		code: connect.CodeInternal, reason: message.GetReason(), text: message.GetMessage(),
 		metadata: message.GetMetadata(),
 		after:    time.Duration(max(0, message.GetRetryDelayMs())) * time.Millisecond,
@@ -125,15 +125,15 @@ func FromMessage(message *flashv1.FlashOrderRefusal) *Refusal {
 
 // FromError is the refusal that an error is, wraps or, as an error of package rpcerr on either side
 // of the wire, says. What has no reason becomes [rpcerr.ReasonInternal], and says nothing of its cause.
-func FromError(err error) *Refusal {
-	var own *Refusal
+func FromError(err error) *Error {
+	var own *Error
 	if errors.As(err, &own) {
 		return own
 	}
 	if rpcerr.Reason(err) == "" {
 		err = rpcerr.Internal(err)
 	}
-	r := &Refusal{code: connect.CodeOf(err), reason: rpcerr.Reason(err), metadata: rpcerr.Metadata(err)}
+	r := &Error{code: connect.CodeOf(err), reason: rpcerr.Reason(err), metadata: rpcerr.Metadata(err)}
 	r.after, _ = rpcerr.RetryAfter(err)
 	var said *connect.Error
 	if errors.As(err, &said) {

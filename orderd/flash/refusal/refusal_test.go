@@ -71,11 +71,11 @@ func TestARefusalIsTheSameInAllItsForms(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			test.want.Code = test.code.String()
-			var r *refusal.Refusal
+			var r *refusal.Error
 			if !errors.As(fmt.Errorf("wrapped: %w", test.err), &r) {
 				t.Fatalf("%v is no refusal", test.err)
 			}
-			for _, r := range []*refusal.Refusal{r, refusal.FromMessage(r.Message()), refusal.FromError(r.Unwrap())} {
+			for _, r := range []*refusal.Error{r, refusal.FromMessage(r.Message()), refusal.FromError(r.Unwrap())} {
 				if diff := cmp.Diff(test.want, r.Message(), protocmp.Transform()); diff != "" {
 					t.Errorf("message (-want +got):\n%s", diff)
 				}

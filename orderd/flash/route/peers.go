@@ -61,7 +61,7 @@ func (r *Router) fromPeer(err error) error {
 		return nil
 	}
 	// Of a refusal that is one already no error is made, which would cost more than all the rest.
-	var refused *refusal.Refusal
+	var refused *refusal.Error
 	if !errors.As(err, &refused) {
 		var dial *net.OpError
 		switch {

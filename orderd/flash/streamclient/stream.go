@@ -57,7 +57,7 @@ func NewStream(options StreamOptions) *Stream {
 }
 
 // Send sends requests and waits only until there is room for them. Answer is called once for each,
-// by its index, in any order: with the accepted order; with a [*refusal.Refusal]; with
+// by its index, in any order: with the accepted order; with a [*refusal.Error]; with
 // [ErrNotSent]; or with [ErrUnknown], after which a retry with the same request id tells. It must
 // not block. After an error of Send it is not called. The requests must not be changed before they
 // are answered.

@@ -17,7 +17,7 @@ const (
 
 func createOrderIDKey(ctx context.Context, db *sql.DB) error {
 	key := make([]byte, orderIDKeyBytes)
-	if _, err := rand.Read(key); err != nil {
+	if _, err := rand.Read(key); err != nil { //nolint:forbidigo // A secret that is made once in a database's life.
 		return fmt.Errorf("making the order id key: %w", err)
 	}
 	_, err := db.ExecContext(ctx, "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",

@@ -120,8 +120,9 @@ func (r Request) Claim(b *pgx.Batch, at time.Time, answer proto.Message) error {
 	if err != nil {
 		return fmt.Errorf("storing the answer: %w", err)
 	}
-	b.Queue(`INSERT INTO requests (scope, request_id, hash, response, created_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (scope, request_id) DO NOTHING`, r.scope, r.id, r.hash, response, at).Exec(func(tag pgconn.CommandTag) error {
+	q := b.Queue(`INSERT INTO requests (scope, request_id, hash, response, created_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (scope, request_id) DO NOTHING`, r.scope, r.id, r.hash, response, at)
+	q.Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
 			return errTaken
 		}

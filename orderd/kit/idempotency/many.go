@@ -76,10 +76,11 @@ func ClaimAll(b *pgx.Batch, at time.Time, requests []Request, responses [][]byte
 	for i, r := range requests {
 		hashes[i] = r.hash
 	}
-	b.Queue(`INSERT INTO requests (scope, request_id, hash, response, created_at)
+	q := b.Queue(`INSERT INTO requests (scope, request_id, hash, response, created_at)
 		SELECT scope, request_id, hash, response, $5::timestamptz
 		FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) AS r (scope, request_id, hash, response)
-		ON CONFLICT (scope, request_id) DO NOTHING RETURNING scope, request_id`, scopes, ids, hashes, responses, at).Query(func(rows pgx.Rows) error {
+		ON CONFLICT (scope, request_id) DO NOTHING RETURNING scope, request_id`, scopes, ids, hashes, responses, at)
+	q.Query(func(rows pgx.Rows) error {
 		var k Key
 		_, err := pgx.ForEachRow(rows, []any{&k.Scope, &k.ID}, func() error {
 			claimed[k] = true

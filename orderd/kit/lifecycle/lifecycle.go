@@ -8,18 +8,18 @@ import "fmt"
 // empty state is before the beginning.
 type Table[S, E ~string] map[S]map[E]S
 
-// Refused says that the event is not possible in the state.
-type Refused struct{ State, Event string }
+// RefusedError says that the event is not possible in the state.
+type RefusedError struct{ State, Event string }
 
 // Error names both.
-func (r *Refused) Error() string {
+func (r *RefusedError) Error() string {
 	return fmt.Sprintf("%s is not possible in state %q", r.Event, r.State)
 }
 
-// Next is the state after the event, or a *Refused.
+// Next is the state after the event, or a *RefusedError.
 func (t Table[S, E]) Next(from S, event E) (S, error) {
 	if to, ok := t[from][event]; ok {
 		return to, nil
 	}
-	return "", &Refused{State: string(from), Event: string(event)}
+	return "", &RefusedError{State: string(from), Event: string(event)}
 }

@@ -137,7 +137,8 @@ func (r *Relay) read(ctx context.Context, bucket int64) ([]*row, error) {
 	after := r.after[bucket]
 	r.mu.Unlock()
 	found, err := r.pool.Query(ctx, `SELECT order_id, version, event, type, payload, created_at FROM outbox
-		WHERE bucket = $1 AND (order_id, version) > ($2::uuid, $3::bigint) ORDER BY order_id, version LIMIT $4`, bucket, after.orderID, after.version, relayBatch)
+		WHERE bucket = $1 AND (order_id, version) > ($2::uuid, $3::bigint) ORDER BY order_id, version LIMIT $4`,
+		bucket, after.orderID, after.version, relayBatch)
 	if err != nil {
 		return nil, fmt.Errorf("reading the outbox: %w", err)
 	}
@@ -192,7 +193,8 @@ func (r *Relay) watchLag(ctx context.Context) {
 		var waiting int64
 		var oldest *time.Time
 		err := r.pool.QueryRow(measuring, `SELECT count(*), min(created_at) FROM
-			(SELECT created_at FROM outbox WHERE bucket = ANY ($1) LIMIT $2) AS w`, r.loop.Held(), maxLag).Scan(&waiting, &oldest)
+			(SELECT created_at FROM outbox WHERE bucket = ANY ($1) LIMIT $2) AS w`,
+			r.loop.Held(), maxLag).Scan(&waiting, &oldest)
 		cancel()
 		if err != nil {
 			continue

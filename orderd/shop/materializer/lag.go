@@ -57,7 +57,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, labels),
 		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "orderd_flash_materialize_oldest_seconds",
-			Help: "Age of the oldest record of a promotion's stream that is not materialized; 0: none. Every worker has the same.",
+			Help: "Age of the oldest record of a promotion's stream that is not materialized; 0: none. " +
+				"Every worker has the same.",
 		}, labels),
 	}
 	return m, metric.Register(reg, "the materializer",

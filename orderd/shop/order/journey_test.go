@@ -223,7 +223,7 @@ func (s *shop) ship(t *rapid.T, o *placed) {
 		}
 		return s.store.UnreserveShipment(ctx, tx, s.now, id, lines)
 	})
-	var refused *lifecycle.Refused
+	var refused *lifecycle.RefusedError
 	switch {
 	case o.state != paid && o.state != shipped:
 		if !errors.As(err, &refused) {
@@ -251,7 +251,7 @@ func (s *shop) deliver(t *rapid.T, o *placed) {
 	err := s.tx(func(ctx context.Context, tx *database.Tx) error {
 		return s.store.RecordDelivered(ctx, tx, s.now, uuid.MustParse(o.id), uuid.New(), lines, "test")
 	})
-	var refused *lifecycle.Refused
+	var refused *lifecycle.RefusedError
 	switch {
 	case o.state == completed:
 		if err != nil {
@@ -293,7 +293,7 @@ func (s *shop) refund(t *rapid.T, m *model, o *placed) {
 		granted, err = s.store.GrantRefund(ctx, tx, s.now, g)
 		return err
 	})
-	var refused *lifecycle.Refused
+	var refused *lifecycle.RefusedError
 	switch {
 	case !o.refundable():
 		if !errors.As(err, &refused) {

@@ -36,7 +36,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"outcome"}),
 		lane: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderd_order_lane_lookups_total",
-			Help: "Orders that were looked for in the flash lane because the database did not have them, by outcome (found, absent, failed, refused).",
+			Help: "Orders that were looked for in the flash lane because the database did not have them, " +
+				"by outcome (found, absent, failed, refused).",
 		}, []string{"outcome"}),
 		expiry: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "orderd_order_expiry_delay_seconds", Help: "How long after their time unpaid orders were cancelled.",

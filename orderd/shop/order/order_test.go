@@ -165,7 +165,7 @@ func TestStepRecordsWhatHappened(t *testing.T) {
 	if e, ok := c.published(); c.from != Cancelled || !ok || e.Name != eventPaid {
 		t.Errorf("change %+v", c)
 	}
-	var refused *lifecycle.Refused
+	var refused *lifecycle.RefusedError
 	if _, err := step(o, Expire, at, actorExpirer, reasonExpired); !errors.As(err, &refused) || o.Version != 3 {
 		t.Errorf("expiring a paid order: %v, version %d", err, o.Version)
 	}

@@ -66,7 +66,7 @@ var ErrRefundExceeds = errors.New("more would be refunded than is left of what w
 // GrantRefund promises money back for units of a paid order, once a key: the same key again answers
 // what was granted, whatever else is asked. The shares of a line's units sum to exactly what was
 // paid for it. The refund is inserted through the Refunder; RecordRefunded follows once the
-// provider has paid it. Errors: ErrRefundExceeds, ErrQuantity, ErrNotFound, a *lifecycle.Refused.
+// provider has paid it. Errors: ErrRefundExceeds, ErrQuantity, ErrNotFound, a *lifecycle.RefusedError.
 // The order's row stays locked until the transaction ends, and with Restock the stock's.
 func (s *Store) GrantRefund(ctx context.Context, tx *database.Tx, at time.Time, g Grant) (Granted, error) {
 	o, err := lockOne(ctx, tx, g.OrderID)
@@ -309,5 +309,5 @@ func (s *Store) RecordRefunded(
 
 // refusedIn is the error for what is not possible in the order's state.
 func refusedIn(o *Order, event Event) error {
-	return &lifecycle.Refused{State: string(o.State), Event: string(event)}
+	return &lifecycle.RefusedError{State: string(o.State), Event: string(event)}
 }

@@ -223,7 +223,7 @@ func (s *Service) CancelOrder(
 }
 
 func rpcError(err error) error {
-	var refused *lifecycle.Refused
+	var refused *lifecycle.RefusedError
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return NotFound()

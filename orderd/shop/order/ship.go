@@ -45,7 +45,7 @@ var (
 // ReserveShipment puts units of a paid order into a parcel: all that is left if lines is nil. Units
 // that were refunded before they left, or that another parcel has, are not left. The order's row is
 // locked until the transaction ends. Besides those above its errors are ErrNotFound and
-// a *lifecycle.Refused.
+// a *lifecycle.RefusedError.
 func (s *Store) ReserveShipment(
 	ctx context.Context, tx *database.Tx, _ time.Time, orderID uuid.UUID, lines []LineQuantity,
 ) (Parcel, error) {
@@ -102,7 +102,7 @@ func (s *Store) UnreserveShipment(
 }
 
 // RecordShipped tells that a parcel whose units were reserved has left: the order is SHIPPED. A
-// cancelled order's parcel is a *lifecycle.Refused.
+// cancelled order's parcel is a *lifecycle.RefusedError.
 func (s *Store) RecordShipped(
 	ctx context.Context, tx *database.Tx, at time.Time, orderID, shipmentID uuid.UUID, lines []LineQuantity, actor string,
 ) error {
@@ -142,7 +142,7 @@ func (s *Store) RecordDelivered(
 		return nil
 	}
 	if o.State != Shipped && o.State != Delivered {
-		return &lifecycle.Refused{State: string(o.State), Event: string(Deliver)}
+		return &lifecycle.RefusedError{State: string(o.State), Event: string(Deliver)}
 	}
 	err = o.each(lines, func(l *Line, n, q int64) error {
 		if q > l.Shipped-l.Delivered {

@@ -158,7 +158,7 @@ func (h *handling) apply(n Notification) error {
 		event = Succeed
 	}
 	c, err := step(p, event, h.at, actor, reason)
-	var impossible *lifecycle.Refused
+	var impossible *lifecycle.RefusedError
 	switch {
 	case errors.As(err, &impossible) && n.Success && p.TransactionID == n.TransactionID:
 		return nil

@@ -20,7 +20,7 @@ func walk(t *testing.T, table lifecycle.Table[State, Event], want map[State]map[
 		for _, event := range events {
 			got, err := table.Next(from, event)
 			to, allowed := want[from][event]
-			var refused *lifecycle.Refused
+			var refused *lifecycle.RefusedError
 			if allowed && (err != nil || got != to) {
 				t.Errorf("%s in %q: %q, %v; want %q", event, from, got, err, to)
 			}

@@ -211,7 +211,7 @@ func (s *Service) end(ctx context.Context, id uuid.UUID, event Event, actor, rea
 			return err
 		}
 		c, err := step(p, event, database.Stamp(s.now()), actor, reason)
-		var refused *lifecycle.Refused
+		var refused *lifecycle.RefusedError
 		if errors.As(err, &refused) {
 			return nil
 		}

@@ -155,7 +155,7 @@ func (r *Refund) retry(now time.Time, actor, reason string, next uuid.UUID) (cha
 }
 
 func refundError(err error) error {
-	var refused *lifecycle.Refused
+	var refused *lifecycle.RefusedError
 	switch {
 	case errors.Is(err, errRefundNotFound):
 		return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonRefundNotFound, "there is no such refund")

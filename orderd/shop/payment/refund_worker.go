@@ -223,7 +223,7 @@ func (s *Service) refundTold(ctx context.Context, provider string, told Notifica
 			return &NotificationError{Reason: ReasonAmountWrong}
 		}
 		err = s.applyRefundTold(ctx, r, told)
-		var refused *lifecycle.Refused
+		var refused *lifecycle.RefusedError
 		switch {
 		case errors.As(err, &refused) && !told.Success && r.State == Succeeded:
 			// A bank may send back days later what the provider had paid. That is for staff: what the

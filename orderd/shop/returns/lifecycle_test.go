@@ -29,7 +29,7 @@ func TestEveryPairOfStateAndEvent(t *testing.T) {
 		for _, event := range events {
 			got, err := transitions.Next(from, event)
 			to, allowed := want[from][event]
-			var refused *lifecycle.Refused
+			var refused *lifecycle.RefusedError
 			if allowed && (err != nil || got != to) {
 				t.Errorf("%s in %q: %q, %v; want %q", event, from, got, err, to)
 			}

@@ -118,7 +118,7 @@ func (w *work) takeOut(ctx context.Context, actor string) (*shipment.Waiting, er
 }
 
 func grantError(err error) error {
-	var refused *lifecycle.Refused
+	var refused *lifecycle.RefusedError
 	switch {
 	case errors.As(err, &refused):
 		return order.Conflict(order.State(refused.State))

@@ -286,7 +286,7 @@ func stateConflict(state State) error {
 }
 
 func rpcError(err error) error {
-	var refused *lifecycle.Refused
+	var refused *lifecycle.RefusedError
 	switch {
 	case errors.Is(err, errNotFound):
 		return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonReturnNotFound, "there is no such return")

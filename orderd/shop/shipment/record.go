@@ -141,7 +141,7 @@ func (w *work) read(events []carrier.Event) (left, arrived *time.Time, failed ca
 func (w *work) ship(ctx context.Context, left time.Time, actor string) error {
 	s := w.shipment
 	err := w.store.orders.RecordShipped(ctx, w.tx, w.at, s.OrderID, s.ID, s.quantities(), actor)
-	var refused *lifecycle.Refused
+	var refused *lifecycle.RefusedError
 	if errors.As(err, &refused) {
 		return w.fail(ctx, exceptionOrder, "the order is "+refused.State, actorOrder)
 	}
@@ -156,7 +156,7 @@ func (w *work) ship(ctx context.Context, left time.Time, actor string) error {
 func (w *work) deliver(ctx context.Context, event Event, arrived time.Time, actor string) error {
 	s := w.shipment
 	err := w.store.orders.RecordDelivered(ctx, w.tx, w.at, s.OrderID, s.ID, s.quantities(), actor)
-	var refused *lifecycle.Refused
+	var refused *lifecycle.RefusedError
 	if err != nil && !errors.As(err, &refused) {
 		return err
 	}
@@ -246,7 +246,7 @@ func (w *work) giveUp(ctx context.Context, exception, detail string) error {
 
 // conflict tells whether an error of reserving units is the order's state's, and which one.
 func conflict(err error) (order.State, bool) {
-	var refused *lifecycle.Refused
+	var refused *lifecycle.RefusedError
 	if errors.As(err, &refused) {
 		return order.State(refused.State), true
 	}

@@ -79,7 +79,8 @@ func (s *Service) wish(ctx context.Context, req *shipmentv1.CreateShipmentReques
 		return wish{}, rpcerr.New(
 			connect.CodeInvalidArgument,
 			rpcerr.ReasonCarrierUnknown,
-			"no such carrier is configured; a parcel that was handed over without one needs the carrier's name and its tracking number",
+			"no such carrier is configured; a parcel that was handed over without one needs "+
+				"the carrier's name and its tracking number",
 			"field",
 			"carrier",
 		)

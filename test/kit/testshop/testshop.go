@@ -124,7 +124,7 @@ func (s *Shop) PushGateway(mux *http.ServeMux) (*pushgateway.Gateway, string) {
 	return gateway, server.URL
 }
 
-// Pod's configuration: the shop's, with loopback addresses that stay this pod's.
+// Pod is a pod's configuration: the shop's, with loopback addresses that stay this pod's.
 func (s *Shop) Pod() config.Config {
 	s.tb.Helper()
 	c := s.Config

@@ -19,7 +19,8 @@
 // PUT has the body
 //
 //	{"shipment_id": "…", "order_id": "…", "delivery_method": "standard",
-//	 "address": {"recipient": "…", "phone": "…", "country": "CN", "region": "…", "city": "…", "district": "…", "street": "…", "postal_code": "…"},
+//	 "address": {"recipient": "…", "phone": "…", "country": "CN", "region": "…", "city": "…", "district": "…",
+//	             "street": "…", "postal_code": "…"},
 //	 "items": [{"sku": "tea", "title": "Tea", "quantity": 2}]}
 //
 // and is answered 200 {"tracking_number": "…"} (1 to 64 printable ASCII characters, no
@@ -41,7 +42,8 @@
 //
 // An event is
 //
-//	{"event_id": "…", "code": "IN_TRANSIT", "description": "left the depot", "location": "Hangzhou", "at": "2030-01-31T12:00:00Z"}
+//	{"event_id": "…", "code": "IN_TRANSIT", "description": "left the depot", "location": "Hangzhou",
+//	 "at": "2030-01-31T12:00:00Z"}
 //
 // event_id (1 to 64 printable ASCII characters, no spaces) is unique within its shipment,
 // description has at most 500 bytes and location 200. Codes: ACCEPTED (known, not here yet),

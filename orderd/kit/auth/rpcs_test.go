@@ -34,12 +34,12 @@ import (
 // rpcs are those of every proto but the ones between pods.
 func rpcs(t *testing.T) []protoreflect.MethodDescriptor {
 	t.Helper()
-	sources, err := filepath.Glob("../../api/proto/orderd/*/*/*.proto")
+	sources, err := filepath.Glob("../../../api/proto/orderd/*/*/*.proto")
 	if err != nil || len(sources) == 0 {
 		t.Fatalf("looking for the protos: %v", err)
 	}
 	for _, source := range sources {
-		path, err := filepath.Rel("../../api/proto", source)
+		path, err := filepath.Rel("../../../api/proto", source)
 		if err != nil {
 			t.Fatal(err)
 		}

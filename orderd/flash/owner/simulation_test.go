@@ -68,13 +68,14 @@ func TestSimulation(t *testing.T) {
 // TestSimulationRegressions runs seeds that fail when the owner has the named fault. The first
 // three are faults that it had, and the seeds that showed them; what a seed does changes whenever
 // the simulation draws otherwise, so that they may meet them no more. The others were tried with
-// the fault put back, and failed seven times of eight or more.
+// the fault put back, and failed seven times of eight or more; the fourth one two times of three,
+// because few sales meet its fault: the tables and the property of package search meet it always.
 func TestSimulationRegressions(t *testing.T) {
 	seeds := map[string]uint64{
 		"a giver that answers twice is blocked":                     129,
 		"a displaced owner refuses from its old memory":             62,
 		"sold out though the asker's own shard had some":            743,
-		"sold out though stock moved between the rounds":            3632,
+		"sold out though stock moved between the rounds":            829,
 		"sold out though a release came into the asker's own shard": 1440,
 		"sold out from a memory behind the log":                     603,
 		"a giver says empty from a memory behind the log":           401,

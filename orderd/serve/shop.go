@@ -51,7 +51,8 @@ func (p *pod) shop() (_ *shop, err error) {
 		return nil, err
 	}
 	s.orders, err = order.NewStore(order.Options{
-		Pool: s.pool, Clock: p.Clock, Logger: p.Log, Refunder: payment.NewRefunds(rand.Reader), Registerer: p.registerer,
+		Pool: s.pool, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer,
+		Refunder: payment.NewRefunds(payment.RefundsOptions{Random: rand.Reader}),
 	})
 	if err != nil {
 		return nil, err

@@ -69,8 +69,14 @@ type Refunds struct{ random io.Reader }
 
 var _ order.Refunder = (*Refunds)(nil)
 
-// NewRefunds takes what refunds' ids are made from: crypto/rand.Reader.
-func NewRefunds(random io.Reader) *Refunds { return &Refunds{random: random} }
+// RefundsOptions of [Refunds]. Random has to be set.
+type RefundsOptions struct {
+	// Random makes ids: crypto/rand.Reader.
+	Random io.Reader
+}
+
+// NewRefunds makes what orders request their refunds with.
+func NewRefunds(o RefundsOptions) *Refunds { return &Refunds{random: o.Random} }
 
 // InsertRefund requests a refund in the transaction of its grant, once an order and key; a
 // repetition changes nothing. A [RefundWorker] carries the refund out. [order.ErrRefundExceeds]

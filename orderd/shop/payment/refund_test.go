@@ -155,7 +155,7 @@ func TestALatePayment(t *testing.T) {
 func TestRefundsNeverExceedThePayment(t *testing.T) {
 	s := newShop(t)
 	s.sell(1000)
-	refunder := payment.NewRefunds(rand.Reader)
+	refunder := payment.NewRefunds(payment.RefundsOptions{Random: rand.Reader})
 	rapid.Check(t, func(t *rapid.T) {
 		s.tb = t
 		o, p := s.bought("ann", 4)

@@ -91,7 +91,8 @@ func openShop(tb lasting, pool *pgxpool.Pool, at time.Time) *shop {
 	key := []byte("0123456789abcdef")
 	var err error
 	s.store, err = order.NewStore(order.Options{
-		Pool: pool, Clock: s.clock.now, Logger: log, Refunder: payment.NewRefunds(rand.Reader),
+		Pool: pool, Clock: s.clock.now, Logger: log,
+		Refunder: payment.NewRefunds(payment.RefundsOptions{Random: rand.Reader}),
 	})
 	s.must(err)
 	tokens, err := quote.NewTokens(key, timeToPay)

@@ -94,9 +94,10 @@ func newShop(c testCase) *shop {
 
 	s.direct = all[0]
 
-	s.store, err = order.NewStore(
-		order.Options{Pool: s.pool, Clock: s.clock.now, Logger: log, Refunder: payment.NewRefunds(rand.Reader)},
-	)
+	s.store, err = order.NewStore(order.Options{
+		Pool: s.pool, Clock: s.clock.now, Logger: log,
+		Refunder: payment.NewRefunds(payment.RefundsOptions{Random: rand.Reader}),
+	})
 	Expect(err).NotTo(HaveOccurred())
 	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), s.clock.now, rand.Reader)
 	Expect(err).NotTo(HaveOccurred())

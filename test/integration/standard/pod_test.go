@@ -92,15 +92,11 @@ func startPod(databaseURL string, o podOptions) (*pod, error) {
 		return nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	if p.orders, err = order.NewStore(
-		order.Options{
-			Pool:       pool,
-			Clock:      p.clock.now,
-			Logger:     log,
-			Refunder:   payment.NewRefunds(rand.Reader),
-			Registerer: registry,
-		},
-	); err != nil {
+	p.orders, err = order.NewStore(order.Options{
+		Pool: pool, Clock: p.clock.now, Logger: log, Registerer: registry,
+		Refunder: payment.NewRefunds(payment.RefundsOptions{Random: rand.Reader}),
+	})
+	if err != nil {
 		return nil, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

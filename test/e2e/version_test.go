@@ -39,7 +39,7 @@ var _ = Describe("the version", Ordered, func() {
 	It("is what the chart's release says", func(ctx context.Context) {
 		raw, err := up.System.HelmRun(ctx, "list", "--output", "json")
 		Expect(err).NotTo(HaveOccurred())
-		var releases []map[string]string
+		var releases []map[string]any
 		Expect(json.Unmarshal([]byte(raw), &releases)).To(Succeed())
 		Expect(releases).To(ContainElement(And(
 			HaveKeyWithValue("app_version", cluster.Version), HaveKeyWithValue("chart", "orderd-"+cluster.Version),

@@ -32,6 +32,7 @@ other_cluster() {
     say "error: set REGISTRY=host/path to a registry that you may push to and the cluster of $KUBECONFIG can pull from"
     exit 1
   fi
+  hack/cluster/build.sh tools
   say "building images and pushing them to $REGISTRY…"
   hack/images/build.sh "${IMAGES[@]}"
   . bin/images/tags.env
@@ -42,7 +43,8 @@ other_cluster() {
 # chart packs the chart as the version that the images are of, and prints the file's name.
 chart() {
   rm -rf bin/demo/chart
-  bin/tools/helm package charts/orderd --version "$ORDERD_VERSION" --app-version "$ORDERD_VERSION" --destination bin/demo/chart >/dev/null
+  bin/tools/helm package charts/orderd --version "$ORDERD_VERSION" --app-version "$ORDERD_VERSION" \
+    --destination bin/demo/chart >/dev/null
   echo "$ROOT/bin/demo/chart/orderd-$ORDERD_VERSION.tgz"
 }
 

@@ -27,7 +27,7 @@ func main() {
 	flag.StringVar(&about.revision, "revision", "", "hash of the version's commit")
 	flag.StringVar(&about.created, "created", "", "time of the version's commit, as RFC 3339")
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), "usage: images -out FOLDER [-registry HOST/PATH] "+
+		_, _ = fmt.Fprint(flag.CommandLine.Output(), "usage: images -out FOLDER [-registry HOST/PATH] "+
 			"[-version VERSION -revision HASH -created TIME] -arch ARCH NAME[:TAG]=BINARY[:PATH]…\n"+
 			"Without a tag, one is derived from the image's content. PATH is where the binary lies in the image\n"+
 			"(default: /NAME of the file).\n")

@@ -75,30 +75,18 @@ func check(t *testing.T, img v1.Image, wantFile, wantContent string) {
 
 func TestSaveWritesAnImageAndRemovesItsEarlierVersions(t *testing.T) {
 	out := t.TempDir()
-	first, err := deliver(
-		t.Context(),
-		spec{name: "shop", binary: binary(t, "one"), path: "/server", arch: "arm64"},
-		out,
-		"",
-	)
+	first, err := deliver(t.Context(), spec{name: "shop", binary: binary(t, "one"), path: "/server", arch: "arm64"}, out,
+		"")
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := deliver(
-		t.Context(),
-		spec{name: "shop-admin", binary: binary(t, "one"), path: "/server", arch: "arm64"},
-		out,
-		"",
-	)
+	other, err := deliver(t.Context(), spec{name: "shop-admin", binary: binary(t, "one"), path: "/server", arch: "arm64"},
+		out, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := deliver(
-		t.Context(),
-		spec{name: "shop", binary: binary(t, "two"), path: "/server", arch: "arm64"},
-		out,
-		"",
-	)
+	second, err := deliver(t.Context(), spec{name: "shop", binary: binary(t, "two"), path: "/server", arch: "arm64"}, out,
+		"")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,12 +132,8 @@ func TestPush(t *testing.T) {
 	server := httptest.NewServer(registry.New())
 	defer server.Close()
 	host := strings.TrimPrefix(server.URL, "http://")
-	reference, err := deliver(
-		t.Context(),
-		spec{name: "shop", tag: "1", binary: binary(t, "one"), path: "/server", arch: "arm64"},
-		"",
-		host+"/team/",
-	)
+	reference, err := deliver(t.Context(),
+		spec{name: "shop", tag: "1", binary: binary(t, "one"), path: "/server", arch: "arm64"}, "", host+"/team/")
 	if err != nil {
 		t.Fatal(err)
 	}

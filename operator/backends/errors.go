@@ -28,10 +28,8 @@ func databaseError(config *pgx.ConnConfig, err error) *Error {
 		case strings.HasPrefix(pg.Code, "28"), pg.Code == "3D000", pg.Code == "42501":
 			return &Error{
 				Reason: v1alpha1.ReasonAccessDenied,
-				Message: redact(
-					config,
-					fmt.Sprintf("the database at %s refused the login: %s (SQLSTATE %s)", address, pg.Message, pg.Code),
-				),
+				Message: redact(config,
+					fmt.Sprintf("the database at %s refused the login: %s (SQLSTATE %s)", address, pg.Message, pg.Code)),
 			}
 		}
 		return &Error{

@@ -103,9 +103,7 @@ func Window(p *v1alpha1.PromotionEvent) (from, to time.Time) {
 // Needed sums the replicas of the promotions whose windows hold now, and says when that next changes:
 // zero for never.
 func Needed(
-	c *v1alpha1.OrderCluster,
-	promotions []v1alpha1.PromotionEvent,
-	now time.Time,
+	c *v1alpha1.OrderCluster, promotions []v1alpha1.PromotionEvent, now time.Time,
 ) (replicas int32, next time.Time) {
 	for i := range promotions {
 		p := &promotions[i]

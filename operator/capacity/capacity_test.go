@@ -124,12 +124,8 @@ func TestSpreadIsEvenAndKeepsToTheItems(t *testing.T) {
 		shuffled := rapid.Permutation(items).Draw(t, "order")
 		for i, k := range Spread(shuffled, streams) {
 			if of[shuffled[i].SKU] != k {
-				t.Fatalf(
-					"%s is in stream %d, and in %d if the items come in another order",
-					shuffled[i].SKU,
-					of[shuffled[i].SKU],
-					k,
-				)
+				t.Fatalf("%s is in stream %d, and in %d if the items come in another order", shuffled[i].SKU, of[shuffled[i].SKU],
+					k)
 			}
 		}
 	})

@@ -107,32 +107,18 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Owns(&networkingv1.NetworkPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&policyv1.PodDisruptionBudget{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.clustersOfSecret)).
-		Watches(
-			&v1alpha1.PromotionEvent{},
-			handler.EnqueueRequestsFromMapFunc(clusterOfPromotion),
-			builder.WithPredicates(capacityChanged()),
-		).
+		Watches(&v1alpha1.PromotionEvent{}, handler.EnqueueRequestsFromMapFunc(clusterOfPromotion),
+			builder.WithPredicates(capacityChanged())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, ReconciliationTimeout: reconcileTimeout}).
 		Complete(r)
 }
 
 func (r *Reconciler) clustersOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
 	var list v1alpha1.OrderClusterList
-	if err := r.Client.List(
-		ctx,
-		&list,
-		client.InNamespace(secret.GetNamespace()),
-		client.MatchingFields{secretIndex: secret.GetName()},
-	); err != nil {
-		r.Log.Error(
-			"listing the OrderClusters of a Secret",
-			"namespace",
-			secret.GetNamespace(),
-			"secret",
-			secret.GetName(),
-			"error",
-			err,
-		)
+	if err := r.Client.List(ctx, &list, client.InNamespace(secret.GetNamespace()),
+		client.MatchingFields{secretIndex: secret.GetName()}); err != nil {
+		r.Log.Error("listing the OrderClusters of a Secret", "namespace", secret.GetNamespace(), "secret", secret.GetName(),
+			"error", err)
 		return nil
 	}
 	var requests []reconcile.Request
@@ -140,10 +126,8 @@ func (r *Reconciler) clustersOfSecret(ctx context.Context, secret client.Object)
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 	}
 	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == kind {
-		requests = append(
-			requests,
-			reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}},
-		)
+		requests = append(requests,
+			reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}})
 	}
 	return requests
 }
@@ -243,8 +227,6 @@ func (r *Reconciler) promotions(ctx context.Context, c *v1alpha1.OrderCluster) (
 	if err := r.Client.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
 		return nil, fmt.Errorf("listing the promotions of OrderCluster %s: %w", c.Name, err)
 	}
-	return slices.DeleteFunc(
-		list.Items,
-		func(p v1alpha1.PromotionEvent) bool { return p.Spec.OrderClusterRef.Name != c.Name },
-	), nil
+	return slices.DeleteFunc(list.Items,
+		func(p v1alpha1.PromotionEvent) bool { return p.Spec.OrderClusterRef.Name != c.Name }), nil
 }

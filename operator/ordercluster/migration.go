@@ -27,29 +27,18 @@ const (
 func (r *Reconciler) migrate(ctx context.Context, s *scope) error {
 	if s.cluster.Status.Migration.Revision == s.revision {
 		s.migrated = true
-		s.report.True(
-			v1alpha1.ConditionMigrated,
-			v1alpha1.ReasonMigrated,
-			"the database is migrated for %s",
-			s.cluster.Spec.Image,
-		)
+		s.report.True(v1alpha1.ConditionMigrated, v1alpha1.ReasonMigrated, "the database is migrated for %s",
+			s.cluster.Spec.Image)
 		return nil
 	}
 	if !s.databaseReady {
-		s.report.False(
-			v1alpha1.ConditionMigrated,
-			v1alpha1.ReasonWaitingForDatabase,
-			"the migration starts once the database answers",
-		)
+		s.report.False(v1alpha1.ConditionMigrated, v1alpha1.ReasonWaitingForDatabase,
+			"the migration starts once the database answers")
 		return nil
 	}
 	var jobs batchv1.JobList
-	if err := r.Client.List(
-		ctx,
-		&jobs,
-		client.InNamespace(s.cluster.Namespace),
-		client.MatchingLabels(specs.MigrationLabels(s.cluster.Name)),
-	); err != nil {
+	if err := r.Client.List(ctx, &jobs, client.InNamespace(s.cluster.Namespace),
+		client.MatchingLabels(specs.MigrationLabels(s.cluster.Name))); err != nil {
 		return fmt.Errorf("listing migration Jobs: %w", err)
 	}
 	job, attempt := latestAttempt(jobs.Items, s.revision)
@@ -62,12 +51,8 @@ func (r *Reconciler) migrate(ctx context.Context, s *scope) error {
 		s.cluster.Status.Migration = v1alpha1.MigrationStatus{
 			Revision: s.revision, Image: s.cluster.Spec.Image, CompletionTime: completed.LastTransitionTime,
 		}
-		s.report.True(
-			v1alpha1.ConditionMigrated,
-			v1alpha1.ReasonMigrated,
-			"the database is migrated for %s",
-			s.cluster.Spec.Image,
-		)
+		s.report.True(v1alpha1.ConditionMigrated, v1alpha1.ReasonMigrated, "the database is migrated for %s",
+			s.cluster.Spec.Image)
 		s.report.Normal("Migrated", "Migrate", "the database is migrated for %s", s.cluster.Spec.Image)
 		return r.removeOldMigrations(ctx, s, jobs.Items)
 	}
@@ -109,12 +94,8 @@ func (r *Reconciler) removeOldMigrations(ctx context.Context, s *scope, jobs []b
 		if err := client.IgnoreNotFound(r.Client.Delete(ctx, configMap)); err != nil {
 			return fmt.Errorf("deleting ConfigMap %s: %w", job.Name, err)
 		}
-		err := r.Client.Delete(
-			ctx,
-			job,
-			client.Preconditions{UID: ptr.To(job.UID)},
-			client.PropagationPolicy(metav1.DeletePropagationBackground),
-		)
+		err := r.Client.Delete(ctx, job, client.Preconditions{UID: ptr.To(job.UID)},
+			client.PropagationPolicy(metav1.DeletePropagationBackground))
 		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("deleting Job %s: %w", job.Name, err)
 		}

@@ -166,12 +166,8 @@ func (r *Reconciler) scalePools(ctx context.Context, s *scope) error {
 		// With the UID in it the patch is refused for a Deployment of the same name
 		// that was made since.
 		patch := `{"metadata":{"uid":"` + string(d.UID) + `"},"spec":{"replicas":` + strconv.Itoa(int(s.desired[pool])) + `}}`
-		if err := r.Client.Patch(
-			ctx,
-			d,
-			client.RawPatch(types.MergePatchType, []byte(patch)),
-			report.FieldOwner,
-		); err != nil {
+		if err := r.Client.Patch(ctx, d, client.RawPatch(types.MergePatchType, []byte(patch)),
+			report.FieldOwner); err != nil {
 			return fmt.Errorf("scaling Deployment %s: %w", d.Name, err)
 		}
 	}

@@ -38,13 +38,8 @@ func (r *Reconciler) readPools(ctx context.Context, s *scope) error {
 			s.poolsReady = false
 			s.poolsProblems = append(
 				s.poolsProblems,
-				fmt.Sprintf(
-					"%s: %d of %d pods available, %d up to date",
-					pool,
-					*status.Available,
-					*status.Desired,
-					*status.Updated,
-				),
+				fmt.Sprintf("%s: %d of %d pods available, %d up to date", pool, *status.Available, *status.Desired,
+					*status.Updated),
 			)
 		}
 	}

@@ -26,17 +26,8 @@ func (r *Reconciler) tell(s *scope, before, now *flashv1.Promotion) {
 	}
 	for _, c := range changes(before, now) {
 		r.Recorder.Eventf(s.promotion, nil, corev1.EventTypeNormal, c.reason, s.action("Change"), "%s", c.message)
-		r.Log.Info(
-			"promotion changed",
-			"namespace",
-			s.promotion.Namespace,
-			"promotionevent",
-			s.promotion.Name,
-			"change",
-			c.reason,
-			"what",
-			c.message,
-		)
+		r.Log.Info("promotion changed", "namespace", s.promotion.Namespace, "promotionevent", s.promotion.Name, "change",
+			c.reason, "what", c.message)
 	}
 }
 
@@ -65,28 +56,18 @@ func changes(before, now *flashv1.Promotion) []change {
 		add("SaleShortened", "the sale ends at %s, not at %s", at(now.GetEndUnixMs()), at(before.GetEndUnixMs()))
 	}
 	if now.GetPaymentTimeoutMs() != before.GetPaymentTimeoutMs() {
-		add(
-			"PaymentTimeoutChanged",
-			"new orders have to be paid in %s",
-			time.Duration(now.GetPaymentTimeoutMs())*time.Millisecond,
-		)
+		add("PaymentTimeoutChanged", "new orders have to be paid in %s",
+			time.Duration(now.GetPaymentTimeoutMs())*time.Millisecond)
 	}
 	switch {
 	case now.GetAdmissionRequired() && !before.GetAdmissionRequired():
-		add(
-			"AdmissionRequired",
-			"orders need admission tokens, which are given out until %s",
-			at(now.GetAdmissionEndUnixMs()),
-		)
+		add("AdmissionRequired", "orders need admission tokens, which are given out until %s",
+			at(now.GetAdmissionEndUnixMs()))
 	case !now.GetAdmissionRequired() && before.GetAdmissionRequired():
 		add("AdmissionNotRequired", "orders need no admission tokens any more")
 	case now.GetAdmissionRequired() && now.GetAdmissionEndUnixMs() != before.GetAdmissionEndUnixMs():
-		add(
-			"AdmissionEndMoved",
-			"admission tokens are given out until %s, not until %s",
-			at(now.GetAdmissionEndUnixMs()),
-			at(before.GetAdmissionEndUnixMs()),
-		)
+		add("AdmissionEndMoved", "admission tokens are given out until %s, not until %s", at(now.GetAdmissionEndUnixMs()),
+			at(before.GetAdmissionEndUnixMs()))
 	}
 	return append(all, itemChanges(before, now)...)
 }
@@ -110,10 +91,8 @@ func itemChanges(before, now *flashv1.Promotion) []change {
 			on = append(on, item.GetSku())
 		}
 		if item.GetLimitPerBuyer() != was.GetLimitPerBuyer() {
-			limits = append(
-				limits,
-				fmt.Sprintf("%s %d (before: %d)", item.GetSku(), item.GetLimitPerBuyer(), was.GetLimitPerBuyer()),
-			)
+			limits = append(limits,
+				fmt.Sprintf("%s %d (before: %d)", item.GetSku(), item.GetLimitPerBuyer(), was.GetLimitPerBuyer()))
 		}
 	}
 	for _, t := range now.GetTopUps() {

@@ -35,10 +35,8 @@ func (s *scope) summarize() {
 	}
 	if s.promotion.AdmissionRequired() && !s.ended() &&
 		s.promotion.AdmissionEnd().Before(s.promotion.CreationTimestamp.Time) {
-		s.stall(
-			v1alpha1.ReasonNoAdmission,
-			"orders need admission tokens, and spec.admission.until passed before the promotion was made: nobody can have one",
-		)
+		s.stall(v1alpha1.ReasonNoAdmission,
+			"orders need admission tokens, and spec.admission.until passed before the promotion was made: nobody can have one")
 	}
 	s.setReady(prepared)
 	s.setLate(prepared)
@@ -79,12 +77,8 @@ func (s *scope) setReady(prepared bool) {
 		}
 		if st.ReadyTime.IsZero() {
 			st.ReadyTime = metav1.NewTime(s.now)
-			s.report.Normal(
-				"Ready",
-				"Provision",
-				"stock, partitions and pods are ready, %s before the start",
-				s.promotion.Spec.StartTime.Sub(s.now).Round(time.Second),
-			)
+			s.report.Normal("Ready", "Provision", "stock, partitions and pods are ready, %s before the start",
+				s.promotion.Spec.StartTime.Sub(s.now).Round(time.Second))
 		}
 	case !s.report.Is(v1alpha1.ConditionClusterReady):
 		c := s.report.Get(v1alpha1.ConditionClusterReady)
@@ -118,12 +112,8 @@ func (s *scope) setLate(prepared bool) {
 	case s.ended():
 		s.report.False(late, v1alpha1.ReasonEnded, "the sale has ended")
 	case prepared || s.now.Before(s.promotion.ReadyDeadline()) || !s.promotion.Status.ReadyTime.IsZero():
-		s.report.False(
-			late,
-			v1alpha1.ReasonInTime,
-			"to be ready at %s",
-			s.promotion.ReadyDeadline().UTC().Format(time.RFC3339),
-		)
+		s.report.False(late, v1alpha1.ReasonInTime, "to be ready at %s",
+			s.promotion.ReadyDeadline().UTC().Format(time.RFC3339))
 	default:
 		reason, missed := v1alpha1.ReasonNotReadyInTime, "by "+s.promotion.ReadyDeadline().UTC().Format(time.RFC3339)
 		if s.started() {

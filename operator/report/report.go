@@ -113,12 +113,8 @@ func (r *Report) Apply(ctx context.Context, c client.Client, recorder events.Eve
 			},
 			"status": status,
 		}}
-		if err := c.Status().Apply(
-			ctx,
-			client.ApplyConfigurationFromUnstructured(u),
-			FieldOwner,
-			client.ForceOwnership,
-		); err != nil {
+		if err := c.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), FieldOwner,
+			client.ForceOwnership); err != nil {
 			return fmt.Errorf("applying the status of %s %s: %w", r.kind, r.object.GetName(), err)
 		}
 	}

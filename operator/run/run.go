@@ -173,10 +173,8 @@ func setup(mgr ctrl.Manager, registry *backends.Registry, o Options) error {
 	if err := promotions.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up PromotionEvents: %w", err)
 	}
-	if err := errors.Join(
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("ping", healthz.Ping),
-	); err != nil {
+	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {
 		return fmt.Errorf("setting up probes: %w", err)
 	}
 	return nil

@@ -17,10 +17,7 @@ import (
 // Pool is everything that makes up one pool, in the order in which it is applied.
 func Pool(c *v1alpha1.OrderCluster, pool, configHash string, replicas int32) []runtime.ApplyConfiguration {
 	return []runtime.ApplyConfiguration{
-		serviceAccount(
-			c,
-			pool,
-		),
+		serviceAccount(c, pool),
 		service(c, pool),
 		networkPolicy(c, pool),
 		disruptionBudget(c, pool),
@@ -36,9 +33,7 @@ func serviceAccount(c *v1alpha1.OrderCluster, pool string) *corev1ac.ServiceAcco
 }
 
 func deployment(
-	c *v1alpha1.OrderCluster,
-	pool, configHash string,
-	replicas int32,
+	c *v1alpha1.OrderCluster, pool, configHash string, replicas int32,
 ) *appsv1ac.DeploymentApplyConfiguration {
 	return appsv1ac.Deployment(PoolName(c.Name, pool), c.Namespace).
 		WithLabels(labels(c.Name, pool)).
@@ -87,13 +82,7 @@ func service(c *v1alpha1.OrderCluster, pool string) *corev1ac.ServiceApplyConfig
 func servicePort(name string, port int32) *corev1ac.ServicePortApplyConfiguration {
 	return corev1ac.ServicePort().WithName(
 		name,
-	).WithPort(
-		port,
-	).WithProtocol(
-		corev1.ProtocolTCP,
-	).WithTargetPort(
-		intstr.FromString(name),
-	)
+	).WithPort(port).WithProtocol(corev1.ProtocolTCP).WithTargetPort(intstr.FromString(name))
 }
 
 func disruptionBudget(c *v1alpha1.OrderCluster, pool string) *policyv1ac.PodDisruptionBudgetApplyConfiguration {

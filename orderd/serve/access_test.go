@@ -36,22 +36,19 @@ type counter struct {
 }
 
 func (counter) PlaceFlashOrder(
-	_ context.Context,
-	r *flashv1.PlaceFlashOrderRequest,
+	_ context.Context, r *flashv1.PlaceFlashOrderRequest,
 ) (*flashv1.PlaceFlashOrderResponse, error) {
 	return &flashv1.PlaceFlashOrderResponse{OrderId: "for " + r.GetBuyerId()}, nil
 }
 
 func (counter) GetFlashOrder(
-	_ context.Context,
-	r *flashv1.GetFlashOrderRequest,
+	_ context.Context, r *flashv1.GetFlashOrderRequest,
 ) (*flashv1.GetFlashOrderResponse, error) {
 	return &flashv1.GetFlashOrderResponse{OrderId: "for " + r.GetBuyerId()}, nil
 }
 
 func (counter) GetPromotion(
-	ctx context.Context,
-	_ *flashv1.GetPromotionRequest,
+	ctx context.Context, _ *flashv1.GetPromotionRequest,
 ) (*flashv1.GetPromotionResponse, error) {
 	if c, ok := auth.CallerFrom(ctx); ok {
 		return nil, rpcerr.New(connect.CodeInternal, "CALLER", "a public RPC has no caller, not "+c.Subject)
@@ -281,14 +278,12 @@ func TestWhoMayCall(t *testing.T) {
 			wantBody:      []string{"ROLE_MISSING"},
 		},
 		{
-			name: "an RPC that says of nobody that they may call it",
-			path: releasing,
-			body: broken,
-			authorization: bearer(
-				tokens.Token("root", auth.RolesOf(everyRole()...).Names()...),
-			),
-			wantStatus: 403,
-			wantBody:   []string{"ROLE_MISSING"},
+			name:          "an RPC that says of nobody that they may call it",
+			path:          releasing,
+			body:          broken,
+			authorization: bearer(tokens.Token("root", auth.RolesOf(everyRole()...).Names()...)),
+			wantStatus:    403,
+			wantBody:      []string{"ROLE_MISSING"},
 		},
 
 		{name: "the public", path: getPromotion, body: `{"promotion":"sale"}`, wantStatus: 200},
@@ -304,14 +299,8 @@ func TestWhoMayCall(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			status, header, body := post(t, s, tt.authorization, tt.path, tt.body)
 			if status != tt.wantStatus || header.Get("WWW-Authenticate") != tt.wantChallenge {
-				t.Errorf(
-					"status %d, challenge %q; want %d, %q; body %s",
-					status,
-					header.Get("WWW-Authenticate"),
-					tt.wantStatus,
-					tt.wantChallenge,
-					body,
-				)
+				t.Errorf("status %d, challenge %q; want %d, %q; body %s", status, header.Get("WWW-Authenticate"), tt.wantStatus,
+					tt.wantChallenge, body)
 			}
 			text := string(body)
 			if status != http.StatusOK {
@@ -405,11 +394,7 @@ func TestProtocols(t *testing.T) {
 func TestTooManyRequestsOfOneCaller(t *testing.T) {
 	// More fall due while this runs, but not many.
 	tokens, s := counting(t, auth.Limits{PerSecond: 1, Burst: 3})
-	ann, bob, backend := bearer(
-		tokens.Token("ann", "buyer"),
-	), bearer(
-		tokens.Token("bob", "buyer"),
-	), bearer(
+	ann, bob, backend := bearer(tokens.Token("ann", "buyer")), bearer(tokens.Token("bob", "buyer")), bearer(
 		tokens.Token("ann", "service"),
 	)
 	refused := 0
@@ -417,12 +402,7 @@ func TestTooManyRequestsOfOneCaller(t *testing.T) {
 		// Not decoded where it is refused.
 		if status, _, body := post(t, s, ann, placing, `{"promotion":`); status == http.StatusTooManyRequests {
 			refused++
-			if text := string(
-				body,
-			) + decodeDetails(
-				t,
-				body,
-			); !strings.Contains(text, "RATE_LIMITED") ||
+			if text := string(body) + decodeDetails(t, body); !strings.Contains(text, "RATE_LIMITED") ||
 				!strings.Contains(text, "google.rpc.RetryInfo") {
 				t.Errorf("body %s, want RATE_LIMITED with a delay", text)
 			}

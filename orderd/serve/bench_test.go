@@ -43,15 +43,13 @@ func BenchmarkUnary(b *testing.B) {
 	b.Run("stack", func(b *testing.B) { benchUnary(b, handler, request, "200") })
 
 	soldOut := connect.NewServer(around.forApps(guard, nil, nil)...)
-	promo := promotion.New(
-		&flashv1.Promotion{
-			Uid:        "uid",
-			Name:       "singles-day",
-			Partitions: 1,
-			Streams:    []string{"S"},
-			Items:      []*flashv1.PromotedItem{{Sku: "phone-x"}},
-		},
-	)
+	promo := promotion.New(&flashv1.Promotion{
+		Uid:        "uid",
+		Name:       "singles-day",
+		Partitions: 1,
+		Streams:    []string{"S"},
+		Items:      []*flashv1.PromotedItem{{Sku: "phone-x"}},
+	})
 	flashv1connect.RegisterFlashServiceHandler(soldOut, empty{refusal: promo.SoldOut(0)})
 	sold := front(soldOut, rpcMux(soldOut, around.http), around.gate, around.http)
 	b.Run("sold out", func(b *testing.B) { benchUnary(b, sold, request, "429") })
@@ -83,8 +81,7 @@ type empty struct {
 }
 
 func (e empty) PlaceFlashOrder(
-	context.Context,
-	*flashv1.PlaceFlashOrderRequest,
+	context.Context, *flashv1.PlaceFlashOrderRequest,
 ) (*flashv1.PlaceFlashOrderResponse, error) {
 	return nil, e.refusal
 }
@@ -101,9 +98,7 @@ func wireRequest(b *testing.B, token string) []byte {
 		b.Fatal(err)
 	}
 	head := "POST " + placing + " HTTP/1.1\r\nHost: pod\r\nContent-Type: application/proto\r\nConnect-Protocol-Version: 1\r\nAuthorization: Bearer " + token +
-		"\r\nContent-Length: " + strconv.Itoa(
-		len(body),
-	) + "\r\n\r\n"
+		"\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
 	return append([]byte(head), body...)
 }
 

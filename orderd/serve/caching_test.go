@@ -66,9 +66,7 @@ func TestGetAndCaches(t *testing.T) {
 			if response.StatusCode != tt.wantStatus {
 				t.Errorf("status %d, want %d", response.StatusCode, tt.wantStatus)
 			}
-			if got := response.Header.Get(
-				"Cache-Control",
-			); got != tt.wantCache ||
+			if got := response.Header.Get("Cache-Control"); got != tt.wantCache ||
 				len(response.Header.Values("Cache-Control")) > 1 {
 				t.Errorf("Cache-Control %q, want %q", response.Header.Values("Cache-Control"), tt.wantCache)
 			}

@@ -31,10 +31,8 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 		if err != nil {
 			return nil, err
 		}
-		wanted = append(
-			wanted,
-			consume.Options{Name: "push", Types: push.Types(), Delivery: gateway.Deliver, Ordered: true, Since: push.Since},
-		)
+		wanted = append(wanted,
+			consume.Options{Name: "push", Types: push.Types(), Delivery: gateway.Deliver, Ordered: true, Since: push.Since})
 	}
 	for _, o := range wanted {
 		o.JetStream, o.Pool, o.Replicas = s.js, s.pool, p.Config.Messaging.Replicas

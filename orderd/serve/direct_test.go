@@ -23,8 +23,7 @@ import (
 type hinting struct{ empty }
 
 func (h hinting) PlaceFlashOrder(
-	ctx context.Context,
-	r *flashv1.PlaceFlashOrderRequest,
+	ctx context.Context, r *flashv1.PlaceFlashOrderRequest,
 ) (*flashv1.PlaceFlashOrderResponse, error) {
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		info.ResponseHeader().Set("Orderd-Route", "7")
@@ -41,15 +40,13 @@ func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
 	c := config.Default().HTTP
 	around := testStack(t, slog.New(slog.DiscardHandler), c)
 	server := connect.NewServer(around.forApps(guard, nil, nil)...)
-	promo := promotion.New(
-		&flashv1.Promotion{
-			Uid:        "uid",
-			Name:       "sale",
-			Partitions: 1,
-			Streams:    []string{"S"},
-			Items:      []*flashv1.PromotedItem{{Sku: "A"}},
-		},
-	)
+	promo := promotion.New(&flashv1.Promotion{
+		Uid:        "uid",
+		Name:       "sale",
+		Partitions: 1,
+		Streams:    []string{"S"},
+		Items:      []*flashv1.PromotedItem{{Sku: "A"}},
+	})
 	flashv1connect.RegisterFlashServiceHandler(server, hinting{empty{refusal: promo.SoldOut(0)}})
 	l, err := listen(t.Context(), "apps", "127.0.0.1:0", front(server, rpcMux(server, c), around.gate, c), c)
 	if err != nil {
@@ -70,12 +67,8 @@ func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
 	}
 	ask := func(client *http.Client, request string) answer {
 		t.Helper()
-		r, err := http.NewRequestWithContext(
-			t.Context(),
-			http.MethodPost,
-			"http://"+l.socket.Addr().String()+placing,
-			bytes.NewBufferString(request),
-		)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+l.socket.Addr().String()+placing,
+			bytes.NewBufferString(request))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -91,13 +91,8 @@ const minCompressed = 4 << 10
 // rpcMux mounts a server's RPCs with the limits of the configuration.
 func rpcMux(server *connect.Server, c config.HTTP) *http.ServeMux {
 	mux := http.NewServeMux()
-	connecthttp.Mount(
-		mux,
-		server,
-		connecthttp.WithReadMaxBytes(c.MaxBodyBytes),
-		connecthttp.WithCompressMinBytes(minCompressed),
-		connecthttp.WithConditionalOptions(streamOptions),
-	)
+	connecthttp.Mount(mux, server, connecthttp.WithReadMaxBytes(c.MaxBodyBytes),
+		connecthttp.WithCompressMinBytes(minCompressed), connecthttp.WithConditionalOptions(streamOptions))
 	return mux
 }
 

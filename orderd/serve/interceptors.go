@@ -34,9 +34,7 @@ type stack struct {
 // changes is recorded last: what was refused until there changes nothing. A role without
 // audited mutations has no recorder.
 func (s stack) forApps(
-	guard *auth.Guard,
-	recorder *audit.Recorder,
-	inside connect.ServerInterceptor,
+	guard *auth.Guard, recorder *audit.Recorder, inside connect.ServerInterceptor,
 ) []connect.ServerInterceptor {
 	around := []connect.ServerInterceptor{
 		unlessAnswered, s.metrics.observe(s.gate), caching, explain(s.log), guard.Authenticate(), s.bound(),

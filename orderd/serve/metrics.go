@@ -72,10 +72,7 @@ func (m *metrics) observe(gate *overload.Gate) connect.ServerInterceptor {
 }
 
 func (m *metrics) stream(
-	ctx context.Context,
-	spec connect.Spec,
-	stream connect.ServerStream,
-	next connect.ServerFunc,
+	ctx context.Context, spec connect.Spec, stream connect.ServerStream, next connect.ServerFunc,
 ) error {
 	open := m.open.WithLabelValues(spec.Procedure)
 	open.Inc()

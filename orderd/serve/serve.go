@@ -186,13 +186,8 @@ func (p *pod) drain(failed context.Context, r *role, health *health, listeners [
 
 func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listener, error) {
 	c := p.Config.HTTP
-	admin, err := listen(
-		ctx,
-		"admin",
-		c.AdminAddress,
-		http.MaxBytesHandler(health.mux(p.registry), int64(c.MaxBodyBytes)),
-		c,
-	)
+	admin, err := listen(ctx, "admin", c.AdminAddress, http.MaxBytesHandler(health.mux(p.registry), int64(c.MaxBodyBytes)),
+		c)
 	if err != nil {
 		return nil, err
 	}

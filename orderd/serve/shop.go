@@ -110,12 +110,8 @@ func (p *pod) database() (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database.urlFile: %w", err)
 	}
-	return database.Open(
-		context.Background(),
-		url,
-		p.Config.Database.MaxConnections,
-		database.WithRegisterer(p.registerer),
-	)
+	return database.Open(context.Background(), url, p.Config.Database.MaxConnections,
+		database.WithRegisterer(p.registerer))
 }
 
 // carriers are the configured ones, each behind a breaker of its own.

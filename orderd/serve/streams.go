@@ -91,10 +91,7 @@ func (s *liveStream) Receive(msg any) error {
 // fails with the reason, while the handler can go on to answer what it has; the configured time for
 // a request later its context ends as well.
 func (s stack) live(
-	ctx context.Context,
-	spec connect.Spec,
-	stream connect.ServerStream,
-	next connect.ServerFunc,
+	ctx context.Context, spec connect.Spec, stream connect.ServerStream, next connect.ServerFunc,
 ) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -139,12 +136,8 @@ func (s stack) untilEnd(ctx context.Context, done <-chan struct{}) *connect.Erro
 	case <-expired:
 		return auth.Expired()
 	case <-s.leaving:
-		return rpcerr.Retry(
-			connect.CodeUnavailable,
-			rpcerr.ReasonOverloaded,
-			"the pod is going away; go on with a new stream",
-			streamRetry,
-		)
+		return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded,
+			"the pod is going away; go on with a new stream", streamRetry)
 	}
 }
 

@@ -82,10 +82,7 @@ func newStreaming(t *testing.T, c config.HTTP, tokenFor time.Duration) *streamin
 	transport := &http.Transport{Protocols: protocols, DialContext: (&net.Dialer{}).DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
 	client := flashv1connect.NewFlashServiceClient(connect.NewClient(
-		connecthttp.NewTransport(
-			&http.Client{Transport: transport},
-			"http://"+l.socket.Addr().String(),
-		),
+		connecthttp.NewTransport(&http.Client{Transport: transport}, "http://"+l.socket.Addr().String()),
 		issuer.Bearer(token),
 	))
 	if s.stream, err = client.PlaceFlashOrders(t.Context()); err != nil {
@@ -100,10 +97,8 @@ func (s *streaming) ask(t *testing.T, requests int) {
 	for range requests {
 		// Not valid by the proto's rules: which of a message's requests is refused for that is
 		// the handler's to say.
-		message.Requests = append(
-			message.Requests,
-			&flashv1.PlaceFlashOrderRequest{BuyerId: "a buyer of sixty-four characters, or nearly as many as there are"},
-		)
+		message.Requests = append(message.Requests,
+			&flashv1.PlaceFlashOrderRequest{BuyerId: "a buyer of sixty-four characters, or nearly as many as there are"})
 	}
 	if err := s.stream.Send(message); err != nil {
 		t.Fatalf("sending: %v", err)

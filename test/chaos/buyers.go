@@ -154,10 +154,7 @@ func (b *buyers) any(n uint32) door {
 
 // call one thing and record it.
 func (b *buyers) call(
-	ctx context.Context,
-	c audit.Call,
-	d door,
-	rpc func(context.Context, *audit.Call) error,
+	ctx context.Context, c audit.Call, d door, rpc func(context.Context, *audit.Call) error,
 ) audit.Call {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
@@ -223,10 +220,8 @@ func (b *buyers) admit(ctx context.Context, c audit.Call, p *pod) []string {
 func (b *buyers) find(ctx context.Context, c audit.Call, d door) audit.Call {
 	c.Kind, c.Items = audit.Find, nil
 	return b.call(ctx, c, door{pod: d.pod}, func(ctx context.Context, c *audit.Call) error {
-		res, err := b.w.clients[d.pod].flash.GetFlashOrder(
-			ctx,
-			&flashv1.GetFlashOrderRequest{Promotion: b.promo.GetName(), BuyerId: c.Buyer, RequestId: c.Request},
-		)
+		res, err := b.w.clients[d.pod].flash.GetFlashOrder(ctx,
+			&flashv1.GetFlashOrderRequest{Promotion: b.promo.GetName(), BuyerId: c.Buyer, RequestId: c.Request})
 		if err == nil {
 			c.OrderID, c.State = res.GetOrderId(), strings.TrimPrefix(res.GetState().String(), "FLASH_ORDER_STATE_")
 		}
@@ -257,10 +252,8 @@ func (b *buyers) cancel(ctx context.Context, buyer, order string) {
 			audit.Call{Kind: audit.Cancel, Buyer: buyer, OrderID: order},
 			door{pod: b.w.standard},
 			func(ctx context.Context, _ *audit.Call) error {
-				_, err := b.w.clients[b.w.standard].orders.CancelOrder(
-					ctx,
-					&orderv1.CancelOrderRequest{RequestId: "cancel-" + order, BuyerId: buyer, OrderId: order},
-				)
+				_, err := b.w.clients[b.w.standard].orders.CancelOrder(ctx,
+					&orderv1.CancelOrderRequest{RequestId: "cancel-" + order, BuyerId: buyer, OrderId: order})
 				return err
 			},
 		)

@@ -45,13 +45,8 @@ func TestSalesGoAsTheyMustWhateverFails(t *testing.T) {
 		if err == nil {
 			err = w.keep(v, folder)
 		}
-		t.Errorf(
-			"seed %d failed: what is known of it is in %s (%v); again: go run ./test/chaos -seeds %d:1",
-			seed,
-			folder,
-			err,
-			seed,
-		)
+		t.Errorf("seed %d failed: what is known of it is in %s (%v); again: go run ./test/chaos -seeds %d:1", seed, folder,
+			err, seed)
 	}
 }
 

@@ -93,17 +93,14 @@ func operations(sale audit.Sale, calls []audit.Call, f audit.Finals, raised map[
 		if at, ok := cancelled[row.OrderID]; ok && at.Before(from) {
 			from = at
 		}
-		all = append(
-			all,
-			linear.Operation{
-				Kind:     linear.Release,
-				Buyer:    row.Buyer,
-				Order:    row.OrderID,
-				Sent:     from,
-				Answered: from,
-				Outcome:  linear.Unknown,
-			},
-		)
+		all = append(all, linear.Operation{
+			Kind:     linear.Release,
+			Buyer:    row.Buyer,
+			Order:    row.OrderID,
+			Sent:     from,
+			Answered: from,
+			Outcome:  linear.Unknown,
+		})
 	}
 	return all
 }

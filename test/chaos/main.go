@@ -94,12 +94,8 @@ func hold(ctx context.Context, o options, out *os.File) error {
 	if err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
-	_, _ = fmt.Fprintf(
-		out,
-		"3 NATS servers, database (%s), 3 flash pods, 2 workers and a standard pod are up after %s\n",
-		w.db.kind,
-		time.Since(begun).Round(100*time.Millisecond),
-	)
+	_, _ = fmt.Fprintf(out, "3 NATS servers, database (%s), 3 flash pods, 2 workers and a standard pod are up after %s\n",
+		w.db.kind, time.Since(begun).Round(100*time.Millisecond))
 	begun = time.Now()
 	var failed []string
 	var sums tally
@@ -114,15 +110,8 @@ func hold(ctx context.Context, o options, out *os.File) error {
 		}
 		done++
 		sums.add(v.tally)
-		_, _ = fmt.Fprintf(
-			out,
-			"%s (%d of %d, %d failed, %s)\n",
-			v,
-			done,
-			o.count,
-			len(failed),
-			time.Since(begun).Round(time.Second),
-		)
+		_, _ = fmt.Fprintf(out, "%s (%d of %d, %d failed, %s)\n", v, done, o.count, len(failed),
+			time.Since(begun).Round(time.Second))
 		if len(v.violated) == 0 {
 			continue
 		}
@@ -136,15 +125,8 @@ func hold(ctx context.Context, o options, out *os.File) error {
 			break
 		}
 	}
-	_, _ = fmt.Fprintf(
-		out,
-		"%d seeds in %s, %d failed %s; %s\n",
-		done,
-		time.Since(begun).Round(time.Second),
-		len(failed),
-		strings.Join(failed, " "),
-		sums,
-	)
+	_, _ = fmt.Fprintf(out, "%d seeds in %s, %d failed %s; %s\n", done, time.Since(begun).Round(time.Second), len(failed),
+		strings.Join(failed, " "), sums)
 	if len(failed) > 0 {
 		return fmt.Errorf("%d of %d seeds failed", len(failed), done)
 	}

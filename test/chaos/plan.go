@@ -68,15 +68,13 @@ const (
 func newPlan(seed uint64) *plan {
 	r := random(seed, forPlan)
 	p := &plan{
-		seed:    seed,
-		streams: 1 + r.IntN(4)/3,
-		per:     1 + r.IntN(4),
-		open:    3500*time.Millisecond + time.Duration(r.IntN(1200))*time.Millisecond,
-		paymentTimeout: time.Duration(
-			1000+r.IntN(1500),
-		) * time.Millisecond,
-		admission: r.IntN(6) == 0,
-		extends:   r.IntN(5) == 0,
+		seed:           seed,
+		streams:        1 + r.IntN(4)/3,
+		per:            1 + r.IntN(4),
+		open:           3500*time.Millisecond + time.Duration(r.IntN(1200))*time.Millisecond,
+		paymentTimeout: time.Duration(1000+r.IntN(1500)) * time.Millisecond,
+		admission:      r.IntN(6) == 0,
+		extends:        r.IntN(5) == 0,
 	}
 	if p.streams == 1 {
 		p.per += r.IntN(3)
@@ -113,11 +111,8 @@ func (p *plan) pull(r *rand.Rand) {
 	}
 	if r.IntN(6) == 0 {
 		t, i := at(), r.IntN(len(p.offers))
-		p.levers = append(
-			p.levers,
-			lever{at: t, name: "off", item: i},
-			lever{at: t + 500*time.Millisecond, name: "on", item: i},
-		)
+		p.levers = append(p.levers, lever{at: t, name: "off", item: i},
+			lever{at: t + 500*time.Millisecond, name: "on", item: i})
 	}
 	if p.extends {
 		p.levers = append(p.levers, lever{at: p.open - 700*time.Millisecond, name: "extend"})

@@ -126,9 +126,7 @@ func newPod(ctx context.Context, o podOptions) (*pod, error) {
 		return nil, err
 	}
 	p.Process = &testproc.Process{Name: o.name, Log: o.log, Env: []string{
-		roleVariable + "=" + string(
-			o.role,
-		),
+		roleVariable + "=" + string(o.role),
 		nameVariable + "=" + o.name,
 		configVariable + "=" + path,
 		advertiseVariable + "=" + p.peers.address,

@@ -64,15 +64,8 @@ func (v *verdict) String() string {
 	for i, f := range v.plan.faults {
 		faults[i] = f.String()
 	}
-	s := fmt.Sprintf(
-		"seed %d %s %s: %s; [%s]; %s",
-		v.seed,
-		word,
-		v.took.Round(100*time.Millisecond),
-		v.plan,
-		strings.Join(faults, " "),
-		v.tally,
-	)
+	s := fmt.Sprintf("seed %d %s %s: %s; [%s]; %s", v.seed, word, v.took.Round(100*time.Millisecond), v.plan,
+		strings.Join(faults, " "), v.tally)
 	for i, x := range v.violated {
 		if i == 5 {
 			return s + fmt.Sprintf("\n  … and %d more", len(v.violated)-i)
@@ -205,15 +198,12 @@ func (s *trial) read(ctx context.Context, totals []sale.Total) (audit.Finals, er
 		Quantity, Price  int64
 		Paid             int64
 	}
-	lines, err := rows[line](
-		ctx,
-		s.w.db.pool,
+	lines, err := rows[line](ctx, s.w.db.pool,
 		`SELECT o.order_id::text, o.buyer_id, o.state, o.total, o.cancelled_at, l.sku, l.quantity, l.unit_price,
 		(SELECT coalesce(sum(amount), 0) FROM payments p WHERE p.order_id = o.order_id AND p.state = 'SUCCEEDED')::bigint
 			- (SELECT coalesce(sum(amount), 0) FROM refunds r WHERE r.order_id = o.order_id AND r.state = 'SUCCEEDED')::bigint
 		FROM orders o JOIN order_lines l USING (order_id) WHERE o.promotion_uid = $1 ORDER BY o.order_id, l.line`,
-		s.promo.GetUid(),
-	)
+		s.promo.GetUid())
 	if err != nil {
 		return f, err
 	}

@@ -67,9 +67,7 @@ type clients struct {
 
 // place an order by a call of its own, or over the stream.
 func (c clients) place(
-	ctx context.Context,
-	request *flashv1.PlaceFlashOrderRequest,
-	stream bool,
+	ctx context.Context, request *flashv1.PlaceFlashOrderRequest, stream bool,
 ) (*flashv1.PlaceFlashOrderResponse, error) {
 	if !stream {
 		return c.flash.PlaceFlashOrder(ctx, request)
@@ -137,11 +135,8 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 		return w, err
 	}
 	// The harness is the operator; it goes on when servers are gone.
-	if w.conn, err = nats.Connect(
-		w.cluster.URL(),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(100*time.Millisecond),
-	); err != nil {
+	if w.conn, err = nats.Connect(w.cluster.URL(), nats.MaxReconnects(-1),
+		nats.ReconnectWait(100*time.Millisecond)); err != nil {
 		return w, err
 	}
 	if w.js, err = jetstream.New(w.conn, jetstream.WithDefaultTimeout(3*time.Second)); err != nil {

@@ -41,11 +41,8 @@ var _ = DescribeTable(
 	Entry("a SKU with spaces", "spec.items[0].sku", func(s map[string]any) { first(s)["sku"] = "a b" }),
 	Entry("a currency that is none", "spec.currency", func(s map[string]any) { s["currency"] = "euro" }),
 	Entry("too many partitions", "spec.partitions", func(s map[string]any) { s["partitions"] = int64(100_000) }),
-	Entry(
-		"a time-out that is no duration",
-		"spec.paymentTimeout",
-		func(s map[string]any) { s["paymentTimeout"] = "soon" },
-	),
+	Entry("a time-out that is no duration", "spec.paymentTimeout",
+		func(s map[string]any) { s["paymentTimeout"] = "soon" }),
 	Entry("a field that there is not", "spec.itmes", func(s map[string]any) { s["itmes"] = []any{} }),
 )
 
@@ -74,14 +71,8 @@ var _ = Describe("an OrderCluster", func() {
 		}
 		oc.Spec.Database.URLSecretRef = v1alpha1.SecretKeyReference{Name: secret.Name, Key: "url"}
 		DeferCleanup(func(ctx context.Context) {
-			_, err := up.Kube.Run(
-				ctx,
-				"delete",
-				"ordercluster/wrong",
-				"secret/wrong-database",
-				"--ignore-not-found",
-				"--timeout=2m",
-			)
+			_, err := up.Kube.Run(ctx, "delete", "ordercluster/wrong", "secret/wrong-database", "--ignore-not-found",
+				"--timeout=2m")
 			Expect(err).NotTo(HaveOccurred())
 		}, NodeTimeout(3*time.Minute))
 		for _, object := range []any{secret, oc} {

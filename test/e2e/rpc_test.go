@@ -110,24 +110,12 @@ var _ = Describe("an RPC", Ordered, func() {
 			Expect(a.Code).To(Equal(code), a.raw)
 			Expect(a.Message+a.details()).To(ContainSubstring(text), a.raw)
 		},
-		Entry(
-			"UpsertSku without a SKU",
-			"standard",
-			"orderd.catalog.v1.CatalogService/UpsertSku",
-			`{}`,
-			"invalid_argument",
-			"sku",
-		),
+		Entry("UpsertSku without a SKU", "standard", "orderd.catalog.v1.CatalogService/UpsertSku", `{}`, "invalid_argument",
+			"sku"),
 		Entry("UpsertSku with a negative price", "standard", "orderd.catalog.v1.CatalogService/UpsertSku",
 			`{"sku":{"sku":"X","title":"x","price":{"amount":"-1","currency":"CNY"}}}`, "invalid_argument", "price.amount"),
-		Entry(
-			"GetSku of none",
-			"standard",
-			"orderd.catalog.v1.CatalogService/GetSku",
-			`{"sku":"NO-SUCH-SKU"}`,
-			"not_found",
-			"SKU_NOT_FOUND",
-		),
+		Entry("GetSku of none", "standard", "orderd.catalog.v1.CatalogService/GetSku", `{"sku":"NO-SUCH-SKU"}`, "not_found",
+			"SKU_NOT_FOUND"),
 		Entry("AdjustStock by nothing", "standard", "orderd.catalog.v1.CatalogService/AdjustStock",
 			`{"requestId":"r","sku":"NO-SUCH-SKU","delta":"0"}`, "invalid_argument", "delta"),
 		Entry("AdjustStock of none", "standard", "orderd.catalog.v1.CatalogService/AdjustStock",
@@ -144,14 +132,8 @@ var _ = Describe("an RPC", Ordered, func() {
 			`{"buyerId":"b","orderId":"`+noOrderID+`"}`, "not_found", "ORDER_NOT_FOUND"),
 		Entry("GetOrder of a buyer whose id cannot be stored", "standard", "orderd.order.v1.OrderService/GetOrder",
 			`{"buyerId":"b\u0000","orderId":"`+noOrderID+`"}`, "invalid_argument", "buyer_id"),
-		Entry(
-			"ListOrders of nobody",
-			"standard",
-			"orderd.order.v1.OrderService/ListOrders",
-			`{}`,
-			"invalid_argument",
-			"buyer_id",
-		),
+		Entry("ListOrders of nobody", "standard", "orderd.order.v1.OrderService/ListOrders", `{}`, "invalid_argument",
+			"buyer_id"),
 		Entry("ListOrders from a token that is none", "standard", "orderd.order.v1.OrderService/ListOrders",
 			`{"buyerId":"b","pageToken":"nonsense"}`, "invalid_argument", "INVALID_PAGE_TOKEN"),
 		Entry("CancelOrder of none", "standard", "orderd.order.v1.OrderService/CancelOrder",
@@ -164,41 +146,19 @@ var _ = Describe("an RPC", Ordered, func() {
 			`{"buyerId":"b","paymentId":"`+noOrderID+`"}`, "not_found", "PAYMENT_NOT_FOUND"),
 		Entry("PlaceFlashOrder without items", "flash", "orderd.flash.v1.FlashService/PlaceFlashOrder",
 			`{"promotion":"p","buyerId":"b","requestId":"r"}`, "invalid_argument", "items"),
-		Entry(
-			"PlaceFlashOrder of nothing",
-			"flash",
-			"orderd.flash.v1.FlashService/PlaceFlashOrder",
-			`{"promotion":"p","buyerId":"b","requestId":"r","items":[{"sku":"X","quantity":"0"}]}`,
-			"invalid_argument",
-			"items[0].quantity",
-		),
-		Entry(
-			"PlaceFlashOrder in no promotion",
-			"flash",
-			"orderd.flash.v1.FlashService/PlaceFlashOrder",
-			`{"promotion":"no-such-promotion","buyerId":"b","requestId":"r","items":[{"sku":"X","quantity":"1"}]}`,
-			"not_found",
-			"PROMOTION_NOT_FOUND",
-		),
+		Entry("PlaceFlashOrder of nothing", "flash", "orderd.flash.v1.FlashService/PlaceFlashOrder",
+			`{"promotion":"p","buyerId":"b","requestId":"r","items":[{"sku":"X","quantity":"0"}]}`, "invalid_argument",
+			"items[0].quantity"),
+		Entry("PlaceFlashOrder in no promotion", "flash", "orderd.flash.v1.FlashService/PlaceFlashOrder",
+			`{"promotion":"no-such-promotion","buyerId":"b","requestId":"r","items":[{"sku":"X","quantity":"1"}]}`, "not_found",
+			"PROMOTION_NOT_FOUND"),
 		Entry("GetFlashOrder in no promotion", "flash", "orderd.flash.v1.FlashService/GetFlashOrder",
 			`{"promotion":"no-such-promotion","buyerId":"b","requestId":"r"}`, "not_found", "PROMOTION_NOT_FOUND"),
-		Entry(
-			"GetPromotion of none",
-			"flash",
-			"orderd.flash.v1.FlashService/GetPromotion",
-			`{"promotion":"no-such-promotion"}`,
-			"not_found",
-			"PROMOTION_NOT_FOUND",
-		),
+		Entry("GetPromotion of none", "flash", "orderd.flash.v1.FlashService/GetPromotion",
+			`{"promotion":"no-such-promotion"}`, "not_found", "PROMOTION_NOT_FOUND"),
 		Entry("broken JSON", "standard", "orderd.order.v1.OrderService/GetOrder", `{"buyerId":`, "invalid_argument", ""),
-		Entry(
-			"broken JSON to the flash lane",
-			"flash",
-			"orderd.flash.v1.FlashService/GetPromotion",
-			`nonsense`,
-			"invalid_argument",
-			"",
-		),
+		Entry("broken JSON to the flash lane", "flash", "orderd.flash.v1.FlashService/GetPromotion", `nonsense`,
+			"invalid_argument", ""),
 		Entry("a body over the limit", "flash", "orderd.flash.v1.FlashService/PlaceFlashOrder",
 			`{"promotion":"`+strings.Repeat("x", 1<<20)+`"}`, "resource_exhausted", ""),
 	)
@@ -211,13 +171,8 @@ var _ = Describe("an RPC", Ordered, func() {
 	It("places, shows and cancels an order", func(ctx context.Context) {
 		orders, catalog := "orderd.order.v1.OrderService/", "orderd.catalog.v1.CatalogService/"
 		run := "e2e-" + time.Now().UTC().Format("20060102150405.000")
-		a := call(
-			ctx,
-			"standard",
-			catalog+"UpsertSku",
-			jsonType,
-			`{"sku":{"sku":"E2E","title":"A test","onSale":true,"price":{"amount":"100","currency":"CNY"}}}`,
-		)
+		a := call(ctx, "standard", catalog+"UpsertSku", jsonType,
+			`{"sku":{"sku":"E2E","title":"A test","onSale":true,"price":{"amount":"100","currency":"CNY"}}}`)
 		Expect(a.status).To(Equal(http.StatusOK), a.raw)
 		a = call(ctx, "standard", catalog+"AdjustStock", jsonType, `{"requestId":"`+run+`","sku":"E2E","delta":"1"}`)
 		Expect(a.status).To(Equal(http.StatusOK), a.raw)
@@ -237,13 +192,8 @@ var _ = Describe("an RPC", Ordered, func() {
 		By("not showing it to another buyer")
 		a = callAs(ctx, bob, "standard", orders+"GetOrder", jsonType, `{"orderId":"`+placed.Order.OrderID+`"}`)
 		Expect(a.Code).To(Equal("not_found"), a.raw)
-		a = call(
-			ctx,
-			"standard",
-			orders+"CancelOrder",
-			jsonType,
-			`{"requestId":"c`+run+`","buyerId":"e2e","orderId":"`+placed.Order.OrderID+`"}`,
-		)
+		a = call(ctx, "standard", orders+"CancelOrder", jsonType,
+			`{"requestId":"c`+run+`","buyerId":"e2e","orderId":"`+placed.Order.OrderID+`"}`)
 		Expect(a.raw).To(ContainSubstring("ORDER_STATE_CANCELLED"))
 	})
 })

@@ -47,23 +47,12 @@ var _ = Describe("a sale", Ordered, func() {
 				}
 			}
 		},
-		Entry(
-			"NATS and a worker are killed",
-			NodeTimeout(saleWithin),
-			int64(90_000),
-			int64(0),
-			victim{"orderd-eval", "app.kubernetes.io/name=nats"},
-			victim{"", "app.kubernetes.io/component=worker"},
-		),
+		Entry("NATS and a worker are killed", NodeTimeout(saleWithin), int64(90_000), int64(0),
+			victim{"orderd-eval", "app.kubernetes.io/name=nats"}, victim{"", "app.kubernetes.io/component=worker"}),
 		// The sale before gives back more than is added.
-		Entry(
-			"stock is added, and a flash pod and the operator are killed",
-			NodeTimeout(saleWithin),
-			int64(40_000),
-			int64(1000),
-			victim{"", "app.kubernetes.io/component=flash"},
-			victim{"orderd-system", "app.kubernetes.io/name=orderd-operator"},
-		),
+		Entry("stock is added, and a flash pod and the operator are killed", NodeTimeout(saleWithin), int64(40_000),
+			int64(1000), victim{"", "app.kubernetes.io/component=flash"},
+			victim{"orderd-system", "app.kubernetes.io/name=orderd-operator"}),
 	)
 
 	It("ends with conditions that kubectl wait and GitOps tools read", func(ctx context.Context) {

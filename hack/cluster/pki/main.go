@@ -203,16 +203,11 @@ func (a *authority) issue(dir, server string, id identity) error {
 	}
 	certificatePEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	if id.asKubeconfig {
-		return os.WriteFile(
-			filepath.Join(dir, id.file+".kubeconfig"),
-			kubeconfig(server, a.pem, certificatePEM, keyPEM),
-			0o600,
-		)
+		return os.WriteFile(filepath.Join(dir, id.file+".kubeconfig"), kubeconfig(server, a.pem, certificatePEM, keyPEM),
+			0o600)
 	}
-	return errors.Join(
-		os.WriteFile(filepath.Join(dir, id.file+".crt"), certificatePEM, 0o644),
-		os.WriteFile(filepath.Join(dir, id.file+".key"), keyPEM, 0o600),
-	)
+	return errors.Join(os.WriteFile(filepath.Join(dir, id.file+".crt"), certificatePEM, 0o644),
+		os.WriteFile(filepath.Join(dir, id.file+".key"), keyPEM, 0o600))
 }
 
 func newKey() (*ecdsa.PrivateKey, []byte, error) {
@@ -240,11 +235,8 @@ func serviceAccountKeys(dir string) error {
 	}
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "service-account.key"), keyPEM, 0o600),
-		os.WriteFile(
-			filepath.Join(dir, "service-account.pub"),
-			pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
-			0o644,
-		),
+		os.WriteFile(filepath.Join(dir, "service-account.pub"),
+			pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o644),
 	)
 }
 

@@ -130,10 +130,8 @@ func resolve(all []rpc, references map[string][]string) error {
 				return fmt.Errorf("comment of %s: %s is no RPC with errors of its own", all[i].name, name)
 			}
 			for _, e := range all[at].errors {
-				if !slices.ContainsFunc(
-					all[i].errors,
-					func(have documented) bool { return have.code == e.code && have.reason == e.reason },
-				) {
+				if !slices.ContainsFunc(all[i].errors,
+					func(have documented) bool { return have.code == e.code && have.reason == e.reason }) {
 					all[i].errors = append(all[i].errors, e)
 				}
 			}

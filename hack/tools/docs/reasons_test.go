@@ -44,12 +44,8 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 			continue
 		}
 		if p.code == "" && !pageReasons[p.reason] || p.code != "" && !onPage[p] {
-			t.Errorf(
-				"%s: %s/%s is not in docs/errors.md: name it in the comment of the RPCs that can answer it",
-				where,
-				p.code,
-				p.reason,
-			)
+			t.Errorf("%s: %s/%s is not in docs/errors.md: name it in the comment of the RPCs that can answer it", where, p.code,
+				p.reason)
 		}
 	}
 	for p := range onPage {

@@ -37,16 +37,11 @@ func statesPage() string {
 			"taken until it is in the database as `PENDING_PAYMENT`, and nothing can be done with it until then (`ORDER_NOT_READY`).",
 		diagram(order.Transitions()),
 	)
-	section(
-		"Payment",
+	section("Payment",
 		"`PAYMENT_STATE_…`. An order may have several; one counts, and the money of any other goes back on its own.",
-		diagram(payment.Transitions()),
-	)
-	section(
-		"Refund",
-		"`REFUND_STATE_…`. A refund that the provider refuses is tried again.",
-		diagram(payment.RefundTransitions()),
-	)
+		diagram(payment.Transitions()))
+	section("Refund", "`REFUND_STATE_…`. A refund that the provider refuses is tried again.",
+		diagram(payment.RefundTransitions()))
 	section("Shipment", "`SHIPMENT_STATE_…`; history: `ShipmentService/GetShipment`.", diagram(shipment.Transitions()))
 	section(
 		"Return",

@@ -17,12 +17,10 @@ import (
 func main() {
 	raw, err := proto.MarshalOptions{
 		Deterministic: true,
-	}.Marshal(
-		&descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{
-			protodesc.ToFileDescriptorProto(durationpb.File_google_protobuf_duration_proto),
-			protodesc.ToFileDescriptorProto(errdetails.File_google_rpc_error_details_proto),
-		}},
-	)
+	}.Marshal(&descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{
+		protodesc.ToFileDescriptorProto(durationpb.File_google_protobuf_duration_proto),
+		protodesc.ToFileDescriptorProto(errdetails.File_google_rpc_error_details_proto),
+	}})
 	if err == nil {
 		_, err = os.Stdout.Write(raw)
 	}

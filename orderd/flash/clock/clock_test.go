@@ -48,10 +48,7 @@ func TestNeverAheadOfTheServerAndNearIt(t *testing.T) {
 		if _, ok := w.Now(0); ok {
 			t.Fatal("the time is known before any heartbeat")
 		}
-		way := rapid.OneOf(
-			rapid.Int64Range(0, int64(10*time.Millisecond)),
-			rapid.Int64Range(0, int64(10*time.Second)),
-		)
+		way := rapid.OneOf(rapid.Int64Range(0, int64(10*time.Millisecond)), rapid.Int64Range(0, int64(10*time.Second)))
 		began := time.Duration(0)
 		for i := range rapid.IntRange(1, 30).Draw(t, "heartbeats") {
 			w.heartbeat(time.Duration(way.Draw(t, "there")), time.Duration(way.Draw(t, "back")))

@@ -46,9 +46,7 @@ func (b *batches) find(target route.Target) int32 {
 }
 
 // each calls do with every batch, whose slices are do's to keep.
-func (b *batches) each(
-	do func(target route.Target, requests []*flashv1.PlaceFlashOrderRequest, positions []uint64),
-) {
+func (b *batches) each(do func(target route.Target, requests []*flashv1.PlaceFlashOrderRequest, positions []uint64)) {
 	requests, positions := make([]*flashv1.PlaceFlashOrderRequest, len(b.of)), make([]uint64, len(b.of))
 	starts := make([]int, len(b.targets))
 	start := 0

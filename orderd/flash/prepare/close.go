@@ -16,10 +16,7 @@ import (
 // share of the promotion's top-ups gets it first. owner names the caller in the logs. Owners that
 // still append lose against it sooner or later; stop the sale before for it to be soon.
 func ClosePartitions(
-	ctx context.Context,
-	js jetstream.JetStream,
-	promo *flashv1.Promotion,
-	owner string,
+	ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, owner string,
 ) ([]Total, error) {
 	return CloseLogs(ctx, plog.New(js, promo), promo, owner)
 }
@@ -33,12 +30,7 @@ func CloseLogs(ctx context.Context, log plog.Log, promo *flashv1.Promotion, owne
 }
 
 func closePartition(
-	ctx context.Context,
-	log plog.Log,
-	promo *promotion.Promotion,
-	n int32,
-	state *partition.State,
-	owner string,
+	ctx context.Context, log plog.Log, promo *promotion.Promotion, n int32, state *partition.State, owner string,
 ) error {
 	for {
 		if err := plog.Catch(ctx, log, n, state); err != nil {
@@ -59,12 +51,7 @@ func closePartition(
 // endPartition appends what is missing in the log, and Closed. It returns early, without an error,
 // if an append does not land or may not have: the log tells.
 func endPartition(
-	ctx context.Context,
-	log plog.Log,
-	promo *promotion.Promotion,
-	n int32,
-	state *partition.State,
-	owner string,
+	ctx context.Context, log plog.Log, promo *promotion.Promotion, n int32, state *partition.State, owner string,
 ) error {
 	landed := func(record *flashv1.Record) (bool, error) {
 		sequence, err := tryAppend(ctx, log, plog.Entry{Partition: n, Expected: state.Sequence(), Record: record})
@@ -78,9 +65,7 @@ func endPartition(
 	}
 	// Fencing first ends what an owner has in flight; the rest follows at once, and the owner, who
 	// must read the log before it can append again, comes too late.
-	if ok, err := landed(
-		&flashv1.Record{Kind: &flashv1.Record_Fenced{Fenced: &flashv1.Fenced{Owner: owner}}},
-	); !ok ||
+	if ok, err := landed(&flashv1.Record{Kind: &flashv1.Record_Fenced{Fenced: &flashv1.Fenced{Owner: owner}}}); !ok ||
 		err != nil {
 		return err
 	}

@@ -59,11 +59,7 @@ func Split(items []Item, n int32) [][]Item {
 // items. allocation names the promotion's allocation in the database. Each partition is opened once
 // however often this runs; a repetition must bring the same items.
 func OpenPartitions(
-	ctx context.Context,
-	js jetstream.JetStream,
-	promo *flashv1.Promotion,
-	allocation string,
-	items []Item,
+	ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, allocation string, items []Item,
 ) error {
 	for k := range promo.GetStreams() {
 		if err := openStream(ctx, js, promotion.New(promo), int32(k), allocation, items); err != nil {
@@ -75,12 +71,7 @@ func OpenPartitions(
 
 // openStream opens the partitions of one stream with the items that it sells.
 func openStream(
-	ctx context.Context,
-	js jetstream.JetStream,
-	promo *promotion.Promotion,
-	k int32,
-	allocation string,
-	items []Item,
+	ctx context.Context, js jetstream.JetStream, promo *promotion.Promotion, k int32, allocation string, items []Item,
 ) error {
 	log := plog.New(js, promo.Promotion)
 	mine := slices.DeleteFunc(slices.Clone(items), func(item Item) bool { return promo.Item(item.SKU).GetStream() != k })
@@ -168,9 +159,7 @@ func Totals(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotio
 // is counted at both ends or, if it lands while they are read, at one: only closed
 // partitions give exact totals.
 func collect(
-	ctx context.Context,
-	promo *flashv1.Promotion,
-	load func(context.Context, int32, *partition.State) error,
+	ctx context.Context, promo *flashv1.Promotion, load func(context.Context, int32, *partition.State) error,
 ) ([]Total, error) {
 	var mu sync.Mutex
 	totals := map[string]*Total{}

@@ -195,14 +195,11 @@ func TestCounterFollowsTheLog(t *testing.T) {
 	write(0, released(4), released(4))
 	write(2, released(5))
 	check("released")
-	write(
-		1,
-		&flashv1.Record{
-			Kind: &flashv1.Record_ToppedUp{
-				ToppedUp: &flashv1.ToppedUp{TopUpId: "1", Items: []*flashv1.ItemQuantity{{Sku: "c", Quantity: 9}}},
-			},
+	write(1, &flashv1.Record{
+		Kind: &flashv1.Record_ToppedUp{
+			ToppedUp: &flashv1.ToppedUp{TopUpId: "1", Items: []*flashv1.ItemQuantity{{Sku: "c", Quantity: 9}}},
 		},
-	)
+	})
 	_, err := log.AppendBatch(t.Context(), []plog.Entry{
 		{
 			Partition: 0,
@@ -321,10 +318,8 @@ func BenchmarkCount(b *testing.B) {
 			})
 		}
 		var err error
-		last, err = log.Append(
-			b.Context(),
-			plog.Entry{Expected: last, Record: &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: reserved}}},
-		)
+		last, err = log.Append(b.Context(),
+			plog.Entry{Expected: last, Record: &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: reserved}}})
 		if err != nil {
 			b.Fatal(err)
 		}

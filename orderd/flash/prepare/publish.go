@@ -55,11 +55,8 @@ func Publish(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promoti
 			return nil, fmt.Errorf("writing promotion %s: %w", promo.GetUid(), err)
 		}
 	}
-	return nil, fmt.Errorf(
-		"writing promotion %s: others wrote it %d times at the same moment",
-		promo.GetUid(),
-		publishAttempts,
-	)
+	return nil, fmt.Errorf("writing promotion %s: others wrote it %d times at the same moment", promo.GetUid(),
+		publishAttempts)
 }
 
 // published is the value of the promotion's key and its revision; nil and 0: there is none.

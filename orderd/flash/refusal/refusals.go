@@ -25,14 +25,8 @@ func PromotionNotFound() *Error {
 
 // ItemNotFound refuses a SKU that the promotion does not have.
 func ItemNotFound(sku string) *Error {
-	return newRefusal(
-		connect.CodeNotFound,
-		0,
-		rpcerr.ReasonItemNotFound,
-		"the promotion has no such item",
-		metadataSKU,
-		sku,
-	)
+	return newRefusal(connect.CodeNotFound, 0, rpcerr.ReasonItemNotFound, "the promotion has no such item", metadataSKU,
+		sku)
 }
 
 // ItemsApart refuses an order of items that are in different streams: nothing can
@@ -65,14 +59,8 @@ func Paused() *Error {
 
 // ItemOff refuses an item that the shop switched off.
 func ItemOff(sku string) *Error {
-	return newRefusal(
-		connect.CodeFailedPrecondition,
-		0,
-		rpcerr.ReasonItemOff,
-		"the item is switched off",
-		metadataSKU,
-		sku,
-	)
+	return newRefusal(connect.CodeFailedPrecondition, 0, rpcerr.ReasonItemOff, "the item is switched off", metadataSKU,
+		sku)
 }
 
 // SoldOut refuses an item of which no more than left units, fewer than asked for, are in all shards.
@@ -102,24 +90,14 @@ func SoldOutSKU(err error) string {
 
 // LimitPerBuyer refuses what would give a buyer more of an item than is allowed.
 func LimitPerBuyer(sku string) *Error {
-	return newRefusal(
-		connect.CodeResourceExhausted,
-		0,
-		rpcerr.ReasonLimitPerBuyer,
-		"over the limit per buyer",
-		metadataSKU,
-		sku,
-	)
+	return newRefusal(connect.CodeResourceExhausted, 0, rpcerr.ReasonLimitPerBuyer, "over the limit per buyer",
+		metadataSKU, sku)
 }
 
 // RequestIDReused refuses a request id that stands for an order of other items.
 func RequestIDReused() *Error {
-	return newRefusal(
-		connect.CodeAlreadyExists,
-		0,
-		rpcerr.ReasonRequestIDReused,
-		"the request id was used with other items",
-	)
+	return newRefusal(connect.CodeAlreadyExists, 0, rpcerr.ReasonRequestIDReused,
+		"the request id was used with other items")
 }
 
 // Overloaded refuses what exceeds a queue. Nothing was taken.

@@ -72,8 +72,7 @@ func newDesk(t *testing.T) *desk {
 }
 
 func (d *desk) AdjustStock(
-	ctx context.Context,
-	_ *catalogv1.AdjustStockRequest,
+	ctx context.Context, _ *catalogv1.AdjustStockRequest,
 ) (*catalogv1.AdjustStockResponse, error) {
 	d.calls++
 	if d.adjust != nil {
@@ -314,10 +313,8 @@ func TestPages(t *testing.T) {
 			}
 		}
 		req := &auditv1.ListAuditEntriesRequest{
-			PageSize: int32(
-				rapid.IntRange(0, 7).Draw(t, "page size"),
-			),
-			Subject: rapid.SampledFrom([]string{"", "staff-0", "staff-1", "nobody"}).Draw(t, "of"),
+			PageSize: int32(rapid.IntRange(0, 7).Draw(t, "page size")),
+			Subject:  rapid.SampledFrom([]string{"", "staff-0", "staff-1", "nobody"}).Draw(t, "of"),
 		}
 		var all []*auditv1.AuditEntry
 		for page := 0; ; page++ {

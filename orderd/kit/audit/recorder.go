@@ -122,16 +122,7 @@ func (r *Recorder) complete(ctx context.Context, e Entry, result error) {
 	e.CompletedAt = r.now().Truncate(time.Microsecond)
 	if err := r.store.complete(ctx, e); err != nil {
 		r.lost.Inc()
-		r.log.Warn(
-			"the outcome of an audit entry was not written",
-			"entry",
-			e.ID,
-			"procedure",
-			e.Procedure,
-			"outcome",
-			e.Outcome,
-			"error",
-			err,
-		)
+		r.log.Warn("the outcome of an audit entry was not written", "entry", e.ID, "procedure", e.Procedure, "outcome",
+			e.Outcome, "error", err)
 	}
 }

@@ -27,8 +27,7 @@ func NewService(pool *pgxpool.Pool) *Service { return &Service{store: store{pool
 
 // ListAuditEntries returns a page of entries, newest first.
 func (s *Service) ListAuditEntries(
-	ctx context.Context,
-	req *auditv1.ListAuditEntriesRequest,
+	ctx context.Context, req *auditv1.ListAuditEntriesRequest,
 ) (*auditv1.ListAuditEntriesResponse, error) {
 	// Newer than every entry there can be.
 	below := position{at: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), id: uuid.Max}

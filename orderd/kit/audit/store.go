@@ -16,19 +16,10 @@ type store struct{ pool *pgxpool.Pool }
 // insert can be repeated: an entry whose commit's outcome was not known is there once.
 func (s store) insert(ctx context.Context, e Entry) error {
 	return database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		_, err := tx.Exec(
-			ctx,
+		_, err := tx.Exec(ctx,
 			`INSERT INTO audit_entries (at, entry_id, subject, roles, procedure, request_id, request, outcome)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (at, entry_id) DO NOTHING`,
-			e.At,
-			e.ID,
-			e.Subject,
-			e.Roles,
-			e.Procedure,
-			e.RequestID,
-			e.Request,
-			e.Outcome,
-		)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (at, entry_id) DO NOTHING`, e.At, e.ID, e.Subject, e.Roles,
+			e.Procedure, e.RequestID, e.Request, e.Outcome)
 		return err
 	})
 }
@@ -36,15 +27,9 @@ func (s store) insert(ctx context.Context, e Entry) error {
 // complete says how the entry's call ended.
 func (s store) complete(ctx context.Context, e Entry) error {
 	return database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		_, err := tx.Exec(
-			ctx,
-			`UPDATE audit_entries SET outcome = $3, reason = $4, completed_at = $5 WHERE at = $1 AND entry_id = $2`,
-			e.At,
-			e.ID,
-			e.Outcome,
-			e.Reason,
-			e.CompletedAt,
-		)
+		_, err := tx.Exec(ctx,
+			`UPDATE audit_entries SET outcome = $3, reason = $4, completed_at = $5 WHERE at = $1 AND entry_id = $2`, e.At, e.ID,
+			e.Outcome, e.Reason, e.CompletedAt)
 		return err
 	})
 }
@@ -71,18 +56,8 @@ func (s store) list(ctx context.Context, subject string, below position, limit i
 func scan(row pgx.CollectableRow) (Entry, error) {
 	var e Entry
 	var completed pgtype.Timestamptz
-	err := row.Scan(
-		&e.At,
-		&e.ID,
-		&e.Subject,
-		&e.Roles,
-		&e.Procedure,
-		&e.RequestID,
-		&e.Request,
-		&e.Outcome,
-		&e.Reason,
-		&completed,
-	)
+	err := row.Scan(&e.At, &e.ID, &e.Subject, &e.Roles, &e.Procedure, &e.RequestID, &e.Request, &e.Outcome, &e.Reason,
+		&completed)
 	if completed.Valid {
 		e.CompletedAt = completed.Time
 	}

@@ -15,11 +15,8 @@ const maxTokenBytes = 8 << 10
 func bearer(values []string) (string, error) {
 	switch {
 	case len(values) == 0 || len(values) == 1 && values[0] == "":
-		return "", rpcerr.New(
-			connect.CodeUnauthenticated,
-			rpcerr.ReasonTokenMissing,
-			"the Authorization header with a bearer token is missing",
-		)
+		return "", rpcerr.New(connect.CodeUnauthenticated, rpcerr.ReasonTokenMissing,
+			"the Authorization header with a bearer token is missing")
 	case len(values) > 1:
 		return "", invalid("more than one Authorization header", nil)
 	}

@@ -139,13 +139,8 @@ func (s *ownStream) Receive(msg any) error {
 	case "":
 		m.Set(s.field, protoreflect.ValueOfString(s.subject))
 	default:
-		err := rpcerr.New(
-			connect.CodePermissionDenied,
-			rpcerr.ReasonOtherBuyer,
-			"a buyer can only act for themselves",
-			"field",
-			buyerIDField,
-		)
+		err := rpcerr.New(connect.CodePermissionDenied, rpcerr.ReasonOtherBuyer, "a buyer can only act for themselves",
+			"field", buyerIDField)
 		s.guard.refused.WithLabelValues(rpcerr.Reason(err)).Inc()
 		return err
 	}

@@ -13,11 +13,8 @@ import (
 
 func TestLimits(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
-	l, err := newLimiter(
-		Limits{PerSecond: 10, Burst: 3},
-		Limits{PerSecond: 1000, Burst: 50},
-		func() time.Time { return now },
-	)
+	l, err := newLimiter(Limits{PerSecond: 10, Burst: 3}, Limits{PerSecond: 1000, Burst: 50},
+		func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}

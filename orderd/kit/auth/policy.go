@@ -36,9 +36,7 @@ func PolicyOf(method protoreflect.MethodDescriptor) Policy {
 	}
 	if access, ok := proto.GetExtension(method.Options(), accessv1.E_Access).(*accessv1.Access); ok {
 		p.Roles, p.Public, p.MaxAge = RolesOf(
-			access.GetRoles()...), access.GetPublic(), time.Duration(
-			access.GetMaxAgeSeconds(),
-		)*time.Second
+			access.GetRoles()...), access.GetPublic(), time.Duration(access.GetMaxAgeSeconds())*time.Second
 	}
 	field := method.Input().Fields().ByName(buyerIDField)
 	if field != nil && field.Kind() == protoreflect.StringKind && field.Cardinality() != protoreflect.Repeated {

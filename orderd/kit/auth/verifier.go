@@ -124,13 +124,8 @@ func (v *Verifier) Run(ctx context.Context) error {
 			next = retryInterval
 			v.metrics.failures.Inc()
 			if !failing {
-				v.log.Warn(
-					"the issuer's keys cannot be read; the known ones go on",
-					"known",
-					v.keys.generation.Load() > 0,
-					"error",
-					err,
-				)
+				v.log.Warn("the issuer's keys cannot be read; the known ones go on", "known", v.keys.generation.Load() > 0, "error",
+					err)
 			}
 			failing = true
 		case failing:
@@ -242,14 +237,8 @@ func refusal(ctx context.Context, err error) error {
 	var away *unavailableError
 	switch {
 	case errors.As(err, &away):
-		return rpcerr.Retry(
-			connect.CodeUnavailable,
-			rpcerr.ReasonKeysUnavailable,
-			"the token's key cannot be looked up now",
-			away.after,
-		).WithCause(
-			err,
-		)
+		return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonKeysUnavailable, "the token's key cannot be looked up now",
+			away.after).WithCause(err)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, jwt.ErrTokenInvalidIssuer):

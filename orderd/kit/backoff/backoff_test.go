@@ -47,10 +47,7 @@ func TestWait(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		begin = time.Now()
-		if err := backoff.Wait(
-			ctx,
-			time.Minute,
-		); !errors.Is(err, context.DeadlineExceeded) ||
+		if err := backoff.Wait(ctx, time.Minute); !errors.Is(err, context.DeadlineExceeded) ||
 			time.Since(begin) != time.Second {
 			t.Errorf("Wait with a context that ends: %v after %s", err, time.Since(begin))
 		}

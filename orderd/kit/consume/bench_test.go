@@ -40,11 +40,8 @@ func noteAll(ctx context.Context, tx *database.Tx, events []consume.Event) error
 	for i, e := range events {
 		ids[i] = e.ID
 	}
-	_, err := tx.Exec(
-		ctx,
-		"INSERT INTO effects (consumer, event_id) SELECT 'bench', id FROM unnest($1::text[]) AS e (id)",
-		ids,
-	)
+	_, err := tx.Exec(ctx, "INSERT INTO effects (consumer, event_id) SELECT 'bench', id FROM unnest($1::text[]) AS e (id)",
+		ids)
 	return err
 }
 
@@ -98,19 +95,17 @@ func paidMessages(b *testing.B, n int) []*nats.Msg {
 	out := make([]*nats.Msg, n)
 	for i := range out {
 		id := uuid.New()
-		data, err := proto.Marshal(
-			&orderv1.OrderPaid{
-				Order: &orderv1.Order{OrderId: id.String(), BuyerId: "buyer-123456", Version: 2, Lines: []*orderv1.OrderLine{
-					{
-						Sku:      "tea-green-500g",
-						Title:    "Green tea, 500 g",
-						Quantity: 2,
-						Line:     1,
-					},
-					{Sku: "teapot-blue", Title: "Teapot, blue", Quantity: 1, Line: 2},
-				}},
-			},
-		)
+		data, err := proto.Marshal(&orderv1.OrderPaid{
+			Order: &orderv1.Order{OrderId: id.String(), BuyerId: "buyer-123456", Version: 2, Lines: []*orderv1.OrderLine{
+				{
+					Sku:      "tea-green-500g",
+					Title:    "Green tea, 500 g",
+					Quantity: 2,
+					Line:     1,
+				},
+				{Sku: "teapot-blue", Title: "Teapot, blue", Quantity: 1, Line: 2},
+			}},
+		})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -53,17 +53,8 @@ func (r *run) bury(ctx context.Context, it *item, rec record) {
 		return
 	}
 	r.metrics.deadLetters.Inc()
-	r.log.Error(
-		"an event became a dead letter",
-		"event",
-		it.event.ID,
-		"type",
-		it.event.Type,
-		"attempts",
-		rec.attempts,
-		"error",
-		rec.reason,
-	)
+	r.log.Error("an event became a dead letter", "event", it.event.ID, "type", it.event.Type, "attempts", rec.attempts,
+		"error", rec.reason)
 	r.letGo(it, it.msg.TermWithReason("dead letter"))
 }
 

@@ -59,13 +59,8 @@ func TestTypesThatAConsumerDoesNotReadAreNoneOfItsBusiness(t *testing.T) {
 	w.consumer(consume.Options{Name: "reward", Effect: note("reward")})
 	id := uuid.New()
 	o := &orderv1.Order{OrderId: id.String()}
-	ids := w.publish(
-		id,
-		1,
-		&orderv1.OrderPlaced{Order: o},
-		&orderv1.OrderPaid{Order: o},
-		&orderv1.OrderCancelled{Order: o},
-	)
+	ids := w.publish(id, 1, &orderv1.OrderPlaced{Order: o}, &orderv1.OrderPaid{Order: o},
+		&orderv1.OrderCancelled{Order: o})
 	eventually(t, "the effect", func() bool { return len(w.effects("reward")) > 0 })
 	w.finished("reward")
 	if diff := cmp.Diff(once(ids[1:2]), w.effects("reward")); diff != "" {
@@ -78,20 +73,18 @@ func TestAPoisonEventBecomesADeadLetterAndIsReplayedAfterAFix(t *testing.T) {
 	ids := w.paid(100)
 	poison := map[string]error{ids[7]: errors.New("no such\ncampaign"), ids[50]: consume.Permanent(errors.New("nonsense"))}
 	var tries sync.Map
-	stop := w.consumer(
-		consume.Options{
-			Name:        "reward",
-			MaxAttempts: 3,
-			Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
-				if err := poison[e.ID]; err != nil {
-					n, _ := tries.LoadOrStore(e.ID, new(atomic.Int64))
-					n.(*atomic.Int64).Add(1)
-					return err
-				}
-				return note("reward")(ctx, tx, e)
-			},
+	stop := w.consumer(consume.Options{
+		Name:        "reward",
+		MaxAttempts: 3,
+		Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
+			if err := poison[e.ID]; err != nil {
+				n, _ := tries.LoadOrStore(e.ID, new(atomic.Int64))
+				n.(*atomic.Int64).Add(1)
+				return err
+			}
+			return note("reward")(ctx, tx, e)
 		},
-	)
+	})
 	w.consumer(consume.Options{Name: "other", Effect: note("other")})
 	eventually(t, "two dead letters", func() bool { return len(w.deadLetters("reward")) == 2 })
 	w.finished("reward")
@@ -180,19 +173,17 @@ func TestOneSlowConsumerDelaysNobodyElse(t *testing.T) {
 func TestAnEffectThatPanicsIsAFailureOfItsEvent(t *testing.T) {
 	w := newWorld(t)
 	ids := w.paid(20)
-	w.consumer(
-		consume.Options{
-			Name:        "reward",
-			MaxAttempts: 2,
-			Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
-				if e.ID == ids[3] {
-					var nothing *orderv1.Order
-					nothing.Lines = nil
-				}
-				return note("reward")(ctx, tx, e)
-			},
+	w.consumer(consume.Options{
+		Name:        "reward",
+		MaxAttempts: 2,
+		Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
+			if e.ID == ids[3] {
+				var nothing *orderv1.Order
+				nothing.Lines = nil
+			}
+			return note("reward")(ctx, tx, e)
 		},
-	)
+	})
 	eventually(t, "a dead letter", func() bool { return len(w.deadLetters("reward")) == 1 })
 	w.finished("reward")
 	want := once(ids)

@@ -132,12 +132,8 @@ func (w *world) dies(needle string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(
-		os.Environ(),
-		childVariable+"="+needle,
-		databaseVariable+"="+w.databaseURL,
-		natsVariable+"="+w.nats.URL(),
-	)
+	cmd.Env = append(os.Environ(), childVariable+"="+needle, databaseVariable+"="+w.databaseURL,
+		natsVariable+"="+w.nats.URL())
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -134,16 +134,8 @@ func TestDecodeEvent(t *testing.T) {
 }
 
 func FuzzDecodeEvent(f *testing.F) {
-	f.Add(
-		"1.0",
-		someOrder+".2",
-		"shop/main",
-		typePaid,
-		someOrder,
-		"2026-11-11T20:00:00Z",
-		"application/protobuf",
-		[]byte{},
-	)
+	f.Add("1.0", someOrder+".2", "shop/main", typePaid, someOrder, "2026-11-11T20:00:00Z", "application/protobuf",
+		[]byte{})
 	f.Add("1.0", "a%2Eb", "%", "google.protobuf.Any", "", "", "", []byte{1})
 	f.Fuzz(func(t *testing.T, version, id, source, typeName, subject, at, contentType string, data []byte) {
 		h := nats.Header{}

@@ -78,13 +78,11 @@ func TestAPodThatEndsLeavesItsEventsToOthersAtOnce(t *testing.T) {
 	<-started
 	stop()
 	var delivered counter
-	w.consumer(
-		consume.Options{
-			Name:     "push",
-			AckWait:  time.Hour,
-			Delivery: func(_ context.Context, e consume.Event) error { delivered.add(e); return nil },
-		},
-	)
+	w.consumer(consume.Options{
+		Name:     "push",
+		AckWait:  time.Hour,
+		Delivery: func(_ context.Context, e consume.Event) error { delivered.add(e); return nil },
+	})
 	w.finished("push")
 	if diff := cmp.Diff(once(ids), delivered.all()); diff != "" {
 		t.Errorf("delivered (-want +got):\n%s", diff)
@@ -94,21 +92,19 @@ func TestAPodThatEndsLeavesItsEventsToOthersAtOnce(t *testing.T) {
 func TestAnEffectThatTakesTooLongIsAFailureOfItsEvent(t *testing.T) {
 	w := newWorld(t)
 	ids := w.paid(30)
-	w.consumer(
-		consume.Options{
-			Name:          "reward",
-			MaxAttempts:   2,
-			EffectTimeout: 300 * time.Millisecond,
-			Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
-				if e.ID == ids[5] {
-					if _, err := tx.Exec(ctx, "SELECT pg_sleep(60)"); err != nil {
-						return err
-					}
+	w.consumer(consume.Options{
+		Name:          "reward",
+		MaxAttempts:   2,
+		EffectTimeout: 300 * time.Millisecond,
+		Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
+			if e.ID == ids[5] {
+				if _, err := tx.Exec(ctx, "SELECT pg_sleep(60)"); err != nil {
+					return err
 				}
-				return note("reward")(ctx, tx, e)
-			},
+			}
+			return note("reward")(ctx, tx, e)
 		},
-	)
+	})
 	eventually(t, "a dead letter", func() bool { return len(w.deadLetters("reward")) == 1 })
 	w.finished("reward")
 	want := once(ids)
@@ -131,11 +127,8 @@ func TestAnOutageIsNotWaitedForUntilTheStreamDropsTheEvent(t *testing.T) {
 	}
 	o.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	w.consumer(o)
-	eventually(
-		t,
-		"several attempts",
-		func() bool { info := w.info("push"); return info != nil && info.Delivered.Consumer > 5 },
-	)
+	eventually(t, "several attempts",
+		func() bool { info := w.info("push"); return info != nil && info.Delivered.Consumer > 5 })
 	if n := len(w.deadLetters("push")); n != 0 {
 		t.Fatalf("%d dead letters, want none yet", n)
 	}
@@ -183,18 +176,16 @@ func TestManyEventsThatFailHoldUpNoOther(t *testing.T) {
 	for _, id := range w.paid(2000) {
 		bad[id] = true
 	}
-	w.consumer(
-		consume.Options{
-			Name:    "reward",
-			Backoff: backoff.Policy{First: time.Hour, Max: time.Hour},
-			Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
-				if bad[e.ID] {
-					return errors.New("no such campaign")
-				}
-				return note("reward")(ctx, tx, e)
-			},
+	w.consumer(consume.Options{
+		Name:    "reward",
+		Backoff: backoff.Policy{First: time.Hour, Max: time.Hour},
+		Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
+			if bad[e.ID] {
+				return errors.New("no such campaign")
+			}
+			return note("reward")(ctx, tx, e)
 		},
-	)
+	})
 	ids := w.paid(300)
 	eventually(t, "the others have their effects", func() bool { return len(w.effects("reward")) == len(ids) })
 	if diff := cmp.Diff(once(ids), w.effects("reward")); diff != "" {
@@ -230,19 +221,17 @@ func TestMetrics(t *testing.T) {
 	w := newWorld(t)
 	reg := prometheus.NewRegistry()
 	ids := w.paid(10)
-	w.consumer(
-		consume.Options{
-			Name:        "reward",
-			Registerer:  reg,
-			MaxAttempts: 2,
-			Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
-				if e.ID == ids[0] {
-					return errors.New("no")
-				}
-				return note("reward")(ctx, tx, e)
-			},
+	w.consumer(consume.Options{
+		Name:        "reward",
+		Registerer:  reg,
+		MaxAttempts: 2,
+		Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
+			if e.ID == ids[0] {
+				return errors.New("no")
+			}
+			return note("reward")(ctx, tx, e)
 		},
-	)
+	})
 	w.consumer(
 		consume.Options{Name: "push", Registerer: reg, Delivery: func(context.Context, consume.Event) error { return nil }},
 	)

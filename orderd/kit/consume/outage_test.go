@@ -65,14 +65,12 @@ func TestAnOutageOfTheDatabaseMakesNoDeadLetters(t *testing.T) {
 	w := newWorld(t)
 	pool, wire := w.wired()
 	w.consumer(consume.Options{Name: "reward", Pool: pool, MaxAttempts: 2, Effect: note("reward")})
-	w.consumer(
-		consume.Options{
-			Name:        "push",
-			Pool:        pool,
-			MaxAttempts: 2,
-			Delivery:    func(context.Context, consume.Event) error { return nil },
-		},
-	)
+	w.consumer(consume.Options{
+		Name:        "push",
+		Pool:        pool,
+		MaxAttempts: 2,
+		Delivery:    func(context.Context, consume.Event) error { return nil },
+	})
 	before := w.paid(20)
 	eventually(t, "effects before the outage", func() bool { return len(w.effects("reward")) == 20 })
 	wire.set(true)
@@ -113,24 +111,20 @@ func TestTheSweeperDropsOldKeysOnly(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
 	// More than a sweep looks at, in one bucket, and some in another.
-	_, err := w.pool.Exec(
-		ctx,
+	_, err := w.pool.Exec(ctx,
 		`INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
 		SELECT CASE WHEN i < 2500 THEN 3 ELSE 5 END, 'reward', 'e' || i::text, 'DONE', 0, '', CASE WHEN i % 2 = 0 THEN now() - interval '9 days' ELSE now() - interval '7 days' END
-		FROM generate_series(1, 3000) AS i`,
-	)
+		FROM generate_series(1, 3000) AS i`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sweeper, err := consume.NewSweeper(
-		consume.SweeperOptions{
-			Pool:     w.pool,
-			Worker:   "one",
-			Interval: 10 * time.Millisecond,
-			Clock:    time.Now,
-			Logger:   logger(),
-		},
-	)
+	sweeper, err := consume.NewSweeper(consume.SweeperOptions{
+		Pool:     w.pool,
+		Worker:   "one",
+		Interval: 10 * time.Millisecond,
+		Clock:    time.Now,
+		Logger:   logger(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

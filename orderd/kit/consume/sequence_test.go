@@ -58,15 +58,9 @@ var orderTypes = []string{typePaid, typeShipped, typeDelivered}
 // happen publishes four events of an order that the consumer reads and one that it does not.
 func (w *world) happen(id uuid.UUID) []string {
 	o := &orderv1.Order{OrderId: id.String()}
-	ids := w.publish(
-		id,
-		2,
-		&orderv1.OrderPaid{Order: o},
-		&orderv1.OrderDeliverySet{Order: o},
-		&orderv1.OrderShipped{Order: o, ShipmentId: "1"},
-		&orderv1.OrderShipped{Order: o, ShipmentId: "2"},
-		&orderv1.OrderDelivered{Order: o},
-	)
+	ids := w.publish(id, 2, &orderv1.OrderPaid{Order: o}, &orderv1.OrderDeliverySet{Order: o},
+		&orderv1.OrderShipped{Order: o, ShipmentId: "1"}, &orderv1.OrderShipped{Order: o, ShipmentId: "2"},
+		&orderv1.OrderDelivered{Order: o})
 	return append(ids[:1:1], ids[2:]...)
 }
 
@@ -123,11 +117,8 @@ func TestAnOrdersEventsStayInSequenceOverPodsAndRetries(t *testing.T) {
 // sequence is in which sequence the effects of each order were committed.
 func (w *world) sequence(consumer string) map[uuid.UUID][]string {
 	w.t.Helper()
-	rows, err := w.pool.Query(
-		context.Background(),
-		"SELECT event_id FROM effects WHERE consumer = $1 ORDER BY at, event_id",
-		consumer,
-	)
+	rows, err := w.pool.Query(context.Background(),
+		"SELECT event_id FROM effects WHERE consumer = $1 ORDER BY at, event_id", consumer)
 	if err != nil {
 		w.t.Fatal(err)
 	}

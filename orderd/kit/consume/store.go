@@ -45,12 +45,7 @@ func columns(keys []key) (buckets []int64, ids []string) {
 // waits here for the first's commit. A dead letter is claimed only by its replay. keys are
 // sorted and have no duplicates.
 func claim(
-	ctx context.Context,
-	tx pgx.Tx,
-	consumer string,
-	at time.Time,
-	keys []key,
-	replay bool,
+	ctx context.Context, tx pgx.Tx, consumer string, at time.Time, keys []key, replay bool,
 ) (map[key]bool, error) {
 	buckets, ids := columns(keys)
 	rows, err := tx.Query(
@@ -90,11 +85,8 @@ func find(ctx context.Context, q database.Querier, consumer string, keys []key) 
 	found := make(map[key]record, len(keys))
 	var k key
 	var r record
-	_, err = pgx.ForEachRow(
-		rows,
-		[]any{&k.bucket, &k.id, &r.outcome, &r.attempts, &r.reason, &r.at},
-		func() error { found[k] = r; return nil },
-	)
+	_, err = pgx.ForEachRow(rows, []any{&k.bucket, &k.id, &r.outcome, &r.attempts, &r.reason, &r.at},
+		func() error { found[k] = r; return nil })
 	if err != nil {
 		return nil, fmt.Errorf("looking for events: %w", err)
 	}
@@ -115,11 +107,7 @@ type failure struct {
 // so to others; only a replay, which counts anew, gets it back. known is false if the event is
 // done or dead already.
 func fail(
-	ctx context.Context,
-	pool *pgxpool.Pool,
-	consumer string,
-	f failure,
-	maxAttempts int,
+	ctx context.Context, pool *pgxpool.Pool, consumer string, f failure, maxAttempts int,
 ) (r record, known bool, err error) {
 	r = record{reason: f.reason, at: f.at}
 	err = pool.QueryRow(
@@ -140,10 +128,7 @@ func fail(
 		f.dead,
 		maxAttempts,
 		f.replay,
-	).Scan(
-		&r.outcome,
-		&r.attempts,
-	)
+	).Scan(&r.outcome, &r.attempts)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return record{}, false, nil
 	}
@@ -175,12 +160,7 @@ func complete(ctx context.Context, pool *pgxpool.Pool, consumer string, at time.
 // sweep deletes what is older than before among up to limit keys of a bucket after the given one.
 // It returns the last key it looked at, and false if there are none after it.
 func sweep(
-	ctx context.Context,
-	pool *pgxpool.Pool,
-	bucket int64,
-	after position,
-	before time.Time,
-	limit int,
+	ctx context.Context, pool *pgxpool.Pool, bucket int64, after position, before time.Time, limit int,
 ) (last position, more bool, err error) {
 	rows, err := pool.Query(ctx, `SELECT consumer, event_id, changed_at < $4 FROM consumed_events
 		WHERE bucket = $1 AND (consumer, event_id) > ($2::text, $3::text) ORDER BY consumer, event_id LIMIT $5`, bucket, after.consumer, after.id, before, limit)
@@ -201,15 +181,10 @@ func sweep(
 		return after, false, fmt.Errorf("looking for old inbox keys: %w", err)
 	}
 	if len(ids) > 0 {
-		_, err := pool.Exec(
-			ctx,
+		_, err := pool.Exec(ctx,
 			`DELETE FROM consumed_events WHERE bucket = $1 AND changed_at < $4 AND (consumer, event_id) IN
-			(SELECT consumer, event_id FROM unnest($2::text[], $3::text[]) AS d (consumer, event_id))`,
-			bucket,
-			consumers,
-			ids,
-			before,
-		)
+			(SELECT consumer, event_id FROM unnest($2::text[], $3::text[]) AS d (consumer, event_id))`, bucket, consumers, ids,
+			before)
 		if err != nil {
 			return after, false, fmt.Errorf("deleting old inbox keys: %w", err)
 		}

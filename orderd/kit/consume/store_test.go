@@ -99,16 +99,10 @@ func TestWhatTheInboxAllows(t *testing.T) {
 				t.Fatal(err)
 			}
 			if before != none {
-				_, err := pool.Exec(
-					ctx,
+				_, err := pool.Exec(ctx,
 					`INSERT INTO consumed_events (bucket, consumer, event_id, outcome, attempts, error, changed_at)
-					VALUES ($1, 'reward', $2, $3, $4, 'before', $5), ($1, 'other', $2, 'DONE', 0, '', $5)`,
-					k.bucket,
-					k.id,
-					before.Outcome,
-					before.Attempts,
-					at,
-				)
+					VALUES ($1, 'reward', $2, $3, $4, 'before', $5), ($1, 'other', $2, 'DONE', 0, '', $5)`, k.bucket, k.id,
+					before.Outcome, before.Attempts, at)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -97,10 +97,8 @@ func (r *run) handle(ctx context.Context, items []*item) {
 		}
 	}
 	slices.SortStableFunc(events, func(a, b *item) int {
-		return cmp.Or(
-			bytes.Compare(a.event.OrderID[:], b.event.OrderID[:]),
-			cmp.Compare(a.meta.Sequence.Stream, b.meta.Sequence.Stream),
-		)
+		return cmp.Or(bytes.Compare(a.event.OrderID[:], b.event.OrderID[:]),
+			cmp.Compare(a.meta.Sequence.Stream, b.meta.Sequence.Stream))
 	})
 	if r.options.Delivery != nil {
 		r.deliverAll(ctx, events)
@@ -161,17 +159,8 @@ func (r *run) failed(ctx context.Context, it *item, err error) {
 	case rec.outcome == outcomeDead:
 		r.bury(ctx, it, rec)
 	default:
-		r.log.Warn(
-			"an event failed and is tried again",
-			"event",
-			it.event.ID,
-			"type",
-			it.event.Type,
-			"attempts",
-			rec.attempts,
-			"error",
-			err,
-		)
+		r.log.Warn("an event failed and is tried again", "event", it.event.ID, "type", it.event.Type, "attempts",
+			rec.attempts, "error", err)
 		r.putBack([]*item{it}, r.backoff(rec.attempts))
 	}
 }

@@ -50,10 +50,8 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, databaseURL: testdb.NewMigrated(t), nats: testnats.Run(t)}
 	w.js = w.nats.JetStream(t)
 	w.pool = openPool(t, w.databaseURL)
-	if _, err := w.pool.Exec(
-		t.Context(),
-		"CREATE TABLE effects (consumer text, event_id text, at timestamptz NOT NULL DEFAULT now())",
-	); err != nil {
+	if _, err := w.pool.Exec(t.Context(),
+		"CREATE TABLE effects (consumer text, event_id text, at timestamptz NOT NULL DEFAULT now())"); err != nil {
 		t.Fatal(err)
 	}
 	relay, err := outbox.NewRelay(outbox.RelayOptions{
@@ -192,11 +190,8 @@ func note(consumer string) consume.Effect {
 // effects are how often each event had its effect.
 func (w *world) effects(consumer string) map[string]int {
 	w.t.Helper()
-	rows, err := w.pool.Query(
-		context.Background(),
-		"SELECT event_id, count(*) FROM effects WHERE consumer = $1 GROUP BY event_id",
-		consumer,
-	)
+	rows, err := w.pool.Query(context.Background(),
+		"SELECT event_id, count(*) FROM effects WHERE consumer = $1 GROUP BY event_id", consumer)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -244,12 +239,7 @@ func (w *world) finished(consumer string) {
 	w.t.Helper()
 	eventually(w.t, consumer+" has finished", func() bool {
 		var unpublished int
-		if err := w.pool.QueryRow(
-			context.Background(),
-			"SELECT count(*) FROM outbox",
-		).Scan(
-			&unpublished,
-		); err != nil ||
+		if err := w.pool.QueryRow(context.Background(), "SELECT count(*) FROM outbox").Scan(&unpublished); err != nil ||
 			unpublished > 0 {
 			return false
 		}
@@ -283,10 +273,8 @@ func (w *world) replay(consumer string, m *jetstream.RawStreamMsg) {
 	if !ok {
 		w.t.Fatalf("subject %s", m.Subject)
 	}
-	if _, err := w.js.PublishMsg(
-		context.Background(),
-		consume.ReplayMessage(consumer, id, m.Sequence, m.Header, m.Data),
-	); err != nil {
+	if _, err := w.js.PublishMsg(context.Background(),
+		consume.ReplayMessage(consumer, id, m.Sequence, m.Header, m.Data)); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -64,14 +64,8 @@ func TestClassOf(t *testing.T) {
 			t.Errorf("%s: the caller sees %v", tt.name, seen)
 		}
 	}
-	if known := rpcerr.New(
-		connect.CodeNotFound,
-		"X",
-		"x",
-	); !errors.Is(
-		database.RPCError(fmt.Errorf("in: %w", known)),
-		known,
-	) {
+	if known := rpcerr.New(connect.CodeNotFound, "X", "x"); !errors.Is(database.RPCError(fmt.Errorf("in: %w", known)),
+		known) {
 		t.Error("an error that was made for the caller does not reach it")
 	}
 }

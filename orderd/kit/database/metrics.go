@@ -39,10 +39,8 @@ func newMetrics() *metrics {
 
 func (m *metrics) register(r prometheus.Registerer, pool *pgxpool.Pool) error {
 	gauge := func(name, help string, value func(*pgxpool.Stat) int32) prometheus.Collector {
-		return prometheus.NewGaugeFunc(
-			prometheus.GaugeOpts{Name: name, Help: help},
-			func() float64 { return float64(value(pool.Stat())) },
-		)
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return float64(value(pool.Stat())) })
 	}
 	return metric.Register(r, "the database",
 		m.retries, m.errors, m.statements,

@@ -57,11 +57,7 @@ func NewRequest(scope, id string, msg proto.Message) (Request, error) {
 // with the first answer. Before it changes anything else, effect must queue or make its Claim with
 // the answer that it fills into answer. effect may run several times.
 func Do(
-	ctx context.Context,
-	pool *pgxpool.Pool,
-	r Request,
-	answer proto.Message,
-	effect func(*database.Tx) error,
+	ctx context.Context, pool *pgxpool.Pool, r Request, answer proto.Message, effect func(*database.Tx) error,
 ) error {
 	for round := 1; ; round++ {
 		err := database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
@@ -81,15 +77,8 @@ func Do(
 // with another body is ALREADY_EXISTS/REQUEST_ID_REUSED.
 func (r Request) Find(ctx context.Context, tx pgx.Tx, answer proto.Message) (bool, error) {
 	var hash, response []byte
-	err := tx.QueryRow(
-		ctx,
-		"SELECT hash, response FROM requests WHERE scope = $1 AND request_id = $2",
-		r.scope,
-		r.id,
-	).Scan(
-		&hash,
-		&response,
-	)
+	err := tx.QueryRow(ctx, "SELECT hash, response FROM requests WHERE scope = $1 AND request_id = $2", r.scope,
+		r.id).Scan(&hash, &response)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -106,11 +95,8 @@ func (r Request) Find(ctx context.Context, tx pgx.Tx, answer proto.Message) (boo
 }
 
 func reused() error {
-	return rpcerr.New(
-		connect.CodeAlreadyExists,
-		rpcerr.ReasonRequestIDReused,
-		"this request id was used for another request",
-	)
+	return rpcerr.New(connect.CodeAlreadyExists, rpcerr.ReasonRequestIDReused,
+		"this request id was used for another request")
 }
 
 // Claim queues the insert that makes the request's effect happen once. Whoever comes second waits

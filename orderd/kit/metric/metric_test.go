@@ -25,11 +25,7 @@ func TestRegister(t *testing.T) {
 	if err != nil || len(families) != 2 {
 		t.Errorf("%d families are registered, want 2 (%v)", len(families), err)
 	}
-	if err := metric.Register(
-		registry,
-		"the carrier",
-		counter("a"),
-	); err == nil ||
+	if err := metric.Register(registry, "the carrier", counter("a")); err == nil ||
 		!strings.Contains(err.Error(), "the carrier") {
 		t.Errorf("registering a name again: %v, want an error that names the part", err)
 	}

@@ -41,13 +41,8 @@ func Queue(b *pgx.Batch, events []Event) error {
 	for _, e := range events {
 		typeName := string(e.Payload.ProtoReflect().Descriptor().FullName())
 		if want := NameOf(typeName); e.Name != want {
-			return fmt.Errorf(
-				"event %s of order %s: %s is published as %s, which consumers go by",
-				e.Name,
-				e.OrderID,
-				typeName,
-				want,
-			)
+			return fmt.Errorf("event %s of order %s: %s is published as %s, which consumers go by", e.Name, e.OrderID, typeName,
+				want)
 		}
 		payload := e.Encoded
 		if payload == nil {

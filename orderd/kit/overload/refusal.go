@@ -87,12 +87,8 @@ func (r *refusals) answer(kind int, after time.Duration) *answer {
 
 // make has Connect's own writer write the error, and keeps what it wrote.
 func (r *refusals) make(kind int, after time.Duration) *answer {
-	err := rpcerr.Retry(
-		connect.CodeUnavailable,
-		rpcerr.ReasonOverloaded,
-		"the pod works on as many requests as it can",
-		after,
-	)
+	err := rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded, "the pod works on as many requests as it can",
+		after)
 	request := &http.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {contentTypes[kind]}}}
 	recorder := &recorder{header: http.Header{}}
 	// It writes to memory, which does not fail.

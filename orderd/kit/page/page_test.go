@@ -29,13 +29,9 @@ func TestTokenComesBack(t *testing.T) {
 		want := key{
 			Name:   rapid.StringMatching(`[^\x00]*`).Draw(t, "name"),
 			Number: rapid.Int64().Draw(t, "number"),
-			At: time.Unix(
-				rapid.Int64Range(0, 1<<37).Draw(t, "seconds"),
-				rapid.Int64Range(0, 999_999_999).Draw(t, "nanos"),
-			).UTC(),
-			ID: uuid.UUID(
-				rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"),
-			),
+			At: time.Unix(rapid.Int64Range(0, 1<<37).Draw(t, "seconds"),
+				rapid.Int64Range(0, 999_999_999).Draw(t, "nanos")).UTC(),
+			ID:   uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")),
 			Hash: rapid.SliceOfN(rapid.Byte(), 1, 32).Draw(t, "hash"),
 		}
 		var got key
@@ -93,11 +89,7 @@ func FuzzParse(f *testing.F) {
 			if at.Year() < 0 || at.Year() > 9999 {
 				t.Fatalf("%v is no time for a database", at)
 			}
-			if _, err := page.Parse(
-				page.Token(text, at),
-				&sameText,
-				&sameAt,
-			); err != nil || sameText != text ||
+			if _, err := page.Parse(page.Token(text, at), &sameText, &sameAt); err != nil || sameText != text ||
 				!sameAt.Equal(at) {
 				t.Fatalf("%q, %v comes back as %q, %v (%v)", text, at, sameText, sameAt, err)
 			}

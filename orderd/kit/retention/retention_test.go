@@ -32,13 +32,8 @@ func TestOldRowsGo(t *testing.T) {
 		"payment_notifications": `INSERT INTO payment_notifications (provider, transaction_id, payment_id, raw, received_at)
 			SELECT 'sandbox', i::text, gen_random_uuid(), '', CASE WHEN i % 3 = 0 THEN $2::timestamptz ELSE $3::timestamptz END FROM generate_series(1, $1::bigint) AS g (i)`,
 	} {
-		if _, err := pool.Exec(
-			ctx,
-			insert,
-			rows,
-			now.Add(-DefaultNotifications-time.Hour),
-			now.Add(-DefaultRequests+time.Hour),
-		); err != nil {
+		if _, err := pool.Exec(ctx, insert, rows, now.Add(-DefaultNotifications-time.Hour),
+			now.Add(-DefaultRequests+time.Hour)); err != nil {
 			t.Fatalf("%s: %v", table, err)
 		}
 	}

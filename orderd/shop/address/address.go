@@ -38,12 +38,7 @@ func (s saved) proto() *addressv1.SavedAddress {
 // put is the book's address after in was written to it as id, which is new if isNew. A book always
 // has one default: the first address is it, and an address stays it until another becomes it.
 func put(
-	book []saved,
-	id uuid.UUID,
-	isNew bool,
-	in *addressv1.Address,
-	makeDefault bool,
-	now time.Time,
+	book []saved, id uuid.UUID, isNew bool, in *addressv1.Address, makeDefault bool, now time.Time,
 ) (saved, error) {
 	for _, have := range book {
 		if have.id == id {
@@ -54,22 +49,14 @@ func put(
 	case !isNew:
 		return saved{}, NotFound(id)
 	case len(book) >= maxAddresses:
-		return saved{}, rpcerr.New(
-			connect.CodeResourceExhausted,
-			rpcerr.ReasonTooManyAddresses,
-			"the buyer has as many addresses as there may be",
-		)
+		return saved{}, rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyAddresses,
+			"the buyer has as many addresses as there may be")
 	}
 	return saved{id: id, address: in, isDefault: len(book) == 0 || makeDefault, createdAt: now}, nil
 }
 
 // NotFound is the error for an address that the buyer does not have.
 func NotFound(id uuid.UUID) error {
-	return rpcerr.New(
-		connect.CodeNotFound,
-		rpcerr.ReasonAddressNotFound,
-		"the buyer has no such address",
-		"address_id",
-		id.String(),
-	)
+	return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonAddressNotFound, "the buyer has no such address", "address_id",
+		id.String())
 }

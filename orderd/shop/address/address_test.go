@@ -110,35 +110,25 @@ func TestAddresses(t *testing.T) {
 
 	_, err = b.save("r1", "bob", first, "mine now", false)
 	b.wantReason(err, "ADDRESS_NOT_FOUND")
-	if _, err := b.DeleteAddress(
-		ctx,
-		&addressv1.DeleteAddressRequest{RequestId: "d1", BuyerId: "bob", AddressId: first},
-	); err != nil {
+	if _, err := b.DeleteAddress(ctx,
+		&addressv1.DeleteAddressRequest{RequestId: "d1", BuyerId: "bob", AddressId: first}); err != nil {
 		t.Fatal(err)
 	}
 	key := func(buyer, id string) address.Key { return address.Key{BuyerID: buyer, ID: uuid.MustParse(id)} }
-	found, err := address.Find(
-		ctx,
-		pool,
-		[]address.Key{key("ann", first), key("bob", first), key("bob", second), key("ann", uuid.NewString())},
-	)
+	found, err := address.Find(ctx, pool,
+		[]address.Key{key("ann", first), key("bob", first), key("bob", second), key("ann", uuid.NewString())})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(
-		map[address.Key]*addressv1.Address{key("ann", first): home("one, changed")},
-		found,
-		protocmp.Transform(),
-	); diff != "" {
+	if diff := cmp.Diff(map[address.Key]*addressv1.Address{key("ann", first): home("one, changed")}, found,
+		protocmp.Transform()); diff != "" {
 		t.Errorf("found (-want +got):\n%s", diff)
 	}
 
 	// The oldest that is left becomes the default.
 	for range 2 {
-		if _, err := b.DeleteAddress(
-			ctx,
-			&addressv1.DeleteAddressRequest{RequestId: "d1", BuyerId: "ann", AddressId: second},
-		); err != nil {
+		if _, err := b.DeleteAddress(ctx,
+			&addressv1.DeleteAddressRequest{RequestId: "d1", BuyerId: "ann", AddressId: second}); err != nil {
 			t.Fatal(err)
 		}
 		b.want("one, changed*", "three")

@@ -35,8 +35,7 @@ func NewService(o Options) *Service { return &Service{pool: o.Pool, now: o.Clock
 
 // SaveAddress creates or replaces an address, once a request id.
 func (s *Service) SaveAddress(
-	ctx context.Context,
-	req *addressv1.SaveAddressRequest,
+	ctx context.Context, req *addressv1.SaveAddressRequest,
 ) (*addressv1.SaveAddressResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
 	if err != nil {
@@ -84,8 +83,7 @@ func (s *Service) id(text string) (uuid.UUID, error) {
 
 // ListAddresses returns all of a buyer's addresses, the default first.
 func (s *Service) ListAddresses(
-	ctx context.Context,
-	req *addressv1.ListAddressesRequest,
+	ctx context.Context, req *addressv1.ListAddressesRequest,
 ) (*addressv1.ListAddressesResponse, error) {
 	book, err := list(ctx, s.pool, req.GetBuyerId())
 	if err != nil {
@@ -101,8 +99,7 @@ func (s *Service) ListAddresses(
 // DeleteAddress deletes an address, once a request id. If it was the default, the oldest
 // that is left becomes it.
 func (s *Service) DeleteAddress(
-	ctx context.Context,
-	req *addressv1.DeleteAddressRequest,
+	ctx context.Context, req *addressv1.DeleteAddressRequest,
 ) (*addressv1.DeleteAddressResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
 	if err != nil {

@@ -80,11 +80,8 @@ func list(ctx context.Context, q database.Querier, buyerID string) ([]saved, err
 
 func queueSave(b *pgx.Batch, buyerID string, s saved) {
 	if s.isDefault {
-		b.Queue(
-			"UPDATE addresses SET is_default = false WHERE buyer_id = $1 AND is_default AND address_id <> $2",
-			buyerID,
-			s.id,
-		)
+		b.Queue("UPDATE addresses SET is_default = false WHERE buyer_id = $1 AND is_default AND address_id <> $2", buyerID,
+			s.id)
 	}
 	a := s.address
 	b.Queue(

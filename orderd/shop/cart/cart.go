@@ -41,26 +41,15 @@ func add(items []Item, sku string, quantity int64, now time.Time) (Item, error) 
 			continue
 		}
 		if have.Quantity+quantity > maxQuantity {
-			return Item{}, rpcerr.New(
-				connect.CodeInvalidArgument,
-				rpcerr.ReasonQuantityTooLarge,
-				"the line would have too many units",
-				"sku",
-				sku,
-				"quantity",
-				strconv.FormatInt(have.Quantity, 10),
-				"field",
-				"quantity",
-			)
+			return Item{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonQuantityTooLarge,
+				"the line would have too many units", "sku", sku, "quantity", strconv.FormatInt(have.Quantity, 10), "field",
+				"quantity")
 		}
 		return Item{SKU: sku, Quantity: have.Quantity + quantity, Selected: true, AddedAt: have.AddedAt}, nil
 	}
 	if len(items) >= maxLines {
-		return Item{}, rpcerr.New(
-			connect.CodeResourceExhausted,
-			rpcerr.ReasonCartFull,
-			"the cart has as many lines as there may be",
-		)
+		return Item{}, rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonCartFull,
+			"the cart has as many lines as there may be")
 	}
 	return Item{SKU: sku, Quantity: quantity, Selected: true, AddedAt: now}, nil
 }

@@ -114,39 +114,29 @@ func TestCart(t *testing.T) {
 	_, err = s.ChangeCartLine(ctx, &cartv1.ChangeCartLineRequest{RequestId: "r1", BuyerId: "ann", Sku: "C", Quantity: 1})
 	wantReason(t, err, "CART_LINE_NOT_FOUND")
 
-	changed, err := s.ChangeCartLine(
-		ctx,
-		&cartv1.ChangeCartLineRequest{RequestId: "r2", BuyerId: "ann", Sku: "A", Quantity: 7},
-	)
+	changed, err := s.ChangeCartLine(ctx,
+		&cartv1.ChangeCartLineRequest{RequestId: "r2", BuyerId: "ann", Sku: "A", Quantity: 7})
 	if err != nil || changed.GetItem().GetQuantity() != 7 {
 		t.Fatalf("changed to 7: %v, %v", changed, err)
 	}
-	if _, err := s.SelectCartLines(
-		ctx,
-		&cartv1.SelectCartLinesRequest{RequestId: "r3", BuyerId: "ann", Skus: []string{"A", "C"}},
-	); err != nil {
+	if _, err := s.SelectCartLines(ctx,
+		&cartv1.SelectCartLinesRequest{RequestId: "r3", BuyerId: "ann", Skus: []string{"A", "C"}}); err != nil {
 		t.Fatal(err)
 	}
 	s.want("ann", map[string]string{"A": "(7)", "B": "5"})
-	if _, err := s.SelectCartLines(
-		ctx,
-		&cartv1.SelectCartLinesRequest{RequestId: "r4", BuyerId: "ann", Selected: true},
-	); err != nil {
+	if _, err := s.SelectCartLines(ctx,
+		&cartv1.SelectCartLinesRequest{RequestId: "r4", BuyerId: "ann", Selected: true}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.RemoveCartLines(
-		ctx,
-		&cartv1.RemoveCartLinesRequest{RequestId: "r5", BuyerId: "ann", Skus: []string{"B", "C"}},
-	); err != nil {
+	if _, err := s.RemoveCartLines(ctx,
+		&cartv1.RemoveCartLinesRequest{RequestId: "r5", BuyerId: "ann", Skus: []string{"B", "C"}}); err != nil {
 		t.Fatal(err)
 	}
 	s.want("ann", map[string]string{"A": "7"})
 	s.put("ann", "B", 1)
 	// A late retry of the removal does not remove what was added since.
-	if _, err := s.RemoveCartLines(
-		ctx,
-		&cartv1.RemoveCartLinesRequest{RequestId: "r5", BuyerId: "ann", Skus: []string{"B", "C"}},
-	); err != nil {
+	if _, err := s.RemoveCartLines(ctx,
+		&cartv1.RemoveCartLinesRequest{RequestId: "r5", BuyerId: "ann", Skus: []string{"B", "C"}}); err != nil {
 		t.Fatal(err)
 	}
 	s.want("ann", map[string]string{"A": "7", "B": "1"})
@@ -162,12 +152,9 @@ func TestCartShowsTheCatalogOfNow(t *testing.T) {
 	}
 	s.put("ann", "A", 1)
 	s.put("ann", "B", 1)
-	_, err := goods.UpsertSku(
-		ctx,
-		&catalogv1.UpsertSkuRequest{
-			Sku: &catalogv1.Sku{Sku: "B", Title: "New", Price: &moneyv1.Money{Amount: 7, Currency: "CNY"}},
-		},
-	)
+	_, err := goods.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{
+		Sku: &catalogv1.Sku{Sku: "B", Title: "New", Price: &moneyv1.Money{Amount: 7, Currency: "CNY"}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,13 +179,8 @@ func TestCartShowsTheCatalogOfNow(t *testing.T) {
 	byTime := protocmp.SortRepeated(
 		func(a, b *cartv1.CartLine) bool { return a.GetItem().GetSku() > b.GetItem().GetSku() },
 	)
-	if diff := cmp.Diff(
-		want,
-		got,
-		protocmp.Transform(),
-		protocmp.IgnoreFields(&cartv1.CartItem{}, "added_at"),
-		byTime,
-	); diff != "" {
+	if diff := cmp.Diff(want, got, protocmp.Transform(), protocmp.IgnoreFields(&cartv1.CartItem{}, "added_at"),
+		byTime); diff != "" {
 		t.Errorf("cart (-want +got):\n%s", diff)
 	}
 }
@@ -215,10 +197,8 @@ func TestACartIsBoundedUnderConcurrency(t *testing.T) {
 	full := 0
 	for _, sku := range skus {
 		wg.Go(func() {
-			_, err := s.AddCartLine(
-				context.Background(),
-				&cartv1.AddCartLineRequest{RequestId: sku, BuyerId: "ann", Sku: sku, Quantity: 1},
-			)
+			_, err := s.AddCartLine(context.Background(),
+				&cartv1.AddCartLineRequest{RequestId: sku, BuyerId: "ann", Sku: sku, Quantity: 1})
 			if err == nil {
 				return
 			}
@@ -299,10 +279,8 @@ func TestMergesBothWaysDoNotLoseUnits(t *testing.T) {
 		x, y := fmt.Sprintf("x%d", i), fmt.Sprintf("y%d", i)
 		for _, pair := range [][2]string{{x, y}, {y, x}} {
 			wg.Go(func() {
-				_, err := s.MergeCart(
-					ctx,
-					&cartv1.MergeCartRequest{RequestId: "m", BuyerId: pair[0], GuestToken: "guest:" + pair[1]},
-				)
+				_, err := s.MergeCart(ctx,
+					&cartv1.MergeCartRequest{RequestId: "m", BuyerId: pair[0], GuestToken: "guest:" + pair[1]})
 				if err != nil {
 					t.Errorf("merging %v: %v", pair, err)
 				}
@@ -351,11 +329,8 @@ func TestOrderedLinesLeaveTheCarts(t *testing.T) {
 			return tx.SendBatch(ctx, &b).Close()
 		})
 	}
-	if err := remove(
-		cart.Ordered{BuyerID: "bob", SKUs: []string{"C", "A", "NONE"}},
-		cart.Ordered{BuyerID: "ann", SKUs: []string{"B"}},
-		cart.Ordered{BuyerID: "dan", SKUs: []string{"A"}},
-	); err != nil {
+	if err := remove(cart.Ordered{BuyerID: "bob", SKUs: []string{"C", "A", "NONE"}},
+		cart.Ordered{BuyerID: "ann", SKUs: []string{"B"}}, cart.Ordered{BuyerID: "dan", SKUs: []string{"A"}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := remove(cart.Ordered{BuyerID: "cid"}); err != nil {

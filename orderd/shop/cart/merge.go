@@ -84,11 +84,6 @@ func unproven(refused error) error {
 	if errors.As(refused, &known) && known.Code() == connect.CodeUnavailable {
 		return known
 	}
-	return rpcerr.New(
-		connect.CodePermissionDenied,
-		rpcerr.ReasonGuestTokenInvalid,
-		"guest_token is no valid token of a guest",
-		"field",
-		"guest_token",
-	)
+	return rpcerr.New(connect.CodePermissionDenied, rpcerr.ReasonGuestTokenInvalid,
+		"guest_token is no valid token of a guest", "field", "guest_token")
 }

@@ -18,11 +18,8 @@ func drawCart(t *rapid.T, label string) []Item {
 		out[i] = Item{
 			SKU:      fmt.Sprintf("SKU-%03d", code),
 			Quantity: rapid.Int64Range(1, maxQuantity).Draw(t, "quantity"),
-			Selected: rapid.Bool().Draw(
-				t,
-				"selected",
-			),
-			AddedAt: day.Add(time.Duration(rapid.IntRange(0, 50).Draw(t, "added")) * time.Minute),
+			Selected: rapid.Bool().Draw(t, "selected"),
+			AddedAt:  day.Add(time.Duration(rapid.IntRange(0, 50).Draw(t, "added")) * time.Minute),
 		}
 	}
 	return out

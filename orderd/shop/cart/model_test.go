@@ -267,10 +267,8 @@ func TestRetriesAtTheSameTime(t *testing.T) {
 	done := make(chan error, retries)
 	for range retries {
 		go func() {
-			_, err := s.AddCartLine(
-				context.Background(),
-				&cartv1.AddCartLineRequest{RequestId: "once", BuyerId: "ann", Sku: "A", Quantity: 3},
-			)
+			_, err := s.AddCartLine(context.Background(),
+				&cartv1.AddCartLineRequest{RequestId: "once", BuyerId: "ann", Sku: "A", Quantity: 3})
 			done <- err
 		}()
 	}

@@ -37,8 +37,7 @@ func NewService(o Options) *Service { return &Service{pool: o.Pool, guests: o.Gu
 
 // AddCartLine adds units of a SKU, once a request id.
 func (s *Service) AddCartLine(
-	ctx context.Context,
-	req *cartv1.AddCartLineRequest,
+	ctx context.Context, req *cartv1.AddCartLineRequest,
 ) (*cartv1.AddCartLineResponse, error) {
 	answer := &cartv1.AddCartLineResponse{}
 	err := s.change(ctx, req, answer, func(tx pgx.Tx, now time.Time, have []Item, b *pgx.Batch) error {
@@ -69,8 +68,7 @@ func (s *Service) AddCartLine(
 
 // ChangeCartLine sets a line's quantity, once a request id.
 func (s *Service) ChangeCartLine(
-	ctx context.Context,
-	req *cartv1.ChangeCartLineRequest,
+	ctx context.Context, req *cartv1.ChangeCartLineRequest,
 ) (*cartv1.ChangeCartLineResponse, error) {
 	answer := &cartv1.ChangeCartLineResponse{}
 	err := s.change(ctx, req, answer, func(_ pgx.Tx, _ time.Time, have []Item, b *pgx.Batch) error {
@@ -92,8 +90,7 @@ func (s *Service) ChangeCartLine(
 
 // RemoveCartLines removes lines, once a request id.
 func (s *Service) RemoveCartLines(
-	ctx context.Context,
-	req *cartv1.RemoveCartLinesRequest,
+	ctx context.Context, req *cartv1.RemoveCartLinesRequest,
 ) (*cartv1.RemoveCartLinesResponse, error) {
 	answer := &cartv1.RemoveCartLinesResponse{}
 	err := s.change(ctx, req, answer, func(_ pgx.Tx, _ time.Time, _ []Item, b *pgx.Batch) error {
@@ -109,8 +106,7 @@ func (s *Service) RemoveCartLines(
 // SelectCartLines selects lines for the next order or takes them out of the
 // selection, once a request id.
 func (s *Service) SelectCartLines(
-	ctx context.Context,
-	req *cartv1.SelectCartLinesRequest,
+	ctx context.Context, req *cartv1.SelectCartLinesRequest,
 ) (*cartv1.SelectCartLinesResponse, error) {
 	answer := &cartv1.SelectCartLinesResponse{}
 	err := s.change(ctx, req, answer, func(_ pgx.Tx, _ time.Time, have []Item, b *pgx.Batch) error {

@@ -15,13 +15,9 @@ import (
 // so that two merges never wait for each other.
 func lockCarts(ctx context.Context, tx pgx.Tx, now time.Time, buyers ...string) error {
 	slices.Sort(buyers)
-	_, err := tx.Exec(
-		ctx,
+	_, err := tx.Exec(ctx,
 		`INSERT INTO carts (buyer_id, updated_at) SELECT buyer_id, $2::timestamptz FROM unnest($1::text[]) AS u (buyer_id)
-		ON CONFLICT (buyer_id) DO UPDATE SET updated_at = excluded.updated_at`,
-		buyers,
-		now,
-	)
+		ON CONFLICT (buyer_id) DO UPDATE SET updated_at = excluded.updated_at`, buyers, now)
 	if err != nil {
 		return fmt.Errorf("locking a cart: %w", err)
 	}
@@ -60,12 +56,9 @@ func Selected(ctx context.Context, q database.Querier, buyerID string) ([]Item, 
 }
 
 func read(ctx context.Context, q database.Querier, condition, buyerID string) ([]Item, error) {
-	rows, err := q.Query(
-		ctx,
+	rows, err := q.Query(ctx,
 		"SELECT sku, quantity, selected, added_at FROM cart_lines "+condition+" ORDER BY added_at DESC, sku LIMIT $2",
-		buyerID,
-		maxLines,
-	)
+		buyerID, maxLines)
 	if err != nil {
 		return nil, fmt.Errorf("reading a cart: %w", err)
 	}

@@ -120,10 +120,7 @@ func TestListSkus(t *testing.T) {
 			}
 		})
 	}
-	if _, err := service.ListSkus(
-		ctx,
-		&catalogv1.ListSkusRequest{PageToken: "%"},
-	); rpcerr.Reason(
+	if _, err := service.ListSkus(ctx, &catalogv1.ListSkusRequest{PageToken: "%"}); rpcerr.Reason(
 		err,
 	) != "INVALID_PAGE_TOKEN" {
 		t.Errorf("a page token of nobody's: %v", err)
@@ -141,43 +138,31 @@ func TestStockIsSpread(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(
-			&catalogv1.SpreadStockResponse{Stock: &catalogv1.Stock{Buckets: 4}},
-			spread,
-			protocmp.Transform(),
-		); diff != "" {
+		if diff := cmp.Diff(&catalogv1.SpreadStockResponse{Stock: &catalogv1.Stock{Buckets: 4}}, spread,
+			protocmp.Transform()); diff != "" {
 			t.Errorf("spread (-want +got):\n%s", diff)
 		}
 		added, err := service.AdjustStock(ctx, &catalogv1.AdjustStockRequest{RequestId: "a1", Sku: "A", Delta: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(
-			&catalogv1.AdjustStockResponse{Stock: &catalogv1.Stock{Available: 10, Buckets: 4}},
-			added,
-			protocmp.Transform(),
-		); diff != "" {
+		if diff := cmp.Diff(&catalogv1.AdjustStockResponse{Stock: &catalogv1.Stock{Available: 10, Buckets: 4}}, added,
+			protocmp.Transform()); diff != "" {
 			t.Errorf("added (-want +got):\n%s", diff)
 		}
 	}
-	if _, err := service.AdjustStock(
-		ctx,
-		&catalogv1.AdjustStockRequest{RequestId: "a2", Sku: "A", Delta: -11},
-	); rpcerr.Reason(
+	if _, err := service.AdjustStock(ctx,
+		&catalogv1.AdjustStockRequest{RequestId: "a2", Sku: "A", Delta: -11}); rpcerr.Reason(
 		err,
 	) != "INSUFFICIENT_STOCK" {
 		t.Errorf("more is taken than there is: %v", err)
 	}
-	if _, err := service.AdjustStock(
-		ctx,
-		&catalogv1.AdjustStockRequest{RequestId: "a2", Sku: "A", Delta: -9},
-	); err != nil {
+	if _, err := service.AdjustStock(ctx,
+		&catalogv1.AdjustStockRequest{RequestId: "a2", Sku: "A", Delta: -9}); err != nil {
 		t.Errorf("taken from several buckets: %v", err)
 	}
-	if _, err := service.SpreadStock(
-		ctx,
-		&catalogv1.SpreadStockRequest{RequestId: "s2", Sku: "NONE", Buckets: 4},
-	); rpcerr.Reason(
+	if _, err := service.SpreadStock(ctx,
+		&catalogv1.SpreadStockRequest{RequestId: "s2", Sku: "NONE", Buckets: 4}); rpcerr.Reason(
 		err,
 	) != "SKU_NOT_FOUND" {
 		t.Errorf("a SKU that there is not: %v", err)

@@ -40,8 +40,7 @@ func NewService(o Options) *Service { return &Service{pool: o.Pool, now: o.Clock
 
 // UpsertSku creates or replaces a SKU, once a request id if there is one; a new SKU has no stock.
 func (s *Service) UpsertSku(
-	ctx context.Context,
-	req *catalogv1.UpsertSkuRequest,
+	ctx context.Context, req *catalogv1.UpsertSkuRequest,
 ) (*catalogv1.UpsertSkuResponse, error) {
 	sku := skuOf(req.GetSku())
 	effect := func(tx *database.Tx) (*catalogv1.UpsertSkuResponse, error) {
@@ -68,10 +67,7 @@ type mutation interface {
 
 // once has a request by staff take effect once its request id.
 func once[A proto.Message](
-	ctx context.Context,
-	s *Service,
-	req mutation,
-	effect func(*database.Tx) (A, error),
+	ctx context.Context, s *Service, req mutation, effect func(*database.Tx) (A, error),
 ) (A, error) {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
 	if err != nil {

@@ -14,8 +14,7 @@ import (
 
 // AdjustStock adds to the available stock or takes from it, once a request id.
 func (s *Service) AdjustStock(
-	ctx context.Context,
-	req *catalogv1.AdjustStockRequest,
+	ctx context.Context, req *catalogv1.AdjustStockRequest,
 ) (*catalogv1.AdjustStockResponse, error) {
 	answer, err := once(ctx, s, req, func(tx *database.Tx) (*catalogv1.AdjustStockResponse, error) {
 		levels, buckets, err := lockStock(ctx, tx, req.GetSku())
@@ -28,13 +27,8 @@ func (s *Service) AdjustStock(
 	})
 	var short *stock.InsufficientError
 	if errors.As(err, &short) {
-		return nil, rpcerr.New(
-			connect.CodeFailedPrecondition,
-			rpcerr.ReasonInsufficientStock,
-			"more would be taken than is available",
-			"sku",
-			req.GetSku(),
-		)
+		return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonInsufficientStock,
+			"more would be taken than is available", "sku", req.GetSku())
 	}
 	if err != nil {
 		return nil, database.RPCError(err)
@@ -44,8 +38,7 @@ func (s *Service) AdjustStock(
 
 // SpreadStock spreads the stock over rows of the database, once a request id.
 func (s *Service) SpreadStock(
-	ctx context.Context,
-	req *catalogv1.SpreadStockRequest,
+	ctx context.Context, req *catalogv1.SpreadStockRequest,
 ) (*catalogv1.SpreadStockResponse, error) {
 	answer, err := once(ctx, s, req, func(tx *database.Tx) (*catalogv1.SpreadStockResponse, error) {
 		levels, _, err := lockStock(ctx, tx, req.GetSku())

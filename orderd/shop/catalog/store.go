@@ -41,12 +41,7 @@ func Find(ctx context.Context, q database.Querier, skus []string) (map[string]SK
 
 // list reads the SKUs behind one, by their codes.
 func list(
-	ctx context.Context,
-	q database.Querier,
-	category string,
-	onSaleOnly bool,
-	after string,
-	size int,
+	ctx context.Context, q database.Querier, category string, onSaleOnly bool, after string, size int,
 ) ([]SKU, error) {
 	condition := "WHERE sku > $1"
 	args := []any{after, size}

@@ -48,11 +48,8 @@ func (s *Store) claim(ctx context.Context, req *couponv1.ClaimCouponRequest) (*c
 	case errors.Is(err, budget.ErrExhausted):
 		return nil, exhausted()
 	case errors.Is(err, errLimit):
-		return nil, rpcerr.New(
-			connect.CodeFailedPrecondition,
-			rpcerr.ReasonLimitPerBuyer,
-			"the buyer has had as many of these coupons as one may",
-		)
+		return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonLimitPerBuyer,
+			"the buyer has had as many of these coupons as one may")
 	case err != nil:
 		return nil, err
 	}

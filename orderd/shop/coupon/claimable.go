@@ -18,10 +18,7 @@ const maxLooked = 500
 // claimable reads a page of the templates behind one that buyers can claim now, and what a buyer
 // has had of them. The second result is where the next page goes on; empty at the end.
 func (s *Store) claimable(
-	ctx context.Context,
-	buyerID, after string,
-	now time.Time,
-	size int,
+	ctx context.Context, buyerID, after string, now time.Time, size int,
 ) ([]*couponv1.ClaimableCoupon, string, error) {
 	looked, err := readTemplates(ctx, s.pool, "WHERE p.name > $1 AND p.enabled ORDER BY p.name LIMIT $2", after, maxLooked)
 	if err != nil {
@@ -43,9 +40,7 @@ func (s *Store) claimable(
 }
 
 func (s *Store) claimables(
-	ctx context.Context,
-	buyerID string,
-	found []*template,
+	ctx context.Context, buyerID string, found []*template,
 ) ([]*couponv1.ClaimableCoupon, error) {
 	if len(found) == 0 {
 		return nil, nil
@@ -72,12 +67,8 @@ func (s *Store) claimables(
 
 // had is how many coupons of templates a buyer has had.
 func (s *Store) had(ctx context.Context, buyerID string, names []string) (map[string]int64, error) {
-	rows, err := s.pool.Query(
-		ctx,
-		"SELECT template, claimed FROM coupon_claims WHERE buyer_id = $1 AND template = ANY ($2)",
-		buyerID,
-		names,
-	)
+	rows, err := s.pool.Query(ctx,
+		"SELECT template, claimed FROM coupon_claims WHERE buyer_id = $1 AND template = ANY ($2)", buyerID, names)
 	if err != nil {
 		return nil, fmt.Errorf("reading what a buyer has claimed: %w", err)
 	}

@@ -197,9 +197,7 @@ func TestLocksSurviveCrashes(t *testing.T) {
 				if err := tx.QueryRow(
 					ctx,
 					`SELECT count(*) FROM (SELECT state FROM coupons WHERE state = 'LOCKED' FOR UPDATE) AS l`,
-				).Scan(
-					&before,
-				); err != nil {
+				).Scan(&before); err != nil {
 					return err
 				}
 				if before != 0 && before != 3 {
@@ -211,11 +209,8 @@ func TestLocksSurviveCrashes(t *testing.T) {
 			if err != nil || len(failed) > 0 {
 				t.Fatalf("locking again: %v, %v", failed, err)
 			}
-			locked := s.number(
-				t,
-				"SELECT count(*) FROM coupons WHERE state = 'LOCKED' AND order_id = $1 AND version = 2",
-				wish.OrderID,
-			)
+			locked := s.number(t, "SELECT count(*) FROM coupons WHERE state = 'LOCKED' AND order_id = $1 AND version = 2",
+				wish.OrderID)
 			history := s.number(t, "SELECT count(*) FROM coupon_history WHERE to_state = 'LOCKED'")
 			if locked != 3 || history != 3 {
 				t.Errorf("%d coupons are locked, %d rows of history; want 3", locked, history)

@@ -164,11 +164,8 @@ func options(coupons []Coupon, chosen []*Coupon, applied []Applied, basket Baske
 		all = append(all, o)
 	}
 	slices.SortFunc(all, func(a, b Option) int {
-		return cmp.Or(
-			cmp.Compare(a.place(), b.place()),
-			cmp.Compare(b.Discount, a.Discount),
-			slices.Compare(a.ID[:], b.ID[:]),
-		)
+		return cmp.Or(cmp.Compare(a.place(), b.place()), cmp.Compare(b.Discount, a.Discount),
+			slices.Compare(a.ID[:], b.ID[:]))
 	})
 	return all
 }

@@ -277,12 +277,7 @@ func TestEvaluateKeepsItsPromises(t *testing.T) {
 		b := Basket{Currency: "CNY", Freight: rapid.Int64Range(0, 3000).Draw(t, "freight")}
 		for range rapid.IntRange(1, 6).Draw(t, "lines") {
 			b.Lines = append(b.Lines, BasketLine{
-				SKU: rapid.SampledFrom(
-					[]string{"a", "b", "c"},
-				).Draw(
-					t,
-					"sku",
-				),
+				SKU:      rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "sku"),
 				Category: rapid.SampledFrom([]string{"", "tea", "cups"}).Draw(t, "category"),
 				Amount:   rapid.Int64Range(0, 5000).Draw(t, "amount"),
 			})
@@ -315,12 +310,8 @@ func TestEvaluateKeepsItsPromises(t *testing.T) {
 		if len(e.All) != len(coupons) {
 			t.Fatalf("%d of %d coupons are offered", len(e.All), len(coupons))
 		}
-		again, errAgain := Evaluate(
-			rapid.Permutation(coupons).Draw(t, "coupons again"),
-			rapid.Permutation(ids).Draw(t, "ids again"),
-			b,
-			now,
-		)
+		again, errAgain := Evaluate(rapid.Permutation(coupons).Draw(t, "coupons again"),
+			rapid.Permutation(ids).Draw(t, "ids again"), b, now)
 		if (err == nil) != (errAgain == nil) {
 			t.Fatalf("in another order: %v, before %v", errAgain, err)
 		}

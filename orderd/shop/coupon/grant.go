@@ -79,11 +79,7 @@ func (s *Store) Grant(ctx context.Context, tx pgx.Tx, w GrantWish, at time.Time)
 
 // grantOnce works in a savepoint: a refusal undoes what came before it.
 func (s *Store) grantOnce(
-	ctx context.Context,
-	tx pgx.Tx,
-	read readFunc,
-	w GrantWish,
-	at time.Time,
+	ctx context.Context, tx pgx.Tx, read readFunc, w GrantWish, at time.Time,
 ) ([]uuid.UUID, error) {
 	t, err := read(ctx, tx, w.Template)
 	if err != nil {
@@ -118,11 +114,7 @@ func (s *Store) grantOnce(
 // RevokeFor takes coupons back that are still available, expired or not, and returns which. Those
 // that an order has locked or used stay.
 func RevokeFor(
-	ctx context.Context,
-	tx pgx.Tx,
-	ids []uuid.UUID,
-	at time.Time,
-	actor, reason string,
+	ctx context.Context, tx pgx.Tx, ids []uuid.UUID, at time.Time, actor, reason string,
 ) ([]uuid.UUID, error) {
 	byID, err := lockByID(ctx, tx, ids)
 	if err != nil {

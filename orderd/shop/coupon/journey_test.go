@@ -102,13 +102,7 @@ func (j *journey) newTemplate(t *rapid.T, name string) {
 		envelope: rapid.Bool().Draw(t, "envelope"),
 		left:     rapid.Int64Range(1, 4).Draw(t, "coupons"),
 		limit:    rapid.Int64Range(1, 3).Draw(t, "limit"),
-		days: rapid.Int64Range(
-			1,
-			3,
-		).Draw(
-			t,
-			"days",
-		),
+		days:     rapid.Int64Range(1, 3).Draw(t, "days"),
 		onCancel: rapid.Bool().Draw(t, "on cancel"),
 		onRefund: rapid.Bool().Draw(t, "on refund"),
 		had:      map[string]int64{},

@@ -23,41 +23,18 @@ type position struct {
 
 // list reads a page of a buyer's coupons in one state, behind a position.
 func (s *Store) list(
-	ctx context.Context,
-	buyerID string,
-	state State,
-	after position,
-	now time.Time,
-	size int,
+	ctx context.Context, buyerID string, state State, after position, now time.Time, size int,
 ) ([]*Coupon, error) {
 	const page = " AND (c.valid_until, c.coupon_id) > ($3, $4) ORDER BY c.valid_until, c.coupon_id LIMIT $5"
 	const from = "SELECT " + couponColumns + ` FROM coupons c JOIN coupon_terms t ON t.template = c.template AND t.revision = c.revision
 		WHERE c.buyer_id = $1 AND c.state = $2`
 	switch state {
 	case Available:
-		return read(
-			ctx,
-			s.pool,
-			from+" AND c.valid_until > $6"+page,
-			buyerID,
-			string(Available),
-			after.validUntil,
-			after.id,
-			size,
-			now,
-		)
+		return read(ctx, s.pool, from+" AND c.valid_until > $6"+page, buyerID, string(Available), after.validUntil, after.id,
+			size, now)
 	case Expired:
-		return read(
-			ctx,
-			s.pool,
-			from+" AND c.valid_until <= $6"+page,
-			buyerID,
-			string(Available),
-			after.validUntil,
-			after.id,
-			size,
-			now,
-		)
+		return read(ctx, s.pool, from+" AND c.valid_until <= $6"+page, buyerID, string(Available), after.validUntil, after.id,
+			size, now)
 	}
 	return read(ctx, s.pool, from+page, buyerID, string(state), after.validUntil, after.id, size)
 }
@@ -65,15 +42,10 @@ func (s *Store) list(
 // history reads what happened to a buyer's coupon, oldest first; nothing if the
 // buyer has no such coupon.
 func (s *Store) history(ctx context.Context, buyerID string, id uuid.UUID) ([]*couponv1.CouponChange, error) {
-	rows, err := s.pool.Query(
-		ctx,
+	rows, err := s.pool.Query(ctx,
 		`SELECT h.version, h.event, h.from_state, h.to_state, h.actor, h.reason, h.order_id, h.at
 		FROM coupon_history h JOIN coupons c ON c.coupon_id = h.coupon_id
-		WHERE h.coupon_id = $1 AND c.buyer_id = $2 ORDER BY h.version LIMIT $3`,
-		id,
-		buyerID,
-		maxHistory,
-	)
+		WHERE h.coupon_id = $1 AND c.buyer_id = $2 ORDER BY h.version LIMIT $3`, id, buyerID, maxHistory)
 	if err != nil {
 		return nil, fmt.Errorf("reading a coupon's history: %w", err)
 	}
@@ -108,14 +80,12 @@ func (s State) proto() couponv1.CouponState {
 // proto is the coupon as its buyer sees it.
 func (c *Coupon) proto(now time.Time) *couponv1.Coupon {
 	out := &couponv1.Coupon{
-		CouponId: c.ID.String(),
-		BuyerId:  c.BuyerID,
-		State:    c.StateAt(now).proto(),
-		Terms:    forBuyers(c.Terms.source),
-		Revision: c.Terms.Revision,
-		ValidFrom: timestamppb.New(
-			c.ValidFrom,
-		),
+		CouponId:   c.ID.String(),
+		BuyerId:    c.BuyerID,
+		State:      c.StateAt(now).proto(),
+		Terms:      forBuyers(c.Terms.source),
+		Revision:   c.Terms.Revision,
+		ValidFrom:  timestamppb.New(c.ValidFrom),
 		ValidUntil: timestamppb.New(c.ValidUntil),
 		ClaimedAt:  timestamppb.New(c.ClaimedAt),
 	}

@@ -62,20 +62,8 @@ func read(ctx context.Context, q database.Querier, sql string, args ...any) ([]*
 		var k key
 		var orderID *uuid.UUID
 		var raw []byte
-		if err := row.Scan(
-			&c.ID,
-			&c.BuyerID,
-			&c.State,
-			&c.Version,
-			&c.Amount,
-			&c.ValidFrom,
-			&c.ValidUntil,
-			&orderID,
-			&c.ClaimedAt,
-			&k.template,
-			&k.revision,
-			&raw,
-		); err != nil {
+		if err := row.Scan(&c.ID, &c.BuyerID, &c.State, &c.Version, &c.Amount, &c.ValidFrom, &c.ValidUntil, &orderID,
+			&c.ClaimedAt, &k.template, &k.revision, &raw); err != nil {
 			return nil, err
 		}
 		if orderID != nil {

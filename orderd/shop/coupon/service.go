@@ -21,8 +21,7 @@ func NewService(store *Store) *Service { return &Service{store: store} }
 
 // UpsertCouponTemplate creates a template or gives it new terms.
 func (s *Service) UpsertCouponTemplate(
-	ctx context.Context,
-	req *couponv1.UpsertCouponTemplateRequest,
+	ctx context.Context, req *couponv1.UpsertCouponTemplateRequest,
 ) (*couponv1.UpsertCouponTemplateResponse, error) {
 	answer, err := s.store.upsert(ctx, req)
 	if err != nil {
@@ -33,8 +32,7 @@ func (s *Service) UpsertCouponTemplate(
 
 // GetCouponTemplate returns a template and how much of its budget is spent.
 func (s *Service) GetCouponTemplate(
-	ctx context.Context,
-	req *couponv1.GetCouponTemplateRequest,
+	ctx context.Context, req *couponv1.GetCouponTemplateRequest,
 ) (*couponv1.GetCouponTemplateResponse, error) {
 	found, err := s.store.statuses(ctx, "WHERE p.name = $1", req.GetName())
 	if err != nil {
@@ -48,8 +46,7 @@ func (s *Service) GetCouponTemplate(
 
 // ListCouponTemplates returns a page of templates, by name.
 func (s *Service) ListCouponTemplates(
-	ctx context.Context,
-	req *couponv1.ListCouponTemplatesRequest,
+	ctx context.Context, req *couponv1.ListCouponTemplatesRequest,
 ) (*couponv1.ListCouponTemplatesResponse, error) {
 	var after string
 	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
@@ -70,8 +67,7 @@ func (s *Service) ListCouponTemplates(
 
 // SwitchCouponTemplate switches a template on or off.
 func (s *Service) SwitchCouponTemplate(
-	ctx context.Context,
-	req *couponv1.SwitchCouponTemplateRequest,
+	ctx context.Context, req *couponv1.SwitchCouponTemplateRequest,
 ) (*couponv1.SwitchCouponTemplateResponse, error) {
 	answer, err := s.store.switchTo(ctx, req)
 	if err != nil {
@@ -82,8 +78,7 @@ func (s *Service) SwitchCouponTemplate(
 
 // ClaimCoupon gives a buyer a coupon, once a request id.
 func (s *Service) ClaimCoupon(
-	ctx context.Context,
-	req *couponv1.ClaimCouponRequest,
+	ctx context.Context, req *couponv1.ClaimCouponRequest,
 ) (*couponv1.ClaimCouponResponse, error) {
 	answer, err := s.store.claim(ctx, req)
 	if err != nil {
@@ -94,8 +89,7 @@ func (s *Service) ClaimCoupon(
 
 // ListClaimableCoupons returns a page of the templates that buyers can claim now.
 func (s *Service) ListClaimableCoupons(
-	ctx context.Context,
-	req *couponv1.ListClaimableCouponsRequest,
+	ctx context.Context, req *couponv1.ListClaimableCouponsRequest,
 ) (*couponv1.ListClaimableCouponsResponse, error) {
 	var after string
 	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
@@ -115,8 +109,7 @@ func (s *Service) ListClaimableCoupons(
 
 // ListCoupons returns a page of a buyer's coupons in one state.
 func (s *Service) ListCoupons(
-	ctx context.Context,
-	req *couponv1.ListCouponsRequest,
+	ctx context.Context, req *couponv1.ListCouponsRequest,
 ) (*couponv1.ListCouponsResponse, error) {
 	var after position
 	if _, err := page.Parse(req.GetPageToken(), &after.validUntil, &after.id); err != nil {
@@ -130,11 +123,8 @@ func (s *Service) ListCoupons(
 		return nil, database.RPCError(err)
 	}
 	answer := &couponv1.ListCouponsResponse{}
-	found, answer.NextPageToken = page.Cut(
-		found,
-		size,
-		func(last *Coupon) []any { return []any{last.ValidUntil, last.ID} },
-	)
+	found, answer.NextPageToken = page.Cut(found, size,
+		func(last *Coupon) []any { return []any{last.ValidUntil, last.ID} })
 	for _, c := range found {
 		answer.Coupons = append(answer.Coupons, c.proto(now))
 	}
@@ -143,8 +133,7 @@ func (s *Service) ListCoupons(
 
 // GetCouponHistory returns what happened to a buyer's coupon.
 func (s *Service) GetCouponHistory(
-	ctx context.Context,
-	req *couponv1.GetCouponHistoryRequest,
+	ctx context.Context, req *couponv1.GetCouponHistoryRequest,
 ) (*couponv1.GetCouponHistoryResponse, error) {
 	id, err := uuid.Parse(req.GetCouponId())
 	if err != nil {

@@ -61,11 +61,8 @@ func write(ctx context.Context, tx pgx.Tx, changes []change) error {
 	n := len(changes)
 	ids, states, versions, orders := make([]uuid.UUID, n), make([]string, n), make([]int64, n), make([]*uuid.UUID, n)
 	for i, ch := range changes {
-		ids[i], states[i], versions[i], orders[i] = ch.coupon.ID, string(
-			ch.coupon.State,
-		), ch.coupon.Version, optional(
-			ch.coupon.OrderID,
-		)
+		c := ch.coupon
+		ids[i], states[i], versions[i], orders[i] = c.ID, string(c.State), c.Version, optional(c.OrderID)
 	}
 	var b pgx.Batch
 	b.Queue(`UPDATE coupons SET state = v.state, version = v.version, order_id = v.order_id
@@ -86,31 +83,12 @@ func write(ctx context.Context, tx pgx.Tx, changes []change) error {
 func queueHistory(b *pgx.Batch, changes []change) {
 	n := len(changes)
 	ids, versions, orders, ats := make([]uuid.UUID, n), make([]int64, n), make([]*uuid.UUID, n), make([]time.Time, n)
-	events, froms, tos, actors, reasons := make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	)
+	events, froms, tos := make([]string, n), make([]string, n), make([]string, n)
+	actors, reasons := make([]string, n), make([]string, n)
 	for i, ch := range changes {
 		ids[i], versions[i], orders[i], ats[i] = ch.coupon.ID, ch.coupon.Version, optional(ch.orderID), ch.at
-		events[i], froms[i], tos[i], actors[i], reasons[i] = string(
-			ch.event,
-		), string(
-			ch.from,
-		), string(
-			ch.coupon.State,
-		), ch.actor, ch.reason
+		events[i], froms[i], tos[i] = string(ch.event), string(ch.from), string(ch.coupon.State)
+		actors[i], reasons[i] = ch.actor, ch.reason
 	}
 	b.Queue(`INSERT INTO coupon_history (coupon_id, version, event, from_state, to_state, actor, reason, order_id, at)
 		SELECT coupon_id, version, event, from_state, to_state, actor, reason, order_id, at

@@ -75,10 +75,8 @@ type fataler interface {
 
 func (s *shop) upsert(t fataler, template *couponv1.CouponTemplate) *couponv1.CouponTemplateStatus {
 	t.Helper()
-	answer, err := s.service.UpsertCouponTemplate(
-		context.Background(),
-		&couponv1.UpsertCouponTemplateRequest{RequestId: uuid.NewString(), Template: template},
-	)
+	answer, err := s.service.UpsertCouponTemplate(context.Background(),
+		&couponv1.UpsertCouponTemplateRequest{RequestId: uuid.NewString(), Template: template})
 	if err != nil {
 		t.Fatalf("upserting %s: %v", template.GetName(), err)
 	}
@@ -86,10 +84,8 @@ func (s *shop) upsert(t fataler, template *couponv1.CouponTemplate) *couponv1.Co
 }
 
 func (s *shop) claim(template, buyer string) (*couponv1.Coupon, error) {
-	answer, err := s.service.ClaimCoupon(
-		context.Background(),
-		&couponv1.ClaimCouponRequest{RequestId: uuid.NewString(), BuyerId: buyer, Template: template},
-	)
+	answer, err := s.service.ClaimCoupon(context.Background(),
+		&couponv1.ClaimCouponRequest{RequestId: uuid.NewString(), BuyerId: buyer, Template: template})
 	return answer.GetCoupon(), err
 }
 
@@ -141,20 +137,15 @@ func TestTemplatesChangeAndCouponsKeepTheirTerms(t *testing.T) {
 	harder := fixed("welcome", func(t *couponv1.CouponTemplate) {
 		t.Threshold, t.Budget = 9000, &couponv1.Budget{Coupons: 100, Money: 500 * 20}
 	})
-	if changed := s.upsert(
-		t,
-		harder,
-	); changed.GetRevision() != 2 || changed.GetCapacity() != 20 ||
+	if changed := s.upsert(t, harder); changed.GetRevision() != 2 || changed.GetCapacity() != 20 ||
 		changed.GetSpent() != 1 {
 		t.Errorf("changed to %v, want revision 2, of 20 coupons one spent", changed)
 	}
 	if _, err := s.claim("welcome", "bob"); err != nil {
 		t.Fatal(err)
 	}
-	listed, err := s.service.ListCoupons(
-		context.Background(),
-		&couponv1.ListCouponsRequest{BuyerId: "ann", State: couponv1.CouponState_COUPON_STATE_AVAILABLE},
-	)
+	listed, err := s.service.ListCoupons(context.Background(),
+		&couponv1.ListCouponsRequest{BuyerId: "ann", State: couponv1.CouponState_COUPON_STATE_AVAILABLE})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,18 +208,14 @@ func TestWhoCanClaim(t *testing.T) {
 	_, err = s.claim("anybody", "ann")
 	wantReason(t, "claiming a second", err, "LIMIT_PER_BUYER")
 
-	if _, err := s.service.SwitchCouponTemplate(
-		context.Background(),
-		&couponv1.SwitchCouponTemplateRequest{RequestId: "off", Name: "anybody"},
-	); err != nil {
+	if _, err := s.service.SwitchCouponTemplate(context.Background(),
+		&couponv1.SwitchCouponTemplateRequest{RequestId: "off", Name: "anybody"}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.claim("anybody", "bob")
 	wantReason(t, "claiming what is off", err, "NOT_CLAIMABLE")
-	if _, err := s.service.SwitchCouponTemplate(
-		context.Background(),
-		&couponv1.SwitchCouponTemplateRequest{RequestId: "on", Name: "anybody", On: true},
-	); err != nil {
+	if _, err := s.service.SwitchCouponTemplate(context.Background(),
+		&couponv1.SwitchCouponTemplateRequest{RequestId: "on", Name: "anybody", On: true}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.claim("anybody", "bob"); err != nil {
@@ -261,10 +248,8 @@ func TestAClaimIsMadeOnce(t *testing.T) {
 			if spent := s.spent(t, template.GetName()); spent != 1 {
 				t.Errorf("%d coupons are spent", spent)
 			}
-			_, err := s.service.ClaimCoupon(
-				context.Background(),
-				&couponv1.ClaimCouponRequest{RequestId: "r", BuyerId: "ann", Template: "other"},
-			)
+			_, err := s.service.ClaimCoupon(context.Background(),
+				&couponv1.ClaimCouponRequest{RequestId: "r", BuyerId: "ann", Template: "other"})
 			wantReason(t, "the id for another claim", err, "REQUEST_ID_REUSED")
 		})
 	}
@@ -350,11 +335,8 @@ func TestAllPartsAreThePool(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if n := s.number(
-		t,
-		"SELECT count(*) FROM coupons WHERE amount < 1 OR part IS NULL OR part < 0 OR part >= $1",
-		parts,
-	); n > 0 {
+	if n := s.number(t, "SELECT count(*) FROM coupons WHERE amount < 1 OR part IS NULL OR part < 0 OR part >= $1",
+		parts); n > 0 {
 		t.Errorf("%d parts are none", n)
 	}
 	for i := 0; ; i++ {
@@ -363,13 +345,8 @@ func TestAllPartsAreThePool(t *testing.T) {
 			break
 		}
 	}
-	claimed, sum := s.number(
-		t,
-		"SELECT count(DISTINCT part) FROM coupons",
-	), s.number(
-		t,
-		"SELECT sum(amount)::bigint FROM coupons",
-	)
+	claimed, sum := s.number(t, "SELECT count(DISTINCT part) FROM coupons"), s.number(t,
+		"SELECT sum(amount)::bigint FROM coupons")
 	if claimed != parts || sum != pool {
 		t.Errorf("%d parts of %d in all, want %d of %d", claimed, sum, parts, pool)
 	}
@@ -394,10 +371,8 @@ func TestListsByState(t *testing.T) {
 		var token string
 		last := time.Time{}
 		for page := 0; page == 0 || token != ""; page++ {
-			answer, err := s.service.ListCoupons(
-				context.Background(),
-				&couponv1.ListCouponsRequest{BuyerId: "ann", State: state, PageSize: 2, PageToken: token},
-			)
+			answer, err := s.service.ListCoupons(context.Background(),
+				&couponv1.ListCouponsRequest{BuyerId: "ann", State: state, PageSize: 2, PageToken: token})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -414,23 +389,17 @@ func TestListsByState(t *testing.T) {
 		}
 	}
 	for _, token := range []string{"!", "AAAA", "__________________________________8"} {
-		_, err := s.service.ListCoupons(
-			context.Background(),
-			&couponv1.ListCouponsRequest{BuyerId: "ann", State: 1, PageToken: token},
-		)
+		_, err := s.service.ListCoupons(context.Background(),
+			&couponv1.ListCouponsRequest{BuyerId: "ann", State: 1, PageToken: token})
 		wantReason(t, "a made-up token", err, "INVALID_PAGE_TOKEN")
 	}
-	templates, err := s.service.ListCouponTemplates(
-		context.Background(),
-		&couponv1.ListCouponTemplatesRequest{PageSize: 5},
-	)
+	templates, err := s.service.ListCouponTemplates(context.Background(),
+		&couponv1.ListCouponTemplatesRequest{PageSize: 5})
 	if err != nil {
 		t.Fatal(err)
 	}
-	rest, err := s.service.ListCouponTemplates(
-		context.Background(),
-		&couponv1.ListCouponTemplatesRequest{PageSize: 5, PageToken: templates.GetNextPageToken()},
-	)
+	rest, err := s.service.ListCouponTemplates(context.Background(),
+		&couponv1.ListCouponTemplatesRequest{PageSize: 5, PageToken: templates.GetNextPageToken()})
 	if err != nil || len(templates.GetTemplates()) != 5 || len(rest.GetTemplates()) != 2 || rest.GetNextPageToken() != "" {
 		t.Errorf("templates: %v, then %v, %v", templates, rest, err)
 	}
@@ -443,10 +412,8 @@ func TestWhatABuyerCanClaim(t *testing.T) {
 	}
 	s.upsert(t, fixed("b-granted", func(t *couponv1.CouponTemplate) { t.Claimable = false }))
 	s.upsert(t, envelope("lucky", 10, 10))
-	if _, err := s.service.SwitchCouponTemplate(
-		context.Background(),
-		&couponv1.SwitchCouponTemplateRequest{RequestId: "off", Name: "c"},
-	); err != nil {
+	if _, err := s.service.SwitchCouponTemplate(context.Background(),
+		&couponv1.SwitchCouponTemplateRequest{RequestId: "off", Name: "c"}); err != nil {
 		t.Fatal(err)
 	}
 	for template, buyer := range map[string]string{"a": "ann", "b": "bob"} {
@@ -462,10 +429,8 @@ func TestWhatABuyerCanClaim(t *testing.T) {
 	var got []line
 	var token string
 	for page := 0; page == 0 || token != ""; page++ {
-		answer, err := s.service.ListClaimableCoupons(
-			context.Background(),
-			&couponv1.ListClaimableCouponsRequest{BuyerId: "ann", PageSize: 2, PageToken: token},
-		)
+		answer, err := s.service.ListClaimableCoupons(context.Background(),
+			&couponv1.ListClaimableCouponsRequest{BuyerId: "ann", PageSize: 2, PageToken: token})
 		if err != nil {
 			t.Fatal(err)
 		}

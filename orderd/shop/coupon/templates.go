@@ -70,21 +70,15 @@ func capacityOf(t *couponv1.CouponTemplate) (int64, error) {
 		capacity = min(capacity, money/most)
 	}
 	if capacity == 0 {
-		return 0, rpcerr.New(
-			connect.CodeInvalidArgument,
-			rpcerr.ReasonBudgetTooSmall,
-			"the budget's money is less than one coupon may take off",
-			"field",
-			"template.budget.money",
-		)
+		return 0, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonBudgetTooSmall,
+			"the budget's money is less than one coupon may take off", "field", "template.budget.money")
 	}
 	return capacity, nil
 }
 
 // upsert creates a template or gives it new terms.
 func (s *Store) upsert(
-	ctx context.Context,
-	req *couponv1.UpsertCouponTemplateRequest,
+	ctx context.Context, req *couponv1.UpsertCouponTemplateRequest,
 ) (*couponv1.UpsertCouponTemplateResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
 	if err != nil {
@@ -104,13 +98,8 @@ func (s *Store) upsert(
 		level, err := budget.Set(ctx, tx, t.owner(), t.revision, capacity, t.enabled)
 		var spent *budget.SpentError
 		if errors.As(err, &spent) {
-			return rpcerr.New(
-				connect.CodeFailedPrecondition,
-				rpcerr.ReasonBudgetSpent,
-				"more is spent than the budget would be",
-				"spent",
-				strconv.FormatInt(spent.Spent, 10),
-			)
+			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonBudgetSpent, "more is spent than the budget would be",
+				"spent", strconv.FormatInt(spent.Spent, 10))
 		}
 		if err != nil {
 			return err
@@ -126,11 +115,7 @@ func (s *Store) upsert(
 
 // claimRequest stores the request with its answer in a batch of its own.
 func claimRequest(
-	ctx context.Context,
-	tx pgx.Tx,
-	request idempotency.Request,
-	at time.Time,
-	answer proto.Message,
+	ctx context.Context, tx pgx.Tx, request idempotency.Request, at time.Time, answer proto.Message,
 ) error {
 	var b pgx.Batch
 	if err := request.Claim(&b, at, answer); err != nil {
@@ -142,19 +127,12 @@ func claimRequest(
 // renew writes the template's row and new terms, and keeps the row locked. The same terms
 // again change nothing.
 func (s *Store) renew(
-	ctx context.Context,
-	tx pgx.Tx,
-	source *couponv1.CouponTemplate,
-	now time.Time,
+	ctx context.Context, tx pgx.Tx, source *couponv1.CouponTemplate, now time.Time,
 ) (*template, error) {
 	// Revision 0 has no terms: the row is there to be locked.
-	_, err := tx.Exec(
-		ctx,
+	_, err := tx.Exec(ctx,
 		`INSERT INTO coupon_templates (name, revision, enabled, created_at, updated_at) VALUES ($1, 0, true, $2, $2)
-		ON CONFLICT (name) DO NOTHING`,
-		source.GetName(),
-		now,
-	)
+		ON CONFLICT (name) DO NOTHING`, source.GetName(), now)
 	if err != nil {
 		return nil, fmt.Errorf("creating a template: %w", err)
 	}
@@ -175,13 +153,8 @@ func (s *Store) renew(
 		return t, nil
 	default:
 		if field := changedValue(t.source, source); field != "" {
-			return nil, rpcerr.New(
-				connect.CodeFailedPrecondition,
-				rpcerr.ReasonTemplateValueFixed,
-				"what a template's coupons are worth does not change; make another template",
-				"field",
-				field,
-			)
+			return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonTemplateValueFixed,
+				"what a template's coupons are worth does not change; make another template", "field", field)
 		}
 	}
 	t.source = source
@@ -209,14 +182,8 @@ func writeTerms(ctx context.Context, tx pgx.Tx, t *template, now time.Time) erro
 		return fmt.Errorf("writing a template's terms: %w", err)
 	}
 	var b pgx.Batch
-	b.Queue(
-		"INSERT INTO coupon_terms (template, revision, terms, seed, created_at) VALUES ($1, $2, $3, $4, $5)",
-		t.name,
-		t.revision,
-		raw,
-		t.seed,
-		now,
-	)
+	b.Queue("INSERT INTO coupon_terms (template, revision, terms, seed, created_at) VALUES ($1, $2, $3, $4, $5)", t.name,
+		t.revision, raw, t.seed, now)
 	b.Queue("UPDATE coupon_templates SET revision = $2, updated_at = $3 WHERE name = $1", t.name, t.revision, now)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("writing a template's terms: %w", err)
@@ -227,8 +194,7 @@ func writeTerms(ctx context.Context, tx pgx.Tx, t *template, now time.Time) erro
 // switchTo switches a template on or off. Once it is off, no transaction takes from its budget:
 // those that were about to have committed, or meet the budget as it is now.
 func (s *Store) switchTo(
-	ctx context.Context,
-	req *couponv1.SwitchCouponTemplateRequest,
+	ctx context.Context, req *couponv1.SwitchCouponTemplateRequest,
 ) (*couponv1.SwitchCouponTemplateResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
 	if err != nil {
@@ -250,13 +216,8 @@ func (s *Store) switchTo(
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(
-			ctx,
-			"UPDATE coupon_templates SET enabled = $2, updated_at = $3 WHERE name = $1",
-			t.name,
-			t.enabled,
-			now,
-		); err != nil {
+		if _, err := tx.Exec(ctx, "UPDATE coupon_templates SET enabled = $2, updated_at = $3 WHERE name = $1", t.name,
+			t.enabled, now); err != nil {
 			return fmt.Errorf("switching a template: %w", err)
 		}
 		answer.Template = t.proto(level)

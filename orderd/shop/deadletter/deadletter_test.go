@@ -124,10 +124,8 @@ func (w *world) list(consumer string, size int32) []*deadletterv1.DeadLetter {
 	var out []*deadletterv1.DeadLetter
 	token := ""
 	for {
-		page, err := w.service.ListDeadLetters(
-			w.t.Context(),
-			&deadletterv1.ListDeadLettersRequest{Consumer: consumer, PageSize: size, PageToken: token},
-		)
+		page, err := w.service.ListDeadLetters(w.t.Context(),
+			&deadletterv1.ListDeadLettersRequest{Consumer: consumer, PageSize: size, PageToken: token})
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -185,10 +183,8 @@ func TestListAndGet(t *testing.T) {
 		l.GetFailedAt() == nil {
 		t.Errorf("dead letter %v", l)
 	}
-	answer, err := w.service.GetDeadLetter(
-		t.Context(),
-		&deadletterv1.GetDeadLetterRequest{DeadLetterId: l.GetDeadLetterId()},
-	)
+	answer, err := w.service.GetDeadLetter(t.Context(),
+		&deadletterv1.GetDeadLetterRequest{DeadLetterId: l.GetDeadLetterId()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,10 +200,7 @@ func TestListAndGet(t *testing.T) {
 			BuyerID string `json:"buyerId"`
 		}
 	}
-	if err := json.Unmarshal(
-		[]byte(answer.GetEventJson()),
-		&event,
-	); err != nil || event.Order.OrderID != l.GetOrderId() ||
+	if err := json.Unmarshal([]byte(answer.GetEventJson()), &event); err != nil || event.Order.OrderID != l.GetOrderId() ||
 		event.Order.BuyerID != "ann" {
 		t.Errorf("event %s: %v", answer.GetEventJson(), err)
 	}
@@ -238,20 +231,14 @@ func TestReplayGoesToTheOneConsumerAndHasItsEffectOnce(t *testing.T) {
 	if left := w.list("", 10); len(left) != 1 || left[0].GetDeadLetterId() != letters[1].GetDeadLetterId() {
 		t.Errorf("left are %v, want the other one", left)
 	}
-	_, err = w.service.ReplayDeadLetter(
-		t.Context(),
-		&deadletterv1.ReplayDeadLetterRequest{RequestId: "r1", DeadLetterId: letters[1].GetDeadLetterId()},
-	)
+	_, err = w.service.ReplayDeadLetter(t.Context(),
+		&deadletterv1.ReplayDeadLetterRequest{RequestId: "r1", DeadLetterId: letters[1].GetDeadLetterId()})
 	wantError(t, err, connect.CodeAlreadyExists, "REQUEST_ID_REUSED")
-	_, err = w.service.ReplayDeadLetter(
-		t.Context(),
-		&deadletterv1.ReplayDeadLetterRequest{RequestId: "r2", DeadLetterId: letters[0].GetDeadLetterId()},
-	)
+	_, err = w.service.ReplayDeadLetter(t.Context(),
+		&deadletterv1.ReplayDeadLetterRequest{RequestId: "r2", DeadLetterId: letters[0].GetDeadLetterId()})
 	wantError(t, err, connect.CodeNotFound, "DEAD_LETTER_NOT_FOUND")
-	if _, err := w.service.ReplayDeadLetter(
-		t.Context(),
-		&deadletterv1.ReplayDeadLetterRequest{RequestId: "r3", DeadLetterId: letters[1].GetDeadLetterId()},
-	); err != nil {
+	if _, err := w.service.ReplayDeadLetter(t.Context(),
+		&deadletterv1.ReplayDeadLetterRequest{RequestId: "r3", DeadLetterId: letters[1].GetDeadLetterId()}); err != nil {
 		t.Fatal(err)
 	}
 	w.eventually("the second effect", func() bool { return w.effects["reward"].Load() == 2 })
@@ -267,9 +254,7 @@ type unsteady struct {
 }
 
 func (u *unsteady) PublishMsg(
-	ctx context.Context,
-	msg *nats.Msg,
-	opts ...jetstream.PublishOpt,
+	ctx context.Context, msg *nats.Msg, opts ...jetstream.PublishOpt,
 ) (*jetstream.PubAck, error) {
 	ack, err := u.JetStream.PublishMsg(ctx, msg, opts...)
 	if err == nil && !u.lost.Swap(true) {
@@ -292,10 +277,8 @@ func TestARetryEndsAReplayWhoseAnswerWasLost(t *testing.T) {
 	if _, err := service.ReplayDeadLetter(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually(
-		"the effect and no dead letter",
-		func() bool { return w.effects["reward"].Load() == 1 && len(w.list("", 10)) == 0 },
-	)
+	w.eventually("the effect and no dead letter",
+		func() bool { return w.effects["reward"].Load() == 1 && len(w.list("", 10)) == 0 })
 }
 
 func TestDiscard(t *testing.T) {
@@ -314,10 +297,8 @@ func TestDiscard(t *testing.T) {
 	if left := w.list("reward", 10); len(left) != 1 || left[0].GetDeadLetterId() != letters[1].GetDeadLetterId() {
 		t.Errorf("left are %v, want the other one", left)
 	}
-	_, err := w.service.DiscardDeadLetter(
-		t.Context(),
-		&deadletterv1.DiscardDeadLetterRequest{RequestId: "r2", DeadLetterId: letters[0].GetDeadLetterId()},
-	)
+	_, err := w.service.DiscardDeadLetter(t.Context(),
+		&deadletterv1.DiscardDeadLetterRequest{RequestId: "r2", DeadLetterId: letters[0].GetDeadLetterId()})
 	wantError(t, err, connect.CodeNotFound, "DEAD_LETTER_NOT_FOUND")
 }
 

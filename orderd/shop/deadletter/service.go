@@ -50,8 +50,7 @@ func NewService(o Options) *Service {
 
 // ListDeadLetters returns a page of dead letters by their sequence.
 func (s *Service) ListDeadLetters(
-	ctx context.Context,
-	req *deadletterv1.ListDeadLettersRequest,
+	ctx context.Context, req *deadletterv1.ListDeadLettersRequest,
 ) (*deadletterv1.ListDeadLettersResponse, error) {
 	from := uint64(1)
 	if _, err := page.Parse(req.GetPageToken(), &from); err != nil {
@@ -73,8 +72,7 @@ func (s *Service) ListDeadLetters(
 
 // GetDeadLetter returns a dead letter with its event.
 func (s *Service) GetDeadLetter(
-	ctx context.Context,
-	req *deadletterv1.GetDeadLetterRequest,
+	ctx context.Context, req *deadletterv1.GetDeadLetterRequest,
 ) (*deadletterv1.GetDeadLetterResponse, error) {
 	l, err := s.store.get(ctx, req.GetDeadLetterId())
 	if err != nil {
@@ -93,8 +91,7 @@ func (s *Service) GetDeadLetter(
 
 // ReplayDeadLetter gives an event to its consumer once more.
 func (s *Service) ReplayDeadLetter(
-	ctx context.Context,
-	req *deadletterv1.ReplayDeadLetterRequest,
+	ctx context.Context, req *deadletterv1.ReplayDeadLetterRequest,
 ) (*deadletterv1.ReplayDeadLetterResponse, error) {
 	answer := &deadletterv1.ReplayDeadLetterResponse{}
 	l, err := s.store.get(ctx, req.GetDeadLetterId())
@@ -103,26 +100,16 @@ func (s *Service) ReplayDeadLetter(
 	}
 	if l != nil {
 		if l.consumer == prepare.MaterializerConsumer {
-			return nil, rpcerr.New(
-				connect.CodeFailedPrecondition,
-				rpcerr.ReasonNotReplayable,
-				"an order that could not be written gave its stock back, and is never written",
-				"consumer",
-				l.consumer,
-			)
+			return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonNotReplayable,
+				"an order that could not be written gave its stock back, and is never written", "consumer", l.consumer)
 		}
 		known, err := s.store.known(ctx, l.consumer)
 		if err != nil {
 			return nil, err
 		}
 		if !known {
-			return nil, rpcerr.New(
-				connect.CodeFailedPrecondition,
-				rpcerr.ReasonConsumerUnknown,
-				"there is no such consumer any more",
-				"consumer",
-				l.consumer,
-			)
+			return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonConsumerUnknown,
+				"there is no such consumer any more", "consumer", l.consumer)
 		}
 		answer.DeadLetter = l.proto()
 	}
@@ -141,8 +128,7 @@ func (s *Service) ReplayDeadLetter(
 
 // DiscardDeadLetter deletes a dead letter.
 func (s *Service) DiscardDeadLetter(
-	ctx context.Context,
-	req *deadletterv1.DiscardDeadLetterRequest,
+	ctx context.Context, req *deadletterv1.DiscardDeadLetterRequest,
 ) (*deadletterv1.DiscardDeadLetterResponse, error) {
 	answer := &deadletterv1.DiscardDeadLetterResponse{}
 	l, err := s.store.get(ctx, req.GetDeadLetterId())

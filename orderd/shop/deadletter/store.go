@@ -24,22 +24,13 @@ type store struct {
 }
 
 func unavailable(err error) error {
-	return rpcerr.Retry(
-		connect.CodeUnavailable,
-		rpcerr.ReasonMessagingUnavailable,
-		"the messaging system is away; retry with the same request id",
-		retryDelay,
-	).WithCause(
-		err,
-	)
+	return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonMessagingUnavailable,
+		"the messaging system is away; retry with the same request id", retryDelay).WithCause(err)
 }
 
 func notFound() error {
-	return rpcerr.New(
-		connect.CodeNotFound,
-		rpcerr.ReasonDeadLetterNotFound,
-		"there is no such dead letter; it may have been replayed or discarded",
-	)
+	return rpcerr.New(connect.CodeNotFound, rpcerr.ReasonDeadLetterNotFound,
+		"there is no such dead letter; it may have been replayed or discarded")
 }
 
 func (s *store) stream(ctx context.Context) (jetstream.Stream, error) {
@@ -109,10 +100,8 @@ func (s *store) known(ctx context.Context, consumer string) (bool, error) {
 // replay gives the event to its consumer and then removes the letter. What was done of
 // it before is harmless.
 func (s *store) replay(ctx context.Context, l *letter) error {
-	if _, err := s.js.PublishMsg(
-		ctx,
-		consume.ReplayMessage(l.consumer, l.eventID, l.Sequence, l.Header, l.Data),
-	); err != nil {
+	if _, err := s.js.PublishMsg(ctx,
+		consume.ReplayMessage(l.consumer, l.eventID, l.Sequence, l.Header, l.Data)); err != nil {
 		return unavailable(fmt.Errorf("replaying event %s: %w", l.eventID, err))
 	}
 	return s.remove(ctx, l)

@@ -50,13 +50,8 @@ func Choose(offers []Offer, to Place, method string) (Offer, error) {
 	if method == "" {
 		return Offer{}, undeliverable(to, "")
 	}
-	return Offer{}, rpcerr.New(
-		connect.CodeFailedPrecondition,
-		rpcerr.ReasonDeliveryMethodUnknown,
-		"there is no such delivery method",
-		"method",
-		method,
-	)
+	return Offer{}, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonDeliveryMethodUnknown,
+		"there is no such delivery method", "method", method)
 }
 
 // refusal is what the caller is told of an offer's refusal.
@@ -74,23 +69,11 @@ func refusal(o Offer, to Place) error {
 }
 
 func undeliverable(to Place, method string) error {
-	return rpcerr.New(
-		connect.CodeFailedPrecondition,
-		rpcerr.ReasonUndeliverable,
-		"the goods are not delivered to this region",
-		"country",
-		to.Country,
-		"region",
-		to.Region,
-		"method",
-		method,
-	)
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonUndeliverable,
+		"the goods are not delivered to this region", "country", to.Country, "region", to.Region, "method", method)
 }
 
 func tooLarge() error {
-	return rpcerr.New(
-		connect.CodeInvalidArgument,
-		rpcerr.ReasonAmountTooLarge,
-		"the goods' weight, or what they cost with their freight, is too large",
-	)
+	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonAmountTooLarge,
+		"the goods' weight, or what they cost with their freight, is too large")
 }

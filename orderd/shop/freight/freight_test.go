@@ -25,11 +25,7 @@ func TestTheMostSpecificRuleWins(t *testing.T) {
 		return freight.Rule{Country: country, Region: region, NotDeliverable: true, FirstCharge: 999}
 	}
 	rules := []freight.Rule{
-		flat(
-			"",
-			"",
-			9000,
-		),
+		flat("", "", 9000),
 		flat("CN", "", 800),
 		flat("CN", "Xinjiang", 2500),
 		never("CN", "Tibet"),
@@ -68,13 +64,8 @@ func TestTheMostSpecificRuleWins(t *testing.T) {
 		})
 	}
 	none := template(freight.ByPiece, flat("CN", "", 800))
-	if _, err := none.Charge(
-		freight.Place{Country: "DE"},
-		freight.Load{Pieces: 1},
-	); !errors.Is(
-		err,
-		freight.ErrNotDeliverable,
-	) {
+	if _, err := none.Charge(freight.Place{Country: "DE"}, freight.Load{Pieces: 1}); !errors.Is(err,
+		freight.ErrNotDeliverable) {
 		t.Errorf("a place without a rule: %v", err)
 	}
 }
@@ -244,22 +235,16 @@ func TestOffers(t *testing.T) {
 		{Method: "express", Title: "Express", ChargeBy: freight.ByPiece, Freight: 800},
 		{Method: "abroad", Title: "Abroad", ChargeBy: freight.ByWeight, Refused: freight.ErrOtherCurrency},
 	}
-	if diff := cmp.Diff(
-		want,
-		book.Offers("CNY", freight.Place{Country: "CN"}, freight.Load{Pieces: 1}),
-		cmpopts.EquateErrors(),
-	); diff != "" {
+	if diff := cmp.Diff(want, book.Offers("CNY", freight.Place{Country: "CN"}, freight.Load{Pieces: 1}),
+		cmpopts.EquateErrors()); diff != "" {
 		t.Errorf("offers (-want +got):\n%s", diff)
 	}
 	want = []freight.Offer{
 		{Method: "express", Title: "Express", ChargeBy: freight.ByPiece, Refused: freight.ErrOtherCurrency},
 		{Method: "abroad", Title: "Abroad", ChargeBy: freight.ByWeight, Freight: 100},
 	}
-	if diff := cmp.Diff(
-		want,
-		book.Offers("USD", freight.Place{Country: "DE"}, freight.Load{Pieces: 1}),
-		cmpopts.EquateErrors(),
-	); diff != "" {
+	if diff := cmp.Diff(want, book.Offers("USD", freight.Place{Country: "DE"}, freight.Load{Pieces: 1}),
+		cmpopts.EquateErrors()); diff != "" {
 		t.Errorf("offers in dollars (-want +got):\n%s", diff)
 	}
 }

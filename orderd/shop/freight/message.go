@@ -14,21 +14,11 @@ import (
 func templateOf(in *freightv1.FreightTemplate) (Template, error) {
 	t := Template{Name: in.GetName(), Currency: in.GetCurrency(), ChargeBy: chargeByOf(in.GetChargeBy())}
 	for _, r := range in.GetRules() {
-		if slices.ContainsFunc(
-			t.Rules,
-			func(have Rule) bool { return have.Country == r.GetCountry() && sameRegion(have.Region, r.GetRegion()) },
-		) {
-			return Template{}, rpcerr.New(
-				connect.CodeInvalidArgument,
-				rpcerr.ReasonInvalidRequest,
-				"a region may stand in one rule only",
-				"field",
-				"template.rules",
-				"country",
-				r.GetCountry(),
-				"region",
-				r.GetRegion(),
-			)
+		if slices.ContainsFunc(t.Rules,
+			func(have Rule) bool { return have.Country == r.GetCountry() && sameRegion(have.Region, r.GetRegion()) }) {
+			return Template{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonInvalidRequest,
+				"a region may stand in one rule only", "field", "template.rules", "country", r.GetCountry(), "region",
+				r.GetRegion())
 		}
 		t.Rules = append(t.Rules, Rule{
 			Country: r.GetCountry(), Region: r.GetRegion(), NotDeliverable: r.GetNotDeliverable(),

@@ -85,13 +85,8 @@ func (s *Service) DeleteFreightTemplate(
 			return err
 		}
 		if method != "" {
-			return rpcerr.New(
-				connect.CodeFailedPrecondition,
-				rpcerr.ReasonFreightTemplateInUse,
-				"a delivery method uses the template",
-				"method",
-				method,
-			)
+			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonFreightTemplateInUse,
+				"a delivery method uses the template", "method", method)
 		}
 		queueDeleteTemplate(b, req.GetName())
 		return nil

@@ -26,18 +26,14 @@ func wantReason(t *testing.T, err error, want string) {
 }
 
 func upsertTemplate(s *freight.Service, request string, tmpl *freightv1.FreightTemplate) error {
-	_, err := s.UpsertFreightTemplate(
-		context.Background(),
-		&freightv1.UpsertFreightTemplateRequest{RequestId: request, Template: tmpl},
-	)
+	_, err := s.UpsertFreightTemplate(context.Background(),
+		&freightv1.UpsertFreightTemplateRequest{RequestId: request, Template: tmpl})
 	return err
 }
 
 func upsertMethod(s *freight.Service, request string, method *freightv1.DeliveryMethod) error {
-	_, err := s.UpsertDeliveryMethod(
-		context.Background(),
-		&freightv1.UpsertDeliveryMethodRequest{RequestId: request, Method: method},
-	)
+	_, err := s.UpsertDeliveryMethod(context.Background(),
+		&freightv1.UpsertDeliveryMethodRequest{RequestId: request, Method: method})
 	return err
 }
 
@@ -67,11 +63,9 @@ func TestTemplatesAndMethods(t *testing.T) {
 			{Country: "CN", Region: "Tibet", NotDeliverable: true},
 		},
 	}
-	wantReason(
-		t,
+	wantReason(t,
 		upsertMethod(service, "m1", &freightv1.DeliveryMethod{Name: "express", Title: "Express", Template: "by-weight"}),
-		"FREIGHT_TEMPLATE_NOT_FOUND",
-	)
+		"FREIGHT_TEMPLATE_NOT_FOUND")
 	twice := proto.CloneOf(whole)
 	twice.Rules = append(twice.Rules, &freightv1.FreightRule{Country: "CN", Region: " tibet"})
 	wantReason(t, upsertTemplate(service, "t1", twice), "INVALID_REQUEST")
@@ -95,10 +89,8 @@ func TestTemplatesAndMethods(t *testing.T) {
 	if diff := cmp.Diff([]*freightv1.FreightTemplate{whole}, page.GetTemplates(), protocmp.Transform()); diff != "" {
 		t.Errorf("the first page (-want +got):\n%s", diff)
 	}
-	page, err = service.ListFreightTemplates(
-		ctx,
-		&freightv1.ListFreightTemplatesRequest{PageSize: 1, PageToken: page.GetNextPageToken()},
-	)
+	page, err = service.ListFreightTemplates(ctx,
+		&freightv1.ListFreightTemplatesRequest{PageSize: 1, PageToken: page.GetNextPageToken()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,45 +129,33 @@ func TestTemplatesAndMethods(t *testing.T) {
 		{Method: "standard", Title: "Standard", ChargeBy: freight.ByPiece, Refused: freight.ErrNotDeliverable},
 		{Method: "express", Title: "Express", ChargeBy: freight.ByWeight, Freight: 9000},
 	}
-	if diff := cmp.Diff(
-		want,
-		book.Offers("CNY", freight.Place{Country: "DE"}, freight.Load{Pieces: 1}),
-		cmpopts.EquateErrors(),
-	); diff != "" {
+	if diff := cmp.Diff(want, book.Offers("CNY", freight.Place{Country: "DE"}, freight.Load{Pieces: 1}),
+		cmpopts.EquateErrors()); diff != "" {
 		t.Errorf("offers to Germany (-want +got):\n%s", diff)
 	}
 	want = []freight.Offer{
 		{Method: "standard", Title: "Standard", ChargeBy: freight.ByPiece, Freight: 500},
 		{Method: "express", Title: "Express", ChargeBy: freight.ByWeight, Freight: 1000},
 	}
-	if diff := cmp.Diff(
-		want,
-		book.Offers("CNY", freight.Place{Country: "CN"}, freight.Load{Pieces: 1, WeightGrams: 1200}),
-		cmpopts.EquateErrors(),
-	); diff != "" {
+	if diff := cmp.Diff(want, book.Offers("CNY", freight.Place{Country: "CN"}, freight.Load{Pieces: 1, WeightGrams: 1200}),
+		cmpopts.EquateErrors()); diff != "" {
 		t.Errorf("offers to China (-want +got):\n%s", diff)
 	}
 
 	_, err = service.DeleteFreightTemplate(ctx, &freightv1.DeleteFreightTemplateRequest{RequestId: "d1", Name: "flat"})
 	wantReason(t, err, "FREIGHT_TEMPLATE_IN_USE")
 	for range 2 {
-		if _, err := service.DeleteDeliveryMethod(
-			ctx,
-			&freightv1.DeleteDeliveryMethodRequest{RequestId: "d2", Name: "standard"},
-		); err != nil {
+		if _, err := service.DeleteDeliveryMethod(ctx,
+			&freightv1.DeleteDeliveryMethodRequest{RequestId: "d2", Name: "standard"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := service.DeleteFreightTemplate(
-			ctx,
-			&freightv1.DeleteFreightTemplateRequest{RequestId: "d1", Name: "flat"},
-		); err != nil {
+		if _, err := service.DeleteFreightTemplate(ctx,
+			&freightv1.DeleteFreightTemplateRequest{RequestId: "d1", Name: "flat"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := service.DeleteFreightTemplate(
-		ctx,
-		&freightv1.DeleteFreightTemplateRequest{RequestId: "d3", Name: "none"},
-	); err != nil {
+	if _, err := service.DeleteFreightTemplate(ctx,
+		&freightv1.DeleteFreightTemplateRequest{RequestId: "d3", Name: "none"}); err != nil {
 		t.Errorf("deleting a template that there is not: %v", err)
 	}
 }
@@ -193,10 +173,8 @@ func TestATemplateIsDeletedWhileAMethodComes(t *testing.T) {
 		var wg sync.WaitGroup
 		var deleting, adding error
 		wg.Go(func() {
-			_, deleting = service.DeleteFreightTemplate(
-				ctx,
-				&freightv1.DeleteFreightTemplateRequest{RequestId: "del-" + name, Name: name},
-			)
+			_, deleting = service.DeleteFreightTemplate(ctx,
+				&freightv1.DeleteFreightTemplateRequest{RequestId: "del-" + name, Name: name})
 		})
 		wg.Go(func() {
 			adding = upsertMethod(service, "add-"+name, &freightv1.DeliveryMethod{Name: name, Title: name, Template: name})

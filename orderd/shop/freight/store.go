@@ -23,13 +23,8 @@ func queueTemplate(b *pgx.Batch, t Template, at time.Time) {
 		ON CONFLICT (name) DO UPDATE SET currency = excluded.currency, charge_by = excluded.charge_by, updated_at = excluded.updated_at`,
 		t.Name, t.Currency, string(t.ChargeBy), at, maxTemplates).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
-			return rpcerr.New(
-				connect.CodeResourceExhausted,
-				rpcerr.ReasonTooManyFreightTemplates,
-				"there are too many freight templates",
-				"template",
-				t.Name,
-			)
+			return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyFreightTemplates,
+				"there are too many freight templates", "template", t.Name)
 		}
 		return nil
 	})
@@ -106,13 +101,8 @@ func lockTemplate(ctx context.Context, tx pgx.Tx, name string) (bool, error) {
 // methodOf is a method that uses the template; empty if none does.
 func methodOf(ctx context.Context, tx pgx.Tx, template string) (string, error) {
 	var name string
-	err := tx.QueryRow(
-		ctx,
-		"SELECT name FROM delivery_methods WHERE template = $1 ORDER BY name LIMIT 1",
-		template,
-	).Scan(
-		&name,
-	)
+	err := tx.QueryRow(ctx, "SELECT name FROM delivery_methods WHERE template = $1 ORDER BY name LIMIT 1",
+		template).Scan(&name)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return "", fmt.Errorf("looking for methods of freight template %s: %w", template, err)
 	}
@@ -130,13 +120,8 @@ func queueMethod(b *pgx.Batch, m Method, at time.Time) {
 		ON CONFLICT (name) DO UPDATE SET title = excluded.title, template = excluded.template, position = excluded.position, updated_at = excluded.updated_at`,
 		m.Name, m.Title, m.Template, m.Position, at, maxMethods).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() == 0 {
-			return rpcerr.New(
-				connect.CodeResourceExhausted,
-				rpcerr.ReasonTooManyDeliveryMethods,
-				"there are too many delivery methods",
-				"method",
-				m.Name,
-			)
+			return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyDeliveryMethods,
+				"there are too many delivery methods", "method", m.Name)
 		}
 		return nil
 	})

@@ -52,10 +52,8 @@ func LoadBook(ctx context.Context, q database.Querier, countries []string) (*Boo
 	_, err = pgx.ForEachRow(rows, fields, func() error {
 		last := len(b.entries) - 1
 		if last < 0 || b.entries[last].method.Name != m.Name {
-			b.entries = append(
-				b.entries,
-				entry{method: m, template: Template{Name: m.Template, Currency: currency, ChargeBy: by}},
-			)
+			b.entries = append(b.entries,
+				entry{method: m, template: Template{Name: m.Template, Currency: currency, ChargeBy: by}})
 			last++
 		}
 		if found {

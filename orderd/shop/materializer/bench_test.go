@@ -75,11 +75,8 @@ func newBench(b *testing.B, base *url.URL) *bench {
 			if err := stock.Create(ctx, tx, sku); err != nil {
 				return err
 			}
-			if err := stock.Apply(
-				ctx,
-				tx,
-				[]stock.Movement{stock.Add("stocked", stock.Quantity{SKU: sku, Quantity: 10_000_000})},
-			); err != nil {
+			if err := stock.Apply(ctx, tx,
+				[]stock.Movement{stock.Add("stocked", stock.Quantity{SKU: sku, Quantity: 10_000_000})}); err != nil {
 				return err
 			}
 		}
@@ -113,10 +110,8 @@ func (w *bench) sale(orders, perRecord int) *flashv1.Promotion {
 				RequestId:        "r",
 				Currency:         "CNY",
 				AcceptedAtUnixMs: now.UnixMilli(),
-				ExpiresAtUnixMs: now.Add(
-					time.Hour,
-				).UnixMilli(),
-				Items: []*flashv1.ReservedItem{{Sku: "sku0", Quantity: 1, UnitPrice: 99}},
+				ExpiresAtUnixMs:  now.Add(time.Hour).UnixMilli(),
+				Items:            []*flashv1.ReservedItem{{Sku: "sku0", Quantity: 1, UnitPrice: 99}},
 			})
 		}
 		var err error
@@ -138,11 +133,9 @@ func (w *bench) run(rate, concurrency int) (stop func()) {
 		RatePerSecond: rate,
 		Concurrency:   concurrency,
 		Clock:         time.Now,
-		Random: mathrand.New(
-			mathrand.NewPCG(1, 2),
-		),
-		Logger:     slog.New(slog.DiscardHandler),
-		Registerer: prometheus.NewRegistry(),
+		Random:        mathrand.New(mathrand.NewPCG(1, 2)),
+		Logger:        slog.New(slog.DiscardHandler),
+		Registerer:    prometheus.NewRegistry(),
 	})
 	if err != nil {
 		w.b.Fatal(err)

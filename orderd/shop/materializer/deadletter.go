@@ -42,10 +42,8 @@ func (c *chunk) bury(ctx context.Context, reasons map[uuid.UUID]string) {
 		})
 	})
 	if err == nil {
-		err = c.publishAll(
-			ctx,
-			slices.DeleteFunc(unwritable, func(r order.Unwritable) bool { return !refused[r.Order.OrderID] }),
-		)
+		err = c.publishAll(ctx,
+			slices.DeleteFunc(unwritable, func(r order.Unwritable) bool { return !refused[r.Order.OrderID] }))
 	}
 	if ctx.Err() != nil {
 		return
@@ -65,13 +63,8 @@ func (c *chunk) publishAll(ctx context.Context, orders []order.Unwritable) error
 			err := c.persist(ctx, "a dead letter was not published", func() error { return c.publish(ctx, c.letter(r)) })
 			if err == nil {
 				c.unwritable.Inc()
-				c.log.Error(
-					"an accepted order cannot be written: it is a dead letter, and its stock goes back",
-					"order",
-					r.Order.OrderID,
-					"reason",
-					r.Reason,
-				)
+				c.log.Error("an accepted order cannot be written: it is a dead letter, and its stock goes back", "order",
+					r.Order.OrderID, "reason", r.Reason)
 			}
 			return err
 		})
@@ -142,15 +135,8 @@ func (s *stream) buryRecord(ctx context.Context, r *record, cause error) bool {
 		msg.Data = r.Data()
 		err = s.publish(ctx, msg)
 	}
-	s.log.Error(
-		"a record cannot be read: its orders are not written and their stock stays sold",
-		"stream",
-		s.name,
-		"subject",
-		r.Subject(),
-		"error",
-		cause,
-	)
+	s.log.Error("a record cannot be read: its orders are not written and their stock stays sold", "stream", s.name,
+		"subject", r.Subject(), "error", cause)
 	if err != nil {
 		s.log.Warn("a dead letter was not published", "stream", s.name, "error", err)
 	}

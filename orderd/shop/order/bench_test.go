@@ -52,11 +52,8 @@ func BenchmarkPlaceOrder(b *testing.B) {
 					if err := stock.Create(ctx, tx, sku); err != nil {
 						return err
 					}
-					if err := stock.Apply(
-						ctx,
-						tx,
-						[]stock.Movement{stock.Add("stocked", stock.Quantity{SKU: sku, Quantity: 10_000_000})},
-					); err != nil {
+					if err := stock.Apply(ctx, tx,
+						[]stock.Movement{stock.Add("stocked", stock.Quantity{SKU: sku, Quantity: 10_000_000})}); err != nil {
 						return err
 					}
 				}

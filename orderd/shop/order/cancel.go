@@ -36,9 +36,7 @@ const cancelKey = "cancel"
 // cancel cancels an order for its buyer; a paid one is refunded in full and restocked. A
 // cancelled one stays as it is.
 func (s *Store) cancel(
-	ctx context.Context,
-	id uuid.UUID,
-	req *orderv1.CancelOrderRequest,
+	ctx context.Context, id uuid.UUID, req *orderv1.CancelOrderRequest,
 ) (*orderv1.CancelOrderResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
 	if err != nil {

@@ -26,9 +26,7 @@ const (
 
 // confirm completes an order for its buyer, who has all of it. A completed one stays as it is.
 func (s *Store) confirm(
-	ctx context.Context,
-	id uuid.UUID,
-	req *orderv1.ConfirmReceiptRequest,
+	ctx context.Context, id uuid.UUID, req *orderv1.ConfirmReceiptRequest,
 ) (*orderv1.ConfirmReceiptResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(), req)
 	if err != nil {

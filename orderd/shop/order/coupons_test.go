@@ -46,10 +46,8 @@ func (s *shop) coupons(t *testing.T, amount int64) func(buyer string) string {
 	}
 	return func(buyer string) string {
 		t.Helper()
-		answer, err := service.ClaimCoupon(
-			context.Background(),
-			&couponv1.ClaimCouponRequest{RequestId: uuid.NewString(), BuyerId: buyer, Template: name},
-		)
+		answer, err := service.ClaimCoupon(context.Background(),
+			&couponv1.ClaimCouponRequest{RequestId: uuid.NewString(), BuyerId: buyer, Template: name})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,13 +58,8 @@ func (s *shop) coupons(t *testing.T, amount int64) func(buyer string) string {
 func (s *shop) couponState(t *testing.T, id string) string {
 	t.Helper()
 	var state string
-	if err := s.pool.QueryRow(
-		context.Background(),
-		"SELECT state FROM coupons WHERE coupon_id = $1",
-		id,
-	).Scan(
-		&state,
-	); err != nil {
+	if err := s.pool.QueryRow(context.Background(), "SELECT state FROM coupons WHERE coupon_id = $1",
+		id).Scan(&state); err != nil {
 		t.Fatal(err)
 	}
 	return state
@@ -95,10 +88,8 @@ func TestCouponsFollowTheirOrder(t *testing.T) {
 	}
 	cancel := func(o *orderv1.Order) {
 		t.Helper()
-		if _, err := s.service.CancelOrder(
-			ctx,
-			&orderv1.CancelOrderRequest{RequestId: uuid.NewString(), BuyerId: "ann", OrderId: o.GetOrderId()},
-		); err != nil {
+		if _, err := s.service.CancelOrder(ctx,
+			&orderv1.CancelOrderRequest{RequestId: uuid.NewString(), BuyerId: "ann", OrderId: o.GetOrderId()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -133,14 +124,12 @@ func TestCouponsFollowTheirOrder(t *testing.T) {
 	var g order.Granted
 	err = s.tx(func(ctx context.Context, tx *database.Tx) error {
 		g, err = s.store.GrantRefund(ctx, tx, s.now, order.Grant{
-			OrderID: uuid.MustParse(
-				o.GetOrderId(),
-			),
-			Key:    "k",
-			Lines:  []order.LineQuantity{{Line: 1, Quantity: 2}},
-			Left:   true,
-			Reason: "test",
-			Actor:  "test",
+			OrderID: uuid.MustParse(o.GetOrderId()),
+			Key:     "k",
+			Lines:   []order.LineQuantity{{Line: 1, Quantity: 2}},
+			Left:    true,
+			Reason:  "test",
+			Actor:   "test",
 		})
 		return err
 	})
@@ -160,11 +149,8 @@ func TestCouponsFollowTheirOrder(t *testing.T) {
 func (s *shop) shipAll(t *testing.T, o *orderv1.Order) {
 	t.Helper()
 	id := uuid.MustParse(o.GetOrderId())
-	if _, err := s.pool.Exec(
-		context.Background(),
-		"UPDATE orders SET address = '{\"recipient\": \"Ann\"}' WHERE order_id = $1 AND address IS NULL",
-		id,
-	); err != nil {
+	if _, err := s.pool.Exec(context.Background(),
+		"UPDATE orders SET address = '{\"recipient\": \"Ann\"}' WHERE order_id = $1 AND address IS NULL", id); err != nil {
 		t.Fatal(err)
 	}
 	err := s.tx(func(ctx context.Context, tx *database.Tx) error {
@@ -208,14 +194,11 @@ func TestOneCouponForManyOrders(t *testing.T) {
 			if i%3 == 0 {
 				_, err = s.orderWith(id, line("tea", 1), line("cup", 1))
 			} else {
-				_, err = s.service.PlaceOrder(
-					context.Background(),
-					&orderv1.PlaceOrderRequest{
-						RequestId: uuid.NewString(),
-						BuyerId:   "bob",
-						Lines:     []*orderv1.PlaceOrderLine{line("tea", 1)},
-					},
-				)
+				_, err = s.service.PlaceOrder(context.Background(), &orderv1.PlaceOrderRequest{
+					RequestId: uuid.NewString(),
+					BuyerId:   "bob",
+					Lines:     []*orderv1.PlaceOrderLine{line("tea", 1)},
+				})
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -245,20 +228,16 @@ func TestNothingToPay(t *testing.T) {
 	if o.GetState() != paid || o.GetTotal().GetAmount() != 0 || o.GetDiscount().GetAmount() != 100 {
 		t.Errorf("%v", o)
 	}
-	read, err := s.service.GetOrder(
-		context.Background(),
-		&orderv1.GetOrderRequest{BuyerId: "ann", OrderId: o.GetOrderId()},
-	)
+	read, err := s.service.GetOrder(context.Background(),
+		&orderv1.GetOrderRequest{BuyerId: "ann", OrderId: o.GetOrderId()})
 	if err != nil || read.GetOrder().GetState() != paid || read.GetOrder().GetVersion() != o.GetVersion() {
 		t.Errorf("%v, %v; want %v", read, err, o)
 	}
 	if got := s.couponState(t, id); got != "USED" {
 		t.Errorf("the coupon is %s", got)
 	}
-	if _, err := s.service.CancelOrder(
-		context.Background(),
-		&orderv1.CancelOrderRequest{RequestId: "c", BuyerId: "ann", OrderId: o.GetOrderId()},
-	); err != nil {
+	if _, err := s.service.CancelOrder(context.Background(),
+		&orderv1.CancelOrderRequest{RequestId: "c", BuyerId: "ann", OrderId: o.GetOrderId()}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := stock.Get(context.Background(), s.pool, "tea"); err != nil || got != (stock.Levels{Available: 3}) {
@@ -284,14 +263,12 @@ func TestWhatCostNothingIsReturned(t *testing.T) {
 	for n, want := range []string{"USED", "AVAILABLE"} {
 		err := s.tx(func(ctx context.Context, tx *database.Tx) error {
 			_, err := s.store.GrantRefund(ctx, tx, s.now, order.Grant{
-				OrderID: uuid.MustParse(
-					o.GetOrderId(),
-				),
-				Key:    fmt.Sprint(n),
-				Lines:  []order.LineQuantity{{Line: 1, Quantity: 1}},
-				Left:   true,
-				Reason: "test",
-				Actor:  "test",
+				OrderID: uuid.MustParse(o.GetOrderId()),
+				Key:     fmt.Sprint(n),
+				Lines:   []order.LineQuantity{{Line: 1, Quantity: 1}},
+				Left:    true,
+				Reason:  "test",
+				Actor:   "test",
 			})
 			return err
 		})

@@ -182,12 +182,7 @@ func (s *shop) holdsWhatOrdersHold(t *testing.T) {
 				ctx,
 				"SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM requests), (SELECT count(*) FROM order_history), (SELECT count(*) FROM outbox)",
 			).
-				Scan(
-					&orders,
-					&requests,
-					&changes,
-					&events,
-				)
+				Scan(&orders, &requests, &changes, &events)
 			if err != nil {
 				return err
 			}

@@ -66,10 +66,8 @@ func (c *checkout) offered(t fataler, templates ...*freightv1.FreightTemplate) {
 		method := &freightv1.DeliveryMethod{
 			Name: template.GetName(), Title: template.GetName(), Template: template.GetName(), Position: int32(i),
 		}
-		_, err = c.freight.UpsertDeliveryMethod(
-			ctx,
-			&freightv1.UpsertDeliveryMethodRequest{RequestId: uuid.NewString(), Method: method},
-		)
+		_, err = c.freight.UpsertDeliveryMethod(ctx,
+			&freightv1.UpsertDeliveryMethodRequest{RequestId: uuid.NewString(), Method: method})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,9 +156,7 @@ func (c *checkout) set(o *orderv1.Order, to *addressv1.Address, method string) c
 }
 
 func template(
-	name, currency string,
-	by freightv1.ChargeBy,
-	rules ...*freightv1.FreightRule,
+	name, currency string, by freightv1.ChargeBy, rules ...*freightv1.FreightRule,
 ) *freightv1.FreightTemplate {
 	return &freightv1.FreightTemplate{Name: name, Currency: currency, ChargeBy: by, Rules: rules}
 }
@@ -217,12 +213,7 @@ func TestADeliveryIsChosenOnce(t *testing.T) {
 		{
 			name: "another currency's and one that fits", goods: usual,
 			templates: []*freightv1.FreightTemplate{
-				template(
-					"usd",
-					"USD",
-					byValue,
-					&freightv1.FreightRule{},
-				),
+				template("usd", "USD", byValue, &freightv1.FreightRule{}),
 				template("cny", "CNY", byValue, &freightv1.FreightRule{FirstCharge: 7}),
 			},
 			want: choice{Method: "cny", Freight: 7},
@@ -286,13 +277,8 @@ func TestQuoteAndSetDeliveryAnswerTheSame(t *testing.T) {
 			}
 			want.Freight = 0
 			if diff := cmp.Diff(want, c.set(o, to, method)); diff != "" {
-				t.Fatalf(
-					"%s to %s %q: QuoteOrder's choice and SetDelivery's (-want +got):\n%s",
-					method,
-					to.GetCountry(),
-					to.GetRegion(),
-					diff,
-				)
+				t.Fatalf("%s to %s %q: QuoteOrder's choice and SetDelivery's (-want +got):\n%s", method, to.GetCountry(),
+					to.GetRegion(), diff)
 			}
 		}
 	})

@@ -82,10 +82,8 @@ func (s *Store) Announce(
 	o.Version++
 	var b pgx.Batch
 	queueVersion(&b, o)
-	err = outbox.Queue(
-		&b,
-		[]outbox.Event{{OrderID: o.ID, Version: o.Version, Name: name, Payload: payload(o.proto()), At: database.Stamp(at)}},
-	)
+	err = outbox.Queue(&b,
+		[]outbox.Event{{OrderID: o.ID, Version: o.Version, Name: name, Payload: payload(o.proto()), At: database.Stamp(at)}})
 	if err != nil {
 		return err
 	}

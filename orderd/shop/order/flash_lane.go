@@ -70,12 +70,8 @@ func (s *Service) askFlashLane(ctx context.Context, buyerID string, id uuid.UUID
 		defer func() { <-s.flashSlots }()
 	default:
 		s.store.metrics.lane.WithLabelValues("refused").Inc()
-		return nil, rpcerr.Retry(
-			connect.CodeUnavailable,
-			rpcerr.ReasonOverloaded,
-			"too many orders are looked for in the flash lane",
-			s.retryDelay(),
-		)
+		return nil, rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded,
+			"too many orders are looked for in the flash lane", s.retryDelay())
 	}
 	asking, cancel := context.WithTimeout(ctx, flashTimeout)
 	defer cancel()
@@ -101,10 +97,8 @@ func (s *Service) accepted(ctx context.Context, buyerID string, found *flashv1.F
 	r := found.GetReservation()
 	id, err := uuid.FromBytes(r.GetOrderId())
 	if err != nil || r.GetBuyerId() != buyerID {
-		return nil, fmt.Errorf(
-			"the flash lane answered with another order than was asked for: %w",
-			errors.Join(err, ErrNotFound),
-		)
+		return nil, fmt.Errorf("the flash lane answered with another order than was asked for: %w",
+			errors.Join(err, ErrNotFound))
 	}
 	o := &Order{
 		ID: id, BuyerID: buyerID, State: InFlashLane, Currency: r.GetCurrency(),

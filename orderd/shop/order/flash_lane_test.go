@@ -159,18 +159,12 @@ func TestWhatTheLaneDoesNotSay(t *testing.T) {
 	}
 	asked := s.lane.asked
 	if got := s.seen(t, "bob", s.id); got != "ORDER_NOT_FOUND" || s.lane.asked != asked {
-		t.Errorf(
-			"an id that cannot be bob's: %s, and the lane was asked %d times; want ORDER_NOT_FOUND without",
-			got,
-			s.lane.asked-asked,
-		)
+		t.Errorf("an id that cannot be bob's: %s, and the lane was asked %d times; want ORDER_NOT_FOUND without", got,
+			s.lane.asked-asked)
 	}
 	if got := s.seen(t, "ann", uuid.New()); got != "ORDER_NOT_FOUND" || s.lane.asked != asked {
-		t.Errorf(
-			"an id that nobody made: %s, and the lane was asked %d times; want ORDER_NOT_FOUND without",
-			got,
-			s.lane.asked-asked,
-		)
+		t.Errorf("an id that nobody made: %s, and the lane was asked %d times; want ORDER_NOT_FOUND without", got,
+			s.lane.asked-asked)
 	}
 	s.accepted.State = flashv1.FlashOrderState_FLASH_ORDER_STATE_RELEASED
 	s.lane.answer = func(context.Context) (*flashv1.FindOrderResponse, error) { return s.accepted, nil }

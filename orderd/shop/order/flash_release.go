@@ -43,10 +43,7 @@ const (
 // the stock back, to the SKUs.
 type FlashReleaser interface {
 	Release(
-		ctx context.Context,
-		promotionUID, buyerID string,
-		orderID uuid.UUID,
-		reason flashv1.ReleaseReason,
+		ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason,
 	) (flashv1.ReleaseOutcome, error)
 }
 
@@ -224,10 +221,8 @@ func credit(ctx context.Context, tx pgx.Tx, closed []release) error {
 			return err
 		}
 		for _, item := range r.GetItems() {
-			moves = append(
-				moves,
-				stock.Release(c.OrderID.String(), stock.Quantity{SKU: item.GetSku(), Quantity: item.GetQuantity()}),
-			)
+			moves = append(moves,
+				stock.Release(c.OrderID.String(), stock.Quantity{SKU: item.GetSku(), Quantity: item.GetQuantity()}))
 		}
 	}
 	skus := make([]string, len(moves))

@@ -109,10 +109,8 @@ func (s *shop) place(t *rapid.T, m *model, skus []string) {
 }
 
 func (s *shop) cancel(t *rapid.T, m *model, o *placed) {
-	_, err := s.service.CancelOrder(
-		context.Background(),
-		&orderv1.CancelOrderRequest{RequestId: uuid.NewString(), BuyerId: o.buyer, OrderId: o.id},
-	)
+	_, err := s.service.CancelOrder(context.Background(),
+		&orderv1.CancelOrderRequest{RequestId: uuid.NewString(), BuyerId: o.buyer, OrderId: o.id})
 	switch o.state {
 	case unpaid:
 		m.move(o.units, 1, -1, 0)
@@ -192,13 +190,8 @@ func (s *shop) expire(t *rapid.T, m *model, o *placed) {
 func some(t *rapid.T, o *placed, of func(*units) int64) (lines []order.LineQuantity, fits bool) {
 	fits = true
 	for i, u := range o.units {
-		if q := rapid.Int64Range(
-			0,
-			of(u)+rapid.SampledFrom([]int64{0, 0, 0, 1}).Draw(t, "too many"),
-		).Draw(
-			t,
-			"units",
-		); q > 0 {
+		if q := rapid.Int64Range(0,
+			of(u)+rapid.SampledFrom([]int64{0, 0, 0, 1}).Draw(t, "too many")).Draw(t, "units"); q > 0 {
 			lines = append(lines, order.LineQuantity{Line: int64(i + 1), Quantity: q})
 			fits = fits && q <= of(u)
 		}
@@ -331,10 +324,8 @@ func (s *shop) repay(t *rapid.T, o *placed) {
 }
 
 func (s *shop) confirm(t *rapid.T, o *placed) {
-	_, err := s.service.ConfirmReceipt(
-		context.Background(),
-		&orderv1.ConfirmReceiptRequest{RequestId: uuid.NewString(), BuyerId: o.buyer, OrderId: o.id},
-	)
+	_, err := s.service.ConfirmReceipt(context.Background(),
+		&orderv1.ConfirmReceiptRequest{RequestId: uuid.NewString(), BuyerId: o.buyer, OrderId: o.id})
 	switch {
 	case o.state == completed, o.state == delivered, o.state == shipped && o.toShip() == 0:
 		if err != nil {
@@ -367,16 +358,10 @@ func (s *shop) check(t *rapid.T, m *model, skus []string) {
 			t.Fatalf("stock of %s: (-want +got)\n%s", sku, diff)
 		}
 		var sums stock.Levels
-		err = s.pool.QueryRow(
-			ctx,
+		err = s.pool.QueryRow(ctx,
 			"SELECT sum(available)::bigint, sum(reserved)::bigint, sum(deducted)::bigint FROM stock_movements WHERE sku = $1",
-			sku,
-		).
-			Scan(
-				&sums.Available,
-				&sums.Reserved,
-				&sums.Deducted,
-			)
+			sku).
+			Scan(&sums.Available, &sums.Reserved, &sums.Deducted)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -400,38 +385,24 @@ func (s *shop) checkOrder(t *rapid.T, o *placed) {
 	for i, l := range got.Lines {
 		u := o.units[i]
 		want := order.Line{Shipped: u.shipped, Delivered: u.delivered, Returned: u.returned, Withdrawn: u.withdrawn}
-		if diff := cmp.Diff(
-			want,
-			order.Line{
-				Shipped:   l.Shipped,
-				Delivered: l.Delivered,
-				Returned:  l.Returned,
-				Withdrawn: l.Withdrawn,
-				Shipping:  l.Shipping,
-			},
-		); diff != "" {
+		if diff := cmp.Diff(want, order.Line{
+			Shipped:   l.Shipped,
+			Delivered: l.Delivered,
+			Returned:  l.Returned,
+			Withdrawn: l.Withdrawn,
+			Shipping:  l.Shipping,
+		}); diff != "" {
 			t.Fatalf("line %d of a %s order: (-want +got)\n%s", i+1, o.state, diff)
 		}
 		if l.RefundGranted > u.total || l.Refunded > l.RefundGranted ||
 			l.Returned == l.Quantity && l.RefundGranted != u.total {
-			t.Fatalf(
-				"line %d: %d granted and %d refunded of %d for %d units",
-				i+1,
-				l.RefundGranted,
-				l.Refunded,
-				u.total,
-				l.Returned,
-			)
+			t.Fatalf("line %d: %d granted and %d refunded of %d for %d units", i+1, l.RefundGranted, l.Refunded, u.total,
+				l.Returned)
 		}
 		granted, refunded = granted+l.RefundGranted, refunded+l.Refunded
 	}
-	if err := s.pool.QueryRow(
-		ctx,
-		"SELECT coalesce(sum(amount), 0)::bigint FROM wishes WHERE order_id = $1",
-		o.id,
-	).Scan(
-		&wishes,
-	); err != nil {
+	if err := s.pool.QueryRow(ctx, "SELECT coalesce(sum(amount), 0)::bigint FROM wishes WHERE order_id = $1",
+		o.id).Scan(&wishes); err != nil {
 		t.Fatal(err)
 	}
 	if granted != o.granted || refunded != o.refunded || wishes != o.granted {
@@ -443,10 +414,8 @@ func (s *shop) checkOrder(t *rapid.T, o *placed) {
 // checkHistory fails unless each change begins where the one before ended, and the last one ends
 // in the order's state.
 func (s *shop) checkHistory(t *rapid.T, o *placed) {
-	answer, err := s.service.GetOrderHistory(
-		context.Background(),
-		&orderv1.GetOrderHistoryRequest{BuyerId: o.buyer, OrderId: o.id},
-	)
+	answer, err := s.service.GetOrderHistory(context.Background(),
+		&orderv1.GetOrderHistoryRequest{BuyerId: o.buyer, OrderId: o.id})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,10 +81,7 @@ func TestAnswersAreEventsInTheirBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := &orderv1.PlaceOrderResponse{}
-	if err := proto.Unmarshal(
-		raw,
-		got,
-	); err != nil || !proto.Equal(got.GetOrder(), o.proto()) ||
+	if err := proto.Unmarshal(raw, got); err != nil || !proto.Equal(got.GetOrder(), o.proto()) ||
 		len(got.ProtoReflect().GetUnknown()) > 0 {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -131,12 +128,9 @@ func TestAcceptedOrdersThatCannotBeWritten(t *testing.T) {
 		Total:        198,
 		PromotionUID: "sale",
 		Promotion:    "sale",
-		CreatedAt: time.Unix(
-			1000,
-			0,
-		).UTC(),
-		ExpiresAt: time.Unix(1300, 0).UTC(),
-		Lines:     []Line{{SKU: "tea", Quantity: 2, UnitPrice: 99}},
+		CreatedAt:    time.Unix(1000, 0).UTC(),
+		ExpiresAt:    time.Unix(1300, 0).UTC(),
+		Lines:        []Line{{SKU: "tea", Quantity: 2, UnitPrice: 99}},
 	}
 	if diff := cmp.Diff(want, changes[0].order); diff != "" {
 		t.Error(diff)
@@ -149,10 +143,8 @@ func TestStepRecordsWhatHappened(t *testing.T) {
 	if _, err := step(o, Expire, at, actorExpirer, reasonExpired); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(
-		&Order{State: Cancelled, Version: 2, CancelledAt: &at, CancelReason: reasonExpired},
-		o,
-	); diff != "" {
+	if diff := cmp.Diff(&Order{State: Cancelled, Version: 2, CancelledAt: &at, CancelReason: reasonExpired},
+		o); diff != "" {
 		t.Fatal(diff)
 	}
 	c, err := step(o, PayLate, at, "provider sandbox", "payment 1")

@@ -38,11 +38,8 @@ func (s *Service) newWish(req *orderv1.PlaceOrderRequest) (wish, error) {
 		return wish{}, err
 	}
 	w := wish{id: id}
-	if w.request, err = idempotency.NewRequest(
-		idempotency.BuyerScope(req.GetBuyerId()),
-		req.GetRequestId(),
-		req,
-	); err != nil {
+	if w.request, err = idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(),
+		req); err != nil {
 		return wish{}, err
 	}
 	if token := req.GetQuoteToken(); token != "" {

@@ -27,10 +27,8 @@ func line(sku string, quantity int64) *orderv1.PlaceOrderLine {
 // order is an order of Ann's.
 func (s *shop) order(t testing.TB, lines ...*orderv1.PlaceOrderLine) *orderv1.Order {
 	t.Helper()
-	answer, err := s.service.PlaceOrder(
-		context.Background(),
-		&orderv1.PlaceOrderRequest{RequestId: uuid.NewString(), BuyerId: "ann", Lines: lines},
-	)
+	answer, err := s.service.PlaceOrder(context.Background(),
+		&orderv1.PlaceOrderRequest{RequestId: uuid.NewString(), BuyerId: "ann", Lines: lines})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,12 +37,8 @@ func (s *shop) order(t testing.TB, lines ...*orderv1.PlaceOrderLine) *orderv1.Or
 
 func (s *shop) reprice(t testing.TB, sku string, price int64) {
 	t.Helper()
-	if _, err := s.pool.Exec(
-		context.Background(),
-		"UPDATE skus SET unit_price = $2 WHERE sku = $1",
-		sku,
-		price,
-	); err != nil {
+	if _, err := s.pool.Exec(context.Background(), "UPDATE skus SET unit_price = $2 WHERE sku = $1", sku,
+		price); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -83,10 +77,8 @@ func TestHotSKU(t *testing.T) {
 			if i%2 == 0 {
 				lines = append(lines, line("hot", 1))
 			}
-			_, err := pods[i%len(pods)].PlaceOrder(
-				context.Background(),
-				&orderv1.PlaceOrderRequest{RequestId: "r", BuyerId: fmt.Sprintf("b%d", i), Lines: lines},
-			)
+			_, err := pods[i%len(pods)].PlaceOrder(context.Background(),
+				&orderv1.PlaceOrderRequest{RequestId: "r", BuyerId: fmt.Sprintf("b%d", i), Lines: lines})
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -179,11 +171,7 @@ func TestPlacingAQuote(t *testing.T) {
 	if rpcerr.Reason(err) != "PRICE_CHANGED" || !ok || renewed.GetTotal().GetAmount() != 300 {
 		t.Fatalf("after the price has changed: %v, %v", err, renewed)
 	}
-	if second, err := place(
-		"r2",
-		"ann",
-		renewed.GetToken(),
-	); err != nil ||
+	if second, err := place("r2", "ann", renewed.GetToken()); err != nil ||
 		second.GetOrder().GetTotal().GetAmount() != 300 {
 		t.Errorf("the new quote: %v, %v", second, err)
 	}
@@ -281,18 +269,13 @@ func TestRefundsAtOnce(t *testing.T) {
 	}
 	for range 2 {
 		err := s.tx(func(ctx context.Context, tx *database.Tx) error {
-			g, err := s.store.GrantRefund(
-				ctx,
-				tx,
-				s.now,
-				order.Grant{
-					OrderID: id,
-					Key:     "last",
-					Lines:   []order.LineQuantity{{Line: 1, Quantity: 1}},
-					Reason:  "test",
-					Actor:   "test",
-				},
-			)
+			g, err := s.store.GrantRefund(ctx, tx, s.now, order.Grant{
+				OrderID: id,
+				Key:     "last",
+				Lines:   []order.LineQuantity{{Line: 1, Quantity: 1}},
+				Reason:  "test",
+				Actor:   "test",
+			})
 			if err == nil && g.Amount != 100 {
 				t.Errorf("%+v", g)
 			}
@@ -303,12 +286,7 @@ func TestRefundsAtOnce(t *testing.T) {
 		}
 	}
 	var wishes int64
-	if err := s.pool.QueryRow(
-		context.Background(),
-		"SELECT sum(amount)::bigint FROM wishes",
-	).Scan(
-		&wishes,
-	); err != nil ||
+	if err := s.pool.QueryRow(context.Background(), "SELECT sum(amount)::bigint FROM wishes").Scan(&wishes); err != nil ||
 		wishes != 700 {
 		t.Errorf("refunds of %d, %v", wishes, err)
 	}
@@ -316,11 +294,7 @@ func TestRefundsAtOnce(t *testing.T) {
 	if err != nil || got.State != order.Cancelled || got.CancelReason != "REFUNDED" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if levels, err := stock.Get(
-		context.Background(),
-		s.pool,
-		"tea",
-	); err != nil ||
+	if levels, err := stock.Get(context.Background(), s.pool, "tea"); err != nil ||
 		levels != (stock.Levels{Available: 8, Deducted: 1}) {
 		t.Errorf("%+v, %v", levels, err)
 	}
@@ -329,12 +303,8 @@ func TestRefundsAtOnce(t *testing.T) {
 func (s *shop) paid(t testing.TB, id uuid.UUID) {
 	t.Helper()
 	err := s.tx(func(ctx context.Context, tx *database.Tx) error {
-		outcomes, err := s.store.MarkPaid(
-			ctx,
-			tx,
-			s.now,
-			[]order.Payment{{OrderID: id, PaymentID: uuid.New(), Actor: "test"}},
-		)
+		outcomes, err := s.store.MarkPaid(ctx, tx, s.now,
+			[]order.Payment{{OrderID: id, PaymentID: uuid.New(), Actor: "test"}})
 		if err == nil && outcomes[0] != order.Applied {
 			err = fmt.Errorf("payment: %s", outcomes[0])
 		}

@@ -253,13 +253,8 @@ func insufficient(short []stock.Shortage) error {
 	for _, s := range short {
 		detail.Lines = append(detail.Lines, &orderv1.ShortLine{Sku: s.SKU, Wanted: s.Wanted, Left: s.Left})
 	}
-	refused := rpcerr.New(
-		connect.CodeResourceExhausted,
-		rpcerr.ReasonInsufficientStock,
-		"there is not enough stock",
-		"sku",
-		short[0].SKU,
-	)
+	refused := rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonInsufficientStock, "there is not enough stock",
+		"sku", short[0].SKU)
 	return rpcerr.WithDetail(refused, detail)
 }
 

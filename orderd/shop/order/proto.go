@@ -11,20 +11,16 @@ import (
 // proto is the order as callers and events have it.
 func (o *Order) proto() *orderv1.Order {
 	out := &orderv1.Order{
-		OrderId: o.ID.String(),
-		BuyerId: o.BuyerID,
-		State:   o.State.proto(),
-		Version: o.Version,
-		Total: o.money(
-			o.Total,
-		),
-		Goods:    o.money(o.Total + o.Discount - o.Freight),
-		Discount: o.money(o.Discount),
-		Freight:  o.money(o.Freight),
-		Tax:      o.money(o.Tax),
-		CreatedAt: timestamppb.New(
-			o.CreatedAt,
-		),
+		OrderId:          o.ID.String(),
+		BuyerId:          o.BuyerID,
+		State:            o.State.proto(),
+		Version:          o.Version,
+		Total:            o.money(o.Total),
+		Goods:            o.money(o.Total + o.Discount - o.Freight),
+		Discount:         o.money(o.Discount),
+		Freight:          o.money(o.Freight),
+		Tax:              o.money(o.Tax),
+		CreatedAt:        timestamppb.New(o.CreatedAt),
 		ExpiresAt:        timestamppb.New(o.ExpiresAt),
 		PaidAt:           pb.Time(o.PaidAt),
 		CancelledAt:      pb.Time(o.CancelledAt),
@@ -44,9 +40,7 @@ func (o *Order) proto() *orderv1.Order {
 	}
 	for i, l := range o.Lines {
 		out.Lines = append(out.Lines, &orderv1.OrderLine{
-			Line: int64(
-				i + 1,
-			),
+			Line:              int64(i + 1),
 			Sku:               l.SKU,
 			Title:             l.Title,
 			Quantity:          l.Quantity,
@@ -88,9 +82,7 @@ func (o *Order) fulfilment() orderv1.FulfilmentStatus {
 
 // refundStatus is how much of what was paid went back.
 func (o *Order) refundStatus() orderv1.RefundStatus {
-	granted, refunded := o.sum(
-		func(l Line) int64 { return l.RefundGranted },
-	), o.sum(
+	granted, refunded := o.sum(func(l Line) int64 { return l.RefundGranted }), o.sum(
 		func(l Line) int64 { return l.Refunded },
 	)
 	switch {

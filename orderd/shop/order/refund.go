@@ -120,12 +120,7 @@ func couponsOfGrant(ctx context.Context, tx pgx.Tx, o *Order, at time.Time) erro
 // grant makes the grant in memory, hands it to the Refunder and queues what has to be written with
 // the change it returns.
 func (s *Store) grant(
-	ctx context.Context,
-	tx pgx.Tx,
-	b *pgx.Batch,
-	o *Order,
-	g Grant,
-	at time.Time,
+	ctx context.Context, tx pgx.Tx, b *pgx.Batch, o *Order, g Grant, at time.Time,
 ) (Granted, []change, error) {
 	c, err := step(o, GrantRefund, at, g.Actor, g.Reason)
 	if err != nil {

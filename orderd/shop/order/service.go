@@ -160,8 +160,7 @@ func pageBelow(token string, first, last uuid.UUID) (uuid.UUID, error) {
 
 // GetOrderHistory returns what happened to a buyer's order.
 func (s *Service) GetOrderHistory(
-	ctx context.Context,
-	req *orderv1.GetOrderHistoryRequest,
+	ctx context.Context, req *orderv1.GetOrderHistoryRequest,
 ) (*orderv1.GetOrderHistoryResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
@@ -176,8 +175,7 @@ func (s *Service) GetOrderHistory(
 
 // ConfirmReceipt completes an order that the buyer has.
 func (s *Service) ConfirmReceipt(
-	ctx context.Context,
-	req *orderv1.ConfirmReceiptRequest,
+	ctx context.Context, req *orderv1.ConfirmReceiptRequest,
 ) (*orderv1.ConfirmReceiptResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
@@ -192,8 +190,7 @@ func (s *Service) ConfirmReceipt(
 
 // SetDelivery gives an order its address, or another one.
 func (s *Service) SetDelivery(
-	ctx context.Context,
-	req *orderv1.SetDeliveryRequest,
+	ctx context.Context, req *orderv1.SetDeliveryRequest,
 ) (*orderv1.SetDeliveryResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
@@ -208,8 +205,7 @@ func (s *Service) SetDelivery(
 
 // CancelOrder cancels an order that is not paid, or that nothing has left of.
 func (s *Service) CancelOrder(
-	ctx context.Context,
-	req *orderv1.CancelOrderRequest,
+	ctx context.Context, req *orderv1.CancelOrderRequest,
 ) (*orderv1.CancelOrderResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
@@ -242,13 +238,8 @@ func NotFound() error {
 
 // Conflict is the error for what the order's state does not allow.
 func Conflict(state State) error {
-	return rpcerr.New(
-		connect.CodeFailedPrecondition,
-		rpcerr.ReasonOrderStateConflict,
-		"the order's state does not allow this",
-		"state",
-		string(state),
-	)
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonOrderStateConflict,
+		"the order's state does not allow this", "state", string(state))
 }
 
 const defaultPageSize = 20

@@ -150,11 +150,9 @@ func (s *shop) tx(fn func(context.Context, *database.Tx) error) error {
 
 func (s *shop) stocked(sku string, quantity int64) error {
 	return s.tx(func(ctx context.Context, tx *database.Tx) error {
-		_, err := tx.Exec(
-			ctx,
+		_, err := tx.Exec(ctx,
 			"INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, $1, 100, 'CNY', true, now())",
-			sku,
-		)
+			sku)
 		if err != nil {
 			return err
 		}

@@ -52,13 +52,8 @@ func soldUnwritable(ctx context.Context, db *pgxpool.Pool, promotionUID string, 
 // to give their stock back.
 func PendingReleases(ctx context.Context, db *pgxpool.Pool, promotionUID string) (int64, error) {
 	var n int64
-	err := db.QueryRow(
-		ctx,
-		"SELECT count(*) FROM flash_releases WHERE outcome = 'PENDING' AND promotion_uid = $1",
-		promotionUID,
-	).Scan(
-		&n,
-	)
+	err := db.QueryRow(ctx, "SELECT count(*) FROM flash_releases WHERE outcome = 'PENDING' AND promotion_uid = $1",
+		promotionUID).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("counting the releases of promotion %s: %w", promotionUID, err)
 	}

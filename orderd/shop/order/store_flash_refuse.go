@@ -60,18 +60,14 @@ func refuse(ctx context.Context, tx *database.Tx, orders []unwritableRow, now ti
 // queueRefused asks which of the orders were refused before. It has to come after the statement
 // that writes them, see placeholderSQL.
 func queueRefused(b *pgx.Batch, ids []uuid.UUID, into map[uuid.UUID]string) {
-	b.Queue(
-		"SELECT order_id, refusal FROM flash_releases WHERE order_id = ANY ($1) AND reservation IS NOT NULL",
-		ids,
-	).Query(
-		func(rows pgx.Rows) error {
-			var id uuid.UUID
-			var refusal string
-			_, err := pgx.ForEachRow(rows, []any{&id, &refusal}, func() error {
-				into[id] = cmp.Or(refusal, "it was refused before")
-				return nil
-			})
-			return err
-		},
-	)
+	b.Queue("SELECT order_id, refusal FROM flash_releases WHERE order_id = ANY ($1) AND reservation IS NOT NULL",
+		ids).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		var refusal string
+		_, err := pgx.ForEachRow(rows, []any{&id, &refusal}, func() error {
+			into[id] = cmp.Or(refusal, "it was refused before")
+			return nil
+		})
+		return err
+	})
 }

@@ -36,14 +36,10 @@ func queueReleases(b *pgx.Batch, orders []*Order, at time.Time) {
 
 // releasesDue finds releases of a bucket whose turn has come, the longest due first.
 func (s *Store) releasesDue(ctx context.Context, bucket int64, limit int) ([]release, error) {
-	rows, err := s.pool.Query(
-		ctx,
+	rows, err := s.pool.Query(ctx,
 		`SELECT order_id, promotion_uid, buyer_id, reason, attempts, reservation FROM flash_releases
 		WHERE bucket = $1 AND outcome = 'PENDING' AND next_attempt_at <= $2 ORDER BY next_attempt_at, order_id LIMIT $3`,
-		bucket,
-		s.now(),
-		limit,
-	)
+		bucket, s.now(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("looking for releases: %w", err)
 	}
@@ -58,12 +54,8 @@ func setOutcome(ctx context.Context, tx pgx.Tx, releases []release, outcome stri
 	if len(releases) == 0 {
 		return nil
 	}
-	_, err := tx.Exec(
-		ctx,
-		"UPDATE flash_releases SET outcome = $2 WHERE order_id = ANY ($1) AND outcome = 'PENDING'",
-		orderIDs(releases),
-		outcome,
-	)
+	_, err := tx.Exec(ctx, "UPDATE flash_releases SET outcome = $2 WHERE order_id = ANY ($1) AND outcome = 'PENDING'",
+		orderIDs(releases), outcome)
 	return err
 }
 
@@ -76,14 +68,10 @@ func (s *Store) postpone(ctx context.Context, failed []release) error {
 	for i, f := range failed {
 		next[i] = s.now().Add(releaseBackoff.Delay(int(f.Attempts) + 1))
 	}
-	_, err := s.pool.Exec(
-		ctx,
+	_, err := s.pool.Exec(ctx,
 		`UPDATE flash_releases SET attempts = flash_releases.attempts + 1, next_attempt_at = v.next_attempt_at
 		FROM unnest($1::uuid[], $2::timestamptz[]) AS v (order_id, next_attempt_at)
-		WHERE flash_releases.order_id = v.order_id AND flash_releases.outcome = 'PENDING'`,
-		orderIDs(failed),
-		next,
-	)
+		WHERE flash_releases.order_id = v.order_id AND flash_releases.outcome = 'PENDING'`, orderIDs(failed), next)
 	if err != nil {
 		return fmt.Errorf("putting releases off: %w", err)
 	}

@@ -35,32 +35,9 @@ func load(ctx context.Context, q database.Querier, condition string, args ...any
 func scanOrder(row pgx.CollectableRow) (*Order, error) {
 	o := &Order{}
 	var address, invoice []byte
-	err := row.Scan(
-		&o.ID,
-		&o.BuyerID,
-		&o.State,
-		&o.Version,
-		&o.Currency,
-		&o.Total,
-		&o.Discount,
-		&o.Freight,
-		&o.Tax,
-		&o.PromotionUID,
-		&o.Promotion,
-		&address,
-		&o.DeliveryMethod,
-		&invoice,
-		&o.CouponIDs,
-		&o.PaymentID,
-		&o.CreatedAt,
-		&o.ExpiresAt,
-		&o.PaidAt,
-		&o.CancelledAt,
-		&o.CancelReason,
-		&o.ShippedAt,
-		&o.DeliveredAt,
-		&o.CompletedAt,
-	)
+	err := row.Scan(&o.ID, &o.BuyerID, &o.State, &o.Version, &o.Currency, &o.Total, &o.Discount, &o.Freight, &o.Tax,
+		&o.PromotionUID, &o.Promotion, &address, &o.DeliveryMethod, &invoice, &o.CouponIDs, &o.PaymentID, &o.CreatedAt,
+		&o.ExpiresAt, &o.PaidAt, &o.CancelledAt, &o.CancelReason, &o.ShippedAt, &o.DeliveredAt, &o.CompletedAt)
 	if err != nil {
 		return nil, err
 	}
@@ -165,12 +142,8 @@ type Due struct {
 // GetDue reads what a buyer's order costs, without its lines, or ErrNotFound; q is a
 // pool or a transaction.
 func GetDue(ctx context.Context, q database.Querier, buyerID string, id uuid.UUID) (Due, error) {
-	rows, err := q.Query(
-		ctx,
-		"SELECT state, total, currency, expires_at FROM orders WHERE order_id = $1 AND buyer_id = $2",
-		id,
-		buyerID,
-	)
+	rows, err := q.Query(ctx,
+		"SELECT state, total, currency, expires_at FROM orders WHERE order_id = $1 AND buyer_id = $2", id, buyerID)
 	if err != nil {
 		return Due{}, fmt.Errorf("reading an order: %w", err)
 	}
@@ -188,13 +161,6 @@ func GetDue(ctx context.Context, q database.Querier, buyerID string, id uuid.UUI
 // the buyer's ids, which is one range of the primary key. Another buyer whose hash is the
 // same is told apart by name.
 func (s *Store) list(ctx context.Context, buyerID string, first, below uuid.UUID, size int) ([]*Order, error) {
-	return load(
-		ctx,
-		s.pool,
-		"WHERE order_id >= $1 AND order_id < $2 AND buyer_id = $3 ORDER BY order_id DESC LIMIT $4",
-		first,
-		below,
-		buyerID,
-		size,
-	)
+	return load(ctx, s.pool, "WHERE order_id >= $1 AND order_id < $2 AND buyer_id = $3 ORDER BY order_id DESC LIMIT $4",
+		first, below, buyerID, size)
 }

@@ -13,12 +13,8 @@ import (
 
 // grantedBefore is what was granted under the key; no lines if nothing was.
 func grantedBefore(ctx context.Context, q database.Querier, o *Order, key string) (Granted, error) {
-	rows, err := q.Query(
-		ctx,
-		"SELECT line, quantity, amount FROM order_refunds WHERE order_id = $1 AND key = $2 ORDER BY line",
-		o.ID,
-		key,
-	)
+	rows, err := q.Query(ctx,
+		"SELECT line, quantity, amount FROM order_refunds WHERE order_id = $1 AND key = $2 ORDER BY line", o.ID, key)
 	if err != nil {
 		return Granted{}, fmt.Errorf("reading refunds: %w", err)
 	}
@@ -46,12 +42,7 @@ func queueGrant(b *pgx.Batch, orderID uuid.UUID, key string, granted []GrantedLi
 // payGrant marks what was granted under the key as paid back and returns it; nothing if it was
 // marked before, and an error if there is none.
 func payGrant(
-	ctx context.Context,
-	tx pgx.Tx,
-	orderID uuid.UUID,
-	key string,
-	refundID uuid.UUID,
-	at time.Time,
+	ctx context.Context, tx pgx.Tx, orderID uuid.UUID, key string, refundID uuid.UUID, at time.Time,
 ) ([]GrantedLine, error) {
 	rows, err := tx.Query(ctx, `UPDATE order_refunds SET refund_id = $3, refunded_at = $4
 		WHERE order_id = $1 AND key = $2 AND refunded_at IS NULL RETURNING line, quantity, amount`, orderID, key, refundID, at)

@@ -32,31 +32,16 @@ func insertArgs(orders []*Order) ([]any, error) {
 	n := len(orders)
 	ids, versions, buckets := make([]uuid.UUID, n), make([]int64, n), make([]int64, n)
 	totals, discounts, freights, taxes := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
-	buyers, states, currencies, uids, promotions := make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	)
+	buyers, states, currencies := make([]string, n), make([]string, n), make([]string, n)
+	uids, promotions := make([]string, n), make([]string, n)
 	addresses, invoices, methods, coupons := make([]*string, n), make([]*string, n), make([]string, n), make([]string, n)
 	created, expires := make([]time.Time, n), make([]time.Time, n)
 	var err error
 	for i, o := range orders {
 		ids[i], versions[i], buckets[i] = o.ID, o.Version, lease.Bucket(o.ID)
 		totals[i], discounts[i], freights[i], taxes[i] = o.Total, o.Discount, o.Freight, o.Tax
-		buyers[i], states[i], currencies[i], uids[i], promotions[i] = o.BuyerID, string(
-			o.State,
-		), o.Currency, o.PromotionUID, o.Promotion
+		buyers[i], states[i], currencies[i] = o.BuyerID, string(o.State), o.Currency
+		uids[i], promotions[i] = o.PromotionUID, o.Promotion
 		if addresses[i], err = asJSON(o.Address); err != nil {
 			return nil, err
 		}
@@ -122,16 +107,8 @@ func queueUpdates(b *pgx.Batch, changes []change) {
 		ids, states, reasons = append(ids, o.ID), append(states, string(o.State)), append(reasons, o.CancelReason)
 		before, versions, payments = append(before, c.version-1), append(versions, o.Version), append(payments, o.PaymentID)
 		paid, cancelled = append(paid, o.PaidAt), append(cancelled, o.CancelledAt)
-		shipped, delivered, completed = append(
-			shipped,
-			o.ShippedAt,
-		), append(
-			delivered,
-			o.DeliveredAt,
-		), append(
-			completed,
-			o.CompletedAt,
-		)
+		shipped, delivered, completed = append(shipped, o.ShippedAt), append(delivered, o.DeliveredAt), append(completed,
+			o.CompletedAt)
 	}
 	b.Queue(
 		`UPDATE orders SET state = v.state, version = v.version, paid_at = v.paid_at, cancelled_at = v.cancelled_at, cancel_reason = v.cancel_reason,
@@ -151,9 +128,7 @@ func queueUpdates(b *pgx.Batch, changes []change) {
 		shipped,
 		delivered,
 		completed,
-	).Exec(
-		database.MustChange(len(ids)),
-	)
+	).Exec(database.MustChange(len(ids)))
 }
 
 // queueCounts writes what is partial on the lines of orders whose rows are locked.
@@ -163,16 +138,8 @@ func queueCounts(b *pgx.Batch, orders ...*Order) {
 	for _, o := range orders {
 		for i, l := range o.Lines {
 			ids, numbers = append(ids, o.ID), append(numbers, int64(i+1))
-			shipping, shipped, delivered = append(
-				shipping,
-				l.Shipping,
-			), append(
-				shipped,
-				l.Shipped,
-			), append(
-				delivered,
-				l.Delivered,
-			)
+			shipping, shipped, delivered = append(shipping, l.Shipping), append(shipped, l.Shipped), append(delivered,
+				l.Delivered)
 			returned, withdrawn = append(returned, l.Returned), append(withdrawn, l.Withdrawn)
 			granted, refunded = append(granted, l.RefundGranted), append(refunded, l.Refunded)
 		}
@@ -192,31 +159,15 @@ func queueCounts(b *pgx.Batch, orders ...*Order) {
 		withdrawn,
 		granted,
 		refunded,
-	).Exec(
-		database.MustChange(len(ids)),
-	)
+	).Exec(database.MustChange(len(ids)))
 }
 
 // queueRecords writes the changes' history and events.
 func queueRecords(b *pgx.Batch, changes []change) error {
 	n := len(changes)
 	ids, versions, ats := make([]uuid.UUID, n), make([]int64, n), make([]time.Time, n)
-	events, froms, tos, actors, reasons := make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	)
+	events, froms, tos, actors, reasons := make([]string, n), make([]string, n), make([]string, n), make([]string,
+		n), make([]string, n)
 	var published []outbox.Event
 	for i, c := range changes {
 		ids[i], versions[i], ats[i] = c.order.ID, c.version, c.at
@@ -301,14 +252,8 @@ func queueDelivery(b *pgx.Batch, o *Order) error {
 	if err != nil {
 		return fmt.Errorf("address of order %s: %w", o.ID, err)
 	}
-	b.Queue(
-		"UPDATE orders SET address = $2::text::jsonb, delivery_method = $3 WHERE order_id = $1",
-		o.ID,
-		text,
-		o.DeliveryMethod,
-	).
-		Exec(
-			database.MustChange(1),
-		)
+	b.Queue("UPDATE orders SET address = $2::text::jsonb, delivery_method = $3 WHERE order_id = $1", o.ID, text,
+		o.DeliveryMethod).
+		Exec(database.MustChange(1))
 	return nil
 }

@@ -128,9 +128,7 @@ func queueUpdates(b *pgx.Batch, payments []*Payment) {
 		succeeded,
 		paid,
 		next,
-	).Exec(
-		database.MustChange(n),
-	)
+	).Exec(database.MustChange(n))
 }
 
 // The tables of histories, each with its first column, for [queueHistory].

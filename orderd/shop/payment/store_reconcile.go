@@ -113,30 +113,15 @@ func (d *dayReader) insert(ctx context.Context, tx pgx.Tx, differences []Differe
 		ours[i], ourCurrencies[i] = x.OurAmount, x.OurCurrency
 		theirs[i], theirCurrencies[i] = x.TheirAmount, x.TheirCurrency
 	}
-	rows, err := tx.Query(
-		ctx,
+	rows, err := tx.Query(ctx,
 		`INSERT INTO reconciliation_differences (provider, day, subject, kind, subject_kind, transaction_id, payment_id, refund_id,
 			ours_state, ours_amount, ours_currency, theirs_amount, theirs_currency, found_at)
 		SELECT $1::text, $2::date, subject, kind, subject_kind, transaction_id, payment_id, refund_id,
 			ours_state, ours_amount, ours_currency, theirs_amount, theirs_currency, $3::timestamptz
 		FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::uuid[], $10::text[], $11::bigint[], $12::text[], $13::bigint[], $14::text[])
 			AS v (subject, kind, subject_kind, transaction_id, payment_id, refund_id, ours_state, ours_amount, ours_currency, theirs_amount, theirs_currency)
-		ON CONFLICT (provider, day, subject, kind) DO NOTHING RETURNING kind`,
-		d.provider,
-		d.day,
-		differences[0].FoundAt,
-		subjects,
-		kinds,
-		of,
-		transactions,
-		payments,
-		refunds,
-		states,
-		ours,
-		ourCurrencies,
-		theirs,
-		theirCurrencies,
-	)
+		ON CONFLICT (provider, day, subject, kind) DO NOTHING RETURNING kind`, d.provider, d.day, differences[0].FoundAt,
+		subjects, kinds, of, transactions, payments, refunds, states, ours, ourCurrencies, theirs, theirCurrencies)
 	if err != nil {
 		return nil, fmt.Errorf("storing differences: %w", err)
 	}

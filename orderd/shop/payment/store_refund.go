@@ -115,8 +115,7 @@ func insertRefund(ctx context.Context, tx pgx.Tx, r *Refund, actor string) error
 		return err
 	}
 	for range maxSequence {
-		tag, err := tx.Exec(
-			ctx,
+		tag, err := tx.Exec(ctx,
 			`INSERT INTO refunds (refund_id, provider, transaction_id, payment_id, order_id, state, version, reason, amount, currency,
 				created_at, order_key, paid_by, bucket, next_attempt_at, seq, left_after)
 			SELECT $1::uuid, $2::text, $3::text, $4::uuid, $5::uuid, $6::text, $7::bigint, $8::text, $9::bigint, $10::text,
@@ -124,23 +123,8 @@ func insertRefund(ctx context.Context, tx pgx.Tx, r *Refund, actor string) error
 			FROM (SELECT coalesce(max(seq), 0) AS seq, coalesce(sum(amount), 0)::bigint AS refunded FROM refunds
 				WHERE payment_id = $4::uuid AND paid_by = $13::text) AS b
 			WHERE b.refunded + $9::bigint <= $15::bigint
-			ON CONFLICT DO NOTHING`,
-			r.ID,
-			r.Provider,
-			r.Cause,
-			r.PaymentID,
-			r.OrderID,
-			string(r.State),
-			r.Version,
-			r.Reason,
-			r.Amount,
-			r.Currency,
-			r.CreatedAt,
-			r.Key,
-			r.PaidBy,
-			lease.Bucket(r.OrderID),
-			r.Total,
-		)
+			ON CONFLICT DO NOTHING`, r.ID, r.Provider, r.Cause, r.PaymentID, r.OrderID, string(r.State), r.Version, r.Reason,
+			r.Amount, r.Currency, r.CreatedAt, r.Key, r.PaidBy, lease.Bucket(r.OrderID), r.Total)
 		if err != nil {
 			return fmt.Errorf("requesting a refund: %w", err)
 		}
@@ -177,24 +161,11 @@ func refundedSoFar(ctx context.Context, tx pgx.Tx, r *Refund) (known bool, left 
 // updateRefund writes a refund's new state and its history, unless it is not as it was read:
 // errStale.
 func updateRefund(ctx context.Context, tx pgx.Tx, r *Refund, c change) error {
-	tag, err := tx.Exec(
-		ctx,
+	tag, err := tx.Exec(ctx,
 		`UPDATE refunds SET state = $3, version = $4, asked_as = $5, provider_refund_id = $6, failure = $7, failure_final = $8,
 			attempts = $9, failures = $10, next_attempt_at = $11, succeeded_at = $12
-		WHERE refund_id = $1 AND version = $2`,
-		r.ID,
-		r.stored,
-		string(r.State),
-		r.Version,
-		r.AskedAs,
-		r.ProviderRefundID,
-		r.Failure,
-		r.FailureFinal,
-		r.Attempts,
-		r.Failures,
-		r.NextAttemptAt,
-		r.SucceededAt,
-	)
+		WHERE refund_id = $1 AND version = $2`, r.ID, r.stored, string(r.State), r.Version, r.AskedAs, r.ProviderRefundID,
+		r.Failure, r.FailureFinal, r.Attempts, r.Failures, r.NextAttemptAt, r.SucceededAt)
 	if err != nil {
 		return err
 	}

@@ -11,12 +11,8 @@ func builtIn() map[string]map[string]Template {
 	}
 	add("paid", "en", "Order paid", "We received {total} for {item}. Your order is being prepared.")
 	add("paid", "zh", "订单已支付", "已收到您为{item}支付的 {total}，正在为您备货。")
-	add(
-		"cancelled",
-		"en",
-		"Order cancelled",
-		"Your order of {item} was cancelled. If you have paid, your money is on its way back to you.",
-	)
+	add("cancelled", "en", "Order cancelled",
+		"Your order of {item} was cancelled. If you have paid, your money is on its way back to you.")
 	add("cancelled", "zh", "订单已取消", "您的订单（{item}）已取消。如已付款，款项将原路退回。")
 	add("shipped", "en", "Order shipped", "A parcel of your order of {item} is on its way.")
 	add("shipped", "zh", "订单已发货", "您的订单（{item}）有包裹已发出。")

@@ -187,10 +187,8 @@ func (w *world) deadLetters() uint64 {
 
 func (w *world) setLanguage(buyer, language string) {
 	w.t.Helper()
-	if _, err := w.service.SetLanguage(
-		w.t.Context(),
-		&pushv1.SetLanguageRequest{RequestId: "l-" + buyer, BuyerId: buyer, Language: language},
-	); err != nil {
+	if _, err := w.service.SetLanguage(w.t.Context(),
+		&pushv1.SetLanguageRequest{RequestId: "l-" + buyer, BuyerId: buyer, Language: language}); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -206,11 +204,8 @@ func TestBuyersAreToldInTheirLanguage(t *testing.T) {
 		w.publish(o, 2, &orderv1.OrderPaid{Order: o}),
 		w.publish(o, 3, &orderv1.OrderShipped{Order: o, ShipmentId: "s"}),
 		w.publish(o, 4, &orderv1.OrderReturnChanged{Order: o, ReturnId: "r", State: "IN_TRANSIT"}),
-		w.publish(
-			o,
-			5,
-			&orderv1.OrderRefunded{Order: o, RefundId: "f", Amount: &moneyv1.Money{Amount: 100, Currency: "CNY"}},
-		),
+		w.publish(o, 5,
+			&orderv1.OrderRefunded{Order: o, RefundId: "f", Amount: &moneyv1.Money{Amount: 100, Currency: "CNY"}}),
 	}
 	for i, texts := range [][3]string{
 		1: {"paid", "Order paid", "We received 259.00 CNY for Green tea. Your order is being prepared."},
@@ -459,13 +454,10 @@ func TestTemplates(t *testing.T) {
 			t.Errorf("answer %v", answer)
 		}
 	}
-	if _, err := s.UpsertPushTemplate(
-		ctx,
-		&pushv1.UpsertPushTemplateRequest{
-			RequestId: "r2",
-			Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Muted: true},
-		},
-	); err != nil {
+	if _, err := s.UpsertPushTemplate(ctx, &pushv1.UpsertPushTemplateRequest{
+		RequestId: "r2",
+		Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Muted: true},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for _, size := range []int32{1, 4, 100} {
@@ -499,19 +491,14 @@ func TestTemplates(t *testing.T) {
 		_, err := s.UpsertPushTemplate(ctx, &pushv1.UpsertPushTemplateRequest{RequestId: "r3", Template: tmpl})
 		wantError(t, err, connect.CodeInvalidArgument, reason)
 	}
-	_, err := s.UpsertPushTemplate(
-		ctx,
-		&pushv1.UpsertPushTemplateRequest{
-			RequestId: "r1",
-			Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"},
-		},
-	)
+	_, err := s.UpsertPushTemplate(ctx, &pushv1.UpsertPushTemplateRequest{
+		RequestId: "r1",
+		Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"},
+	})
 	wantError(t, err, connect.CodeAlreadyExists, "REQUEST_ID_REUSED")
 	for range 2 {
-		if _, err := s.DeletePushTemplate(
-			ctx,
-			&pushv1.DeletePushTemplateRequest{RequestId: "r4", Event: "paid", Language: "en"},
-		); err != nil {
+		if _, err := s.DeletePushTemplate(ctx,
+			&pushv1.DeletePushTemplateRequest{RequestId: "r4", Event: "paid", Language: "en"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -529,24 +516,18 @@ func TestThereIsALimitOfTemplates(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.UpsertPushTemplate(
-		ctx,
-		&pushv1.UpsertPushTemplateRequest{
-			RequestId: "r1",
-			Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"},
-		},
-	)
+	_, err := s.UpsertPushTemplate(ctx, &pushv1.UpsertPushTemplateRequest{
+		RequestId: "r1",
+		Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"},
+	})
 	wantError(t, err, connect.CodeResourceExhausted, "TOO_MANY_TEMPLATES")
 	if _, err := pool.Exec(ctx, "UPDATE push_templates SET language = 'en' WHERE language = 'x1'"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.UpsertPushTemplate(
-		ctx,
-		&pushv1.UpsertPushTemplateRequest{
-			RequestId: "r1",
-			Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"},
-		},
-	); err != nil {
+	if _, err := s.UpsertPushTemplate(ctx, &pushv1.UpsertPushTemplateRequest{
+		RequestId: "r1",
+		Template:  &pushv1.PushTemplate{Event: "paid", Language: "en", Title: "x"},
+	}); err != nil {
 		t.Errorf("changing one that is there: %v", err)
 	}
 }

@@ -42,8 +42,7 @@ func NewService(o Options) *Service { return &Service{pool: o.Pool, now: o.Clock
 
 // UpsertPushTemplate writes a template.
 func (s *Service) UpsertPushTemplate(
-	ctx context.Context,
-	req *pushv1.UpsertPushTemplateRequest,
+	ctx context.Context, req *pushv1.UpsertPushTemplateRequest,
 ) (*pushv1.UpsertPushTemplateResponse, error) {
 	event, lang, err := named(req.GetTemplate().GetEvent(), req.GetTemplate().GetLanguage())
 	if err != nil {
@@ -63,11 +62,8 @@ func (s *Service) UpsertPushTemplate(
 	return once(ctx, s, idempotency.StaffScope, req, answer, func(tx *database.Tx) error {
 		room, err := t.upsert(ctx, tx)
 		if err == nil && !room {
-			err = rpcerr.New(
-				connect.CodeResourceExhausted,
-				rpcerr.ReasonTooManyTemplates,
-				"there are as many templates as there may be; delete some",
-			)
+			err = rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyTemplates,
+				"there are as many templates as there may be; delete some")
 		}
 		return err
 	})
@@ -75,8 +71,7 @@ func (s *Service) UpsertPushTemplate(
 
 // ListPushTemplates returns a page of the templates by event and language.
 func (s *Service) ListPushTemplates(
-	ctx context.Context,
-	req *pushv1.ListPushTemplatesRequest,
+	ctx context.Context, req *pushv1.ListPushTemplatesRequest,
 ) (*pushv1.ListPushTemplatesResponse, error) {
 	var after string
 	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
@@ -100,11 +95,8 @@ func (s *Service) ListPushTemplates(
 	}
 	slices.SortFunc(all, func(a, b Template) int { return cmp.Compare(a.place(), b.place()) })
 	answer := &pushv1.ListPushTemplatesResponse{}
-	all, answer.NextPageToken = page.Cut(
-		all,
-		page.Size(req.GetPageSize(), defaultPageSize),
-		func(last Template) []any { return []any{last.place()} },
-	)
+	all, answer.NextPageToken = page.Cut(all, page.Size(req.GetPageSize(), defaultPageSize),
+		func(last Template) []any { return []any{last.place()} })
 	for _, t := range all {
 		answer.Templates = append(answer.Templates, t.proto())
 	}
@@ -113,8 +105,7 @@ func (s *Service) ListPushTemplates(
 
 // DeletePushTemplate deletes a template that was written.
 func (s *Service) DeletePushTemplate(
-	ctx context.Context,
-	req *pushv1.DeletePushTemplateRequest,
+	ctx context.Context, req *pushv1.DeletePushTemplateRequest,
 ) (*pushv1.DeletePushTemplateResponse, error) {
 	event, lang, err := named(req.GetEvent(), req.GetLanguage())
 	if err != nil {
@@ -132,8 +123,7 @@ func (s *Service) DeletePushTemplate(
 
 // SetLanguage sets the language a buyer is told in.
 func (s *Service) SetLanguage(
-	ctx context.Context,
-	req *pushv1.SetLanguageRequest,
+	ctx context.Context, req *pushv1.SetLanguageRequest,
 ) (*pushv1.SetLanguageResponse, error) {
 	lang, err := normalize(req.GetLanguage())
 	if err != nil {
@@ -147,8 +137,7 @@ func (s *Service) SetLanguage(
 
 // GetLanguage returns the language a buyer is told in.
 func (s *Service) GetLanguage(
-	ctx context.Context,
-	req *pushv1.GetLanguageRequest,
+	ctx context.Context, req *pushv1.GetLanguageRequest,
 ) (*pushv1.GetLanguageResponse, error) {
 	lang, err := languageOf(ctx, s.pool, req.GetBuyerId())
 	if err != nil {
@@ -172,13 +161,8 @@ func once[A proto.Message](
 	if err != nil {
 		return none, rpcerr.Internal(err)
 	}
-	answer, err = idempotency.Once(
-		ctx,
-		s.pool,
-		request,
-		s.now(),
-		func(tx *database.Tx) (A, error) { return answer, effect(tx) },
-	)
+	answer, err = idempotency.Once(ctx, s.pool, request, s.now(),
+		func(tx *database.Tx) (A, error) { return answer, effect(tx) })
 	if err != nil {
 		return none, database.RPCError(err)
 	}
@@ -187,13 +171,8 @@ func once[A proto.Message](
 
 func named(event, tag string) (name, lang string, err error) {
 	if !slices.Contains(eventNames(), event) {
-		return "", "", rpcerr.New(
-			connect.CodeInvalidArgument,
-			rpcerr.ReasonEventUnknown,
-			"event must be one of "+strings.Join(eventNames(), ", "),
-			"field",
-			"event",
-		)
+		return "", "", rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonEventUnknown,
+			"event must be one of "+strings.Join(eventNames(), ", "), "field", "event")
 	}
 	if lang, err = normalize(tag); err != nil {
 		return "", "", languageInvalid(err)
@@ -202,15 +181,8 @@ func named(event, tag string) (name, lang string, err error) {
 }
 
 func languageInvalid(cause error) error {
-	return rpcerr.New(
-		connect.CodeInvalidArgument,
-		rpcerr.ReasonLanguageInvalid,
-		"language is not a BCP 47 tag",
-		"field",
-		"language",
-	).WithCause(
-		cause,
-	)
+	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonLanguageInvalid, "language is not a BCP 47 tag", "field",
+		"language").WithCause(cause)
 }
 
 func invalid(err error) error {
@@ -218,15 +190,8 @@ func invalid(err error) error {
 	if !errors.As(err, &p) {
 		return rpcerr.Internal(err)
 	}
-	return rpcerr.New(
-		connect.CodeInvalidArgument,
-		rpcerr.ReasonTemplateInvalid,
-		p.Error(),
-		"field",
-		p.Field,
-		"problem",
-		p.Text,
-	)
+	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonTemplateInvalid, p.Error(), "field", p.Field, "problem",
+		p.Text)
 }
 
 // place is the template's in the list.

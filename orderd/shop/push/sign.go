@@ -40,13 +40,8 @@ func ParseSecrets(text string) ([]string, error) {
 			return nil, fmt.Errorf("signing key %d is not base64", i+1)
 		}
 		if len(key) < minSecretBytes || len(key) > maxSecretBytes {
-			return nil, fmt.Errorf(
-				"signing key %d has %d bytes, must have %d to %d",
-				i+1,
-				len(key),
-				minSecretBytes,
-				maxSecretBytes,
-			)
+			return nil, fmt.Errorf("signing key %d has %d bytes, must have %d to %d", i+1, len(key), minSecretBytes,
+				maxSecretBytes)
 		}
 	}
 	return secrets, nil

@@ -16,11 +16,9 @@ const maxTemplates = 1000
 
 // loadTemplates returns all templates that were written, by event and language.
 func loadTemplates(ctx context.Context, q database.Querier) (map[string]map[string]Template, error) {
-	rows, err := q.Query(
-		ctx,
+	rows, err := q.Query(ctx,
 		"SELECT event, language, title, body, muted, updated_at FROM push_templates ORDER BY event, language LIMIT $1",
-		maxTemplates,
-	)
+		maxTemplates)
 	if err != nil {
 		return nil, fmt.Errorf("loading push templates: %w", err)
 	}

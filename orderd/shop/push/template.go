@@ -45,10 +45,8 @@ func (t Template) check() error {
 		}
 	}
 	for field, text := range map[string]string{"template.title": t.Title, "template.body": t.Body} {
-		if _, err := render(
-			text,
-			func(name string) (string, bool) { return "", slices.Contains(fieldNames(), name) },
-		); err != nil {
+		if _, err := render(text,
+			func(name string) (string, bool) { return "", slices.Contains(fieldNames(), name) }); err != nil {
 			return &ProblemError{Field: field, Text: err.Error()}
 		}
 	}

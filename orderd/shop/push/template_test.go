@@ -134,12 +134,8 @@ func TestSignatureIsTheSpecificationsExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := http.Header{}
-	if err := s.sign(
-		h,
-		"msg_p5jXN8AQM9LWM0D4loKWxJek",
-		time.Unix(1614265330, 0),
-		[]byte(`{"test": 2432232314}`),
-	); err != nil {
+	if err := s.sign(h, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0),
+		[]byte(`{"test": 2432232314}`)); err != nil {
 		t.Fatal(err)
 	}
 	want := http.Header{

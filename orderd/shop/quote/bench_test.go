@@ -28,25 +28,17 @@ func benchShop(b *testing.B) *pgxpool.Pool {
 	b.Helper()
 	ctx := context.Background()
 	pool := testdb.NewPool(b)
-	_, err := tax.NewService(
-		tax.Options{Pool: pool, Clock: time.Now},
-	).UpsertTaxClass(
-		ctx,
-		&taxv1.UpsertTaxClassRequest{
-			RequestId: "t",
-			TaxClass:  &taxv1.TaxClass{Name: "goods", Title: "Goods", RateBasisPoints: 1300},
-		},
-	)
+	_, err := tax.NewService(tax.Options{Pool: pool, Clock: time.Now}).UpsertTaxClass(ctx, &taxv1.UpsertTaxClassRequest{
+		RequestId: "t",
+		TaxClass:  &taxv1.TaxClass{Name: "goods", Title: "Goods", RateBasisPoints: 1300},
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	goods := catalog.NewService(catalog.Options{Pool: pool, Clock: time.Now})
 	for i := range benchSKUs {
 		_, err := goods.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
-			Sku: fmt.Sprintf(
-				"SKU-%d",
-				i,
-			),
+			Sku:         fmt.Sprintf("SKU-%d", i),
 			Title:       "A title of usual length",
 			Price:       &moneyv1.Money{Amount: 1000, Currency: "CNY"},
 			OnSale:      true,
@@ -67,24 +59,17 @@ func benchShop(b *testing.B) *pgxpool.Pool {
 			Rules:    []*freightv1.FreightRule{{FirstCharge: 9000}},
 		}
 		for r := range 30 {
-			template.Rules = append(
-				template.Rules,
-				&freightv1.FreightRule{Country: "CN", Region: fmt.Sprintf("Region %d", r), FirstUnits: 1000, FirstCharge: 800},
-			)
+			template.Rules = append(template.Rules,
+				&freightv1.FreightRule{Country: "CN", Region: fmt.Sprintf("Region %d", r), FirstUnits: 1000, FirstCharge: 800})
 		}
-		if _, err := shipping.UpsertFreightTemplate(
-			ctx,
-			&freightv1.UpsertFreightTemplateRequest{RequestId: "t" + name, Template: template},
-		); err != nil {
+		if _, err := shipping.UpsertFreightTemplate(ctx,
+			&freightv1.UpsertFreightTemplateRequest{RequestId: "t" + name, Template: template}); err != nil {
 			b.Fatal(err)
 		}
-		_, err := shipping.UpsertDeliveryMethod(
-			ctx,
-			&freightv1.UpsertDeliveryMethodRequest{
-				RequestId: "m" + name,
-				Method:    &freightv1.DeliveryMethod{Name: name, Title: name, Template: name},
-			},
-		)
+		_, err := shipping.UpsertDeliveryMethod(ctx, &freightv1.UpsertDeliveryMethodRequest{
+			RequestId: "m" + name,
+			Method:    &freightv1.DeliveryMethod{Name: name, Title: name, Template: name},
+		})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -101,10 +86,7 @@ func BenchmarkPricing(b *testing.B) {
 		inputs := make([]quote.Input, n)
 		for i := range inputs {
 			inputs[i] = quote.Input{
-				BuyerID: fmt.Sprintf(
-					"buyer-%d",
-					i,
-				),
+				BuyerID: fmt.Sprintf("buyer-%d", i),
 				Lines: []quote.Line{
 					{SKU: fmt.Sprintf("SKU-%d", i), Quantity: 1},
 					{SKU: fmt.Sprintf("SKU-%d", i+200), Quantity: 2},

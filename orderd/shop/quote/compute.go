@@ -57,13 +57,8 @@ func (f *Facts) goods(q *Quote, lines []Line) error {
 		case !sku.OnSale:
 			return catalog.NotOnSale(l.SKU)
 		case i > 0 && sku.Currency != q.Currency:
-			return rpcerr.New(
-				connect.CodeFailedPrecondition,
-				rpcerr.ReasonCurrencyMismatch,
-				"the SKUs' prices are in different currencies",
-				"sku",
-				l.SKU,
-			)
+			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonCurrencyMismatch,
+				"the SKUs' prices are in different currencies", "sku", l.SKU)
 		}
 		q.Currency = sku.Currency
 		amount, fits := money.Mul(sku.UnitPrice, l.Quantity)

@@ -324,12 +324,9 @@ func drawn(t *rapid.T, threshold bool) (*Facts, Input) {
 	}
 	if rapid.Bool().Draw(t, "deliver") {
 		rule := freight.Rule{
-			FirstUnits:  price.Draw(t, "first units"),
-			FirstCharge: price.Draw(t, "first charge"),
-			AdditionalUnits: price.Draw(
-				t,
-				"additional units",
-			),
+			FirstUnits:       price.Draw(t, "first units"),
+			FirstCharge:      price.Draw(t, "first charge"),
+			AdditionalUnits:  price.Draw(t, "additional units"),
 			AdditionalCharge: rapid.Int64Range(0, 1000).Draw(t, "additional charge"),
 		}
 		if threshold {
@@ -338,14 +335,9 @@ func drawn(t *rapid.T, threshold bool) (*Facts, Input) {
 		}
 		by := rapid.SampledFrom(
 			[]freight.ChargeBy{freight.ByWeight, freight.ByPiece, freight.ByOrderValue},
-		).Draw(
-			t,
-			"charge by",
-		)
-		f.freight = freight.NewBook(
-			[]freight.Method{{Name: "m", Template: "t"}},
-			[]freight.Template{{Name: "t", Currency: "CNY", ChargeBy: by, Rules: []freight.Rule{rule}}},
-		)
+		).Draw(t, "charge by")
+		f.freight = freight.NewBook([]freight.Method{{Name: "m", Template: "t"}},
+			[]freight.Template{{Name: "t", Currency: "CNY", ChargeBy: by, Rules: []freight.Rule{rule}}})
 		in.Delivery = &Delivery{Address: hangzhou}
 	}
 	return f, in
@@ -402,15 +394,8 @@ func TestEverySumIsExact(t *testing.T) {
 			charged = q.Deliveries[0].Freight
 		}
 		if applied != len(in.CouponIDs) || q.Discount+charged-q.Freight != off {
-			t.Fatalf(
-				"%d of %d coupons take off %d; goods %d, freight %d of %d",
-				applied,
-				len(in.CouponIDs),
-				off,
-				q.Discount,
-				q.Freight,
-				charged,
-			)
+			t.Fatalf("%d of %d coupons take off %d; goods %d, freight %d of %d", applied, len(in.CouponIDs), off, q.Discount,
+				q.Freight, charged)
 		}
 	})
 }

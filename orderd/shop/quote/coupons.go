@@ -44,10 +44,8 @@ func (f *Facts) applyCoupons(q *Quote, in Input, freight int64, now time.Time) (
 		q.CouponIDs = append(q.CouponIDs, a.ID)
 	}
 	for _, o := range evaluation.All {
-		q.Coupons = append(
-			q.Coupons,
-			QuotedCoupon{ID: o.ID, Title: o.Title, Discount: o.Discount, Applied: o.Applied, Unusable: string(o.Unusable)},
-		)
+		q.Coupons = append(q.Coupons,
+			QuotedCoupon{ID: o.ID, Title: o.Title, Discount: o.Discount, Applied: o.Applied, Unusable: string(o.Unusable)})
 	}
 	_, off := evaluation.Discounts(len(q.Lines))
 	return off, nil
@@ -72,13 +70,6 @@ func couponError(err error) error {
 // CouponUnusable is the error for a coupon that cannot be used for an order; why is one
 // of coupon's reasons.
 func CouponUnusable(couponID, why string) error {
-	return rpcerr.New(
-		connect.CodeFailedPrecondition,
-		rpcerr.ReasonCouponUnusable,
-		"the coupon cannot be used for this order",
-		"coupon_id",
-		couponID,
-		"why",
-		why,
-	)
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonCouponUnusable,
+		"the coupon cannot be used for this order", "coupon_id", couponID, "why", why)
 }

@@ -88,9 +88,7 @@ type QuotedDelivery struct {
 // Proto is the quote as callers have it, without a token.
 func (q *Quote) Proto() *quotev1.Quote {
 	out := &quotev1.Quote{
-		Goods: q.money(
-			q.Goods,
-		),
+		Goods:          q.money(q.Goods),
 		Discount:       q.money(q.Discount),
 		Freight:        q.money(q.Freight),
 		Total:          q.money(q.Total),
@@ -110,10 +108,8 @@ func (q *Quote) Proto() *quotev1.Quote {
 		})
 	}
 	for _, d := range q.Deliveries {
-		out.Deliveries = append(
-			out.Deliveries,
-			&quotev1.QuotedDelivery{Method: d.Method, Title: d.Title, Freight: q.money(d.Freight)},
-		)
+		out.Deliveries = append(out.Deliveries,
+			&quotev1.QuotedDelivery{Method: d.Method, Title: d.Title, Freight: q.money(d.Freight)})
 	}
 	return out
 }

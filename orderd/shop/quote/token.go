@@ -104,11 +104,8 @@ func (t *Tokens) Open(token, buyerID string, now time.Time) (Input, Promise, err
 		return Input{}, Promise{}, invalidToken()
 	}
 	if !now.Before(content.GetExpiresAt().AsTime()) {
-		return Input{}, Promise{}, rpcerr.New(
-			connect.CodeFailedPrecondition,
-			rpcerr.ReasonQuoteExpired,
-			"the quote's time is over; ask for a new one",
-		)
+		return Input{}, Promise{}, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonQuoteExpired,
+			"the quote's time is over; ask for a new one")
 	}
 	return opened(&content)
 }
@@ -139,13 +136,8 @@ func (t *Tokens) mac(signed []byte) []byte {
 }
 
 func invalidToken() error {
-	return rpcerr.New(
-		connect.CodeFailedPrecondition,
-		rpcerr.ReasonQuoteInvalid,
-		"the token is not from a quote of this buyer's",
-		"field",
-		"quote_token",
-	)
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonQuoteInvalid,
+		"the token is not from a quote of this buyer's", "field", "quote_token")
 }
 
 func promise(q *Quote) Promise {

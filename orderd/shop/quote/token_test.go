@@ -161,11 +161,7 @@ func TestTokensAreRefused(t *testing.T) {
 	}
 	for i := range raw {
 		raw[i] ^= 1
-		if _, _, err := tokens.Open(
-			base64.RawURLEncoding.EncodeToString(raw),
-			buyer,
-			noon,
-		); rpcerr.Reason(
+		if _, _, err := tokens.Open(base64.RawURLEncoding.EncodeToString(raw), buyer, noon); rpcerr.Reason(
 			err,
 		) != "QUOTE_INVALID" {
 			t.Fatalf("byte %d changed: %v", i, err)

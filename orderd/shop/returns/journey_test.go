@@ -116,15 +116,13 @@ func newWorld(ctx context.Context, t *testing.T) *world {
 	shop, err := testorder.New(ctx, testdb.NewPool(t))
 	must(err)
 	// Nobody calls it here: no worker runs.
-	c, err := carrier.NewHTTP(
-		carrier.HTTPOptions{
-			Name:   "swift",
-			URL:    "http://127.0.0.1:1",
-			Key:    []byte("0123456789abcdef"),
-			Clock:  shop.Clock.Now,
-			Random: rand.Reader,
-		},
-	)
+	c, err := carrier.NewHTTP(carrier.HTTPOptions{
+		Name:   "swift",
+		URL:    "http://127.0.0.1:1",
+		Key:    []byte("0123456789abcdef"),
+		Clock:  shop.Clock.Now,
+		Random: rand.Reader,
+	})
 	must(err)
 	w := &world{Shop: shop}
 	w.store, err = shipment.NewStore(shipment.Options{
@@ -183,12 +181,8 @@ func (w *world) begin(ctx context.Context, t *rapid.T) *model {
 		t.Fatal(err)
 	}
 	err = database.ExecuteTx(ctx, w.Pool, func(tx *database.Tx) error {
-		return w.store.RequestForPaid(
-			ctx,
-			tx,
-			&orderv1.OrderPaid{Order: &orderv1.Order{OrderId: m.order.String(), Version: 2}},
-			w.Clock.Now(),
-		)
+		return w.store.RequestForPaid(ctx, tx,
+			&orderv1.OrderPaid{Order: &orderv1.Order{OrderId: m.order.String(), Version: 2}}, w.Clock.Now())
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -215,10 +209,8 @@ func (m *model) again() {
 
 // name learns the ids of new parcels and checks that there are as many as expected.
 func (w *world) name(ctx context.Context, t *rapid.T, m *model) {
-	answer, err := w.shipments.ListOrderShipments(
-		ctx,
-		&shipmentv1.ListOrderShipmentsRequest{BuyerId: "ann", OrderId: m.order.String()},
-	)
+	answer, err := w.shipments.ListOrderShipments(ctx,
+		&shipmentv1.ListOrderShipmentsRequest{BuyerId: "ann", OrderId: m.order.String()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,10 +263,8 @@ func (w *world) parcel(ctx context.Context, t *rapid.T, m *model) {
 		}
 		m.settle()
 	}
-	if _, err := w.shipments.RecordShipmentEvent(
-		ctx,
-		&shipmentv1.RecordShipmentEventRequest{RequestId: uuid.NewString(), ShipmentId: p.id, Code: code},
-	); err != nil {
+	if _, err := w.shipments.RecordShipmentEvent(ctx,
+		&shipmentv1.RecordShipmentEventRequest{RequestId: uuid.NewString(), ShipmentId: p.id, Code: code}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -364,16 +354,12 @@ func (w *world) decide(ctx context.Context, t *rapid.T, m *model) {
 	switch rapid.IntRange(0, 4).Draw(t, "decision") {
 	case 0:
 		want = r.move(returns.Rejected, returns.Requested)
-		_, err = w.returns.RejectReturn(
-			ctx,
-			&returnsv1.RejectReturnRequest{RequestId: uuid.NewString(), ReturnId: r.id, Reason: "no"},
-		)
+		_, err = w.returns.RejectReturn(ctx,
+			&returnsv1.RejectReturnRequest{RequestId: uuid.NewString(), ReturnId: r.id, Reason: "no"})
 	case 1:
 		want = r.move(returns.Cancelled, returns.Requested, returns.Approved)
-		_, err = w.returns.CancelReturn(
-			ctx,
-			&returnsv1.CancelReturnRequest{RequestId: uuid.NewString(), BuyerId: "ann", ReturnId: r.id},
-		)
+		_, err = w.returns.CancelReturn(ctx,
+			&returnsv1.CancelReturnRequest{RequestId: uuid.NewString(), BuyerId: "ann", ReturnId: r.id})
 	default:
 		want = r.move(returns.Approved, returns.Requested)
 		_, err = w.returns.ApproveReturn(ctx, &returnsv1.ApproveReturnRequest{RequestId: uuid.NewString(), ReturnId: r.id})
@@ -389,16 +375,13 @@ func (w *world) send(ctx context.Context, t *rapid.T, m *model) {
 		if !r.only {
 			want = r.move(returns.InTransit, returns.Approved)
 		}
-		_, err = w.returns.SendReturn(
-			ctx,
-			&returnsv1.SendReturnRequest{
-				RequestId:      uuid.NewString(),
-				BuyerId:        "ann",
-				ReturnId:       r.id,
-				Carrier:        "post",
-				TrackingNumber: "1",
-			},
-		)
+		_, err = w.returns.SendReturn(ctx, &returnsv1.SendReturnRequest{
+			RequestId:      uuid.NewString(),
+			BuyerId:        "ann",
+			ReturnId:       r.id,
+			Carrier:        "post",
+			TrackingNumber: "1",
+		})
 	} else {
 		if !r.only {
 			want = r.move(returns.Received, returns.Approved, returns.InTransit)

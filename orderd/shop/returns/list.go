@@ -16,8 +16,7 @@ const defaultPageSize = 20
 
 // GetReturn returns a buyer's return.
 func (s *Service) GetReturn(
-	ctx context.Context,
-	req *returnsv1.GetReturnRequest,
+	ctx context.Context, req *returnsv1.GetReturnRequest,
 ) (*returnsv1.GetReturnResponse, error) {
 	id, err := uuid.Parse(req.GetReturnId())
 	if err != nil {
@@ -35,8 +34,7 @@ func (s *Service) GetReturn(
 
 // GetReturnHistory returns a return with what happened to it.
 func (s *Service) GetReturnHistory(
-	ctx context.Context,
-	req *returnsv1.GetReturnHistoryRequest,
+	ctx context.Context, req *returnsv1.GetReturnHistoryRequest,
 ) (*returnsv1.GetReturnHistoryResponse, error) {
 	id, err := uuid.Parse(req.GetReturnId())
 	if err != nil {
@@ -67,8 +65,7 @@ func (s *Service) GetReturnHistory(
 
 // ListReturns returns a page of a buyer's returns, newest first.
 func (s *Service) ListReturns(
-	ctx context.Context,
-	req *returnsv1.ListReturnsRequest,
+	ctx context.Context, req *returnsv1.ListReturnsRequest,
 ) (*returnsv1.ListReturnsResponse, error) {
 	// Later than any return.
 	before := position{createdAt: s.now().Add(24 * time.Hour), id: uuid.Max}
@@ -87,8 +84,7 @@ func (s *Service) ListReturns(
 
 // FindReturns returns a page of all buyers' returns, oldest first.
 func (s *Service) FindReturns(
-	ctx context.Context,
-	req *returnsv1.FindReturnsRequest,
+	ctx context.Context, req *returnsv1.FindReturnsRequest,
 ) (*returnsv1.FindReturnsResponse, error) {
 	after := position{createdAt: time.UnixMicro(0)}
 	if _, err := page.Parse(req.GetPageToken(), &after.createdAt, &after.id); err != nil {

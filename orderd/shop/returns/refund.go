@@ -90,13 +90,8 @@ func (w *work) takeOut(ctx context.Context, actor string) (*shipment.Waiting, er
 	for _, l := range r.Lines {
 		line := o.Lines[l.Line-1]
 		if returnable(line, true, 0) < l.Quantity {
-			return nil, rpcerr.New(
-				connect.CodeFailedPrecondition,
-				rpcerr.ReasonAlreadyShipped,
-				"units that had not left when the return was requested have left meanwhile",
-				"line",
-				strconv.FormatInt(l.Line, 10),
-			)
+			return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonAlreadyShipped,
+				"units that had not left when the return was requested have left meanwhile", "line", strconv.FormatInt(l.Line, 10))
 		}
 		if need := l.Quantity - (returnable(line, true, 0) - line.Shipping); need > 0 {
 			inParcels = append(inParcels, order.LineQuantity{Line: l.Line, Quantity: need})
@@ -107,12 +102,8 @@ func (w *work) takeOut(ctx context.Context, actor string) (*shipment.Waiting, er
 		return nil, err
 	}
 	if !free {
-		return nil, rpcerr.Retry(
-			connect.CodeAborted,
-			rpcerr.ReasonOrderBusy,
-			"a parcel was requested at the same time; retry with the same request id",
-			busyRetry,
-		)
+		return nil, rpcerr.Retry(connect.CodeAborted, rpcerr.ReasonOrderBusy,
+			"a parcel was requested at the same time; retry with the same request id", busyRetry)
 	}
 	return waiting, nil
 }
@@ -123,13 +114,8 @@ func grantError(err error) error {
 	case errors.As(err, &refused):
 		return order.Conflict(order.State(refused.State))
 	case errors.Is(err, order.ErrRefundExceeds):
-		return rpcerr.New(
-			connect.CodeFailedPrecondition,
-			rpcerr.ReasonRefundExceeds,
-			"more would be refunded than was paid for the units",
-			"field",
-			"amount",
-		)
+		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonRefundExceeds,
+			"more would be refunded than was paid for the units", "field", "amount")
 	}
 	return err
 }
@@ -155,11 +141,6 @@ func (w *work) inspect(lines []*returnsv1.InspectedLine) error {
 }
 
 func restockExceeds(line int64) error {
-	return rpcerr.New(
-		connect.CodeInvalidArgument,
-		rpcerr.ReasonRestockExceeds,
-		"the return has not as many units of the line",
-		"line",
-		strconv.FormatInt(line, 10),
-	)
+	return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonRestockExceeds,
+		"the return has not as many units of the line", "line", strconv.FormatInt(line, 10))
 }

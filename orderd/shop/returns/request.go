@@ -23,10 +23,7 @@ const maxReturns = 100
 
 // request writes a return of an order's units, in a transaction in which the order is locked.
 func (s *Service) request(
-	ctx context.Context,
-	tx *database.Tx,
-	at time.Time,
-	req *returnsv1.RequestReturnRequest,
+	ctx context.Context, tx *database.Tx, at time.Time, req *returnsv1.RequestReturnRequest,
 ) (*work, error) {
 	orderID, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
@@ -52,11 +49,8 @@ func (s *Service) request(
 		return nil, err
 	}
 	if all >= maxReturns {
-		return nil, rpcerr.New(
-			connect.CodeResourceExhausted,
-			rpcerr.ReasonTooManyReturns,
-			"the order has had too many returns",
-		)
+		return nil, rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyReturns,
+			"the order has had too many returns")
 	}
 	if err := r.fill(o, req.GetLines(), spoken); err != nil {
 		return nil, err
@@ -81,11 +75,8 @@ func (s *Service) allowed(o *order.Order, at time.Time) error {
 		since = o.CompletedAt
 	}
 	if since != nil && at.Sub(*since) > s.window {
-		return rpcerr.New(
-			connect.CodeFailedPrecondition,
-			rpcerr.ReasonReturnWindowClosed,
-			"the time to return what was delivered is over",
-		)
+		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonReturnWindowClosed,
+			"the time to return what was delivered is over")
 	}
 	return nil
 }
@@ -124,15 +115,9 @@ func (r *Return) fill(o *order.Order, wanted []*returnsv1.ReturnLineQuantity, sp
 			left = max(returnable(o.Lines[n-1], r.Unshipped, spoken[spokenKey{n, r.Unshipped}]), 0)
 		}
 		if want.GetQuantity() > left {
-			return rpcerr.New(
-				connect.CodeFailedPrecondition,
-				rpcerr.ReasonNotReturnable,
-				"the line has not as many units that can be returned so",
-				"line",
-				strconv.FormatInt(n, 10),
-				"left",
-				strconv.FormatInt(left, 10),
-			)
+			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonNotReturnable,
+				"the line has not as many units that can be returned so", "line", strconv.FormatInt(n, 10), "left",
+				strconv.FormatInt(left, 10))
 		}
 		line := Line{Line: n, SKU: o.Lines[n-1].SKU, Title: o.Lines[n-1].Title, Quantity: want.GetQuantity()}
 		if r.Unshipped {

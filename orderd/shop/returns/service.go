@@ -84,8 +84,7 @@ func NewService(o Options) (*Service, error) {
 
 // RequestReturn asks for a return once a request id.
 func (s *Service) RequestReturn(
-	ctx context.Context,
-	req *returnsv1.RequestReturnRequest,
+	ctx context.Context, req *returnsv1.RequestReturnRequest,
 ) (*returnsv1.RequestReturnResponse, error) {
 	scope := idempotency.BuyerScope(req.GetBuyerId())
 	return once(ctx, s, scope, req, func(tx *database.Tx) (*returnsv1.RequestReturnResponse, error) {
@@ -99,8 +98,7 @@ func (s *Service) RequestReturn(
 
 // CancelReturn takes a buyer's return back.
 func (s *Service) CancelReturn(
-	ctx context.Context,
-	req *returnsv1.CancelReturnRequest,
+	ctx context.Context, req *returnsv1.CancelReturnRequest,
 ) (*returnsv1.CancelReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		return w.step(Cancel, actorBuyer, "")
@@ -111,8 +109,7 @@ func (s *Service) CancelReturn(
 
 // SendReturn says that the buyer has sent the parcel.
 func (s *Service) SendReturn(
-	ctx context.Context,
-	req *returnsv1.SendReturnRequest,
+	ctx context.Context, req *returnsv1.SendReturnRequest,
 ) (*returnsv1.SendReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		if err := w.withParcel(); err != nil {
@@ -127,8 +124,7 @@ func (s *Service) SendReturn(
 
 // ApproveReturn lets a return go on.
 func (s *Service) ApproveReturn(
-	ctx context.Context,
-	req *returnsv1.ApproveReturnRequest,
+	ctx context.Context, req *returnsv1.ApproveReturnRequest,
 ) (*returnsv1.ApproveReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		return w.step(Approve, auth.StaffActor(ctx), "")
@@ -139,8 +135,7 @@ func (s *Service) ApproveReturn(
 
 // RejectReturn ends a return with nothing.
 func (s *Service) RejectReturn(
-	ctx context.Context,
-	req *returnsv1.RejectReturnRequest,
+	ctx context.Context, req *returnsv1.RejectReturnRequest,
 ) (*returnsv1.RejectReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		w.ret.Rejection = req.GetReason()
@@ -153,8 +148,7 @@ func (s *Service) RejectReturn(
 // ReceiveReturn says that the parcel has come back. What the buyer never said was sent
 // has been, evidently.
 func (s *Service) ReceiveReturn(
-	ctx context.Context,
-	req *returnsv1.ReceiveReturnRequest,
+	ctx context.Context, req *returnsv1.ReceiveReturnRequest,
 ) (*returnsv1.ReceiveReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		if err := w.withParcel(); err != nil {
@@ -173,8 +167,7 @@ func (s *Service) ReceiveReturn(
 
 // InspectReturn notes what goes back in stock.
 func (s *Service) InspectReturn(
-	ctx context.Context,
-	req *returnsv1.InspectReturnRequest,
+	ctx context.Context, req *returnsv1.InspectReturnRequest,
 ) (*returnsv1.InspectReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		if err := w.step(Inspect, auth.StaffActor(ctx), req.GetNote()); err != nil {
@@ -188,20 +181,14 @@ func (s *Service) InspectReturn(
 
 // RefundReturn grants a return's refund.
 func (s *Service) RefundReturn(
-	ctx context.Context,
-	req *returnsv1.RefundReturnRequest,
+	ctx context.Context, req *returnsv1.RefundReturnRequest,
 ) (*returnsv1.RefundReturnResponse, error) {
 	return changeOne(ctx, s, req, func(w *work) error {
 		var amount *int64
 		if m := req.GetAmount(); m != nil {
 			if m.GetCurrency() != w.ret.Currency {
-				return rpcerr.New(
-					connect.CodeInvalidArgument,
-					rpcerr.ReasonCurrencyMismatch,
-					"the order's currency is another",
-					"field",
-					"amount",
-				)
+				return rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonCurrencyMismatch, "the order's currency is another",
+					"field", "amount")
 			}
 			amount = &m.Amount
 		}
@@ -276,13 +263,8 @@ func once[A proto.Message](
 }
 
 func stateConflict(state State) error {
-	return rpcerr.New(
-		connect.CodeFailedPrecondition,
-		rpcerr.ReasonReturnStateConflict,
-		"the return's state, or its kind, does not allow this",
-		"state",
-		string(state),
-	)
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonReturnStateConflict,
+		"the return's state, or its kind, does not allow this", "state", string(state))
 }
 
 func rpcError(err error) error {

@@ -25,25 +25,8 @@ func load(ctx context.Context, q database.Querier, condition string, args ...any
 	}
 	returns, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Return, error) {
 		r := &Return{}
-		err := row.Scan(
-			&r.ID,
-			&r.OrderID,
-			&r.BuyerID,
-			&r.Kind,
-			&r.Unshipped,
-			&r.State,
-			&r.Version,
-			&r.Reason,
-			&r.Description,
-			&r.Pictures,
-			&r.Rejection,
-			&r.Carrier,
-			&r.TrackingNumber,
-			&r.Currency,
-			&r.Refund,
-			&r.CreatedAt,
-			&r.UpdatedAt,
-		)
+		err := row.Scan(&r.ID, &r.OrderID, &r.BuyerID, &r.Kind, &r.Unshipped, &r.State, &r.Version, &r.Reason, &r.Description,
+			&r.Pictures, &r.Rejection, &r.Carrier, &r.TrackingNumber, &r.Currency, &r.Refund, &r.CreatedAt, &r.UpdatedAt)
 		r.stored = r.Version
 		return r, err
 	})
@@ -144,13 +127,9 @@ func count(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) (spokenFor, int64,
 	if err := tx.QueryRow(ctx, "SELECT count(*) FROM returns WHERE order_id = $1", orderID).Scan(&all); err != nil {
 		return nil, 0, fmt.Errorf("counting returns: %w", err)
 	}
-	rows, err := tx.Query(
-		ctx,
+	rows, err := tx.Query(ctx,
 		`SELECT l.line, r.unshipped, sum(l.quantity)::bigint FROM returns r JOIN return_lines l ON l.return_id = r.return_id
-		WHERE r.order_id = $1 AND r.state = ANY ($2) GROUP BY l.line, r.unshipped`,
-		orderID,
-		open(),
-	)
+		WHERE r.order_id = $1 AND r.state = ANY ($2) GROUP BY l.line, r.unshipped`, orderID, open())
 	if err != nil {
 		return nil, 0, fmt.Errorf("counting units in returns: %w", err)
 	}
@@ -225,9 +204,7 @@ func update(ctx context.Context, tx pgx.Tx, r *Return, changes []change) error {
 		r.TrackingNumber,
 		r.Refund,
 		r.UpdatedAt,
-	).Exec(
-		database.MustChange(1),
-	)
+	).Exec(database.MustChange(1))
 	b.Queue(`UPDATE return_lines SET restock = v.restock, refund = v.refund
 		FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS v (line, restock, refund)
 		WHERE return_lines.return_id = $1 AND return_lines.line = v.line`, r.ID, lines, restocks, refunds).Exec(database.MustChange(n))

@@ -162,13 +162,8 @@ func TestRewardsSurviveCrashes(t *testing.T) {
 				t.Errorf("%d grants, %d coupons; want %d", c, k, orders)
 			}
 			var buyers, coupons int64
-			if err := pool.QueryRow(
-				context.Background(),
-				"SELECT count(DISTINCT buyer_id), count(*) FROM coupons",
-			).Scan(
-				&buyers,
-				&coupons,
-			); err != nil {
+			if err := pool.QueryRow(context.Background(),
+				"SELECT count(DISTINCT buyer_id), count(*) FROM coupons").Scan(&buyers, &coupons); err != nil {
 				t.Fatal(err)
 			}
 			if buyers != orders || coupons != orders {
@@ -186,10 +181,8 @@ func (s *shop) publish(t *testing.T, js jetstream.JetStream, orders int) {
 	for i := range orders {
 		o := s.order(fmt.Sprintf("buyer%d", i))
 		e := event(o, &orderv1.OrderPaid{Order: o})
-		events = append(
-			events,
-			outbox.Event{OrderID: e.OrderID, Version: 2, Name: outbox.NameOf(e.Type), Payload: e.Message, At: s.now},
-		)
+		events = append(events,
+			outbox.Event{OrderID: e.OrderID, Version: 2, Name: outbox.NameOf(e.Type), Payload: e.Message, At: s.now})
 	}
 	if err := outbox.Queue(&b, events); err != nil {
 		t.Fatal(err)

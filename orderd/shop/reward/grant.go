@@ -127,12 +127,9 @@ func (s *Store) withdraw(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, reas
 	if err != nil {
 		return fmt.Errorf("ending the rewards of order %s: %w", orderID, err)
 	}
-	rows, err := tx.Query(
-		ctx,
-		"SELECT campaign, coupon_ids FROM reward_grants WHERE order_id = $1 AND outcome = $2 AND taken_back",
-		orderID,
-		outcomeGranted,
-	)
+	rows, err := tx.Query(ctx,
+		"SELECT campaign, coupon_ids FROM reward_grants WHERE order_id = $1 AND outcome = $2 AND taken_back", orderID,
+		outcomeGranted)
 	if err != nil {
 		return fmt.Errorf("reading the grants of order %s: %w", orderID, err)
 	}
@@ -157,13 +154,8 @@ func (s *Store) withdraw(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, reas
 	for i, id := range back {
 		campaigns[i] = campaignOf[id]
 	}
-	if _, err := tx.Exec(
-		ctx,
-		"UPDATE reward_grants SET outcome = $3 WHERE order_id = $1 AND campaign = ANY ($2)",
-		orderID,
-		campaigns,
-		outcomeRevoked,
-	); err != nil {
+	if _, err := tx.Exec(ctx, "UPDATE reward_grants SET outcome = $3 WHERE order_id = $1 AND campaign = ANY ($2)", orderID,
+		campaigns, outcomeRevoked); err != nil {
 		return fmt.Errorf("writing the grants of order %s: %w", orderID, err)
 	}
 	return nil

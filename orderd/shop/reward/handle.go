@@ -155,13 +155,11 @@ func look(ctx context.Context, tx pgx.Tx, paid []*paidOrder) ([]*campaign, error
 		earliest,
 		latest,
 	).
-		Query(
-			func(rows pgx.Rows) error {
-				var err error
-				campaigns, err = pgx.CollectRows(rows, scanCampaign)
-				return err
-			},
-		)
+		Query(func(rows pgx.Rows) error {
+			var err error
+			campaigns, err = pgx.CollectRows(rows, scanCampaign)
+			return err
+		})
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, fmt.Errorf("looking for campaigns: %w", err)
 	}
@@ -202,12 +200,9 @@ func categoriesOf(ctx context.Context, tx pgx.Tx, campaigns []*campaign, paid []
 // orders that have ended.
 func hold(ctx context.Context, tx pgx.Tx, paid []*paidOrder) ([]*paidOrder, error) {
 	ids := idsOf(paid)
-	rows, err := tx.Query(
-		ctx,
+	rows, err := tx.Query(ctx,
 		`INSERT INTO reward_orders (order_id, withdrawn) SELECT order_id, false FROM unnest($1::uuid[]) AS o (order_id)
-		ON CONFLICT (order_id) DO UPDATE SET withdrawn = reward_orders.withdrawn RETURNING order_id, withdrawn`,
-		ids,
-	)
+		ON CONFLICT (order_id) DO UPDATE SET withdrawn = reward_orders.withdrawn RETURNING order_id, withdrawn`, ids)
 	if err != nil {
 		return nil, fmt.Errorf("holding orders' rewards: %w", err)
 	}

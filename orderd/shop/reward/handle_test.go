@@ -66,10 +66,8 @@ func (s *shop) template(t testing.TB, name string, coupons, limit int64) {
 
 func (s *shop) put(t testing.TB, template *couponv1.CouponTemplate) {
 	t.Helper()
-	if _, err := s.coupons.UpsertCouponTemplate(
-		context.Background(),
-		&couponv1.UpsertCouponTemplateRequest{RequestId: uuid.NewString(), Template: template},
-	); err != nil {
+	if _, err := s.coupons.UpsertCouponTemplate(context.Background(),
+		&couponv1.UpsertCouponTemplateRequest{RequestId: uuid.NewString(), Template: template}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -85,10 +83,8 @@ func (s *shop) campaign(t testing.TB, name, template string, budget int64, chang
 	if change != nil {
 		change(c)
 	}
-	if _, err := s.rewards.UpsertCampaign(
-		context.Background(),
-		&rewardv1.UpsertCampaignRequest{RequestId: uuid.NewString(), Campaign: c},
-	); err != nil {
+	if _, err := s.rewards.UpsertCampaign(context.Background(),
+		&rewardv1.UpsertCampaignRequest{RequestId: uuid.NewString(), Campaign: c}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -143,10 +139,8 @@ func (s *shop) outcomes(t *testing.T, o *orderv1.Order) map[string]string {
 // has is how many coupons ann has in a state.
 func (s *shop) has(t *testing.T, state couponv1.CouponState) int {
 	t.Helper()
-	answer, err := s.coupons.ListCoupons(
-		context.Background(),
-		&couponv1.ListCouponsRequest{BuyerId: "ann", State: state, PageSize: 100},
-	)
+	answer, err := s.coupons.ListCoupons(context.Background(),
+		&couponv1.ListCouponsRequest{BuyerId: "ann", State: state, PageSize: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,10 +205,8 @@ func TestWhyThereIsNoReward(t *testing.T) {
 	s.campaign(t, "d-off", "off", 100, nil)
 	s.campaign(t, "e-over", "few", 100, func(c *rewardv1.Campaign) { c.Until = timestamppb.New(s.now) })
 	s.campaign(t, "f-two", "one-each", 100, func(c *rewardv1.Campaign) { c.Quantity = 2 })
-	if _, err := s.coupons.SwitchCouponTemplate(
-		context.Background(),
-		&couponv1.SwitchCouponTemplateRequest{RequestId: "r", Name: "off"},
-	); err != nil {
+	if _, err := s.coupons.SwitchCouponTemplate(context.Background(),
+		&couponv1.SwitchCouponTemplateRequest{RequestId: "r", Name: "off"}); err != nil {
 		t.Fatal(err)
 	}
 	first, second := s.order("ann"), s.order("bob")
@@ -285,22 +277,16 @@ func TestBudgetsHoldForManyOrders(t *testing.T) {
 		t.Errorf("first-come: %d spent, %d coupons; want %d", c, k, budget)
 	}
 	var sum int64
-	if err := s.pool.QueryRow(
-		context.Background(),
-		"SELECT sum(amount)::bigint FROM coupons WHERE template = 'lucky'",
-	).Scan(
-		&sum,
-	); err != nil ||
+	if err := s.pool.QueryRow(context.Background(),
+		"SELECT sum(amount)::bigint FROM coupons WHERE template = 'lucky'").Scan(&sum); err != nil ||
 		sum != pool {
 		t.Errorf("the parts sum to %d, %v; want %d", sum, err, pool)
 	}
 	seen := map[string]bool{}
 	var token string
 	for page := 0; page == 0 || token != ""; page++ {
-		answer, err := s.rewards.ListGrants(
-			context.Background(),
-			&rewardv1.ListGrantsRequest{Campaign: "envelopes", PageSize: 7, PageToken: token},
-		)
+		answer, err := s.rewards.ListGrants(context.Background(),
+			&rewardv1.ListGrantsRequest{Campaign: "envelopes", PageSize: 7, PageToken: token})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -334,13 +320,8 @@ func TestCampaignsThatChangeMeanwhile(t *testing.T) {
 			}
 		})
 		all.Go(func() {
-			s.campaign(
-				t,
-				names[i%len(names)],
-				"thanks",
-				int64(1000+i),
-				func(c *rewardv1.Campaign) { c.Quantity = int64(1 + i%2) },
-			)
+			s.campaign(t, names[i%len(names)], "thanks", int64(1000+i),
+				func(c *rewardv1.Campaign) { c.Quantity = int64(1 + i%2) })
 		})
 	}
 	all.Wait()
@@ -359,13 +340,8 @@ func TestCampaignsThatChangeMeanwhile(t *testing.T) {
 func TestOnlyTheFirstOrder(t *testing.T) {
 	s := newShop(t)
 	s.template(t, "welcome", 100, 100)
-	s.campaign(
-		t,
-		"newcomers",
-		"welcome",
-		100,
-		func(c *rewardv1.Campaign) { c.Condition = &rewardv1.Condition{FirstOrder: true} },
-	)
+	s.campaign(t, "newcomers", "welcome", 100,
+		func(c *rewardv1.Campaign) { c.Condition = &rewardv1.Condition{FirstOrder: true} })
 	var all sync.WaitGroup
 	for range 6 {
 		o := s.order("ann")
@@ -383,29 +359,17 @@ func TestOnlyTheFirstOrder(t *testing.T) {
 
 func TestCategoriesComeFromTheCatalog(t *testing.T) {
 	s := newShop(t)
-	_, err := s.pool.Exec(
-		context.Background(),
+	_, err := s.pool.Exec(context.Background(),
 		`INSERT INTO skus (sku, title, unit_price, currency, on_sale, category, updated_at)
-		VALUES ('tea-1', 'Tea', 100, 'CNY', true, 'tea', now())`,
-	)
+		VALUES ('tea-1', 'Tea', 100, 'CNY', true, 'tea', now())`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.template(t, "thanks", 100, 100)
-	s.campaign(
-		t,
-		"tea",
-		"thanks",
-		100,
-		func(c *rewardv1.Campaign) { c.Condition = &rewardv1.Condition{Categories: []string{"tea"}} },
-	)
-	s.campaign(
-		t,
-		"cups",
-		"thanks",
-		100,
-		func(c *rewardv1.Campaign) { c.Condition = &rewardv1.Condition{Categories: []string{"cups"}} },
-	)
+	s.campaign(t, "tea", "thanks", 100,
+		func(c *rewardv1.Campaign) { c.Condition = &rewardv1.Condition{Categories: []string{"tea"}} })
+	s.campaign(t, "cups", "thanks", 100,
+		func(c *rewardv1.Campaign) { c.Condition = &rewardv1.Condition{Categories: []string{"cups"}} })
 	o := s.order("ann")
 	s.paid(t, o)
 	if diff := cmp.Diff(map[string]string{"tea": "GRANTED"}, s.outcomes(t, o)); diff != "" {
@@ -472,12 +436,8 @@ func TestWhatComesBackWithTheOrder(t *testing.T) {
 		s.template(t, "thanks", 100, 100)
 		s.campaign(t, "taken", "thanks", 100, func(c *rewardv1.Campaign) { c.TakenBack = true })
 		o, other := s.order("ann"), s.order("bob")
-		if err := s.handleAll(
-			event(o, &orderv1.OrderPaid{Order: o}),
-			event(o, &orderv1.OrderPaid{Order: o}),
-			event(other, &orderv1.OrderPaid{Order: other}),
-			event(o, refundedInFull(proto.CloneOf(o))),
-		); err != nil {
+		if err := s.handleAll(event(o, &orderv1.OrderPaid{Order: o}), event(o, &orderv1.OrderPaid{Order: o}),
+			event(other, &orderv1.OrderPaid{Order: other}), event(o, refundedInFull(proto.CloneOf(o)))); err != nil {
 			t.Fatal(err)
 		}
 		if a, r := s.has(t, available), s.has(t, revoked); a != 0 || r != 1 {
@@ -548,12 +508,10 @@ func TestCampaignsAreKeptInBounds(t *testing.T) {
 	if got := rpcerr.Reason(err); got != "CAMPAIGN_NOT_FOUND" {
 		t.Errorf("switching nothing: %s", got)
 	}
-	if _, err := s.pool.Exec(
-		ctx,
+	if _, err := s.pool.Exec(ctx,
 		`INSERT INTO reward_campaigns (name, revision, enabled, starts_at, ends_at, rule, created_at, updated_at)
 		SELECT 'x' || i::text, 1, true, now(), $1::timestamptz, '', now(), now() FROM generate_series(1, 200) AS s (i)`,
-		s.now.Add(time.Hour),
-	); err != nil {
+		s.now.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.rewards.SwitchCampaign(ctx, &rewardv1.SwitchCampaignRequest{RequestId: "6", Name: "c", On: true})
@@ -571,10 +529,8 @@ func TestCampaignsAreListedByName(t *testing.T) {
 	var got []string
 	var token string
 	for page := 0; page == 0 || token != ""; page++ {
-		answer, err := s.rewards.ListCampaigns(
-			context.Background(),
-			&rewardv1.ListCampaignsRequest{PageSize: 2, PageToken: token},
-		)
+		answer, err := s.rewards.ListCampaigns(context.Background(),
+			&rewardv1.ListCampaignsRequest{PageSize: 2, PageToken: token})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,8 +20,7 @@ func NewService(store *Store) *Service { return &Service{store: store} }
 
 // UpsertCampaign creates a campaign or replaces its rule.
 func (s *Service) UpsertCampaign(
-	ctx context.Context,
-	req *rewardv1.UpsertCampaignRequest,
+	ctx context.Context, req *rewardv1.UpsertCampaignRequest,
 ) (*rewardv1.UpsertCampaignResponse, error) {
 	answer, err := s.store.upsert(ctx, req)
 	if err != nil {
@@ -32,8 +31,7 @@ func (s *Service) UpsertCampaign(
 
 // GetCampaign returns a campaign and how much of its budget is spent.
 func (s *Service) GetCampaign(
-	ctx context.Context,
-	req *rewardv1.GetCampaignRequest,
+	ctx context.Context, req *rewardv1.GetCampaignRequest,
 ) (*rewardv1.GetCampaignResponse, error) {
 	found, err := s.store.statuses(ctx, "WHERE name = $1", req.GetName())
 	if err != nil {
@@ -47,8 +45,7 @@ func (s *Service) GetCampaign(
 
 // ListCampaigns returns a page of campaigns, by name.
 func (s *Service) ListCampaigns(
-	ctx context.Context,
-	req *rewardv1.ListCampaignsRequest,
+	ctx context.Context, req *rewardv1.ListCampaignsRequest,
 ) (*rewardv1.ListCampaignsResponse, error) {
 	var after string
 	if _, err := page.Parse(req.GetPageToken(), &after); err != nil {
@@ -69,8 +66,7 @@ func (s *Service) ListCampaigns(
 
 // SwitchCampaign switches a campaign on or off.
 func (s *Service) SwitchCampaign(
-	ctx context.Context,
-	req *rewardv1.SwitchCampaignRequest,
+	ctx context.Context, req *rewardv1.SwitchCampaignRequest,
 ) (*rewardv1.SwitchCampaignResponse, error) {
 	answer, err := s.store.switchTo(ctx, req)
 	if err != nil {
@@ -81,8 +77,7 @@ func (s *Service) SwitchCampaign(
 
 // ListGrants returns a page of what came of orders in campaigns.
 func (s *Service) ListGrants(
-	ctx context.Context,
-	req *rewardv1.ListGrantsRequest,
+	ctx context.Context, req *rewardv1.ListGrantsRequest,
 ) (*rewardv1.ListGrantsResponse, error) {
 	// An order's grants are listed by campaign, a campaign's by order.
 	var campaign string

@@ -45,8 +45,7 @@ func NewStore(pool *pgxpool.Pool, coupons Coupons, now func() time.Time) *Store 
 
 // upsert creates a campaign or replaces its rule.
 func (s *Store) upsert(
-	ctx context.Context,
-	req *rewardv1.UpsertCampaignRequest,
+	ctx context.Context, req *rewardv1.UpsertCampaignRequest,
 ) (*rewardv1.UpsertCampaignResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
 	if err != nil {
@@ -61,13 +60,8 @@ func (s *Store) upsert(
 			return err
 		}
 		if !known {
-			return rpcerr.New(
-				connect.CodeFailedPrecondition,
-				rpcerr.ReasonTemplateNotFound,
-				"there is no such coupon template",
-				"field",
-				"campaign.template",
-			)
+			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonTemplateNotFound, "there is no such coupon template",
+				"field", "campaign.template")
 		}
 		c, err := lock(ctx, tx, rule.GetName())
 		if err != nil {
@@ -92,8 +86,7 @@ func (s *Store) upsert(
 
 // switchTo switches a campaign on or off.
 func (s *Store) switchTo(
-	ctx context.Context,
-	req *rewardv1.SwitchCampaignRequest,
+	ctx context.Context, req *rewardv1.SwitchCampaignRequest,
 ) (*rewardv1.SwitchCampaignResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
 	if err != nil {
@@ -125,11 +118,7 @@ func (s *Store) switchTo(
 
 // claimRequest stores the request with its answer.
 func claimRequest(
-	ctx context.Context,
-	tx pgx.Tx,
-	request idempotency.Request,
-	at time.Time,
-	answer proto.Message,
+	ctx context.Context, tx pgx.Tx, request idempotency.Request, at time.Time, answer proto.Message,
 ) error {
 	var b pgx.Batch
 	if err := request.Claim(&b, at, answer); err != nil {
@@ -154,22 +143,13 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, c *campaign, now time.Time
 	if err != nil {
 		return budget.Level{}, fmt.Errorf("writing a campaign: %w", err)
 	}
-	err = tx.QueryRow(
-		ctx,
+	err = tx.QueryRow(ctx,
 		`INSERT INTO reward_campaigns (name, revision, enabled, starts_at, ends_at, rule, created_at, updated_at)
 		VALUES ($1, 1, $2, $3, $4, $5, $6, $6)
 		ON CONFLICT (name) DO UPDATE SET revision = reward_campaigns.revision + 1, enabled = excluded.enabled,
 			starts_at = excluded.starts_at, ends_at = excluded.ends_at, rule = excluded.rule, updated_at = excluded.updated_at
-		RETURNING revision`,
-		c.name,
-		c.enabled,
-		database.Stamp(c.rule.GetFrom().AsTime()),
-		database.Stamp(c.rule.GetUntil().AsTime()),
-		raw,
-		now,
-	).Scan(
-		&c.revision,
-	)
+		RETURNING revision`, c.name, c.enabled, database.Stamp(c.rule.GetFrom().AsTime()),
+		database.Stamp(c.rule.GetUntil().AsTime()), raw, now).Scan(&c.revision)
 	if err != nil {
 		return budget.Level{}, fmt.Errorf("writing a campaign: %w", err)
 	}
@@ -181,13 +161,8 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, c *campaign, now time.Time
 	level, err := budget.Set(ctx, tx, c.owner(), c.revision, c.rule.GetBudget(), c.enabled)
 	var spent *budget.SpentError
 	if errors.As(err, &spent) {
-		return level, rpcerr.New(
-			connect.CodeFailedPrecondition,
-			rpcerr.ReasonBudgetSpent,
-			"more is spent than the budget would be",
-			"spent",
-			strconv.FormatInt(spent.Spent, 10),
-		)
+		return level, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonBudgetSpent,
+			"more is spent than the budget would be", "spent", strconv.FormatInt(spent.Spent, 10))
 	}
 	return level, err
 }
@@ -196,23 +171,13 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, c *campaign, now time.Time
 // for the load, not for a budget.
 func bounded(ctx context.Context, tx pgx.Tx, now time.Time) error {
 	var on int64
-	if err := tx.QueryRow(
-		ctx,
-		"SELECT count(*) FROM reward_campaigns WHERE enabled AND ends_at > $1",
-		now,
-	).Scan(
-		&on,
-	); err != nil {
+	if err := tx.QueryRow(ctx, "SELECT count(*) FROM reward_campaigns WHERE enabled AND ends_at > $1",
+		now).Scan(&on); err != nil {
 		return fmt.Errorf("counting campaigns: %w", err)
 	}
 	if on > maxCampaigns {
-		return rpcerr.New(
-			connect.CodeResourceExhausted,
-			rpcerr.ReasonTooManyCampaigns,
-			"too many campaigns are on; switch one off first",
-			"limit",
-			strconv.Itoa(maxCampaigns),
-		)
+		return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyCampaigns,
+			"too many campaigns are on; switch one off first", "limit", strconv.Itoa(maxCampaigns))
 	}
 	return nil
 }
@@ -274,10 +239,7 @@ func (s *Store) grantsOfOrder(ctx context.Context, orderID, after string, limit 
 
 // grantsOfCampaign reads a campaign's grants behind an order, by order.
 func (s *Store) grantsOfCampaign(
-	ctx context.Context,
-	campaign string,
-	after uuid.UUID,
-	limit int,
+	ctx context.Context, campaign string, after uuid.UUID, limit int,
 ) ([]*rewardv1.Grant, error) {
 	const condition = "WHERE campaign = $1 AND order_id > $2 ORDER BY order_id LIMIT $3"
 	return readGrants(ctx, s.pool, selectGrants+condition, campaign, after, limit)

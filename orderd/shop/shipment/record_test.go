@@ -49,15 +49,8 @@ func TestWhatEventsMean(t *testing.T) {
 				return got == nil && want.IsZero() || got != nil && got.Equal(want)
 			}
 			if !same(left, test.left) || !same(arrived, test.arrived) || failed != test.failed {
-				t.Errorf(
-					"left %v, arrived %v, failed %q; want %v, %v, %q",
-					left,
-					arrived,
-					failed,
-					test.left,
-					test.arrived,
-					test.failed,
-				)
+				t.Errorf("left %v, arrived %v, failed %q; want %v, %v, %q", left, arrived, failed, test.left, test.arrived,
+					test.failed)
 			}
 		})
 	}

@@ -46,18 +46,10 @@ const (
 // Orders is what shipments ask of their orders. Nothing else changes an order.
 type Orders interface {
 	ReserveShipment(
-		ctx context.Context,
-		tx *database.Tx,
-		at time.Time,
-		orderID uuid.UUID,
-		lines []order.LineQuantity,
+		ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID, lines []order.LineQuantity,
 	) (order.Parcel, error)
 	UnreserveShipment(
-		ctx context.Context,
-		tx *database.Tx,
-		at time.Time,
-		orderID uuid.UUID,
-		lines []order.LineQuantity,
+		ctx context.Context, tx *database.Tx, at time.Time, orderID uuid.UUID, lines []order.LineQuantity,
 	) error
 	RecordShipped(
 		ctx context.Context,
@@ -246,10 +238,7 @@ func (s *Store) RequestForPaid(ctx context.Context, tx *database.Tx, event *orde
 // RequestForDeliverySet does the same when an order has got its address, if it is paid: the effect
 // of a consumer of OrderDeliverySet.
 func (s *Store) RequestForDeliverySet(
-	ctx context.Context,
-	tx *database.Tx,
-	event *orderv1.OrderDeliverySet,
-	at time.Time,
+	ctx context.Context, tx *database.Tx, event *orderv1.OrderDeliverySet, at time.Time,
 ) error {
 	if event.GetOrder().GetState() != orderv1.OrderState_ORDER_STATE_PAID {
 		return nil
@@ -270,12 +259,8 @@ func (s *Store) requestFor(ctx context.Context, tx *database.Tx, o *orderv1.Orde
 	if err != nil || len(known) > 0 {
 		return err
 	}
-	_, err = s.request(
-		ctx,
-		tx,
-		database.Stamp(at),
-		wish{orderID: id, source: source, carrier: s.first, actor: actorConsumer},
-	)
+	_, err = s.request(ctx, tx, database.Stamp(at),
+		wish{orderID: id, source: source, carrier: s.first, actor: actorConsumer})
 	if _, refused := conflict(err); refused || errors.Is(err, order.ErrNoAddress) || errors.Is(err, order.ErrNothingLeft) {
 		return nil
 	}
@@ -290,10 +275,7 @@ func (s *Store) requestFor(ctx context.Context, tx *database.Tx, o *orderv1.Orde
 // tells, the next time. An order that was cancelled unpaid had no parcels: those that are there
 // when its event comes late, or is replayed, are of a late payment and have to leave.
 func (s *Store) StopForCancelled(
-	ctx context.Context,
-	tx *database.Tx,
-	event *orderv1.OrderCancelled,
-	at time.Time,
+	ctx context.Context, tx *database.Tx, event *orderv1.OrderCancelled, at time.Time,
 ) error {
 	if event.GetOrder().GetPaidAt() == nil {
 		return nil

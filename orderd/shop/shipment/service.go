@@ -31,8 +31,7 @@ func NewService(store *Store) *Service { return &Service{store: store} }
 
 // CreateShipment requests a shipment once a request id.
 func (s *Service) CreateShipment(
-	ctx context.Context,
-	req *shipmentv1.CreateShipmentRequest,
+	ctx context.Context, req *shipmentv1.CreateShipmentRequest,
 ) (*shipmentv1.CreateShipmentResponse, error) {
 	want, err := s.wish(ctx, req)
 	if err != nil {
@@ -68,13 +67,8 @@ func (s *Service) wish(ctx context.Context, req *shipmentv1.CreateShipmentReques
 	_, known := s.store.carriers[want.carrier]
 	switch {
 	case known && want.trackingNumber != "":
-		return wish{}, rpcerr.New(
-			connect.CodeInvalidArgument,
-			rpcerr.ReasonTrackingNumberNotYours,
-			"this carrier gives its tracking numbers itself",
-			"field",
-			"tracking_number",
-		)
+		return wish{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonTrackingNumberNotYours,
+			"this carrier gives its tracking numbers itself", "field", "tracking_number")
 	case !known && (want.trackingNumber == "" || want.carrier == ""):
 		return wish{}, rpcerr.New(
 			connect.CodeInvalidArgument,
@@ -103,8 +97,7 @@ func (w *work) handedOver(ctx context.Context, actor string) error {
 
 // ListShipments returns a page of shipments, oldest first.
 func (s *Service) ListShipments(
-	ctx context.Context,
-	req *shipmentv1.ListShipmentsRequest,
+	ctx context.Context, req *shipmentv1.ListShipmentsRequest,
 ) (*shipmentv1.ListShipmentsResponse, error) {
 	after := position{createdAt: time.UnixMicro(0)}
 	if _, err := page.Parse(req.GetPageToken(), &after.createdAt, &after.id); err != nil {
@@ -117,19 +110,15 @@ func (s *Service) ListShipments(
 		return nil, rpcError(err)
 	}
 	answer := &shipmentv1.ListShipmentsResponse{}
-	shipments, answer.NextPageToken = page.Cut(
-		shipments,
-		size,
-		func(last *Shipment) []any { return []any{last.CreatedAt, last.ID} },
-	)
+	shipments, answer.NextPageToken = page.Cut(shipments, size,
+		func(last *Shipment) []any { return []any{last.CreatedAt, last.ID} })
 	answer.Shipments = protos(shipments)
 	return answer, nil
 }
 
 // GetShipment returns what is stored of a shipment.
 func (s *Service) GetShipment(
-	ctx context.Context,
-	req *shipmentv1.GetShipmentRequest,
+	ctx context.Context, req *shipmentv1.GetShipmentRequest,
 ) (*shipmentv1.GetShipmentResponse, error) {
 	id, err := uuid.Parse(req.GetShipmentId())
 	if err != nil {
@@ -164,8 +153,7 @@ func (s *Service) GetShipment(
 
 // RecordShipmentEvent records what staff say of a parcel, once a request id.
 func (s *Service) RecordShipmentEvent(
-	ctx context.Context,
-	req *shipmentv1.RecordShipmentEventRequest,
+	ctx context.Context, req *shipmentv1.RecordShipmentEventRequest,
 ) (*shipmentv1.RecordShipmentEventResponse, error) {
 	record := func(w *work) error {
 		e := carrier.Event{
@@ -244,8 +232,7 @@ func once[A proto.Message](
 
 // ListOrderShipments returns the shipments of a buyer's order.
 func (s *Service) ListOrderShipments(
-	ctx context.Context,
-	req *shipmentv1.ListOrderShipmentsRequest,
+	ctx context.Context, req *shipmentv1.ListOrderShipmentsRequest,
 ) (*shipmentv1.ListOrderShipmentsResponse, error) {
 	id, err := uuid.Parse(req.GetOrderId())
 	if err != nil {
@@ -263,8 +250,7 @@ func (s *Service) ListOrderShipments(
 
 // TrackShipment says where a buyer's parcel is.
 func (s *Service) TrackShipment(
-	ctx context.Context,
-	req *shipmentv1.TrackShipmentRequest,
+	ctx context.Context, req *shipmentv1.TrackShipmentRequest,
 ) (*shipmentv1.TrackShipmentResponse, error) {
 	id, err := uuid.Parse(req.GetShipmentId())
 	if err != nil {
@@ -302,11 +288,8 @@ func rpcError(err error) error {
 	case errors.Is(err, order.ErrNoAddress):
 		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonAddressMissing, "the order has no address yet")
 	case errors.Is(err, order.ErrNothingLeft), errors.Is(err, order.ErrQuantity):
-		return rpcerr.New(
-			connect.CodeFailedPrecondition,
-			rpcerr.ReasonNothingLeftToShip,
-			"the order has not as many units left to be shipped",
-		)
+		return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonNothingLeftToShip,
+			"the order has not as many units left to be shipped")
 	case errors.Is(err, errTooMany):
 		return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyShipments, "the order has too many shipments")
 	case orderRefused:

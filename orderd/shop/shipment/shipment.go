@@ -110,10 +110,8 @@ func (s *Shipment) proto() *shipmentv1.Shipment {
 		DeliveredAt:    pb.Time(s.DeliveredAt),
 	}
 	for _, l := range s.Lines {
-		out.Lines = append(
-			out.Lines,
-			&shipmentv1.ShipmentLine{Line: l.Line, Sku: l.SKU, Title: l.Title, Quantity: l.Quantity},
-		)
+		out.Lines = append(out.Lines,
+			&shipmentv1.ShipmentLine{Line: l.Line, Sku: l.SKU, Title: l.Title, Quantity: l.Quantity})
 	}
 	return out
 }

@@ -105,15 +105,13 @@ func TestSplitShipments(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Nobody calls it here: no worker runs.
-	c, err := carrier.NewHTTP(
-		carrier.HTTPOptions{
-			Name:   "swift",
-			URL:    "http://127.0.0.1:1",
-			Key:    []byte("0123456789abcdef"),
-			Clock:  orders.Clock.Now,
-			Random: rand.Reader,
-		},
-	)
+	c, err := carrier.NewHTTP(carrier.HTTPOptions{
+		Name:   "swift",
+		URL:    "http://127.0.0.1:1",
+		Key:    []byte("0123456789abcdef"),
+		Clock:  orders.Clock.Now,
+		Random: rand.Reader,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,19 +198,14 @@ func (m *model) pick(t *rapid.T) *parcel {
 
 func (s *shop) told(ctx context.Context, t *rapid.T, m *model) {
 	p := m.pick(t)
-	code := rapid.SampledFrom(
-		[]carrier.Code{
-			carrier.Accepted,
-			carrier.Collected,
-			carrier.AttemptFailed,
-			carrier.Delivered,
-			carrier.Lost,
-			carrier.Information,
-		},
-	).Draw(
-		t,
-		"code",
-	)
+	code := rapid.SampledFrom([]carrier.Code{
+		carrier.Accepted,
+		carrier.Collected,
+		carrier.AttemptFailed,
+		carrier.Delivered,
+		carrier.Lost,
+		carrier.Information,
+	}).Draw(t, "code")
 	m.told(p, code)
 	answer, err := s.service.RecordShipmentEvent(ctx, &shipmentv1.RecordShipmentEventRequest{
 		RequestId:  uuid.NewString(),
@@ -230,10 +223,8 @@ func (s *shop) cancel(ctx context.Context, t *rapid.T, m *model) {
 	if p.state == requested {
 		want, p.state = "", exception
 	}
-	_, err := s.service.CancelShipment(
-		ctx,
-		&shipmentv1.CancelShipmentRequest{RequestId: uuid.NewString(), ShipmentId: p.id},
-	)
+	_, err := s.service.CancelShipment(ctx,
+		&shipmentv1.CancelShipmentRequest{RequestId: uuid.NewString(), ShipmentId: p.id})
 	if rpcerr.Reason(err) != want {
 		t.Fatalf("%v, want %q", err, want)
 	}
@@ -263,23 +254,15 @@ func (s *shop) check(ctx context.Context, t *rapid.T, m *model) {
 	for i, l := range o.Lines {
 		n := int64(i + 1)
 		if l.Shipping != m.in(n, waiting) || l.Shipped != m.in(n, left) || l.Delivered != m.in(n, arrived) {
-			t.Fatalf(
-				"line %d: %+v; want %d waiting, %d left, %d arrived",
-				n,
-				l,
-				m.in(n, waiting),
-				m.in(n, left),
-				m.in(n, arrived),
-			)
+			t.Fatalf("line %d: %+v; want %d waiting, %d left, %d arrived", n, l, m.in(n, waiting), m.in(n, left),
+				m.in(n, arrived))
 		}
 		if l.Shipping+l.Shipped+l.Withdrawn > l.Quantity {
 			t.Fatalf("line %d: %+v is more than was bought", n, l)
 		}
 	}
-	answer, err := s.service.ListOrderShipments(
-		ctx,
-		&shipmentv1.ListOrderShipmentsRequest{BuyerId: "ann", OrderId: m.order.String()},
-	)
+	answer, err := s.service.ListOrderShipments(ctx,
+		&shipmentv1.ListOrderShipmentsRequest{BuyerId: "ann", OrderId: m.order.String()})
 	if err != nil || len(answer.GetShipments()) != len(m.parcels) {
 		t.Fatalf("%d shipments, %v; want %d", len(answer.GetShipments()), err, len(m.parcels))
 	}

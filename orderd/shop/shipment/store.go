@@ -31,27 +31,9 @@ func load(ctx context.Context, q database.Querier, condition string, args ...any
 	shipments, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Shipment, error) {
 		s := &Shipment{Address: &addressv1.Address{}}
 		var address []byte
-		err := row.Scan(
-			&s.ID,
-			&s.OrderID,
-			&s.BuyerID,
-			&s.Source,
-			&s.Carrier,
-			&s.TrackingNumber,
-			&s.State,
-			&s.Version,
-			&s.Exception,
-			&address,
-			&s.DeliveryMethod,
-			&s.Work,
-			&s.DueAt,
-			&s.Attempts,
-			&s.Events,
-			&s.CreatedAt,
-			&s.ShippedAt,
-			&s.DeliveredAt,
-			&s.FetchedAt,
-		)
+		err := row.Scan(&s.ID, &s.OrderID, &s.BuyerID, &s.Source, &s.Carrier, &s.TrackingNumber, &s.State, &s.Version,
+			&s.Exception, &address, &s.DeliveryMethod, &s.Work, &s.DueAt, &s.Attempts, &s.Events, &s.CreatedAt, &s.ShippedAt,
+			&s.DeliveredAt, &s.FetchedAt)
 		if err != nil {
 			return nil, err
 		}
@@ -137,11 +119,7 @@ type position struct {
 
 // list reads shipments behind a position, oldest first; an empty order and state are any.
 func list(
-	ctx context.Context,
-	q database.Querier,
-	after position,
-	orderID, state string,
-	limit int,
+	ctx context.Context, q database.Querier, after position, orderID, state string, limit int,
 ) ([]*Shipment, error) {
 	condition, args := "WHERE (created_at, shipment_id) > ($1, $2)", []any{after.createdAt, after.id, limit}
 	switch {
@@ -225,9 +203,7 @@ func update(ctx context.Context, tx pgx.Tx, s *Shipment, changes []change) error
 		s.ShippedAt,
 		s.DeliveredAt,
 		s.FetchedAt,
-	).Exec(
-		database.MustChange(1),
-	)
+	).Exec(database.MustChange(1))
 	queueHistory(&b, changes)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("writing shipment %s: %w", s.ID, err)
@@ -255,13 +231,7 @@ func queueHistory(b *pgx.Batch, changes []change) {
 // insertEvents stores those of the events that are not there yet, up to a limit, and returns how
 // many.
 func insertEvents(
-	ctx context.Context,
-	tx pgx.Tx,
-	id uuid.UUID,
-	events []carrier.Event,
-	actor string,
-	at time.Time,
-	limit int64,
+	ctx context.Context, tx pgx.Tx, id uuid.UUID, events []carrier.Event, actor string, at time.Time, limit int64,
 ) (int64, error) {
 	seen := make(map[string]bool, len(events))
 	var ids, codes, descriptions, locations []string
@@ -277,24 +247,13 @@ func insertEvents(
 	if len(ids) == 0 || limit <= 0 {
 		return 0, nil
 	}
-	tag, err := tx.Exec(
-		ctx,
+	tag, err := tx.Exec(ctx,
 		`INSERT INTO shipment_events (shipment_id, event_id, code, description, location, at, received_at, actor)
 		SELECT $1::uuid, event_id, code, description, location, at, $2::timestamptz, $3::text
 		FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[]) AS e (event_id, code, description, location, at)
 		WHERE NOT EXISTS (SELECT 1 FROM shipment_events known WHERE known.shipment_id = $1::uuid AND known.event_id = e.event_id)
 		ORDER BY at, event_id LIMIT $9
-		ON CONFLICT (shipment_id, event_id) DO NOTHING`,
-		id,
-		at,
-		actor,
-		ids,
-		codes,
-		descriptions,
-		locations,
-		ats,
-		limit,
-	)
+		ON CONFLICT (shipment_id, event_id) DO NOTHING`, id, at, actor, ids, codes, descriptions, locations, ats, limit)
 	if err != nil {
 		return 0, fmt.Errorf("storing events of shipment %s: %w", id, err)
 	}
@@ -325,13 +284,9 @@ type historyRow struct {
 }
 
 func loadHistory(ctx context.Context, q database.Querier, id uuid.UUID) ([]historyRow, error) {
-	rows, err := q.Query(
-		ctx,
+	rows, err := q.Query(ctx,
 		`SELECT version, event, from_state, to_state, actor, reason, at FROM shipment_history WHERE shipment_id = $1
-		ORDER BY version LIMIT $2`,
-		id,
-		maxEvents,
-	)
+		ORDER BY version LIMIT $2`, id, maxEvents)
 	if err != nil {
 		return nil, fmt.Errorf("reading the history of shipment %s: %w", id, err)
 	}
@@ -344,23 +299,12 @@ func loadHistory(ctx context.Context, q database.Querier, id uuid.UUID) ([]histo
 
 // due are a bucket's shipments with work of one kind whose time has come.
 func due(
-	ctx context.Context,
-	q database.Querier,
-	work Work,
-	bucket int64,
-	at time.Time,
-	limit int,
+	ctx context.Context, q database.Querier, work Work, bucket int64, at time.Time, limit int,
 ) ([]*Shipment, error) {
 	// The second condition on work lets the planner use the partial index.
-	return load(
-		ctx,
-		q,
-		"WHERE work = $1 AND work <> '' AND bucket = $2 AND due_at <= $3 ORDER BY due_at, shipment_id LIMIT $4",
-		string(work),
-		bucket,
-		at,
-		limit,
-	)
+	return load(ctx, q,
+		"WHERE work = $1 AND work <> '' AND bucket = $2 AND due_at <= $3 ORDER BY due_at, shipment_id LIMIT $4", string(work),
+		bucket, at, limit)
 }
 
 // postpone puts a shipment's work off after a failure, unless it has other work meanwhile.

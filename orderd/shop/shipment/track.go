@@ -93,15 +93,8 @@ func (s *Store) refresh(ctx context.Context, sh *Shipment, c carrier.Carrier) bo
 	select {
 	case r := <-done:
 		if r.Err != nil {
-			s.log.Warn(
-				"a buyer's question was answered with what is stored",
-				"shipment",
-				sh.ID,
-				"carrier",
-				sh.Carrier,
-				"error",
-				r.Err,
-			)
+			s.log.Warn("a buyer's question was answered with what is stored", "shipment", sh.ID, "carrier", sh.Carrier, "error",
+				r.Err)
 		}
 		return r.Err == nil
 	case <-timer.C:

@@ -88,10 +88,7 @@ func (w *Worker) Run(ctx context.Context) error {
 // round does a bucket's work of one kind that is due. One shipment that cannot be worked on
 // keeps no other from it.
 func (w *Worker) round(
-	ctx context.Context,
-	bucket int64,
-	kind Work,
-	do func(context.Context, *Shipment, carrier.Carrier) error,
+	ctx context.Context, bucket int64, kind Work, do func(context.Context, *Shipment, carrier.Carrier) error,
 ) (bool, error) {
 	found, err := due(ctx, w.store.pool, kind, bucket, w.store.now(), workBatch)
 	if err != nil {
@@ -164,27 +161,11 @@ func (w *Worker) cancel(ctx context.Context, sh *Shipment, c carrier.Carrier) er
 	switch {
 	case err == nil:
 	case errors.Is(err, carrier.ErrCollected):
-		w.log.Error(
-			"a carrier has collected a parcel that should not leave",
-			"shipment",
-			sh.ID,
-			"order",
-			sh.OrderID,
-			"carrier",
-			sh.Carrier,
-		)
+		w.log.Error("a carrier has collected a parcel that should not leave", "shipment", sh.ID, "order", sh.OrderID,
+			"carrier", sh.Carrier)
 	case sh.Attempts+1 >= w.maxAttempts:
-		w.log.Error(
-			"a carrier cannot be told not to collect a parcel",
-			"shipment",
-			sh.ID,
-			"order",
-			sh.OrderID,
-			"carrier",
-			sh.Carrier,
-			"error",
-			err,
-		)
+		w.log.Error("a carrier cannot be told not to collect a parcel", "shipment", sh.ID, "order", sh.OrderID, "carrier",
+			sh.Carrier, "error", err)
 		w.store.metrics.gaveUp.WithLabelValues(string(CancelWork)).Inc()
 	default:
 		return w.later(ctx, sh, err)
@@ -223,19 +204,8 @@ func (w *Worker) later(ctx context.Context, sh *Shipment, cause error) error {
 		return err
 	}
 	if !errors.Is(cause, carrier.ErrUnavailable) {
-		w.log.Warn(
-			"a carrier failed and is asked again",
-			"shipment",
-			sh.ID,
-			"carrier",
-			sh.Carrier,
-			"work",
-			sh.Work,
-			"attempts",
-			sh.Attempts+1,
-			"error",
-			cause,
-		)
+		w.log.Warn("a carrier failed and is asked again", "shipment", sh.ID, "carrier", sh.Carrier, "work", sh.Work,
+			"attempts", sh.Attempts+1, "error", cause)
 	}
 	delay := retry.Delay(int(sh.Attempts) + 1)
 	return postpone(ctx, w.store.pool, sh, w.store.now().Add(delay))

@@ -204,10 +204,8 @@ func even(ctx context.Context, tx pgx.Tx, ref string, rows []*bucket) error {
 	for i, share := range money.Split(sum(rows).Available, weights) {
 		if delta := share - rows[i].Levels.Available; delta != 0 {
 			b := rows[i].Bucket
-			moves = append(
-				moves,
-				Movement{ref: ref, kind: "SPREAD:" + strconv.FormatInt(b, 10), sku: rows[i].SKU, available: delta, bucket: b},
-			)
+			moves = append(moves,
+				Movement{ref: ref, kind: "SPREAD:" + strconv.FormatInt(b, 10), sku: rows[i].SKU, available: delta, bucket: b})
 		}
 	}
 	if len(moves) == 0 {

@@ -67,10 +67,7 @@ func proven(t failer, pool *pgxpool.Pool) {
 // reserve reserves as placing does: with the buckets it remembers, and with all if
 // they are not enough.
 func reserve(
-	pool *pgxpool.Pool,
-	shelves *stock.Shelves,
-	orderID string,
-	lines ...stock.Quantity,
+	pool *pgxpool.Pool, shelves *stock.Shelves, orderID string, lines ...stock.Quantity,
 ) ([]stock.Shortage, error) {
 	ctx := context.Background()
 	wanted := stock.Wanted{}
@@ -161,12 +158,8 @@ func TestSpreadStockIsTakenWhole(t *testing.T) {
 	if err := apply(t, pool, stock.Take("o1", stock.Quantity{SKU: "tea", Quantity: 4})); err != nil {
 		t.Fatal(err)
 	}
-	if err := apply(
-		t,
-		pool,
-		stock.Restock("o1", "cancel", stock.Quantity{SKU: "tea", Quantity: 4}),
-		stock.Deduct("flash", stock.Quantity{SKU: "tea", Quantity: 3}),
-	); err != nil {
+	if err := apply(t, pool, stock.Restock("o1", "cancel", stock.Quantity{SKU: "tea", Quantity: 4}),
+		stock.Deduct("flash", stock.Quantity{SKU: "tea", Quantity: 3})); err != nil {
 		t.Fatal(err)
 	}
 	if err := stock.ReturnUnsold(ctx, pool, "sale", []stock.Quantity{{SKU: "tea", Quantity: 5}}); err != nil {
@@ -262,13 +255,8 @@ func TestSpreadStockUnderConcurrency(t *testing.T) {
 	placed := 0
 	for i := range orders {
 		wg.Go(func() {
-			short, err := reserve(
-				pool,
-				processes[i%2],
-				fmt.Sprintf("o%d", i),
-				stock.Quantity{SKU: "hot", Quantity: 1},
-				stock.Quantity{SKU: "cold", Quantity: 1},
-			)
+			short, err := reserve(pool, processes[i%2], fmt.Sprintf("o%d", i), stock.Quantity{SKU: "hot", Quantity: 1},
+				stock.Quantity{SKU: "cold", Quantity: 1})
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

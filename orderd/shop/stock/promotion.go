@@ -38,11 +38,7 @@ func Returned(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]Qua
 }
 
 func move(
-	ctx context.Context,
-	db *pgxpool.Pool,
-	uid, kind string,
-	movement func(string, Quantity) Movement,
-	items []Quantity,
+	ctx context.Context, db *pgxpool.Pool, uid, kind string, movement func(string, Quantity) Movement, items []Quantity,
 ) error {
 	var movements []Movement
 	for _, item := range items {
@@ -77,12 +73,8 @@ func move(
 }
 
 func moved(ctx context.Context, q database.Querier, uid, kind string) ([]Quantity, error) {
-	rows, err := q.Query(
-		ctx,
-		"SELECT sku, abs(reserved) FROM stock_movements WHERE ref = $1 AND kind = $2 ORDER BY sku",
-		uid,
-		kind,
-	)
+	rows, err := q.Query(ctx, "SELECT sku, abs(reserved) FROM stock_movements WHERE ref = $1 AND kind = $2 ORDER BY sku",
+		uid, kind)
 	if err != nil {
 		return nil, fmt.Errorf("reading the stock movements of promotion %s: %w", uid, err)
 	}

@@ -162,19 +162,8 @@ func (h *Hold) Write(b *pgx.Batch) {
 		refs, kinds, skus, available, reserved, buckets)
 	skus, available, reserved, buckets = nil, nil, nil, nil
 	for k, d := range changed {
-		skus, buckets, available, reserved = append(
-			skus,
-			k.sku,
-		), append(
-			buckets,
-			k.bucket,
-		), append(
-			available,
-			d[0],
-		), append(
-			reserved,
-			d[1],
-		)
+		skus, buckets = append(skus, k.sku), append(buckets, k.bucket)
+		available, reserved = append(available, d[0]), append(reserved, d[1])
 	}
 	b.Queue(`UPDATE stock SET available = stock.available + v.available, reserved = stock.reserved + v.reserved
 		FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS v (sku, bucket, available, reserved)

@@ -92,17 +92,11 @@ func TestRefusedMovementsChangeNothing(t *testing.T) {
 		}
 		var short *stock.InsufficientError
 		var unknown *stock.UnknownSKUError
-		if errors.As(
-			err,
-			&short,
-		); short != nil && !cmp.Equal(short.Missing, tt.wantMissing) ||
+		if errors.As(err, &short); short != nil && !cmp.Equal(short.Missing, tt.wantMissing) ||
 			short == nil && tt.wantMissing != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
-		if errors.As(
-			err,
-			&unknown,
-		); unknown != nil && !cmp.Equal(unknown.SKUs, tt.wantUnknown) ||
+		if errors.As(err, &unknown); unknown != nil && !cmp.Equal(unknown.SKUs, tt.wantUnknown) ||
 			unknown == nil && tt.wantUnknown != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
@@ -119,21 +113,12 @@ func TestAllocateAndReturn(t *testing.T) {
 	sorted := []stock.Quantity{items[1], items[0]}
 
 	var short *stock.InsufficientError
-	if err := stock.Allocate(
-		ctx,
-		pool,
-		"big",
-		[]stock.Quantity{{SKU: "tea", Quantity: 11}, {SKU: "cup", Quantity: 6}},
-	); !errors.As(
-		err,
-		&short,
-	) {
+	if err := stock.Allocate(ctx, pool, "big",
+		[]stock.Quantity{{SKU: "tea", Quantity: 11}, {SKU: "cup", Quantity: 6}}); !errors.As(err, &short) {
 		t.Fatalf("too much: %v", err)
 	}
-	if diff := cmp.Diff(
-		[]stock.Quantity{{SKU: "cup", Quantity: 1}, {SKU: "tea", Quantity: 1}},
-		short.Missing,
-	); diff != "" {
+	if diff := cmp.Diff([]stock.Quantity{{SKU: "cup", Quantity: 1}, {SKU: "tea", Quantity: 1}},
+		short.Missing); diff != "" {
 		t.Fatal(diff)
 	}
 	for range 2 {
@@ -144,15 +129,8 @@ func TestAllocateAndReturn(t *testing.T) {
 	if got, err := stock.Allocated(ctx, pool, "sale"); err != nil || !cmp.Equal(sorted, got) {
 		t.Fatalf("allocated %v, %v", got, err)
 	}
-	if err := stock.Allocate(
-		ctx,
-		pool,
-		"sale",
-		[]stock.Quantity{{SKU: "tea", Quantity: 9}},
-	); !errors.Is(
-		err,
-		stock.ErrDiffers,
-	) {
+	if err := stock.Allocate(ctx, pool, "sale", []stock.Quantity{{SKU: "tea", Quantity: 9}}); !errors.Is(err,
+		stock.ErrDiffers) {
 		t.Fatalf("another quantity: %v", err)
 	}
 	if diff := cmp.Diff(stock.Levels{Available: 2, Reserved: 8}, levels(t, pool, "tea")); diff != "" {

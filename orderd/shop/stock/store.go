@@ -172,11 +172,9 @@ func Get(ctx context.Context, q database.Querier, sku string) (Levels, error) {
 
 // Create makes the SKU's row with nothing in it, if there is none.
 func Create(ctx context.Context, tx pgx.Tx, sku string) error {
-	_, err := tx.Exec(
-		ctx,
+	_, err := tx.Exec(ctx,
 		"INSERT INTO stock (sku, available, reserved, deducted) VALUES ($1, 0, 0, 0) ON CONFLICT (sku, bucket) DO NOTHING",
-		sku,
-	)
+		sku)
 	if err != nil {
 		return fmt.Errorf("creating stock: %w", err)
 	}

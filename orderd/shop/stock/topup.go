@@ -100,11 +100,8 @@ func EndTopUps(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]To
 		if _, err := lockTopUps(ctx, tx, promotionUID); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(
-			ctx,
-			"UPDATE promotion_stock SET ended = true WHERE promotion_uid = $1 AND NOT ended",
-			promotionUID,
-		); err != nil {
+		if _, err := tx.Exec(ctx, "UPDATE promotion_stock SET ended = true WHERE promotion_uid = $1 AND NOT ended",
+			promotionUID); err != nil {
 			return err
 		}
 		var err error
@@ -119,31 +116,20 @@ func EndTopUps(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]To
 
 // lockTopUps lets transactions on one promotion's top-ups come one after the other.
 func lockTopUps(ctx context.Context, tx pgx.Tx, uid string) (ended bool, err error) {
-	if _, err := tx.Exec(
-		ctx,
-		"INSERT INTO promotion_stock (promotion_uid) VALUES ($1) ON CONFLICT (promotion_uid) DO NOTHING",
-		uid,
-	); err != nil {
+	if _, err := tx.Exec(ctx,
+		"INSERT INTO promotion_stock (promotion_uid) VALUES ($1) ON CONFLICT (promotion_uid) DO NOTHING", uid); err != nil {
 		return false, fmt.Errorf("locking the promotion's stock: %w", err)
 	}
-	if err := tx.QueryRow(
-		ctx,
-		"SELECT ended FROM promotion_stock WHERE promotion_uid = $1 FOR UPDATE",
-		uid,
-	).Scan(
-		&ended,
-	); err != nil {
+	if err := tx.QueryRow(ctx, "SELECT ended FROM promotion_stock WHERE promotion_uid = $1 FOR UPDATE",
+		uid).Scan(&ended); err != nil {
 		return false, fmt.Errorf("locking the promotion's stock: %w", err)
 	}
 	return ended, nil
 }
 
 func readTopUps(ctx context.Context, q database.Querier, uid string) ([]TopUp, error) {
-	rows, err := q.Query(
-		ctx,
-		"SELECT number, sku, quantity FROM promotion_top_ups WHERE promotion_uid = $1 ORDER BY number",
-		uid,
-	)
+	rows, err := q.Query(ctx,
+		"SELECT number, sku, quantity FROM promotion_top_ups WHERE promotion_uid = $1 ORDER BY number", uid)
 	if err != nil {
 		return nil, fmt.Errorf("reading the top-ups of promotion %s: %w", uid, err)
 	}

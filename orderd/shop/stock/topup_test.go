@@ -17,12 +17,8 @@ import (
 func TestTopUpsReachTheirTargetsOnce(t *testing.T) {
 	ctx, pool := context.Background(), testdb.NewPool(t)
 	seed(t, pool, stock.Quantity{SKU: "cup", Quantity: 50}, stock.Quantity{SKU: "tea", Quantity: 100})
-	if err := stock.Allocate(
-		ctx,
-		pool,
-		"sale",
-		[]stock.Quantity{{SKU: "tea", Quantity: 10}, {SKU: "cup", Quantity: 5}},
-	); err != nil {
+	if err := stock.Allocate(ctx, pool, "sale",
+		[]stock.Quantity{{SKU: "tea", Quantity: 10}, {SKU: "cup", Quantity: 5}}); err != nil {
 		t.Fatal(err)
 	}
 	for i, tt := range []struct {
@@ -54,12 +50,8 @@ func TestTopUpsReachTheirTargetsOnce(t *testing.T) {
 func TestTopUpTakesAllOrNothing(t *testing.T) {
 	ctx, pool := context.Background(), testdb.NewPool(t)
 	seed(t, pool, stock.Quantity{SKU: "cup", Quantity: 8}, stock.Quantity{SKU: "tea", Quantity: 100})
-	if err := stock.Allocate(
-		ctx,
-		pool,
-		"sale",
-		[]stock.Quantity{{SKU: "tea", Quantity: 10}, {SKU: "cup", Quantity: 5}},
-	); err != nil {
+	if err := stock.Allocate(ctx, pool, "sale",
+		[]stock.Quantity{{SKU: "tea", Quantity: 10}, {SKU: "cup", Quantity: 5}}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := stock.AddTopUps(ctx, pool, "sale", []stock.Quantity{{SKU: "tea", Quantity: 20}, {SKU: "cup", Quantity: 10}})
@@ -76,15 +68,8 @@ func TestTopUpTakesAllOrNothing(t *testing.T) {
 	if all, err := stock.EndTopUps(ctx, pool, "sale"); err != nil || len(all) != 0 {
 		t.Fatalf("%v, %v", all, err)
 	}
-	if _, err := stock.AddTopUps(
-		ctx,
-		pool,
-		"sale",
-		[]stock.Quantity{{SKU: "tea", Quantity: 20}},
-	); !errors.Is(
-		err,
-		stock.ErrTopUpsEnded,
-	) {
+	if _, err := stock.AddTopUps(ctx, pool, "sale", []stock.Quantity{{SKU: "tea", Quantity: 20}}); !errors.Is(err,
+		stock.ErrTopUpsEnded) {
 		t.Fatalf("after the end: %v", err)
 	}
 	if _, err := stock.AddTopUps(ctx, pool, "sale", []stock.Quantity{{SKU: "tea", Quantity: 10}}); err != nil {
@@ -107,12 +92,8 @@ func TestTopUpOfSpreadStock(t *testing.T) {
 		t.Fatal(err)
 	}
 	var reserved int64
-	if err := pool.QueryRow(
-		ctx,
-		"SELECT reserved FROM stock WHERE sku = 'tea' AND bucket = 0",
-	).Scan(
-		&reserved,
-	); err != nil ||
+	if err := pool.QueryRow(ctx,
+		"SELECT reserved FROM stock WHERE sku = 'tea' AND bucket = 0").Scan(&reserved); err != nil ||
 		reserved != 90 {
 		t.Fatalf("%d reserved in bucket 0, want 90: %v", reserved, err)
 	}

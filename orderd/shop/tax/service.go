@@ -29,8 +29,7 @@ func NewService(o Options) *Service { return &Service{pool: o.Pool, now: o.Clock
 
 // UpsertTaxClass creates or replaces a class, once a request id.
 func (s *Service) UpsertTaxClass(
-	ctx context.Context,
-	req *taxv1.UpsertTaxClassRequest,
+	ctx context.Context, req *taxv1.UpsertTaxClassRequest,
 ) (*taxv1.UpsertTaxClassResponse, error) {
 	request, err := idempotency.NewRequest(idempotency.StaffScope, req.GetRequestId(), req)
 	if err != nil {
@@ -56,8 +55,7 @@ func (s *Service) UpsertTaxClass(
 
 // ListTaxClasses returns all classes.
 func (s *Service) ListTaxClasses(
-	ctx context.Context,
-	_ *taxv1.ListTaxClassesRequest,
+	ctx context.Context, _ *taxv1.ListTaxClassesRequest,
 ) (*taxv1.ListTaxClassesResponse, error) {
 	classes, err := list(ctx, s.pool)
 	if err != nil {

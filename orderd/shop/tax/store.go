@@ -60,13 +60,8 @@ func upsert(ctx context.Context, tx pgx.Tx, c Class, at time.Time) error {
 		return fmt.Errorf("writing tax class %s: %w", c.Name, err)
 	}
 	if tag.RowsAffected() == 0 {
-		return rpcerr.New(
-			connect.CodeResourceExhausted,
-			rpcerr.ReasonTooManyTaxClasses,
-			"there are too many tax classes",
-			"tax_class",
-			c.Name,
-		)
+		return rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyTaxClasses, "there are too many tax classes",
+			"tax_class", c.Name)
 	}
 	return nil
 }

@@ -72,11 +72,8 @@ func TestClasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(
-		&taxv1.ListTaxClassesResponse{TaxClasses: []*taxv1.TaxClass{food, lower}},
-		got,
-		protocmp.Transform(),
-	); diff != "" {
+	if diff := cmp.Diff(&taxv1.ListTaxClassesResponse{TaxClasses: []*taxv1.TaxClass{food, lower}}, got,
+		protocmp.Transform()); diff != "" {
 		t.Errorf("classes (-want +got):\n%s", diff)
 	}
 	rates, err := tax.Rates(ctx, pool, []string{"goods", "none"})

@@ -95,13 +95,8 @@ func TestServer(t *testing.T) {
 	defer server.Close()
 
 	unsigned := map[string]string{"Authorization": "WECHATPAY2-SHA256-RSA2048 mchid=\"1\""}
-	if status, text := call(
-		t,
-		http.MethodGet,
-		server.URL+"/v3/certificates",
-		"",
-		unsigned,
-	); status != http.StatusUnauthorized {
+	if status, text := call(t, http.MethodGet, server.URL+"/v3/certificates", "",
+		unsigned); status != http.StatusUnauthorized {
 		t.Errorf("WeChat Pay answered %d %s", status, text)
 	}
 	form := map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
@@ -113,13 +108,8 @@ func TestServer(t *testing.T) {
 		"Authorization": "Bearer wrong", "Stripe-Version": psp.StripeVersion, "Idempotency-Key": "k",
 	}
 	intents := server.URL + "/v1/payment_intents"
-	if status, text := call(
-		t,
-		http.MethodPost,
-		intents,
-		"amount=100&currency=usd",
-		stripe,
-	); status != http.StatusUnauthorized {
+	if status, text := call(t, http.MethodPost, intents, "amount=100&currency=usd",
+		stripe); status != http.StatusUnauthorized {
 		t.Errorf("Stripe answered %d %s", status, text)
 	}
 	stripe["Authorization"] = "Bearer " + keys.StripeKey

@@ -45,8 +45,7 @@ func newDisk(ctx context.Context, path string) (*disk, error) {
 
 // PlaceFlashOrder implements FlashService.
 func (d *disk) PlaceFlashOrder(
-	ctx context.Context,
-	request *flashv1.PlaceFlashOrderRequest,
+	ctx context.Context, request *flashv1.PlaceFlashOrderRequest,
 ) (*flashv1.PlaceFlashOrderResponse, error) {
 	id, err := uuid.NewV7()
 	if err != nil {

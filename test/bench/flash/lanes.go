@@ -82,12 +82,8 @@ func (b *bench) unary(ctx context.Context) (load.Result, error) {
 	if err != nil {
 		return load.Result{}, err
 	}
-	r, err := b.phaseOf(
-		ctx,
-		"unary",
-		load.Options{URLs: []string{b.pod.URL}, Servers: []*proc.Child{b.pod, b.nats}},
-		buyers(s.GetName(), overloaded),
-	)
+	r, err := b.phaseOf(ctx, "unary", load.Options{URLs: []string{b.pod.URL}, Servers: []*proc.Child{b.pod, b.nats}},
+		buyers(s.GetName(), overloaded))
 	if err != nil {
 		return r, err
 	}
@@ -100,12 +96,8 @@ func (b *bench) soldOut(ctx context.Context) (load.Result, error) {
 	if err != nil {
 		return load.Result{}, err
 	}
-	r, err := b.phaseOf(
-		ctx,
-		"sold_out",
-		load.Options{URLs: []string{b.pod.URL}, Servers: []*proc.Child{b.pod, b.nats}},
-		buyers(s.GetName(), refused(soldOutText)),
-	)
+	r, err := b.phaseOf(ctx, "sold_out", load.Options{URLs: []string{b.pod.URL}, Servers: []*proc.Child{b.pod, b.nats}},
+		buyers(s.GetName(), refused(soldOutText)))
 	if err != nil {
 		return r, err
 	}
@@ -130,12 +122,8 @@ func (b *bench) stockRedis(ctx context.Context) error {
 
 // unaryOf measures a pod with another service in it.
 func (b *bench) unaryOf(ctx context.Context, name string, server ...*proc.Child) (load.Result, error) {
-	return b.phaseOf(
-		ctx,
-		name,
-		load.Options{URLs: []string{server[0].URL}, Servers: server},
-		buyers(redisPromotion, overloaded),
-	)
+	return b.phaseOf(ctx, name, load.Options{URLs: []string{server[0].URL}, Servers: server},
+		buyers(redisPromotion, overloaded))
 }
 
 // phaseOf lets callers call and adds the rows of a name.
@@ -148,15 +136,8 @@ func (b *bench) phaseOf(ctx context.Context, name string, o load.Options, do loa
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", name, err)
 	}
-	fmt.Printf(
-		"  %-20s %8.0f accepted/s %8.0f refused/s  p50 %7.2f ms  p99 %7.2f ms  %5.1f µs CPU each\n",
-		name,
-		r.Accepted,
-		r.Refused,
-		millis(r.P50),
-		millis(r.P99),
-		micros(r.CPU),
-	)
+	fmt.Printf("  %-20s %8.0f accepted/s %8.0f refused/s  p50 %7.2f ms  p99 %7.2f ms  %5.1f µs CPU each\n", name,
+		r.Accepted, r.Refused, millis(r.P50), millis(r.P99), micros(r.CPU))
 	rate := r.Accepted
 	if r.Accepted == 0 {
 		rate = r.Refused

@@ -82,12 +82,8 @@ func run(ctx context.Context) error {
 	flag.IntVar(&o.batch, "batch", 512, "requests a message")
 	flag.StringVar(&only, "only", "", "parts to run, joined by commas, of "+strings.Join(parts, ",")+"; all if empty")
 	flag.StringVar(&o.out, "out", "bin/bench/flash.json", "file the rows are written to")
-	flag.StringVar(
-		&o.profile,
-		"profile",
-		"",
-		"folder for CPU profiles of the pod and of NATS, one more phase of unary and of stream each",
-	)
+	flag.StringVar(&o.profile, "profile", "",
+		"folder for CPU profiles of the pod and of NATS, one more phase of unary and of stream each")
 	flag.BoolVar(&o.top, "top", false, "print the ten hottest functions of the profiles")
 	flag.StringVar(&child, "child", "", "run a process for another one of this command, which says here which")
 	flag.Parse()

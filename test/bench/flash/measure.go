@@ -129,12 +129,8 @@ func (b *bench) setUp(ctx context.Context) error {
 	if err := sale.EnsureBuckets(ctx, b.js, replicas); err != nil {
 		return err
 	}
-	if b.pod, err = b.startPod(
-		ctx,
-		spec{Kind: kindPod, Name: "flash", Profile: b.profileOf("flash")},
-		b.nats.URL,
-		nil,
-	); err != nil {
+	if b.pod, err = b.startPod(ctx, spec{Kind: kindPod, Name: "flash", Profile: b.profileOf("flash")}, b.nats.URL,
+		nil); err != nil {
 		return err
 	}
 	if b.has(partUnary) || b.has(partStandard) {
@@ -223,34 +219,22 @@ func (b *bench) startPeers(ctx context.Context) error {
 		return err
 	}
 	b.bare.URL = "http://" + address
-	if b.noop, err = b.startPod(
-		ctx,
-		spec{Kind: kindNoop, Name: kindNoop, Profile: b.profileOf(kindNoop)},
-		b.idle.URL,
-		nil,
-	); err != nil {
+	if b.noop, err = b.startPod(ctx, spec{Kind: kindNoop, Name: kindNoop, Profile: b.profileOf(kindNoop)}, b.idle.URL,
+		nil); err != nil {
 		return err
 	}
 	if !b.has(partUnary) {
 		return nil
 	}
-	if b.disk, err = b.startPod(
-		ctx,
-		spec{Kind: kindDisk, Name: kindDisk, Store: filepath.Join(b.folder, "disk.log")},
-		b.idle.URL,
-		nil,
-	); err != nil {
+	if b.disk, err = b.startPod(ctx, spec{Kind: kindDisk, Name: kindDisk, Store: filepath.Join(b.folder, "disk.log")},
+		b.idle.URL, nil); err != nil {
 		return err
 	}
 	if err := b.startRedis(ctx); err != nil {
 		return err
 	}
-	if b.redis, err = b.startPod(
-		ctx,
-		spec{Kind: kindRedis, Name: kindRedis, Backend: b.redisAddress},
-		b.idle.URL,
-		nil,
-	); err != nil {
+	if b.redis, err = b.startPod(ctx, spec{Kind: kindRedis, Name: kindRedis, Backend: b.redisAddress}, b.idle.URL,
+		nil); err != nil {
 		return err
 	}
 	b.sql, err = b.startPod(ctx, spec{Kind: kindSQL, Name: kindSQL, Backend: b.databaseURL}, b.idle.URL, nil)

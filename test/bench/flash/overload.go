@@ -38,11 +38,8 @@ func (b *bench) overload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf(
-		"  of %.0f due a second in the rush %.0f were sent\n",
-		overloadFactor*full.Accepted,
-		rush.Accepted+rush.Refused,
-	)
+	fmt.Printf("  of %.0f due a second in the rush %.0f were sent\n", overloadFactor*full.Accepted,
+		rush.Accepted+rush.Refused)
 	if rush.Accepted == 0 {
 		// Nobody was served: as slow as a call can be.
 		rush.P99 = wire.Within

@@ -43,8 +43,7 @@ type nothing struct {
 func newNothing() nothing { return nothing{answer: accepted(uuid.New())} }
 
 func (n nothing) PlaceFlashOrder(
-	context.Context,
-	*flashv1.PlaceFlashOrderRequest,
+	context.Context, *flashv1.PlaceFlashOrderRequest,
 ) (*flashv1.PlaceFlashOrderResponse, error) {
 	return n.answer, nil
 }

@@ -98,16 +98,10 @@ func (b *bench) podRound(ctx context.Context, p *pool) error {
 		if err := s.open(ctx, b.token, p.pods); err != nil {
 			return err
 		}
-		name, o, call := fmt.Sprintf(
-			"pods_%d_random",
-			len(p.pods),
-		), load.Options{
+		name, o, call := fmt.Sprintf("pods_%d_random", len(p.pods)), load.Options{
 			URLs:    anywhere,
 			Servers: servers,
-		}, buyers(
-			s.GetName(),
-			overloaded,
-		)
+		}, buyers(s.GetName(), overloaded)
 		if owners {
 			name = fmt.Sprintf("pods_%d_owner", len(p.pods))
 			if o.URLs, err = p.owners(ctx, s); err != nil {

@@ -76,10 +76,7 @@ func (b *bench) profiles(ctx context.Context) error {
 }
 
 func (b *bench) profiled(
-	ctx context.Context,
-	name string,
-	children map[string]*proc.Child,
-	run func(context.Context) (float64, error),
+	ctx context.Context, name string, children map[string]*proc.Child, run func(context.Context) (float64, error),
 ) error {
 	for _, child := range children {
 		if err := child.Profile(); err != nil {
@@ -178,14 +175,8 @@ func printTop(out io.Writer, title, path string, orders float64) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "itself\tan answer\twith callees\t function")
 	for _, f := range all[:min(hottest, len(all))] {
-		fmt.Fprintf(
-			table,
-			"%.1f%%\t%.2f µs\t%.1f%%\t %s\n",
-			percent(f.flat, sum),
-			micros(f.flat)/orders,
-			percent(f.total, sum),
-			f.name,
-		)
+		fmt.Fprintf(table, "%.1f%%\t%.2f µs\t%.1f%%\t %s\n", percent(f.flat, sum), micros(f.flat)/orders,
+			percent(f.total, sum), f.name)
 	}
 	return table.Flush()
 }

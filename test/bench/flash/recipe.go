@@ -118,8 +118,7 @@ func redisKeys(promotion, sku string) []string {
 
 // PlaceFlashOrder implements FlashService.
 func (r *recipe) PlaceFlashOrder(
-	ctx context.Context,
-	request *flashv1.PlaceFlashOrderRequest,
+	ctx context.Context, request *flashv1.PlaceFlashOrderRequest,
 ) (*flashv1.PlaceFlashOrderResponse, error) {
 	id, err := uuid.NewV7()
 	if err != nil {

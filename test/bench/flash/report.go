@@ -31,19 +31,13 @@ func rows() []report.Row {
 	}
 	for _, size := range recordSizes {
 		name := fmt.Sprintf("engine_record_%d", size)
-		all = append(
-			all,
-			report.Row{ID: name + "_per_second", Unit: perSecond},
-			report.Row{ID: name + "_cpu_us", Unit: "µs CPU of the engine's process an order"},
-		)
+		all = append(all, report.Row{ID: name + "_per_second", Unit: perSecond},
+			report.Row{ID: name + "_cpu_us", Unit: "µs CPU of the engine's process an order"})
 	}
 	for _, name := range []string{"noop", "bare", "disk", "unary", "redis", "sql", "sold_out", "capacity", "half", "rush"} {
-		all = append(
-			all,
-			report.Row{ID: name + "_per_second", Unit: "answers/s"},
+		all = append(all, report.Row{ID: name + "_per_second", Unit: "answers/s"},
 			report.Row{ID: name + "_p99_ms", Unit: "ms"},
-			report.Row{ID: name + "_cpu_us", Unit: "µs CPU of all servers an answer"},
-		)
+			report.Row{ID: name + "_cpu_us", Unit: "µs CPU of all servers an answer"})
 	}
 	all = append(
 		all,
@@ -65,12 +59,9 @@ func rows() []report.Row {
 	for pods := 1; pods <= mostPods; pods++ {
 		for _, routing := range []string{"random", "owner"} {
 			name := fmt.Sprintf("pods_%d_%s", pods, routing)
-			all = append(
-				all,
-				report.Row{ID: name + "_per_second", Unit: perSecond},
+			all = append(all, report.Row{ID: name + "_per_second", Unit: perSecond},
 				report.Row{ID: name + "_p99_ms", Unit: "ms"},
-				report.Row{ID: name + "_cpu_us", Unit: "µs CPU of pods and NATS an order"},
-			)
+				report.Row{ID: name + "_cpu_us", Unit: "µs CPU of pods and NATS an order"})
 		}
 	}
 	return all

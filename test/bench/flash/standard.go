@@ -48,12 +48,8 @@ func (b *bench) startStandard(ctx context.Context) error {
 		return err
 	}
 	b.standard = &standard{book: shop.New(standardSKUs)}
-	b.standard.pod, err = b.startConfigured(
-		ctx,
-		spec{Kind: kindPod, Role: config.RoleStandard, Config: file, Name: "standard"},
-		c,
-		b.groups.standard,
-	)
+	b.standard.pod, err = b.startConfigured(ctx,
+		spec{Kind: kindPod, Role: config.RoleStandard, Config: file, Name: "standard"}, c, b.groups.standard)
 	if err != nil {
 		return err
 	}
@@ -167,15 +163,8 @@ func (b *bench) ordinary(ctx context.Context, name string) (load.Result, error) 
 		return placed, nil
 	}
 	both := placed.With(got)
-	fmt.Printf(
-		"  %-21s %8.0f answered/s  p50 %7.2f ms  p99 %7.2f ms (PlaceOrder %.2f, GetOrder %.2f)\n",
-		name,
-		both.Accepted,
-		millis(both.P50),
-		millis(both.P99),
-		millis(placed.P99),
-		millis(got.P99),
-	)
+	fmt.Printf("  %-21s %8.0f answered/s  p50 %7.2f ms  p99 %7.2f ms (PlaceOrder %.2f, GetOrder %.2f)\n", name,
+		both.Accepted, millis(both.P50), millis(both.P99), millis(placed.P99), millis(got.P99))
 	b.rounds.Add(name+"_p99_ms", millis(both.P99))
 	return both, nil
 }

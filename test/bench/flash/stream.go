@@ -72,15 +72,8 @@ func (b *bench) stream(ctx context.Context) (streamResult, error) {
 	if err != nil {
 		return r, fmt.Errorf("stream: %w", err)
 	}
-	fmt.Printf(
-		"  %-20s %8.0f accepted/s %8.0f refused/s  p50 %7.2f ms  p99 %7.2f ms  %5.1f µs CPU each\n",
-		"stream",
-		r.Accepted,
-		r.Refused,
-		millis(r.P50),
-		millis(r.P99),
-		micros(r.CPU),
-	)
+	fmt.Printf("  %-20s %8.0f accepted/s %8.0f refused/s  p50 %7.2f ms  p99 %7.2f ms  %5.1f µs CPU each\n", "stream",
+		r.Accepted, r.Refused, millis(r.P50), millis(r.P99), micros(r.CPU))
 	b.rounds.Add("stream_accepted_per_second", r.Accepted)
 	b.rounds.Add("stream_refused_per_second", r.Refused)
 	b.rounds.Add("stream_p99_ms", millis(r.P99))
@@ -154,11 +147,9 @@ func (s buyersSpec) run(ctx context.Context, servers []*proc.Child) (streamResul
 	return streamResult{
 		Accepted: float64(accepted) / s.Phase.Seconds(),
 		Refused:  float64(refused) / s.Phase.Seconds(),
-		P50: time.Duration(
-			all.ValueAtQuantile(50),
-		) * time.Microsecond,
-		P99: time.Duration(all.ValueAtQuantile(99)) * time.Microsecond,
-		CPU: (after - before) / time.Duration(accepted+refused),
+		P50:      time.Duration(all.ValueAtQuantile(50)) * time.Microsecond,
+		P99:      time.Duration(all.ValueAtQuantile(99)) * time.Microsecond,
+		CPU:      (after - before) / time.Duration(accepted+refused),
 	}, nil
 }
 
@@ -169,11 +160,7 @@ func (o *oneStream) buy(ctx context.Context, from, until time.Time) error {
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
 	client := flashv1connect.NewFlashServiceClient(connect.NewClient(
-		connecthttp.NewTransport(
-			&http.Client{Transport: transport},
-			o.spec.URL,
-			connecthttp.WithSendCompression(""),
-		),
+		connecthttp.NewTransport(&http.Client{Transport: transport}, o.spec.URL, connecthttp.WithSendCompression("")),
 		issuer.Bearer(o.spec.Token),
 	))
 	stream, err := client.PlaceFlashOrders(ctx)

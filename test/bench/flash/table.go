@@ -73,8 +73,7 @@ func newTable(ctx context.Context, url string) (*table, error) {
 
 // PlaceFlashOrder implements FlashService.
 func (t *table) PlaceFlashOrder(
-	ctx context.Context,
-	request *flashv1.PlaceFlashOrderRequest,
+	ctx context.Context, request *flashv1.PlaceFlashOrderRequest,
 ) (*flashv1.PlaceFlashOrderResponse, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -82,16 +81,8 @@ func (t *table) PlaceFlashOrder(
 	}
 	item := request.GetItems()[0]
 	for range tableAttempts {
-		tag, err := t.pool.Exec(
-			ctx,
-			place,
-			request.GetBuyerId(),
-			request.GetRequestId(),
-			id,
-			item.GetSku(),
-			item.GetQuantity(),
-			int64(limitPerBuyer),
-		)
+		tag, err := t.pool.Exec(ctx, place, request.GetBuyerId(), request.GetRequestId(), id, item.GetSku(),
+			item.GetQuantity(), int64(limitPerBuyer))
 		var refused *pgconn.PgError
 		switch {
 		case err == nil && tag.RowsAffected() == 1:
@@ -102,14 +93,8 @@ func (t *table) PlaceFlashOrder(
 		case !errors.As(err, &refused):
 			return nil, err
 		case refused.Code == uniqueViolation:
-			err := t.pool.QueryRow(
-				ctx,
-				"SELECT order_id FROM bench_orders WHERE buyer_id = $1 AND request_id = $2",
-				request.GetBuyerId(),
-				request.GetRequestId(),
-			).Scan(
-				&id,
-			)
+			err := t.pool.QueryRow(ctx, "SELECT order_id FROM bench_orders WHERE buyer_id = $1 AND request_id = $2",
+				request.GetBuyerId(), request.GetRequestId()).Scan(&id)
 			return accepted(id), err
 		case refused.Code != serialization:
 			return nil, err

@@ -73,15 +73,13 @@ func (b *bench) setUp(ctx context.Context) error {
 	if b.token, err = tokens.Token(issuer.Claim{Subject: "bench", Roles: []string{"service"}}); err != nil {
 		return err
 	}
-	if b.nats, err = natsserver.NewServer(
-		&natsserver.Options{
-			Host:      "127.0.0.1",
-			Port:      natsserver.RANDOM_PORT,
-			JetStream: true,
-			StoreDir:  b.folder,
-			NoSigs:    true,
-		},
-	); err != nil {
+	if b.nats, err = natsserver.NewServer(&natsserver.Options{
+		Host:      "127.0.0.1",
+		Port:      natsserver.RANDOM_PORT,
+		JetStream: true,
+		StoreDir:  b.folder,
+		NoSigs:    true,
+	}); err != nil {
 		return err
 	}
 	b.nats.Start()
@@ -107,10 +105,8 @@ func (b *bench) setUp(ctx context.Context) error {
 	}
 	fmt.Printf("putting %d SKUs on sale\n", b.skus)
 	for _, pod := range []*proc.Child{b.ours, b.single} {
-		if err := b.book.Stock(
-			ctx,
-			connect.NewClient(connecthttp.NewTransport(http.DefaultClient, pod.URL), issuer.Bearer(b.token)),
-		); err != nil {
+		if err := b.book.Stock(ctx,
+			connect.NewClient(connecthttp.NewTransport(http.DefaultClient, pod.URL), issuer.Bearer(b.token))); err != nil {
 			return err
 		}
 	}
@@ -187,11 +183,7 @@ func (b *bench) reads(ctx context.Context) error {
 }
 
 func (b *bench) phaseOf(
-	ctx context.Context,
-	name string,
-	server *proc.Child,
-	procedure string,
-	do load.Call,
+	ctx context.Context, name string, server *proc.Child, procedure string, do load.Call,
 ) (load.Result, error) {
 	r, err := load.Run(ctx, load.Options{
 		Connections: b.connections, Warm: b.warm, Phase: b.phase,
@@ -200,14 +192,8 @@ func (b *bench) phaseOf(
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", name, err)
 	}
-	fmt.Printf(
-		"  %-12s %8.0f/s  p50 %6.2f ms  p99 %6.2f ms  %4.0f µs CPU each\n",
-		name,
-		r.Accepted,
-		millis(r.P50),
-		millis(r.P99),
-		float64(r.CPU.Microseconds()),
-	)
+	fmt.Printf("  %-12s %8.0f/s  p50 %6.2f ms  p99 %6.2f ms  %4.0f µs CPU each\n", name, r.Accepted, millis(r.P50),
+		millis(r.P99), float64(r.CPU.Microseconds()))
 	b.rounds.Add(name+"_per_second", r.Accepted)
 	b.rounds.Add(name+"_p50_ms", millis(r.P50))
 	b.rounds.Add(name+"_p99_ms", millis(r.P99))

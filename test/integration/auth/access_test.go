@@ -80,10 +80,7 @@ var _ = Describe("A pod", func() {
 		Expect(err).To(failWith(connect.CodePermissionDenied, "ROLE_MISSING"))
 		entries, err := p.with(
 			w.Issuer.Token("olga", "operations"),
-		).audit.ListAuditEntries(
-			ctx,
-			&auditv1.ListAuditEntriesRequest{},
-		)
+		).audit.ListAuditEntries(ctx, &auditv1.ListAuditEntriesRequest{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(facts(entries)).To(Equal([]string{
 			"carol AdjustStock nine OK", "carol UpsertSku new OK",

@@ -18,10 +18,8 @@ var _ = Describe("a carrier", func() {
 	BeforeEach(func(ctx context.Context) { w = newWorld(ctx) })
 	track := func(ctx context.Context, s *shipmentv1.Shipment) *shipmentv1.TrackShipmentResponse {
 		GinkgoHelper()
-		answer, err := w.service.TrackShipment(
-			ctx,
-			&shipmentv1.TrackShipmentRequest{BuyerId: buyer, ShipmentId: s.GetShipmentId()},
-		)
+		answer, err := w.service.TrackShipment(ctx,
+			&shipmentv1.TrackShipmentRequest{BuyerId: buyer, ShipmentId: s.GetShipmentId()})
 		Expect(err).NotTo(HaveOccurred())
 		return answer
 	}
@@ -129,9 +127,7 @@ var _ = Describe("a carrier", func() {
 		w.work(0)
 		Eventually(
 			func(g Gomega) { g.Expect(w.of(ctx, id)[0].GetException()).To(Equal("CARRIER_REFUSED")) },
-		).Should(
-			Succeed(),
-		)
+		).Should(Succeed())
 		changes := w.get(ctx, w.of(ctx, id)[0].GetShipmentId()).GetChanges()
 		Expect(changes[len(changes)-1].GetReason()).To(Equal("CARRIER_REFUSED: too heavy"))
 		w.sim.Set(simulator.Faults{})

@@ -96,13 +96,8 @@ func startChildsPart(mode string) error {
 	if err != nil {
 		return err
 	}
-	store, _, err := newStore(
-		pool,
-		shop,
-		os.Getenv(carrierVariable),
-		little,
-		func(c carrier.Carrier) carrier.Carrier { return dying{c, mode} },
-	)
+	store, _, err := newStore(pool, shop, os.Getenv(carrierVariable), little,
+		func(c carrier.Carrier) carrier.Carrier { return dying{c, mode} })
 	if err != nil {
 		return err
 	}

@@ -47,9 +47,7 @@ var _ = Describe("a paid order", func() {
 		Expect(got.GetShipment().GetState()).To(Equal(shipmentv1.ShipmentState_SHIPMENT_STATE_DELIVERED))
 		Expect(
 			got.GetShipment().GetDeliveredAt().AsTime(),
-		).NotTo(
-			BeTemporally("<", got.GetShipment().GetShippedAt().AsTime()),
-		)
+		).NotTo(BeTemporally("<", got.GetShipment().GetShippedAt().AsTime()))
 		Expect(w.steps(ctx, s.GetShipmentId())).To(Equal([]string{"request", "accept", "ship", "deliver"}))
 	})
 
@@ -68,9 +66,7 @@ var _ = Describe("a paid order", func() {
 		for range 2 {
 			Expect(
 				w.tx(ctx, func(tx *database.Tx) error { return w.store.RequestForDeliverySet(ctx, tx, set, time.Now()) }),
-			).To(
-				Succeed(),
-			)
+			).To(Succeed())
 		}
 		Expect(w.of(ctx, id)).To(HaveLen(1))
 	})
@@ -104,10 +100,8 @@ var _ = Describe("a paid order", func() {
 		req := &shipmentv1.CreateShipmentRequest{RequestId: "r1", OrderId: id.String(), Carrier: "by-bike"}
 		_, err = w.service.CreateShipment(ctx, req)
 		Expect(rpcerr.Reason(err)).To(Equal("CARRIER_UNKNOWN"))
-		_, err = w.service.CreateShipment(
-			ctx,
-			&shipmentv1.CreateShipmentRequest{RequestId: "r1", OrderId: id.String(), Carrier: swift, TrackingNumber: "x"},
-		)
+		_, err = w.service.CreateShipment(ctx,
+			&shipmentv1.CreateShipmentRequest{RequestId: "r1", OrderId: id.String(), Carrier: swift, TrackingNumber: "x"})
 		Expect(rpcerr.Reason(err)).To(Equal("TRACKING_NUMBER_NOT_YOURS"))
 		req.TrackingNumber = "B1"
 		made, err := w.service.CreateShipment(ctx, req)
@@ -133,10 +127,8 @@ var _ = Describe("a paid order", func() {
 		Expect(rpcerr.Reason(err)).To(Equal("REQUEST_ID_REUSED"))
 		Expect(w.order(ctx, id).State).To(Equal(order.Delivered))
 		Expect(w.get(ctx, made.GetShipment().GetShipmentId()).GetEvents()).To(HaveLen(2))
-		tracked, err := w.service.TrackShipment(
-			ctx,
-			&shipmentv1.TrackShipmentRequest{BuyerId: buyer, ShipmentId: made.GetShipment().GetShipmentId()},
-		)
+		tracked, err := w.service.TrackShipment(ctx,
+			&shipmentv1.TrackShipmentRequest{BuyerId: buyer, ShipmentId: made.GetShipment().GetShipmentId()})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(tracked.GetStale()).To(BeFalse())
 		Expect(tracked.GetEvents()).To(HaveLen(2))
@@ -145,15 +137,11 @@ var _ = Describe("a paid order", func() {
 	It("is nobody else's to see", func(ctx context.Context) {
 		id := w.paid(ctx, tea)
 		s := w.of(ctx, id)[0]
-		_, err := w.service.TrackShipment(
-			ctx,
-			&shipmentv1.TrackShipmentRequest{BuyerId: "bob", ShipmentId: s.GetShipmentId()},
-		)
+		_, err := w.service.TrackShipment(ctx,
+			&shipmentv1.TrackShipmentRequest{BuyerId: "bob", ShipmentId: s.GetShipmentId()})
 		Expect(connect.CodeOf(err)).To(Equal(connect.CodeNotFound))
-		_, err = w.service.ListOrderShipments(
-			ctx,
-			&shipmentv1.ListOrderShipmentsRequest{BuyerId: "bob", OrderId: id.String()},
-		)
+		_, err = w.service.ListOrderShipments(ctx,
+			&shipmentv1.ListOrderShipmentsRequest{BuyerId: "bob", OrderId: id.String()})
 		Expect(rpcerr.Reason(err)).To(Equal("ORDER_NOT_FOUND"))
 		_, err = w.service.TrackShipment(ctx, &shipmentv1.TrackShipmentRequest{BuyerId: buyer, ShipmentId: uuid.NewString()})
 		Expect(rpcerr.Reason(err)).To(Equal("SHIPMENT_NOT_FOUND"))
@@ -177,10 +165,8 @@ var _ = Describe("a paid order", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(func(g Gomega) { g.Expect(w.sim.Parcels()).To(HaveLen(2)) }).Should(Succeed())
 		w.move(ctx, other, "COLLECTED")
-		_, err = w.service.CancelShipment(
-			ctx,
-			&shipmentv1.CancelShipmentRequest{RequestId: "d", ShipmentId: other.GetShipmentId()},
-		)
+		_, err = w.service.CancelShipment(ctx,
+			&shipmentv1.CancelShipmentRequest{RequestId: "d", ShipmentId: other.GetShipmentId()})
 		Expect(rpcerr.Reason(err)).To(Equal("SHIPMENT_STATE_CONFLICT"))
 	})
 
@@ -225,16 +211,12 @@ var _ = Describe("a paid order", func() {
 			}
 		}
 		Expect(got).To(ConsistOf(want))
-		one, err := w.service.ListShipments(
-			ctx,
-			&shipmentv1.ListShipmentsRequest{OrderId: w.get(ctx, want[0]).GetShipment().GetOrderId()},
-		)
+		one, err := w.service.ListShipments(ctx,
+			&shipmentv1.ListShipmentsRequest{OrderId: w.get(ctx, want[0]).GetShipment().GetOrderId()})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(one.GetShipments()).To(HaveLen(1))
-		none, err := w.service.ListShipments(
-			ctx,
-			&shipmentv1.ListShipmentsRequest{State: shipmentv1.ShipmentState_SHIPMENT_STATE_EXCEPTION},
-		)
+		none, err := w.service.ListShipments(ctx,
+			&shipmentv1.ListShipmentsRequest{State: shipmentv1.ShipmentState_SHIPMENT_STATE_EXCEPTION})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(none.GetShipments()).To(BeEmpty())
 		_, err = w.service.ListShipments(ctx, &shipmentv1.ListShipmentsRequest{PageToken: "nonsense"})
@@ -274,9 +256,7 @@ var _ = Describe("an order that is cancelled while its parcel waits", func() {
 		for range 2 {
 			Expect(
 				w.tx(ctx, func(tx *database.Tx) error { return w.store.StopForCancelled(ctx, tx, event, time.Now()) }),
-			).To(
-				Succeed(),
-			)
+			).To(Succeed())
 		}
 		ended(ctx)
 		Eventually(func(g Gomega) {
@@ -291,9 +271,7 @@ var _ = Describe("an order that is cancelled while its parcel waits", func() {
 		event := &orderv1.OrderCancelled{Order: &orderv1.Order{OrderId: id.String(), CancelReason: "EXPIRED"}}
 		Expect(
 			w.tx(ctx, func(tx *database.Tx) error { return w.store.StopForCancelled(ctx, tx, event, time.Now()) }),
-		).To(
-			Succeed(),
-		)
+		).To(Succeed())
 		w.move(ctx, s, "COLLECTED")
 		Expect(w.order(ctx, id).State).To(Equal(order.Shipped))
 	})
@@ -350,10 +328,8 @@ var _ = Describe("a pod that is killed", func() {
 		stop := w.work(0)
 		s := w.only(ctx, id)
 		stop()
-		_, err := w.service.CancelShipment(
-			ctx,
-			&shipmentv1.CancelShipmentRequest{RequestId: "c", ShipmentId: s.GetShipmentId()},
-		)
+		_, err := w.service.CancelShipment(ctx,
+			&shipmentv1.CancelShipmentRequest{RequestId: "c", ShipmentId: s.GetShipmentId()})
 		Expect(err).NotTo(HaveOccurred())
 		startChild(childDiesCancelling, w).killed()
 		calls := w.sim.Calls()

@@ -91,11 +91,7 @@ func (w *world) have(p waits) {
 
 // newStore makes what a pod has; wrap stands between it and the carrier.
 func newStore(
-	pool *pgxpool.Pool,
-	shop *testorder.Shop,
-	carrierURL string,
-	p waits,
-	wrap func(carrier.Carrier) carrier.Carrier,
+	pool *pgxpool.Pool, shop *testorder.Shop, carrierURL string, p waits, wrap func(carrier.Carrier) carrier.Carrier,
 ) (*shipment.Store, *carrier.Breaker, error) {
 	var c carrier.Carrier
 	c, err := carrier.NewHTTP(
@@ -167,9 +163,7 @@ func (w *world) consume(ctx context.Context, id uuid.UUID) {
 	event := &orderv1.OrderPaid{Order: &orderv1.Order{OrderId: id.String(), Version: 2}}
 	Expect(
 		w.tx(ctx, func(tx *database.Tx) error { return w.store.RequestForPaid(ctx, tx, event, w.shop.Clock.Now()) }),
-	).To(
-		Succeed(),
-	)
+	).To(Succeed())
 }
 
 func (w *world) tx(ctx context.Context, do func(*database.Tx) error) error {
@@ -179,10 +173,8 @@ func (w *world) tx(ctx context.Context, do func(*database.Tx) error) error {
 // of are an order's shipments.
 func (w *world) of(ctx context.Context, id uuid.UUID) []*shipmentv1.Shipment {
 	GinkgoHelper()
-	answer, err := w.service.ListOrderShipments(
-		ctx,
-		&shipmentv1.ListOrderShipmentsRequest{BuyerId: buyer, OrderId: id.String()},
-	)
+	answer, err := w.service.ListOrderShipments(ctx,
+		&shipmentv1.ListOrderShipmentsRequest{BuyerId: buyer, OrderId: id.String()})
 	Expect(err).NotTo(HaveOccurred())
 	return answer.GetShipments()
 }
@@ -232,14 +224,10 @@ func (w *world) order(ctx context.Context, id uuid.UUID) *order.Order {
 }
 
 func (w *world) create(
-	ctx context.Context,
-	id uuid.UUID,
-	lines ...*shipmentv1.ShipmentLineQuantity,
+	ctx context.Context, id uuid.UUID, lines ...*shipmentv1.ShipmentLineQuantity,
 ) (*shipmentv1.Shipment, error) {
-	answer, err := w.service.CreateShipment(
-		ctx,
-		&shipmentv1.CreateShipmentRequest{RequestId: uuid.NewString(), OrderId: id.String(), Lines: lines},
-	)
+	answer, err := w.service.CreateShipment(ctx,
+		&shipmentv1.CreateShipmentRequest{RequestId: uuid.NewString(), OrderId: id.String(), Lines: lines})
 	return answer.GetShipment(), err
 }
 

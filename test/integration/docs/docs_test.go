@@ -17,14 +17,11 @@ func TestPages(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
 	s, err := startShell(dir, map[string]string{
-		"ORDERD":  w.orderd,
-		"FLASH":   w.flash,
-		"CARRIER": w.carrier,
-		"GATEWAY": w.pushes,
-		"TOKEN": w.shop.Issuer.Token(
-			"alice",
-			"buyer",
-		),
+		"ORDERD":   w.orderd,
+		"FLASH":    w.flash,
+		"CARRIER":  w.carrier,
+		"GATEWAY":  w.pushes,
+		"TOKEN":    w.shop.Issuer.Token("alice", "buyer"),
 		"BOB":      w.shop.Issuer.Token("bob", "buyer"),
 		"GUEST":    w.shop.Issuer.Guest("guest-1"),
 		"SERVICE":  w.shop.Issuer.Token("shop-backend", "service"),

@@ -23,10 +23,7 @@ func TestTypeScript(t *testing.T) {
 	command([]string{
 		"ORDERD_URL=" + w.orderd,
 		"no_proxy=127.0.0.1",
-		"ORDERD_BUYER_TOKEN=" + w.shop.Issuer.Token(
-			"tom",
-			"buyer",
-		),
+		"ORDERD_BUYER_TOKEN=" + w.shop.Issuer.Token("tom", "buyer"),
 		"ORDERD_STAFF_TOKEN=" + w.shop.Issuer.Token("sam", "catalog"),
 	}, folder, "npm", "test", "--silent")
 }

@@ -102,15 +102,12 @@ func (w *world) buy(ctx context.Context, buyer string) string {
 		},
 	})).GetOrder()
 	charged := must(
-		b.payments.CreatePayment(
-			ctx,
-			&paymentv1.CreatePaymentRequest{
-				RequestId: w.request(),
-				BuyerId:   buyer,
-				OrderId:   placed.GetOrderId(),
-				Provider:  "sandbox",
-			},
-		),
+		b.payments.CreatePayment(ctx, &paymentv1.CreatePaymentRequest{
+			RequestId: w.request(),
+			BuyerId:   buyer,
+			OrderId:   placed.GetOrderId(),
+			Provider:  "sandbox",
+		}),
 	)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, charged.GetRedirectUrl(), nil)
 	Expect(err).NotTo(HaveOccurred())
@@ -126,12 +123,8 @@ func (w *world) coupons(ctx context.Context, buyer string) int {
 	GinkgoHelper()
 	return len(
 		must(
-			w.buyer(
-				buyer,
-			).coupons.ListCoupons(
-				ctx,
-				&couponv1.ListCouponsRequest{BuyerId: buyer, State: couponv1.CouponState_COUPON_STATE_AVAILABLE, PageSize: 100},
-			),
+			w.buyer(buyer).coupons.ListCoupons(ctx,
+				&couponv1.ListCouponsRequest{BuyerId: buyer, State: couponv1.CouponState_COUPON_STATE_AVAILABLE, PageSize: 100}),
 		).GetCoupons(),
 	)
 }
@@ -161,10 +154,7 @@ var _ = Describe("After the payment", func() {
 		must(
 			w.buyer(
 				"bo",
-			).push.SetLanguage(
-				ctx,
-				&pushv1.SetLanguageRequest{RequestId: w.request(), BuyerId: "bo", Language: "zh-CN"},
-			),
+			).push.SetLanguage(ctx, &pushv1.SetLanguageRequest{RequestId: w.request(), BuyerId: "bo", Language: "zh-CN"}),
 		)
 		wantTold, wantParcels := map[string][]string{}, map[string]int{}
 		for range 5 {
@@ -216,17 +206,13 @@ var _ = Describe("After the payment", func() {
 		By("with one that works again")
 		w.gateway.SetFault(nil)
 		must(
-			staff.letters.ReplayDeadLetter(
-				ctx,
-				&deadletterv1.ReplayDeadLetterRequest{RequestId: w.request(), DeadLetterId: letters[0].GetDeadLetterId()},
-			),
+			staff.letters.ReplayDeadLetter(ctx,
+				&deadletterv1.ReplayDeadLetterRequest{RequestId: w.request(), DeadLetterId: letters[0].GetDeadLetterId()}),
 		)
 		Eventually(w.told).WithTimeout(patience).Should(Equal(map[string][]string{first: {"paid en"}}))
 		Expect(
 			must(staff.letters.ListDeadLetters(ctx, &deadletterv1.ListDeadLettersRequest{})).GetDeadLetters(),
-		).To(
-			BeEmpty(),
-		)
+		).To(BeEmpty())
 		Expect(w.coupons(ctx, "ann")).To(Equal(1))
 		Expect(w.parcels()).To(Equal(map[string]int{first: 1}))
 

@@ -66,19 +66,13 @@ type caller struct {
 }
 
 func (w *world) caller(subject string, roles ...string) *caller {
-	c := connect.NewClient(
-		connecthttp.NewTransport(http.DefaultClient, w.url),
-		issuer.Bearer(w.Issuer.Token(subject, roles...)),
-	)
+	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, w.url),
+		issuer.Bearer(w.Issuer.Token(subject, roles...)))
 	return &caller{
-		catalog: catalogv1connect.NewCatalogServiceClient(
-			c,
-		),
-		freight: freightv1connect.NewFreightServiceClient(c),
-		coupons: couponv1connect.NewCouponServiceClient(c),
-		rewards: rewardv1connect.NewRewardServiceClient(
-			c,
-		),
+		catalog:  catalogv1connect.NewCatalogServiceClient(c),
+		freight:  freightv1connect.NewFreightServiceClient(c),
+		coupons:  couponv1connect.NewCouponServiceClient(c),
+		rewards:  rewardv1connect.NewRewardServiceClient(c),
 		orders:   orderv1connect.NewOrderServiceClient(c),
 		payments: paymentv1connect.NewPaymentServiceClient(c),
 		push:     pushv1connect.NewPushServiceClient(c),

@@ -66,11 +66,9 @@ var _ = DescribeTable("A sale's window on a pod whose clock is off",
 		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
 		Eventually(ask).WithPolling(time.Millisecond).Should(Succeed())
 		Expect(accepted).To(BeTemporally(">=", start))
-		AddReportEntry(
-			fmt.Sprintf("clock off by %s", skew),
+		AddReportEntry(fmt.Sprintf("clock off by %s", skew),
 			fmt.Sprintf("the first order %s after the start", accepted.Sub(start).Round(time.Microsecond)),
-			ReportEntryVisibilityAlways,
-		)
+			ReportEntryVisibilityAlways)
 		if ready {
 			Eventually(pool.Ready).Should(Succeed())
 		} else {
@@ -81,10 +79,7 @@ var _ = DescribeTable("A sale's window on a pod whose clock is off",
 		for _, reservation := range totals {
 			Expect(
 				time.UnixMilli(reservation.AcceptedAtUnixMs),
-			).To(
-				BeTemporally("~", accepted, 10*time.Second),
-				"orders have the cluster's time",
-			)
+			).To(BeTemporally("~", accepted, 10*time.Second), "orders have the cluster's time")
 		}
 	},
 	Entry("right", time.Duration(0), true),

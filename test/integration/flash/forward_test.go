@@ -171,11 +171,8 @@ var _ = Describe("Forwarding between pods", func() {
 		}
 		Expect(accepted).To(And(BeNumerically(">", 200), BeNumerically("<", 600)))
 		Expect(time.Since(started)).To(BeNumerically("<", 10*time.Second))
-		got := insist(
-			ctx,
-			func(int) *flashpod.Service { return pods[1].Service },
-			request(p, ownedBy(ctx, pods[1], p), "late", "a", 1),
-		)
+		got := insist(ctx, func(int) *flashpod.Service { return pods[1].Service },
+			request(p, ownedBy(ctx, pods[1], p), "late", "a", 1))
 		Expect(got.order).NotTo(BeEmpty())
 	})
 })

@@ -122,11 +122,8 @@ var _ = Describe("Sold-out items", func() {
 	It("are known to every pod for as long as nothing comes back, and not a moment longer", func(ctx SpecContext) {
 		began := time.Now()
 		provedEverywhere(ctx)
-		AddReportEntry(
-			"sold out",
-			fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)),
-			ReportEntryVisibilityAlways,
-		)
+		AddReportEntry("sold out", fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)),
+			ReportEntryVisibilityAlways)
 		staysProved(ctx)
 
 		id, err := uuid.Parse(orders["early-0-0"])
@@ -138,11 +135,8 @@ var _ = Describe("Sold-out items", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(released.GetOutcome()).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		Eventually(shownSoldOut).WithArguments(ctx, p, pods).Should(nowhere)
-		AddReportEntry(
-			"released",
-			fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)),
-			ReportEntryVisibilityAlways,
-		)
+		AddReportEntry("released", fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)),
+			ReportEntryVisibilityAlways)
 		sell(ctx, "again", 1)
 		provedEverywhere(ctx)
 	})
@@ -154,11 +148,8 @@ var _ = Describe("Sold-out items", func() {
 		began := time.Now()
 		Expect(prepare.PutPromotion(ctx, js, p)).To(Succeed())
 		Eventually(shownSoldOut).WithArguments(ctx, p, pods).Should(nowhere)
-		AddReportEntry(
-			"topped up",
-			fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)),
-			ReportEntryVisibilityAlways,
-		)
+		AddReportEntry("topped up", fmt.Sprintf("known to every pod after %s", time.Since(began).Round(time.Millisecond)),
+			ReportEntryVisibilityAlways)
 		sell(ctx, "lucky", 3)
 		Expect(sales(ctx, js, p)["a"].Sold).To(BeEquivalentTo(stock + 3))
 	})

@@ -48,11 +48,8 @@ func (l *levers) answers(ctx context.Context, lever, want string, began time.Tim
 			}).Should(Equal(want), lever)
 		}
 	}
-	AddReportEntry(
-		lever,
-		fmt.Sprintf("on every pod and partition after %s", time.Since(began).Round(time.Millisecond)),
-		ReportEntryVisibilityAlways,
-	)
+	AddReportEntry(lever, fmt.Sprintf("on every pod and partition after %s", time.Since(began).Round(time.Millisecond)),
+		ReportEntryVisibilityAlways)
 }
 
 // pullAll has each lever pulled and let go.
@@ -64,12 +61,8 @@ func (l *levers) pullAll(ctx context.Context) {
 	l.pull(ctx, "item on", "", func(p *flashv1.Promotion) { p.Items[0].Off = false })
 	l.pull(ctx, "limit", rpcerr.ReasonLimitPerBuyer, func(p *flashv1.Promotion) { p.Items[0].LimitPerBuyer = 1 })
 	l.pull(ctx, "no limit", "", func(p *flashv1.Promotion) { p.Items[0].LimitPerBuyer = 0 })
-	l.pull(
-		ctx,
-		"end early",
-		rpcerr.ReasonEnded,
-		func(p *flashv1.Promotion) { p.EndUnixMs = time.Now().Add(-time.Minute).UnixMilli() },
-	)
+	l.pull(ctx, "end early", rpcerr.ReasonEnded,
+		func(p *flashv1.Promotion) { p.EndUnixMs = time.Now().Add(-time.Minute).UnixMilli() })
 	l.pull(ctx, "extend", "", func(p *flashv1.Promotion) { p.EndUnixMs = time.Now().Add(time.Hour).UnixMilli() })
 }
 
@@ -105,12 +98,8 @@ var _ = Describe("The levers of a running promotion", func() {
 		}
 		for _, paused := range []bool{true, false, true, false} {
 			kill()
-			l.pull(
-				ctx,
-				fmt.Sprint("paused ", paused),
-				map[bool]string{true: rpcerr.ReasonPaused}[paused],
-				func(p *flashv1.Promotion) { p.Paused = paused },
-			)
+			l.pull(ctx, fmt.Sprint("paused ", paused), map[bool]string{true: rpcerr.ReasonPaused}[paused],
+				func(p *flashv1.Promotion) { p.Paused = paused })
 		}
 	})
 })

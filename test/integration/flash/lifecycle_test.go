@@ -84,22 +84,17 @@ var _ = Describe("A partition's owner that goes", func() {
 		pods[2].stop()
 		g.goesOn()
 		longest, _ := g.end()
-		AddReportEntry(
-			"killed",
-			fmt.Sprintf("a buyer waited %s at most", longest.Round(time.Millisecond)),
-			ReportEntryVisibilityAlways,
-		)
+		AddReportEntry("killed", fmt.Sprintf("a buyer waited %s at most", longest.Round(time.Millisecond)),
+			ReportEntryVisibilityAlways)
 
 		g = watchGaps(ctx, p, func(int) *flashpod.Service { return pods[0].Service })
 		g.goesOn()
 		pods[1].Drain(ctx)
 		g.goesOn()
 		longest, tries := g.end()
-		AddReportEntry(
-			"left",
+		AddReportEntry("left",
 			fmt.Sprintf("a buyer waited %s and asked %d times at most", longest.Round(time.Millisecond), tries),
-			ReportEntryVisibilityAlways,
-		)
+			ReportEntryVisibilityAlways)
 	})
 })
 
@@ -159,11 +154,8 @@ var _ = Describe("Servers that are away for longer than a pod may be", func() {
 		}
 		Consistently(changes.Load).WithTimeout(2 * prepare.MemberTTL).Should(Equal(settled))
 		for n := range p.Partitions {
-			got := insist(
-				ctx,
-				func(attempt int) *flashpod.Service { return pods[attempt%3].Service },
-				request(p, buyerOf(n, p.Partitions, 0), "r", "a", 1),
-			)
+			got := insist(ctx, func(attempt int) *flashpod.Service { return pods[attempt%3].Service },
+				request(p, buyerOf(n, p.Partitions, 0), "r", "a", 1))
 			Expect(got.order).NotTo(BeEmpty())
 		}
 	})

@@ -57,13 +57,10 @@ var _ = Describe("A partition's log", func() {
 		}
 		Expect(countRecords(ctx, js, p, func(r *flashv1.Record) bool { return r.GetFenced() != nil })).To(BeZero())
 
-		sequence, err := log.AppendBatch(
-			ctx,
-			[]plog.Entry{
-				{Partition: 0, Expected: last[0], Record: fenced("a")},
-				{Partition: 1, Expected: last[1], Record: fenced("a")},
-			},
-		)
+		sequence, err := log.AppendBatch(ctx, []plog.Entry{
+			{Partition: 0, Expected: last[0], Record: fenced("a")},
+			{Partition: 1, Expected: last[1], Record: fenced("a")},
+		})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(log.Last(ctx, 1)).To(Equal(sequence))
 		Expect(log.Last(ctx, 0)).To(Equal(sequence - 1))
@@ -89,8 +86,6 @@ var _ = Describe("A partition's log", func() {
 		Expect(plog.New(js, &flashv1.Promotion{Uid: "other", Streams: p.Streams, Partitions: 1}).Last(ctx, 0)).To(BeZero())
 		Expect(
 			plog.New(js, &flashv1.Promotion{Uid: "unknown", Streams: []string{"PROMO_unknown"}, Partitions: 1}).Last(ctx, 0),
-		).Error().To(
-			HaveOccurred(),
-		)
+		).Error().To(HaveOccurred())
 	})
 })

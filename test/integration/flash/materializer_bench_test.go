@@ -73,11 +73,8 @@ func BenchmarkRelease(b *testing.B) {
 		for w := range 64 {
 			buyers.Go(func() {
 				for i := w; i < size; i += 64 {
-					got := insist(
-						ctx,
-						func(int) *flashpod.Service { return pod.Service },
-						request(p, fmt.Sprint("buyer-", i), "r", "a", 1),
-					)
+					got := insist(ctx, func(int) *flashpod.Service { return pod.Service },
+						request(p, fmt.Sprint("buyer-", i), "r", "a", 1))
 					id, err := uuid.Parse(got.order)
 					if err != nil {
 						b.Errorf("order %d is refused: %s", i, got.reason)

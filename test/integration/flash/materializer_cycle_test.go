@@ -66,12 +66,8 @@ func (c *cycle) buy(ctx context.Context, step int) {
 // pick is one of the orders in a state; false if there is none.
 func (c *cycle) pick(ctx context.Context, state string) (uuid.UUID, bool) {
 	GinkgoHelper()
-	rows, err := c.pool.Query(
-		ctx,
-		"SELECT order_id FROM orders WHERE state = $1 AND promotion_uid = $2 ORDER BY order_id",
-		state,
-		c.p.Uid,
-	)
+	rows, err := c.pool.Query(ctx, "SELECT order_id FROM orders WHERE state = $1 AND promotion_uid = $2 ORDER BY order_id",
+		state, c.p.Uid)
 	Expect(err).NotTo(HaveOccurred())
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	Expect(err).NotTo(HaveOccurred())
@@ -131,10 +127,7 @@ type router struct {
 func (r *router) use(p *pod) { r.client.Store(client.NewReleaser("http://" + p.address)) }
 
 func (r *router) Release(
-	ctx context.Context,
-	promotionUID, buyerID string,
-	orderID uuid.UUID,
-	reason flashv1.ReleaseReason,
+	ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason,
 ) (flashv1.ReleaseOutcome, error) {
 	return r.client.Load().Release(ctx, promotionUID, buyerID, orderID, reason)
 }
@@ -205,11 +198,8 @@ var _ = DescribeTable("Stock, limits and database agree after a whole sale",
 		c := &cycle{lane: newLane(ctx, 4, cycleLimit, items...), random: rand.New(rand.NewPCG(seed, 1)), catalogued: true}
 		for _, item := range items {
 			Expect(database.ExecuteTx(ctx, c.pool, func(tx *database.Tx) error {
-				return stock.Apply(
-					ctx,
-					tx,
-					[]stock.Movement{stock.Add("shelf", stock.Quantity{SKU: item.SKU, Quantity: cycleShelf})},
-				)
+				return stock.Apply(ctx, tx,
+					[]stock.Movement{stock.Add("shelf", stock.Quantity{SKU: item.SKU, Quantity: cycleShelf})})
 			})).To(Succeed())
 		}
 		c.pods = []*pod{c.newPod(), c.newPod()}

@@ -54,17 +54,12 @@ var _ = Describe("A promotion beside one that is stuck", func() {
 		Expect(prepare.Drained(ctx, l.js, first)).To(BeFalse())
 		Eventually(
 			func() float64 { return gauge(registry, "orderd_flash_materialize_pending_records", first.Name) },
-		).Should(
-			BeNumerically(">", 0),
-		)
+		).Should(BeNumerically(">", 0))
 		Expect(gauge(registry, "orderd_flash_materialize_oldest_seconds", first.Name)).To(BeNumerically(">", 0))
 		stop()
 		Expect(
 			gauge(registry, "orderd_flash_materialize_pending_records", first.Name),
-		).To(
-			BeEquivalentTo(-1),
-			"nobody is misled by a lag of before",
-		)
+		).To(BeEquivalentTo(-1), "nobody is misled by a lag of before")
 	})
 })
 

@@ -50,9 +50,7 @@ func (w dyingRefuser) Refuse(ctx context.Context, unwritable []order.Unwritable)
 type dyingPublisher struct{ jetstream.JetStream }
 
 func (p dyingPublisher) PublishMsg(
-	ctx context.Context,
-	msg *nats.Msg,
-	options ...jetstream.PublishOpt,
+	ctx context.Context, msg *nats.Msg, options ...jetstream.PublishOpt,
 ) (*jetstream.PubAck, error) {
 	ack, err := p.JetStream.PublishMsg(ctx, msg, options...)
 	if err == nil {
@@ -77,10 +75,7 @@ func refuseThenDie(ctx context.Context, js jetstream.JetStream, part string, log
 type dyingClient struct{ order.FlashReleaser }
 
 func (c dyingClient) Release(
-	ctx context.Context,
-	promotionUID, buyerID string,
-	orderID uuid.UUID,
-	reason flashv1.ReleaseReason,
+	ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason,
 ) (flashv1.ReleaseOutcome, error) {
 	outcome, err := c.FlashReleaser.Release(ctx, promotionUID, buyerID, orderID, reason)
 	if err == nil {

@@ -93,11 +93,9 @@ func (l *lane) stock(ctx context.Context, sku string, quantity int64) {
 
 func (l *lane) catalogue(ctx context.Context, sku string) {
 	GinkgoHelper()
-	_, err := l.pool.Exec(
-		ctx,
+	_, err := l.pool.Exec(ctx,
 		"INSERT INTO skus (sku, title, unit_price, currency, on_sale, updated_at) VALUES ($1, $1, 100, 'EUR', true, now())",
-		sku,
-	)
+		sku)
 	Expect(err).NotTo(HaveOccurred())
 }
 
@@ -199,10 +197,8 @@ func (l *lane) dead(ctx context.Context) map[string]*deadletterv1.DeadLetter {
 	out := map[string]*deadletterv1.DeadLetter{}
 	token := ""
 	for {
-		page, err := l.letters.ListDeadLetters(
-			ctx,
-			&deadletterv1.ListDeadLettersRequest{Consumer: prepare.MaterializerConsumer, PageSize: 100, PageToken: token},
-		)
+		page, err := l.letters.ListDeadLetters(ctx,
+			&deadletterv1.ListDeadLettersRequest{Consumer: prepare.MaterializerConsumer, PageSize: 100, PageToken: token})
 		Expect(err).NotTo(HaveOccurred())
 		for _, letter := range page.GetDeadLetters() {
 			Expect(out).NotTo(HaveKey(letter.GetEventId()))

@@ -64,10 +64,8 @@ var _ = Describe("Orders that the database refuses for good", func() {
 		l.released(ctx)
 		l.expectProved(ctx)
 		Expect(sales(ctx, l.js, l.p)["b"]).To(Equal(prepare.Total{SKU: "b", Allocated: 50, Unsold: 50}))
-		status, err := p.GetFlashOrder(
-			ctx,
-			&flashv1.GetFlashOrderRequest{Promotion: l.p.Name, BuyerId: "buyer-3", RequestId: "r"},
-		)
+		status, err := p.GetFlashOrder(ctx,
+			&flashv1.GetFlashOrderRequest{Promotion: l.p.Name, BuyerId: "buyer-3", RequestId: "r"})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(status.GetState()).To(Equal(flashv1.FlashOrderState_FLASH_ORDER_STATE_RELEASED))
 		again, err := p.PlaceFlashOrder(ctx, request(l.p, "buyer-3", "r2", "b", 1))
@@ -87,16 +85,12 @@ var _ = Describe("Orders that the database refuses for good", func() {
 		shown, err := l.letters.GetDeadLetter(ctx, &deadletterv1.GetDeadLetterRequest{DeadLetterId: letter.GetDeadLetterId()})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(shown.GetEventJson()).To(ContainSubstring(`"buyerId":"buyer-0"`))
-		_, err = l.letters.ReplayDeadLetter(
-			ctx,
-			&deadletterv1.ReplayDeadLetterRequest{RequestId: "q", DeadLetterId: letter.GetDeadLetterId()},
-		)
+		_, err = l.letters.ReplayDeadLetter(ctx,
+			&deadletterv1.ReplayDeadLetterRequest{RequestId: "q", DeadLetterId: letter.GetDeadLetterId()})
 		Expect(connect.CodeOf(err)).To(Equal(connect.CodeFailedPrecondition))
 		Expect(rpcerr.Reason(err)).To(Equal("NOT_REPLAYABLE"))
-		_, err = l.letters.DiscardDeadLetter(
-			ctx,
-			&deadletterv1.DiscardDeadLetterRequest{RequestId: "d", DeadLetterId: letter.GetDeadLetterId()},
-		)
+		_, err = l.letters.DiscardDeadLetter(ctx,
+			&deadletterv1.DiscardDeadLetterRequest{RequestId: "d", DeadLetterId: letter.GetDeadLetterId()})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(l.dead(ctx)).To(BeEmpty())
 	})
@@ -112,28 +106,23 @@ var _ = Describe("Orders that the database refuses for good", func() {
 		last, err := log.Last(ctx, 0)
 		Expect(err).NotTo(HaveOccurred())
 		odd := uuid.New()
-		_, err = log.Append(
-			ctx,
-			plog.Entry{
-				Partition: 0,
-				Expected:  last,
-				Record: &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: &flashv1.Reserved{
-					Reservations: []*flashv1.Reservation{
-						{
-							OrderId:          odd[:],
-							BuyerId:          "nu\x00l",
-							RequestId:        "r",
-							Currency:         "EUR",
-							AcceptedAtUnixMs: time.Now().UnixMilli(),
-							ExpiresAtUnixMs: time.Now().Add(
-								time.Hour,
-							).UnixMilli(),
-							Items: []*flashv1.ReservedItem{{Sku: "a", Quantity: 2, UnitPrice: 100}},
-						},
+		_, err = log.Append(ctx, plog.Entry{
+			Partition: 0,
+			Expected:  last,
+			Record: &flashv1.Record{Kind: &flashv1.Record_Reserved{Reserved: &flashv1.Reserved{
+				Reservations: []*flashv1.Reservation{
+					{
+						OrderId:          odd[:],
+						BuyerId:          "nu\x00l",
+						RequestId:        "r",
+						Currency:         "EUR",
+						AcceptedAtUnixMs: time.Now().UnixMilli(),
+						ExpiresAtUnixMs:  time.Now().Add(time.Hour).UnixMilli(),
+						Items:            []*flashv1.ReservedItem{{Sku: "a", Quantity: 2, UnitPrice: 100}},
 					},
-				}}},
-			},
-		)
+				},
+			}}},
+		})
 		Expect(err).NotTo(HaveOccurred())
 		l.materialize(l.store)
 		l.drained(ctx)
@@ -167,9 +156,7 @@ var _ = Describe("Orders that the database refuses for good", func() {
 		l.expectProved(ctx)
 		Expect(
 			stock.ReturnUnsold(ctx, l.pool, l.p.Uid, []stock.Quantity{{SKU: "a", Quantity: 80}, {SKU: "b", Quantity: 40}}),
-		).To(
-			Succeed(),
-		)
+		).To(Succeed())
 		Expect(stock.Get(ctx, l.pool, "b")).To(Equal(stock.Levels{Available: 50}))
 		Expect(stock.Get(ctx, l.pool, "a")).To(Equal(stock.Levels{Available: 80, Reserved: 20}))
 	})
@@ -282,10 +269,8 @@ var _ = Describe("A record of the log that cannot be read", func() {
 		Expect(letters).To(HaveLen(1))
 		for id, letter := range letters {
 			Expect(id).To(HavePrefix(l.p.Streams[0] + "-"))
-			shown, err := l.letters.GetDeadLetter(
-				ctx,
-				&deadletterv1.GetDeadLetterRequest{DeadLetterId: letter.GetDeadLetterId()},
-			)
+			shown, err := l.letters.GetDeadLetter(ctx,
+				&deadletterv1.GetDeadLetterRequest{DeadLetterId: letter.GetDeadLetterId()})
 			Expect(err).NotTo(HaveOccurred())
 			Expect(shown.GetData()).To(Equal(garbage))
 			Expect(shown.GetEventJson()).To(BeEmpty())

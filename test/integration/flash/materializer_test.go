@@ -69,12 +69,9 @@ var _ = Describe("The materializer", func() {
 		Expect(err).NotTo(HaveOccurred())
 		_, err = catalog.NewService(
 			catalog.Options{Pool: pool, Clock: time.Now},
-		).UpsertSku(
-			ctx,
-			&catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
-				Sku: "a", Title: "A", Price: &moneyv1.Money{Amount: 100, Currency: "EUR"}, OnSale: true,
-			}},
-		)
+		).UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
+			Sku: "a", Title: "A", Price: &moneyv1.Money{Amount: 100, Currency: "EUR"}, OnSale: true,
+		}})
 		Expect(err).NotTo(HaveOccurred())
 	})
 

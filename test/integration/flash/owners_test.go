@@ -88,9 +88,7 @@ func insistOn(ctx context.Context, owners []*owner.Owner, first int, r *flashv1.
 		if err == nil {
 			return outcome{order: response.GetOrderId()}
 		}
-		if reason := rpcerr.Reason(
-			err,
-		); reason != rpcerr.ReasonPartitionMoving && reason != rpcerr.ReasonOverloaded ||
+		if reason := rpcerr.Reason(err); reason != rpcerr.ReasonPartitionMoving && reason != rpcerr.ReasonOverloaded ||
 			ctx.Err() != nil {
 			return outcome{reason: reason}
 		}
@@ -289,9 +287,7 @@ var _ = Describe("The owner of a partition", func() {
 		for range 2 {
 			Expect(
 				o.Release(ctx, placed["r1"], flashv1.ReleaseReason_RELEASE_REASON_CANCELLED),
-			).To(
-				Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED),
-			)
+			).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		}
 		Expect(sales(ctx, js, p)["a"]).To(Equal(prepare.Total{SKU: "a", Allocated: 100, Sold: 2, Unsold: 98}))
 		got, err := o.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "ann", RequestId: "r1"})
@@ -305,21 +301,15 @@ var _ = Describe("The owner of a partition", func() {
 		By("closing the partition from outside")
 		Expect(
 			prepare.ClosePartitions(ctx, js, p, "operator"),
-		).To(
-			Equal([]prepare.Total{{SKU: "a", Allocated: 100, Sold: 3, Unsold: 97}}),
-		)
+		).To(Equal([]prepare.Total{{SKU: "a", Allocated: 100, Sold: 3, Unsold: 97}}))
 		_, err = o.Reserve(ctx, request(p, "bob", "r1", "a", 1))
 		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonEnded))
 		Expect(
 			o.Release(ctx, placed["r1"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED),
-		).To(
-			Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED),
-		)
+		).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		Expect(
 			o.Release(ctx, placed["r2"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED),
-		).To(
-			Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED),
-		)
+		).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED))
 		again, err := o.Reserve(ctx, request(p, "ann", "r2", "a", 1))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(again.OrderId).To(Equal(placed["r2"].String()))
@@ -328,9 +318,7 @@ var _ = Describe("The owner of a partition", func() {
 		closed := run(newOwner(js, p, "pod-b", nil))
 		Expect(
 			closed.Release(ctx, placed["r3"], flashv1.ReleaseReason_RELEASE_REASON_EXPIRED),
-		).To(
-			Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED),
-		)
+		).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_CLOSED))
 		Expect(countRecords(ctx, js, p, func(r *flashv1.Record) bool { return r.GetClosed() != nil })).To(Equal(1))
 	})
 
@@ -349,9 +337,7 @@ var _ = Describe("The owner of a partition", func() {
 		for i := range 33 {
 			Expect(
 				insistOn(ctx, []*owner.Owner{successor}, 0, request(p, fmt.Sprint("buyer-", i), "r", "a", 3)).order,
-			).NotTo(
-				BeEmpty(),
-			)
+			).NotTo(BeEmpty())
 		}
 		lease.Store(false)
 		_, err = paused.Lookup(ctx, &flashv1.GetFlashOrderRequest{BuyerId: "buyer-1", RequestId: "r"})

@@ -64,11 +64,7 @@ func runPod(js jetstream.JetStream, name string, wrap func(plog.Log) plog.Log, l
 }
 
 func runPodAt(
-	js jetstream.JetStream,
-	name string,
-	clock func() time.Time,
-	wrap func(plog.Log) plog.Log,
-	log *slog.Logger,
+	js jetstream.JetStream, name string, clock func() time.Time, wrap func(plog.Log) plog.Log, log *slog.Logger,
 ) (*pod, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -212,10 +208,7 @@ func rushTo(ctx context.Context, hot int32, p *flashv1.Promotion, pods []*pod, s
 // sold, every acknowledged order is there once, and nobody was refused for another reason than
 // that it was sold out.
 func (c *crowd) expectExactly(
-	ctx context.Context,
-	js jetstream.JetStream,
-	p *flashv1.Promotion,
-	want map[string]int64,
+	ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, want map[string]int64,
 ) {
 	GinkgoHelper()
 	c.group.Wait()

@@ -52,11 +52,8 @@ var _ = Describe("A pool of flash pods", func() {
 				defer GinkgoRecover()
 				for i := range 4 {
 					buyer := buyerOf(int32(worker), p.Partitions, i)
-					got := insist(
-						ctx,
-						func(attempt int) *flashpod.Service { return pods[(i+attempt)%2].Service },
-						request(p, buyer, "r", "c", 10),
-					)
+					got := insist(ctx, func(attempt int) *flashpod.Service { return pods[(i+attempt)%2].Service },
+						request(p, buyer, "r", "c", 10))
 					if got.order != "" {
 						sold.Add(10)
 						continue
@@ -166,10 +163,8 @@ var _ = Describe("A pool of flash pods", func() {
 		for i := range pods {
 			Expect(release(i, buyers[0])).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		}
-		got, err := pods[1].GetFlashOrder(
-			ctx,
-			&flashv1.GetFlashOrderRequest{Promotion: p.Name, BuyerId: buyers[0], RequestId: "r"},
-		)
+		got, err := pods[1].GetFlashOrder(ctx,
+			&flashv1.GetFlashOrderRequest{Promotion: p.Name, BuyerId: buyers[0], RequestId: "r"})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got.State).To(Equal(flashv1.FlashOrderState_FLASH_ORDER_STATE_RELEASED))
 
@@ -204,20 +199,15 @@ var _ = Describe("A pool of flash pods", func() {
 		var lastBuyer string
 		for i := range 5 {
 			lastBuyer = fmt.Sprint("buyer-", i)
-			last = insist(
-				ctx,
-				func(attempt int) *flashpod.Service { return pods[(i+attempt)%2].Service },
-				request(p, lastBuyer, "r", "b", 1),
-			)
+			last = insist(ctx, func(attempt int) *flashpod.Service { return pods[(i+attempt)%2].Service },
+				request(p, lastBuyer, "r", "b", 1))
 			Expect(last.order).NotTo(BeEmpty())
 		}
 		late := request(p, buyerOf(5, 8, 77), "r", "b", 1)
 		Eventually(func() bool {
 			Expect(
 				insist(ctx, func(int) *flashpod.Service { return pods[0].Service }, late).reason,
-			).To(
-				Equal(rpcerr.ReasonSoldOut),
-			)
+			).To(Equal(rpcerr.ReasonSoldOut))
 			got, err := pods[0].GetPromotion(ctx, &flashv1.GetPromotionRequest{Promotion: p.Name})
 			return err == nil && got.Items[1].SoldOut
 		}).Should(BeTrue())
@@ -225,17 +215,9 @@ var _ = Describe("A pool of flash pods", func() {
 		Expect(
 			client.NewReleaser(
 				"http://"+pods[1].address,
-			).Release(
-				ctx,
-				p.Uid,
-				lastBuyer,
-				uuid.MustParse(last.order),
-				flashv1.ReleaseReason_RELEASE_REASON_CANCELLED,
-			),
+			).Release(ctx, p.Uid, lastBuyer, uuid.MustParse(last.order), flashv1.ReleaseReason_RELEASE_REASON_CANCELLED),
 		).
-			To(
-				Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED),
-			)
+			To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		Eventually(func() string {
 			return insist(ctx, func(int) *flashpod.Service { return pods[0].Service }, late).order
 		}).ShouldNot(BeEmpty())

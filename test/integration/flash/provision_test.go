@@ -32,10 +32,8 @@ var _ = Describe("Provisioning", func() {
 			for _, item := range shards[n] {
 				opened.Items = append(opened.Items, &flashv1.ItemQuantity{Sku: item.SKU, Quantity: item.Quantity})
 			}
-			_, err := log.Append(
-				ctx,
-				plog.Entry{Partition: n, Record: &flashv1.Record{Kind: &flashv1.Record_Opened{Opened: opened}}},
-			)
+			_, err := log.Append(ctx,
+				plog.Entry{Partition: n, Record: &flashv1.Record{Kind: &flashv1.Record_Opened{Opened: opened}}})
 			Expect(err).NotTo(HaveOccurred())
 		}
 
@@ -71,9 +69,7 @@ var _ = Describe("Provisioning", func() {
 		Expect(prepare.ClosePartitions(ctx, js, p, "operator")).To(Equal(want))
 		Expect(
 			countRecords(ctx, js, p, func(r *flashv1.Record) bool { return r.GetClosed() != nil }),
-		).To(
-			BeEquivalentTo(p.Partitions),
-		)
+		).To(BeEquivalentTo(p.Partitions))
 		Expect(prepare.Totals(ctx, js, p)).To(Equal(want))
 	})
 
@@ -109,10 +105,7 @@ var _ = Describe("Provisioning", func() {
 
 // countRecords of all the promotion's partitions.
 func countRecords(
-	ctx context.Context,
-	js jetstream.JetStream,
-	p *flashv1.Promotion,
-	match func(*flashv1.Record) bool,
+	ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, match func(*flashv1.Record) bool,
 ) int {
 	GinkgoHelper()
 	count := 0
@@ -128,11 +121,7 @@ func countRecords(
 
 // eachRecord of a partition, in order.
 func eachRecord(
-	ctx context.Context,
-	js jetstream.JetStream,
-	p *flashv1.Promotion,
-	n int32,
-	each func(*flashv1.Record),
+	ctx context.Context, js jetstream.JetStream, p *flashv1.Promotion, n int32, each func(*flashv1.Record),
 ) {
 	GinkgoHelper()
 	log := plog.New(js, p)

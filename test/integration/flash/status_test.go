@@ -94,11 +94,8 @@ var _ = Describe("The status of an accepted order", func() {
 			var group sync.WaitGroup
 			for i := range followers {
 				f := &follower{buyer: fmt.Sprint("buyer-", i)}
-				placed := insist(
-					ctx,
-					func(attempt int) *flashpod.Service { return pods[attempt%2].Service },
-					request(l.p, f.buyer, "r", "a", 1),
-				)
+				placed := insist(ctx, func(attempt int) *flashpod.Service { return pods[attempt%2].Service },
+					request(l.p, f.buyer, "r", "a", 1))
 				Expect(placed.order).NotTo(BeEmpty(), placed.reason)
 				f.id = placed.order
 				followers[i] = f
@@ -118,13 +115,7 @@ var _ = Describe("The status of an accepted order", func() {
 			for i, f := range followers {
 				Eventually(
 					func() int64 { return f.asked.Load() - f.away.Load() },
-				).WithTimeout(
-					30*time.Second,
-				).Should(
-					BeNumerically(">", before[i]+1),
-					"order %s is not answered for any more",
-					f.id,
-				)
+				).WithTimeout(30*time.Second).Should(BeNumerically(">", before[i]+1), "order %s is not answered for any more", f.id)
 			}
 
 			By("writing the orders to the database while they are asked for")
@@ -171,9 +162,6 @@ var _ = Describe("The status of an accepted order", func() {
 		Expect(state("ann", placed.order)).To(Equal("ORDER_STATE_PENDING_PAYMENT"))
 		Expect(
 			state("ann", other.String()),
-		).To(
-			Equal("ORDER_NOT_FOUND"),
-			"a shop without promotions has no orders in the lane",
-		)
+		).To(Equal("ORDER_NOT_FOUND"), "a shop without promotions has no orders in the lane")
 	})
 })

@@ -68,9 +68,7 @@ func placedAll(ctx context.Context, s *streamclient.Stream, requests []*flashv1.
 // buyAll sends requests until none of their answers asks for a retry, through one
 // backend after the other.
 func buyAll(
-	ctx context.Context,
-	backends []*streamclient.Stream,
-	requests []*flashv1.PlaceFlashOrderRequest,
+	ctx context.Context, backends []*streamclient.Stream, requests []*flashv1.PlaceFlashOrderRequest,
 ) map[string]outcome {
 	GinkgoHelper()
 	answers := map[string]outcome{}
@@ -162,9 +160,7 @@ var _ = Describe("A backend's stream of orders", func() {
 		other := request(p, requests[0].BuyerId, requests[0].RequestId, "b", 1)
 		Expect(
 			placedAll(ctx, backend(pods[1].address), []*flashv1.PlaceFlashOrderRequest{other})[0].reason,
-		).To(
-			Equal(rpcerr.ReasonRequestIDReused),
-		)
+		).To(Equal(rpcerr.ReasonRequestIDReused))
 	})
 
 	It("ends on a message with too many requests, and answers what came before", func(ctx SpecContext) {
@@ -326,9 +322,7 @@ var _ = Describe("A backend's stream of orders", func() {
 			}).Should(BeTrue())
 			Expect(
 				placedAll(ctx, backends[i], []*flashv1.PlaceFlashOrderRequest{first})[0].reason,
-			).To(
-				Equal(rpcerr.ReasonSoldOut),
-			)
+			).To(Equal(rpcerr.ReasonSoldOut))
 		}
 		for _, r := range many(150, "b") {
 			if before := bought[r.BuyerId+"/"+r.RequestId]; before.order != "" {
@@ -348,10 +342,8 @@ var _ = Describe("A backend's stream of orders", func() {
 			got := insist(ctx, only(pods[0]), request(large, "ann", "r-"+sku, sku, 1))
 			Expect(got.order).NotTo(BeEmpty())
 			for _, pod := range pods {
-				byRequest, err := pod.GetFlashOrder(
-					ctx,
-					&flashv1.GetFlashOrderRequest{Promotion: large.Name, BuyerId: "ann", RequestId: "r-" + sku},
-				)
+				byRequest, err := pod.GetFlashOrder(ctx,
+					&flashv1.GetFlashOrderRequest{Promotion: large.Name, BuyerId: "ann", RequestId: "r-" + sku})
 				Expect(err).NotTo(HaveOccurred())
 				Expect(byRequest.OrderId).To(Equal(got.order))
 				id := uuid.MustParse(got.order)
@@ -377,10 +369,8 @@ var _ = Describe("A backend's stream of orders", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(released.Outcome).To(Equal(flashv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED))
 		}
-		_, err := pods[0].GetFlashOrder(
-			ctx,
-			&flashv1.GetFlashOrderRequest{Promotion: large.Name, BuyerId: "ann", RequestId: "other"},
-		)
+		_, err := pods[0].GetFlashOrder(ctx,
+			&flashv1.GetFlashOrderRequest{Promotion: large.Name, BuyerId: "ann", RequestId: "other"})
 		Expect(rpcerr.Reason(err)).To(Equal(rpcerr.ReasonOrderNotFound))
 	})
 

@@ -186,12 +186,8 @@ func (w *world) behind() (string, error) {
 			return "", fmt.Errorf("consumer %s: %w", name, err)
 		}
 		if info := c.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-			return fmt.Sprintf(
-				"consumer %s has %d events to come and %d in its hands",
-				name,
-				info.NumPending,
-				info.NumAckPending,
-			), nil
+			return fmt.Sprintf("consumer %s has %d events to come and %d in its hands", name, info.NumPending,
+				info.NumAckPending), nil
 		}
 	}
 	return "", nil
@@ -240,20 +236,8 @@ func history[S, E ~string](w *world, table lifecycle.Table[S, E], histories, thi
 			last && (*s.State != s.To || *s.Last != s.Version && things != "orders") {
 			wrong = append(
 				wrong,
-				fmt.Errorf(
-					"%s %s: %s from %q to %q at %d after %q at %d, now %v at %v: %w",
-					things,
-					s.ID,
-					s.Event,
-					s.From,
-					s.To,
-					s.Version,
-					from,
-					version,
-					deref(s.State),
-					deref(s.Last),
-					err,
-				),
+				fmt.Errorf("%s %s: %s from %q to %q at %d after %q at %d, now %v at %v: %w", things, s.ID, s.Event, s.From, s.To,
+					s.Version, from, version, deref(s.State), deref(s.Last), err),
 			)
 		}
 	}

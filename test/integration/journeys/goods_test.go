@@ -75,11 +75,8 @@ func (j *journey) deliver() {
 
 // requestReturn asks for units of an order back, now and then more than there are.
 func (j *journey) requestReturn() {
-	o, ok := one(
-		j,
-		j.orders,
-		func(o *order) bool { return o.everPaid && (o.state != cancelled || j.chance(5)) || j.chance(20) },
-	)
+	o, ok := one(j, j.orders,
+		func(o *order) bool { return o.everPaid && (o.state != cancelled || j.chance(5)) || j.chance(20) })
 	if !ok {
 		return
 	}
@@ -177,10 +174,8 @@ func (j *journey) requestReturnsAtOnce() {
 			Reason:    returnsv1.ReturnReason_RETURN_REASON_OTHER,
 			Lines:     []*returnsv1.ReturnLineQuantity{{Line: int64(n), Quantity: left}},
 		}
-		calls = append(
-			calls,
-			func() (*returnsv1.RequestReturnResponse, error) { return ask(o.buyer.at(i).returns.RequestReturn, req) },
-		)
+		calls = append(calls,
+			func() (*returnsv1.RequestReturnResponse, error) { return ask(o.buyer.at(i).returns.RequestReturn, req) })
 	}
 	taken := 0
 	for _, r := range atOnce(calls) {
@@ -264,20 +259,16 @@ func (j *journey) approve(r *goingBack) {
 func (j *journey) reject(r *goingBack) {
 	j.logf("reject return %s, %s", r.id, r.state)
 	id := j.requestID()
-	answer, err := ask(
-		j.staff.returns.RejectReturn,
-		&returnsv1.RejectReturnRequest{RequestId: id, ReturnId: r.id, Reason: "no"},
-	)
+	answer, err := ask(j.staff.returns.RejectReturn,
+		&returnsv1.RejectReturnRequest{RequestId: id, ReturnId: r.id, Reason: "no"})
 	j.staffDid(err, id, "RejectReturn")
 	j.settleReturn(r, answer.GetReturn(), err, r.state == requested, rejected)
 }
 
 func (j *journey) takeBack(r *goingBack) {
 	j.logf("cancel return %s, %s", r.id, r.state)
-	answer, err := ask(
-		r.order.buyer.as.returns.CancelReturn,
-		&returnsv1.CancelReturnRequest{RequestId: j.requestID(), ReturnId: r.id},
-	)
+	answer, err := ask(r.order.buyer.as.returns.CancelReturn,
+		&returnsv1.CancelReturnRequest{RequestId: j.requestID(), ReturnId: r.id})
 	j.settleReturn(r, answer.GetReturn(), err, r.state == requested || r.state == approved, cancelled)
 }
 
@@ -343,9 +334,7 @@ func (j *journey) granted(r *goingBack, got *returnsv1.Return, amount, whole int
 	amounts := make([]int64, len(r.lines))
 	for i, l := range got.GetLines() {
 		amounts[i] = l.GetRefund().GetAmount()
-		if most := r.order.lines[r.lines[i].line].share(
-			r.lines[i].quantity,
-		); amounts[i] > most ||
+		if most := r.order.lines[r.lines[i].line].share(r.lines[i].quantity); amounts[i] > most ||
 			amount == whole && amounts[i] != most {
 			j.fail("%s: line %d got %d of %d", j.last(), l.GetLine(), amounts[i], most)
 		}
@@ -383,10 +372,8 @@ func (j *journey) refundAtOnce() {
 	for range 4 {
 		req := &returnsv1.RefundReturnRequest{RequestId: j.requestID(), ReturnId: r.id}
 		ids = append(ids, req.GetRequestId())
-		calls = append(
-			calls,
-			func() (*returnsv1.RefundReturnResponse, error) { return ask(j.staff.returns.RefundReturn, req) },
-		)
+		calls = append(calls,
+			func() (*returnsv1.RefundReturnResponse, error) { return ask(j.staff.returns.RefundReturn, req) })
 	}
 	var got []*returnsv1.Return
 	for i, res := range atOnce(calls) {

@@ -60,10 +60,8 @@ func (j *journey) must(err error) {
 func (j *journey) logf(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.trace = append(
-		j.trace,
-		fmt.Sprintf("%s %2d  %s", time.Now().Format("05.000"), len(j.trace), fmt.Sprintf(format, args...)),
-	)
+	j.trace = append(j.trace,
+		fmt.Sprintf("%s %2d  %s", time.Now().Format("05.000"), len(j.trace), fmt.Sprintf(format, args...)))
 }
 
 // run makes a journey of its own name and walks it; the error is what went wrong, with all that

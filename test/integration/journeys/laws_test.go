@@ -40,14 +40,8 @@ var couponed = []string{
 		VALUES ('` + testID(1) + `', 'ann', 'PENDING_PAYMENT', 1, 'CNY', 100, '', '', 0, now(), now(), '{` + testID(4) + `}'),
 			('` + testID(5) + `', 'bob', 'CANCELLED', 2, 'CNY', 100, '', '', 0, now(), now(), '{` + testID(6) + `}')`,
 	`INSERT INTO coupons (coupon_id, buyer_id, template, revision, state, version, amount, valid_from, valid_until, order_id, claimed_at)
-		VALUES ('` + testID(
-		4,
-	) + `', 'ann', 't', 1, 'LOCKED', 2, 5, now(), now(), '` + testID(
-		1,
-	) + `', now()),
-			('` + testID(
-		6,
-	) + `', 'bob', 't', 1, 'AVAILABLE', 3, 5, now(), now(), NULL, now())`,
+		VALUES ('` + testID(4) + `', 'ann', 't', 1, 'LOCKED', 2, 5, now(), now(), '` + testID(1) + `', now()),
+			('` + testID(6) + `', 'bob', 't', 1, 'AVAILABLE', 3, 5, now(), now(), NULL, now())`,
 }
 
 func TestLawsFindWhatBreaksThem(t *testing.T) {

@@ -24,11 +24,8 @@ func (j *journey) wishedCoupon(b *buyer) *coupon {
 	if j.chance(2) {
 		return nil
 	}
-	c, _ := one(
-		j,
-		j.coupons,
-		func(c *coupon) bool { return c.buyer == b && (c.state == available || j.chance(6)) || j.chance(20) },
-	)
+	c, _ := one(j, j.coupons,
+		func(c *coupon) bool { return c.buyer == b && (c.state == available || j.chance(6)) || j.chance(20) })
 	return c
 }
 
@@ -105,17 +102,8 @@ func checkPrice[L priced](j *journey, w *want, lines []L, total int64) {
 	if len(sequence) != len(w.lines) || len(lines) != len(w.lines) || sums[0] != discount || sums[1] != freight ||
 		sums[2] != total ||
 		total != goods-discount+freight {
-		j.fail(
-			"%s: %v: lines %v sum to %v, total %d; want goods %d, discount %d, freight %d",
-			j.last(),
-			w,
-			lines,
-			sums,
-			total,
-			goods,
-			discount,
-			freight,
-		)
+		j.fail("%s: %v: lines %v sum to %v, total %d; want goods %d, discount %d, freight %d", j.last(), w, lines, sums,
+			total, goods, discount, freight)
 	}
 	w.lines = sequence
 }
@@ -142,10 +130,8 @@ func (j *journey) placeByToken() {
 	j.logf("%s places the quote of %v", p.buyer.id, p.want)
 	w := p.want
 	refusals := p.refusals()
-	answer, err := ask(
-		p.buyer.as.orders.PlaceOrder,
-		&orderv1.PlaceOrderRequest{RequestId: j.requestID(), QuoteToken: p.token},
-	)
+	answer, err := ask(p.buyer.as.orders.PlaceOrder,
+		&orderv1.PlaceOrderRequest{RequestId: j.requestID(), QuoteToken: p.token})
 	j.placed(p.buyer, w, refusals, answer, err)
 	if rpcerr.Reason(err) != "PRICE_CHANGED" {
 		return
@@ -186,10 +172,8 @@ func (j *journey) placed(b *buyer, w want, refusals []string, answer *orderv1.Pl
 	checkPrice(j, &w, got.GetLines(), got.GetTotal().GetAmount())
 	o := &order{id: got.GetOrderId(), buyer: b, state: pending, total: got.GetTotal().GetAmount(), coupon: w.coupon}
 	for i, l := range w.lines {
-		o.lines = append(
-			o.lines,
-			&line{sku: l.sku, quantity: l.quantity, total: got.GetLines()[i].GetTotal().GetAmount(), open: map[bool]int64{}},
-		)
+		o.lines = append(o.lines,
+			&line{sku: l.sku, quantity: l.quantity, total: got.GetLines()[i].GetTotal().GetAmount(), open: map[bool]int64{}})
 	}
 	o.reserve()
 	j.checkOrder(o, got)
@@ -339,10 +323,8 @@ func (j *journey) confirm() {
 		return
 	}
 	j.logf("confirm %s, %s", o.id, o.state)
-	answer, err := ask(
-		o.buyer.as.orders.ConfirmReceipt,
-		&orderv1.ConfirmReceiptRequest{RequestId: j.requestID(), OrderId: o.id},
-	)
+	answer, err := ask(o.buyer.as.orders.ConfirmReceipt,
+		&orderv1.ConfirmReceiptRequest{RequestId: j.requestID(), OrderId: o.id})
 	switch o.state {
 	case pending, paid, cancelled:
 		j.expect(err, "ORDER_STATE_CONFLICT")

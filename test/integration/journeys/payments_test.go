@@ -27,10 +27,8 @@ func (j *journey) createPayment() {
 // to be paid runs out.
 func (j *journey) createPaymentFor(o *order, also ...string) *payment {
 	j.logf("create a payment for %s, %s", o.id, o.state)
-	answer, err := ask(
-		o.buyer.as.payments.CreatePayment,
-		&paymentv1.CreatePaymentRequest{RequestId: j.requestID(), OrderId: o.id, Provider: sandbox.Name},
-	)
+	answer, err := ask(o.buyer.as.payments.CreatePayment,
+		&paymentv1.CreatePaymentRequest{RequestId: j.requestID(), OrderId: o.id, Provider: sandbox.Name})
 	switch {
 	case o.state != pending:
 		j.expect(err, "ORDER_STATE_CONFLICT")
@@ -129,17 +127,10 @@ func (j *journey) payAgain() {
 
 // takeMoney has the provider take the buyer's money, also where it had closed the payment.
 func (w *world) takeMoney(p *payment) error {
-	_, err := w.pool.Exec(
-		context.Background(),
+	_, err := w.pool.Exec(context.Background(),
 		`INSERT INTO sandbox_transactions (payment_id, refund_id, state, transaction_id, amount, currency, at)
 		VALUES ($1, $2, 'PAID', $3, $4, $5, $6) ON CONFLICT (payment_id, refund_id) DO UPDATE SET state = 'PAID', transaction_id = excluded.transaction_id`,
-		p.id,
-		uuid.Nil,
-		"sandbox-"+p.id,
-		p.order.total,
-		currency,
-		time.Now(),
-	)
+		p.id, uuid.Nil, "sandbox-"+p.id, p.order.total, currency, time.Now())
 	return err
 }
 
@@ -157,11 +148,8 @@ func (w *world) notify(p *payment) error {
 		return err
 	}
 	return until("the notification of payment "+p.id+" is taken", func() (bool, error) {
-		status, err := post(
-			w.url+"/notifications/sandbox",
-			raw,
-			http.Header{sandbox.SignatureHeader: {w.provider.Sign(raw, time.Now())}},
-		)
+		status, err := post(w.url+"/notifications/sandbox", raw,
+			http.Header{sandbox.SignatureHeader: {w.provider.Sign(raw, time.Now())}})
 		if err == nil && status/100 == 4 {
 			return false, fmt.Errorf("the notification of payment %s: %d", p.id, status)
 		}

@@ -129,10 +129,8 @@ func (j *journey) upsert(s *sku) {
 func (j *journey) adjust(s *sku, delta int64) {
 	j.logf("%s: %+d in stock of %d", s.code, delta, s.available)
 	id := j.requestID()
-	answer, err := ask(
-		j.staff.catalog.AdjustStock,
-		&catalogv1.AdjustStockRequest{RequestId: id, Sku: s.code, Delta: delta},
-	)
+	answer, err := ask(j.staff.catalog.AdjustStock,
+		&catalogv1.AdjustStockRequest{RequestId: id, Sku: s.code, Delta: delta})
 	if s.available+delta < 0 {
 		j.expect(err, "INSUFFICIENT_STOCK")
 		return
@@ -145,15 +143,8 @@ func (j *journey) adjust(s *sku, delta int64) {
 
 func (j *journey) checkStock(s *sku, got *catalogv1.Stock) {
 	if got.GetAvailable() != s.available || got.GetReserved() != s.reserved || got.GetDeducted() != s.sold {
-		j.fail(
-			"%s: stock of %s is %v, want %d available, %d reserved, %d deducted",
-			j.last(),
-			s.code,
-			got,
-			s.available,
-			s.reserved,
-			s.sold,
-		)
+		j.fail("%s: stock of %s is %v, want %d available, %d reserved, %d deducted", j.last(), s.code, got, s.available,
+			s.reserved, s.sold)
 	}
 }
 
@@ -185,10 +176,8 @@ func (j *journey) spread() {
 	buckets := j.between(1, 4)
 	j.logf("%s over %d buckets", s.code, buckets)
 	id := j.requestID()
-	answer, err := ask(
-		j.staff.catalog.SpreadStock,
-		&catalogv1.SpreadStockRequest{RequestId: id, Sku: s.code, Buckets: buckets},
-	)
+	answer, err := ask(j.staff.catalog.SpreadStock,
+		&catalogv1.SpreadStockRequest{RequestId: id, Sku: s.code, Buckets: buckets})
 	j.expect(err)
 	j.checkStock(s, answer.GetStock())
 	j.staffRequests[id] = "SpreadStock"
@@ -218,10 +207,8 @@ func (j *journey) changeCart() {
 	case 0:
 		n := j.between(1, 5)
 		j.logf("%s: cart has %d of %s", b.id, n, s.code)
-		_, err := ask(
-			b.as.carts.ChangeCartLine,
-			&cartv1.ChangeCartLineRequest{RequestId: j.requestID(), Sku: s.code, Quantity: n},
-		)
+		_, err := ask(b.as.carts.ChangeCartLine,
+			&cartv1.ChangeCartLineRequest{RequestId: j.requestID(), Sku: s.code, Quantity: n})
 		if b.cart[s] == nil {
 			j.expect(err, "CART_LINE_NOT_FOUND")
 			return
@@ -230,19 +217,15 @@ func (j *journey) changeCart() {
 		b.cart[s].quantity = n
 	case 1:
 		j.logf("%s: no %s in the cart", b.id, s.code)
-		_, err := ask(
-			b.as.carts.RemoveCartLines,
-			&cartv1.RemoveCartLinesRequest{RequestId: j.requestID(), Skus: []string{s.code}},
-		)
+		_, err := ask(b.as.carts.RemoveCartLines,
+			&cartv1.RemoveCartLinesRequest{RequestId: j.requestID(), Skus: []string{s.code}})
 		j.expect(err)
 		delete(b.cart, s)
 	case 2:
 		on := j.chance(2)
 		j.logf("%s: %s in the cart is selected: %v", b.id, s.code, on)
-		_, err := ask(
-			b.as.carts.SelectCartLines,
-			&cartv1.SelectCartLinesRequest{RequestId: j.requestID(), Skus: []string{s.code}, Selected: on},
-		)
+		_, err := ask(b.as.carts.SelectCartLines,
+			&cartv1.SelectCartLinesRequest{RequestId: j.requestID(), Skus: []string{s.code}, Selected: on})
 		j.expect(err)
 		if b.cart[s] != nil {
 			b.cart[s].selected = on
@@ -253,10 +236,8 @@ func (j *journey) changeCart() {
 func (j *journey) claim() {
 	b, _ := any1(j, j.buyers)
 	j.logf("%s claims a coupon, %d of %d are taken, %d of %d by them", b.id, len(j.coupons), j.budget, b.had, j.limit)
-	answer, err := ask(
-		b.as.coupons.ClaimCoupon,
-		&couponv1.ClaimCouponRequest{RequestId: j.requestID(), Template: j.template},
-	)
+	answer, err := ask(b.as.coupons.ClaimCoupon,
+		&couponv1.ClaimCouponRequest{RequestId: j.requestID(), Template: j.template})
 	var refusals []string
 	if int64(len(j.coupons)) >= j.budget {
 		refusals = append(refusals, "COUPON_EXHAUSTED")
@@ -400,15 +381,8 @@ func stateOf(o *orderv1.Order) string {
 
 func (j *journey) checkOrder(o *order, got *orderv1.Order) {
 	if stateOf(got) != o.state || got.GetTotal().GetAmount() != o.total || len(got.GetLines()) != len(o.lines) {
-		j.fail(
-			"%s: order %s is %s of %d, want %s of %d",
-			j.last(),
-			o.id,
-			stateOf(got),
-			got.GetTotal().GetAmount(),
-			o.state,
-			o.total,
-		)
+		j.fail("%s: order %s is %s of %d, want %s of %d", j.last(), o.id, stateOf(got), got.GetTotal().GetAmount(), o.state,
+			o.total)
 	}
 	for i, l := range o.lines {
 		g := got.GetLines()[i]
@@ -421,14 +395,8 @@ func (j *journey) checkOrder(o *order, got *orderv1.Order) {
 		}
 		want := []int64{l.shipped, l.delivered, l.returned, l.granted, l.total}
 		if fmt.Sprint(have) != fmt.Sprint(want) {
-			j.fail(
-				"%s: order %s line %d has shipped, delivered, returned, granted, total %v, want %v",
-				j.last(),
-				o.id,
-				i+1,
-				have,
-				want,
-			)
+			j.fail("%s: order %s line %d has shipped, delivered, returned, granted, total %v, want %v", j.last(), o.id, i+1,
+				have, want)
 		}
 		if g.GetRefunded().GetAmount() > l.granted {
 			j.fail("order %s line %d: %d refunded of %d granted", o.id, i+1, g.GetRefunded().GetAmount(), l.granted)

@@ -122,10 +122,8 @@ func newWorld(t *testing.T) *world {
 		w.must(p.untilReady())
 	}
 	w.hurry()
-	w.staff = w.clients(
-		w.url,
-		w.shop.Issuer.Token("sam", "catalog", "returns", "shipping", "marketing", "reports", "operations"),
-	)
+	w.staff = w.clients(w.url,
+		w.shop.Issuer.Token("sam", "catalog", "returns", "shipping", "marketing", "reports", "operations"))
 	return w
 }
 

@@ -134,9 +134,7 @@ var _ = Describe("An operator that is killed", func() {
 			sell := func() {
 				Eventually(
 					func() v1alpha1.PromotionPhase { return w.getPromotion(ctx).Status.Phase },
-				).Should(
-					Equal(v1alpha1.PhaseLive),
-				)
+				).Should(Equal(v1alpha1.PhaseLive))
 				buyMany(ctx, flash, "phone", sold)
 				w.materialize(pool)
 				Expect(kube.Client.Delete(ctx, w.getPromotion(ctx))).To(Succeed())
@@ -153,37 +151,19 @@ var _ = Describe("An operator that is killed", func() {
 			Eventually(w.promotionCondition(ctx, v1alpha1.ConditionSettled)).Should(Equal("True/Settled"))
 			p = w.getPromotion(ctx)
 			Expect(condition(p.Status.Conditions, v1alpha1.ConditionInvariantViolated)).To(Equal("False/Proved"))
-			Expect(p.Status.Items).To(ConsistOf(
-				itemStatus(
-					"phone",
-					100,
-					sold,
-					100-sold,
-					ptr.To[int64](100-sold),
-				),
-				itemStatus("case", 50, 0, 50, ptr.To[int64](50)),
-			))
+			Expect(p.Status.Items).To(ConsistOf(itemStatus("phone", 100, sold, 100-sold, ptr.To[int64](100-sold)),
+				itemStatus("case", 50, 0, 50, ptr.To[int64](50))))
 			Expect(levels(ctx, pool, "phone")).To(Equal(stock.Levels{Available: 1000 - sold, Reserved: sold}))
 			Expect(levels(ctx, pool, "case")).To(Equal(stock.Levels{Available: 1000}))
 		},
-		Entry(
-			"between allocating stock and making the stream",
-			killTimeout,
-			sale.StepAllocate,
-			false,
-			checkKilled(streamless),
-		),
+		Entry("between allocating stock and making the stream", killTimeout, sale.StepAllocate, false,
+			checkKilled(streamless)),
 		Entry("between making the stream and opening partitions", killTimeout, sale.StepEnsureStreams, false, returned(0)),
 		Entry("between opening partitions and telling the pods", killTimeout, sale.StepOpenPartitions, false, returned(0)),
 		Entry("between telling the pods and noting it", killTimeout, sale.StepPublish, false, returned(0)),
 		Entry("between closing partitions and returning stock", killTimeout, sale.StepClosePartitions, true, returned(0)),
-		Entry(
-			"between telling the pods of the end and returning stock",
-			killTimeout,
-			sale.StepPublishClosed,
-			true,
-			returned(0),
-		),
+		Entry("between telling the pods of the end and returning stock", killTimeout, sale.StepPublishClosed, true,
+			returned(0)),
 		Entry("between returning stock and noting it", killTimeout, sale.StepReturnUnsold, true, returned(2)),
 	)
 
@@ -202,15 +182,11 @@ var _ = Describe("An operator that is killed", func() {
 			killed := w.operateUntilKilled(point)
 			Eventually(
 				func() v1alpha1.PromotionPhase { return w.getPromotion(ctx).Status.Phase },
-			).Should(
-				Equal(v1alpha1.PhaseLive),
-			)
+			).Should(Equal(v1alpha1.PhaseLive))
 			buyMany(ctx, flash, "phone", sold)
 			w.materialize(pool)
-			w.changePromotion(
-				ctx,
-				func(spec *v1alpha1.PromotionEventSpec) { spec.Items[0].Stock, spec.Items[1].Stock = 140, 57 },
-			)
+			w.changePromotion(ctx,
+				func(spec *v1alpha1.PromotionEventSpec) { spec.Items[0].Stock, spec.Items[1].Stock = 140, 57 })
 			end := func() {
 				Eventually(func() bool {
 					p := w.getPromotion(ctx)
@@ -230,16 +206,8 @@ var _ = Describe("An operator that is killed", func() {
 			Eventually(w.promotionCondition(ctx, v1alpha1.ConditionSettled)).Should(Equal("True/Settled"))
 			p = w.getPromotion(ctx)
 			Expect(condition(p.Status.Conditions, v1alpha1.ConditionInvariantViolated)).To(Equal("False/Proved"))
-			Expect(p.Status.Items).To(ConsistOf(
-				itemStatus(
-					"phone",
-					140,
-					sold,
-					140-sold,
-					ptr.To[int64](140-sold),
-				),
-				itemStatus("case", 57, 0, 57, ptr.To[int64](57)),
-			))
+			Expect(p.Status.Items).To(ConsistOf(itemStatus("phone", 140, sold, 140-sold, ptr.To[int64](140-sold)),
+				itemStatus("case", 57, 0, 57, ptr.To[int64](57))))
 			Expect(levels(ctx, pool, "phone")).To(Equal(stock.Levels{Available: 1000 - sold, Reserved: sold}))
 			Expect(levels(ctx, pool, "case")).To(Equal(stock.Levels{Available: 1000}))
 		},

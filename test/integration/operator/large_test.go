@@ -64,33 +64,18 @@ var _ = Describe("A PromotionEvent with 1,000 items", func() {
 				s.Items[i].Off = ptr.To(true)
 			}
 		})).To(Succeed())
-		expectRefused(
-			change(func(s *v1alpha1.PromotionEventSpec) { s.Items[999].Stock-- }),
-			"spec.items[999].stock",
-			"never shrink",
-		)
-		expectRefused(
-			change(func(s *v1alpha1.PromotionEventSpec) { s.Items[500].Price = ptr.To[int64](1) }),
-			"spec.items[500].price",
-			"must not change",
-		)
-		expectRefused(
-			change(func(s *v1alpha1.PromotionEventSpec) { s.Items[999].SKU = "other" }),
-			"spec.items",
-			"no sku may be added, removed or moved",
-		)
-		expectRefused(
-			change(func(s *v1alpha1.PromotionEventSpec) { s.Items = s.Items[:999] }),
-			"spec.items",
-			"no sku may be added, removed or moved",
-		)
+		expectRefused(change(func(s *v1alpha1.PromotionEventSpec) { s.Items[999].Stock-- }), "spec.items[999].stock",
+			"never shrink")
+		expectRefused(change(func(s *v1alpha1.PromotionEventSpec) { s.Items[500].Price = ptr.To[int64](1) }),
+			"spec.items[500].price", "must not change")
+		expectRefused(change(func(s *v1alpha1.PromotionEventSpec) { s.Items[999].SKU = "other" }), "spec.items",
+			"no sku may be added, removed or moved")
+		expectRefused(change(func(s *v1alpha1.PromotionEventSpec) { s.Items = s.Items[:999] }), "spec.items",
+			"no sku may be added, removed or moved")
 		p.Status.Phase = v1alpha1.PhaseDraining
 		Expect(kube.Client.Status().Update(ctx, p)).To(Succeed())
-		expectRefused(
-			change(func(s *v1alpha1.PromotionEventSpec) { s.Items[3].Stock++ }),
-			"spec.items",
-			"must not grow once the promotion has ended",
-		)
+		expectRefused(change(func(s *v1alpha1.PromotionEventSpec) { s.Items[3].Stock++ }), "spec.items",
+			"must not grow once the promotion has ended")
 	}, SpecTimeout(time.Minute))
 
 	It("is provisioned in one pass, topped up, counted and settled", func(ctx SpecContext) {
@@ -104,11 +89,9 @@ var _ = Describe("A PromotionEvent with 1,000 items", func() {
 		for _, item := range items {
 			skus = append(skus, item.SKU)
 		}
-		_, err := s.pool.Exec(
-			ctx,
+		_, err := s.pool.Exec(ctx,
 			"INSERT INTO stock (sku, available, reserved, deducted) SELECT sku, 10000, 0, 0 FROM unnest($1::text[]) AS s (sku)",
-			skus,
-		)
+			skus)
 		Expect(err).NotTo(HaveOccurred())
 		p := s.promotion().Items(items...).Obj()
 		p.Spec.Streams, p.Spec.Partitions = ptr.To[int32](4), ptr.To[int32](64)

@@ -32,9 +32,7 @@ var _ = Describe("Levers of a live sale", func() {
 		Expect(kube.Client.Create(ctx, makePromotion(w.namespace).Window(start, start.Add(time.Hour)).Obj())).To(Succeed())
 		Eventually(
 			func() v1alpha1.PromotionPhase { return w.getPromotion(ctx).Status.Phase },
-		).Should(
-			Equal(v1alpha1.PhaseLive),
-		)
+		).Should(Equal(v1alpha1.PhaseLive))
 		pods := []*pod.Pod{w.sellAs(0), w.sellAs(1), w.sellAs(2)}
 		shown := func(pod *pod.Pod) func() (*flashv1.GetPromotionResponse, error) {
 			return func() (*flashv1.GetPromotionResponse, error) {
@@ -74,9 +72,7 @@ var _ = Describe("Levers of a live sale", func() {
 		// The middle of them: what else runs on the machine takes its time, too.
 		slices.Sort(took)
 		Expect(took[len(took)/2]).To(BeNumerically("<", leverWithin))
-		Eventually(
-			w.told(ctx),
-		).Should(
+		Eventually(w.told(ctx)).Should(
 			ContainElements("Normal/SalePaused", "Normal/SaleResumed", "Normal/ItemsSwitchedOff", "Normal/ItemsSwitchedOn",
 				"Normal/LimitsChanged", "Normal/AdmissionRequired", "Normal/SaleExtended", "Normal/SaleShortened"),
 		)

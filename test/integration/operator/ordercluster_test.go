@@ -170,13 +170,8 @@ var _ = Describe("An OrderCluster", func() {
 			spec.Pools.Flash.NodeSelector = map[string]v1alpha1.NodeLabelValue{"shop.example/lane": "flash"}
 			spec.Pools.Flash.Tolerations = []corev1.Toleration{taint}
 		})
-		Eventually(flashPods).Should(And(
-			HaveField(
-				"NodeSelector",
-				Equal(map[string]string{"shop.example/lane": "flash"}),
-			),
-			HaveField("Tolerations", Equal([]corev1.Toleration{taint})),
-		))
+		Eventually(flashPods).Should(And(HaveField("NodeSelector", Equal(map[string]string{"shop.example/lane": "flash"})),
+			HaveField("Tolerations", Equal([]corev1.Toleration{taint}))))
 		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) {
 			spec.Pools.Flash.NodeSelector, spec.Pools.Flash.Tolerations = nil, nil
 		})
@@ -205,9 +200,7 @@ var _ = Describe("An OrderCluster", func() {
 		}).Should(HaveLen(2), "Jobs of the earlier image stay")
 		Eventually(
 			func() []string { return w.events(ctx) },
-		).Should(
-			ContainElements("Warning/MigrationFailed", "Normal/Migrated", "Normal/Ready"),
-		)
+		).Should(ContainElements("Warning/MigrationFailed", "Normal/Migrated", "Normal/Ready"))
 	}, SpecTimeout(2*time.Minute))
 
 	It("tells what is wrong with its database, without telling the secret, and recovers", func(ctx SpecContext) {
@@ -233,9 +226,7 @@ var _ = Describe("An OrderCluster", func() {
 		Expect(message(w.getCluster(ctx).Status.Conditions, v1alpha1.ConditionDatabaseReady)).To(ContainSubstring("stranger"))
 		Expect(
 			condition(w.getCluster(ctx).Status.Conditions, v1alpha1.ConditionMigrated),
-		).To(
-			Equal("False/WaitingForDatabase"),
-		)
+		).To(Equal("False/WaitingForDatabase"))
 
 		w.secret(ctx, "database", "url", w.databaseURL)
 		Eventually(ready).Should(Equal("True/Connected"))
@@ -255,10 +246,7 @@ var _ = Describe("An OrderCluster", func() {
 		}
 		Expect(
 			strings.Contains(string(GinkgoWriter.(interface{ Bytes() []byte }).Bytes()), password),
-		).To(
-			BeFalse(),
-			"the password was logged",
-		)
+		).To(BeFalse(), "the password was logged")
 	}, SpecTimeout(2*time.Minute))
 
 	It("tells what is wrong with its messaging, and recovers", func(ctx SpecContext) {
@@ -294,10 +282,7 @@ var _ = Describe("An OrderCluster", func() {
 			Expect(kube.Client.Create(ctx, makePromotion(w.namespace).Window(start, start.Add(time.Hour)).Obj())).To(Succeed())
 			Eventually(
 				w.replicas(ctx, "flash"),
-			).Should(
-				Equal(int32(3)),
-				"2,000 requests a second and a quarter more, over 1,000 a pod",
-			)
+			).Should(Equal(int32(3)), "2,000 requests a second and a quarter more, over 1,000 a pod")
 
 			w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Paused = ptr.To(true) })
 			Eventually(w.clusterCondition(ctx, v1alpha1.ConditionProgressing)).Should(Equal("False/Paused"))

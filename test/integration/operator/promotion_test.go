@@ -83,14 +83,9 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(*p.Status.Left).To(Equal(int64(120)))
 		Expect(p.Status.Items).To(ConsistOf(itemStatus("phone", 100, 30, 70, nil), itemStatus("case", 50, 0, 50, nil)))
 
-		Expect(s.metrics()).To(ContainElements(
-			`orderd_promotion_phase{phase="Live"} 1`,
-			`orderd_promotion_ready{} 1`,
-			`orderd_promotion_late{} 0`,
-			`orderd_promotion_seconds_to_start{} 0`,
-			`orderd_promotion_units{kind="sold",sku="phone"} 30`,
-			`orderd_promotion_units{kind="left",sku="phone"} 70`,
-		))
+		Expect(s.metrics()).To(ContainElements(`orderd_promotion_phase{phase="Live"} 1`, `orderd_promotion_ready{} 1`,
+			`orderd_promotion_late{} 0`, `orderd_promotion_seconds_to_start{} 0`,
+			`orderd_promotion_units{kind="sold",sku="phone"} 30`, `orderd_promotion_units{kind="left",sku="phone"} 70`))
 
 		By("pausing, switching an item off, and extending")
 		change := func(f func(*v1alpha1.PromotionEventSpec)) {
@@ -101,10 +96,8 @@ var _ = Describe("A PromotionEvent", func() {
 		}
 		change(func(spec *v1alpha1.PromotionEventSpec) { spec.Paused = ptr.To(true) })
 		Eventually(func() (bool, error) {
-			shown, err := flash.FlashService().GetPromotion(
-				ctx,
-				&flashv1.GetPromotionRequest{Promotion: s.getPromotion(ctx).Name},
-			)
+			shown, err := flash.FlashService().GetPromotion(ctx,
+				&flashv1.GetPromotionRequest{Promotion: s.getPromotion(ctx).Name})
 			return shown.GetPaused(), err
 		}).Should(BeTrue())
 		Expect(buy(ctx, flash, "paused", "case")).To(Equal("PAUSED"))
@@ -308,9 +301,7 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(s.getPromotion(ctx).Status.Phase).To(Equal(v1alpha1.PhaseLive))
 		Expect(
 			s.events(),
-		).To(
-			And(ContainSubstring("Warning InsufficientStock"), ContainSubstring("StockAdded taken from stock: 10 of phone")),
-		)
+		).To(And(ContainSubstring("Warning InsufficientStock"), ContainSubstring("StockAdded taken from stock: 10 of phone")))
 		addSKU(ctx, s.pool, "case", 4000)
 		s.reconcile(ctx)
 		Expect(condition(s.conditions(ctx), "ToppedUp")).To(Equal("True/ToppedUp"))
@@ -406,13 +397,9 @@ var _ = Describe("A PromotionEvent", func() {
 		Expect(gone(ctx, s.namespace)).To(BeFalse(), "the Secret may come back")
 		Expect(kube.Client.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})).To(Succeed())
 		Expect(
-			s.reconciler.Reconcile(
-				ctx,
-				ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}},
-			),
-		).To(
-			BeZero(),
-		)
+			s.reconciler.Reconcile(ctx,
+				ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}}),
+		).To(BeZero())
 		Expect(gone(ctx, s.namespace)).To(BeTrue())
 		Expect(s.events()).To(ContainSubstring("Warning Abandoned"))
 	}, SpecTimeout(time.Minute))

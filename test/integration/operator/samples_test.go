@@ -39,8 +39,6 @@ var _ = Describe("The samples", func() {
 		}
 		Expect(
 			kinds,
-		).To(
-			ConsistOf("Namespace", "Secret", "Secret", "Secret", "OrderCluster", "Service", "Deployment", "PromotionEvent"),
-		)
+		).To(ConsistOf("Namespace", "Secret", "Secret", "Secret", "OrderCluster", "Service", "Deployment", "PromotionEvent"))
 	})
 })

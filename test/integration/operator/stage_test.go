@@ -100,18 +100,12 @@ func (s *stage) reconcile(ctx context.Context) time.Duration {
 	var result ctrl.Result
 	Eventually(func(g Gomega) {
 		var err error
-		result, err = s.reconciler.Reconcile(
-			ctx,
-			ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}},
-		)
+		result, err = s.reconciler.Reconcile(ctx,
+			ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}})
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(
 			result.RequeueAfter == 0 || result.RequeueAfter > time.Second,
-		).To(
-			BeTrue(),
-			"still wants to be called in %s",
-			result.RequeueAfter,
-		)
+		).To(BeTrue(), "still wants to be called in %s", result.RequeueAfter)
 	}).Should(Succeed())
 	return result.RequeueAfter
 }

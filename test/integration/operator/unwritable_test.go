@@ -25,15 +25,10 @@ import (
 type direct struct{ pool *pod.Pod }
 
 func (d direct) Release(
-	ctx context.Context,
-	promotionUID, buyerID string,
-	orderID uuid.UUID,
-	reason flashv1.ReleaseReason,
+	ctx context.Context, promotionUID, buyerID string, orderID uuid.UUID, reason flashv1.ReleaseReason,
 ) (flashv1.ReleaseOutcome, error) {
-	answer, err := d.pool.PeerService().Release(
-		ctx,
-		&flashv1.ReleaseRequest{PromotionUid: promotionUID, BuyerId: buyerID, OrderId: orderID[:], Reason: reason},
-	)
+	answer, err := d.pool.PeerService().Release(ctx,
+		&flashv1.ReleaseRequest{PromotionUid: promotionUID, BuyerId: buyerID, OrderId: orderID[:], Reason: reason})
 	return answer.GetOutcome(), err
 }
 
@@ -68,10 +63,8 @@ var _ = DescribeTable("A PromotionEvent with orders that the database refuses is
 			s.clock.Set(s.end.Add(time.Minute))
 			// Without a worker it cannot come further than to the closed partitions.
 			Eventually(func() bool {
-				_, err := s.reconciler.Reconcile(
-					ctx,
-					ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}},
-				)
+				_, err := s.reconciler.Reconcile(ctx,
+					ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}})
 				return err == nil && !s.getPromotion(ctx).Status.ClosedTime.IsZero()
 			}).Should(BeTrue())
 		}

@@ -175,10 +175,8 @@ func addSKU(ctx context.Context, pool *pgxpool.Pool, sku string, units int64) {
 	}})
 	Expect(err).NotTo(HaveOccurred())
 	if units > 0 {
-		_, err = c.AdjustStock(
-			ctx,
-			&catalogv1.AdjustStockRequest{RequestId: fmt.Sprintf("%s-%d", sku, units), Sku: sku, Delta: units},
-		)
+		_, err = c.AdjustStock(ctx,
+			&catalogv1.AdjustStockRequest{RequestId: fmt.Sprintf("%s-%d", sku, units), Sku: sku, Delta: units})
 		Expect(err).NotTo(HaveOccurred())
 	}
 }

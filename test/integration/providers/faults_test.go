@@ -40,9 +40,7 @@ var _ = Describe("A notification", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(
 				[]any{status.State, status.Amount, status.Currency},
-			).To(
-				Equal([]any{payment.StatusSucceeded, charge.Amount, charge.Currency}),
-			)
+			).To(Equal([]any{payment.StatusSucceeded, charge.Amount, charge.Currency}))
 		}
 
 		It("that is late says the same: "+c.String(), func(ctx context.Context) {

@@ -97,9 +97,7 @@ var _ = Describe("A payment's life at its provider", func() {
 			Expect(status.State).To(Equal(payment.StatusSucceeded))
 			Expect(
 				[]any{status.TransactionID, status.Amount, status.Currency},
-			).To(
-				Equal([]any{n.TransactionID, charge.Amount, charge.Currency}),
-			)
+			).To(Equal([]any{n.TransactionID, charge.Amount, charge.Currency}))
 			Expect(status.PaidAt).To(BeTemporally("==", w.clock.now()))
 			Expect(w.provider.Close(ctx, charge)).To(MatchError(payment.ErrPaid))
 

@@ -103,15 +103,13 @@ func newShop(c testCase) *shop {
 	Expect(err).NotTo(HaveOccurred())
 	tokens, err := quote.NewTokens([]byte("0123456789abcdef"), time.Hour)
 	Expect(err).NotTo(HaveOccurred())
-	s.orders = order.NewService(
-		order.ServiceOptions{
-			Store:          s.store,
-			IDs:            ids,
-			Tokens:         tokens,
-			PaymentTimeout: 30 * time.Minute,
-			Random:         mathrand.New(mathrand.NewPCG(1, 2)),
-		},
-	)
+	s.orders = order.NewService(order.ServiceOptions{
+		Store:          s.store,
+		IDs:            ids,
+		Tokens:         tokens,
+		PaymentTimeout: 30 * time.Minute,
+		Random:         mathrand.New(mathrand.NewPCG(1, 2)),
+	})
 	s.payments, err = payment.NewService(
 		payment.Options{Pool: s.pool, Orders: s.store, Providers: all, Clock: s.clock.now, Random: rand.Reader, Logger: log},
 	)
@@ -174,14 +172,11 @@ func (s *shop) requestID() string {
 // place places an order of one unit.
 func (s *shop) place(ctx context.Context) uuid.UUID {
 	GinkgoHelper()
-	answer, err := s.orders.PlaceOrder(
-		ctx,
-		&orderv1.PlaceOrderRequest{
-			RequestId: s.requestID(),
-			BuyerId:   buyer,
-			Lines:     []*orderv1.PlaceOrderLine{{Sku: "tea", Quantity: 1}},
-		},
-	)
+	answer, err := s.orders.PlaceOrder(ctx, &orderv1.PlaceOrderRequest{
+		RequestId: s.requestID(),
+		BuyerId:   buyer,
+		Lines:     []*orderv1.PlaceOrderLine{{Sku: "tea", Quantity: 1}},
+	})
 	Expect(err).NotTo(HaveOccurred())
 	return uuid.MustParse(answer.GetOrder().GetOrderId())
 }
@@ -255,10 +250,8 @@ func (s *shop) refunds(ctx context.Context, orderID uuid.UUID) []string {
 // cancel cancels an order, which is paid back if it was paid.
 func (s *shop) cancel(ctx context.Context, orderID uuid.UUID) {
 	GinkgoHelper()
-	_, err := s.orders.CancelOrder(
-		ctx,
-		&orderv1.CancelOrderRequest{RequestId: s.requestID(), BuyerId: buyer, OrderId: orderID.String()},
-	)
+	_, err := s.orders.CancelOrder(ctx,
+		&orderv1.CancelOrderRequest{RequestId: s.requestID(), BuyerId: buyer, OrderId: orderID.String()})
 	Expect(err).NotTo(HaveOccurred())
 }
 
@@ -283,31 +276,22 @@ func (s *shop) day(at time.Time) string { return at.In(s.direct.Location()).Form
 // differences has a day reconciled whose statement has so many rows, and returns what was found.
 func (s *shop) differences(ctx context.Context, day string, rows int64) []*paymentv1.Difference {
 	GinkgoHelper()
-	_, err := s.payments.RunReconciliation(
-		ctx,
-		&paymentv1.RunReconciliationRequest{RequestId: s.requestID(), Provider: s.provider, Day: day},
-	)
+	_, err := s.payments.RunReconciliation(ctx,
+		&paymentv1.RunReconciliationRequest{RequestId: s.requestID(), Provider: s.provider, Day: day})
 	Expect(err).NotTo(HaveOccurred())
 	Eventually(func(g Gomega) {
-		list, err := s.payments.ListReconciliations(
-			ctx,
-			&paymentv1.ListReconciliationsRequest{Provider: s.provider, PageSize: 100},
-		)
+		list, err := s.payments.ListReconciliations(ctx,
+			&paymentv1.ListReconciliationsRequest{Provider: s.provider, PageSize: 100})
 		g.Expect(err).NotTo(HaveOccurred())
 		i := slices.IndexFunc(list.GetReconciliations(), func(r *paymentv1.Reconciliation) bool { return r.GetDay() == day })
 		g.Expect(i).To(BeNumerically(">=", 0))
 		g.Expect(
 			list.GetReconciliations()[i].GetState(),
-		).To(
-			Equal(paymentv1.ReconciliationState_RECONCILIATION_STATE_DONE),
-			list.GetReconciliations()[i].GetFailure(),
-		)
+		).To(Equal(paymentv1.ReconciliationState_RECONCILIATION_STATE_DONE), list.GetReconciliations()[i].GetFailure())
 		g.Expect(list.GetReconciliations()[i].GetRows()).To(Equal(rows))
 	}).WithTimeout(patience).Should(Succeed())
-	found, err := s.payments.ListDifferences(
-		ctx,
-		&paymentv1.ListDifferencesRequest{Provider: s.provider, Day: day, PageSize: 100},
-	)
+	found, err := s.payments.ListDifferences(ctx,
+		&paymentv1.ListDifferencesRequest{Provider: s.provider, Day: day, PageSize: 100})
 	Expect(err).NotTo(HaveOccurred())
 	return found.GetDifferences()
 }

@@ -80,10 +80,8 @@ func stocked() *world {
 	for _, sku := range []*catalogv1.Sku{tea(1000), cup()} {
 		w.sell(sku)
 		must(
-			staff.catalog.AdjustStock(
-				ctx(),
-				&catalogv1.AdjustStockRequest{RequestId: w.request(), Sku: sku.GetSku(), Delta: 1000},
-			),
+			staff.catalog.AdjustStock(ctx(),
+				&catalogv1.AdjustStockRequest{RequestId: w.request(), Sku: sku.GetSku(), Delta: 1000}),
 		)
 	}
 	w.charge(byWeight())
@@ -99,10 +97,8 @@ func (w *world) sell(sku *catalogv1.Sku) {
 
 func (w *world) charge(template *freightv1.FreightTemplate) {
 	must(
-		w.staff().freight.UpsertFreightTemplate(
-			ctx(),
-			&freightv1.UpsertFreightTemplateRequest{RequestId: w.request(), Template: template},
-		),
+		w.staff().freight.UpsertFreightTemplate(ctx(),
+			&freightv1.UpsertFreightTemplateRequest{RequestId: w.request(), Template: template}),
 	)
 }
 

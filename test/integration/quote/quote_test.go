@@ -120,17 +120,13 @@ var _ = Describe("The confirm-order page", func() {
 		saved := must(
 			ann.addresses.SaveAddress(ctx(), &addressv1.SaveAddressRequest{RequestId: w.request(), Address: home("Zhejiang")}),
 		).GetAddress()
-		quoted := quoteOf(
-			&quotev1.QuoteOrderRequest{
-				Lines:    lines(map[string]int64{"TEA": 1}),
-				Delivery: &quotev1.Delivery{AddressId: saved.GetAddressId()},
-			},
-		)
+		quoted := quoteOf(&quotev1.QuoteOrderRequest{
+			Lines:    lines(map[string]int64{"TEA": 1}),
+			Delivery: &quotev1.Delivery{AddressId: saved.GetAddressId()},
+		})
 		must(
-			ann.addresses.DeleteAddress(
-				ctx(),
-				&addressv1.DeleteAddressRequest{RequestId: w.request(), AddressId: saved.GetAddressId()},
-			),
+			ann.addresses.DeleteAddress(ctx(),
+				&addressv1.DeleteAddressRequest{RequestId: w.request(), AddressId: saved.GetAddressId()}),
 		)
 		Expect(must(w.place(ann, quoted.GetToken())).GetAddress()).To(EqualProto(home("Zhejiang")))
 		_, err := ann.quotes.QuoteOrder(ctx(), &quotev1.QuoteOrderRequest{
@@ -140,18 +136,14 @@ var _ = Describe("The confirm-order page", func() {
 	})
 
 	It("says where goods are not delivered to, and what cannot be together in an order", func() {
-		_, err := ann.quotes.QuoteOrder(
-			ctx(),
-			&quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 1}), Delivery: to("Tibet")},
-		)
+		_, err := ann.quotes.QuoteOrder(ctx(),
+			&quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 1}), Delivery: to("Tibet")})
 		Expect(err).To(refusedAs("UNDELIVERABLE"))
 		Expect(rpcerr.Metadata(err)).To(And(HaveKeyWithValue("country", "CN"), HaveKeyWithValue("region", "Tibet")))
 		abroad := to("Bavaria")
 		abroad.Address.Country = "DE"
-		_, err = ann.quotes.QuoteOrder(
-			ctx(),
-			&quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 1}), Delivery: abroad},
-		)
+		_, err = ann.quotes.QuoteOrder(ctx(),
+			&quotev1.QuoteOrderRequest{Lines: lines(map[string]int64{"TEA": 1}), Delivery: abroad})
 		Expect(err).To(refusedAs("UNDELIVERABLE"))
 
 		dollars := tea(1)
@@ -204,9 +196,7 @@ var _ = Describe("The confirm-order page", func() {
 		Expect(quoted.GetLines()[0].GetDiscount()).To(EqualProto(cny(500)))
 		Expect(quoted.GetLines()[1].GetDiscount()).To(EqualProto(cny(500)))
 		Expect(quoted.GetCoupons()).To(HaveLen(2))
-		Expect(
-			quoted.GetCoupons()[0],
-		).To(
+		Expect(quoted.GetCoupons()[0]).To(
 			EqualProto(&quotev1.QuotedCoupon{CouponId: ids["ten-off"], Title: "ten-off", Discount: cny(1000), Applied: true}),
 		)
 		Expect(quoted.GetCoupons()[1].GetUnusable()).To(Equal("BELOW_THRESHOLD"))
@@ -315,10 +305,8 @@ var _ = Describe("What a shop answers without changing", Ordered, func() {
 		func(change func(*freightv1.FreightTemplate)) {
 			template := byWeight()
 			change(template)
-			_, err := w.staff().freight.UpsertFreightTemplate(
-				ctx(),
-				&freightv1.UpsertFreightTemplateRequest{RequestId: w.request(), Template: template},
-			)
+			_, err := w.staff().freight.UpsertFreightTemplate(ctx(),
+				&freightv1.UpsertFreightTemplateRequest{RequestId: w.request(), Template: template})
 			Expect(connect.CodeOf(err)).To(Equal(connect.CodeInvalidArgument), fmt.Sprint(err))
 		},
 		Entry("a region of no country", func(t *freightv1.FreightTemplate) { t.Rules[1].Country = "" }),

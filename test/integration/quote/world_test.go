@@ -63,15 +63,13 @@ func newWorld() *world {
 	w.issuer = issuer
 	log := slog.New(slog.NewTextHandler(GinkgoWriter, nil))
 
-	verifier, err := auth.NewVerifier(
-		auth.VerifierOptions{
-			Issuer:   testauth.IssuerName,
-			Audience: testauth.Audience,
-			JWKSURL:  jwksURL,
-			Clock:    time.Now,
-			Logger:   log,
-		},
-	)
+	verifier, err := auth.NewVerifier(auth.VerifierOptions{
+		Issuer:   testauth.IssuerName,
+		Audience: testauth.Audience,
+		JWKSURL:  jwksURL,
+		Clock:    time.Now,
+		Logger:   log,
+	})
 	Expect(err).NotTo(HaveOccurred())
 	guard, err := auth.NewGuard(auth.GuardOptions{Verifier: verifier, Clock: time.Now})
 	Expect(err).NotTo(HaveOccurred())
@@ -87,18 +85,12 @@ func newWorld() *world {
 	catalogv1connect.RegisterCatalogServiceHandler(server, catalog.NewService(catalog.Options{Pool: pool, Clock: w.now}))
 	taxv1connect.RegisterTaxServiceHandler(server, tax.NewService(tax.Options{Pool: pool, Clock: w.now}))
 	freightv1connect.RegisterFreightServiceHandler(server, freight.NewService(freight.Options{Pool: pool, Clock: w.now}))
-	addressv1connect.RegisterAddressServiceHandler(
-		server,
-		address.NewService(address.Options{Pool: pool, Clock: w.now, Random: rand.Reader}),
-	)
-	cartv1connect.RegisterCartServiceHandler(
-		server,
-		cart.NewService(cart.Options{Pool: pool, Guests: auth.Guests{Verifier: verifier}, Clock: w.now}),
-	)
-	quotev1connect.RegisterQuoteServiceHandler(
-		server,
-		quote.NewService(quote.Options{Pool: pool, Tokens: tokens, Clock: w.now}),
-	)
+	addressv1connect.RegisterAddressServiceHandler(server,
+		address.NewService(address.Options{Pool: pool, Clock: w.now, Random: rand.Reader}))
+	cartv1connect.RegisterCartServiceHandler(server,
+		cart.NewService(cart.Options{Pool: pool, Guests: auth.Guests{Verifier: verifier}, Clock: w.now}))
+	quotev1connect.RegisterQuoteServiceHandler(server,
+		quote.NewService(quote.Options{Pool: pool, Tokens: tokens, Clock: w.now}))
 	couponv1connect.RegisterCouponServiceHandler(server, coupon.NewService(coupon.NewStore(pool, w.now, rand.Reader)))
 	orderv1connect.RegisterOrderServiceHandler(server, order.NewService(order.ServiceOptions{
 		Store: orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Hour, Random: mathrand.New(mathrand.NewPCG(1, 2)),
@@ -130,19 +122,15 @@ type caller struct {
 func (w *world) caller(token string) *caller {
 	c := connect.NewClient(connecthttp.NewTransport(http.DefaultClient, w.url), issuer.Bearer(token))
 	return &caller{
-		catalog: catalogv1connect.NewCatalogServiceClient(
-			c,
-		),
-		taxes:   taxv1connect.NewTaxServiceClient(c),
-		freight: freightv1connect.NewFreightServiceClient(c),
-		addresses: addressv1connect.NewAddressServiceClient(
-			c,
-		),
-		cart:    cartv1connect.NewCartServiceClient(c),
-		quotes:  quotev1connect.NewQuoteServiceClient(c),
-		coupons: couponv1connect.NewCouponServiceClient(c),
-		orders:  orderv1connect.NewOrderServiceClient(c),
-		token:   token,
+		catalog:   catalogv1connect.NewCatalogServiceClient(c),
+		taxes:     taxv1connect.NewTaxServiceClient(c),
+		freight:   freightv1connect.NewFreightServiceClient(c),
+		addresses: addressv1connect.NewAddressServiceClient(c),
+		cart:      cartv1connect.NewCartServiceClient(c),
+		quotes:    quotev1connect.NewQuoteServiceClient(c),
+		coupons:   couponv1connect.NewCouponServiceClient(c),
+		orders:    orderv1connect.NewOrderServiceClient(c),
+		token:     token,
 	}
 }
 

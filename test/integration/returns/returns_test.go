@@ -60,24 +60,18 @@ var _ = Describe("a return with the parcel", func() {
 		_, err = w.returns.ReceiveReturn(ctx, &returnsv1.ReceiveReturnRequest{RequestId: "r", ReturnId: rid})
 		Expect(err).NotTo(HaveOccurred())
 
-		_, err = w.returns.InspectReturn(
-			ctx,
-			&returnsv1.InspectReturnRequest{
-				RequestId: "i0",
-				ReturnId:  rid,
-				Lines:     []*returnsv1.InspectedLine{{Line: 2, Restock: 2}},
-			},
-		)
+		_, err = w.returns.InspectReturn(ctx, &returnsv1.InspectReturnRequest{
+			RequestId: "i0",
+			ReturnId:  rid,
+			Lines:     []*returnsv1.InspectedLine{{Line: 2, Restock: 2}},
+		})
 		Expect(rpcerr.Reason(err)).To(Equal("RESTOCK_EXCEEDS"))
-		_, err = w.returns.InspectReturn(
-			ctx,
-			&returnsv1.InspectReturnRequest{
-				RequestId: "i1",
-				ReturnId:  rid,
-				Lines:     []*returnsv1.InspectedLine{{Line: 1, Restock: 1}},
-				Note:      "one is scratched",
-			},
-		)
+		_, err = w.returns.InspectReturn(ctx, &returnsv1.InspectReturnRequest{
+			RequestId: "i1",
+			ReturnId:  rid,
+			Lines:     []*returnsv1.InspectedLine{{Line: 1, Restock: 1}},
+			Note:      "one is scratched",
+		})
 		Expect(err).NotTo(HaveOccurred())
 		refund := &returnsv1.RefundReturnRequest{RequestId: "f", ReturnId: rid}
 		for range 2 {
@@ -100,9 +94,7 @@ var _ = Describe("a return with the parcel", func() {
 		Expect(w.steps(ctx, rid)).To(Equal([]string{"request", "approve", "send", "receive", "inspect", "refund"}))
 		Expect(
 			w.announced(ctx, rid),
-		).To(
-			Equal([]string{"REQUESTED", "APPROVED", "IN_TRANSIT", "RECEIVED", "RECEIVED", "REFUNDED"}),
-		)
+		).To(Equal([]string{"REQUESTED", "APPROVED", "IN_TRANSIT", "RECEIVED", "RECEIVED", "REFUNDED"}))
 		_, err = w.refund(ctx, rid, nil)
 		Expect(rpcerr.Reason(err)).To(Equal("RETURN_STATE_CONFLICT"))
 	})
@@ -129,10 +121,8 @@ var _ = Describe("a return with the parcel", func() {
 		much, some := int64(192), int64(50)
 		_, err := w.refund(ctx, rid, &much)
 		Expect(rpcerr.Reason(err)).To(Equal("REFUND_EXCEEDS"))
-		_, err = w.returns.RefundReturn(
-			ctx,
-			&returnsv1.RefundReturnRequest{RequestId: "x", ReturnId: rid, Amount: &moneyv1.Money{Amount: 1, Currency: "EUR"}},
-		)
+		_, err = w.returns.RefundReturn(ctx,
+			&returnsv1.RefundReturnRequest{RequestId: "x", ReturnId: rid, Amount: &moneyv1.Money{Amount: 1, Currency: "EUR"}})
 		Expect(rpcerr.Reason(err)).To(Equal("CURRENCY_MISMATCH"))
 		done, err := w.refund(ctx, rid, &some)
 		Expect(err).NotTo(HaveOccurred())
@@ -152,10 +142,8 @@ var _ = Describe("a return with the parcel", func() {
 		Expect(err).NotTo(HaveOccurred())
 		_, err = w.request(ctx, id, withParcel, line(1, 1))
 		Expect(rpcerr.Reason(err)).To(Equal("NOT_RETURNABLE"))
-		_, err = w.returns.RejectReturn(
-			ctx,
-			&returnsv1.RejectReturnRequest{RequestId: "r", ReturnId: r.GetReturnId(), Reason: "worn"},
-		)
+		_, err = w.returns.RejectReturn(ctx,
+			&returnsv1.RejectReturnRequest{RequestId: "r", ReturnId: r.GetReturnId(), Reason: "worn"})
 		Expect(err).NotTo(HaveOccurred())
 		got, err := w.returns.GetReturn(ctx, &returnsv1.GetReturnRequest{BuyerId: buyer, ReturnId: r.GetReturnId()})
 		Expect(err).NotTo(HaveOccurred())
@@ -195,10 +183,8 @@ var _ = Describe("a return with the parcel", func() {
 		rid := w.approved(ctx, id, withParcel, line(1, 1))
 		_, err = w.returns.CancelReturn(ctx, &returnsv1.CancelReturnRequest{RequestId: "c", BuyerId: "bob", ReturnId: rid})
 		Expect(rpcerr.Reason(err)).To(Equal("RETURN_NOT_FOUND"))
-		_, err = w.returns.SendReturn(
-			ctx,
-			&returnsv1.SendReturnRequest{RequestId: "s", BuyerId: "bob", ReturnId: rid, Carrier: "x", TrackingNumber: "y"},
-		)
+		_, err = w.returns.SendReturn(ctx,
+			&returnsv1.SendReturnRequest{RequestId: "s", BuyerId: "bob", ReturnId: rid, Carrier: "x", TrackingNumber: "y"})
 		Expect(rpcerr.Reason(err)).To(Equal("RETURN_NOT_FOUND"))
 		_, err = w.returns.GetReturn(ctx, &returnsv1.GetReturnRequest{BuyerId: "bob", ReturnId: rid})
 		Expect(rpcerr.Reason(err)).To(Equal("RETURN_NOT_FOUND"))
@@ -413,10 +399,7 @@ var _ = It("is paid back by the key of its return", func(ctx context.Context) {
 	Expect(w.shop.PaidBack(ctx, id, "return:"+rid)).To(Succeed())
 	o, err := order.NewService(
 		order.ServiceOptions{Store: w.shop.Orders, PaymentTimeout: time.Hour},
-	).GetOrder(
-		ctx,
-		&orderv1.GetOrderRequest{BuyerId: buyer, OrderId: id.String()},
-	)
+	).GetOrder(ctx, &orderv1.GetOrderRequest{BuyerId: buyer, OrderId: id.String()})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(o.GetOrder().GetRefundStatus()).To(Equal(orderv1.RefundStatus_REFUND_STATUS_REFUNDED))
 })

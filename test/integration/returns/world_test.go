@@ -60,15 +60,13 @@ func worldOn(ctx context.Context, pool *pgxpool.Pool) *world {
 	w.shop, err = testorder.New(ctx, w.pool)
 	Expect(err).NotTo(HaveOccurred())
 	// Nobody calls it here: no worker runs.
-	c, err := carrier.NewHTTP(
-		carrier.HTTPOptions{
-			Name:   "swift",
-			URL:    "http://127.0.0.1:1",
-			Key:    []byte("a key that only the tests have"),
-			Clock:  w.shop.Clock.Now,
-			Random: rand.Reader,
-		},
-	)
+	c, err := carrier.NewHTTP(carrier.HTTPOptions{
+		Name:   "swift",
+		URL:    "http://127.0.0.1:1",
+		Key:    []byte("a key that only the tests have"),
+		Clock:  w.shop.Clock.Now,
+		Random: rand.Reader,
+	})
 	Expect(err).NotTo(HaveOccurred())
 	w.store, err = shipment.NewStore(shipment.Options{
 		Pool:     w.pool,
@@ -102,10 +100,8 @@ func (w *world) paid(ctx context.Context, lines ...testorder.Line) uuid.UUID {
 // parcels are an order's, oldest first.
 func (w *world) parcels(ctx context.Context, id uuid.UUID) []*shipmentv1.Shipment {
 	GinkgoHelper()
-	answer, err := w.shipments.ListOrderShipments(
-		ctx,
-		&shipmentv1.ListOrderShipmentsRequest{BuyerId: buyer, OrderId: id.String()},
-	)
+	answer, err := w.shipments.ListOrderShipments(ctx,
+		&shipmentv1.ListOrderShipmentsRequest{BuyerId: buyer, OrderId: id.String()})
 	Expect(err).NotTo(HaveOccurred())
 	return answer.GetShipments()
 }
@@ -114,14 +110,11 @@ func (w *world) parcels(ctx context.Context, id uuid.UUID) []*shipmentv1.Shipmen
 func (w *world) told(ctx context.Context, id uuid.UUID, code shipmentv1.ShipmentEventCode) {
 	GinkgoHelper()
 	all := w.parcels(ctx, id)
-	_, err := w.shipments.RecordShipmentEvent(
-		ctx,
-		&shipmentv1.RecordShipmentEventRequest{
-			RequestId:  uuid.NewString(),
-			ShipmentId: all[len(all)-1].GetShipmentId(),
-			Code:       code,
-		},
-	)
+	_, err := w.shipments.RecordShipmentEvent(ctx, &shipmentv1.RecordShipmentEventRequest{
+		RequestId:  uuid.NewString(),
+		ShipmentId: all[len(all)-1].GetShipmentId(),
+		Code:       code,
+	})
 	Expect(err).NotTo(HaveOccurred())
 }
 
@@ -141,19 +134,14 @@ func (w *world) order(ctx context.Context, id uuid.UUID) *order.Order {
 }
 
 func (w *world) request(
-	ctx context.Context,
-	id uuid.UUID,
-	kind returnsv1.ReturnKind,
-	lines ...*returnsv1.ReturnLineQuantity,
+	ctx context.Context, id uuid.UUID, kind returnsv1.ReturnKind, lines ...*returnsv1.ReturnLineQuantity,
 ) (*returnsv1.Return, error) {
 	answer, err := w.returns.RequestReturn(ctx, wanted(id, kind, lines...))
 	return answer.GetReturn(), err
 }
 
 func wanted(
-	id uuid.UUID,
-	kind returnsv1.ReturnKind,
-	lines ...*returnsv1.ReturnLineQuantity,
+	id uuid.UUID, kind returnsv1.ReturnKind, lines ...*returnsv1.ReturnLineQuantity,
 ) *returnsv1.RequestReturnRequest {
 	return &returnsv1.RequestReturnRequest{
 		RequestId: uuid.NewString(), BuyerId: buyer, OrderId: id.String(), Kind: kind, Lines: lines,
@@ -162,18 +150,13 @@ func wanted(
 }
 
 func (w *world) approved(
-	ctx context.Context,
-	id uuid.UUID,
-	kind returnsv1.ReturnKind,
-	lines ...*returnsv1.ReturnLineQuantity,
+	ctx context.Context, id uuid.UUID, kind returnsv1.ReturnKind, lines ...*returnsv1.ReturnLineQuantity,
 ) string {
 	GinkgoHelper()
 	r, err := w.request(ctx, id, kind, lines...)
 	Expect(err).NotTo(HaveOccurred())
-	_, err = w.returns.ApproveReturn(
-		ctx,
-		&returnsv1.ApproveReturnRequest{RequestId: uuid.NewString(), ReturnId: r.GetReturnId()},
-	)
+	_, err = w.returns.ApproveReturn(ctx,
+		&returnsv1.ApproveReturnRequest{RequestId: uuid.NewString(), ReturnId: r.GetReturnId()})
 	Expect(err).NotTo(HaveOccurred())
 	return r.GetReturnId()
 }

@@ -84,8 +84,7 @@ type dyingOrders struct {
 }
 
 func (d dyingOrders) PlaceOrder(
-	ctx context.Context,
-	req *orderv1.PlaceOrderRequest,
+	ctx context.Context, req *orderv1.PlaceOrderRequest,
 ) (*orderv1.PlaceOrderResponse, error) {
 	answer, err := d.OrderServiceHandler.PlaceOrder(ctx, req)
 	if err == nil {

@@ -44,25 +44,18 @@ var _ = Describe("Placing an order", func() {
 			req := &orderv1.PlaceOrderRequest{RequestId: "once", BuyerId: "ann", Lines: lines("tea", 3)}
 			first, err := s.clients.orders.PlaceOrder(ctx, req)
 			Expect(err).NotTo(HaveOccurred())
-			_, err = s.catalog.UpsertSku(
-				ctx,
-				&catalogv1.UpsertSkuRequest{
-					Sku: &catalogv1.Sku{Sku: "tea", Title: "Gone", Price: &moneyv1.Money{Amount: 1, Currency: "CNY"}},
-				},
-			)
+			_, err = s.catalog.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{
+				Sku: &catalogv1.Sku{Sku: "tea", Title: "Gone", Price: &moneyv1.Money{Amount: 1, Currency: "CNY"}},
+			})
 			Expect(err).NotTo(HaveOccurred())
 			again, err := s.clients.orders.PlaceOrder(ctx, req)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(proto.Equal(first, again)).To(BeTrue())
-			_, err = s.clients.orders.PlaceOrder(
-				ctx,
-				&orderv1.PlaceOrderRequest{RequestId: "once", BuyerId: "ann", Lines: lines("tea", 2)},
-			)
+			_, err = s.clients.orders.PlaceOrder(ctx,
+				&orderv1.PlaceOrderRequest{RequestId: "once", BuyerId: "ann", Lines: lines("tea", 2)})
 			Expect(err).To(failWith(connect.CodeAlreadyExists, "REQUEST_ID_REUSED"))
-			_, err = s.clients.orders.CancelOrder(
-				ctx,
-				&orderv1.CancelOrderRequest{RequestId: "once", BuyerId: "ann", OrderId: first.GetOrder().GetOrderId()},
-			)
+			_, err = s.clients.orders.CancelOrder(ctx,
+				&orderv1.CancelOrderRequest{RequestId: "once", BuyerId: "ann", OrderId: first.GetOrder().GetOrderId()})
 			Expect(err).To(failWith(connect.CodeAlreadyExists, "REQUEST_ID_REUSED"))
 			Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Reserved: 3}))
 		},
@@ -97,10 +90,8 @@ var _ = Describe("Placing an order", func() {
 		for i := range 40 {
 			wg.Go(func() {
 				defer GinkgoRecover()
-				_, err := s.clients.orders.PlaceOrder(
-					ctx,
-					&orderv1.PlaceOrderRequest{RequestId: "r", BuyerId: fmt.Sprintf("b%d", i), Lines: lines("tea", 1)},
-				)
+				_, err := s.clients.orders.PlaceOrder(ctx,
+					&orderv1.PlaceOrderRequest{RequestId: "r", BuyerId: fmt.Sprintf("b%d", i), Lines: lines("tea", 1)})
 				if err != nil {
 					Expect(err).To(failWith(connect.CodeResourceExhausted, "INSUFFICIENT_STOCK"))
 					return
@@ -121,17 +112,13 @@ var _ = Describe("Placing an order", func() {
 		s.sell(ctx, "tea", 5)
 		s.sell(ctx, "cup", 1)
 		for sku, price := range map[string]*moneyv1.Money{"off": {Amount: 1, Currency: "CNY"}, "dollars": {Amount: 1, Currency: "USD"}} {
-			_, err := s.catalog.UpsertSku(
-				ctx,
-				&catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{Sku: sku, Title: sku, Price: price, OnSale: sku != "off"}},
-			)
+			_, err := s.catalog.UpsertSku(ctx,
+				&catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{Sku: sku, Title: sku, Price: price, OnSale: sku != "off"}})
 			Expect(err).NotTo(HaveOccurred())
 		}
 		place := func(l ...any) error {
-			_, err := s.clients.orders.PlaceOrder(
-				ctx,
-				&orderv1.PlaceOrderRequest{RequestId: "same", BuyerId: "ann", Lines: lines(l...)},
-			)
+			_, err := s.clients.orders.PlaceOrder(ctx,
+				&orderv1.PlaceOrderRequest{RequestId: "same", BuyerId: "ann", Lines: lines(l...)})
 			return err
 		}
 		Expect(place("tea", 1, "ghost", 1)).To(failWith(connect.CodeNotFound, "SKU_NOT_FOUND"))
@@ -203,10 +190,8 @@ var _ = Describe("Reading orders", func() {
 		var got []string
 		token, pages := "", 0
 		for {
-			answer, err := s.clients.orders.ListOrders(
-				ctx,
-				&orderv1.ListOrdersRequest{BuyerId: "ann", PageSize: 10, PageToken: token},
-			)
+			answer, err := s.clients.orders.ListOrders(ctx,
+				&orderv1.ListOrdersRequest{BuyerId: "ann", PageSize: 10, PageToken: token})
 			Expect(err).NotTo(HaveOccurred())
 			for _, o := range answer.GetOrders() {
 				Expect(o.GetLines()).To(HaveLen(1))
@@ -247,10 +232,8 @@ var _ = Describe("Cancelling an order", func() {
 		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 5}))
 		Expect(s.count(ctx, "order_history", "event = 'cancel'")).To(Equal(int64(1)))
 		other := s.place(ctx, "ann", "tea", 1)
-		_, err = s.clients.orders.CancelOrder(
-			ctx,
-			&orderv1.CancelOrderRequest{RequestId: "c", BuyerId: "ann", OrderId: other.GetOrderId()},
-		)
+		_, err = s.clients.orders.CancelOrder(ctx,
+			&orderv1.CancelOrderRequest{RequestId: "c", BuyerId: "ann", OrderId: other.GetOrderId()})
 		Expect(err).To(failWith(connect.CodeAlreadyExists, "REQUEST_ID_REUSED"))
 	})
 
@@ -261,20 +244,16 @@ var _ = Describe("Cancelling an order", func() {
 		Expect(pay(ctx, s.charge(ctx, o).GetRedirectUrl())).To(Equal(200))
 		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 3, Deducted: 2}))
 		for _, id := range []string{"c", "c", "another"} {
-			answer, err := s.clients.orders.CancelOrder(
-				ctx,
-				&orderv1.CancelOrderRequest{RequestId: id, BuyerId: "ann", OrderId: o.GetOrderId()},
-			)
+			answer, err := s.clients.orders.CancelOrder(ctx,
+				&orderv1.CancelOrderRequest{RequestId: id, BuyerId: "ann", OrderId: o.GetOrderId()})
 			Expect(err).NotTo(HaveOccurred())
 			Expect(answer.GetOrder().GetState()).To(Equal(orderv1.OrderState_ORDER_STATE_CANCELLED))
 			Expect(answer.GetOrder().GetRefundStatus()).To(Equal(orderv1.RefundStatus_REFUND_STATUS_PENDING))
 		}
 		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 5}))
 		Expect(s.count(ctx, "refunds", "order_id = $1 AND amount = 500", o.GetOrderId())).To(Equal(int64(1)))
-		answer, err := s.clients.orders.GetOrderHistory(
-			ctx,
-			&orderv1.GetOrderHistoryRequest{BuyerId: "ann", OrderId: o.GetOrderId()},
-		)
+		answer, err := s.clients.orders.GetOrderHistory(ctx,
+			&orderv1.GetOrderHistoryRequest{BuyerId: "ann", OrderId: o.GetOrderId()})
 		Expect(err).NotTo(HaveOccurred())
 		var events []string
 		for _, c := range answer.GetChanges() {
@@ -287,10 +266,8 @@ var _ = Describe("Cancelling an order", func() {
 		s := newShop(podOptions{})
 		s.sell(ctx, "tea", 5)
 		o := s.place(ctx, "ann", "tea", 2)
-		_, err := s.clients.orders.CancelOrder(
-			ctx,
-			&orderv1.CancelOrderRequest{RequestId: "x", BuyerId: "bob", OrderId: o.GetOrderId()},
-		)
+		_, err := s.clients.orders.CancelOrder(ctx,
+			&orderv1.CancelOrderRequest{RequestId: "x", BuyerId: "bob", OrderId: o.GetOrderId()})
 		Expect(err).To(failWith(connect.CodeNotFound, "ORDER_NOT_FOUND"))
 		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 3, Reserved: 2}))
 	})

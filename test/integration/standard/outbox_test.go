@@ -135,11 +135,7 @@ var _ = Describe("The outbox", func() {
 		s.place(ctx, "ann", "tea", 1)
 		Consistently(
 			func() int64 { return s.count(ctx, "outbox", "true") },
-		).WithTimeout(
-			300 * time.Millisecond,
-		).Should(
-			Equal(int64(1)),
-		)
+		).WithTimeout(300 * time.Millisecond).Should(Equal(int64(1)))
 		server.Restart()
 		s.drained(ctx)
 		Expect(events(ctx, js)).To(HaveLen(2))

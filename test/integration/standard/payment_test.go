@@ -78,10 +78,8 @@ var _ = Describe("Paying an order", func() {
 		_, err = s.clients.payments.CreatePayment(ctx, req)
 		Expect(err).To(failWith(connect.CodeNotFound, "ORDER_NOT_FOUND"))
 		c := s.charge(ctx, o)
-		_, err = s.clients.payments.GetPayment(
-			ctx,
-			&paymentv1.GetPaymentRequest{BuyerId: "bob", PaymentId: c.GetPayment().GetPaymentId()},
-		)
+		_, err = s.clients.payments.GetPayment(ctx,
+			&paymentv1.GetPaymentRequest{BuyerId: "bob", PaymentId: c.GetPayment().GetPaymentId()})
 		Expect(err).To(failWith(connect.CodeNotFound, "PAYMENT_NOT_FOUND"))
 		s.cancel(ctx, o)
 		_, err = s.clients.payments.CreatePayment(ctx, s.chargeRequest(o))
@@ -222,9 +220,7 @@ var _ = Describe("A provider's notification", func() {
 		Expect(s.send(ctx, s.url, unknown)).To(Equal(http.StatusNotFound))
 		Expect(
 			post(ctx, s.url+"/notifications/sandbox", strings.Repeat("x", 100<<10), forged),
-		).To(
-			Equal(http.StatusBadRequest),
-		)
+		).To(Equal(http.StatusBadRequest))
 		Expect(s.state(ctx, o)).To(Equal(orderv1.OrderState_ORDER_STATE_PENDING_PAYMENT))
 		Expect(s.count(ctx, "payment_notifications", "true")).To(BeZero())
 		By("and the right one still is")
@@ -294,15 +290,9 @@ var _ = Describe("A payment that comes too late", func() {
 		Expect(s.state(ctx, o)).To(Equal(cancelled))
 		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 1, Reserved: 1}))
 		Expect(
-			s.count(
-				ctx,
-				"refunds",
-				"state = 'REQUESTED' AND reason = 'ORDER_CANCELLED' AND amount = 500 AND payment_id = $1",
-				n.payment,
-			),
-		).To(
-			Equal(int64(1)),
-		)
+			s.count(ctx, "refunds", "state = 'REQUESTED' AND reason = 'ORDER_CANCELLED' AND amount = 500 AND payment_id = $1",
+				n.payment),
+		).To(Equal(int64(1)))
 		Expect(s.count(ctx, "payments", "state = 'SUCCEEDED'")).To(Equal(int64(1)))
 	})
 
@@ -318,14 +308,10 @@ var _ = Describe("A payment that comes too late", func() {
 		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 1, Deducted: 1}))
 		Expect(
 			s.count(ctx, "refunds", "reason = 'ORDER_ALREADY_PAID' AND payment_id = $1", second.payment),
-		).To(
-			Equal(int64(1)),
-		)
+		).To(Equal(int64(1)))
 		Expect(
 			s.count(ctx, "refunds", "reason = 'PAYMENT_ALREADY_SUCCEEDED' AND payment_id = $1", first.payment),
-		).To(
-			Equal(int64(1)),
-		)
+		).To(Equal(int64(1)))
 	})
 })
 

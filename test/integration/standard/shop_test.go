@@ -57,10 +57,8 @@ func (s *shop) sell(ctx context.Context, sku string, quantity int64) {
 	}})
 	Expect(err).NotTo(HaveOccurred())
 	if quantity > 0 {
-		_, err = s.catalog.AdjustStock(
-			ctx,
-			&catalogv1.AdjustStockRequest{RequestId: s.requestID(), Sku: sku, Delta: quantity},
-		)
+		_, err = s.catalog.AdjustStock(ctx,
+			&catalogv1.AdjustStockRequest{RequestId: s.requestID(), Sku: sku, Delta: quantity})
 		Expect(err).NotTo(HaveOccurred())
 	}
 }
@@ -83,30 +81,24 @@ func lines(pairs ...any) []*orderv1.PlaceOrderLine {
 
 func (s *shop) place(ctx context.Context, buyer string, l ...any) *orderv1.Order {
 	GinkgoHelper()
-	answer, err := s.clients.orders.PlaceOrder(
-		ctx,
-		&orderv1.PlaceOrderRequest{RequestId: s.requestID(), BuyerId: buyer, Lines: lines(l...)},
-	)
+	answer, err := s.clients.orders.PlaceOrder(ctx,
+		&orderv1.PlaceOrderRequest{RequestId: s.requestID(), BuyerId: buyer, Lines: lines(l...)})
 	Expect(err).NotTo(HaveOccurred())
 	return answer.GetOrder()
 }
 
 func (s *shop) state(ctx context.Context, o *orderv1.Order) orderv1.OrderState {
 	GinkgoHelper()
-	answer, err := s.clients.orders.GetOrder(
-		ctx,
-		&orderv1.GetOrderRequest{BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId()},
-	)
+	answer, err := s.clients.orders.GetOrder(ctx,
+		&orderv1.GetOrderRequest{BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId()})
 	Expect(err).NotTo(HaveOccurred())
 	return answer.GetOrder().GetState()
 }
 
 func (s *shop) cancel(ctx context.Context, o *orderv1.Order) {
 	GinkgoHelper()
-	_, err := s.clients.orders.CancelOrder(
-		ctx,
-		&orderv1.CancelOrderRequest{RequestId: s.requestID(), BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId()},
-	)
+	_, err := s.clients.orders.CancelOrder(ctx,
+		&orderv1.CancelOrderRequest{RequestId: s.requestID(), BuyerId: o.GetBuyerId(), OrderId: o.GetOrderId()})
 	Expect(err).NotTo(HaveOccurred())
 }
 
@@ -129,10 +121,8 @@ func (s *shop) chargeRequest(o *orderv1.Order) *paymentv1.CreatePaymentRequest {
 
 func (s *shop) paymentState(ctx context.Context, buyer string, p *paymentv1.Payment) paymentv1.PaymentState {
 	GinkgoHelper()
-	answer, err := s.clients.payments.GetPayment(
-		ctx,
-		&paymentv1.GetPaymentRequest{BuyerId: buyer, PaymentId: p.GetPaymentId()},
-	)
+	answer, err := s.clients.payments.GetPayment(ctx,
+		&paymentv1.GetPaymentRequest{BuyerId: buyer, PaymentId: p.GetPaymentId()})
 	Expect(err).NotTo(HaveOccurred())
 	return answer.GetPayment().GetState()
 }

@@ -81,11 +81,7 @@ var _ = Describe("The expirer", func() {
 		run(s.expirer())
 		Eventually(
 			func() stock.Levels { return s.levels(ctx, "tea") },
-		).WithTimeout(
-			patience,
-		).Should(
-			Equal(stock.Levels{Available: 100}),
-		)
+		).WithTimeout(patience).Should(Equal(stock.Levels{Available: 100}))
 		Expect(s.count(ctx, "orders", "state = 'PENDING_PAYMENT'")).To(Equal(int64(1)))
 	})
 
@@ -104,20 +100,12 @@ var _ = Describe("The expirer", func() {
 		run(e)
 		Eventually(
 			func() int64 { return s.count(ctx, "leases", "owner = 'behind'") },
-		).WithTimeout(
-			patience,
-		).Should(
-			Equal(int64(lease.Buckets)),
-		)
+		).WithTimeout(patience).Should(Equal(int64(lease.Buckets)))
 		through.cut()
 		behind.clock.advance(paymentTimeout + time.Second)
 		Consistently(
 			func() orderv1.OrderState { return s.state(ctx, o) },
-		).WithTimeout(
-			300 * time.Millisecond,
-		).Should(
-			Equal(orderv1.OrderState_ORDER_STATE_PENDING_PAYMENT),
-		)
+		).WithTimeout(300 * time.Millisecond).Should(Equal(orderv1.OrderState_ORDER_STATE_PENDING_PAYMENT))
 		through.mend()
 		Eventually(func() orderv1.OrderState { return s.state(ctx, o) }).WithTimeout(patience).Should(Equal(cancelled))
 	})
@@ -133,10 +121,7 @@ type partition struct {
 }
 
 func (p *partition) Release(
-	_ context.Context,
-	_, _ string,
-	id uuid.UUID,
-	_ flashv1.ReleaseReason,
+	_ context.Context, _, _ string, id uuid.UUID, _ flashv1.ReleaseReason,
 ) (flashv1.ReleaseOutcome, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,10 +153,8 @@ func (s *shop) accept(buyer string, quantity int64) order.Accepted {
 
 func (s *shop) flashOrder(ctx context.Context, a order.Accepted) *orderv1.Order {
 	GinkgoHelper()
-	answer, err := s.clients.orders.GetOrder(
-		ctx,
-		&orderv1.GetOrderRequest{BuyerId: a.BuyerID, OrderId: a.OrderID.String()},
-	)
+	answer, err := s.clients.orders.GetOrder(ctx,
+		&orderv1.GetOrderRequest{BuyerId: a.BuyerID, OrderId: a.OrderID.String()})
 	Expect(err).NotTo(HaveOccurred())
 	return answer.GetOrder()
 }
@@ -231,11 +214,7 @@ var _ = Describe("Flash orders in the database", func() {
 		run(releaser)
 		Eventually(
 			func() (int64, error) { return order.PendingReleases(ctx, s.pool, sale) },
-		).WithTimeout(
-			patience,
-		).Should(
-			BeZero(),
-		)
+		).WithTimeout(patience).Should(BeZero())
 		Expect(flash.asked[a.OrderID]).To(Equal(3))
 		Expect(s.sold(ctx)).To(Equal(tea(1)))
 		By("moving nothing in the database: the sale has it")
@@ -259,11 +238,7 @@ var _ = Describe("Flash orders in the database", func() {
 		}
 		Eventually(
 			func() stock.Levels { return s.levels(ctx, "tea") },
-		).WithTimeout(
-			patience,
-		).Should(
-			Equal(stock.Levels{Available: 10}),
-		)
+		).WithTimeout(patience).Should(Equal(stock.Levels{Available: 10}))
 		Expect(s.count(ctx, "flash_releases", "outcome = 'CREDITED' AND reason = 'EXPIRED'")).To(Equal(int64(2)))
 		Expect(s.sold(ctx)).To(Equal(tea(3)), "what was sold when the sale closed stays so")
 	})
@@ -285,11 +260,7 @@ var _ = Describe("Flash orders in the database", func() {
 		run(releaser)
 		Eventually(
 			func() (int64, error) { return order.PendingReleases(ctx, s.pool, sale) },
-		).WithTimeout(
-			patience,
-		).Should(
-			BeZero(),
-		)
+		).WithTimeout(patience).Should(BeZero())
 		By("so that the sale's part in the log comes back whole")
 		Expect(s.sold(ctx)).To(BeEmpty())
 		Expect(stock.ReturnUnsold(ctx, s.pool, sale, tea(6))).To(Succeed())

@@ -74,17 +74,8 @@ func startPostgres(bin string, settings []string) (*url.URL, error) {
 		}
 	}
 	data := filepath.Join(dir, "data")
-	initdb := exec.Command(
-		filepath.Join(bin, "initdb"),
-		"-D",
-		data,
-		"-U",
-		"orderd",
-		"--auth=trust",
-		"--encoding=UTF8",
-		"--locale=C",
-		"--no-sync",
-	)
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "orderd", "--auth=trust", "--encoding=UTF8",
+		"--locale=C", "--no-sync")
 	initdb.Dir, initdb.SysProcAttr = dir, attr
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)

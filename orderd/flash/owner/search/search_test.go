@@ -98,19 +98,13 @@ func TestSearch(t *testing.T) {
 		},
 		{
 			"stock that came between the rounds begins the proof again", []int32{1, 2}, search.Shard{Available: 1},
-			slices.Concat(
-				[]exchange{ask(1, empty(0)), ask(2, empty(0)), ask(1, empty(1))},
-				waits(10, ask(1, empty(1))),
-				[]exchange{ask(2, empty(0)), ask(1, empty(1)), ask(2, empty(0)), {want: search.SoldOut{Left: 1, At: at(15)}}},
-			),
+			slices.Concat([]exchange{ask(1, empty(0)), ask(2, empty(0)), ask(1, empty(1))}, waits(10, ask(1, empty(1))),
+				[]exchange{ask(2, empty(0)), ask(1, empty(1)), ask(2, empty(0)), {want: search.SoldOut{Left: 1, At: at(15)}}}),
 		},
 		{
 			"stock that came into the last one between the rounds, too", []int32{1, 2}, search.Shard{},
-			slices.Concat(
-				[]exchange{ask(1, empty(0)), ask(2, empty(8)), ask(1, empty(0)), ask(2, empty(9))},
-				waits(10, ask(1, empty(0))),
-				[]exchange{ask(2, outcome(search.Moved)), {want: search.StockCame{}}},
-			),
+			slices.Concat([]exchange{ask(1, empty(0)), ask(2, empty(8)), ask(1, empty(0)), ask(2, empty(9))},
+				waits(10, ask(1, empty(0))), []exchange{ask(2, outcome(search.Moved)), {want: search.StockCame{}}}),
 		},
 	})
 }
@@ -120,35 +114,23 @@ func TestSearchAmongBusyShards(t *testing.T) {
 	run(t, []story{
 		{
 			"busy ones are asked again later, empty ones are not", []int32{1, 2, 3}, search.Shard{},
-			slices.Concat(
-				[]exchange{ask(1, outcome(search.Busy)), ask(2, empty(0)), ask(3, outcome(search.Busy))},
-				waits(10, ask(1, empty(0))),
-				[]exchange{ask(3, empty(0)), ask(1, empty(0))},
-			),
+			slices.Concat([]exchange{ask(1, outcome(search.Busy)), ask(2, empty(0)), ask(3, outcome(search.Busy))},
+				waits(10, ask(1, empty(0))), []exchange{ask(3, empty(0)), ask(1, empty(0))}),
 		},
 		{
 			"a busy one gives stock later", []int32{1, 2}, search.Shard{},
-			slices.Concat(
-				[]exchange{ask(1, outcome(search.Busy)), ask(2, empty(0))},
-				waits(10, ask(1, outcome(search.Moved))),
-				[]exchange{{want: search.StockCame{}}},
-			),
+			slices.Concat([]exchange{ask(1, outcome(search.Busy)), ask(2, empty(0))}, waits(10, ask(1, outcome(search.Moved))),
+				[]exchange{{want: search.StockCame{}}}),
 		},
 		{
 			"one that is busy in the second round is compared with the first", []int32{1, 2}, search.Shard{},
-			slices.Concat(
-				[]exchange{ask(1, empty(4)), ask(2, empty(0)), ask(1, outcome(search.Busy)), ask(2, empty(0))},
-				waits(10, ask(1, empty(4))),
-				[]exchange{{want: search.SoldOut{At: at(2)}}},
-			),
+			slices.Concat([]exchange{ask(1, empty(4)), ask(2, empty(0)), ask(1, outcome(search.Busy)), ask(2, empty(0))},
+				waits(10, ask(1, empty(4))), []exchange{{want: search.SoldOut{At: at(2)}}}),
 		},
 		{
 			"and begins the proof again if it got stock", []int32{1, 2}, search.Shard{},
-			slices.Concat(
-				[]exchange{ask(1, empty(4)), ask(2, empty(0)), ask(1, outcome(search.Busy)), ask(2, empty(0))},
-				waits(10, ask(1, empty(5))),
-				waits(20, ask(1, empty(5))),
-			),
+			slices.Concat([]exchange{ask(1, empty(4)), ask(2, empty(0)), ask(1, outcome(search.Busy)), ask(2, empty(0))},
+				waits(10, ask(1, empty(5))), waits(20, ask(1, empty(5)))),
 		},
 		{
 			"an outcome that there is not proves nothing", []int32{1}, search.Shard{},
@@ -156,11 +138,8 @@ func TestSearchAmongBusyShards(t *testing.T) {
 		},
 		{
 			"a question without an answer ends the pass at once; that shard comes last", []int32{1, 2}, search.Shard{},
-			slices.Concat(
-				[]exchange{ask(1, outcome(search.Unknown))},
-				waits(10, ask(2, empty(0))),
-				[]exchange{ask(1, empty(0)), ask(1, empty(0)), ask(2, empty(0)), {want: search.SoldOut{At: at(13)}}},
-			),
+			slices.Concat([]exchange{ask(1, outcome(search.Unknown))}, waits(10, ask(2, empty(0))),
+				[]exchange{ask(1, empty(0)), ask(1, empty(0)), ask(2, empty(0)), {want: search.SoldOut{At: at(13)}}}),
 		},
 	})
 }

@@ -94,16 +94,9 @@ func shift(wanted uint8) int64 { return Buckets - int64(wanted)%Buckets }
 // Explain says why nothing was taken: ErrExhausted, ErrChanged or ErrMissed.
 func Explain(ctx context.Context, tx pgx.Tx, owner string, revision int64) error {
 	var current, left bool
-	err := tx.QueryRow(
-		ctx,
+	err := tx.QueryRow(ctx,
 		`SELECT COALESCE(bool_and(enabled AND revision = $2), false), COALESCE(bool_or(remaining > 0), false)
-		FROM budgets WHERE owner = $1`,
-		owner,
-		revision,
-	).Scan(
-		&current,
-		&left,
-	)
+		FROM budgets WHERE owner = $1`, owner, revision).Scan(&current, &left)
 	switch {
 	case err != nil:
 		return fmt.Errorf("reading the budget of %s: %w", owner, err)
@@ -117,12 +110,8 @@ func Explain(ctx context.Context, tx pgx.Tx, owner string, revision int64) error
 
 // PutBack undoes a Take of the same transaction.
 func PutBack(ctx context.Context, tx pgx.Tx, owner string, u Unit) error {
-	if _, err := tx.Exec(
-		ctx,
-		"UPDATE budgets SET remaining = remaining + 1 WHERE owner = $1 AND bucket = $2",
-		owner,
-		u.Bucket,
-	); err != nil {
+	if _, err := tx.Exec(ctx, "UPDATE budgets SET remaining = remaining + 1 WHERE owner = $1 AND bucket = $2", owner,
+		u.Bucket); err != nil {
 		return fmt.Errorf("giving back to the budget of %s: %w", owner, err)
 	}
 	return nil
@@ -142,19 +131,8 @@ func Set(ctx context.Context, tx pgx.Tx, owner string, revision, capacity int64,
 	if len(rows) == 0 || level.Capacity != capacity {
 		rows = spread(rows, capacity)
 	}
-	buckets, firsts, capacities, remaining := make(
-		[]int64,
-		Buckets,
-	), make(
-		[]int64,
-		Buckets,
-	), make(
-		[]int64,
-		Buckets,
-	), make(
-		[]int64,
-		Buckets,
-	)
+	buckets, firsts := make([]int64, Buckets), make([]int64, Buckets)
+	capacities, remaining := make([]int64, Buckets), make([]int64, Buckets)
 	for i, r := range rows {
 		buckets[i], firsts[i], capacities[i], remaining[i] = int64(i), r.First, r.Capacity, r.Remaining
 	}
@@ -174,11 +152,8 @@ func Set(ctx context.Context, tx pgx.Tx, owner string, revision, capacity int64,
 type row struct{ First, Capacity, Remaining int64 }
 
 func lock(ctx context.Context, tx pgx.Tx, owner string) ([]row, error) {
-	rows, err := tx.Query(
-		ctx,
-		"SELECT first_unit, capacity, remaining FROM budgets WHERE owner = $1 ORDER BY bucket FOR UPDATE",
-		owner,
-	)
+	rows, err := tx.Query(ctx,
+		"SELECT first_unit, capacity, remaining FROM budgets WHERE owner = $1 ORDER BY bucket FOR UPDATE", owner)
 	if err != nil {
 		return nil, fmt.Errorf("locking the budget of %s: %w", owner, err)
 	}

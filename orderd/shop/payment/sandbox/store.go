@@ -35,18 +35,10 @@ func readEntry(ctx context.Context, q database.Querier, condition string, args .
 
 // insert writes an entry unless there is one for the same payment and refund.
 func insert(ctx context.Context, q database.Querier, e entry) error {
-	_, err := q.Exec(
-		ctx,
+	_, err := q.Exec(ctx,
 		`INSERT INTO sandbox_transactions (payment_id, refund_id, state, transaction_id, amount, currency, at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (payment_id, refund_id) DO NOTHING`,
-		e.PaymentID,
-		e.RefundID,
-		e.State,
-		e.TransactionID,
-		e.Amount,
-		e.Currency,
-		e.At,
-	)
+		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (payment_id, refund_id) DO NOTHING`, e.PaymentID, e.RefundID, e.State,
+		e.TransactionID, e.Amount, e.Currency, e.At)
 	if err != nil {
 		return fmt.Errorf("sandbox: writing a transaction: %w", err)
 	}
@@ -80,16 +72,7 @@ func refundsOf(ctx context.Context, q database.Querier, paymentID uuid.UUID) ([]
 // listMoved are the payments and refunds behind one of them and before a time, in the order of
 // time, at most limit.
 func listMoved(ctx context.Context, q database.Querier, after entry, before time.Time, limit int) ([]entry, error) {
-	return readEntries(
-		ctx,
-		q,
+	return readEntries(ctx, q,
 		`WHERE state <> $1 AND at < $2 AND (at, payment_id, refund_id) > ($3::timestamptz, $4::uuid, $5::uuid)
-		ORDER BY at, payment_id, refund_id LIMIT $6`,
-		stateClosed,
-		before,
-		after.At,
-		after.PaymentID,
-		after.RefundID,
-		limit,
-	)
+		ORDER BY at, payment_id, refund_id LIMIT $6`, stateClosed, before, after.At, after.PaymentID, after.RefundID, limit)
 }

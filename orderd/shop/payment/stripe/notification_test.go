@@ -26,10 +26,8 @@ var testNow = time.Unix(1_794_362_400, 0)
 // header signs with the library's own ComputeSignature.
 func header(body []byte, at time.Time, secret string) http.Header {
 	out := http.Header{}
-	out.Set(
-		signatureHeader,
-		fmt.Sprintf("t=%d,v1=%s", at.Unix(), hex.EncodeToString(webhook.ComputeSignature(at, body, secret))),
-	)
+	out.Set(signatureHeader,
+		fmt.Sprintf("t=%d,v1=%s", at.Unix(), hex.EncodeToString(webhook.ComputeSignature(at, body, secret))))
 	return out
 }
 

@@ -80,10 +80,8 @@ func TestBothSidesUnderstandEachOther(t *testing.T) {
 		t.Fatalf("again: %q, %v; want %q", again, err, number)
 	}
 	got, _ := sim.Parcel(p.ShipmentID.String())
-	if diff := cmp.Diff(
-		[]simulator.Item{{SKU: "tea", Title: "Tea", Quantity: 2}},
-		got.Items,
-	); diff != "" || got.Address["city"] != "Hangzhou" ||
+	if diff := cmp.Diff([]simulator.Item{{SKU: "tea", Title: "Tea", Quantity: 2}},
+		got.Items); diff != "" || got.Address["city"] != "Hangzhou" ||
 		got.OrderID != p.OrderID.String() {
 		t.Fatalf("the carrier has %+v %s", got, diff)
 	}
@@ -208,14 +206,12 @@ func TestBreaker(t *testing.T) {
 	server := httptest.NewServer(sim)
 	defer server.Close()
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	b, err := carrier.NewBreaker(
-		carrier.BreakerOptions{
-			Carrier:  newHTTP(t, server.URL),
-			Failures: 2,
-			Pause:    time.Second,
-			Logger:   slog.New(slog.DiscardHandler),
-		},
-	)
+	b, err := carrier.NewBreaker(carrier.BreakerOptions{
+		Carrier:  newHTTP(t, server.URL),
+		Failures: 2,
+		Pause:    time.Second,
+		Logger:   slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

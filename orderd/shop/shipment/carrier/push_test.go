@@ -19,15 +19,13 @@ var pushTime = time.Unix(1_900_000_000, 0)
 
 func pushCarrier(t testing.TB) *HTTP {
 	t.Helper()
-	h, err := NewHTTP(
-		HTTPOptions{
-			Name:   "swift",
-			URL:    "http://carrier",
-			Key:    []byte("0123456789abcdef"),
-			Clock:  func() time.Time { return pushTime },
-			Random: rand.Reader,
-		},
-	)
+	h, err := NewHTTP(HTTPOptions{
+		Name:   "swift",
+		URL:    "http://carrier",
+		Key:    []byte("0123456789abcdef"),
+		Clock:  func() time.Time { return pushTime },
+		Random: rand.Reader,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

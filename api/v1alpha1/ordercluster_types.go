@@ -190,8 +190,8 @@ type PoolSpec struct {
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
 
-	// nodeSelector has the labels of the nodes that the pool's pods run on; unset: any. A sale takes all of the processors that it
-	// can get: on nodes of its own it does not slow ordinary orders down.
+	// nodeSelector has the labels of the nodes that the pool's pods run on; unset: any. A sale takes all of the processors
+	// that it can get: on nodes of its own it does not slow ordinary orders down.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=16
@@ -353,8 +353,8 @@ type AuthSpec struct {
 	// +kubebuilder:validation:Maximum=1000000
 	Burst *int32 `json:"burst,omitempty"`
 
-	// services is what one service may do at each pod: a backend, which acts for many buyers with one token. Unset: what the pod
-	// can do.
+	// services is what one service may do at each pod: a backend, which acts for many buyers with one token. Unset: what
+	// the pod can do.
 	// +optional
 	Services ServiceLimitsSpec `json:"services,omitzero"`
 }
@@ -378,8 +378,8 @@ type ServiceLimitsSpec struct {
 
 // FlashSpec has the rules of the flash pool.
 type FlashSpec struct {
-	// maxClockSkew is how far a flash pod's clock may be from the NATS servers' before the pod is not ready. Sales open and close by
-	// the servers' clock, whatever the pod's own says.
+	// maxClockSkew is how far a flash pod's clock may be from the NATS servers' before the pod is not ready. Sales open
+	// and close by the servers' clock, whatever the pod's own says.
 	// +optional
 	// +default="500ms"
 	// +kubebuilder:validation:Type=string
@@ -428,8 +428,8 @@ type OrdersSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('8760h')",message="returnWindow must be between 1s and 8760h"
 	ReturnWindow *metav1.Duration `json:"returnWindow,omitempty"`
 
-	// materializePerSecond is how many orders of the flash lane all worker pods together write to the database in a second, at
-	// most, so that a sale leaves the database to ordinary orders.
+	// materializePerSecond is how many orders of the flash lane all worker pods together write to the database in a
+	// second, at most, so that a sale leaves the database to ordinary orders.
 	// +optional
 	// +default=2000
 	// +kubebuilder:validation:Minimum=1

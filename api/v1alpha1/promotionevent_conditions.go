@@ -11,8 +11,8 @@ const (
 	ConditionClusterReady = "ClusterReady"
 	// ConditionStockAllocated: the items' stock was taken from the SKUs' stock.
 	ConditionStockAllocated = "StockAllocated"
-	// ConditionToppedUp: the sale has all the stock that the spec's items ask for now. False: some could not be added, and the sale
-	// goes on without it.
+	// ConditionToppedUp: the sale has all the stock that the spec's items ask for now. False: some could not be added, and
+	// the sale goes on without it.
 	ConditionToppedUp = "ToppedUp"
 	// ConditionPartitionsOpen: every partition has its stock shards, and the pods were told.
 	ConditionPartitionsOpen = "PartitionsOpen"
@@ -64,8 +64,8 @@ const (
 
 	// ReasonAllocated of StockAllocated.
 	ReasonAllocated = "Allocated"
-	// ReasonInsufficientStock of StockAllocated, ToppedUp and Stalled: the message says how much is missing of what. Nothing of
-	// those items was taken.
+	// ReasonInsufficientStock of StockAllocated, ToppedUp and Stalled: the message says how much is missing of what.
+	// Nothing of those items was taken.
 	ReasonInsufficientStock = "InsufficientStock"
 	// ReasonUnknownSKU of StockAllocated, ToppedUp and Stalled: the catalog has no such SKU. Nothing was taken.
 	ReasonUnknownSKU = "UnknownSKU"
@@ -73,7 +73,8 @@ const (
 	ReasonToppedUp = "ToppedUp"
 	// ReasonTooManyTopUps of ToppedUp: stock was added too often, and no more can be.
 	ReasonTooManyTopUps = "TooManyTopUps"
-	// ReasonDatabaseError of StockAllocated, ToppedUp and Settled: the database did not answer as it should; it is tried again.
+	// ReasonDatabaseError of StockAllocated, ToppedUp and Settled: the database did not answer as it should; it is tried
+	// again.
 	ReasonDatabaseError = "DatabaseError"
 	// ReasonMessagingError of PartitionsOpen and Settled: NATS did not answer as it should; it is tried again.
 	ReasonMessagingError = "MessagingError"
@@ -87,8 +88,8 @@ const (
 	ReasonScheduled = "Scheduled"
 	// ReasonScaling of FlashPoolReady: pods are missing.
 	ReasonScaling = "Scaling"
-	// ReasonMaxReplicasReached of FlashPoolReady and Stalled: the OrderCluster's pools.flash.replicas.max is less than what
-	// the promotions need.
+	// ReasonMaxReplicasReached of FlashPoolReady and Stalled: the OrderCluster's pools.flash.replicas.max is less than
+	// what the promotions need.
 	ReasonMaxReplicasReached = "MaxReplicasReached"
 	// ReasonAvailable of FlashPoolReady.
 	ReasonAvailable = "Available"

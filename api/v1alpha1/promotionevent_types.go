@@ -118,18 +118,18 @@ type PromotionEventSpec struct {
 	Traffic TrafficSpec `json:"traffic,omitzero"`
 
 	// partitions is how many logs the sale is split into by buyer, over all its streams; each holds a stock shard of every
-	// item of its stream. One or two a flash pod are fastest. At most 64 for each of streams, and a multiple of them. Unset: two
-	// for each pod that the expected peak needs.
+	// item of its stream. One or two a flash pod are fastest. At most 64 for each of streams, and a multiple of them.
+	// Unset: two for each pod that the expected peak needs.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=512
 	Partitions *int32 `json:"partitions,omitempty"`
 
-	// streams is how many JetStream streams the logs are in. Items are spread over them by their stock, and an order can only
-	// have items of one stream: more than one is for sales that are too fast for one stream. A stream has no size limit and is never
-	// trimmed: until the log is removed, each of messaging.replicas disks keeps about 55 bytes, the buyer's id, the request id and
-	// the SKUs of every order, and 200 bytes for all that were accepted in the same moment. Unset: one for each 50,000 expected
-	// requests a second, and one if partitions is set.
+	// streams is how many JetStream streams the logs are in. Items are spread over them by their stock, and an order can
+	// only have items of one stream: more than one is for sales that are too fast for one stream. A stream has no size
+	// limit and is never trimmed: until the log is removed, each of messaging.replicas disks keeps about 55 bytes, the
+	// buyer's id, the request id and the SKUs of every order, and 200 bytes for all that were accepted in the same moment.
+	// Unset: one for each 50,000 expected requests a second, and one if partitions is set.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=8
@@ -148,8 +148,8 @@ type PromotionEventSpec struct {
 	Settlement SettlementSpec `json:"settlement,omitzero"`
 }
 
-// AdmissionSpec lets only those buyers order who got a token before the sale, so that a script which never saw the page gets
-// nothing.
+// AdmissionSpec lets only those buyers order who got a token before the sale, so that a script which never saw the page
+// gets nothing.
 type AdmissionSpec struct {
 	// required says that an order needs an admission token for each of its items.
 	// +optional
@@ -185,8 +185,9 @@ type PromotionItem struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="price must not change once the promotion is created"
 	Price *int64 `json:"price,omitempty"`
 
-	// stock is how many units are taken from the SKU's stock for the sale. What is not sold comes back after the end. It may grow
-	// until the end, also while the sale is live: what the SKU's stock has too little of is said by the condition ToppedUp.
+	// stock is how many units are taken from the SKU's stock for the sale. What is not sold comes back after the end. It
+	// may grow until the end, also while the sale is live: what the SKU's stock has too little of is said by the condition
+	// ToppedUp.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
@@ -247,8 +248,8 @@ const (
 
 // PromotionEventStatus is how the sale is going.
 type PromotionEventStatus struct {
-	// conditions are Ready, Reconciling, Stalled, ClusterReady, StockAllocated, ToppedUp, PartitionsOpen, FlashPoolReady, Late,
-	// Paused, Settled and InvariantViolated.
+	// conditions are Ready, Reconciling, Stalled, ClusterReady, StockAllocated, ToppedUp, PartitionsOpen, FlashPoolReady,
+	// Late, Paused, Settled and InvariantViolated.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

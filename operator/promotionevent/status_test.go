@@ -105,7 +105,9 @@ func TestSummaryFollowsClockAndFacts(t *testing.T) {
 			if p.Status.Phase != tt.wantPhase {
 				t.Errorf("phase %s, want %s", p.Status.Phase, tt.wantPhase)
 			}
-			for condition, want := range map[string]metav1.ConditionStatus{v1alpha1.ConditionReady: tt.wantReady, v1alpha1.ConditionLate: tt.wantLate} {
+			for condition, want := range map[string]metav1.ConditionStatus{
+				v1alpha1.ConditionReady: tt.wantReady, v1alpha1.ConditionLate: tt.wantLate,
+			} {
 				if got := s.report.Get(condition).Status; got != want {
 					t.Errorf("%s is %s, want %s", condition, got, want)
 				}

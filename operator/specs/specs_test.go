@@ -193,7 +193,8 @@ func TestAPoolsPodsRunWhereItsNodesAre(t *testing.T) {
 	want := map[string]string{
 		v1alpha1.PoolStandard: `[null,null]`,
 		v1alpha1.PoolFlash: `[{"kubernetes.io/os":"linux","shop.example/lane":"flash"},` +
-			`[{"key":"shop.example/lane","value":"flash","effect":"NoSchedule"},{"operator":"Exists","effect":"NoExecute","tolerationSeconds":5}]]`,
+			`[{"key":"shop.example/lane","value":"flash","effect":"NoSchedule"},` +
+			`{"operator":"Exists","effect":"NoExecute","tolerationSeconds":5}]]`,
 		v1alpha1.PoolWorker: `[null,null]`,
 	}
 	got := map[string]string{}
@@ -237,7 +238,8 @@ func TestRevisionChangesWithWhatIsMigrated(t *testing.T) {
 	other := sample()
 	other.Spec.Image = "orderd:2"
 	for name, got := range map[string]string{
-		"image": Revision(other, "config", "1"), "configuration": Revision(sample(), "other", "1"), "Secret": Revision(sample(), "config", "2"),
+		"image": Revision(other, "config", "1"), "configuration": Revision(sample(), "other", "1"),
+		"Secret": Revision(sample(), "config", "2"),
 	} {
 		if got == base {
 			t.Errorf("the same revision for another %s", name)

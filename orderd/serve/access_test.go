@@ -356,7 +356,9 @@ func do(t *testing.T, s *httptest.Server, request *http.Request) (int, http.Head
 func TestQuestionsByGet(t *testing.T) {
 	tokens, s := counting(t, auth.Limits{PerSecond: 1000, Burst: 1000})
 	message := `{"promotion":"sale","requestId":"r","buyerId":"bob"}`
-	for subject, want := range map[string]int{"bob": http.StatusOK, "ann": http.StatusForbidden, "": http.StatusUnauthorized} {
+	for subject, want := range map[string]int{
+		"bob": http.StatusOK, "ann": http.StatusForbidden, "": http.StatusUnauthorized,
+	} {
 		query := url.Values{"connect": {"v1"}, "encoding": {"json"}, "message": {message}}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+looking+"?"+query.Encode(), nil)
 		if err != nil {
@@ -373,7 +375,9 @@ func TestQuestionsByGet(t *testing.T) {
 
 func TestProtocols(t *testing.T) {
 	tokens, s := counting(t, auth.Limits{PerSecond: 1000, Burst: 1000})
-	for name, options := range map[string][]connecthttp.Option{"Connect": nil, "gRPC": {connecthttp.WithGRPC()}, "gRPC-Web": {connecthttp.WithGRPCWeb()}} {
+	for name, options := range map[string][]connecthttp.Option{
+		"Connect": nil, "gRPC": {connecthttp.WithGRPC()}, "gRPC-Web": {connecthttp.WithGRPCWeb()},
+	} {
 		call := func(token string) error {
 			transport := connecthttp.NewTransport(s.Client(), s.URL, options...)
 			c := flashv1connect.NewFlashServiceClient(connect.NewClient(transport, issuer.Bearer(token)))

@@ -97,8 +97,9 @@ func wireRequest(b *testing.B, token string) []byte {
 	if err != nil {
 		b.Fatal(err)
 	}
-	head := "POST " + placing + " HTTP/1.1\r\nHost: pod\r\nContent-Type: application/proto\r\nConnect-Protocol-Version: 1\r\nAuthorization: Bearer " + token +
-		"\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
+	head := "POST " + placing + " HTTP/1.1\r\nHost: pod\r\nContent-Type: application/proto\r\n" +
+		"Connect-Protocol-Version: 1\r\nAuthorization: Bearer " + token + "\r\n" +
+		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
 	return append([]byte(head), body...)
 }
 

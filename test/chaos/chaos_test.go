@@ -72,7 +72,10 @@ func TestParseSeeds(t *testing.T) {
 		first uint64
 		count int
 		ok    bool
-	}{{"7:3", 7, 3, true}, {"7", 7, 1, true}, {"7:0", 0, 0, false}, {"x:1", 0, 0, false}, {"", 0, 0, false}, {"1:y", 0, 0, false}} {
+	}{
+		{"7:3", 7, 3, true}, {"7", 7, 1, true}, {"7:0", 0, 0, false}, {"x:1", 0, 0, false}, {"", 0, 0, false},
+		{"1:y", 0, 0, false},
+	} {
 		first, count, err := parseSeeds(test.in)
 		if (err == nil) != test.ok || first != test.first || count != test.count {
 			t.Errorf("%q: %d, %d, %v", test.in, first, count, err)

@@ -49,9 +49,16 @@ func TestLinearizabilityOfASale(t *testing.T) {
 		want   porcupine.CheckResult
 	}{
 		{"as it went", func([]audit.Call) {}, porcupine.Ok},
-		{"accepted over the limit", func(c []audit.Call) { c[2].Outcome, c[2].OrderID = audit.Accepted, "o2" }, porcupine.Illegal},
+		{
+			"accepted over the limit", func(c []audit.Call) { c[2].Outcome, c[2].OrderID = audit.Accepted, "o2" },
+			porcupine.Illegal,
+		},
 		{"cancelled too late for what came after", func(c []audit.Call) { c[3].Sent = at(9) }, porcupine.Illegal},
-		{"not found once accepted", func(c []audit.Call) { c[5].Outcome, c[5].Reason, c[5].OrderID = audit.Refused, "ORDER_NOT_FOUND", "" }, porcupine.Illegal},
+		{
+			"not found once accepted",
+			func(c []audit.Call) { c[5].Outcome, c[5].Reason, c[5].OrderID = audit.Refused, "ORDER_NOT_FOUND", "" },
+			porcupine.Illegal,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			calls := append([]audit.Call{}, good...)

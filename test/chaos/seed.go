@@ -34,7 +34,8 @@ type tally struct {
 }
 
 func (t *tally) add(o tally) {
-	t.placed, t.accepted, t.refused, t.unknown = t.placed+o.placed, t.accepted+o.accepted, t.refused+o.refused, t.unknown+o.unknown
+	t.placed, t.accepted = t.placed+o.placed, t.accepted+o.accepted
+	t.refused, t.unknown = t.refused+o.refused, t.unknown+o.unknown
 	if t.reasons == nil {
 		t.reasons = map[string]int{}
 	}

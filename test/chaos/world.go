@@ -329,7 +329,9 @@ func (w *world) keep(v *verdict, folder string) error {
 	for _, c := range v.calls {
 		fmt.Fprintln(&calls, c)
 	}
-	for name, text := range map[string]string{"calls.txt": calls.String(), "verdict.txt": v.String() + "\n" + v.details()} {
+	for name, text := range map[string]string{
+		"calls.txt": calls.String(), "verdict.txt": v.String() + "\n" + v.details(),
+	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			return err
 		}

@@ -20,8 +20,9 @@ func TestParse(t *testing.T) {
 		{name: "nothing", comment: " Does a thing.\n"},
 		{name: "a reason of one letter", comment: "Errors: NOT_FOUND/A.", wantErr: true},
 		{
-			name:    "codes are shared in a clause",
-			comment: " Does it.\n Errors: NOT_FOUND/A_NOT_FOUND; FAILED_PRECONDITION/BB (metadata state),\n CC_D or ABORTED/EE unless it is DONE; UNAVAILABLE/FF.\n",
+			name: "codes are shared in a clause",
+			comment: " Does it.\n Errors: NOT_FOUND/A_NOT_FOUND; FAILED_PRECONDITION/BB (metadata state),\n CC_D or " +
+				"ABORTED/EE unless it is DONE; UNAVAILABLE/FF.\n",
 			want: []documented{
 				{code: "NOT_FOUND", reason: "A_NOT_FOUND"},
 				{code: "FAILED_PRECONDITION", reason: "BB", carries: "metadata state", when: "unless it is DONE"},

@@ -18,8 +18,8 @@ const statesHead = `# States
 
 <!-- Generated from the life cycles' tables by hack/tools/docs: make generate. -->
 
-What an arrow is named after is the event in the answers of the history RPCs. Nothing else changes a state, and every change is
-in the history with its time, who made it and why.
+What an arrow is named after is the event in the answers of the history RPCs. Nothing else changes a state, and every
+change is in the history with its time, who made it and why.
 `
 
 // statesPage has a diagram of each life cycle.
@@ -31,10 +31,11 @@ func statesPage() string {
 	}
 	section(
 		"Order",
-		"`ORDER_STATE_…`; history: `OrderService/GetOrderHistory`. What is partial (some lines shipped, some refunded) is on the "+
-			"lines, and in `fulfilmentStatus` and `refundStatus` beside the state. `pay_late` is a payment for an order that was cancelled unpaid, "+
-			"if its stock could be taken again. `ORDER_STATE_ACCEPTED` is not in the table: a flash order has it for `GetOrder` from the moment that it was "+
-			"taken until it is in the database as `PENDING_PAYMENT`, and nothing can be done with it until then (`ORDER_NOT_READY`).",
+		"`ORDER_STATE_…`; history: `OrderService/GetOrderHistory`. What is partial (some lines shipped, some refunded) "+
+			"is on the lines, and in `fulfilmentStatus` and `refundStatus` beside the state. `pay_late` is a payment for "+
+			"an order that was cancelled unpaid, if its stock could be taken again. `ORDER_STATE_ACCEPTED` is not in the "+
+			"table: a flash order has it for `GetOrder` from the moment that it was taken until it is in the database as "+
+			"`PENDING_PAYMENT`, and nothing can be done with it until then (`ORDER_NOT_READY`).",
 		diagram(order.Transitions()),
 	)
 	section("Payment",

@@ -351,7 +351,9 @@ func TestPages(t *testing.T) {
 
 func TestPageTokensFromElsewhere(t *testing.T) {
 	d := newDesk(t)
-	for _, token := range []string{"x", "AAAA", "////", "__________________________________", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="} {
+	for _, token := range []string{
+		"x", "AAAA", "////", "__________________________________", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+	} {
 		_, err := d.entries.ListAuditEntries(t.Context(), &auditv1.ListAuditEntriesRequest{PageToken: token})
 		if connect.CodeOf(err) != connect.CodeInvalidArgument || rpcerr.Reason(err) != "INVALID_PAGE_TOKEN" {
 			t.Errorf("%q: %v, want INVALID_ARGUMENT/INVALID_PAGE_TOKEN", token, err)

@@ -42,7 +42,9 @@ func TestBearer(t *testing.T) {
 }
 
 func FuzzBearer(f *testing.F) {
-	for _, seed := range []string{"Bearer a.b.c", "bearer  x", "Basic YTpi", "Bearer", "", "Bearer é", "Bearer a,b", "\x00"} {
+	for _, seed := range []string{
+		"Bearer a.b.c", "bearer  x", "Basic YTpi", "Bearer", "", "Bearer é", "Bearer a,b", "\x00",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {

@@ -43,8 +43,10 @@ func TestBreaker(t *testing.T) {
 			{2 * time.Minute, nil, breaker.Answered, nil}, {0, nil, breaker.Answered, nil},
 		},
 		"an answer in between counts anew": {
-			{0, errBroken, breaker.Failed, errBroken}, {0, errBroken, breaker.Failed, errBroken}, {0, nil, breaker.Answered, nil},
-			{0, errBroken, breaker.Failed, errBroken}, {0, errBroken, breaker.Failed, errBroken}, {0, nil, breaker.Answered, nil},
+			{0, errBroken, breaker.Failed, errBroken}, {0, errBroken, breaker.Failed, errBroken},
+			{0, nil, breaker.Answered, nil},
+			{0, errBroken, breaker.Failed, errBroken}, {0, errBroken, breaker.Failed, errBroken},
+			{0, nil, breaker.Answered, nil},
 		},
 		"callers who go away are no failures": {
 			{0, context.Canceled, breaker.Failed, context.Canceled}, {0, context.Canceled, breaker.Failed, context.Canceled},

@@ -112,8 +112,9 @@ func paidMessages(b *testing.B, n int) []*nats.Msg {
 		out[i] = nats.NewMsg("order.events.paid." + id.String())
 		out[i].Data = data
 		for name, value := range map[string]string{
-			"ce-specversion": "1.0", "ce-id": eventID(id, 2), "ce-source": "test/shop", "ce-type": typePaid, "ce-subject": id.String(),
-			"ce-time": time.Now().UTC().Format(time.RFC3339Nano), "ce-datacontenttype": "application/protobuf",
+			"ce-specversion": "1.0", "ce-id": eventID(id, 2), "ce-source": "test/shop", "ce-type": typePaid,
+			"ce-subject": id.String(),
+			"ce-time":    time.Now().UTC().Format(time.RFC3339Nano), "ce-datacontenttype": "application/protobuf",
 		} {
 			out[i].Header.Set(name, value)
 		}

@@ -239,9 +239,11 @@ func TestDeliveriesAreNotedAndRepeatedWithTheSameID(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	ok := consume.Options{Name: "reward", Types: []string{typePaid}, Effect: note("x"), Logger: logger()}
 	tests := map[string]func(*consume.Options){
-		"a name with dots":    func(o *consume.Options) { o.Name = "a.b" },
-		"no effect":           func(o *consume.Options) { o.Effect = nil },
-		"two effects":         func(o *consume.Options) { o.Delivery = func(context.Context, consume.Event) error { return nil } },
+		"a name with dots": func(o *consume.Options) { o.Name = "a.b" },
+		"no effect":        func(o *consume.Options) { o.Effect = nil },
+		"two effects": func(o *consume.Options) {
+			o.Delivery = func(context.Context, consume.Event) error { return nil }
+		},
 		"no types":            func(o *consume.Options) { o.Types = nil },
 		"a type nobody knows": func(o *consume.Options) { o.Types = []string{"orderd.order.v1.OrderEaten"} },
 		"too many workers":    func(o *consume.Options) { o.Workers = 1000 },

@@ -182,7 +182,9 @@ func TestKilledBetweenDeliveryAndInboxKey(t *testing.T) {
 }
 
 func TestKilledAroundADeadLetter(t *testing.T) {
-	for name, needle := range map[string]string{"before it is published": deadLetter, "before the event is terminated": termination} {
+	for name, needle := range map[string]string{
+		"before it is published": deadLetter, "before the event is terminated": termination,
+	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			ids := w.paid(1)

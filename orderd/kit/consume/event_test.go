@@ -140,7 +140,8 @@ func FuzzDecodeEvent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, version, id, source, typeName, subject, at, contentType string, data []byte) {
 		h := nats.Header{}
 		for name, value := range map[string]string{
-			"ce-specversion": version, "ce-id": id, "ce-source": source, "ce-type": typeName, "ce-subject": subject, "ce-time": at, "ce-datacontenttype": contentType,
+			"ce-specversion": version, "ce-id": id, "ce-source": source, "ce-type": typeName, "ce-subject": subject,
+			"ce-time": at, "ce-datacontenttype": contentType,
 		} {
 			h.Set(name, value)
 		}

@@ -46,7 +46,10 @@ func TestClassOf(t *testing.T) {
 		{"too many connections", pg("53300"), database.Reset, connect.CodeUnavailable},
 		{"unique violation", pg("23505"), database.Final, connect.CodeInternal},
 		{"syntax", pg("42601"), database.Final, connect.CodeInternal},
-		{"connection reset", fmt.Errorf("reading: %w", &net.OpError{Op: "read", Err: io.EOF}), database.Reset, connect.CodeUnavailable},
+		{
+			"connection reset", fmt.Errorf("reading: %w", &net.OpError{Op: "read", Err: io.EOF}), database.Reset,
+			connect.CodeUnavailable,
+		},
 		{"end of stream", io.ErrUnexpectedEOF, database.Reset, connect.CodeUnavailable},
 		{"our own", errors.New("secret"), database.Final, connect.CodeInternal},
 		{"deadline", context.DeadlineExceeded, database.Reset, connect.CodeDeadlineExceeded},

@@ -73,7 +73,8 @@ func TestListSkus(t *testing.T) {
 	ctx := context.Background()
 	service := catalog.NewService(catalog.Options{Pool: testdb.NewPool(t), Clock: time.Now})
 	for _, s := range []*catalogv1.Sku{
-		sku("B", "tea", 1, true), sku("a", "tea", 2, true), sku("C", "cup", 3, true), sku("D", "tea", 4, false), sku("E", "tea", 5, true),
+		sku("B", "tea", 1, true), sku("a", "tea", 2, true), sku("C", "cup", 3, true),
+		sku("D", "tea", 4, false), sku("E", "tea", 5, true),
 	} {
 		if _, err := service.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: s}); err != nil {
 			t.Fatal(err)

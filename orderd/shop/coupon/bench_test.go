@@ -12,7 +12,8 @@ import (
 // each for another buyer.
 func BenchmarkClaims(b *testing.B) {
 	for _, template := range []*couponv1.CouponTemplate{
-		fixed("fixed", func(t *couponv1.CouponTemplate) { t.Budget.Coupons = 1_000_000_000 }), envelope("envelope", 1_000_000_000, 1_000_000),
+		fixed("fixed", func(t *couponv1.CouponTemplate) { t.Budget.Coupons = 1_000_000_000 }),
+		envelope("envelope", 1_000_000_000, 1_000_000),
 	} {
 		b.Run(template.GetName(), func(b *testing.B) {
 			s := newShop(b)

@@ -16,8 +16,8 @@ import (
 // what has expired does not push out what has not.
 const maxLoaded = 200
 
-const couponColumns = `c.coupon_id, c.buyer_id, c.state, c.version, c.amount, c.valid_from, c.valid_until, c.order_id, c.claimed_at,
-	c.template, c.revision, t.terms`
+const couponColumns = `c.coupon_id, c.buyer_id, c.state, c.version, c.amount, c.valid_from, c.valid_until, c.order_id,
+	c.claimed_at, c.template, c.revision, t.terms`
 
 // Load reads what Evaluate needs, by buyer: up to 200 coupons of each of the buyers that are
 // AVAILABLE, and the named ones whatever their state and whoever's they are, once each. One query;

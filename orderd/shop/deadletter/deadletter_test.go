@@ -101,8 +101,9 @@ func (w *world) pay(n int) []*deadletterv1.DeadLetter {
 		msg := nats.NewMsg("order.events.paid." + id)
 		msg.Data = data
 		for name, value := range map[string]string{
-			"ce-specversion": "1.0", "ce-id": id + ".2", "ce-source": "test/shop", "ce-type": "orderd.order.v1.OrderPaid", "ce-subject": id,
-			"ce-time": "2026-11-11T12:00:00Z", "ce-datacontenttype": "application/protobuf", "Nats-Msg-Id": id + ".2",
+			"ce-specversion": "1.0", "ce-id": id + ".2", "ce-source": "test/shop", "ce-type": "orderd.order.v1.OrderPaid",
+			"ce-subject": id,
+			"ce-time":    "2026-11-11T12:00:00Z", "ce-datacontenttype": "application/protobuf", "Nats-Msg-Id": id + ".2",
 		} {
 			msg.Header.Set(name, value)
 		}
@@ -177,7 +178,8 @@ func TestListAndGet(t *testing.T) {
 		t.Errorf("%d dead letters of another consumer", len(got))
 	}
 	l := letters[0]
-	if l.GetConsumer() != "reward" || l.GetReason() != "delivering an event: no such campaign" || l.GetAttempts() != 2 || l.GetEventId() != l.GetOrderId()+".2" ||
+	if l.GetConsumer() != "reward" || l.GetReason() != "delivering an event: no such campaign" || l.GetAttempts() != 2 ||
+		l.GetEventId() != l.GetOrderId()+".2" ||
 		l.GetEventType() != "orderd.order.v1.OrderPaid" ||
 		l.GetOccurredAt().AsTime() != time.Date(2026, 11, 11, 12, 0, 0, 0, time.UTC) ||
 		l.GetFailedAt() == nil {
@@ -305,7 +307,9 @@ func TestDiscard(t *testing.T) {
 func TestAReplayNeedsItsConsumer(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
-	for _, ensure := range []func(context.Context, jetstream.JetStream, int) error{outbox.EnsureStream, consume.EnsureDeadLetters} {
+	for _, ensure := range []func(context.Context, jetstream.JetStream, int) error{
+		outbox.EnsureStream, consume.EnsureDeadLetters,
+	} {
 		if err := ensure(ctx, w.js, 1); err != nil {
 			t.Fatal(err)
 		}

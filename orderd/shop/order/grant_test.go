@@ -117,8 +117,14 @@ func TestWhatARefundLeavesToShip(t *testing.T) {
 	}{
 		{"none has left", Line{Quantity: 3}, false, Line{Quantity: 3, Returned: 1, Withdrawn: 1}},
 		{"one has left and is meant", Line{Quantity: 3, Shipped: 1}, true, Line{Quantity: 3, Shipped: 1, Returned: 1}},
-		{"one has left and another is meant", Line{Quantity: 3, Shipped: 1}, false, Line{Quantity: 3, Shipped: 1, Returned: 1, Withdrawn: 1}},
-		{"all are in parcels", Line{Quantity: 3, Shipping: 2, Shipped: 1}, false, Line{Quantity: 3, Shipping: 2, Shipped: 1, Returned: 1}},
+		{
+			"one has left and another is meant", Line{Quantity: 3, Shipped: 1}, false,
+			Line{Quantity: 3, Shipped: 1, Returned: 1, Withdrawn: 1},
+		},
+		{
+			"all are in parcels", Line{Quantity: 3, Shipping: 2, Shipped: 1}, false,
+			Line{Quantity: 3, Shipping: 2, Shipped: 1, Returned: 1},
+		},
 	} {
 		o := &Order{Lines: []Line{tt.line}}
 		if _, err := o.grant(Grant{Lines: []LineQuantity{{Line: 1, Quantity: 1}}, Left: tt.left}); err != nil {

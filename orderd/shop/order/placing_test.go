@@ -95,12 +95,17 @@ func TestHotSKU(t *testing.T) {
 	if outcomes["placed 1"] != buyers/2 || outcomes["placed 2"] != stocked || outcomes["refused"] != buyers/2-stocked {
 		t.Errorf("%v", outcomes)
 	}
-	for sku, want := range map[string]stock.Levels{"hot": {Reserved: stocked}, "tea": {Available: 1000 - buyers/2 - stocked, Reserved: buyers/2 + stocked}} {
+	for sku, want := range map[string]stock.Levels{
+		"hot": {Reserved: stocked}, "tea": {Available: 1000 - buyers/2 - stocked, Reserved: buyers/2 + stocked},
+	} {
 		if got, err := stock.Get(context.Background(), s.pool, sku); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", sku, got, err)
 		}
 	}
-	for table, want := range map[string]int{"orders": buyers/2 + stocked, "requests": buyers/2 + stocked, "order_lines": buyers/2 + 2*stocked, "outbox": buyers/2 + stocked} {
+	for table, want := range map[string]int{
+		"orders": buyers/2 + stocked, "requests": buyers/2 + stocked, "order_lines": buyers/2 + 2*stocked,
+		"outbox": buyers/2 + stocked,
+	} {
 		if got := s.count(t, table); got != want {
 			t.Errorf("%d %s, want %d", got, table, want)
 		}

@@ -31,7 +31,8 @@ func shopKey() []byte { return []byte("0123456789abcdef") }
 // refunds keeps granted refunds in a table of its own, as payment does.
 type refunds struct{}
 
-const createRefunds = `CREATE TABLE wishes (order_id uuid, key text, payment_id uuid, amount bigint, PRIMARY KEY (order_id, key))`
+const createRefunds = `CREATE TABLE wishes (order_id uuid, key text, payment_id uuid, amount bigint,
+	PRIMARY KEY (order_id, key))`
 
 // createFreight makes a delivery method that costs 7 for the first piece and 3 for each more, free
 // in Shanghai and not to Lhasa. CockroachDB wants a RETURNING from every statement below WITH.

@@ -166,8 +166,8 @@ func queueCounts(b *pgx.Batch, orders ...*Order) {
 func queueRecords(b *pgx.Batch, changes []change) error {
 	n := len(changes)
 	ids, versions, ats := make([]uuid.UUID, n), make([]int64, n), make([]time.Time, n)
-	events, froms, tos, actors, reasons := make([]string, n), make([]string, n), make([]string, n), make([]string,
-		n), make([]string, n)
+	events, froms, tos := make([]string, n), make([]string, n), make([]string, n)
+	actors, reasons := make([]string, n), make([]string, n)
 	var published []outbox.Event
 	for i, c := range changes {
 		ids[i], versions[i], ats[i] = c.order.ID, c.version, c.at

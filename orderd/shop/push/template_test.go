@@ -174,7 +174,8 @@ func TestParseSecrets(t *testing.T) {
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 11, 11, 12, 0, 0, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
-		"": 0, "5": 5 * time.Second, "-5": 0, "soon": 0, "Wed, 11 Nov 2026 12:01:00 GMT": time.Minute, "Wed, 11 Nov 2026 11:00:00 GMT": 0, "99999999999": 0,
+		"": 0, "5": 5 * time.Second, "-5": 0, "soon": 0,
+		"Wed, 11 Nov 2026 12:01:00 GMT": time.Minute, "Wed, 11 Nov 2026 11:00:00 GMT": 0, "99999999999": 0,
 	} {
 		if got := retryAfter(value, now); got != want {
 			t.Errorf("%q: %s, want %s", value, got, want)

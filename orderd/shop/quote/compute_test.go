@@ -371,7 +371,8 @@ func TestEverySumIsExact(t *testing.T) {
 				l.Amount != l.UnitPrice*l.Quantity {
 				t.Fatalf("line %+v", l)
 			}
-			goods, discount, shipping, tax, total = goods+l.Amount, discount+l.Discount, shipping+l.Freight, tax+l.Tax, total+l.Total()
+			goods, discount, shipping = goods+l.Amount, discount+l.Discount, shipping+l.Freight
+			tax, total = tax+l.Tax, total+l.Total()
 		}
 		sums := Quote{Goods: goods, Discount: discount, Freight: shipping, Tax: tax, Total: total}
 		heads := Quote{Goods: q.Goods, Discount: q.Discount, Freight: q.Freight, Tax: q.Tax, Total: q.Total}

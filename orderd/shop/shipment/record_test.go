@@ -60,7 +60,8 @@ func TestOldParcelsAreAskedForLessOften(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	s := &Store{pollInterval: 30 * time.Minute}
 	for age, want := range map[time.Duration]time.Duration{
-		0: 30 * time.Minute, 4 * time.Hour: 30 * time.Minute, 16 * time.Hour: 2 * time.Hour, 8 * 24 * time.Hour: 24 * time.Hour, 365 * 24 * time.Hour: 24 * time.Hour,
+		0: 30 * time.Minute, 4 * time.Hour: 30 * time.Minute, 16 * time.Hour: 2 * time.Hour,
+		8 * 24 * time.Hour: 24 * time.Hour, 365 * 24 * time.Hour: 24 * time.Hour,
 	} {
 		if got := s.interval(&Shipment{CreatedAt: now.Add(-age)}, now); got != want {
 			t.Errorf("a parcel of %s is asked for after %s, want %s", age, got, want)

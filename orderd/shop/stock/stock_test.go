@@ -82,8 +82,22 @@ func TestRefusedMovementsChangeNothing(t *testing.T) {
 		wantMissing []stock.Quantity
 		wantUnknown []string
 	}{
-		{"short", []stock.Movement{stock.Reserve("o1", stock.Quantity{SKU: "tea", Quantity: 1}), stock.Reserve("o1", stock.Quantity{SKU: "cup", Quantity: 5})}, []stock.Quantity{{SKU: "cup", Quantity: 3}}, nil},
-		{"unknown", []stock.Movement{stock.Reserve("o1", stock.Quantity{SKU: "tea", Quantity: 1}), stock.Reserve("o1", stock.Quantity{SKU: "ghost", Quantity: 5})}, nil, []string{"ghost"}},
+		{
+			"short",
+			[]stock.Movement{
+				stock.Reserve("o1", stock.Quantity{SKU: "tea", Quantity: 1}),
+				stock.Reserve("o1", stock.Quantity{SKU: "cup", Quantity: 5}),
+			},
+			[]stock.Quantity{{SKU: "cup", Quantity: 3}}, nil,
+		},
+		{
+			"unknown",
+			[]stock.Movement{
+				stock.Reserve("o1", stock.Quantity{SKU: "tea", Quantity: 1}),
+				stock.Reserve("o1", stock.Quantity{SKU: "ghost", Quantity: 5}),
+			},
+			nil, []string{"ghost"},
+		},
 		{"more than is reserved", []stock.Movement{stock.Deduct("o9", stock.Quantity{SKU: "tea", Quantity: 1})}, nil, nil},
 	} {
 		err := apply(t, pool, tt.moves...)

@@ -26,10 +26,22 @@ func TestTopUpsReachTheirTargetsOnce(t *testing.T) {
 		want    []stock.TopUp
 		tea     stock.Levels
 	}{
-		{[]stock.Quantity{{SKU: "tea", Quantity: 10}, {SKU: "cup", Quantity: 5}}, []stock.TopUp{}, stock.Levels{Available: 90, Reserved: 10}},
-		{[]stock.Quantity{{SKU: "tea", Quantity: 30}, {SKU: "cup", Quantity: 5}}, []stock.TopUp{{Number: 1, SKU: "tea", Quantity: 20}}, stock.Levels{Available: 70, Reserved: 30}},
-		{[]stock.Quantity{{SKU: "tea", Quantity: 30}}, []stock.TopUp{{Number: 1, SKU: "tea", Quantity: 20}}, stock.Levels{Available: 70, Reserved: 30}},
-		{[]stock.Quantity{{SKU: "tea", Quantity: 4}}, []stock.TopUp{{Number: 1, SKU: "tea", Quantity: 20}}, stock.Levels{Available: 70, Reserved: 30}},
+		{
+			[]stock.Quantity{{SKU: "tea", Quantity: 10}, {SKU: "cup", Quantity: 5}}, []stock.TopUp{},
+			stock.Levels{Available: 90, Reserved: 10},
+		},
+		{
+			[]stock.Quantity{{SKU: "tea", Quantity: 30}, {SKU: "cup", Quantity: 5}},
+			[]stock.TopUp{{Number: 1, SKU: "tea", Quantity: 20}}, stock.Levels{Available: 70, Reserved: 30},
+		},
+		{
+			[]stock.Quantity{{SKU: "tea", Quantity: 30}}, []stock.TopUp{{Number: 1, SKU: "tea", Quantity: 20}},
+			stock.Levels{Available: 70, Reserved: 30},
+		},
+		{
+			[]stock.Quantity{{SKU: "tea", Quantity: 4}}, []stock.TopUp{{Number: 1, SKU: "tea", Quantity: 20}},
+			stock.Levels{Available: 70, Reserved: 30},
+		},
 		{[]stock.Quantity{{SKU: "tea", Quantity: 31}, {SKU: "cup", Quantity: 7}}, []stock.TopUp{
 			{Number: 1, SKU: "tea", Quantity: 20}, {Number: 2, SKU: "cup", Quantity: 2}, {Number: 3, SKU: "tea", Quantity: 1},
 		}, stock.Levels{Available: 69, Reserved: 31}},

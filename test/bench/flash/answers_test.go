@@ -18,7 +18,8 @@ func body(t *testing.T, reason string) []byte {
 	}
 	return fmt.Appendf(
 		nil,
-		`{"code":"resource_exhausted","message":"no","details":[{"type":"google.rpc.RetryInfo","value":"CgIIAQ"},{"type":"google.rpc.ErrorInfo","value":%q}]}`,
+		`{"code":"resource_exhausted","message":"no","details":[`+
+			`{"type":"google.rpc.RetryInfo","value":"CgIIAQ"},{"type":"google.rpc.ErrorInfo","value":%q}]}`,
 		base64.RawStdEncoding.EncodeToString(raw),
 	)
 }

@@ -107,12 +107,14 @@ func (g *groups) remove() {
 func (g *groups) String() string {
 	if g.all == nil {
 		return fmt.Sprintf(
-			"no control groups could be made (%v): standard lane and sale, and the pods of a pool, had equal shares of all processors and no limits",
+			"no control groups could be made (%v): standard lane and sale, and the pods of a pool, had equal shares of all "+
+				"processors and no limits",
 			g.err,
 		)
 	}
 	return fmt.Sprintf(
-		"standard_*: control groups (v%d, cpu), thousandths of a processor requested: standard pod %d, database %d, NATS %d, flash pod %d, the sale's buyers %d, no limits; pods of pods_N: limited to %d each",
+		"standard_*: control groups (v%d, cpu), thousandths of a processor requested: standard pod %d, database %d, NATS "+
+			"%d, flash pod %d, the sale's buyers %d, no limits; pods of pods_N: limited to %d each",
 		g.all.Version,
 		standardRequest,
 		databaseRequest,

@@ -24,7 +24,8 @@ if tonumber(redis.call('GET', KEYS[1]) or '0') < quantity then return 'SOLD_OUT'
 redis.call('DECRBY', KEYS[1], quantity)
 redis.call('HINCRBY', KEYS[2], ARGV[2], quantity)
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[5])
-redis.call('XADD', KEYS[4], '*', 'order', ARGV[5], 'buyer', ARGV[2], 'request', ARGV[1], 'sku', ARGV[6], 'quantity', ARGV[3])
+redis.call('XADD', KEYS[4], '*', 'order', ARGV[5], 'buyer', ARGV[2], 'request', ARGV[1],
+  'sku', ARGV[6], 'quantity', ARGV[3])
 return ARGV[5]`
 
 const (

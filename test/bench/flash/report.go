@@ -34,7 +34,9 @@ func rows() []report.Row {
 		all = append(all, report.Row{ID: name + "_per_second", Unit: perSecond},
 			report.Row{ID: name + "_cpu_us", Unit: "µs CPU of the engine's process an order"})
 	}
-	for _, name := range []string{"noop", "bare", "disk", "unary", "redis", "sql", "sold_out", "capacity", "half", "rush"} {
+	for _, name := range []string{
+		"noop", "bare", "disk", "unary", "redis", "sql", "sold_out", "capacity", "half", "rush",
+	} {
 		all = append(all, report.Row{ID: name + "_per_second", Unit: "answers/s"},
 			report.Row{ID: name + "_p99_ms", Unit: "ms"},
 			report.Row{ID: name + "_cpu_us", Unit: "µs CPU of all servers an answer"})
@@ -75,14 +77,16 @@ func (b *bench) report(out io.Writer) error {
 	}
 	fmt.Fprintf(
 		out,
-		"\nMedians of %d rounds of %s, after %s of warm-up each; a ratio is the median of the rounds' ratios. Everything shares this machine.\n",
+		"\nMedians of %d rounds of %s, after %s of warm-up each; a ratio is the median of the rounds' ratios. Everything "+
+			"shares this machine.\n",
 		b.options.rounds,
 		b.phase,
 		b.warm,
 	)
 	fmt.Fprintf(
 		out,
-		"%d connections, HTTP/1.1; stream: %d streams, %d messages of %d requests unanswered on each; %d partition(s) a sale, one SKU, a buyer a request.\n",
+		"%d connections, HTTP/1.1; stream: %d streams, %d messages of %d requests unanswered on each; %d partition(s) a "+
+			"sale, one SKU, a buyer a request.\n",
 		b.connections,
 		b.streams,
 		b.window,
@@ -91,18 +95,21 @@ func (b *bench) report(out io.Writer) error {
 	)
 	fmt.Fprintln(
 		out,
-		"On disk before the answer: NATS sync_interval always, PostgreSQL fsync and synchronous_commit on, Redis appendfsync always.",
+		"On disk before the answer: NATS sync_interval always, PostgreSQL fsync and synchronous_commit on, Redis "+
+			"appendfsync always.",
 	)
 	fmt.Fprintf(
 		out,
-		"noop, disk, redis and sql stand behind the same server as unary. half and rush: open loops of half of the capacity and ten times of it, over %d and %d connections; times from when a request was due.\n",
+		"noop, disk, redis and sql stand behind the same server as unary. half and rush: open loops of half of the "+
+			"capacity and ten times of it, over %d and %d connections; times from when a request was due.\n",
 		halfConnections,
 		rushConnections,
 	)
 	fmt.Fprintf(out, "%s\n", b.groups)
 	fmt.Fprintf(
 		out,
-		"make bench-flash; one part: go run ./test/bench/flash -only unary -rounds 1; profiles: -profile DIR -top. The rows are in %s\n",
+		"make bench-flash; one part: go run ./test/bench/flash -only unary -rounds 1; profiles: -profile DIR -top. The "+
+			"rows are in %s\n",
 		b.out,
 	)
 	return report.Write(b.out, measured)

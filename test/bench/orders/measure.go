@@ -89,7 +89,9 @@ func (b *bench) setUp(ctx context.Context) error {
 		return err
 	}
 	var singleURL string
-	for name, url := range map[string]*string{"bench_ours": &b.oursURL, "bench_single": &singleURL, "bench_bulk": &b.bulkURL} {
+	for name, url := range map[string]*string{
+		"bench_ours": &b.oursURL, "bench_single": &singleURL, "bench_bulk": &b.bulkURL,
+	} {
 		if *url, err = testdb.Create(ctx, base, name); err != nil {
 			return err
 		}

@@ -35,14 +35,16 @@ func (b *bench) report(out io.Writer) error {
 	}
 	fmt.Fprintf(
 		out,
-		"\n%d connections, medians of %d rounds of %s; PostgreSQL with fsync; servers, database and load share this machine.\n",
+		"\n%d connections, medians of %d rounds of %s; PostgreSQL with fsync; servers, database and load share this "+
+			"machine.\n",
 		b.connections,
 		b.options.rounds,
 		b.phase,
 	)
 	fmt.Fprintln(
 		out,
-		"single: the same code with one order a transaction. bulk: the same rows, 256 orders a transaction, a statement a table, one writer.",
+		"single: the same code with one order a transaction. bulk: the same rows, 256 orders a transaction, a statement "+
+			"a table, one writer.",
 	)
 	fmt.Fprintf(out, "make bench-orders; the rows are in %s\n", b.out)
 	return report.Write(b.out, rows)

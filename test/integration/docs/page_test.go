@@ -11,7 +11,8 @@ import (
 
 func TestReadPage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "page.md")
-	text := "# A page\n\n```sh\necho 1\n```\n\nSays:\n\n```json\n{\"a\": 1}\n```\n\n```sh\ntrue\n```\n\n```mermaid\nx\n```\n\n```json\n{}\n```\n"
+	text := "# A page\n\n```sh\necho 1\n```\n\nSays:\n\n```json\n{\"a\": 1}\n```\n\n" +
+		"```sh\ntrue\n```\n\n```mermaid\nx\n```\n\n```json\n{}\n```\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

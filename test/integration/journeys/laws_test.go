@@ -25,7 +25,8 @@ var twicePaid = []string{
 	`INSERT INTO payments (payment_id, order_id, buyer_id, provider, method, reference, state, version, amount, currency,
 			redirect_url, transaction_id, bucket, created_at, expires_at)
 		VALUES ('` + testID(2) + `', '` + testID(1) + `', 'ann', 'sandbox', '', '', 'SUCCEEDED', 3, 100, 'CNY', '', 't2', 0, now(), now()),
-			('` + testID(3) + `', '` + testID(1) + `', 'ann', 'sandbox', '', '', 'SUCCEEDED', 3, 100, 'CNY', '', 't3', 0, now(), now())`,
+			('` + testID(3) + `', '` + testID(1) + `', 'ann', 'sandbox', '', '', 'SUCCEEDED', 3, 100, 'CNY', '', 't3', 0,
+			now(), now())`,
 	`INSERT INTO sandbox_transactions (payment_id, refund_id, state, transaction_id, amount, currency, at)
 		VALUES ('` + testID(2) + `', '` + testID(0) + `', 'PAID', 't2', 100, 'CNY', now()),
 			('` + testID(2) + `', '` + testID(12) + `', 'REFUNDED', 'r2', 30, 'CNY', now()),

@@ -70,6 +70,9 @@ type line struct {
 	open                                    map[bool]int64
 }
 
+// underWay tells whether some of the line's units have not arrived.
+func (l *line) underWay() bool { return l.delivered < l.quantity-l.returned }
+
 type payment struct {
 	id, url   string
 	order     *order
@@ -312,7 +315,7 @@ func (r *goingBack) grant(amounts []int64) {
 	case o.state == paid && left == 0:
 		o.state = cancelled
 		o.freeCoupon()
-	case o.state == shipped && !slices.ContainsFunc(o.lines, func(l *line) bool { return l.delivered < l.quantity-l.returned }):
+	case o.state == shipped && !slices.ContainsFunc(o.lines, (*line).underWay):
 		o.state = delivered
 	}
 }

@@ -54,12 +54,27 @@ var _ = Describe("Levers of a live sale", func() {
 		}{
 			{"pause", func(s *v1alpha1.PromotionEventSpec) { s.Paused = ptr.To(true) }, HaveField("GetPaused()", BeTrue())},
 			{"resume", func(s *v1alpha1.PromotionEventSpec) { s.Paused = nil }, HaveField("GetPaused()", BeFalse())},
-			{"switch an item off", func(s *v1alpha1.PromotionEventSpec) { s.Items[1].Off = ptr.To(true) }, WithTransform(off, BeTrue())},
+			{
+				"switch an item off", func(s *v1alpha1.PromotionEventSpec) { s.Items[1].Off = ptr.To(true) },
+				WithTransform(off, BeTrue()),
+			},
 			{"switch it on", func(s *v1alpha1.PromotionEventSpec) { s.Items[1].Off = nil }, WithTransform(off, BeFalse())},
-			{"change a limit", func(s *v1alpha1.PromotionEventSpec) { s.Items[1].LimitPerBuyer = ptr.To[int32](7) }, WithTransform(limit, BeEquivalentTo(7))},
-			{"require admission", func(s *v1alpha1.PromotionEventSpec) { s.Admission.Required = ptr.To(true) }, HaveField("GetAdmissionRequired()", BeTrue())},
-			{"extend", func(s *v1alpha1.PromotionEventSpec) { s.EndTime = metav1.NewTime(longer) }, WithTransform(ends, BeTemporally("==", longer))},
-			{"shorten", func(s *v1alpha1.PromotionEventSpec) { s.EndTime = metav1.NewTime(sooner) }, WithTransform(ends, BeTemporally("==", sooner))},
+			{
+				"change a limit", func(s *v1alpha1.PromotionEventSpec) { s.Items[1].LimitPerBuyer = ptr.To[int32](7) },
+				WithTransform(limit, BeEquivalentTo(7)),
+			},
+			{
+				"require admission", func(s *v1alpha1.PromotionEventSpec) { s.Admission.Required = ptr.To(true) },
+				HaveField("GetAdmissionRequired()", BeTrue()),
+			},
+			{
+				"extend", func(s *v1alpha1.PromotionEventSpec) { s.EndTime = metav1.NewTime(longer) },
+				WithTransform(ends, BeTemporally("==", longer)),
+			},
+			{
+				"shorten", func(s *v1alpha1.PromotionEventSpec) { s.EndTime = metav1.NewTime(sooner) },
+				WithTransform(ends, BeTemporally("==", sooner)),
+			},
 		} {
 			w.changePromotion(ctx, lever.pull)
 			changed := time.Now()

@@ -134,7 +134,10 @@ var _ = Describe("An OrderCluster", func() {
 		c := w.getCluster(ctx)
 		for _, pool := range []string{"standard", "flash", "worker"} {
 			key := types.NamespacedName{Namespace: w.namespace, Name: "shop-" + pool}
-			for _, o := range []client.Object{&appsv1.Deployment{}, &corev1.Service{}, &corev1.ServiceAccount{}, &networkingv1.NetworkPolicy{}, &policyv1.PodDisruptionBudget{}} {
+			for _, o := range []client.Object{
+				&appsv1.Deployment{}, &corev1.Service{}, &corev1.ServiceAccount{}, &networkingv1.NetworkPolicy{},
+				&policyv1.PodDisruptionBudget{},
+			} {
 				Expect(kube.Client.Get(ctx, key, o)).To(Succeed())
 				Expect(metav1.IsControlledBy(o, c)).To(BeTrue(), "%T", o)
 			}

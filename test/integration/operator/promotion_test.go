@@ -315,7 +315,8 @@ var _ = Describe("A PromotionEvent", func() {
 		})
 		told := s.events()
 		for _, want := range []string{
-			"SalePaused", "SaleExtended", "AdmissionRequired", "ItemsSwitchedOff no longer sold: phone", "LimitsChanged units a buyer may have, 0 for no limit: case 3 (before: 0)",
+			"SalePaused", "SaleExtended", "AdmissionRequired", "ItemsSwitchedOff no longer sold: phone",
+			"LimitsChanged units a buyer may have, 0 for no limit: case 3 (before: 0)",
 		} {
 			Expect(told).To(ContainSubstring("Normal " + want))
 		}
@@ -324,7 +325,9 @@ var _ = Describe("A PromotionEvent", func() {
 			spec.Items[0].Stock, spec.Items[1].Stock = 110, 5000
 		})
 		told = s.events()
-		for _, want := range []string{"SaleResumed", "SaleShortened", "AdmissionNotRequired", "ItemsSwitchedOn sold again: phone"} {
+		for _, want := range []string{
+			"SaleResumed", "SaleShortened", "AdmissionNotRequired", "ItemsSwitchedOn sold again: phone",
+		} {
 			Expect(told).To(ContainSubstring("Normal " + want))
 		}
 

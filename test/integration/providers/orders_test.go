@@ -19,7 +19,10 @@ import (
 const aMinute = time.Minute
 
 var _ = Describe("An order", func() {
-	for _, c := range []testCase{{psp.WeChatPay, "native", false}, {psp.WeChatPay, "jsapi", true}, {psp.Alipay, "precreate", false}, {psp.Stripe, "payment_intent", false}} {
+	for _, c := range []testCase{
+		{psp.WeChatPay, "native", false}, {psp.WeChatPay, "jsapi", true}, {psp.Alipay, "precreate", false},
+		{psp.Stripe, "payment_intent", false},
+	} {
 		It("is paid by the notification: "+c.String(), func(ctx context.Context) {
 			s := newShop(c)
 			id, number := s.charged(ctx)
@@ -35,7 +38,9 @@ var _ = Describe("An order", func() {
 			}
 		})
 
-		for _, fault := range []psp.Kind{psp.Late, psp.Lost, psp.Forged, psp.WrongAmount, psp.WrongCurrency, psp.WrongMerchant} {
+		for _, fault := range []psp.Kind{
+			psp.Late, psp.Lost, psp.Forged, psp.WrongAmount, psp.WrongCurrency, psp.WrongMerchant,
+		} {
 			It(
 				"is paid once the provider is asked, when the notification is "+string(fault)+": "+c.String(),
 				func(ctx context.Context) {

@@ -111,7 +111,9 @@ var _ = Describe("Placing an order", func() {
 		s := newShop(podOptions{})
 		s.sell(ctx, "tea", 5)
 		s.sell(ctx, "cup", 1)
-		for sku, price := range map[string]*moneyv1.Money{"off": {Amount: 1, Currency: "CNY"}, "dollars": {Amount: 1, Currency: "USD"}} {
+		for sku, price := range map[string]*moneyv1.Money{
+			"off": {Amount: 1, Currency: "CNY"}, "dollars": {Amount: 1, Currency: "USD"},
+		} {
 			_, err := s.catalog.UpsertSku(ctx,
 				&catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{Sku: sku, Title: sku, Price: price, OnSale: sku != "off"}})
 			Expect(err).NotTo(HaveOccurred())

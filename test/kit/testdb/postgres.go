@@ -20,7 +20,8 @@ import (
 	"github.com/orderd-dev/orderd/test/kit/testport"
 )
 
-const installHint = "no database for the tests: set " + URLVariable + ", put cockroach on the PATH, or apt-get install postgresql"
+const installHint = "no database for the tests: set " + URLVariable + ", put cockroach on the PATH, or apt-get " +
+	"install postgresql"
 
 // supervisor runs a server for as long as its standard input stays open. The test process
 // holds the other end of that pipe, so that even after a panic or a SIGKILL the server goes
@@ -85,7 +86,8 @@ func startPostgres(bin string, settings []string) (*url.URL, error) {
 		return nil, err
 	}
 	command := []string{filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port)}
-	for _, setting := range append([]string{"listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300"}, settings...) {
+	always := []string{"listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300"}
+	for _, setting := range append(always, settings...) {
 		command = append(command, "-c", setting)
 	}
 	if err := supervise(dir, attr, command...); err != nil {

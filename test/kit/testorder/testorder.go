@@ -120,7 +120,8 @@ func (s *Shop) Paid(ctx context.Context, buyerID string, address bool, lines ...
 }
 
 // Address of all orders that have one.
-const Address = `{"recipient": "Li", "phone": "+86 123456", "country": "CN", "city": "Hangzhou", "street": "1 West Lake"}`
+const Address = `{"recipient": "Li", "phone": "+86 123456", "country": "CN", "city": "Hangzhou",
+	"street": "1 West Lake"}`
 
 func (s *Shop) stocked(ctx context.Context, sku string, quantity int64) error {
 	return database.ExecuteTx(ctx, s.Pool, func(tx *database.Tx) error {

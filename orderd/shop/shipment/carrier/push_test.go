@@ -44,7 +44,8 @@ func signed(t testing.TB, h *HTTP, path string, body []byte, at time.Time) http.
 // The package comment's text, signed by hand.
 func TestSignatureIsTheDocumentedOne(t *testing.T) {
 	h := pushCarrier(t)
-	// printf 'POST\n/carriers/swift/events\n1900000000\n0123456789abcdef\n<sha256 of {}>\n' | openssl dgst -sha256 -hmac 0123456789abcdef
+	// printf 'POST\n/carriers/swift/events\n1900000000\n0123456789abcdef\n<sha256 of {}>\n' |
+	// openssl dgst -sha256 -hmac 0123456789abcdef
 	header := http.Header{}
 	header.Set(TimestampHeader, "1900000000")
 	header.Set(NonceHeader, "0123456789abcdef")

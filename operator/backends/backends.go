@@ -32,10 +32,6 @@ const (
 	apiTimeout = 5 * time.Second
 )
 
-// databaseThereSQL is asked because CockroachDB lets clients log in to a database
-// that does not exist.
-const databaseThereSQL = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_database WHERE datname = current_database())"
-
 // Error says why a backend cannot be used, as a condition's reason and message. It holds no secrets.
 type Error struct {
 	Reason  string
@@ -160,8 +156,8 @@ func (r *Registry) CheckDatabase(ctx context.Context, c *v1alpha1.OrderCluster) 
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	config := pool.Config().ConnConfig
-	var found bool
-	if err := pool.QueryRow(ctx, databaseThereSQL).Scan(&found); err != nil {
+	found, err := databaseThere(ctx, pool)
+	if err != nil {
 		return databaseError(config, err)
 	}
 	if !found {

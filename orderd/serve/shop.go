@@ -91,8 +91,8 @@ func (p *pod) shop() (_ *shop, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.coupons = coupon.NewStore(s.pool, p.Clock, rand.Reader)
-	s.rewards = reward.NewStore(s.pool, s.coupons, p.Clock)
+	s.coupons = coupon.NewStore(coupon.StoreOptions{Pool: s.pool, Clock: p.Clock, Random: rand.Reader})
+	s.rewards = reward.NewStore(reward.StoreOptions{Pool: s.pool, Coupons: s.coupons, Clock: p.Clock})
 	return s, nil
 }
 

@@ -114,7 +114,7 @@ func (p *pod) registerShop(server *connect.Server, s *shop, guests auth.Guests, 
 	pool, clock := s.pool, p.Clock
 	addressv1connect.RegisterAddressServiceHandler(server,
 		address.NewService(address.Options{Pool: pool, Clock: clock, Random: rand.Reader}))
-	auditv1connect.RegisterAuditServiceHandler(server, audit.NewService(pool))
+	auditv1connect.RegisterAuditServiceHandler(server, audit.NewService(audit.ServiceOptions{Pool: pool}))
 	cartv1connect.RegisterCartServiceHandler(server,
 		cart.NewService(cart.Options{Pool: pool, Guests: guests, Clock: clock}))
 	catalogv1connect.RegisterCatalogServiceHandler(server, catalog.NewService(catalog.Options{Pool: pool, Clock: clock}))

@@ -48,7 +48,7 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{pool: testdb.NewPool(t), now: time.UnixMilli(1_800_000_000_000).UTC()}
-	d.entries = audit.NewService(d.pool)
+	d.entries = audit.NewService(audit.ServiceOptions{Pool: d.pool})
 	recorder, err := audit.NewRecorder(audit.Options{
 		Pool: d.pool, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 		Clock: func() time.Time { d.now = d.now.Add(time.Second); return d.now },

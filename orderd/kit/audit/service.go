@@ -22,8 +22,11 @@ type Service struct {
 	store store
 }
 
-// NewService takes the database.
-func NewService(pool *pgxpool.Pool) *Service { return &Service{store: store{pool}} }
+// ServiceOptions of a [Service]. All have to be set.
+type ServiceOptions struct{ Pool *pgxpool.Pool }
+
+// NewService makes the handler.
+func NewService(o ServiceOptions) *Service { return &Service{store: store{o.Pool}} }
 
 // ListAuditEntries returns a page of entries, newest first.
 func (s *Service) ListAuditEntries(

@@ -95,7 +95,7 @@ func TestAnEffectThatTakesTooLongIsAFailureOfItsEvent(t *testing.T) {
 	w.consumer(consume.Options{
 		Name:          "reward",
 		MaxAttempts:   2,
-		EffectTimeout: 300 * time.Millisecond,
+		EffectTimeout: 3 * time.Second,
 		Effect: func(ctx context.Context, tx *database.Tx, e consume.Event) error {
 			if e.ID == ids[5] {
 				if _, err := tx.Exec(ctx, "SELECT pg_sleep(60)"); err != nil {

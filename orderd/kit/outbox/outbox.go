@@ -4,14 +4,10 @@
 package outbox
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/orderd-dev/orderd/orderd/kit/lease"
 )
 
 // Event is one change of an order.
@@ -26,39 +22,4 @@ type Event struct {
 	// Encoded is the payload as bytes, where they are there already.
 	Encoded []byte
 	At      time.Time
-}
-
-// Queue adds the events' rows to a batch of the transaction that makes the changes.
-func Queue(b *pgx.Batch, events []Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	var buckets, versions []int64
-	var ids []uuid.UUID
-	var names, types []string
-	var payloads [][]byte
-	var ats []time.Time
-	for _, e := range events {
-		typeName := string(e.Payload.ProtoReflect().Descriptor().FullName())
-		if want := NameOf(typeName); e.Name != want {
-			return fmt.Errorf("event %s of order %s: %s is published as %s, which consumers go by", e.Name, e.OrderID, typeName,
-				want)
-		}
-		payload := e.Encoded
-		if payload == nil {
-			var err error
-			if payload, err = proto.Marshal(e.Payload); err != nil {
-				return fmt.Errorf("event %s of order %s: %w", e.Name, e.OrderID, err)
-			}
-		}
-		buckets, versions, ids = append(buckets, lease.Bucket(e.OrderID)), append(versions, e.Version), append(ids, e.OrderID)
-		names, types = append(names, e.Name), append(types, typeName)
-		payloads, ats = append(payloads, payload), append(ats, e.At)
-	}
-	b.Queue(`INSERT INTO outbox (bucket, order_id, version, event, type, payload, created_at)
-		SELECT bucket, order_id, version, event, type, payload, created_at
-		FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[])
-			AS e (bucket, order_id, version, event, type, payload, created_at)`,
-		buckets, ids, versions, names, types, payloads, ats)
-	return nil
 }

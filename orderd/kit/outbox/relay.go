@@ -3,14 +3,12 @@ package outbox
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
@@ -116,7 +114,7 @@ func (r *Relay) ensure(ctx context.Context) error {
 // work publishes some of a bucket's events. Rows are read by order and version, so that a batch never
 // has an order's later event without its earlier ones.
 func (r *Relay) work(ctx context.Context, bucket int64) (bool, error) {
-	rows, err := r.read(ctx, bucket)
+	rows, err := r.next(ctx, bucket)
 	if err != nil || len(rows) == 0 {
 		return false, err
 	}
@@ -132,19 +130,14 @@ func (r *Relay) work(ctx context.Context, bucket int64) (bool, error) {
 	return len(rows) == relayBatch, perr
 }
 
-func (r *Relay) read(ctx context.Context, bucket int64) ([]*row, error) {
+// next reads the bucket's rows from where the last visit to it ended.
+func (r *Relay) next(ctx context.Context, bucket int64) ([]*row, error) {
 	r.mu.Lock()
 	after := r.after[bucket]
 	r.mu.Unlock()
-	found, err := r.pool.Query(ctx, `SELECT order_id, version, event, type, payload, created_at FROM outbox
-		WHERE bucket = $1 AND (order_id, version) > ($2::uuid, $3::bigint) ORDER BY order_id, version LIMIT $4`,
-		bucket, after.orderID, after.version, relayBatch)
+	rows, err := r.read(ctx, bucket, after)
 	if err != nil {
-		return nil, fmt.Errorf("reading the outbox: %w", err)
-	}
-	rows, err := pgx.CollectRows(found, pgx.RowToAddrOfStructByPos[row])
-	if err != nil {
-		return nil, fmt.Errorf("reading the outbox: %w", err)
+		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -163,22 +156,6 @@ func (r *Relay) restart(bucket int64) {
 	delete(r.after, bucket)
 }
 
-func (r *Relay) remove(ctx context.Context, bucket int64, published []*row) error {
-	if len(published) == 0 {
-		return nil
-	}
-	ids, versions := make([]uuid.UUID, len(published)), make([]int64, len(published))
-	for i, p := range published {
-		ids[i], versions[i] = p.OrderID, p.Version
-	}
-	_, err := r.pool.Exec(ctx, `DELETE FROM outbox WHERE bucket = $1 AND (order_id, version) IN
-		(SELECT order_id, version FROM unnest($2::uuid[], $3::bigint[]) AS d (order_id, version))`, bucket, ids, versions)
-	if err != nil {
-		return fmt.Errorf("deleting published events: %w", err)
-	}
-	return nil
-}
-
 // watchLag measures what waits in the buckets this relay leases.
 func (r *Relay) watchLag(ctx context.Context) {
 	tick := time.NewTicker(lagInterval)
@@ -190,11 +167,7 @@ func (r *Relay) watchLag(ctx context.Context) {
 			return
 		}
 		measuring, cancel := context.WithTimeout(ctx, lagInterval)
-		var waiting int64
-		var oldest *time.Time
-		err := r.pool.QueryRow(measuring, `SELECT count(*), min(created_at) FROM
-			(SELECT created_at FROM outbox WHERE bucket = ANY ($1) LIMIT $2) AS w`,
-			r.loop.Held(), maxLag).Scan(&waiting, &oldest)
+		waiting, oldest, err := r.waiting(measuring)
 		cancel()
 		if err != nil {
 			continue

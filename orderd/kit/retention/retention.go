@@ -5,12 +5,10 @@ package retention
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -126,67 +124,26 @@ func (c *Cleaner) work(ctx context.Context, bucket int64) (bool, error) {
 	if now.Before(at.next) {
 		return false, nil
 	}
-	rows, err := c.pool.Query(
-		ctx,
-		fmt.Sprintf("SELECT %s, %s, %s FROM %s WHERE (%s, %s) > ($1::text, $2::text) ORDER BY %s, %s LIMIT $3",
-			t.first, t.second, t.at, t.name, t.first, t.second, t.first, t.second),
-		at.first,
-		at.second,
-		page,
-	)
+	found, err := c.look(ctx, t, at, now.Add(-t.keep))
 	if err != nil {
-		return false, fmt.Errorf("looking for old rows of %s: %w", t.name, err)
-	}
-	var firsts, seconds []string
-	read, old := 0, now.Add(-t.keep)
-	var written time.Time
-	if _, err := pgx.ForEachRow(rows, []any{&at.first, &at.second, &written}, func() error {
-		read++
-		if written.Before(old) {
-			firsts, seconds = append(firsts, at.first), append(seconds, at.second)
-		}
-		return nil
-	}); err != nil {
-		return false, fmt.Errorf("looking for old rows of %s: %w", t.name, err)
-	}
-	if err := c.remove(ctx, t, firsts, seconds, old); err != nil {
 		return false, err
 	}
-	if read < page {
+	if err := c.remove(ctx, t, found); err != nil {
+		return false, err
+	}
+	at.first, at.second = found.first, found.second
+	full := found.read == page
+	if !full {
 		at = place{next: now.Add(pause)}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.places[t.name] = at
-	return read == page, nil
+	return full, nil
 }
 
 func (c *Cleaner) place(t table) place {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.places[t.name]
-}
-
-func (c *Cleaner) remove(ctx context.Context, t table, firsts, seconds []string, old time.Time) error {
-	if len(firsts) == 0 {
-		return nil
-	}
-	tag, err := c.pool.Exec(
-		ctx,
-		fmt.Sprintf(
-			"DELETE FROM %s WHERE (%s, %s) IN (SELECT a, b FROM unnest($1::text[], $2::text[]) AS v (a, b)) AND %s < $3",
-			t.name,
-			t.first,
-			t.second,
-			t.at,
-		),
-		firsts,
-		seconds,
-		old,
-	)
-	if err != nil {
-		return fmt.Errorf("removing old rows of %s: %w", t.name, err)
-	}
-	c.removed.WithLabelValues(t.name).Add(float64(tag.RowsAffected()))
-	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
@@ -42,7 +41,7 @@ func (s *Store) claim(ctx context.Context, req *couponv1.ClaimCouponRequest) (*c
 	}
 	if err = attempt(readTemplate); errors.Is(err, budget.ErrChanged) {
 		// Marketing has changed the template meanwhile; now it waits for us.
-		err = attempt(holdTemplate)
+		err = attempt(shareTemplate)
 	}
 	switch {
 	case errors.Is(err, budget.ErrExhausted):
@@ -56,8 +55,8 @@ func (s *Store) claim(ctx context.Context, req *couponv1.ClaimCouponRequest) (*c
 	return answer, nil
 }
 
-// readFunc reads a template: readTemplate, or holdTemplate.
-type readFunc func(ctx context.Context, tx pgx.Tx, name string) (*template, error)
+// readFunc reads a template: readTemplate, or shareTemplate.
+type readFunc func(ctx context.Context, q database.Querier, name string) (*template, error)
 
 func (s *Store) claimOnce(
 	ctx context.Context,
@@ -195,34 +194,4 @@ func send(ctx context.Context, tx pgx.Tx, b *pgx.Batch) error {
 		return fmt.Errorf("issuing a coupon: %w", err)
 	}
 	return nil
-}
-
-// queueCount counts one more coupon for the buyer, or fails the batch with errLimit.
-func queueCount(b *pgx.Batch, t *template, buyerID string) {
-	b.Queue(`INSERT INTO coupon_claims (buyer_id, template, claimed) VALUES ($1, $2, 1)
-		ON CONFLICT (buyer_id, template) DO UPDATE SET claimed = coupon_claims.claimed + 1 WHERE coupon_claims.claimed < $3`,
-		buyerID, t.name, t.source.GetLimitPerBuyer()).Exec(func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() == 0 {
-			return errLimit
-		}
-		return nil
-	})
-}
-
-func queueCoupon(b *pgx.Batch, c *Coupon, part *int64) {
-	b.Queue(
-		`INSERT INTO coupons (coupon_id, buyer_id, template, revision, state, version, amount, part, valid_from, valid_until, claimed_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		c.ID,
-		c.BuyerID,
-		c.Terms.Template,
-		c.Terms.Revision,
-		string(c.State),
-		c.Version,
-		c.Amount,
-		part,
-		c.ValidFrom,
-		c.ValidUntil,
-		c.ClaimedAt,
-	)
 }

@@ -2,10 +2,8 @@ package coupon
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
@@ -20,7 +18,7 @@ const maxLooked = 500
 func (s *Store) claimable(
 	ctx context.Context, buyerID, after string, now time.Time, size int,
 ) ([]*couponv1.ClaimableCoupon, string, error) {
-	looked, err := readTemplates(ctx, s.pool, "WHERE p.name > $1 AND p.enabled ORDER BY p.name LIMIT $2", after, maxLooked)
+	looked, err := enabledTemplatesAfter(ctx, s.pool, after, maxLooked)
 	if err != nil {
 		return nil, "", err
 	}
@@ -61,26 +59,6 @@ func (s *Store) claimables(
 	for i, t := range found {
 		l := levels[t.owner()]
 		out[i] = &couponv1.ClaimableCoupon{Template: forBuyers(t.source), Had: had[t.name], Exhausted: l.Spent >= l.Capacity}
-	}
-	return out, nil
-}
-
-// had is how many coupons of templates a buyer has had.
-func (s *Store) had(ctx context.Context, buyerID string, names []string) (map[string]int64, error) {
-	rows, err := s.pool.Query(ctx,
-		"SELECT template, claimed FROM coupon_claims WHERE buyer_id = $1 AND template = ANY ($2)", buyerID, names)
-	if err != nil {
-		return nil, fmt.Errorf("reading what a buyer has claimed: %w", err)
-	}
-	out := make(map[string]int64, len(names))
-	var name string
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&name, &n}, func() error {
-		out[name] = n
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading what a buyer has claimed: %w", err)
 	}
 	return out, nil
 }

@@ -67,7 +67,8 @@ func runChild(mode string) error {
 		return err
 	}
 	if mode == childClaims {
-		_, err := coupon.NewService(coupon.NewStore(pool, time.Now, rand.Reader)).ClaimCoupon(ctx, claimOfChild())
+		store := coupon.NewStore(coupon.StoreOptions{Pool: pool, Clock: time.Now, Random: rand.Reader})
+		_, err := coupon.NewService(store).ClaimCoupon(ctx, claimOfChild())
 		return err
 	}
 	wish, err := wishOfChild(ctx, pool)

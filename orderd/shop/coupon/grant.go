@@ -64,7 +64,7 @@ func (s *Store) Grant(ctx context.Context, tx pgx.Tx, w GrantWish, at time.Time)
 	err := attempt(readTemplate)
 	if errors.Is(err, budget.ErrChanged) {
 		// Marketing has changed the template meanwhile; now it waits for us.
-		err = attempt(holdTemplate)
+		err = attempt(shareTemplate)
 	}
 	switch {
 	case errors.Is(err, budget.ErrExhausted):

@@ -34,14 +34,11 @@ func (s *Service) UpsertCouponTemplate(
 func (s *Service) GetCouponTemplate(
 	ctx context.Context, req *couponv1.GetCouponTemplateRequest,
 ) (*couponv1.GetCouponTemplateResponse, error) {
-	found, err := s.store.statuses(ctx, "WHERE p.name = $1", req.GetName())
+	found, err := s.store.status(ctx, req.GetName())
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
-	if len(found) == 0 {
-		return nil, templateNotFound()
-	}
-	return &couponv1.GetCouponTemplateResponse{Template: found[0]}, nil
+	return &couponv1.GetCouponTemplateResponse{Template: found}, nil
 }
 
 // ListCouponTemplates returns a page of templates, by name.
@@ -54,7 +51,7 @@ func (s *Service) ListCouponTemplates(
 	}
 	size := page.Size(req.GetPageSize(), defaultPageSize)
 	// One more than asked for tells whether there is a next page.
-	found, err := s.store.statuses(ctx, "WHERE p.name > $1 ORDER BY p.name LIMIT $2", after, size+1)
+	found, err := s.store.statuses(ctx, after, size+1)
 	if err != nil {
 		return nil, database.RPCError(err)
 	}

@@ -10,7 +10,19 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/protobuf/proto"
+
+	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
 )
+
+// StoreOptions of a [Store]. All have to be set.
+type StoreOptions struct {
+	Pool  *pgxpool.Pool
+	Clock func() time.Time
+	// Random is where coupons' ids and red envelopes come from: crypto/rand's Reader.
+	Random io.Reader
+}
 
 // Store keeps templates and coupons. Its methods are safe for concurrent use if the random source is.
 type Store struct {
@@ -19,11 +31,8 @@ type Store struct {
 	random io.Reader
 }
 
-// NewStore takes the database, a clock, and the random source of coupons' ids and red
-// envelopes: crypto/rand's.
-func NewStore(pool *pgxpool.Pool, now func() time.Time, random io.Reader) *Store {
-	return &Store{pool: pool, now: now, random: random}
-}
+// NewStore makes the store.
+func NewStore(o StoreOptions) *Store { return &Store{pool: o.Pool, now: o.Clock, random: o.Random} }
 
 // lockByID reads coupons and keeps their rows locked until the transaction ends, in
 // the order of their ids.
@@ -103,4 +112,52 @@ func optional(id uuid.UUID) *uuid.UUID {
 		return nil
 	}
 	return &id
+}
+
+const couponColumns = `c.coupon_id, c.buyer_id, c.state, c.version, c.amount, c.valid_from, c.valid_until, c.order_id,
+	c.claimed_at, c.template, c.revision, t.terms`
+
+// read collects the coupons that a query finds. Coupons of the same terms share them.
+func read(ctx context.Context, q database.Querier, sql string, args ...any) ([]*Coupon, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading coupons: %w", err)
+	}
+	type key struct {
+		template string
+		revision int64
+	}
+	known := make(map[key]*Terms)
+	coupons, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Coupon, error) {
+		c := &Coupon{}
+		var k key
+		var orderID *uuid.UUID
+		var raw []byte
+		if err := row.Scan(&c.ID, &c.BuyerID, &c.State, &c.Version, &c.Amount, &c.ValidFrom, &c.ValidUntil, &orderID,
+			&c.ClaimedAt, &k.template, &k.revision, &raw); err != nil {
+			return nil, err
+		}
+		if orderID != nil {
+			c.OrderID = *orderID
+		}
+		if c.Terms = known[k]; c.Terms == nil {
+			if c.Terms, err = parseTerms(raw, k.revision); err != nil {
+				return nil, err
+			}
+			known[k] = c.Terms
+		}
+		return c, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading coupons: %w", err)
+	}
+	return coupons, nil
+}
+
+func parseTerms(raw []byte, revision int64) (*Terms, error) {
+	t := &couponv1.CouponTemplate{}
+	if err := proto.Unmarshal(raw, t); err != nil {
+		return nil, fmt.Errorf("reading a template's terms: %w", err)
+	}
+	return termsOf(t, revision), nil
 }

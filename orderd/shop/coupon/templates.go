@@ -88,40 +88,24 @@ func (s *Store) upsert(
 	if err != nil {
 		return nil, err
 	}
-	answer := &couponv1.UpsertCouponTemplateResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		now := database.Stamp(s.now())
-		t, err := s.renew(ctx, tx, req.GetTemplate(), now)
-		if err != nil {
-			return err
-		}
-		level, err := budget.Set(ctx, tx, t.owner(), t.revision, capacity, t.enabled)
-		var spent *budget.SpentError
-		if errors.As(err, &spent) {
-			return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonBudgetSpent, "more is spent than the budget would be",
-				"spent", strconv.FormatInt(spent.Spent, 10))
-		}
-		if err != nil {
-			return err
-		}
-		answer.Template = t.proto(level)
-		return claimRequest(ctx, tx, request, now, answer)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return answer, nil
-}
-
-// claimRequest stores the request with its answer in a batch of its own.
-func claimRequest(
-	ctx context.Context, tx pgx.Tx, request idempotency.Request, at time.Time, answer proto.Message,
-) error {
-	var b pgx.Batch
-	if err := request.Claim(&b, at, answer); err != nil {
-		return err
-	}
-	return tx.SendBatch(ctx, &b).Close()
+	now := database.Stamp(s.now())
+	return idempotency.Once(ctx, s.pool, request, now,
+		func(tx *database.Tx) (*couponv1.UpsertCouponTemplateResponse, error) {
+			t, err := s.renew(ctx, tx, req.GetTemplate(), now)
+			if err != nil {
+				return nil, err
+			}
+			level, err := budget.Set(ctx, tx, t.owner(), t.revision, capacity, t.enabled)
+			var spent *budget.SpentError
+			if errors.As(err, &spent) {
+				return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonBudgetSpent,
+					"more is spent than the budget would be", "spent", strconv.FormatInt(spent.Spent, 10))
+			}
+			if err != nil {
+				return nil, err
+			}
+			return &couponv1.UpsertCouponTemplateResponse{Template: t.proto(level)}, nil
+		})
 }
 
 // renew writes the template's row and new terms, and keeps the row locked. The same terms
@@ -129,12 +113,8 @@ func claimRequest(
 func (s *Store) renew(
 	ctx context.Context, tx pgx.Tx, source *couponv1.CouponTemplate, now time.Time,
 ) (*template, error) {
-	// Revision 0 has no terms: the row is there to be locked.
-	_, err := tx.Exec(ctx,
-		`INSERT INTO coupon_templates (name, revision, enabled, created_at, updated_at) VALUES ($1, 0, true, $2, $2)
-		ON CONFLICT (name) DO NOTHING`, source.GetName(), now)
-	if err != nil {
-		return nil, fmt.Errorf("creating a template: %w", err)
+	if err := insertTemplate(ctx, tx, source.GetName(), now); err != nil {
+		return nil, err
 	}
 	t, err := lockTemplate(ctx, tx, source.GetName())
 	if err != nil {
@@ -176,21 +156,6 @@ func changedValue(before, after *couponv1.CouponTemplate) string {
 	return ""
 }
 
-func writeTerms(ctx context.Context, tx pgx.Tx, t *template, now time.Time) error {
-	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(t.source)
-	if err != nil {
-		return fmt.Errorf("writing a template's terms: %w", err)
-	}
-	var b pgx.Batch
-	b.Queue("INSERT INTO coupon_terms (template, revision, terms, seed, created_at) VALUES ($1, $2, $3, $4, $5)", t.name,
-		t.revision, raw, t.seed, now)
-	b.Queue("UPDATE coupon_templates SET revision = $2, updated_at = $3 WHERE name = $1", t.name, t.revision, now)
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return fmt.Errorf("writing a template's terms: %w", err)
-	}
-	return nil
-}
-
 // switchTo switches a template on or off. Once it is off, no transaction takes from its budget:
 // those that were about to have committed, or meet the budget as it is now.
 func (s *Store) switchTo(
@@ -200,101 +165,54 @@ func (s *Store) switchTo(
 	if err != nil {
 		return nil, err
 	}
-	answer := &couponv1.SwitchCouponTemplateResponse{}
-	err = idempotency.Do(ctx, s.pool, request, answer, func(tx *database.Tx) error {
-		now := database.Stamp(s.now())
-		t, err := lockTemplate(ctx, tx, req.GetName())
-		if err != nil {
-			return err
-		}
-		t.enabled = req.GetOn()
-		capacity, err := capacityOf(t.source)
-		if err != nil {
-			return err
-		}
-		level, err := budget.Set(ctx, tx, t.owner(), t.revision, capacity, t.enabled)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, "UPDATE coupon_templates SET enabled = $2, updated_at = $3 WHERE name = $1", t.name,
-			t.enabled, now); err != nil {
-			return fmt.Errorf("switching a template: %w", err)
-		}
-		answer.Template = t.proto(level)
-		return claimRequest(ctx, tx, request, now, answer)
-	})
+	now := database.Stamp(s.now())
+	return idempotency.Once(ctx, s.pool, request, now,
+		func(tx *database.Tx) (*couponv1.SwitchCouponTemplateResponse, error) {
+			t, err := lockTemplate(ctx, tx, req.GetName())
+			if err != nil {
+				return nil, err
+			}
+			t.enabled = req.GetOn()
+			capacity, err := capacityOf(t.source)
+			if err != nil {
+				return nil, err
+			}
+			level, err := budget.Set(ctx, tx, t.owner(), t.revision, capacity, t.enabled)
+			if err != nil {
+				return nil, err
+			}
+			if err := writeEnabled(ctx, tx, t, now); err != nil {
+				return nil, err
+			}
+			return &couponv1.SwitchCouponTemplateResponse{Template: t.proto(level)}, nil
+		})
+}
+
+// statuses reads up to limit templates behind a name, by name, with their budgets.
+func (s *Store) statuses(ctx context.Context, after string, limit int) ([]*couponv1.CouponTemplateStatus, error) {
+	found, err := templatesAfter(ctx, s.pool, after, limit)
 	if err != nil {
 		return nil, err
 	}
-	return answer, nil
+	return s.withBudgets(ctx, found)
 }
 
-// lockTemplate reads a template and keeps its row locked. It reads after it has locked: a join in
-// the locking statement would meet the new row with the old terms.
-func lockTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error) {
-	if _, err := tx.Exec(ctx, "SELECT name FROM coupon_templates WHERE name = $1 FOR UPDATE", name); err != nil {
-		return nil, fmt.Errorf("locking a template: %w", err)
-	}
-	return readTemplate(ctx, tx, name)
-}
-
-// holdTemplate is lockTemplate for those who share the row with each other, and keep it from
-// changing.
-func holdTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error) {
-	if _, err := tx.Exec(ctx, "SELECT name FROM coupon_templates WHERE name = $1 FOR SHARE", name); err != nil {
-		return nil, fmt.Errorf("holding a template: %w", err)
-	}
-	return readTemplate(ctx, tx, name)
-}
-
-// readTemplate reads a template, or TEMPLATE_NOT_FOUND.
-func readTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error) {
-	found, err := readTemplates(ctx, tx, "WHERE p.name = $1", name)
+// status reads a template with its budget, or TEMPLATE_NOT_FOUND.
+func (s *Store) status(ctx context.Context, name string) (*couponv1.CouponTemplateStatus, error) {
+	t, err := readTemplate(ctx, s.pool, name)
 	if err != nil {
 		return nil, err
 	}
+	out, err := s.withBudgets(ctx, []*template{t})
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+func (s *Store) withBudgets(ctx context.Context, found []*template) ([]*couponv1.CouponTemplateStatus, error) {
 	if len(found) == 0 {
-		return nil, templateNotFound()
-	}
-	return found[0], nil
-}
-
-// HasTemplate tells whether there is such a template, on or off.
-func (s *Store) HasTemplate(ctx context.Context, q database.Querier, name string) (bool, error) {
-	found, err := readTemplates(ctx, q, "WHERE p.name = $1", name)
-	return len(found) > 0, err
-}
-
-// readTemplates reads the templates that a condition finds.
-func readTemplates(ctx context.Context, q database.Querier, condition string, args ...any) ([]*template, error) {
-	rows, err := q.Query(ctx, `SELECT p.name, p.revision, p.enabled, p.created_at, t.terms, t.seed FROM coupon_templates p
-		LEFT JOIN coupon_terms t ON t.template = p.name AND t.revision = p.revision `+condition, args...)
-	if err != nil {
-		return nil, fmt.Errorf("reading templates: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*template, error) {
-		t := &template{}
-		var raw []byte
-		if err := row.Scan(&t.name, &t.revision, &t.enabled, &t.createdAt, &raw, &t.seed); err != nil {
-			return nil, err
-		}
-		if t.revision == 0 {
-			return t, nil
-		}
-		t.source = &couponv1.CouponTemplate{}
-		return t, proto.Unmarshal(raw, t.source)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading templates: %w", err)
-	}
-	return found, nil
-}
-
-// statuses reads a page of templates by name, with their budgets.
-func (s *Store) statuses(ctx context.Context, condition string, args ...any) ([]*couponv1.CouponTemplateStatus, error) {
-	found, err := readTemplates(ctx, s.pool, condition, args...)
-	if err != nil || len(found) == 0 {
-		return nil, err
+		return nil, nil
 	}
 	owners := make([]string, len(found))
 	for i, t := range found {

@@ -22,7 +22,9 @@ import (
 // coupons makes a template of coupons that take so much off, and returns what gives a buyer one.
 func (s *shop) coupons(t *testing.T, amount int64) func(buyer string) string {
 	t.Helper()
-	service := coupon.NewService(coupon.NewStore(s.pool, func() time.Time { return s.now }, rand.Reader))
+	service := coupon.NewService(coupon.NewStore(coupon.StoreOptions{
+		Pool: s.pool, Clock: func() time.Time { return s.now }, Random: rand.Reader,
+	}))
 	name := fmt.Sprintf("off-%d", amount)
 	_, err := service.UpsertCouponTemplate(
 		context.Background(),

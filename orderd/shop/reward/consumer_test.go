@@ -81,7 +81,8 @@ func runChild(mode string) error {
 }
 
 func newConsumer(pool *pgxpool.Pool, js jetstream.JetStream, clock func() time.Time) (*consume.Consumer, error) {
-	store := reward.NewStore(pool, coupon.NewStore(pool, clock, rand.Reader), clock)
+	coupons := coupon.NewStore(coupon.StoreOptions{Pool: pool, Clock: clock, Random: rand.Reader})
+	store := reward.NewStore(reward.StoreOptions{Pool: pool, Coupons: coupons, Clock: clock})
 	return consume.New(consume.Options{
 		Name:        "reward",
 		JetStream:   js,

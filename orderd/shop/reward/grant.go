@@ -1,9 +1,10 @@
 package reward
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,12 +36,12 @@ type grant struct {
 	unit     budget.Unit
 }
 
-// takeAll takes one from its campaign's budget for each grant, in the order of the campaigns'
+// spendAll takes one from its campaign's budget for each grant, in the order of the campaigns'
 // names; only when a bucket is empty and the next has to do can two of them meet in a deadlock,
 // which is run again. If one of them has changed since it was read, the error is
 // budget.ErrChanged, and nothing was taken; nor is any row of a budget still locked, which whoever
 // changes a campaign may be waiting for.
-func takeAll(ctx context.Context, tx pgx.Tx, grants []*grant) error {
+func spendAll(ctx context.Context, tx pgx.Tx, grants []*grant) error {
 	return budget.Attempt(func() error {
 		return pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
 			for _, g := range grants {
@@ -57,8 +58,8 @@ func takeAll(ctx context.Context, tx pgx.Tx, grants []*grant) error {
 	})
 }
 
-// giveAll grants the coupons, in the order of their templates' names.
-func (s *Store) giveAll(ctx context.Context, tx pgx.Tx, grants []*grant, now time.Time) error {
+// grantAll grants the coupons, in the order of their templates' names.
+func (s *Store) grantAll(ctx context.Context, tx pgx.Tx, grants []*grant, now time.Time) error {
 	byTemplate := slices.Clone(grants)
 	slices.SortStableFunc(byTemplate, func(a, b *grant) int {
 		return strings.Compare(a.campaign.rule.GetTemplate(), b.campaign.rule.GetTemplate())
@@ -67,15 +68,15 @@ func (s *Store) giveAll(ctx context.Context, tx pgx.Tx, grants []*grant, now tim
 		if g.outcome != "" {
 			continue
 		}
-		if err := s.give(ctx, tx, g, bucket(grants), now); err != nil {
+		if err := s.grantOne(ctx, tx, g, bucket(grants), now); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// give grants one order's coupons; if there are none to be had, the campaign gets its own back.
-func (s *Store) give(ctx context.Context, tx pgx.Tx, g *grant, bucket uint8, now time.Time) error {
+// grantOne grants one order's coupons; if there are none to be had, the campaign gets its own back.
+func (s *Store) grantOne(ctx context.Context, tx pgx.Tx, g *grant, bucket uint8, now time.Time) error {
 	coupons, err := s.coupons.Grant(ctx, tx, coupon.GrantWish{
 		Template: g.campaign.rule.GetTemplate(),
 		BuyerID:  g.to.order.GetBuyerId(),
@@ -93,59 +94,17 @@ func (s *Store) give(ctx context.Context, tx pgx.Tx, g *grant, bucket uint8, now
 	return err
 }
 
-func writeGrants(ctx context.Context, tx pgx.Tx, grants []*grant, now time.Time) error {
-	var b pgx.Batch
-	for _, g := range grants {
-		ids := g.coupons
-		if ids == nil {
-			ids = []uuid.UUID{}
-		}
-		b.Queue(
-			`INSERT INTO reward_grants (order_id, campaign, revision, buyer_id, outcome, coupon_ids, taken_back, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			g.to.id,
-			g.campaign.name,
-			g.campaign.revision,
-			g.to.order.GetBuyerId(),
-			g.outcome,
-			ids,
-			g.campaign.rule.GetTakenBack(),
-			now,
-		)
-	}
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return fmt.Errorf("writing orders' grants: %w", err)
-	}
-	return nil
-}
-
 // withdraw takes back what the order's campaigns want back, and sees to it that nothing is granted
 // any more; reason is the event's type.
 func (s *Store) withdraw(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, reason string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO reward_orders (order_id, withdrawn) VALUES ($1, true)
-		ON CONFLICT (order_id) DO UPDATE SET withdrawn = true`, orderID)
-	if err != nil {
-		return fmt.Errorf("ending the rewards of order %s: %w", orderID, err)
+	if err := writeWithdrawn(ctx, tx, orderID); err != nil {
+		return err
 	}
-	rows, err := tx.Query(ctx,
-		"SELECT campaign, coupon_ids FROM reward_grants WHERE order_id = $1 AND outcome = $2 AND taken_back", orderID,
-		outcomeGranted)
+	campaignOf, err := revocable(ctx, tx, orderID)
 	if err != nil {
-		return fmt.Errorf("reading the grants of order %s: %w", orderID, err)
+		return err
 	}
-	campaignOf := make(map[uuid.UUID]string)
-	var campaign string
-	var ids, all []uuid.UUID
-	_, err = pgx.ForEachRow(rows, []any{&campaign, &ids}, func() error {
-		for _, id := range ids {
-			campaignOf[id] = campaign
-		}
-		all = append(all, ids...)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading the grants of order %s: %w", orderID, err)
-	}
+	all := slices.SortedFunc(maps.Keys(campaignOf), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	back, err := coupon.RevokeFor(ctx, tx, all, database.Stamp(s.now()), actorRewards, reason)
 	if err != nil || len(back) == 0 {
 		return err
@@ -154,9 +113,5 @@ func (s *Store) withdraw(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, reas
 	for i, id := range back {
 		campaigns[i] = campaignOf[id]
 	}
-	if _, err := tx.Exec(ctx, "UPDATE reward_grants SET outcome = $3 WHERE order_id = $1 AND campaign = ANY ($2)", orderID,
-		campaigns, outcomeRevoked); err != nil {
-		return fmt.Errorf("writing the grants of order %s: %w", orderID, err)
-	}
-	return nil
+	return writeRevoked(ctx, tx, orderID, campaigns)
 }

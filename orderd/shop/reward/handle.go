@@ -3,7 +3,6 @@ package reward
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -32,7 +31,7 @@ func Types() []string {
 
 // Handle grants what campaigns promise for paid orders, and takes back what they want back of
 // orders that were cancelled after payment or refunded in full. It is a consumer's effect, and
-// repeatable: an order gets what a campaign gives once, because it holds the order's row while it
+// repeatable: an order gets what a campaign gives once, because the order's row is locked while it
 // looks, and (order, campaign) is a key. A budget that is exhausted is no error. The events of an
 // order may come in any sequence.
 //
@@ -72,7 +71,7 @@ func (s *Store) Handle(ctx context.Context, tx *database.Tx, events []consume.Ev
 	return nil
 }
 
-// paidOrder is one order that is held against the campaigns.
+// paidOrder is one order that is compared with the campaigns.
 type paidOrder struct {
 	id    uuid.UUID
 	order *orderv1.Order
@@ -91,7 +90,7 @@ func (s *Store) reward(ctx context.Context, tx pgx.Tx, paid []*paidOrder) error 
 	if len(paid) == 0 {
 		return nil
 	}
-	if paid, err = hold(ctx, tx, paid); err != nil {
+	if paid, err = lockOrders(ctx, tx, paid); err != nil {
 		return err
 	}
 	had, err := granted(ctx, tx, paid)
@@ -99,26 +98,26 @@ func (s *Store) reward(ctx context.Context, tx pgx.Tx, paid []*paidOrder) error 
 		return err
 	}
 	grants := matching(campaigns, paid, had)
-	err = takeAll(ctx, tx, grants)
+	err = spendAll(ctx, tx, grants)
 	if errors.Is(err, budget.ErrChanged) {
 		// Marketing has changed one of the campaigns meanwhile; now it waits for us.
 		if campaigns, err = share(ctx, tx, campaigns); err != nil {
 			return err
 		}
 		grants = matching(campaigns, paid, had)
-		err = takeAll(ctx, tx, grants)
+		err = spendAll(ctx, tx, grants)
 	}
 	if err != nil {
 		return err
 	}
 	now := database.Stamp(s.now())
-	if err := s.giveAll(ctx, tx, grants, now); err != nil {
+	if err := s.grantAll(ctx, tx, grants, now); err != nil {
 		return err
 	}
 	return writeGrants(ctx, tx, grants, now)
 }
 
-// look reads what the orders have to be held against: the campaigns of the time they were paid in,
+// look reads what the orders have to be compared with: the campaigns of the time they were paid in,
 // by name, and what the conditions ask for.
 func look(ctx context.Context, tx pgx.Tx, paid []*paidOrder) ([]*campaign, error) {
 	n := len(paid)
@@ -135,33 +134,9 @@ func look(ctx context.Context, tx pgx.Tx, paid []*paidOrder) ([]*campaign, error
 			latest = at
 		}
 	}
-	var campaigns []*campaign
-	first := make(map[uuid.UUID]bool, n)
-	var b pgx.Batch
-	// Nobody could tell later which was the first, so it is kept also where no campaign asks. A
-	// buyer's ids rise with time.
-	b.Queue(`INSERT INTO reward_first_orders (buyer_id, order_id)
-		SELECT buyer_id, order_id FROM unnest($1::text[], $2::uuid[]) AS o (buyer_id, order_id)
-		ON CONFLICT (buyer_id) DO NOTHING`, buyers, ids)
-	b.Queue("SELECT order_id FROM reward_first_orders WHERE buyer_id = ANY ($1)", buyers).Query(func(rows pgx.Rows) error {
-		found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		for _, id := range found {
-			first[id] = true
-		}
-		return err
-	})
-	b.Queue(
-		"SELECT name, revision, enabled, rule FROM reward_campaigns WHERE enabled AND starts_at <= $2 AND ends_at > $1 ORDER BY name",
-		earliest,
-		latest,
-	).
-		Query(func(rows pgx.Rows) error {
-			var err error
-			campaigns, err = pgx.CollectRows(rows, scanCampaign)
-			return err
-		})
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return nil, fmt.Errorf("looking for campaigns: %w", err)
+	campaigns, first, err := readCampaignsOf(ctx, tx, buyers, ids, earliest, latest)
+	if err != nil {
+		return nil, err
 	}
 	categories, err := categoriesOf(ctx, tx, campaigns, paid)
 	if err != nil {
@@ -196,48 +171,6 @@ func categoriesOf(ctx context.Context, tx pgx.Tx, campaigns []*campaign, paid []
 	return categories, nil
 }
 
-// hold makes the orders' rows, or waits for whoever has them, and leaves out the
-// orders that have ended.
-func hold(ctx context.Context, tx pgx.Tx, paid []*paidOrder) ([]*paidOrder, error) {
-	ids := idsOf(paid)
-	rows, err := tx.Query(ctx,
-		`INSERT INTO reward_orders (order_id, withdrawn) SELECT order_id, false FROM unnest($1::uuid[]) AS o (order_id)
-		ON CONFLICT (order_id) DO UPDATE SET withdrawn = reward_orders.withdrawn RETURNING order_id, withdrawn`, ids)
-	if err != nil {
-		return nil, fmt.Errorf("holding orders' rewards: %w", err)
-	}
-	withdrawn := make(map[uuid.UUID]bool, len(ids))
-	var id uuid.UUID
-	var ended bool
-	_, err = pgx.ForEachRow(rows, []any{&id, &ended}, func() error {
-		withdrawn[id] = ended
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("holding orders' rewards: %w", err)
-	}
-	return slices.DeleteFunc(paid, func(p *paidOrder) bool { return withdrawn[p.id] }), nil
-}
-
-// granted tells which campaigns the orders have been through already.
-func granted(ctx context.Context, tx pgx.Tx, paid []*paidOrder) (map[uuid.UUID][]string, error) {
-	rows, err := tx.Query(ctx, "SELECT order_id, campaign FROM reward_grants WHERE order_id = ANY ($1)", idsOf(paid))
-	if err != nil {
-		return nil, fmt.Errorf("reading orders' grants: %w", err)
-	}
-	had := make(map[uuid.UUID][]string)
-	var id uuid.UUID
-	var campaign string
-	_, err = pgx.ForEachRow(rows, []any{&id, &campaign}, func() error {
-		had[id] = append(had[id], campaign)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading orders' grants: %w", err)
-	}
-	return had, nil
-}
-
 func idsOf(paid []*paidOrder) []uuid.UUID {
 	ids := make([]uuid.UUID, len(paid))
 	for i, p := range paid {
@@ -258,15 +191,6 @@ func matching(campaigns []*campaign, paid []*paidOrder, had map[uuid.UUID][]stri
 		}
 	}
 	return grants
-}
-
-// share reads campaigns again, those that are still on, and keeps them from changing.
-func share(ctx context.Context, tx pgx.Tx, campaigns []*campaign) ([]*campaign, error) {
-	names := make([]string, len(campaigns))
-	for i, c := range campaigns {
-		names[i] = c.name
-	}
-	return read(ctx, tx, "WHERE name = ANY ($1) AND enabled ORDER BY name FOR SHARE", names)
 }
 
 // bucket is the one of its budgets that a transaction would have for all its grants.

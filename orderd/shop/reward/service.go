@@ -33,14 +33,11 @@ func (s *Service) UpsertCampaign(
 func (s *Service) GetCampaign(
 	ctx context.Context, req *rewardv1.GetCampaignRequest,
 ) (*rewardv1.GetCampaignResponse, error) {
-	found, err := s.store.statuses(ctx, "WHERE name = $1", req.GetName())
+	found, err := s.store.status(ctx, req.GetName())
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
-	if len(found) == 0 {
-		return nil, campaignNotFound()
-	}
-	return &rewardv1.GetCampaignResponse{Campaign: found[0]}, nil
+	return &rewardv1.GetCampaignResponse{Campaign: found}, nil
 }
 
 // ListCampaigns returns a page of campaigns, by name.
@@ -53,7 +50,7 @@ func (s *Service) ListCampaigns(
 	}
 	size := page.Size(req.GetPageSize(), defaultPageSize)
 	// One more than asked for tells whether there is a next page.
-	found, err := s.store.statuses(ctx, "WHERE name > $1 ORDER BY name LIMIT $2", after, size+1)
+	found, err := s.store.statuses(ctx, after, size+1)
 	if err != nil {
 		return nil, database.RPCError(err)
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/money"
 )
 
@@ -26,36 +25,6 @@ type bucket struct {
 
 // held are the rows of SKUs that a transaction has locked, all of them, by SKU and by rising bucket.
 type held map[string][]*bucket
-
-func hold(ctx context.Context, tx pgx.Tx, skus []string) (held, error) {
-	rows, err := tx.Query(ctx, lockSQL, skus)
-	if err != nil {
-		return nil, fmt.Errorf("locking stock: %w", err)
-	}
-	found, err := collect(rows)
-	if err != nil {
-		return nil, err
-	}
-	return found, nil
-}
-
-func collect(rows pgx.Rows) (held, error) {
-	out := held{}
-	b := bucket{}
-	_, err := pgx.ForEachRow(
-		rows,
-		[]any{&b.SKU, &b.Bucket, &b.Levels.Available, &b.Levels.Reserved, &b.Levels.Deducted, &b.Spread},
-		func() error {
-			found := b
-			out[b.SKU] = append(out[b.SKU], &found)
-			return nil
-		},
-	)
-	if err != nil {
-		return nil, fmt.Errorf("locking stock: %w", err)
-	}
-	return out, nil
-}
 
 func sum(rows []*bucket) Levels {
 	var out Levels
@@ -153,39 +122,14 @@ func Spread(ctx context.Context, tx pgx.Tx, ref, sku string, buckets int64) erro
 	if buckets < 1 || buckets > MaxBuckets {
 		return fmt.Errorf("stock of %s cannot be spread over %d buckets", sku, buckets)
 	}
-	tag, err := tx.Exec(ctx, "UPDATE stock SET spread = $2 WHERE sku = $1 AND bucket = 0", sku, buckets)
-	if err != nil {
-		return fmt.Errorf("spreading stock: %w", err)
-	}
-	if tag.RowsAffected() == 0 {
-		return &UnknownSKUError{SKUs: []string{sku}}
-	}
-	_, err = tx.Exec(ctx, `INSERT INTO stock (sku, bucket, available, reserved, deducted)
-		SELECT $1::text, b, 0, 0, 0 FROM generate_series(0, $2::bigint - 1) AS s (b) ON CONFLICT (sku, bucket) DO NOTHING`, sku, buckets)
-	if err != nil {
-		return fmt.Errorf("spreading stock: %w", err)
+	if err := writeSpread(ctx, tx, sku, buckets); err != nil {
+		return err
 	}
 	found, err := hold(ctx, tx, []string{sku})
 	if err != nil {
 		return err
 	}
 	return even(ctx, tx, ref, found[sku])
-}
-
-// Buckets is over how many rows the SKU's stock is spread, or an *UnknownSKUError.
-func Buckets(ctx context.Context, q database.Querier, sku string) (int64, error) {
-	rows, err := q.Query(ctx, "SELECT spread FROM stock WHERE sku = $1 AND bucket = 0", sku)
-	if err != nil {
-		return 0, fmt.Errorf("reading stock: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return 0, fmt.Errorf("reading stock: %w", err)
-	}
-	if len(found) == 0 {
-		return 0, &UnknownSKUError{SKUs: []string{sku}}
-	}
-	return found[0], nil
 }
 
 // even moves available units so that the first buckets have the same, give or take one, and those

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderd-dev/orderd/orderd/kit/database"
@@ -70,17 +69,4 @@ func move(
 		return fmt.Errorf("stock of promotion %s: %w", uid, err)
 	}
 	return nil
-}
-
-func moved(ctx context.Context, q database.Querier, uid, kind string) ([]Quantity, error) {
-	rows, err := q.Query(ctx, "SELECT sku, abs(reserved) FROM stock_movements WHERE ref = $1 AND kind = $2 ORDER BY sku",
-		uid, kind)
-	if err != nil {
-		return nil, fmt.Errorf("reading the stock movements of promotion %s: %w", uid, err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Quantity])
-	if err != nil {
-		return nil, fmt.Errorf("reading the stock movements of promotion %s: %w", uid, err)
-	}
-	return out, nil
 }

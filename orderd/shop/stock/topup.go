@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderd-dev/orderd/orderd/kit/database"
@@ -56,30 +55,29 @@ func topUpMovement(promotionUID string, t TopUp) Movement {
 // ErrTooManyTopUps is returned and nothing is. Repeating it changes nothing. It returns all top-ups
 // that the promotion ever got, the oldest first.
 func AddTopUps(ctx context.Context, db *pgxpool.Pool, promotionUID string, targets []Quantity) ([]TopUp, error) {
-	var all []TopUp
-	err := database.ExecuteTx(ctx, db, func(tx *database.Tx) error {
+	all, err := database.QueryTx(ctx, db, func(tx *database.Tx) ([]TopUp, error) {
 		ended, err := lockTopUps(ctx, tx, promotionUID)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if all, err = readTopUps(ctx, tx, promotionUID); err != nil {
-			return err
+		before, err := readTopUps(ctx, tx, promotionUID)
+		if err != nil {
+			return nil, err
 		}
 		allocated, err := moved(ctx, tx, promotionUID, kindAllocate)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		lacking := lackingOf(targets, allocated, all)
+		lacking := lackingOf(targets, allocated, before)
 		switch {
 		case len(lacking) == 0:
-			return nil
+			return before, nil
 		case ended:
-			return ErrTopUpsEnded
-		case len(all)+len(lacking) > MaxTopUps:
-			return ErrTooManyTopUps
+			return nil, ErrTopUpsEnded
+		case len(before)+len(lacking) > MaxTopUps:
+			return nil, ErrTooManyTopUps
 		}
-		all = append(all, lacking...)
-		return insertTopUps(ctx, tx, promotionUID, lacking)
+		return append(before, lacking...), insertTopUps(ctx, tx, promotionUID, lacking)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("topping up promotion %s: %w", promotionUID, err)
@@ -95,47 +93,17 @@ func TopUps(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]TopUp
 // EndTopUps lets no more stock be added to the promotion, and returns all that it got: nothing can
 // be added to that any more, also not by a transaction that began before. It may be repeated.
 func EndTopUps(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]TopUp, error) {
-	var all []TopUp
-	err := database.ExecuteTx(ctx, db, func(tx *database.Tx) error {
+	all, err := database.QueryTx(ctx, db, func(tx *database.Tx) ([]TopUp, error) {
 		if _, err := lockTopUps(ctx, tx, promotionUID); err != nil {
-			return err
+			return nil, err
 		}
-		if _, err := tx.Exec(ctx, "UPDATE promotion_stock SET ended = true WHERE promotion_uid = $1 AND NOT ended",
-			promotionUID); err != nil {
-			return err
+		if err := writeTopUpsEnded(ctx, tx, promotionUID); err != nil {
+			return nil, err
 		}
-		var err error
-		all, err = readTopUps(ctx, tx, promotionUID)
-		return err
+		return readTopUps(ctx, tx, promotionUID)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ending the top-ups of promotion %s: %w", promotionUID, err)
-	}
-	return all, nil
-}
-
-// lockTopUps lets transactions on one promotion's top-ups come one after the other.
-func lockTopUps(ctx context.Context, tx pgx.Tx, uid string) (ended bool, err error) {
-	if _, err := tx.Exec(ctx,
-		"INSERT INTO promotion_stock (promotion_uid) VALUES ($1) ON CONFLICT (promotion_uid) DO NOTHING", uid); err != nil {
-		return false, fmt.Errorf("locking the promotion's stock: %w", err)
-	}
-	if err := tx.QueryRow(ctx, "SELECT ended FROM promotion_stock WHERE promotion_uid = $1 FOR UPDATE",
-		uid).Scan(&ended); err != nil {
-		return false, fmt.Errorf("locking the promotion's stock: %w", err)
-	}
-	return ended, nil
-}
-
-func readTopUps(ctx context.Context, q database.Querier, uid string) ([]TopUp, error) {
-	rows, err := q.Query(ctx,
-		"SELECT number, sku, quantity FROM promotion_top_ups WHERE promotion_uid = $1 ORDER BY number", uid)
-	if err != nil {
-		return nil, fmt.Errorf("reading the top-ups of promotion %s: %w", uid, err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[TopUp])
-	if err != nil {
-		return nil, fmt.Errorf("reading the top-ups of promotion %s: %w", uid, err)
 	}
 	return all, nil
 }
@@ -160,20 +128,4 @@ func lackingOf(targets, allocated []Quantity, all []TopUp) []TopUp {
 		}
 	}
 	return lacking
-}
-
-func insertTopUps(ctx context.Context, tx pgx.Tx, uid string, lacking []TopUp) error {
-	numbers, skus, quantities := make([]int64, len(lacking)), make([]string, len(lacking)), make([]int64, len(lacking))
-	movements := make([]Movement, len(lacking))
-	for i, t := range lacking {
-		numbers[i], skus[i], quantities[i] = t.Number, t.SKU, t.Quantity
-		movements[i] = topUpMovement(uid, t)
-	}
-	_, err := tx.Exec(ctx, `INSERT INTO promotion_top_ups (promotion_uid, number, sku, quantity, created_at)
-		SELECT $1::text, t.number, t.sku, t.quantity, now() FROM unnest($2::bigint[], $3::text[], $4::bigint[]) AS t (number, sku, quantity)`,
-		uid, numbers, skus, quantities)
-	if err != nil {
-		return fmt.Errorf("writing the top-ups of promotion %s: %w", uid, err)
-	}
-	return Apply(ctx, tx, movements)
 }

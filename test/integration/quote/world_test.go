@@ -91,7 +91,8 @@ func newWorld() *world {
 		cart.NewService(cart.Options{Pool: pool, Guests: auth.Guests{Verifier: verifier}, Clock: w.now}))
 	quotev1connect.RegisterQuoteServiceHandler(server,
 		quote.NewService(quote.Options{Pool: pool, Tokens: tokens, Clock: w.now}))
-	couponv1connect.RegisterCouponServiceHandler(server, coupon.NewService(coupon.NewStore(pool, w.now, rand.Reader)))
+	coupons := coupon.NewStore(coupon.StoreOptions{Pool: pool, Clock: w.now, Random: rand.Reader})
+	couponv1connect.RegisterCouponServiceHandler(server, coupon.NewService(coupons))
 	orderv1connect.RegisterOrderServiceHandler(server, order.NewService(order.ServiceOptions{
 		Store: orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Hour, Random: mathrand.New(mathrand.NewPCG(1, 2)),
 	}))

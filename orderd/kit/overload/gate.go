@@ -5,12 +5,12 @@
 // Every request that comes while fewer than the limit are being worked on (or in a burst, not many
 // more) is taken, whoever it is from; the others are refused and told when to come back. Nobody
 // waits here to be taken, so nobody waits behind others. See limiter for how the limit is found,
-// returns for when the refused come back, and hold for those who come back at once.
+// returns for when the refused come back, and delay for those who come back at once.
 //
 // Measured on two busy cores with the load beside the pod, handlers that commit in groups, and
 // callers on 1,000 connections who ask again at once, so that ten times as much is offered:
 // 15,400 requests a second were answered of the 17,100 without a rush, with a p99 of 21 ms,
-// beside 13 ms at two fifths of the capacity. Without holding refusals back it was 387 ms, and
+// beside 13 ms at two fifths of the capacity. Without delaying refusals it was 387 ms, and
 // less than half as many.
 //
 // Libraries for such limits (failsafe-go's adaptive limiter, go-concurrency-limits) take every call
@@ -57,7 +57,7 @@ type Gate struct {
 	options  Options
 	refusals *refusals
 	returns  returns
-	hold     hold
+	delay    delay
 
 	inFlight atomic.Int64
 	limit    atomic.Int64
@@ -69,7 +69,7 @@ type Gate struct {
 	accepted, refused atomic.Uint64
 
 	next atomic.Int64
-	// looking is held by whoever looks at the limit.
+	// looking is locked by whoever looks at the limit.
 	looking      sync.Mutex
 	limiter      limiter
 	lastLook     time.Time
@@ -114,7 +114,7 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.enter() {
 			after := g.refuse()
-			g.hold.wait(r.Context(), g.options.Random)
+			g.delay.wait(r.Context(), g.options.Random)
 			g.refusals.write(w, r, after)
 			return
 		}
@@ -165,7 +165,7 @@ func (g *Gate) look(now time.Time) {
 	accepted, refused, peak, trough := g.accepted.Load(), g.refused.Load(), g.peak.Swap(inFlight), g.trough.Swap(inFlight)
 	g.rate += rateSmoothing * (float64(accepted-g.lastAccepted)/since.Seconds() - g.rate)
 	g.returns.setRate(g.rate)
-	g.hold.adapt(float64(refused-g.lastRefused)/since.Seconds(), g.rate)
+	g.delay.adapt(float64(refused-g.lastRefused)/since.Seconds(), g.rate)
 	full := refused > g.lastRefused || float64(peak) >= g.limiter.limit
 	g.lastAccepted, g.lastRefused = accepted, refused
 

@@ -293,25 +293,25 @@ func TestReturnsSpread(t *testing.T) {
 }
 
 func TestRefusalsAreHeldBackWhileTheyAreMost(t *testing.T) {
-	var h hold
+	var h delay
 	for range 100 {
 		h.adapt(10_000, 1000)
 	}
 	if got := time.Duration(h.length.Load()); got != longest {
-		t.Errorf("held for %s, want %s", got, longest)
+		t.Errorf("delayed for %s, want %s", got, longest)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	// Whoever went away is not waited for.
 	h.wait(ctx, half)
-	if held := h.held.Load(); held != 0 {
-		t.Errorf("%d are held, want none", held)
+	if delayed := h.now.Load(); delayed != 0 {
+		t.Errorf("%d are delayed, want none", delayed)
 	}
 	for range 200 {
 		h.adapt(100, 1000)
 	}
 	if got := h.length.Load(); got != 0 {
-		t.Errorf("held for %s, want not at all", time.Duration(got))
+		t.Errorf("delayed for %s, want not at all", time.Duration(got))
 	}
 }
 

@@ -221,12 +221,14 @@ func (s *ownerSet) stop(ctx context.Context) {
 // readings are the levels of the partitions that the pod serves, for each of the view's promotions.
 // Those whose owner does not answer before ctx ends are left out.
 func (s *ownerSet) readings(ctx context.Context, v *view) map[string][]levels.Reading {
-	var group sync.WaitGroup
-	// mu guards readings.
-	var mu sync.Mutex
 	readings := make(map[string][]levels.Reading, len(v.byUID))
-	for uid, placed := range v.byUID {
+	for uid := range v.byUID {
 		readings[uid] = nil
+	}
+	var group sync.WaitGroup
+	// mu guards readings from here on.
+	var mu sync.Mutex
+	for uid, placed := range v.byUID {
 		for _, target := range s.served(placed) {
 			o := s.get(ownerKey{uid, target.Partition})
 			if o == nil || !o.Serving() {

@@ -91,7 +91,7 @@ func (c *precheck) decide(
 		if err := placed.Admit(at.now, request); err != nil {
 			return route.Target{}, err
 		}
-		if err := c.knownSoldOut(placed.Promotion, request); err != nil {
+		if err := c.announcedSoldOut(placed.Promotion, request); err != nil {
 			return route.Target{}, err
 		}
 	}
@@ -107,8 +107,8 @@ func (c *precheck) notFound() error {
 	return c.promotionNotFound
 }
 
-// knownSoldOut refuses an item that some pod proved to be sold out.
-func (c *precheck) knownSoldOut(promo *promotion.Promotion, request *flashv1.PlaceFlashOrderRequest) error {
+// announcedSoldOut refuses an item that some pod proved to be sold out.
+func (c *precheck) announcedSoldOut(promo *promotion.Promotion, request *flashv1.PlaceFlashOrderRequest) error {
 	for _, item := range request.GetItems() {
 		left, ok := c.soldOut(promo.GetUid(), item.GetSku())
 		if !ok || item.GetQuantity() <= left {

@@ -27,14 +27,14 @@ type GuardOptions struct {
 // Guard has the interceptors that check callers.
 type Guard struct {
 	verifier *Verifier
-	limiter  *limiter
+	limiter  *rateLimiter
 	policies policies
 	refused  *prometheus.CounterVec
 }
 
 // NewGuard makes a guard.
 func NewGuard(o GuardOptions) (*Guard, error) {
-	l, err := newLimiter(o.Callers, o.Services, o.Clock)
+	l, err := newRateLimiter(o.Callers, o.Services, o.Clock)
 	if err != nil {
 		return nil, err
 	}

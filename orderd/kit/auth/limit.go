@@ -19,8 +19,8 @@ type Limits struct {
 	PerSecond, Burst int
 }
 
-// limiter has a token bucket a caller.
-type limiter struct {
+// rateLimiter has a token bucket a caller.
+type rateLimiter struct {
 	now     func() time.Time
 	callers Limits
 	// services act for many buyers and have limits of their own.
@@ -34,16 +34,16 @@ type bucketKey struct {
 	service bool
 }
 
-func newLimiter(callers, services Limits, now func() time.Time) (*limiter, error) {
+func newRateLimiter(callers, services Limits, now func() time.Time) (*rateLimiter, error) {
 	buckets, err := lru.New[bucketKey, *rate.Limiter](maxCallers)
 	if err != nil {
 		return nil, err
 	}
-	return &limiter{now: now, callers: callers, services: services, buckets: buckets}, nil
+	return &rateLimiter{now: now, callers: callers, services: services, buckets: buckets}, nil
 }
 
 // take refuses a caller who asks too much, with the time until a request is due.
-func (l *limiter) take(c Caller) error {
+func (l *rateLimiter) take(c Caller) error {
 	key := bucketKey{subject: c.Subject, service: c.Acting.Has(accessv1.Role_ROLE_SERVICE)}
 	limits := l.callers
 	if key.service {

@@ -13,7 +13,7 @@ import (
 
 func TestLimits(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
-	l, err := newLimiter(Limits{PerSecond: 10, Burst: 3}, Limits{PerSecond: 1000, Burst: 50},
+	l, err := newRateLimiter(Limits{PerSecond: 10, Burst: 3}, Limits{PerSecond: 1000, Burst: 50},
 		func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestNoLimit(t *testing.T) {
-	l, err := newLimiter(Limits{PerSecond: 1, Burst: 1}, Limits{}, time.Now)
+	l, err := newRateLimiter(Limits{PerSecond: 1, Burst: 1}, Limits{}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestLimitsHold(t *testing.T) {
 		}
 		begin := time.UnixMilli(1_800_000_000_000)
 		now := begin
-		l, err := newLimiter(limits, Limits{}, func() time.Time { return now })
+		l, err := newRateLimiter(limits, Limits{}, func() time.Time { return now })
 		if err != nil {
 			t.Fatal(err)
 		}

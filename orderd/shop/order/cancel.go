@@ -2,7 +2,6 @@ package order
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -98,34 +97,6 @@ func (s *Store) cancelLocked(
 		return nil, nil, err
 	}
 	return append(changes, c), moves, nil
-}
-
-// Expire cancels those of the orders that are still unpaid at the given time, which
-// is past their expiry.
-func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error {
-	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
-		var expired []change
-		orders, err := lock(ctx, tx, ids)
-		if err != nil {
-			return err
-		}
-		for _, o := range orders {
-			if o.State != PendingPayment || o.ExpiresAt.After(at) {
-				continue
-			}
-			c, err := step(o, Expire, database.Stamp(at), actorExpirer, reasonExpired)
-			if err != nil {
-				return err
-			}
-			expired = append(expired, c)
-		}
-		tx.AfterCommit(func() { s.metrics.observeExpiry(expired, at) })
-		return s.undo(ctx, tx, &pgx.Batch{}, expired)
-	})
-	if err != nil {
-		return fmt.Errorf("expiring orders: %w", err)
-	}
-	return nil
 }
 
 // undo sends the batch with the changes of cancelled orders, gives their coupons back, and of those

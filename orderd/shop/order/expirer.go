@@ -2,10 +2,12 @@ package order
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/lease"
@@ -77,4 +79,32 @@ func allElseEach(
 		}
 	}
 	return false, last
+}
+
+// Expire cancels those of the orders that are still unpaid at the given time, which
+// is past their expiry.
+func (s *Store) Expire(ctx context.Context, ids []uuid.UUID, at time.Time) error {
+	err := database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error {
+		var expired []change
+		orders, err := lock(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		for _, o := range orders {
+			if o.State != PendingPayment || o.ExpiresAt.After(at) {
+				continue
+			}
+			c, err := step(o, Expire, database.Stamp(at), actorExpirer, reasonExpired)
+			if err != nil {
+				return err
+			}
+			expired = append(expired, c)
+		}
+		tx.AfterCommit(func() { s.metrics.observeExpiry(expired, at) })
+		return s.undo(ctx, tx, &pgx.Batch{}, expired)
+	})
+	if err != nil {
+		return fmt.Errorf("expiring orders: %w", err)
+	}
+	return nil
 }

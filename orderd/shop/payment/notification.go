@@ -61,7 +61,7 @@ func (s *Service) tell(ctx context.Context, provider string, told Notification) 
 	case told.Kind == KindRefund:
 		err = s.refundTold(ctx, provider, told)
 	default:
-		err = s.inboxes[provider].put(ctx, told)
+		err = s.gatherers[provider].put(ctx, told)
 	}
 	s.keepRefused(ctx, provider, told, err)
 	return err

@@ -53,12 +53,12 @@ type Service struct {
 	orders    *order.Store
 	providers map[string]Provider
 	// names are the providers', in the order that was given.
-	names   []string
-	now     func() time.Time
-	random  io.Reader
-	log     *slog.Logger
-	metrics *metrics
-	inboxes map[string]*inbox
+	names     []string
+	now       func() time.Time
+	random    io.Reader
+	log       *slog.Logger
+	metrics   *metrics
+	gatherers map[string]*gatherer
 }
 
 var (
@@ -75,7 +75,7 @@ func NewService(o Options) (*Service, error) {
 	}
 	s := &Service{
 		pool: o.Pool, orders: o.Orders, providers: map[string]Provider{}, now: o.Clock, random: o.Random,
-		log: o.Logger, metrics: m, inboxes: map[string]*inbox{},
+		log: o.Logger, metrics: m, gatherers: map[string]*gatherer{},
 	}
 	for _, p := range o.Providers {
 		if _, twice := s.providers[p.Name()]; twice {
@@ -83,7 +83,7 @@ func NewService(o Options) (*Service, error) {
 		}
 		s.providers[p.Name()] = p
 		s.names = append(s.names, p.Name())
-		s.inboxes[p.Name()] = newInbox(func(ctx context.Context, told []Notification) ([]error, error) {
+		s.gatherers[p.Name()] = newGatherer(func(ctx context.Context, told []Notification) ([]error, error) {
 			return s.handle(ctx, p.Name(), told)
 		}, m)
 	}

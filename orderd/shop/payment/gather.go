@@ -8,29 +8,29 @@ import (
 )
 
 const (
-	// inboxLimit is how many notifications of a provider wait in a process; more are to be sent
+	// gatherLimit is how many notifications of a provider wait in a process; more are to be sent
 	// again.
-	inboxLimit = 2048
-	// inboxBatch is how many notifications one transaction handles.
-	inboxBatch = 128
-	// inboxTimeout bounds a transaction.
-	inboxTimeout = 10 * time.Second
+	gatherLimit = 2048
+	// gatherBatch is how many notifications one transaction handles.
+	gatherBatch = 128
+	// gatherTimeout bounds a transaction.
+	gatherTimeout = 10 * time.Second
 )
 
 // handler applies notifications. The answer has an error for each that is not believed; the other
 // error means that none had an effect.
 type handler func(ctx context.Context, told []Notification) ([]error, error)
 
-// inbox gathers the notifications that come while a transaction is under way, and has them all
+// gatherer gathers the notifications that come while a transaction is under way, and has them all
 // handled in the next one: after a sale thousands pay for the same few SKUs, whose rows of stock
 // are then locked once a batch and not once a payment.
-type inbox struct {
+type gatherer struct {
 	batches *batch.Batcher[Notification, struct{}]
 }
 
-func newInbox(handle handler, m *metrics) *inbox {
+func newGatherer(handle handler, m *metrics) *gatherer {
 	options := batch.Options{
-		Limit: inboxLimit, Size: inboxBatch, Parallel: 1, Timeout: inboxTimeout,
+		Limit: gatherLimit, Size: gatherBatch, Parallel: 1, Timeout: gatherTimeout,
 		Observe: func(size int) { m.batch.Observe(float64(size)) },
 	}
 	work := func(ctx context.Context, told []Notification) ([]batch.Result[struct{}], error) {
@@ -44,11 +44,11 @@ func newInbox(handle handler, m *metrics) *inbox {
 		}
 		return out, nil
 	}
-	return &inbox{batches: batch.New(options, work)}
+	return &gatherer{batches: batch.New(options, work)}
 }
 
 // put returns once the notification's effect is committed, or why it is not.
-func (i *inbox) put(ctx context.Context, told Notification) error {
-	_, err := i.batches.Do(ctx, told)
+func (g *gatherer) put(ctx context.Context, told Notification) error {
+	_, err := g.batches.Do(ctx, told)
 	return err
 }

@@ -109,34 +109,41 @@ const (
 	buyer     = accessv1.Role_ROLE_BUYER
 )
 
-func TestWhatLeavesAnEntry(t *testing.T) {
-	type facts struct {
-		Subject, Procedure, RequestID, Request, Outcome, Reason string
-		Roles                                                   []string
-		Completed                                               bool
+// facts are what an entry says of a call, but for when.
+type facts struct {
+	Subject, Procedure, RequestID, Request, Outcome, Reason string
+	Roles                                                   []string
+	Completed                                               bool
+}
+
+// adjustment is what the entry of carol's adjust says.
+func adjustment(outcome, reason string) *facts {
+	return &facts{
+		Subject:   "carol",
+		Roles:     []string{"catalog"},
+		Procedure: "/orderd.catalog.v1.CatalogService/AdjustStock",
+		RequestID: "morning",
+		Request:   `{"requestId":"morning","sku":"tea","delta":"-2"}`,
+		Outcome:   outcome,
+		Reason:    reason,
+		Completed: true,
 	}
-	of := func(outcome, reason string) *facts {
-		return &facts{
-			Subject:   "carol",
-			Roles:     []string{"catalog"},
-			Procedure: "/orderd.catalog.v1.CatalogService/AdjustStock",
-			RequestID: "morning",
-			Request:   `{"requestId":"morning","sku":"tea","delta":"-2"}`,
-			Outcome:   outcome,
-			Reason:    reason,
-			Completed: true,
-		}
-	}
-	both := of(audit.OK, "")
+}
+
+// auditCase is a call, and the entry that it leaves, if any.
+type auditCase struct {
+	name   string
+	caller auth.Caller
+	adjust func(context.Context) error
+	call   func(context.Context, catalogv1connect.CatalogServiceClient) error
+	want   *facts
+}
+
+func auditCases() []auditCase {
+	both := adjustment(audit.OK, "")
 	both.Roles = []string{"service", "catalog", "marketing"}
-	tests := []struct {
-		name   string
-		caller auth.Caller
-		adjust func(context.Context) error
-		call   func(context.Context, catalogv1connect.CatalogServiceClient) error
-		want   *facts
-	}{
-		{name: "staff", caller: acting("carol", catalog), want: of(audit.OK, "")},
+	return []auditCase{
+		{name: "staff", caller: acting("carol", catalog), want: adjustment(audit.OK, "")},
 		{name: "staff with more roles", caller: acting("carol", marketing, catalog, service), want: both},
 		{name: "a service", caller: acting("backend", service)},
 		{name: "a buyer", caller: acting("ann", buyer)},
@@ -147,24 +154,24 @@ func TestWhatLeavesAnEntry(t *testing.T) {
 		{
 			name: "a refusal", caller: acting("carol", catalog),
 			adjust: func(context.Context) error { return rpcerr.New(connect.CodeNotFound, "SKU_NOT_FOUND", "no such SKU") },
-			want:   of("NOT_FOUND", "SKU_NOT_FOUND"),
+			want:   adjustment("NOT_FOUND", "SKU_NOT_FOUND"),
 		},
 		{
 			name:   "a driver's error",
 			caller: acting("carol", catalog),
 			adjust: func(context.Context) error { return errors.New("secret") },
-			want:   of("INTERNAL", "INTERNAL"),
+			want:   adjustment("INTERNAL", "INTERNAL"),
 		},
 		{
 			name: "another pod's verdict", caller: acting("carol", catalog),
 			adjust: func(context.Context) error { return connect.NewError(connect.CodeNotFound, "from afar").WithRemote() },
-			want:   of("INTERNAL", "INTERNAL"),
+			want:   adjustment("INTERNAL", "INTERNAL"),
 		},
 		{
 			name:   "too late",
 			caller: acting("carol", catalog),
 			adjust: func(context.Context) error { return context.DeadlineExceeded },
-			want:   of("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),
+			want:   adjustment("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),
 		},
 		{
 			name: "a question", caller: acting("carol", catalog),
@@ -181,7 +188,32 @@ func TestWhatLeavesAnEntry(t *testing.T) {
 			},
 		},
 	}
-	for _, tt := range tests {
+}
+
+// only is the facts of the only entry, nil if there is none.
+func (d *desk) only(t *testing.T) *facts {
+	t.Helper()
+	var got *facts
+	for _, e := range d.list(t) {
+		if got != nil {
+			t.Errorf("a second entry: %v", e)
+		}
+		got = &facts{
+			Subject:   e.GetSubject(),
+			Roles:     e.GetRoles(),
+			Procedure: e.GetProcedure(),
+			RequestID: e.GetRequestId(),
+			Request:   e.GetRequest(),
+			Outcome:   e.GetOutcome(),
+			Reason:    e.GetReason(),
+			Completed: e.GetCompletedAt().AsTime().After(e.GetAt().AsTime()),
+		}
+	}
+	return got
+}
+
+func TestWhatLeavesAnEntry(t *testing.T) {
+	for _, tt := range auditCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDesk(t)
 			d.caller, d.adjust = tt.caller, tt.adjust
@@ -190,23 +222,7 @@ func TestWhatLeavesAnEntry(t *testing.T) {
 			} else {
 				_ = tt.call(t.Context(), d.client)
 			}
-			var got *facts
-			for _, e := range d.list(t) {
-				if got != nil {
-					t.Errorf("a second entry: %v", e)
-				}
-				got = &facts{
-					Subject:   e.GetSubject(),
-					Roles:     e.GetRoles(),
-					Procedure: e.GetProcedure(),
-					RequestID: e.GetRequestId(),
-					Request:   e.GetRequest(),
-					Outcome:   e.GetOutcome(),
-					Reason:    e.GetReason(),
-					Completed: e.GetCompletedAt().AsTime().After(e.GetAt().AsTime()),
-				}
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
+			if diff := cmp.Diff(tt.want, d.only(t)); diff != "" {
 				t.Errorf("entry (-want +got):\n%s", diff)
 			}
 		})

@@ -17,6 +17,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/promotion"
 	"github.com/orderd-dev/orderd/orderd/kit/auth"
 	"github.com/orderd-dev/orderd/orderd/kit/config"
+	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
 // hinting says that all is sold, and where to ask next time.
@@ -34,8 +35,14 @@ func (h hinting) PlaceFlashOrder(
 	return h.empty.PlaceFlashOrder(ctx, r)
 }
 
-// What is answered without Connect is what Connect answers, which it does over HTTP/2.
-func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
+// hints is where a hinting flash lane is served.
+type hints struct {
+	issuer *testauth.Issuer
+	url    string
+}
+
+func serveHints(t *testing.T) hints {
+	t.Helper()
 	issuer, guard := newGuard(t, auth.Limits{})
 	c := config.Default().HTTP
 	around := testStack(t, slog.New(slog.DiscardHandler), c)
@@ -60,39 +67,48 @@ func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	type answer struct {
-		Status             int
-		ContentType, Route string
-		Body               map[string]any
+	return hints{issuer: issuer, url: "http://" + l.socket.Addr().String()}
+}
+
+// hint is what a client sees of an answer.
+type hint struct {
+	Status             int
+	ContentType, Route string
+	Body               map[string]any
+}
+
+// ask places an order.
+func (h hints) ask(t *testing.T, transport *http.Transport, request string) hint {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.url+placing, bytes.NewBufferString(request))
+	if err != nil {
+		t.Fatal(err)
 	}
-	ask := func(client *http.Client, request string) answer {
-		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+l.socket.Addr().String()+placing,
-			bytes.NewBufferString(request))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Authorization", "Bearer "+issuer.Token("ann", "buyer"))
-		response, err := client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = response.Body.Close() }()
-		raw, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a := answer{
-			Status:      response.StatusCode,
-			ContentType: response.Header.Get("Content-Type"),
-			Route:       response.Header.Get("Orderd-Route"),
-		}
-		if err := json.Unmarshal(raw, &a.Body); err != nil {
-			t.Fatalf("%s: %v", raw, err)
-		}
-		return a
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+h.issuer.Token("ann", "buyer"))
+	response, err := (&http.Client{Transport: transport}).Do(r)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer func() { _ = response.Body.Close() }()
+	raw, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := hint{
+		Status:      response.StatusCode,
+		ContentType: response.Header.Get("Content-Type"),
+		Route:       response.Header.Get("Orderd-Route"),
+	}
+	if err := json.Unmarshal(raw, &a.Body); err != nil {
+		t.Fatalf("%s: %v", raw, err)
+	}
+	return a
+}
+
+// What is answered without Connect is what Connect answers, which it does over HTTP/2.
+func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
+	at := serveHints(t)
 	newer := new(http.Protocols)
 	newer.SetUnencryptedHTTP2(true)
 	transport1, transport2 := &http.Transport{}, &http.Transport{Protocols: newer}
@@ -101,7 +117,7 @@ func TestWhatIsAnsweredDirectlyIsTheSame(t *testing.T) {
 	lucky := `{"promotion":"sale","requestId":"lucky","items":[{"sku":"A","quantity":"1"}]}`
 	// Both kinds of answers, in turns, on one connection.
 	for _, request := range []string{orderOf(""), lucky, orderOf(""), lucky} {
-		direct, usual := ask(&http.Client{Transport: transport1}, request), ask(&http.Client{Transport: transport2}, request)
+		direct, usual := at.ask(t, transport1, request), at.ask(t, transport2, request)
 		if diff := cmp.Diff(usual, direct); diff != "" {
 			t.Errorf("%s: answers over HTTP/1.1 differ (-HTTP/2 +HTTP/1.1):\n%s", request, diff)
 		}

@@ -189,51 +189,53 @@ func TestOverloadIsRefusedWithADelay(t *testing.T) {
 	}
 }
 
+// badRequests are refused before an RPC begins.
+var badRequests = []struct {
+	name, path, contentType, body string
+	wantStatus                    int
+	wantBody                      []string
+}{
+	{
+		name: "a rule of the proto", path: "/orderd.flash.v1.FlashService/PlaceFlashOrder", contentType: "application/json",
+		body:       `{"promotion":"sale","buyerId":"b","requestId":"r","items":[{"sku":"A","quantity":"0"}]}`,
+		wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument", "items[0].quantity", "INVALID_REQUEST"},
+	},
+	{
+		name:        "a character that no database stores",
+		path:        "/orderd.flash.v1.FlashService/PlaceFlashOrder",
+		contentType: "application/json",
+		body:        `{"promotion":"sale","buyerId":"b\u0000","requestId":"r","items":[{"sku":"A","quantity":"1"}]}`,
+		wantStatus:  http.StatusBadRequest,
+		wantBody:    []string{"invalid_argument", "buyer_id", "INVALID_REQUEST"},
+	},
+	{
+		name: "a missing field", path: "/orderd.flash.v1.FlashService/GetPromotion", contentType: "application/json",
+		body: `{}`, wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument", "promotion"},
+	},
+	{
+		name: "broken JSON", path: "/orderd.flash.v1.FlashService/GetPromotion", contentType: "application/json",
+		body: `{"promotion":`, wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument"},
+	},
+	{
+		name: "too large", path: "/orderd.flash.v1.FlashService/GetPromotion", contentType: "application/json",
+		body:       `{"promotion":"` + strings.Repeat("x", 4096) + `"}`,
+		wantStatus: http.StatusTooManyRequests, wantBody: []string{"resource_exhausted"},
+	},
+	{
+		name: "another content type", path: "/orderd.flash.v1.FlashService/GetPromotion", contentType: "text/xml",
+		body: `<promotion/>`, wantStatus: http.StatusUnsupportedMediaType,
+	},
+	{
+		name: "no such RPC", path: "/orderd.flash.v1.FlashService/Guess", contentType: "application/json",
+		body: `{}`, wantStatus: http.StatusNotImplemented, wantBody: []string{"unimplemented"},
+	},
+}
+
 func TestBadRequests(t *testing.T) {
 	c := config.Default().HTTP
 	c.MaxBodyBytes = 1024
 	s := serving(t, c, new(bytes.Buffer), func(context.Context) error { return nil })
-	tests := []struct {
-		name, path, contentType, body string
-		wantStatus                    int
-		wantBody                      []string
-	}{
-		{
-			name: "a rule of the proto", path: "/orderd.flash.v1.FlashService/PlaceFlashOrder", contentType: "application/json",
-			body:       `{"promotion":"sale","buyerId":"b","requestId":"r","items":[{"sku":"A","quantity":"0"}]}`,
-			wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument", "items[0].quantity", "INVALID_REQUEST"},
-		},
-		{
-			name:        "a character that no database stores",
-			path:        "/orderd.flash.v1.FlashService/PlaceFlashOrder",
-			contentType: "application/json",
-			body:        `{"promotion":"sale","buyerId":"b\u0000","requestId":"r","items":[{"sku":"A","quantity":"1"}]}`,
-			wantStatus:  http.StatusBadRequest,
-			wantBody:    []string{"invalid_argument", "buyer_id", "INVALID_REQUEST"},
-		},
-		{
-			name: "a missing field", path: "/orderd.flash.v1.FlashService/GetPromotion", contentType: "application/json",
-			body: `{}`, wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument", "promotion"},
-		},
-		{
-			name: "broken JSON", path: "/orderd.flash.v1.FlashService/GetPromotion", contentType: "application/json",
-			body: `{"promotion":`, wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument"},
-		},
-		{
-			name: "too large", path: "/orderd.flash.v1.FlashService/GetPromotion", contentType: "application/json",
-			body:       `{"promotion":"` + strings.Repeat("x", 4096) + `"}`,
-			wantStatus: http.StatusTooManyRequests, wantBody: []string{"resource_exhausted"},
-		},
-		{
-			name: "another content type", path: "/orderd.flash.v1.FlashService/GetPromotion", contentType: "text/xml",
-			body: `<promotion/>`, wantStatus: http.StatusUnsupportedMediaType,
-		},
-		{
-			name: "no such RPC", path: "/orderd.flash.v1.FlashService/Guess", contentType: "application/json",
-			body: `{}`, wantStatus: http.StatusNotImplemented, wantBody: []string{"unimplemented"},
-		},
-	}
-	for _, tt := range tests {
+	for _, tt := range badRequests {
 		t.Run(tt.name, func(t *testing.T) {
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+tt.path, strings.NewReader(tt.body))
 			if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/orderd-dev/orderd/test/kit/testauth"
 )
 
-// claimsCase is a change of good claims, and what is taken from them or why they are refused.
+// claimsCase is a change of good claims, and the caller that they make or why they are refused.
 type claimsCase struct {
 	name   string
 	change func(jwt.MapClaims)
@@ -27,8 +27,8 @@ type claimsCase struct {
 	refuse string
 }
 
-// claimsTaken are the claims that make a caller at the time now, in Unix seconds.
-func claimsTaken(now int64) []claimsCase {
+// goodClaims are those that make a caller at the time now, in Unix seconds.
+func goodClaims(now int64) []claimsCase {
 	return []claimsCase{
 		{name: "a buyer", want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer)}},
 		{
@@ -72,8 +72,8 @@ func claimsTaken(now int64) []claimsCase {
 	}
 }
 
-// claimsRefused are the claims that make no caller at the time now, in Unix seconds.
-func claimsRefused(now int64) []claimsCase {
+// badClaims are those that make no caller at the time now, in Unix seconds.
+func badClaims(now int64) []claimsCase {
 	return []claimsCase{
 		{name: "expired", change: func(c jwt.MapClaims) { c["exp"] = now - 31 }, refuse: isExpired},
 		{
@@ -107,7 +107,7 @@ func claimsRefused(now int64) []claimsCase {
 func TestVerify(t *testing.T) {
 	w := newWorld(t)
 	now := w.now().Unix()
-	for _, tt := range slices.Concat(claimsTaken(now), claimsRefused(now)) {
+	for _, tt := range slices.Concat(goodClaims(now), badClaims(now)) {
 		t.Run(tt.name, func(t *testing.T) {
 			claims := w.issuer.Claims("ann", "buyer")
 			if tt.change != nil {

@@ -46,87 +46,91 @@ func basket(freight int64, amounts ...int64) Basket {
 	return b
 }
 
+// off is what coupons take off each line, and off the freight.
+type off struct {
+	Goods   []int64
+	Freight int64
+}
+
+// evaluations are what coupons take off a basket.
+var evaluations = []struct {
+	name    string
+	coupons []Coupon
+	basket  Basket
+	want    off
+}{
+	{
+		name:    "a fixed amount is divided by the lines' amounts, the largest remainder first",
+		coupons: []Coupon{made(1, Fixed, nil)},
+		basket:  basket(0, 1000, 1000, 1001),
+		want:    off{Goods: []int64{167, 166, 167}},
+	},
+	{
+		name:    "a fixed amount takes off no more than there is",
+		coupons: []Coupon{made(1, Fixed, nil)},
+		basket:  basket(900, 100, 50),
+		want:    off{Goods: []int64{100, 50}},
+	},
+	{
+		name:    "a red envelope's part is a fixed amount",
+		coupons: []Coupon{made(1, RedEnvelope, nil)},
+		basket:  basket(0, 800),
+		want:    off{Goods: []int64{500}},
+	},
+	{
+		name:    "a percentage is of the sum, rounded down",
+		coupons: []Coupon{made(1, Percent, nil)},
+		basket:  basket(0, 333, 333, 333), // 15% of 999 is 149.85
+		want:    off{Goods: []int64{50, 50, 49}},
+	},
+	{
+		name:    "a percentage stops at its cap",
+		coupons: []Coupon{made(1, Percent, func(c *Coupon) { c.Terms.Cap = 100 })},
+		basket:  basket(0, 1000, 1000),
+		want:    off{Goods: []int64{50, 50}},
+	},
+	{
+		name:    "all of the largest amounts there are",
+		coupons: []Coupon{made(1, Percent, func(c *Coupon) { c.Terms.BasisPoints, c.Terms.Cap = 10_000, 1<<62 })},
+		basket:  basket(0, 1<<61, 1<<61-1),
+		want:    off{Goods: []int64{1 << 61, 1<<61 - 1}},
+	},
+	{
+		name:    "only lines in scope, by category",
+		coupons: []Coupon{made(1, Fixed, func(c *Coupon) { c.Terms.Categories = []string{"cups"} })},
+		basket:  basket(0, 1000, 300, 1000, 300),
+		want:    off{Goods: []int64{0, 250, 0, 250}},
+	},
+	{
+		name: "only lines in scope, by SKU or category",
+		coupons: []Coupon{
+			made(1, Fixed, func(c *Coupon) { c.Terms.Categories, c.Terms.SKUs = []string{"cups"}, []string{"a"} }),
+		},
+		basket: basket(0, 600, 600, 600),
+		want:   off{Goods: []int64{250, 250, 0}},
+	},
+	{
+		name:    "free freight",
+		coupons: []Coupon{made(1, FreeFreight, nil)},
+		basket:  basket(900, 100),
+		want:    off{Goods: []int64{0}, Freight: 900},
+	},
+	{
+		name:    "free freight with a cap",
+		coupons: []Coupon{made(1, FreeFreight, func(c *Coupon) { c.Terms.Cap = 600 })},
+		basket:  basket(900, 100),
+		want:    off{Goods: []int64{0}, Freight: 600},
+	},
+	{
+		name:    "the percentage comes before the fixed amount, whatever the ids",
+		coupons: []Coupon{made(1, Fixed, group("f")), made(2, Percent, group("p")), made(3, FreeFreight, group("g"))},
+		basket:  basket(80, 1000),
+		want:    off{Goods: []int64{650}, Freight: 80},
+	},
+}
+
 func TestWhatCouponsTakeOff(t *testing.T) {
-	type off struct {
-		Goods   []int64
-		Freight int64
-	}
-	tests := []struct {
-		name    string
-		coupons []Coupon
-		basket  Basket
-		want    off
-	}{
-		{
-			name:    "a fixed amount is divided by the lines' amounts, the largest remainder first",
-			coupons: []Coupon{made(1, Fixed, nil)},
-			basket:  basket(0, 1000, 1000, 1001),
-			want:    off{Goods: []int64{167, 166, 167}},
-		},
-		{
-			name:    "a fixed amount takes off no more than there is",
-			coupons: []Coupon{made(1, Fixed, nil)},
-			basket:  basket(900, 100, 50),
-			want:    off{Goods: []int64{100, 50}},
-		},
-		{
-			name:    "a red envelope's part is a fixed amount",
-			coupons: []Coupon{made(1, RedEnvelope, nil)},
-			basket:  basket(0, 800),
-			want:    off{Goods: []int64{500}},
-		},
-		{
-			name:    "a percentage is of the sum, rounded down",
-			coupons: []Coupon{made(1, Percent, nil)},
-			basket:  basket(0, 333, 333, 333), // 15% of 999 is 149.85
-			want:    off{Goods: []int64{50, 50, 49}},
-		},
-		{
-			name:    "a percentage stops at its cap",
-			coupons: []Coupon{made(1, Percent, func(c *Coupon) { c.Terms.Cap = 100 })},
-			basket:  basket(0, 1000, 1000),
-			want:    off{Goods: []int64{50, 50}},
-		},
-		{
-			name:    "all of the largest amounts there are",
-			coupons: []Coupon{made(1, Percent, func(c *Coupon) { c.Terms.BasisPoints, c.Terms.Cap = 10_000, 1<<62 })},
-			basket:  basket(0, 1<<61, 1<<61-1),
-			want:    off{Goods: []int64{1 << 61, 1<<61 - 1}},
-		},
-		{
-			name:    "only lines in scope, by category",
-			coupons: []Coupon{made(1, Fixed, func(c *Coupon) { c.Terms.Categories = []string{"cups"} })},
-			basket:  basket(0, 1000, 300, 1000, 300),
-			want:    off{Goods: []int64{0, 250, 0, 250}},
-		},
-		{
-			name: "only lines in scope, by SKU or category",
-			coupons: []Coupon{
-				made(1, Fixed, func(c *Coupon) { c.Terms.Categories, c.Terms.SKUs = []string{"cups"}, []string{"a"} }),
-			},
-			basket: basket(0, 600, 600, 600),
-			want:   off{Goods: []int64{250, 250, 0}},
-		},
-		{
-			name:    "free freight",
-			coupons: []Coupon{made(1, FreeFreight, nil)},
-			basket:  basket(900, 100),
-			want:    off{Goods: []int64{0}, Freight: 900},
-		},
-		{
-			name:    "free freight with a cap",
-			coupons: []Coupon{made(1, FreeFreight, func(c *Coupon) { c.Terms.Cap = 600 })},
-			basket:  basket(900, 100),
-			want:    off{Goods: []int64{0}, Freight: 600},
-		},
-		{
-			name:    "the percentage comes before the fixed amount, whatever the ids",
-			coupons: []Coupon{made(1, Fixed, group("f")), made(2, Percent, group("p")), made(3, FreeFreight, group("g"))},
-			basket:  basket(80, 1000),
-			want:    off{Goods: []int64{650}, Freight: 80},
-		},
-	}
-	for _, test := range tests {
+	for _, test := range evaluations {
 		t.Run(test.name, func(t *testing.T) {
 			var ids []uuid.UUID
 			for _, c := range test.coupons {

@@ -14,51 +14,8 @@ import (
 	"pgregory.net/rapid"
 
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
-	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/shop/coupon"
 )
-
-// model is what a journey expects: it predicts every answer.
-type model struct {
-	templates []*terms
-	coupons   []*held
-	orders    []*order
-	// claims that were answered, to be repeated.
-	claims map[*couponv1.ClaimCouponRequest]string
-}
-
-type terms struct {
-	name               string
-	envelope           bool
-	pool               int64
-	left, limit        int64
-	days               int64
-	onCancel, onRefund bool
-	had                map[string]int64
-}
-
-type held struct {
-	id         uuid.UUID
-	buyer      string
-	terms      *terms
-	state      coupon.State
-	order      uuid.UUID
-	amount     int64
-	validUntil time.Time
-	version    int64
-}
-
-func (h *held) to(state coupon.State, order uuid.UUID) {
-	h.state, h.order = state, order
-	h.version++
-}
-
-// order is what the coupons know of one: whether it has ended is the order's own business.
-type order struct {
-	id      uuid.UUID
-	buyer   string
-	coupons []*held
-}
 
 // Whatever buyers, orders and campaigns do with coupons, and whenever: every answer is the
 // predicted one, every coupon is in the state that the model says and that its history leads to,
@@ -390,63 +347,5 @@ func (j *journey) checkCoupons(t *rapid.T, ids []uuid.UUID) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("coupons (-want +got):\n%s", diff)
-	}
-}
-
-// One that locks, one that takes back and one that pays late want the same coupon at once:
-// exactly one gets it.
-func TestOneCouponForOne(t *testing.T) {
-	s := newShop(t)
-	s.upsert(t, fixed("one", nil))
-	for round := range 20 {
-		buyer := fmt.Sprintf("buyer%d", round)
-		if round >= 10 {
-			s.upsert(t, fixed(fmt.Sprintf("one%d", round), nil))
-		}
-		claimed, err := s.claim(map[bool]string{true: fmt.Sprintf("one%d", round), false: "one"}[round >= 10], buyer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		id := uuid.MustParse(claimed.GetCouponId())
-		won := make([]bool, 6)
-		together(len(won), func(i int) {
-			err := s.tx(func(ctx context.Context, tx pgx.Tx) error {
-				w := coupon.Wish{OrderID: uuid.New(), BuyerID: buyer, CouponIDs: []uuid.UUID{id}}
-				if i == 0 {
-					revoked, err := coupon.RevokeFor(ctx, tx, w.CouponIDs, s.now, "test", "")
-					won[i] = len(revoked) == 1
-					return err
-				}
-				failed, err := coupon.LockFor(ctx, tx, []coupon.Wish{w}, s.now)
-				won[i] = err == nil && len(failed) == 0
-				return err
-			})
-			if err != nil {
-				t.Error(err)
-			}
-		})
-		if n := len(slices.DeleteFunc(won, func(w bool) bool { return !w })); n != 1 {
-			t.Errorf("round %d: %d have got the coupon", round, n)
-		}
-	}
-}
-
-// Another buyer's coupon is not there.
-func TestAnothersHistory(t *testing.T) {
-	s := newShop(t)
-	s.upsert(t, fixed("one", nil))
-	claimed, err := s.claim("one", "ann")
-	if err != nil {
-		t.Fatal(err)
-	}
-	req := &couponv1.GetCouponHistoryRequest{BuyerId: "ann", CouponId: claimed.GetCouponId()}
-	answer, err := s.service.GetCouponHistory(context.Background(), req)
-	if err != nil || len(answer.GetChanges()) != 1 || answer.GetChanges()[0].GetEvent() != "claim" {
-		t.Errorf("ann's: %v, %v", answer, err)
-	}
-	req.BuyerId = "bob"
-	_, err = s.service.GetCouponHistory(context.Background(), req)
-	if got := rpcerr.Reason(err); got != "COUPON_NOT_FOUND" {
-		t.Errorf("for bob: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/orderd-dev/orderd/orderd/shop/freight"
@@ -78,106 +79,109 @@ func reversed(rules []freight.Rule) []freight.Rule {
 	return out
 }
 
+// kilo is 12 for the first kilogram, and 3 for each half of one that is begun after it.
+var kilo = freight.Rule{FirstUnits: 1000, FirstCharge: 1200, AdditionalUnits: 500, AdditionalCharge: 300}
+
+// charges are what a rule charges for a load.
+var charges = []struct {
+	name    string
+	by      freight.ChargeBy
+	rule    freight.Rule
+	load    freight.Load
+	want    int64
+	wantErr error
+}{
+	{name: "nothing to weigh", by: freight.ByWeight, rule: kilo, want: 1200},
+	{
+		name: "the first unit, to the gram",
+		by:   freight.ByWeight,
+		rule: kilo,
+		load: freight.Load{WeightGrams: 1000},
+		want: 1200,
+	},
+	{
+		name: "an additional unit is begun",
+		by:   freight.ByWeight,
+		rule: kilo,
+		load: freight.Load{WeightGrams: 1001},
+		want: 1500,
+	},
+	{
+		name: "an additional unit is full",
+		by:   freight.ByWeight,
+		rule: kilo,
+		load: freight.Load{WeightGrams: 1500},
+		want: 1500,
+	},
+	{
+		name: "several",
+		by:   freight.ByWeight,
+		rule: kilo,
+		load: freight.Load{WeightGrams: 2501, Pieces: 99, Value: 99999},
+		want: 2400,
+	},
+	{
+		name: "by piece",
+		by:   freight.ByPiece,
+		rule: freight.Rule{FirstUnits: 2, FirstCharge: 500, AdditionalUnits: 1, AdditionalCharge: 100},
+		load: freight.Load{Pieces: 5, WeightGrams: 9999},
+		want: 800,
+	},
+	{
+		name: "by value",
+		by:   freight.ByOrderValue,
+		rule: freight.Rule{FirstUnits: 10000, FirstCharge: 500, AdditionalUnits: 10000, AdditionalCharge: 50},
+		load: freight.Load{Value: 25000},
+		want: 600,
+	},
+	{
+		name: "flat",
+		by:   freight.ByPiece,
+		rule: freight.Rule{FirstCharge: 500},
+		load: freight.Load{Pieces: 1000},
+		want: 500,
+	},
+	{
+		name: "just below the threshold",
+		by:   freight.ByPiece,
+		rule: freight.Rule{FirstCharge: 500, FreeFrom: proto.Int64(9900)},
+		load: freight.Load{Pieces: 1, Value: 9899},
+		want: 500,
+	},
+	{
+		name: "free from the threshold",
+		by:   freight.ByPiece,
+		rule: freight.Rule{FirstCharge: 500, FreeFrom: proto.Int64(9900)},
+		load: freight.Load{Pieces: 1, Value: 9900},
+	},
+	{
+		name: "always free",
+		by:   freight.ByPiece,
+		rule: freight.Rule{FirstCharge: 500, FreeFrom: proto.Int64(0)},
+		load: freight.Load{Pieces: 1},
+	},
+	{
+		name:    "the threshold opens no closed region",
+		by:      freight.ByPiece,
+		rule:    freight.Rule{NotDeliverable: true, FreeFrom: proto.Int64(0)},
+		load:    freight.Load{Pieces: 1, Value: 9900},
+		wantErr: freight.ErrNotDeliverable,
+	},
+	{
+		name: "too much", by: freight.ByPiece, rule: freight.Rule{AdditionalUnits: 1, AdditionalCharge: math.MaxInt64 / 2},
+		load: freight.Load{Pieces: 3}, wantErr: freight.ErrTooLarge,
+	},
+	{
+		name:    "too much with the first",
+		by:      freight.ByPiece,
+		rule:    freight.Rule{FirstCharge: math.MaxInt64, AdditionalUnits: 1, AdditionalCharge: 1},
+		load:    freight.Load{Pieces: 3},
+		wantErr: freight.ErrTooLarge,
+	},
+}
+
 func TestCharge(t *testing.T) {
-	from := func(n int64) *int64 { return &n }
-	kilo := freight.Rule{FirstUnits: 1000, FirstCharge: 1200, AdditionalUnits: 500, AdditionalCharge: 300}
-	tests := []struct {
-		name    string
-		by      freight.ChargeBy
-		rule    freight.Rule
-		load    freight.Load
-		want    int64
-		wantErr error
-	}{
-		{name: "nothing to weigh", by: freight.ByWeight, rule: kilo, want: 1200},
-		{
-			name: "the first unit, to the gram",
-			by:   freight.ByWeight,
-			rule: kilo,
-			load: freight.Load{WeightGrams: 1000},
-			want: 1200,
-		},
-		{
-			name: "an additional unit is begun",
-			by:   freight.ByWeight,
-			rule: kilo,
-			load: freight.Load{WeightGrams: 1001},
-			want: 1500,
-		},
-		{
-			name: "an additional unit is full",
-			by:   freight.ByWeight,
-			rule: kilo,
-			load: freight.Load{WeightGrams: 1500},
-			want: 1500,
-		},
-		{
-			name: "several",
-			by:   freight.ByWeight,
-			rule: kilo,
-			load: freight.Load{WeightGrams: 2501, Pieces: 99, Value: 99999},
-			want: 2400,
-		},
-		{
-			name: "by piece",
-			by:   freight.ByPiece,
-			rule: freight.Rule{FirstUnits: 2, FirstCharge: 500, AdditionalUnits: 1, AdditionalCharge: 100},
-			load: freight.Load{Pieces: 5, WeightGrams: 9999},
-			want: 800,
-		},
-		{
-			name: "by value",
-			by:   freight.ByOrderValue,
-			rule: freight.Rule{FirstUnits: 10000, FirstCharge: 500, AdditionalUnits: 10000, AdditionalCharge: 50},
-			load: freight.Load{Value: 25000},
-			want: 600,
-		},
-		{
-			name: "flat",
-			by:   freight.ByPiece,
-			rule: freight.Rule{FirstCharge: 500},
-			load: freight.Load{Pieces: 1000},
-			want: 500,
-		},
-		{
-			name: "just below the threshold",
-			by:   freight.ByPiece,
-			rule: freight.Rule{FirstCharge: 500, FreeFrom: from(9900)},
-			load: freight.Load{Pieces: 1, Value: 9899},
-			want: 500,
-		},
-		{
-			name: "free from the threshold",
-			by:   freight.ByPiece,
-			rule: freight.Rule{FirstCharge: 500, FreeFrom: from(9900)},
-			load: freight.Load{Pieces: 1, Value: 9900},
-		},
-		{
-			name: "always free",
-			by:   freight.ByPiece,
-			rule: freight.Rule{FirstCharge: 500, FreeFrom: from(0)},
-			load: freight.Load{Pieces: 1},
-		},
-		{
-			name:    "the threshold opens no closed region",
-			by:      freight.ByPiece,
-			rule:    freight.Rule{NotDeliverable: true, FreeFrom: from(0)},
-			load:    freight.Load{Pieces: 1, Value: 9900},
-			wantErr: freight.ErrNotDeliverable,
-		},
-		{
-			name: "too much", by: freight.ByPiece, rule: freight.Rule{AdditionalUnits: 1, AdditionalCharge: math.MaxInt64 / 2},
-			load: freight.Load{Pieces: 3}, wantErr: freight.ErrTooLarge,
-		},
-		{
-			name:    "too much with the first",
-			by:      freight.ByPiece,
-			rule:    freight.Rule{FirstCharge: math.MaxInt64, AdditionalUnits: 1, AdditionalCharge: 1},
-			load:    freight.Load{Pieces: 3},
-			wantErr: freight.ErrTooLarge,
-		},
-	}
-	for _, tt := range tests {
+	for _, tt := range charges {
 		t.Run(tt.name, func(t *testing.T) {
 			tmpl := template(tt.by, tt.rule)
 			got, err := tmpl.Charge(freight.Place{Country: "CN"}, tt.load)

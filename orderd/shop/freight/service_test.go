@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
@@ -44,11 +45,9 @@ func flat(name string, charge int64) *freightv1.FreightTemplate {
 	}
 }
 
-func TestTemplatesAndMethods(t *testing.T) {
-	ctx := context.Background()
-	pool := testdb.NewPool(t)
-	service := freight.NewService(freight.Options{Pool: pool, Clock: time.Now})
-	whole := &freightv1.FreightTemplate{
+// wholeTemplate has a rule of every kind.
+func wholeTemplate() *freightv1.FreightTemplate {
+	return &freightv1.FreightTemplate{
 		Name: "by-weight", Currency: "CNY", ChargeBy: freightv1.ChargeBy_CHARGE_BY_WEIGHT,
 		Rules: []*freightv1.FreightRule{
 			{FirstUnits: 500, FirstCharge: 9000},
@@ -63,30 +62,17 @@ func TestTemplatesAndMethods(t *testing.T) {
 			{Country: "CN", Region: "Tibet", NotDeliverable: true},
 		},
 	}
-	wantReason(t,
-		upsertMethod(service, "m1", &freightv1.DeliveryMethod{Name: "express", Title: "Express", Template: "by-weight"}),
-		"FREIGHT_TEMPLATE_NOT_FOUND")
-	twice := proto.CloneOf(whole)
-	twice.Rules = append(twice.Rules, &freightv1.FreightRule{Country: "CN", Region: " tibet"})
-	wantReason(t, upsertTemplate(service, "t1", twice), "INVALID_REQUEST")
-	for request, tmpl := range map[string]*freightv1.FreightTemplate{"t1": flat("by-weight", 1), "t2": flat("flat", 500)} {
-		if err := upsertTemplate(service, request, tmpl); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// All rules are replaced, and a late retry does not bring the old ones back.
-	if err := upsertTemplate(service, "t3", whole); err != nil {
-		t.Fatal(err)
-	}
-	if err := upsertTemplate(service, "t1", flat("by-weight", 1)); err != nil {
-		t.Fatal(err)
-	}
-	wantReason(t, upsertTemplate(service, "t1", flat("by-weight", 2)), "REQUEST_ID_REUSED")
+}
+
+// wantPages expects the two templates on a page each.
+func wantPages(t *testing.T, service *freight.Service, first, last *freightv1.FreightTemplate) {
+	t.Helper()
+	ctx := t.Context()
 	page, err := service.ListFreightTemplates(ctx, &freightv1.ListFreightTemplatesRequest{PageSize: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]*freightv1.FreightTemplate{whole}, page.GetTemplates(), protocmp.Transform()); diff != "" {
+	if diff := cmp.Diff([]*freightv1.FreightTemplate{first}, page.GetTemplates(), protocmp.Transform()); diff != "" {
 		t.Errorf("the first page (-want +got):\n%s", diff)
 	}
 	page, err = service.ListFreightTemplates(ctx,
@@ -95,7 +81,7 @@ func TestTemplatesAndMethods(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(
-		&freightv1.ListFreightTemplatesResponse{Templates: []*freightv1.FreightTemplate{flat("flat", 500)}},
+		&freightv1.ListFreightTemplatesResponse{Templates: []*freightv1.FreightTemplate{last}},
 		page,
 		protocmp.Transform(),
 	); diff != "" {
@@ -103,25 +89,12 @@ func TestTemplatesAndMethods(t *testing.T) {
 	}
 	_, err = service.ListFreightTemplates(ctx, &freightv1.ListFreightTemplatesRequest{PageToken: "Tk9ORQ"})
 	wantReason(t, err, "INVALID_PAGE_TOKEN")
+}
 
-	methods := []*freightv1.DeliveryMethod{
-		{Name: "standard", Title: "Standard", Template: "flat", Position: 1},
-		{Name: "express", Title: "Express", Template: "by-weight", Position: 2},
-	}
-	for _, m := range methods {
-		if err := upsertMethod(service, "m-"+m.GetName(), m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	listed, err := service.ListDeliveryMethods(ctx, &freightv1.ListDeliveryMethodsRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(methods, listed.GetMethods(), protocmp.Transform()); diff != "" {
-		t.Errorf("methods (-want +got):\n%s", diff)
-	}
-
-	book, err := freight.LoadBook(ctx, pool, []string{"CN", "DE"})
+// wantOffers expects what the flat and the whole template offer, standard and express, to two countries.
+func wantOffers(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	book, err := freight.LoadBook(t.Context(), pool, []string{"CN", "DE"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,8 +114,13 @@ func TestTemplatesAndMethods(t *testing.T) {
 		cmpopts.EquateErrors()); diff != "" {
 		t.Errorf("offers to China (-want +got):\n%s", diff)
 	}
+}
 
-	_, err = service.DeleteFreightTemplate(ctx, &freightv1.DeleteFreightTemplateRequest{RequestId: "d1", Name: "flat"})
+// deleteStandard deletes the method and its template, in this order only, and as often as it is asked to.
+func deleteStandard(t *testing.T, service *freight.Service) {
+	t.Helper()
+	ctx := t.Context()
+	_, err := service.DeleteFreightTemplate(ctx, &freightv1.DeleteFreightTemplateRequest{RequestId: "d1", Name: "flat"})
 	wantReason(t, err, "FREIGHT_TEMPLATE_IN_USE")
 	for range 2 {
 		if _, err := service.DeleteDeliveryMethod(ctx,
@@ -158,6 +136,52 @@ func TestTemplatesAndMethods(t *testing.T) {
 		&freightv1.DeleteFreightTemplateRequest{RequestId: "d3", Name: "none"}); err != nil {
 		t.Errorf("deleting a template that there is not: %v", err)
 	}
+}
+
+func TestTemplatesAndMethods(t *testing.T) {
+	ctx := context.Background()
+	pool := testdb.NewPool(t)
+	service := freight.NewService(freight.Options{Pool: pool, Clock: time.Now})
+	whole := wholeTemplate()
+	wantReason(t,
+		upsertMethod(service, "m1", &freightv1.DeliveryMethod{Name: "express", Title: "Express", Template: "by-weight"}),
+		"FREIGHT_TEMPLATE_NOT_FOUND")
+	twice := proto.CloneOf(whole)
+	twice.Rules = append(twice.Rules, &freightv1.FreightRule{Country: "CN", Region: " tibet"})
+	wantReason(t, upsertTemplate(service, "t1", twice), "INVALID_REQUEST")
+	for request, tmpl := range map[string]*freightv1.FreightTemplate{"t1": flat("by-weight", 1), "t2": flat("flat", 500)} {
+		if err := upsertTemplate(service, request, tmpl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// All rules are replaced, and a late retry does not bring the old ones back.
+	if err := upsertTemplate(service, "t3", whole); err != nil {
+		t.Fatal(err)
+	}
+	if err := upsertTemplate(service, "t1", flat("by-weight", 1)); err != nil {
+		t.Fatal(err)
+	}
+	wantReason(t, upsertTemplate(service, "t1", flat("by-weight", 2)), "REQUEST_ID_REUSED")
+	wantPages(t, service, whole, flat("flat", 500))
+
+	methods := []*freightv1.DeliveryMethod{
+		{Name: "standard", Title: "Standard", Template: "flat", Position: 1},
+		{Name: "express", Title: "Express", Template: "by-weight", Position: 2},
+	}
+	for _, m := range methods {
+		if err := upsertMethod(service, "m-"+m.GetName(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listed, err := service.ListDeliveryMethods(ctx, &freightv1.ListDeliveryMethodsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(methods, listed.GetMethods(), protocmp.Transform()); diff != "" {
+		t.Errorf("methods (-want +got):\n%s", diff)
+	}
+	wantOffers(t, pool)
+	deleteStandard(t, service)
 }
 
 // Whoever comes first, no method is left without its template.

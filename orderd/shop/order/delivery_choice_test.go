@@ -161,20 +161,21 @@ func template(
 	return &freightv1.FreightTemplate{Name: name, Currency: currency, ChargeBy: by, Rules: rules}
 }
 
-// What a buyer was answered differently by the quote and by SetDelivery, while each
-// had a rule of its own.
-func TestADeliveryIsChosenOnce(t *testing.T) {
+// deliveryCase is what a shop offers, and what a buyer of the goods is answered.
+type deliveryCase struct {
+	name      string
+	templates []*freightv1.FreightTemplate
+	goods     goods
+	method    string
+	want      choice
+}
+
+func deliveryCases() []deliveryCase {
 	const byValue, byWeight = freightv1.ChargeBy_CHARGE_BY_ORDER_VALUE, freightv1.ChargeBy_CHARGE_BY_WEIGHT
 	dear := &freightv1.FreightRule{AdditionalUnits: 1, AdditionalCharge: maxAmount}
 	heaviest := template("heavy", "CNY", byWeight, &freightv1.FreightRule{AdditionalUnits: maxAmount, AdditionalCharge: 1})
 	usual := goods{price: 100, grams: 1, quantity: 2}
-	tests := []struct {
-		name      string
-		templates []*freightv1.FreightTemplate
-		goods     goods
-		method    string
-		want      choice
-	}{
+	return []deliveryCase{
 		{
 			name: "a freight in another currency", goods: usual, method: "usd",
 			templates: []*freightv1.FreightTemplate{template("usd", "USD", byValue, &freightv1.FreightRule{})},
@@ -227,8 +228,13 @@ func TestADeliveryIsChosenOnce(t *testing.T) {
 			},
 		},
 	}
+}
+
+// What a buyer was answered differently by the quote and by SetDelivery, while each
+// had a rule of its own.
+func TestADeliveryIsChosenOnce(t *testing.T) {
 	c := newCheckout(t)
-	for _, tt := range tests {
+	for _, tt := range deliveryCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			c.offered(t, tt.templates...)
 			o := c.placed(t, true, []goods{tt.goods})

@@ -2,145 +2,18 @@ package returns_test
 
 import (
 	"context"
-	"crypto/rand"
-	"log/slog"
 	"testing"
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
-	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
 	shipmentv1 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
-	"github.com/orderd-dev/orderd/orderd/kit/database"
-	"github.com/orderd-dev/orderd/orderd/kit/money"
-	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 	"github.com/orderd-dev/orderd/orderd/shop/returns"
-	"github.com/orderd-dev/orderd/orderd/shop/shipment"
-	"github.com/orderd-dev/orderd/orderd/shop/shipment/carrier"
-	"github.com/orderd-dev/orderd/test/kit/testdb"
 	"github.com/orderd-dev/orderd/test/kit/testorder"
 )
-
-// model is what a journey expects of one order: it predicts every answer.
-type model struct {
-	order   uuid.UUID
-	state   order.State
-	lines   []*unit
-	parcels []*parcel
-	returns []*ret
-	// refunded is what was handed to the payment provider.
-	refunded int64
-}
-
-// unit is what a model has of an order's line.
-type unit struct{ bought, total, shipping, shipped, delivered, returned, withdrawn, restocked int64 }
-
-func (u *unit) free() int64 { return u.bought - u.withdrawn - u.shipping - u.shipped }
-
-// share is what the next units of the line are worth.
-func (u *unit) share(q int64) int64 {
-	return money.Share(u.total, u.returned+q, u.bought) - money.Share(u.total, u.returned, u.bought)
-}
-
-type parcel struct {
-	id    string
-	state string
-	lines map[int]int64
-}
-
-type ret struct {
-	id        string
-	state     returns.State
-	only      bool
-	unshipped bool
-	lines     map[int]int64
-	restock   map[int]int64
-}
-
-func (r *ret) open() bool {
-	return r.state == returns.Requested || r.state == returns.Approved || r.state == returns.InTransit ||
-		r.state == returns.Received
-}
-
-// spoken are the units of a line in open returns of the same sort.
-func (m *model) spoken(line int, unshipped bool) (sum int64) {
-	for _, r := range m.returns {
-		if r.open() && r.unshipped == unshipped {
-			sum += r.lines[line]
-		}
-	}
-	return sum
-}
-
-func (m *model) returnable(line int, unshipped bool) int64 {
-	u := m.lines[line]
-	if unshipped {
-		return u.bought - u.shipped - u.withdrawn - m.spoken(line, true)
-	}
-	return u.shipped - (u.returned - u.withdrawn) - m.spoken(line, false)
-}
-
-func (m *model) settle() {
-	fulfilled, nothing := true, true
-	for _, u := range m.lines {
-		fulfilled = fulfilled && u.free() <= 0 && u.shipping == 0 && u.delivered >= u.bought-u.returned
-		nothing = nothing && u.withdrawn == u.bought
-	}
-	switch {
-	case m.state == order.Shipped && fulfilled:
-		m.state = order.Delivered
-	case m.state == order.Paid && nothing:
-		m.state = order.Cancelled
-	}
-}
-
-// world is what all journeys share.
-type world struct {
-	*testorder.Shop
-	store     *shipment.Store
-	shipments *shipment.Service
-	returns   *returns.Service
-}
-
-func newWorld(ctx context.Context, t *testing.T) *world {
-	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	shop, err := testorder.New(ctx, testdb.NewPool(t))
-	must(err)
-	// Nobody calls it here: no worker runs.
-	c, err := carrier.NewHTTP(carrier.HTTPOptions{
-		Name:   "swift",
-		URL:    "http://127.0.0.1:1",
-		Key:    []byte("0123456789abcdef"),
-		Clock:  shop.Clock.Now,
-		Random: rand.Reader,
-	})
-	must(err)
-	w := &world{Shop: shop}
-	w.store, err = shipment.NewStore(shipment.Options{
-		Pool:     shop.Pool,
-		Orders:   shop.Orders,
-		Carriers: []carrier.Carrier{c},
-		Clock:    shop.Clock.Now,
-		Random:   rand.Reader,
-		Logger:   slog.New(slog.DiscardHandler),
-	})
-	must(err)
-	w.shipments = shipment.NewService(w.store)
-	w.returns, err = returns.NewService(
-		returns.Options{Pool: shop.Pool, Orders: shop.Orders, Parcels: w.store, Clock: shop.Clock.Now, Random: rand.Reader},
-	)
-	must(err)
-	return w
-}
 
 // Whatever buyers, staff and carriers do in whatever order: every answer is the predicted one, no
 // unit goes back twice, and what is refunded is the sum of the units' shares.
@@ -160,81 +33,6 @@ func TestJourneysOfReturns(t *testing.T) {
 			"":        func(t *rapid.T) { w.check(ctx, t, m) },
 		})
 	})
-}
-
-// begin is a paid order whose parcel is requested.
-func (w *world) begin(ctx context.Context, t *rapid.T) *model {
-	m := &model{state: order.Paid}
-	var lines []testorder.Line
-	for range rapid.IntRange(1, 2).Draw(t, "lines") {
-		l := testorder.Line{
-			Quantity:  rapid.Int64Range(1, 4).Draw(t, "quantity"),
-			UnitPrice: rapid.Int64Range(3, 50).Draw(t, "price"),
-			Discount:  rapid.Int64Range(0, 3).Draw(t, "discount"),
-			Freight:   rapid.Int64Range(0, 9).Draw(t, "freight"),
-		}
-		lines = append(lines, l)
-		m.lines = append(m.lines, &unit{bought: l.Quantity, total: l.Quantity*l.UnitPrice - l.Discount + l.Freight})
-	}
-	var err error
-	if m.order, err = w.Paid(ctx, "ann", true, lines...); err != nil {
-		t.Fatal(err)
-	}
-	err = database.ExecuteTx(ctx, w.Pool, func(tx *database.Tx) error {
-		return w.store.RequestForPaid(ctx, tx,
-			&orderv1.OrderPaid{Order: &orderv1.Order{OrderId: m.order.String(), Version: 2}}, w.Clock.Now())
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.again()
-	w.name(ctx, t, m)
-	return m
-}
-
-// again puts all that is left into a parcel, whose id is not known yet.
-func (m *model) again() {
-	p := &parcel{state: "REQUESTED", lines: map[int]int64{}}
-	any := false
-	for i, u := range m.lines {
-		if q := u.free(); q > 0 {
-			p.lines[i], any = q, true
-			u.shipping += q
-		}
-	}
-	if any {
-		m.parcels = append(m.parcels, p)
-	}
-}
-
-// name learns the ids of new parcels and checks that there are as many as expected.
-func (w *world) name(ctx context.Context, t *rapid.T, m *model) {
-	answer, err := w.shipments.ListOrderShipments(ctx,
-		&shipmentv1.ListOrderShipmentsRequest{BuyerId: "ann", OrderId: m.order.String()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := answer.GetShipments()
-	if len(got) != len(m.parcels) {
-		t.Fatalf("%d parcels, want %d", len(got), len(m.parcels))
-	}
-	known := map[string]*parcel{}
-	for _, p := range m.parcels {
-		if p.id != "" {
-			known[p.id] = p
-		}
-	}
-	for _, sh := range got {
-		p := known[sh.GetShipmentId()]
-		if p == nil {
-			// Only the last can be new.
-			p = m.parcels[len(m.parcels)-1]
-			p.id = sh.GetShipmentId()
-		}
-		if "SHIPMENT_STATE_"+p.state != sh.GetState().String() {
-			t.Fatalf("parcel %s is %s, want %s", p.id, sh.GetState(), p.state)
-		}
-	}
 }
 
 // parcel lets a parcel leave, or arrive.
@@ -320,31 +118,6 @@ func (w *world) request(ctx context.Context, t *rapid.T, m *model) {
 	}
 	r.id = answer.GetReturn().GetReturnId()
 	m.returns = append(m.returns, r)
-}
-
-func expect(t *rapid.T, err error, want string) {
-	t.Helper()
-	if (err == nil) != (want == "") || rpcerr.Reason(err) != want {
-		t.Fatalf("%v, want %q", err, want)
-	}
-}
-
-func (m *model) pick(t *rapid.T) *ret {
-	if len(m.returns) == 0 {
-		t.Skip("no return yet")
-	}
-	return rapid.SampledFrom(m.returns).Draw(t, "return")
-}
-
-// move takes a return to a state if it is in one of others, and says what is expected otherwise.
-func (r *ret) move(to returns.State, from ...returns.State) string {
-	for _, f := range from {
-		if r.state == f {
-			r.state = to
-			return ""
-		}
-	}
-	return "RETURN_STATE_CONFLICT"
 }
 
 func (w *world) decide(ctx context.Context, t *rapid.T, m *model) {
@@ -448,43 +221,6 @@ func (w *world) refund(ctx context.Context, t *rapid.T, m *model) {
 		m.again()
 	}
 	w.name(ctx, t, m)
-}
-
-// refusal is why a refund cannot be granted.
-func (m *model) refusal(r *ret, tooMuch bool) string {
-	gone := false
-	for i, q := range r.lines {
-		gone = gone || r.unshipped && m.lines[i].bought-m.lines[i].shipped-m.lines[i].withdrawn < q
-	}
-	switch {
-	case r.only && r.state != returns.Approved, !r.only && r.state != returns.Received:
-		return "RETURN_STATE_CONFLICT"
-	case m.state == order.Cancelled:
-		return "ORDER_STATE_CONFLICT"
-	case gone:
-		return "ALREADY_SHIPPED"
-	case tooMuch:
-		return "REFUND_EXCEEDS"
-	}
-	return ""
-}
-
-// open ends the waiting parcel if it has units that are to be taken out. There is at most one.
-func (m *model) open(r *ret) bool {
-	need := false
-	for i, q := range r.lines {
-		need = need || q > m.lines[i].free()
-	}
-	for _, p := range m.parcels {
-		if need && p.state == "REQUESTED" {
-			p.state = "EXCEPTION"
-			for i, q := range p.lines {
-				m.lines[i].shipping -= q
-			}
-			return true
-		}
-	}
-	return false
 }
 
 // cancel is the buyer's, of the whole order.

@@ -12,8 +12,15 @@ import (
 	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
 )
 
-// What reaches the service makes sense: it relies on it.
-func TestWhichRequestsMakeSense(t *testing.T) {
+// validation is a request, and what says that it makes no sense.
+type validation struct {
+	name string
+	req  proto.Message
+	// want names the field or the rule that refuses it.
+	want string
+}
+
+func validations() []validation {
 	id := uuid.NewString()
 	request := func(change func(*returnsv1.RequestReturnRequest)) proto.Message {
 		req := &returnsv1.RequestReturnRequest{
@@ -34,12 +41,7 @@ func TestWhichRequestsMakeSense(t *testing.T) {
 	refund := func(amount *moneyv1.Money) proto.Message {
 		return &returnsv1.RefundReturnRequest{RequestId: "r", ReturnId: id, Amount: amount}
 	}
-	tests := []struct {
-		name string
-		req  proto.Message
-		// want names the field or the rule that refuses it.
-		want string
-	}{
+	return []validation{
 		{"a return", request(func(*returnsv1.RequestReturnRequest) {}), ""},
 		{"a refund of what has not left", request(func(r *returnsv1.RequestReturnRequest) {
 			r.Kind, r.Unshipped = returnsv1.ReturnKind_RETURN_KIND_REFUND_ONLY, true
@@ -79,7 +81,11 @@ func TestWhichRequestsMakeSense(t *testing.T) {
 			"tracking_number",
 		},
 	}
-	for _, test := range tests {
+}
+
+// What reaches the service makes sense: it relies on it.
+func TestWhichRequestsMakeSense(t *testing.T) {
+	for _, test := range validations() {
 		t.Run(test.name, func(t *testing.T) {
 			err := protovalidate.Validate(test.req)
 			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {

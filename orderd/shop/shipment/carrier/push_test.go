@@ -55,61 +55,67 @@ func TestSignatureIsTheDocumentedOne(t *testing.T) {
 	}
 }
 
+const (
+	pushPath    = "/carriers/swift/events"
+	pushedEvent = `{"event_id":"e1","code":"DELIVERED","description":"d","location":"l","at":"2030-01-01T00:00:00Z"}`
+	goodPush    = `{"shipment_id":"` + shipmentText + `","events":[` + pushedEvent + `]}`
+)
+
+// pushes are what a carrier may push, and why it is refused.
+var pushes = map[string]struct {
+	body   string
+	path   string
+	at     time.Time
+	change func(http.Header)
+	// want is the reason; empty: taken.
+	want string
+}{
+	"well":         {body: goodPush},
+	"another path": {body: goodPush, path: "/carriers/other/events", want: reasonWrong},
+	"no signature": {body: goodPush, change: func(h http.Header) { h.Del(SignatureHeader) }, want: reasonMissing},
+	"another version": {
+		body:   goodPush,
+		change: func(h http.Header) { h.Set(SignatureHeader, "v2=00") },
+		want:   reasonMissing,
+	},
+	"no hex":        {body: goodPush, change: func(h http.Header) { h.Set(SignatureHeader, "v1=xx") }, want: reasonWrong},
+	"no nonce":      {body: goodPush, change: func(h http.Header) { h.Del(NonceHeader) }, want: reasonMissing},
+	"a short nonce": {body: goodPush, change: func(h http.Header) { h.Set(NonceHeader, "short") }, want: reasonMissing},
+	"a nonce of lines": {
+		body:   goodPush,
+		change: func(h http.Header) { h.Set(NonceHeader, strings.Repeat("\n", 20)) },
+		want:   reasonMissing,
+	},
+	"another nonce": {
+		body:   goodPush,
+		change: func(h http.Header) { h.Set(NonceHeader, strings.Repeat("n", 20)) },
+		want:   reasonWrong,
+	},
+	"another time": {
+		body:   goodPush,
+		change: func(h http.Header) { h.Set(TimestampHeader, strconv.FormatInt(pushTime.Unix()+1, 10)) },
+		want:   reasonWrong,
+	},
+	"too old":          {body: goodPush, at: pushTime.Add(-Tolerance - time.Second), want: reasonTooOld},
+	"too new":          {body: goodPush, at: pushTime.Add(Tolerance + time.Second), want: reasonTooOld},
+	"no JSON":          {body: "x", want: reasonMalformed},
+	"no events":        {body: `{"shipment_id":"` + shipmentText + `","events":[]}`, want: reasonMalformed},
+	"no shipment":      {body: `{"events":[` + pushedEvent + `]}`, want: reasonMalformed},
+	"another shipment": {body: `{"shipment_id":"x","events":[` + pushedEvent + `]}`, want: reasonMalformed},
+	"too many": {
+		body: `{"shipment_id":"` + shipmentText + `","events":[` +
+			strings.Repeat(pushedEvent+",", MaxPushedEvents) + pushedEvent + `]}`,
+		want: reasonMalformed,
+	},
+	"another code": {body: strings.Replace(goodPush, "DELIVERED", "SNEEZED", 1)},
+}
+
 func TestParsePush(t *testing.T) {
-	const path = "/carriers/swift/events"
-	event := `{"event_id":"e1","code":"DELIVERED","description":"d","location":"l","at":"2030-01-01T00:00:00Z"}`
-	well := `{"shipment_id":"` + shipmentText + `","events":[` + event + `]}`
-	tests := map[string]struct {
-		body   string
-		path   string
-		at     time.Time
-		change func(http.Header)
-		// want is the reason; empty: taken.
-		want string
-	}{
-		"well":         {body: well},
-		"another path": {body: well, path: "/carriers/other/events", want: reasonWrong},
-		"no signature": {body: well, change: func(h http.Header) { h.Del(SignatureHeader) }, want: reasonMissing},
-		"another version": {
-			body:   well,
-			change: func(h http.Header) { h.Set(SignatureHeader, "v2=00") },
-			want:   reasonMissing,
-		},
-		"no hex":        {body: well, change: func(h http.Header) { h.Set(SignatureHeader, "v1=xx") }, want: reasonWrong},
-		"no nonce":      {body: well, change: func(h http.Header) { h.Del(NonceHeader) }, want: reasonMissing},
-		"a short nonce": {body: well, change: func(h http.Header) { h.Set(NonceHeader, "short") }, want: reasonMissing},
-		"a nonce of lines": {
-			body:   well,
-			change: func(h http.Header) { h.Set(NonceHeader, strings.Repeat("\n", 20)) },
-			want:   reasonMissing,
-		},
-		"another nonce": {
-			body:   well,
-			change: func(h http.Header) { h.Set(NonceHeader, strings.Repeat("n", 20)) },
-			want:   reasonWrong,
-		},
-		"another time": {
-			body:   well,
-			change: func(h http.Header) { h.Set(TimestampHeader, strconv.FormatInt(pushTime.Unix()+1, 10)) },
-			want:   reasonWrong,
-		},
-		"too old":          {body: well, at: pushTime.Add(-Tolerance - time.Second), want: reasonTooOld},
-		"too new":          {body: well, at: pushTime.Add(Tolerance + time.Second), want: reasonTooOld},
-		"no JSON":          {body: "x", want: reasonMalformed},
-		"no events":        {body: `{"shipment_id":"` + shipmentText + `","events":[]}`, want: reasonMalformed},
-		"no shipment":      {body: `{"events":[` + event + `]}`, want: reasonMalformed},
-		"another shipment": {body: `{"shipment_id":"x","events":[` + event + `]}`, want: reasonMalformed},
-		"too many": {
-			body: `{"shipment_id":"` + shipmentText + `","events":[` + strings.Repeat(event+",", MaxPushedEvents) + event + `]}`,
-			want: reasonMalformed,
-		},
-		"another code": {body: strings.Replace(well, "DELIVERED", "SNEEZED", 1)},
-	}
-	for name, tt := range tests {
+	for name, tt := range pushes {
 		t.Run(name, func(t *testing.T) {
 			h := pushCarrier(t)
 			if tt.path == "" {
-				tt.path = path
+				tt.path = pushPath
 			}
 			if tt.at.IsZero() {
 				tt.at = pushTime

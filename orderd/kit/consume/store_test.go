@@ -109,7 +109,11 @@ func inboxSteps() []inboxStep {
 				{inboxState{"DONE", 3}, true},
 			},
 		},
-		{"a failure", failing(failure{}), [5]allowed{{failed, true}, {last, true}, {dead, true}, {done, false}, {dead, false}}},
+		{
+			"a failure",
+			failing(failure{}),
+			[5]allowed{{failed, true}, {last, true}, {dead, true}, {done, false}, {dead, false}},
+		},
 		{
 			"a permanent failure",
 			failing(failure{dead: true}),

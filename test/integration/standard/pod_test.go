@@ -104,35 +104,7 @@ func startPod(databaseURL string, o podOptions) (*pod, error) {
 		return nil, err
 	}
 	p.url = "http://" + listener.Addr().String()
-	if o.notifyURL == "" {
-		o.notifyURL = p.url
-	}
-	p.sandbox, err = sandbox.New(sandbox.Options{
-		Pool:      pool,
-		Key:       sandboxKey(),
-		Merchant:  merchant,
-		PublicURL: p.url,
-		NotifyURL: o.notifyURL,
-		Clock:     p.clock.now,
-		Logger:    log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	var provider payment.Provider = p.sandbox
-	if o.wrapProvider != nil {
-		provider = o.wrapProvider(p.sandbox)
-	}
-	p.payments, err = payment.NewService(payment.Options{
-		Pool:       pool,
-		Orders:     p.orders,
-		Providers:  []payment.Provider{provider},
-		Clock:      p.clock.now,
-		Random:     rand.Reader,
-		Logger:     log,
-		Registerer: registry,
-	})
-	if err != nil {
+	if err := p.servePayments(o, log); err != nil {
 		return nil, err
 	}
 	tokens, err := quote.NewTokens(key, quoteTTL)
@@ -150,6 +122,40 @@ func startPod(databaseURL string, o podOptions) (*pod, error) {
 	p.server = &http.Server{Handler: p.handler(o), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = p.server.Serve(listener) }()
 	return p, nil
+}
+
+// servePayments makes the sandbox and the payments through it.
+func (p *pod) servePayments(o podOptions, log *slog.Logger) error {
+	if o.notifyURL == "" {
+		o.notifyURL = p.url
+	}
+	var err error
+	p.sandbox, err = sandbox.New(sandbox.Options{
+		Pool:      p.pool,
+		Key:       sandboxKey(),
+		Merchant:  merchant,
+		PublicURL: p.url,
+		NotifyURL: o.notifyURL,
+		Clock:     p.clock.now,
+		Logger:    log,
+	})
+	if err != nil {
+		return err
+	}
+	var provider payment.Provider = p.sandbox
+	if o.wrapProvider != nil {
+		provider = o.wrapProvider(p.sandbox)
+	}
+	p.payments, err = payment.NewService(payment.Options{
+		Pool:       p.pool,
+		Orders:     p.orders,
+		Providers:  []payment.Provider{provider},
+		Clock:      p.clock.now,
+		Random:     rand.Reader,
+		Logger:     log,
+		Registerer: p.registry,
+	})
+	return err
 }
 
 func (p *pod) handler(o podOptions) http.Handler {

@@ -32,7 +32,9 @@ func newShop(t testing.TB) *shop {
 
 func newShopOn(pool *pgxpool.Pool) *shop {
 	s := &shop{pool: pool, now: time.UnixMilli(1_800_000_000_000).UTC()}
-	s.store = coupon.NewStore(s.pool, func() time.Time { return s.now }, rand.Reader)
+	s.store = coupon.NewStore(coupon.StoreOptions{
+		Pool: s.pool, Clock: func() time.Time { return s.now }, Random: rand.Reader,
+	})
 	s.service = coupon.NewService(s.store)
 	return s
 }

@@ -39,9 +39,9 @@ func newShop(t testing.TB) *shop {
 func newShopOn(pool *pgxpool.Pool) *shop {
 	s := &shop{pool: pool, now: time.UnixMilli(1_800_000_000_000).UTC()}
 	clock := func() time.Time { return s.now }
-	coupons := coupon.NewStore(s.pool, clock, rand.Reader)
+	coupons := coupon.NewStore(coupon.StoreOptions{Pool: s.pool, Clock: clock, Random: rand.Reader})
 	s.coupons = coupon.NewService(coupons)
-	s.store = reward.NewStore(s.pool, coupons, clock)
+	s.store = reward.NewStore(reward.StoreOptions{Pool: s.pool, Coupons: coupons, Clock: clock})
 	s.rewards = reward.NewService(s.store)
 	return s
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // statement is how a text of SQL begins, after what opens it.
-var statement = regexp.MustCompile(`^[\s(]*(SELECT\s|INSERT INTO\s|UPDATE\s+\S+\s+SET\s|DELETE FROM\s|WITH\s+\w+\s+AS\s|WHERE\s)`)
+var statement = regexp.MustCompile(
+	`^[\s(]*(SELECT\s|INSERT INTO\s|UPDATE\s+\S+\s+SET\s|DELETE FROM\s|WITH\s+\w+\s+AS\s|WHERE\s)`)
 
 // Folders whose SQL is of another kind than a domain's: what keeps the schema itself.
 var schemaKeepers = []string{"orderd/kit/database", "orderd/shop/schema"}

@@ -62,8 +62,8 @@ func (s *Store) upsert(
 			return nil, err
 		}
 		if !known {
-			return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonTemplateNotFound, "there is no such coupon template",
-				"field", "campaign.template")
+			return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonTemplateNotFound,
+				"there is no such coupon template", "field", "campaign.template")
 		}
 		c, err := lock(ctx, tx, rule.GetName())
 		if err != nil {

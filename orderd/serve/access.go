@@ -6,16 +6,16 @@ import (
 
 // access checks callers' tokens and what they may do, by the configuration.
 func (p *pod) access() (*auth.Verifier, *auth.Guard, error) {
-	c := p.Config.Auth
+	c := p.config.Auth
 	verifier, err := auth.NewVerifier(auth.VerifierOptions{
 		Issuer: c.Issuer, Audience: c.Audience, JWKSURL: c.JWKSURL,
-		Clock: p.Clock, Logger: p.Log, Registerer: p.registerer,
+		Clock: p.now, Logger: p.log, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	guard, err := auth.NewGuard(auth.GuardOptions{
-		Verifier: verifier, Clock: p.Clock, Registerer: p.registerer,
+		Verifier: verifier, Clock: p.now, Registerer: p.registerer,
 		Callers:  auth.Limits{PerSecond: c.RequestsPerSecond, Burst: c.Burst},
 		Services: auth.Limits{PerSecond: c.ServiceRequestsPerSecond, Burst: c.ServiceBurst},
 	})

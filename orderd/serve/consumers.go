@@ -14,7 +14,7 @@ import (
 // consumers are what follows from what happens to orders, each with a durable of its own.
 func (p *pod) consumers(s *shop) ([]loop, error) {
 	sweeper, err := consume.NewSweeper(
-		consume.SweeperOptions{Pool: s.pool, Worker: p.Name, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer},
+		consume.SweeperOptions{Pool: s.pool, Worker: p.name, Clock: p.now, Logger: p.log, Registerer: p.registerer},
 	)
 	if err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 		{Name: payment.CloserName, Types: closer.Types(), Effect: closer.Handle},
 		{Name: "shipment", Types: shipment.Types(), Effect: s.shipments.Handle},
 	}
-	if p.Config.Push.URL != "" {
+	if p.config.Push.URL != "" {
 		gateway, err := p.gateway(s)
 		if err != nil {
 			return nil, err
@@ -35,8 +35,8 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 			consume.Options{Name: "push", Types: push.Types(), Delivery: gateway.Deliver, Ordered: true, Since: push.Since})
 	}
 	for _, o := range wanted {
-		o.JetStream, o.Pool, o.Replicas = s.js, s.pool, p.Config.Messaging.Replicas
-		o.Clock, o.Random, o.Logger, o.Registerer = p.Clock, random(), p.Log, p.registerer
+		o.JetStream, o.Pool, o.Replicas = s.js, s.pool, p.config.Messaging.Replicas
+		o.Clock, o.Random, o.Logger, o.Registerer = p.now, random(), p.log, p.registerer
 		c, err := consume.New(o)
 		if err != nil {
 			return nil, fmt.Errorf("consumer %s: %w", o.Name, err)
@@ -48,7 +48,7 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 
 // gateway is the one that tells buyers' devices.
 func (p *pod) gateway(s *shop) (*push.Gateway, error) {
-	raw, err := config.ReadSecret(p.Config.Push.SecretFile)
+	raw, err := config.ReadSecret(p.config.Push.SecretFile)
 	if err != nil {
 		return nil, fmt.Errorf("push.secretFile: %w", err)
 	}
@@ -57,12 +57,12 @@ func (p *pod) gateway(s *shop) (*push.Gateway, error) {
 		return nil, fmt.Errorf("push.secretFile: %w", err)
 	}
 	gateway, err := push.NewGateway(push.GatewayOptions{
-		URL:        p.Config.Push.URL,
+		URL:        p.config.Push.URL,
 		Secrets:    secrets,
-		Source:     p.Config.Cluster,
+		Source:     p.config.Cluster,
 		Pool:       s.pool,
-		Clock:      p.Clock,
-		Logger:     p.Log,
+		Clock:      p.now,
+		Logger:     p.log,
 		Registerer: p.registerer,
 	})
 	if err != nil {

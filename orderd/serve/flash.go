@@ -15,14 +15,14 @@ import (
 
 // flash serves the flash lane. It has no database connection, so that a sale goes on without one.
 func (p *pod) flash() (*role, error) {
-	if p.Advertise == "" {
+	if p.advertise == "" {
 		return nil, errors.New("--advertise: must be set for role flash")
 	}
 	key, err := p.readIDKey()
 	if err != nil {
 		return nil, err
 	}
-	ids, err := key.orderIDs(p.Clock)
+	ids, err := key.orderIDs(p.now)
 	if err != nil {
 		return nil, err
 	}
@@ -34,23 +34,23 @@ func (p *pod) flash() (*role, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, js, err := messaging.Connect(p.Config.Messaging, p.Name, p.Log)
+	conn, js, err := messaging.Connect(p.config.Messaging, p.name, p.log)
 	if err != nil {
 		return nil, err
 	}
 	pool, err := flashpod.New(flashpod.Options{
-		JetStream: js, Replicas: p.Config.Messaging.Replicas, Name: p.Name, Advertise: p.Advertise,
-		Clock: p.Clock, Random: random(), OrderIDs: ids,
-		ServiceAddress: p.serviceAddress(), MaxSkew: time.Duration(p.Config.Flash.MaxClockSkew), Admission: signer,
-		Logger: p.Log, Registerer: p.registerer,
+		JetStream: js, Replicas: p.config.Messaging.Replicas, Name: p.name, Advertise: p.advertise,
+		Clock: p.now, Random: random(), OrderIDs: ids,
+		ServiceAddress: p.serviceAddress(), MaxSkew: time.Duration(p.config.Flash.MaxClockSkew), Admission: signer,
+		Logger: p.log, Registerer: p.registerer,
 	})
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
 	var service flashv1connect.FlashServiceHandler = pool.FlashService()
-	if p.FlashService != nil {
-		service = p.FlashService
+	if p.flashService != nil {
+		service = p.flashService
 	}
 	return &role{
 		services: func(s *connect.Server) { flashv1connect.RegisterFlashServiceHandler(s, service) },
@@ -66,8 +66,8 @@ func (p *pod) flash() (*role, error) {
 // serviceAddress is where gateways reach the pod's FlashService: at the host that other pods reach
 // it at. Empty, if the port is known only once the pod listens.
 func (p *pod) serviceAddress() string {
-	host, _, err := net.SplitHostPort(p.Advertise)
-	_, port, portErr := net.SplitHostPort(p.Config.HTTP.Address)
+	host, _, err := net.SplitHostPort(p.advertise)
+	_, port, portErr := net.SplitHostPort(p.config.HTTP.Address)
 	if err != nil || portErr != nil || port == "0" {
 		return ""
 	}

@@ -16,7 +16,7 @@ import (
 type idKey []byte
 
 func (p *pod) readIDKey() (idKey, error) {
-	raw, err := config.ReadSecret(p.Config.Orders.IDKeyFile)
+	raw, err := config.ReadSecret(p.config.Orders.IDKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("orders.idKeyFile: %w", err)
 	}

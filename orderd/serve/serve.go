@@ -84,7 +84,9 @@ func Run(ctx context.Context, o Options) error {
 	reg := prometheus.NewRegistry()
 	labels := prometheus.Labels{"cluster": o.Config.Cluster, "role": string(o.Role)}
 	pod := &pod{
-		Options:    o,
+		kind: o.Role, config: o.Config, name: o.Name, advertise: o.Advertise, version: o.Version, log: o.Log,
+		now: o.Clock, flashService: o.FlashService,
+
 		registry:   reg,
 		registerer: prometheus.WrapRegistererWith(labels, reg),
 		leaving:    make(chan struct{}),
@@ -111,7 +113,13 @@ func Run(ctx context.Context, o Options) error {
 
 // pod carries what the roles are built from.
 type pod struct {
-	Options
+	kind                     config.Role
+	config                   config.Config
+	name, advertise, version string
+	log                      *slog.Logger
+	now                      func() time.Time
+	flashService             flashv1connect.FlashServiceHandler
+
 	registry   *prometheus.Registry
 	registerer prometheus.Registerer
 	// leaving is closed when the pod begins to close its listeners.
@@ -119,7 +127,7 @@ type pod struct {
 }
 
 func (p *pod) role(ctx context.Context) (*role, error) {
-	switch p.Role {
+	switch p.kind {
 	case config.RoleStandard:
 		return p.standard(ctx)
 	case config.RoleFlash:
@@ -148,12 +156,12 @@ func (p *pod) run(ctx context.Context, r *role) error {
 				return err
 			}
 			if failed.Err() == nil {
-				return fmt.Errorf("a loop of role %s ended by itself", p.Role)
+				return fmt.Errorf("a loop of role %s ended by itself", p.kind)
 			}
 			return nil
 		})
 	}
-	p.Log.Info("serving", "role", p.Role, "version", p.Version, "address", p.Config.HTTP.Address)
+	p.log.Info("serving", "role", p.kind, "version", p.version, "address", p.config.HTTP.Address)
 	select {
 	case <-ctx.Done():
 	case <-failed.Done():
@@ -169,12 +177,12 @@ func (p *pod) run(ctx context.Context, r *role) error {
 // drain keeps answering for a moment after the pod is not ready any more, because those who send to
 // it learn that a little later than the pod does.
 func (p *pod) drain(failed context.Context, r *role, health *health, listeners []*listener) error {
-	p.Log.Info("draining", "role", p.Role)
+	p.log.Info("draining", "role", p.kind)
 	health.draining.Store(true)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(failed), time.Duration(p.Config.HTTP.DrainTimeout))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(failed), time.Duration(p.config.HTTP.DrainTimeout))
 	defer cancel()
 	r.drain(ctx)
-	moment := time.NewTimer(time.Duration(p.Config.HTTP.DrainDelay))
+	moment := time.NewTimer(time.Duration(p.config.HTTP.DrainDelay))
 	defer moment.Stop()
 	select {
 	case <-moment.C:
@@ -185,7 +193,7 @@ func (p *pod) drain(failed context.Context, r *role, health *health, listeners [
 }
 
 func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listener, error) {
-	c := p.Config.HTTP
+	c := p.config.HTTP
 	admin, err := listen(ctx, "admin", c.AdminAddress, http.MaxBytesHandler(health.mux(p.registry), int64(c.MaxBodyBytes)),
 		c)
 	if err != nil {
@@ -206,7 +214,7 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 	if err != nil {
 		return nil, err
 	}
-	around := stack{metrics: measured, gate: gate, log: p.Log, http: c, clock: p.Clock, leaving: p.leaving}
+	around := stack{metrics: measured, gate: gate, log: p.log, http: c, clock: p.now, leaving: p.leaving}
 	add := func(name, address string, handler http.Handler) error {
 		l, err := listen(ctx, name, address, handler, c)
 		if err == nil {

@@ -47,30 +47,30 @@ func (p *pod) shop() (_ *shop, err error) {
 	if s.pool, err = p.database(); err != nil {
 		return nil, err
 	}
-	if s.conn, s.js, err = messaging.Connect(p.Config.Messaging, p.Name, p.Log); err != nil {
+	if s.conn, s.js, err = messaging.Connect(p.config.Messaging, p.name, p.log); err != nil {
 		return nil, err
 	}
 	s.orders, err = order.NewStore(order.Options{
-		Pool: s.pool, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer,
+		Pool: s.pool, Clock: p.now, Logger: p.log, Registerer: p.registerer,
 		Refunder: payment.NewRefunds(payment.RefundsOptions{Random: rand.Reader}),
 	})
 	if err != nil {
 		return nil, err
 	}
-	all, err := providers.All(p.Config.Payments, providers.Deps{
-		Cluster: p.Config.Cluster, Pool: s.pool, Clock: p.Clock, Random: rand.Reader, Logger: p.Log,
+	all, err := providers.All(p.config.Payments, providers.Deps{
+		Cluster: p.config.Cluster, Pool: s.pool, Clock: p.now, Random: rand.Reader, Logger: p.log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.pages = payment.Pages(all)
-	guarded, err := payment.Guard(all, payment.BreakerOptions{Logger: p.Log, Registerer: p.registerer})
+	guarded, err := payment.Guard(all, payment.BreakerOptions{Logger: p.log, Registerer: p.registerer})
 	if err != nil {
 		return nil, err
 	}
 	s.payments, err = payment.NewService(payment.Options{
-		Pool: s.pool, Orders: s.orders, Providers: guarded, Clock: p.Clock, Random: rand.Reader,
-		Logger: p.Log, Registerer: p.registerer,
+		Pool: s.pool, Orders: s.orders, Providers: guarded, Clock: p.now, Random: rand.Reader,
+		Logger: p.log, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
@@ -83,16 +83,16 @@ func (p *pod) shop() (_ *shop, err error) {
 		Pool:       s.pool,
 		Orders:     s.orders,
 		Carriers:   carriers,
-		Clock:      p.Clock,
+		Clock:      p.now,
 		Random:     rand.Reader,
-		Logger:     p.Log,
+		Logger:     p.log,
 		Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.coupons = coupon.NewStore(coupon.StoreOptions{Pool: s.pool, Clock: p.Clock, Random: rand.Reader})
-	s.rewards = reward.NewStore(reward.StoreOptions{Pool: s.pool, Coupons: s.coupons, Clock: p.Clock})
+	s.coupons = coupon.NewStore(coupon.StoreOptions{Pool: s.pool, Clock: p.now, Random: rand.Reader})
+	s.rewards = reward.NewStore(reward.StoreOptions{Pool: s.pool, Coupons: s.coupons, Clock: p.now})
 	return s, nil
 }
 
@@ -106,30 +106,30 @@ func (s *shop) close() {
 }
 
 func (p *pod) database() (*pgxpool.Pool, error) {
-	url, err := config.ReadSecret(p.Config.Database.URLFile)
+	url, err := config.ReadSecret(p.config.Database.URLFile)
 	if err != nil {
 		return nil, fmt.Errorf("database.urlFile: %w", err)
 	}
-	return database.Open(context.Background(), url, p.Config.Database.MaxConnections,
+	return database.Open(context.Background(), url, p.config.Database.MaxConnections,
 		database.WithRegisterer(p.registerer))
 }
 
 // carriers are the configured ones, each behind a breaker of its own.
 func (p *pod) carriers() ([]carrier.Carrier, error) {
 	var all []carrier.Carrier
-	for i, c := range p.Config.Carriers {
+	for i, c := range p.config.Carriers {
 		field := fmt.Sprintf("carriers[%d]", i)
 		key, err := config.ReadSecret(c.SecretFile)
 		if err != nil {
 			return nil, fmt.Errorf("%s.secretFile: %w", field, err)
 		}
 		api, err := carrier.NewHTTP(
-			carrier.HTTPOptions{Name: c.Name, URL: c.URL, Key: []byte(key), Clock: p.Clock, Random: rand.Reader},
+			carrier.HTTPOptions{Name: c.Name, URL: c.URL, Key: []byte(key), Clock: p.now, Random: rand.Reader},
 		)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", field, err)
 		}
-		breaker, err := carrier.NewBreaker(carrier.BreakerOptions{Carrier: api, Logger: p.Log, Registerer: p.registerer})
+		breaker, err := carrier.NewBreaker(carrier.BreakerOptions{Carrier: api, Logger: p.log, Registerer: p.registerer})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", field, err)
 		}

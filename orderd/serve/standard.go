@@ -58,7 +58,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 		return nil, err
 	}
 	recorder, err := audit.NewRecorder(
-		audit.Options{Pool: s.pool, Clock: p.Clock, Random: rand.Reader, Logger: p.Log, Registerer: p.registerer},
+		audit.Options{Pool: s.pool, Clock: p.now, Random: rand.Reader, Logger: p.log, Registerer: p.registerer},
 	)
 	if err != nil {
 		return nil, err
@@ -67,21 +67,21 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ids, err := key.orderIDs(p.Clock)
+	ids, err := key.orderIDs(p.now)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := key.quotes(time.Duration(p.Config.Orders.QuoteTTL))
+	tokens, err := key.quotes(time.Duration(p.config.Orders.QuoteTTL))
 	if err != nil {
 		return nil, err
 	}
 	orders := order.NewService(order.ServiceOptions{
-		Store: s.orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.Config.Orders.PaymentTimeout),
-		MaxBatch: p.Config.Orders.PlaceBatch, Random: random(), Flash: p.flashFinder(s),
+		Store: s.orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.config.Orders.PaymentTimeout),
+		MaxBatch: p.config.Orders.PlaceBatch, Random: random(), Flash: p.flashFinder(s),
 	})
 	returned, err := returns.NewService(returns.Options{
-		Pool: s.pool, Orders: s.orders, Parcels: s.shipments, Window: time.Duration(p.Config.Orders.ReturnWindow),
-		Clock: p.Clock, Random: rand.Reader, Registerer: p.registerer,
+		Pool: s.pool, Orders: s.orders, Parcels: s.shipments, Window: time.Duration(p.config.Orders.ReturnWindow),
+		Clock: p.now, Random: rand.Reader, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 
 // registerShop puts the shop's services on a server, but for those whose making can fail.
 func (p *pod) registerShop(server *connect.Server, s *shop, guests auth.Guests, tokens *quote.Tokens) {
-	pool, clock := s.pool, p.Clock
+	pool, clock := s.pool, p.now
 	addressv1connect.RegisterAddressServiceHandler(server,
 		address.NewService(address.Options{Pool: pool, Clock: clock, Random: rand.Reader}))
 	auditv1connect.RegisterAuditServiceHandler(server, audit.NewService(audit.ServiceOptions{Pool: pool}))
@@ -120,7 +120,7 @@ func (p *pod) registerShop(server *connect.Server, s *shop, guests auth.Guests, 
 	catalogv1connect.RegisterCatalogServiceHandler(server, catalog.NewService(catalog.Options{Pool: pool, Clock: clock}))
 	couponv1connect.RegisterCouponServiceHandler(server, coupon.NewService(s.coupons))
 	deadletterv1connect.RegisterDeadLetterServiceHandler(server, deadletter.NewService(deadletter.Options{
-		JetStream: s.js, Replicas: p.Config.Messaging.Replicas, Pool: pool, Clock: clock, Logger: p.Log,
+		JetStream: s.js, Replicas: p.config.Messaging.Replicas, Pool: pool, Clock: clock, Logger: p.log,
 	}))
 	freightv1connect.RegisterFreightServiceHandler(server, freight.NewService(freight.Options{Pool: pool, Clock: clock}))
 	paymentv1connect.RegisterPaymentServiceHandler(server, s.payments)
@@ -137,21 +137,21 @@ func (p *pod) registerShop(server *connect.Server, s *shop, guests auth.Guests, 
 // flashFinder is where orders are looked for that are not in the database yet; nil if no
 // flash pool is configured.
 func (p *pod) flashFinder(s *shop) order.FlashFinder {
-	if p.Config.Flash.PeerURL == "" {
+	if p.config.Flash.PeerURL == "" {
 		return nil
 	}
-	return flashclient.NewFinder(p.Config.Flash.PeerURL, s.js)
+	return flashclient.NewFinder(p.config.Flash.PeerURL, s.js)
 }
 
 // plain bounds a handler that is no RPC in number and time. Each has slots of its own: a page of the
 // sandbox waits for a notification, which must not have to wait for the page.
 func (p *pod) plain(next http.Handler) http.Handler {
-	slots := make(chan struct{}, p.Config.HTTP.MaxInFlight)
+	slots := make(chan struct{}, p.config.HTTP.MaxInFlight)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
-			ctx, cancel := context.WithTimeout(r.Context(), time.Duration(p.Config.HTTP.RequestTimeout))
+			ctx, cancel := context.WithTimeout(r.Context(), time.Duration(p.config.HTTP.RequestTimeout))
 			defer cancel()
 			next.ServeHTTP(w, r.WithContext(ctx))
 		default:

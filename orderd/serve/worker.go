@@ -53,7 +53,7 @@ func (p *pod) worker(_ context.Context) (_ *role, err error) {
 
 // leases is what every domain's background work takes from the pod.
 func (p *pod) leases() lease.WorkerOptions {
-	return lease.WorkerOptions{Worker: p.Name, Logger: p.Log, Registerer: p.registerer}
+	return lease.WorkerOptions{Worker: p.name, Logger: p.log, Registerer: p.registerer}
 }
 
 // orderLoops are the ones that orders themselves need.
@@ -64,34 +64,34 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 		return nil, err
 	}
 	completer, err := order.NewCompleter(
-		order.CompleterOptions{Worker: options, After: time.Duration(p.Config.Orders.CompleteAfter)},
+		order.CompleterOptions{Worker: options, After: time.Duration(p.config.Orders.CompleteAfter)},
 	)
 	if err != nil {
 		return nil, err
 	}
 	releaser, err := order.NewReleaser(
-		order.ReleaserOptions{Worker: options, Flash: flashclient.NewReleaser(p.Config.Flash.PeerURL)},
+		order.ReleaserOptions{Worker: options, Flash: flashclient.NewReleaser(p.config.Flash.PeerURL)},
 	)
 	if err != nil {
 		return nil, err
 	}
 	relay, err := outbox.NewRelay(outbox.RelayOptions{
-		Pool: s.pool, JetStream: s.js, Replicas: p.Config.Messaging.Replicas, Source: p.Config.Cluster, Worker: p.Name,
-		Clock: p.Clock, Logger: p.Log, Registerer: p.registerer,
+		Pool: s.pool, JetStream: s.js, Replicas: p.config.Messaging.Replicas, Source: p.config.Cluster, Worker: p.name,
+		Clock: p.now, Logger: p.log, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
 	}
 	materialize, err := materializer.New(materializer.Options{
-		JetStream: s.js, Writer: s.orders, RatePerSecond: p.Config.Worker.MaterializePerSecond,
-		Concurrency: p.Config.Worker.MaterializeConcurrency, Replicas: p.Config.Messaging.Replicas, Source: p.Config.Cluster,
-		Clock: p.Clock, Random: random(), Logger: p.Log, Registerer: p.registerer,
+		JetStream: s.js, Writer: s.orders, RatePerSecond: p.config.Worker.MaterializePerSecond,
+		Concurrency: p.config.Worker.MaterializeConcurrency, Replicas: p.config.Messaging.Replicas, Source: p.config.Cluster,
+		Clock: p.now, Random: random(), Logger: p.log, Registerer: p.registerer,
 	})
 	if err != nil {
 		return nil, err
 	}
 	cleaner, err := retention.New(
-		retention.Options{Pool: s.pool, Worker: p.Name, Clock: p.Clock, Logger: p.Log, Registerer: p.registerer},
+		retention.Options{Pool: s.pool, Worker: p.name, Clock: p.now, Logger: p.log, Registerer: p.registerer},
 	)
 	if err != nil {
 		return nil, err

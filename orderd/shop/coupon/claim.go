@@ -56,7 +56,7 @@ func (s *Store) claim(ctx context.Context, req *couponv1.ClaimCouponRequest) (*c
 }
 
 // readFunc reads a template: readTemplate, or shareTemplate.
-type readFunc func(ctx context.Context, q database.Querier, name string) (*template, error)
+type readFunc func(ctx context.Context, tx pgx.Tx, name string) (*template, error)
 
 func (s *Store) claimOnce(
 	ctx context.Context,

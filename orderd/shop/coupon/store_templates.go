@@ -35,15 +35,20 @@ func lockTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error
 
 // shareTemplate is lockTemplate for those who share the row with each other, and keep it from
 // changing.
-func shareTemplate(ctx context.Context, q database.Querier, name string) (*template, error) {
-	if _, err := q.Exec(ctx, "SELECT name FROM coupon_templates WHERE name = $1 FOR SHARE", name); err != nil {
+func shareTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error) {
+	if _, err := tx.Exec(ctx, "SELECT name FROM coupon_templates WHERE name = $1 FOR SHARE", name); err != nil {
 		return nil, fmt.Errorf("sharing a template: %w", err)
 	}
-	return readTemplate(ctx, q, name)
+	return readTemplate(ctx, tx, name)
 }
 
-// readTemplate reads a template, or TEMPLATE_NOT_FOUND.
-func readTemplate(ctx context.Context, q database.Querier, name string) (*template, error) {
+// readTemplate is templateNamed in a transaction, which shareTemplate needs to be more than a moment.
+func readTemplate(ctx context.Context, tx pgx.Tx, name string) (*template, error) {
+	return templateNamed(ctx, tx, name)
+}
+
+// templateNamed reads a template, or TEMPLATE_NOT_FOUND.
+func templateNamed(ctx context.Context, q database.Querier, name string) (*template, error) {
 	found, err := readTemplates(ctx, q, "WHERE p.name = $1", name)
 	if err != nil {
 		return nil, err

@@ -199,7 +199,7 @@ func (s *Store) statuses(ctx context.Context, after string, limit int) ([]*coupo
 
 // status reads a template with its budget, or TEMPLATE_NOT_FOUND.
 func (s *Store) status(ctx context.Context, name string) (*couponv1.CouponTemplateStatus, error) {
-	t, err := readTemplate(ctx, s.pool, name)
+	t, err := templateNamed(ctx, s.pool, name)
 	if err != nil {
 		return nil, err
 	}

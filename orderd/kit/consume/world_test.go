@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a condition may take to come true on a busy machine.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 const (
 	typePaid      = "orderd.order.v1.OrderPaid"

@@ -29,7 +29,7 @@ import (
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // world has consumers whose events fail until they are mended, and the service.
 type world struct {

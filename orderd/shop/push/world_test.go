@@ -29,7 +29,7 @@ import (
 	"github.com/orderd-dev/orderd/test/kit/testnats"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func newSecret() string {
 	var key [32]byte

@@ -32,7 +32,7 @@ import (
 )
 
 // patience is how long a condition may take to come true on a busy machine.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // world is what pods need, and an issuer of tokens that can go away.
 type world struct {

@@ -12,7 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // TestMain runs a child's part when the test binary has started itself again, to be killed.
 func TestMain(m *testing.M) {

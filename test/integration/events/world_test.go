@@ -27,7 +27,7 @@ import (
 )
 
 // patience is how long a condition may take to come true on a busy machine.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // world is a shop as the operator starts it, a standard pod and two workers, with everything that is
 // outside of it.

@@ -85,7 +85,7 @@ var _ = Describe("The status of an accepted order", func() {
 			l := newLane(ctx, 4, 0, prepare.Item{SKU: "a", Quantity: 1000})
 			pods := []*pod{startPod(l.js, "pod-a", nil), startPod(l.js, "pod-b", nil)}
 			for _, p := range pods {
-				Eventually(p.Ready).WithTimeout(20 * time.Second).Should(Succeed())
+				Eventually(p.Ready).WithTimeout(time.Minute).Should(Succeed())
 			}
 			standard := []*order.Service{standardPod(l, "http://"+pods[0].address), standardPod(l, "http://"+pods[0].address)}
 
@@ -103,7 +103,7 @@ var _ = Describe("The status of an accepted order", func() {
 					defer GinkgoRecover()
 					f.follow(ctx, standard)
 				})
-				Eventually(f.accepted.Load).WithTimeout(20*time.Second).Should(BeTrue(), "order %s was not seen as accepted", f.id)
+				Eventually(f.accepted.Load).WithTimeout(time.Minute).Should(BeTrue(), "order %s was not seen as accepted", f.id)
 			}
 
 			By("killing a pod that owns partitions")
@@ -128,7 +128,7 @@ var _ = Describe("The status of an accepted order", func() {
 	It("outlasts the promotion's log, and nothing is looked for that cannot be there", func(ctx SpecContext) {
 		l := newLane(ctx, 1, 0, prepare.Item{SKU: "a", Quantity: 10})
 		p := startPod(l.js, "pod-a", nil)
-		Eventually(p.Ready).WithTimeout(20 * time.Second).Should(Succeed())
+		Eventually(p.Ready).WithTimeout(time.Minute).Should(Succeed())
 		standard := standardPod(l, "http://"+p.address)
 		placed := insist(ctx, func(int) *flashpod.Service { return p.Service }, request(l.p, "ann", "r", "a", 1))
 		Expect(placed.order).NotTo(BeEmpty(), placed.reason)

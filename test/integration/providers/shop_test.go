@@ -35,7 +35,7 @@ import (
 
 const (
 	// patience is how long a condition may take to come true on a busy machine.
-	patience = 30 * time.Second
+	patience = 2 * time.Minute
 	price    = 8801
 	buyer    = "b1"
 )

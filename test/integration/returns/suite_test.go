@@ -10,7 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 func TestReturns(t *testing.T) {
 	RegisterFailHandler(Fail)

@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a condition may take to come true on a busy machine.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // shop is a database and one pod on it, in this process.
 type shop struct {

@@ -15,7 +15,7 @@ import (
 )
 
 // blockTimeout bounds one block, waiting included.
-const blockTimeout = time.Minute
+const blockTimeout = 3 * time.Minute
 
 // shell is one session of sh: what a block sets, later ones read.
 type shell struct {

@@ -35,6 +35,13 @@ func (counter) PlaceFlashOrder(
 	return &flashv1.PlaceFlashOrderResponse{OrderId: "for " + r.GetBuyerId()}, nil
 }
 
+func (counter) PlaceFlashOrders(
+	_ context.Context, stream flashv1connect.FlashServicePlaceFlashOrdersServerStream,
+) error {
+	_, err := stream.Receive()
+	return err
+}
+
 func (counter) GetFlashOrder(
 	_ context.Context, r *flashv1.GetFlashOrderRequest,
 ) (*flashv1.GetFlashOrderResponse, error) {

@@ -10,10 +10,12 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
+	"connectrpc.com/connect/v2/connectproto"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/kit/overload"
+	"github.com/orderd-dev/orderd/orderd/kit/strictjson"
 )
 
 const (
@@ -91,7 +93,8 @@ const minCompressed = 4 << 10
 // rpcMux mounts a server's RPCs with the limits of the configuration.
 func rpcMux(server *connect.Server, c config.HTTP) *http.ServeMux {
 	mux := http.NewServeMux()
-	connecthttp.Mount(mux, server, connecthttp.WithReadMaxBytes(c.MaxBodyBytes),
+	connecthttp.Mount(mux, server, connecthttp.WithCodecs(connectproto.NewBinaryCodec(), strictjson.New()),
+		connecthttp.WithReadMaxBytes(c.MaxBodyBytes),
 		connecthttp.WithCompressMinBytes(minCompressed), connecthttp.WithConditionalOptions(streamOptions))
 	return mux
 }

@@ -113,6 +113,11 @@ func classify(ctx context.Context, err error) *connect.Error {
 		if rpcerr.Reason(err) != "" {
 			return known
 		}
+		// Connect puts what a codec says into an error of its own.
+		var said *connect.Error
+		if errors.As(known.Unwrap(), &said) && rpcerr.Reason(said) != "" {
+			return said
+		}
 		return rpcerr.WithReason(known, reasonOf(known.Code()))
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {

@@ -213,6 +213,11 @@ var badRequests = []struct {
 		body: `{}`, wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument", "promotion"},
 	},
 	{
+		name: "a field that is misspelt, in a list", path: placing, contentType: "application/json; charset=utf-8",
+		body:       `{"promotion":"sale","requestId":"r","items":[{"sku":"A","quantity":"1","limitt":"0"}]}`,
+		wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument", "UNKNOWN_FIELD", "items[0].limitt"},
+	},
+	{
 		name: "broken JSON", path: "/orderd.flash.v1.FlashService/GetPromotion", contentType: "application/json",
 		body: `{"promotion":`, wantStatus: http.StatusBadRequest, wantBody: []string{"invalid_argument"},
 	},

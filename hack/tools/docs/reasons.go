@@ -28,6 +28,7 @@ var general = []generalReason{
 	{rpcerr.ReasonRateLimited, "RESOURCE_EXHAUSTED"},
 	{rpcerr.ReasonOverloaded, "UNAVAILABLE"},
 	{rpcerr.ReasonInvalidRequest, "INVALID_ARGUMENT"},
+	{rpcerr.ReasonUnknownField, "INVALID_ARGUMENT"},
 	{rpcerr.ReasonRequestTooLarge, "RESOURCE_EXHAUSTED"},
 	{rpcerr.ReasonUnimplemented, "UNIMPLEMENTED"},
 	{rpcerr.ReasonDatabaseUnavailable, "UNAVAILABLE"},

@@ -23,6 +23,9 @@ const (
 	// ReasonInvalidRequest: The body cannot be read, or a field breaks a rule: the message and the
 	// detail `buf.validate.Violations` name it. A mistake in the app.
 	ReasonInvalidRequest = "INVALID_REQUEST"
+	// ReasonUnknownField: The JSON has a field that the message has not, at the path in the metadata
+	// `field`. A mistake in the app, or an app that is newer than the shop: upgrade the shop first.
+	ReasonUnknownField = "UNKNOWN_FIELD"
 	// ReasonRequestTooLarge: The body is too large. A mistake in the app.
 	ReasonRequestTooLarge = "REQUEST_TOO_LARGE"
 	// ReasonUnimplemented: There is no such RPC at this address. It may come without a reason; a

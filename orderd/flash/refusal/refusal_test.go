@@ -16,17 +16,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
-func TestOnlyItemsWithNothingLeftCountAsSoldOut(t *testing.T) {
-	if got := refusal.SoldOutSKU(refusal.SoldOut("a", 0)); got != "a" {
-		t.Errorf("SoldOutSKU %q, want a", got)
-	}
-	for _, err := range []error{refusal.SoldOut("a", 1), refusal.Ended(), nil} {
-		if got := refusal.SoldOutSKU(err); got != "" {
-			t.Errorf("SoldOutSKU(%v) %q, want none", err, got)
-		}
-	}
-}
-
 func TestARefusalIsTheSameInAllItsForms(t *testing.T) {
 	promo := promotion.New(&flashv1.Promotion{
 		StartUnixMs: 1000, EndUnixMs: 2000, Items: []*flashv1.PromotedItem{{Sku: "a"}, {Sku: "b"}},

@@ -1,7 +1,6 @@
 package refusal
 
 import (
-	"errors"
 	"strconv"
 	"time"
 
@@ -67,25 +66,6 @@ func ItemOff(sku string) *Error {
 func SoldOut(sku string, left int64) *Error {
 	return newRefusal(connect.CodeResourceExhausted, 0, rpcerr.ReasonSoldOut,
 		"sold out", metadataSKU, sku, metadataLeft, strconv.FormatInt(left, 10))
-}
-
-// SoldOutSKU is the item of a SoldOut error of which nothing at all is left; empty
-// for any other error.
-func SoldOutSKU(err error) string {
-	if rpcerr.Reason(err) != rpcerr.ReasonSoldOut {
-		return ""
-	}
-	var own *Error
-	if errors.As(err, &own) {
-		if own.metadata[metadataLeft] == "0" {
-			return own.metadata[metadataSKU]
-		}
-		return ""
-	}
-	if metadata := rpcerr.Metadata(err); metadata[metadataLeft] == "0" {
-		return metadata[metadataSKU]
-	}
-	return ""
 }
 
 // LimitPerBuyer refuses what would give a buyer more of an item than is allowed.

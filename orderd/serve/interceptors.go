@@ -115,7 +115,7 @@ func classify(ctx context.Context, err error) *connect.Error {
 		}
 		// Connect puts what a codec says into an error of its own.
 		var said *connect.Error
-		if errors.As(known.Unwrap(), &said) && rpcerr.Reason(said) != "" {
+		if errors.As(known.Unwrap(), &said) && !said.IsRemote() && rpcerr.Reason(said) != "" {
 			return said
 		}
 		return rpcerr.WithReason(known, reasonOf(known.Code()))

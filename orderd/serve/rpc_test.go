@@ -129,6 +129,12 @@ func TestErrorsThatCallersSee(t *testing.T) {
 			answer: connect.NewError(connect.CodeNotFound, "from afar").WithRemote(),
 			want:   facts{Code: connect.CodeInternal, Reason: "INTERNAL", Message: "internal error", Logged: true},
 		},
+		{
+			name: "nor is it as the cause of what connect says",
+			answer: connect.NewError(connect.CodeInvalidArgument, "unreadable").WithCause(
+				rpcerr.New(connect.CodeNotFound, "FROM_AFAR", "from afar").WithRemote()),
+			want: facts{Code: connect.CodeInvalidArgument, Reason: "INVALID_REQUEST", Message: "unreadable"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -229,6 +229,37 @@ func TestAMarkLastsForAsLongAsAllShardsSayTheyAreEmpty(t *testing.T) {
 	})
 }
 
+// A unit comes back, is said to be there, and moves to a shard whose owner cannot say anything for a
+// while. All have then said that they are empty, but not at one moment.
+func TestAProofIsNoneAfterStockWasHeardOf(t *testing.T) {
+	// A sender says all levels once a second, and in between what changed.
+	for name, ticks := range map[string]time.Duration{"by what changed": 2, "by all levels": 8} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(3)
+			w.pass(ticks*levels.Every, func() {})
+			w.prove(0)
+			w.pass(levels.Every, func() {})
+			if _, marked := w.table.Mark(uid, "a", w.now); !marked {
+				t.Fatal("the proof makes no mark")
+			}
+			w.set(1, 1)
+			w.pass(levels.Every, func() {})
+			w.set(1, 0)
+			// The owner of shard 2 has the unit, and is silent.
+			for moved := w.now; w.now.Sub(moved) < levels.Fresh; w.now = w.now.Add(levels.Every) {
+				for n := range 2 {
+					for _, message := range w.broadcast(n) {
+						w.observe(message)
+					}
+				}
+				if _, marked := w.table.Mark(uid, "a", w.now); marked {
+					t.Fatalf("marked %s after the unit moved", w.now.Sub(moved))
+				}
+			}
+		})
+	}
+}
+
 func TestTheClustersClockGoesBack(t *testing.T) {
 	const ms = time.Millisecond
 	for _, back := range []time.Duration{300 * ms, 900 * ms, 1500 * ms, time.Hour} {

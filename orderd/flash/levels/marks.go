@@ -40,7 +40,9 @@ func (t *Table) Marks(now time.Time) int {
 	return marks
 }
 
-// proved takes an owner's proof that an item was sold out.
+// proved takes an owner's proof that an item was sold out. One that is older than stock which was
+// heard of since, and is gone again, is no proof any more: all shards may say that they are empty while
+// that stock moves from one to another.
 func (p *promotionLevels) proved(n int32, proof *flashv1.SoldOutItem, sent time.Time) {
 	i, ok := p.promotion.Index(proof.GetSku())
 	if !ok || p.offset[i] < 0 || proof.GetLeft() < 0 || proof.GetAgeMs() < 0 || proof.GetAgeMs() >= Fresh.Milliseconds() {
@@ -50,6 +52,9 @@ func (p *promotionLevels) proved(n int32, proof *flashv1.SoldOutItem, sent time.
 		return
 	}
 	at := sent.Add(-time.Duration(proof.GetAgeMs()) * time.Millisecond)
+	if proof.GetLeft() == 0 && !at.After(p.stocked[i]) && p.stocked[i].Sub(sent) < Fresh {
+		return
+	}
 	if at.After(p.items[i].at) {
 		p.items[i] = item{left: proof.GetLeft(), at: at}
 		p.marked[i] = struct{}{}

@@ -4,9 +4,9 @@
 //
 // An item's mark says that it is sold out. An owner has proved it; then the mark holds until the
 // proof is a second old, and for as long after as every shard says that it is empty, none of them
-// longer than a second ago. So stock that comes into a shard and stays there ends the mark within
-// that second at the latest, whatever is lost, repeated or late, and with the shard's next
-// broadcast if nothing is.
+// longer than a second ago. Stock that is heard of ends it, and the proofs of before with it. So
+// stock that comes into a shard and stays there ends the mark within that second at the latest,
+// whatever is lost, repeated or late, and with the shard's next broadcast if nothing is.
 package levels
 
 import (
@@ -45,6 +45,10 @@ type promotionLevels struct {
 	shards []shards
 	items  []item
 	marks  []atomic.Pointer[mark]
+	// stocked is when each item was last said to be in some shard that has none of it now. A proof of
+	// before says nothing of where that stock went: it may be on its way to a shard that has not said
+	// so yet.
+	stocked []time.Time
 	// marked items may have a mark, or had one lately.
 	marked map[int]struct{}
 }
@@ -101,7 +105,7 @@ func newLevels(promo *promotion.Promotion, known *promotionLevels) *promotionLev
 	p := &promotionLevels{
 		promotion: promo, offset: make([]int, len(items)), count: make([]int, max(1, len(promo.GetStreams()))),
 		shards: make([]shards, promo.GetPartitions()), items: make([]item, len(items)),
-		marks: make([]atomic.Pointer[mark], len(items)), marked: map[int]struct{}{},
+		stocked: make([]time.Time, len(items)), marks: make([]atomic.Pointer[mark], len(items)), marked: map[int]struct{}{},
 	}
 	for i, it := range items {
 		if k := int(it.GetStream()); k >= 0 && k < len(p.count) {
@@ -114,7 +118,7 @@ func newLevels(promo *promotion.Promotion, known *promotionLevels) *promotionLev
 	if known == nil || !known.sameShards(p) {
 		return p
 	}
-	p.shards, p.items, p.marked = known.shards, known.items, known.marked
+	p.shards, p.items, p.stocked, p.marked = known.shards, known.items, known.stocked, known.marked
 	for i := range p.marks {
 		p.marks[i].Store(known.marks[i].Load())
 	}
@@ -221,6 +225,7 @@ func (p *promotionLevels) observe(part *flashv1.PartitionLevels, sent, now time.
 		if !p.levels(part, available) {
 			return false
 		}
+		p.ranOut(n, available)
 		known.available, known.sequence = available, sequence
 	}
 	// A stamp from the future was made before the cluster's clock went back.
@@ -244,7 +249,31 @@ func (p *promotionLevels) levels(part *flashv1.PartitionLevels, available []int6
 	}
 	for _, level := range part.GetItems() {
 		i, _ := p.promotion.Index(level.GetSku())
+		if available[p.offset[i]] > 0 && level.GetAvailable() == 0 {
+			p.hadStock(i, p.shards[part.GetPartition()].stamp)
+		}
 		available[p.offset[i]] = level.GetAvailable()
 	}
 	return true
+}
+
+// ranOut notes which items of a partition's shards are gone by levels that come for those known.
+func (p *promotionLevels) ranOut(n int32, next []int64) {
+	known := p.shards[n]
+	if known.available == nil {
+		return
+	}
+	stream := p.promotion.StreamOf(n)
+	for i, item := range p.promotion.GetItems() {
+		if k := p.offset[i]; k >= 0 && item.GetStream() == stream && known.available[k] > 0 && next[k] == 0 {
+			p.hadStock(i, known.stamp)
+		}
+	}
+}
+
+// hadStock notes that an item was said to be in a shard at a moment.
+func (p *promotionLevels) hadStock(i int, at time.Time) {
+	if at.After(p.stocked[i]) {
+		p.stocked[i] = at
+	}
 }

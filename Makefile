@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 TOOLS := bin/tools
 # Given to the scripts only if set on the command line or in the environment.
-export KUBECONFIG REGISTRY
+export KUBECONFIG REGISTRY KIND MINIKUBE
 # Whatever has no race detector is compiled in the same way, so that lint, tools, images and tests find in Go's cache
 # what one of them has compiled.
 export CGO_ENABLED := 0
@@ -12,12 +12,17 @@ export GOFLAGS := $(strip $(shell go env GOFLAGS 2>/dev/null) -trimpath)
 # Tests are not vetted on the way: that would be done again for all that they import, and make lint does it.
 RACE := CGO_ENABLED=1 GOFLAGS="$(filter-out -trimpath,$(GOFLAGS))" go test -race -vet=off
 
-.PHONY: help demo demo-down test e2e chaos simulate bench-orders bench-flash build images generate lint clean
+.PHONY: help dev demo demo-down test e2e chaos simulate bench-orders bench-flash build images generate lint clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## hold one sale on a local cluster, or on another: KUBECONFIG=… REGISTRY=host/path
+dev: ## a whole shop on this machine without a cluster: ARGS='-f config/samples -reset' (-h says what there is)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then hack/cluster/database.sh install; fi
+	@go build -ldflags "$$(hack/version.sh ldflags)" -o bin/dev/orderd-dev ./hack/dev
+	@exec bin/dev/orderd-dev $(ARGS)
+
+demo: ## hold one sale on a local cluster, or on another: KUBECONFIG=… REGISTRY=host/path, KIND=name or MINIKUBE=profile
 	@hack/demo/prepare.sh
 	@go run ./hack/demo run
 

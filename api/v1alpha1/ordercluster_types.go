@@ -90,6 +90,10 @@ type OrderClusterSpec struct {
 	// +required
 	Auth AuthSpec `json:"auth,omitzero"`
 
+	// http says who may call the RPCs for apps besides those who have a token and no browser.
+	// +optional
+	HTTP HTTPSpec `json:"http,omitzero"`
+
 	// orders has the rules of the order life cycle.
 	// +optional
 	Orders OrdersSpec `json:"orders,omitzero"`
@@ -179,6 +183,25 @@ type PoolReplicas struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	Max *int32 `json:"max,omitempty"`
+}
+
+// HTTPSpec has what the pods' address for apps allows.
+type HTTPSpec struct {
+	// allowedOrigins are the sites whose pages may call the RPCs from a browser (CORS), as scheme://host or
+	// scheme://host:port. Unset: no other site's.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=261
+	// +kubebuilder:validation:items:Pattern=`^https?://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$`
+	// +kubebuilder:validation:XValidation:rule="self.all(o, !o.matches('^http://.*:80$|^https://.*:443$'))",message="allowedOrigins must leave out the port that is the scheme's own (80, 443): browsers do"
+	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
+
+	// reflection answers whoever reaches the pods, without a token, what RPCs there are and what they take (gRPC server
+	// reflection, as grpcurl, buf curl and Postman use it).
+	// +optional
+	Reflection *bool `json:"reflection,omitempty"`
 }
 
 // FlashSpec has the rules of the flash pool.

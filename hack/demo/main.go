@@ -13,10 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orderd-dev/orderd/hack/demo/buyers"
-	"github.com/orderd-dev/orderd/hack/demo/outside"
 	"github.com/orderd-dev/orderd/hack/demo/plan"
 	"github.com/orderd-dev/orderd/hack/demo/seed"
 	"github.com/orderd-dev/orderd/orderd/kit/version"
+	"github.com/orderd-dev/orderd/orderd/sim/outside"
 )
 
 func main() {

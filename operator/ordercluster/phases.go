@@ -16,11 +16,11 @@ import (
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/backends"
-	"github.com/orderd-dev/orderd/operator/capacity"
 	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/operator/specs"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/sale"
+	"github.com/orderd-dev/orderd/orderd/sale/capacity"
 )
 
 // databaseTimeout bounds a question to a database that has just answered.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/orderd/sale"
+	"github.com/orderd-dev/orderd/orderd/sale/resource"
 )
 
 // actor names the operator in the logs that it closes.
@@ -24,8 +25,8 @@ type Backends interface {
 // openSale makes the promotion's sale as it is now. It connects to nothing.
 func (r *Reconciler) openSale(_ context.Context, s *scope) (bool, error) {
 	s.sale = sale.New(sale.Options{
-		Promotion: s.definition(),
-		Items:     s.targets(),
+		Promotion: resource.Definition(s.promotion),
+		Items:     resource.Items(s.promotion),
 		Database:  func(ctx context.Context) (*pgxpool.Pool, error) { return r.Backends.Database(ctx, s.cluster) },
 		JetStream: func(ctx context.Context) (jetstream.JetStream, error) { return r.Backends.JetStream(ctx, s.cluster) },
 		Replicas:  s.cluster.MessagingReplicas(),

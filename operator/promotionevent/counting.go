@@ -8,6 +8,7 @@ import (
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/orderd/sale"
+	"github.com/orderd-dev/orderd/orderd/sale/resource"
 )
 
 const (
@@ -47,7 +48,7 @@ func (s *scope) figures(totals []sale.Total) {
 		of[t.SKU] = t
 	}
 	st := &s.promotion.Status
-	streams := s.streams()
+	streams := resource.Streams(s.promotion)
 	var sold, left int64
 	st.Items = nil
 	for _, item := range s.promotion.Spec.Items {

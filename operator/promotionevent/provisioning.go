@@ -11,9 +11,10 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
-	"github.com/orderd-dev/orderd/operator/capacity"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/sale"
+	"github.com/orderd-dev/orderd/orderd/sale/capacity"
+	"github.com/orderd-dev/orderd/orderd/sale/resource"
 )
 
 // plan fixes the streams, the items of each, and the number of partitions. They are in the status
@@ -24,13 +25,7 @@ func (r *Reconciler) plan(_ context.Context, s *scope) (bool, error) {
 	if st.Partitions != 0 {
 		return false, nil
 	}
-	st.Streams = capacity.Streams(s.promotion)
-	st.Partitions = capacity.Partitions(s.cluster, s.promotion, st.Streams)
-	st.Items = nil
-	streams := capacity.Spread(s.promotion.Spec.Items, st.Streams)
-	for i, item := range s.promotion.Spec.Items {
-		st.Items = append(st.Items, v1alpha1.PromotionItemStatus{SKU: item.SKU, Stream: &streams[i]})
-	}
+	resource.Plan(s.cluster, s.promotion)
 	s.within(time.Millisecond)
 	return true, nil
 }

@@ -3,9 +3,6 @@ package promotionevent
 import (
 	"time"
 
-	"k8s.io/utils/ptr"
-
-	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/orderd/sale"
@@ -63,48 +60,3 @@ func (s *scope) stall(reason, message string) { s.stalledReason, s.stalledMessag
 
 // uid names the promotion in the database and in the log.
 func (s *scope) uid() string { return string(s.promotion.UID) }
-
-// definition is what the pods are told of the promotion, but for its top-ups and that it is closed.
-func (s *scope) definition() *flashv1.Promotion {
-	p := s.promotion
-	d := &flashv1.Promotion{
-		Uid:              s.uid(),
-		Name:             p.Name,
-		StartUnixMs:      p.Spec.StartTime.UnixMilli(),
-		EndUnixMs:        p.End().UnixMilli(),
-		Paused:           p.IsPaused(),
-		Partitions:       p.Status.Partitions,
-		Streams:          sale.StreamNames(s.uid(), p.StreamCount()),
-		Currency:         p.Spec.Currency,
-		PaymentTimeoutMs: p.PaymentTimeout().Milliseconds(),
-		Open:             true,
-
-		AdmissionRequired: p.AdmissionRequired(), AdmissionEndUnixMs: p.AdmissionEnd().UnixMilli(),
-	}
-	streams := s.streams()
-	for _, item := range p.Spec.Items {
-		d.Items = append(d.Items, &flashv1.PromotedItem{
-			Sku: item.SKU, UnitPrice: item.UnitPrice(), LimitPerBuyer: item.Limit(), Off: item.IsOff(),
-			Stream: ptr.Deref(streams[item.SKU], 0),
-		})
-	}
-	return d
-}
-
-// targets is the stock that the spec asks for.
-func (s *scope) targets() []sale.Quantity {
-	var items []sale.Quantity
-	for _, item := range s.promotion.Spec.Items {
-		items = append(items, sale.Quantity{SKU: item.SKU, Quantity: item.Stock})
-	}
-	return items
-}
-
-// streams is the index of the stream of each SKU, as plan fixed it.
-func (s *scope) streams() map[string]*int32 {
-	streams := make(map[string]*int32, len(s.promotion.Status.Items))
-	for _, item := range s.promotion.Status.Items {
-		streams[item.SKU] = item.Stream
-	}
-	return streams
-}

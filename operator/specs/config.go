@@ -35,6 +35,8 @@ func Config(c *v1alpha1.OrderCluster) (string, error) {
 	if c.Spec.Messaging.CredentialsSecretRef != nil {
 		cfg.Messaging.CredentialsFile = secretsDir + "/messaging/creds"
 	}
+	cfg.HTTP.AllowedOrigins = c.Spec.HTTP.AllowedOrigins
+	cfg.HTTP.Reflection = ptr.Deref(c.Spec.HTTP.Reflection, false)
 	setDuration(&cfg.Orders.PaymentTimeout, c.Spec.Orders.PaymentTimeout)
 	setDuration(&cfg.Orders.QuoteTTL, c.Spec.Orders.QuoteTTL)
 	setDuration(&cfg.Orders.CompleteAfter, c.Spec.Orders.CompleteAfter)

@@ -59,6 +59,7 @@ func sample() *v1alpha1.OrderCluster {
 				MaterializeConcurrency: ptr.To[int32](6),
 			},
 			Flash: v1alpha1.FlashSpec{MaxClockSkew: &metav1.Duration{Duration: time.Second}},
+			HTTP:  v1alpha1.HTTPSpec{AllowedOrigins: []string{"https://shop.example"}, Reflection: ptr.To(true)},
 			Pools: v1alpha1.PoolsSpec{Worker: v1alpha1.PoolSpec{Replicas: v1alpha1.PoolReplicas{Min: ptr.To[int32](3)}}},
 		},
 	}
@@ -93,6 +94,7 @@ func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
 	want.Orders.PaymentTimeout, want.Orders.IDKeyFile = config.Duration(
 		7*time.Minute,
 	), "/etc/orderd/secrets/keys/order-id-key"
+	want.HTTP.AllowedOrigins, want.HTTP.Reflection = []string{"https://shop.example"}, true
 	want.Flash = config.Flash{PeerURL: "http://shop-flash.ns.svc:8082", MaxClockSkew: config.Duration(time.Second)}
 	want.Worker = config.Worker{MaterializePerSecond: 334, MaterializeConcurrency: 6}
 	want.Payments = []config.Payment{

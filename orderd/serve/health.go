@@ -22,15 +22,21 @@ type health struct {
 	ready    func() error
 }
 
+var errDraining = errors.New("draining")
+
+// problem is why the pod should get no new requests; nil if it should.
+func (h *health) problem() error {
+	if h.draining.Load() {
+		return errDraining
+	}
+	return h.ready()
+}
+
 func (h *health) mux(gatherer prometheus.Gatherer) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if h.draining.Load() {
-			http.Error(w, "draining", http.StatusServiceUnavailable)
-			return
-		}
-		if err := h.ready(); err != nil {
+		if err := h.problem(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}

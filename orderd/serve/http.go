@@ -90,31 +90,44 @@ func shutdown(ctx context.Context, listeners []*listener) error {
 // compressing took a sixth of a pod's processor time and saved next to nothing.
 const minCompressed = 4 << 10
 
-// rpcMux mounts a server's RPCs with the limits of the configuration.
+// rpcMux has a server's RPCs, with the limits of the configuration.
 func rpcMux(server *connect.Server, c config.HTTP) *http.ServeMux {
 	mux := http.NewServeMux()
+	mount(mux, server, c)
+	return mux
+}
+
+// mount adds a server's RPCs to those of a mux.
+func mount(mux *http.ServeMux, server *connect.Server, c config.HTTP) {
 	connecthttp.Mount(mux, server, connecthttp.WithCodecs(connectproto.NewBinaryCodec(), strictjson.New()),
 		connecthttp.WithReadMaxBytes(c.MaxBodyBytes),
 		connecthttp.WithCompressMinBytes(minCompressed), connecthttp.WithConditionalOptions(streamOptions))
-	return mux
 }
 
 // front is what a request for a server's RPCs, or for what is mounted beside them, comes to
 // first: unary RPCs are let in by the gate (if there is one), streams may go on, and everything
-// else is bounded in size.
-func front(server *connect.Server, mux http.Handler, gate *overload.Gate, c config.HTTP) http.Handler {
+// else is bounded in size. The gate does not keep the RPCs of the open servers.
+func front(
+	server *connect.Server, mux http.Handler, gate *overload.Gate, c config.HTTP, open ...*connect.Server,
+) http.Handler {
 	bounded, unbounded := maxBytes(mux, int64(c.MaxBodyBytes)), longLived(mux)
 	gated := bounded
 	if gate != nil {
 		gated = gate.Handler(answerDirectly(bounded))
 	}
 	handlers := map[string]http.Handler{}
-	for spec := range server.Specs() {
-		if spec.StreamType == connect.StreamTypeUnary {
-			handlers[spec.Procedure] = gated
-		} else {
-			handlers[spec.Procedure] = unbounded
+	add := func(server *connect.Server, unary http.Handler) {
+		for spec := range server.Specs() {
+			if spec.StreamType == connect.StreamTypeUnary {
+				handlers[spec.Procedure] = unary
+			} else {
+				handlers[spec.Procedure] = unbounded
+			}
 		}
+	}
+	add(server, gated)
+	for _, server := range open {
+		add(server, bounded)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler, ok := handlers[r.URL.Path]; ok {

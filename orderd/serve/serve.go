@@ -194,12 +194,6 @@ func (p *pod) drain(failed context.Context, r *role, health *health, listeners [
 
 func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listener, error) {
 	c := p.config.HTTP
-	admin, err := listen(ctx, "admin", c.AdminAddress, http.MaxBytesHandler(health.mux(p.registry), int64(c.MaxBodyBytes)),
-		c)
-	if err != nil {
-		return nil, err
-	}
-	all := []*listener{admin}
 	gate, err := overload.NewGate(overload.Options{
 		Max:        c.MaxInFlight,
 		Lowest:     lowestInFlight * runtime.GOMAXPROCS(0),
@@ -215,12 +209,18 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 		return nil, err
 	}
 	around := stack{metrics: measured, gate: gate, log: p.log, http: c, clock: p.now, leaving: p.leaving}
+	var all []*listener
 	add := func(name, address string, handler http.Handler) error {
 		l, err := listen(ctx, name, address, handler, c)
 		if err == nil {
 			all = append(all, l)
 		}
 		return err
+	}
+	open, mux := p.open(around, health, nil), health.mux(p.registry)
+	mount(mux, open, c)
+	if err := add("admin", c.AdminAddress, front(open, mux, nil, c)); err != nil {
+		return nil, err
 	}
 	if r.peers != nil {
 		server := connect.NewServer(around.forPeers()...)
@@ -232,11 +232,13 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 	if r.services != nil {
 		server := connect.NewServer(around.forApps(r.guard, r.recorder, r.inside)...)
 		r.services(server)
-		mux := rpcMux(server, c)
+		open, mux := p.open(around, health, server), rpcMux(server, c)
+		mount(mux, open, c)
 		if r.handlers != nil {
 			r.handlers(mux)
 		}
-		if err := add("apps", c.Address, front(server, mux, gate, c)); err != nil {
+		handler := crossOrigin(front(server, mux, gate, c, open), c.AllowedOrigins)
+		if err := add("apps", c.Address, handler); err != nil {
 			return nil, err
 		}
 	}

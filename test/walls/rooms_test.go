@@ -45,7 +45,7 @@ var private = []struct {
 	name string
 	by   []string
 }{
-	{name: serve, by: []string{"orderd", "test/..."}},
+	{name: serve, by: []string{"orderd", "hack/dev/...", "test/..."}},
 	{name: "operator/...", by: []string{"test/..."}},
 	{name: "test/...", by: nil},
 }

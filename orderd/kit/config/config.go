@@ -63,6 +63,12 @@ type HTTP struct {
 	DrainDelay Duration `json:"drainDelay"`
 	// DrainTimeout bounds what is still in flight after SIGTERM.
 	DrainTimeout Duration `json:"drainTimeout"`
+	// AllowedOrigins are the sites whose pages may call the RPCs for apps from a browser, as
+	// scheme://host or scheme://host:port, as browsers write them. The port may be *: any.
+	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
+	// Reflection tells whoever asks, without a token, what RPCs there are and of what they are made
+	// (gRPC's server reflection).
+	Reflection bool `json:"reflection,omitempty"`
 }
 
 // Database is the SQL database of the standard and worker roles, and of the migration.
@@ -247,6 +253,10 @@ func (h HTTP) validate(f *FieldErrors) {
 	f.Need(h.MaxInFlight > 0, "http.maxInFlight", "must be positive")
 	f.Need(h.RequestTimeout > 0, "http.requestTimeout", "must be positive")
 	f.Need(h.DrainTimeout > 0, "http.drainTimeout", "must be positive")
+	for i, origin := range h.AllowedOrigins {
+		f.Need(IsOrigin(origin), fmt.Sprintf("http.allowedOrigins[%d]", i),
+			"must be scheme://host or scheme://host:port, as a browser writes it: no path, and no port that is the scheme's own")
+	}
 }
 
 func (d Database) validate(f *FieldErrors) {

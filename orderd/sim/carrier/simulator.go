@@ -34,6 +34,8 @@ type Options struct {
 	Clock   func() time.Time
 	// Client pushes; http.DefaultClient if nil.
 	Client *http.Client
+	// State is a file that the parcels are kept in, for Restore; empty: they end with the process.
+	State string
 }
 
 // Faults are what can go wrong, all of it until it is switched off.
@@ -195,6 +197,10 @@ func (s *Simulator) put(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	known.Asked++
+	if err := s.save(); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	answer(w, http.StatusOK, map[string]string{"tracking_number": known.TrackingNumber})
 }
 
@@ -224,6 +230,10 @@ func (s *Simulator) delete(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.Cancelled = true
+	if err := s.save(); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -299,6 +309,10 @@ func (s *Simulator) Move(ctx context.Context, shipmentID, code string) error {
 		return errors.New("the parcel was cancelled")
 	}
 	made := push{shipmentID: shipmentID, events: []Event{s.happens(p, code, "")}}
+	if err := s.save(); err != nil {
+		s.mu.Unlock()
+		return err
+	}
 	f := s.faults
 	var due []push
 	switch {

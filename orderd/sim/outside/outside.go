@@ -1,4 +1,4 @@
-// Package outside is what a shop has beside orderd, for the demo: the issuer of its callers'
+// Package outside is what a shop has beside orderd, for who tries it out: the issuer of its callers'
 // tokens, a carrier, a push gateway and simulated payment providers, in one pod.
 package outside
 
@@ -46,6 +46,8 @@ type Options struct {
 	Carrier string
 	// Secrets is a folder with the files carrier, push and issuer.
 	Secrets string
+	// Parcels is a file that the carrier keeps its parcels in; empty: they end with the process.
+	Parcels string
 	// PSPAddress to listen on for the simulated payment providers, PSPURL where others reach them,
 	// and PSPKeys the file of their keys. Without that file there are none.
 	PSPAddress, PSPURL, PSPKeys string
@@ -63,8 +65,11 @@ func Run(ctx context.Context, o Options) error {
 		keys[name] = strings.TrimSpace(string(raw))
 	}
 	parcels := carrier.New(carrier.Options{
-		Name: o.Carrier, Key: []byte(keys["carrier"]), ShopURL: o.ShopURL, Clock: time.Now,
+		Name: o.Carrier, Key: []byte(keys["carrier"]), ShopURL: o.ShopURL, Clock: time.Now, State: o.Parcels,
 	})
+	if err := parcels.Restore(); err != nil {
+		return err
+	}
 	gateway, err := pushgateway.New(time.Now, keys["push"])
 	if err != nil {
 		return fmt.Errorf("push gateway: %w", err)

@@ -1,3 +1,4 @@
+// Package docs runs the shell lines of docs/ against orderd, and the tests of its clients in TypeScript.
 package docs
 
 import (
@@ -6,17 +7,23 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/orderd-dev/orderd/test/kit/pages"
 )
 
 const docsFolder = "../../../docs"
 
+// elsewhere are pages whose commands bring up a shop of their own: test/integration/dev and test/e2e
+// run them.
+var elsewhere = []string{"dev.md", "demo.md"}
+
 // TestPages runs the shell blocks of docs/ in the sequence in which README.md lists the
 // pages, all in one session.
 func TestPages(t *testing.T) {
-	pages := listed(t)
+	listed := listed(t)
 	w := newWorld(t)
 	dir := t.TempDir()
-	s, err := startShell(dir, map[string]string{
+	s, err := pages.Start(dir, map[string]string{
 		"ORDERD":   w.orderd,
 		"FLASH":    w.flash,
 		"CARRIER":  w.carrier,
@@ -31,19 +38,22 @@ func TestPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.stop()
-	for _, page := range pages {
-		blocks, err := readPage(filepath.Join(docsFolder, page))
+	defer s.Stop()
+	for _, page := range listed {
+		if slices.Contains(elsewhere, page) {
+			continue
+		}
+		blocks, err := pages.Read(filepath.Join(docsFolder, page))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, b := range blocks {
-			stdout, stderr, err := s.run(b.script)
+			stdout, stderr, err := s.Run(b.Script)
 			if err == nil {
-				err = b.check(stdout)
+				err = b.Check(stdout)
 			}
 			if err != nil {
-				t.Fatalf("docs/%s:%d: %v\n%s\nprinted:\n%s\n%s", page, b.line, err, b.script, stdout, stderr)
+				t.Fatalf("docs/%s:%d: %v\n%s\nprinted:\n%s\n%s", page, b.Line, err, b.Script, stdout, stderr)
 			}
 		}
 		t.Logf("docs/%s: %d blocks", page, len(blocks))
@@ -58,11 +68,11 @@ func listed(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages := []string{"README.md"}
+	names := []string{"README.md"}
 	for _, part := range strings.Split(string(raw), "](")[1:] {
 		name, _, _ := strings.Cut(part, ")")
-		if strings.HasSuffix(name, ".md") && !strings.Contains(name, "/") && !slices.Contains(pages, name) {
-			pages = append(pages, name)
+		if strings.HasSuffix(name, ".md") && !strings.Contains(name, "/") && !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	all, err := filepath.Glob(filepath.Join(docsFolder, "*.md"))
@@ -70,9 +80,9 @@ func listed(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	for _, path := range all {
-		if !slices.Contains(pages, filepath.Base(path)) {
+		if !slices.Contains(names, filepath.Base(path)) {
 			t.Errorf("docs/README.md has no link to %s", filepath.Base(path))
 		}
 	}
-	return pages
+	return names
 }

@@ -1,6 +1,8 @@
 package operator_test
 
 import (
+	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -10,10 +12,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kubejson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/hack/dev/promotions"
 )
 
 // expectRefused asserts that the API server refuses the object and that the message has every part.
@@ -26,6 +30,24 @@ func expectRefused(err error, parts ...string) {
 	}
 }
 
+// expectTheSameOfFiles asserts that a promotion whose manifest is in a file, for a shop without
+// Kubernetes, is answered as the API server answered.
+func expectTheSameOfFiles(ctx context.Context, p, old *v1alpha1.PromotionEvent, answered error) {
+	GinkgoHelper()
+	schema, err := promotions.NewSchema()
+	Expect(err).NotTo(HaveOccurred())
+	raw, err := json.Marshal(p)
+	Expect(err).NotTo(HaveOccurred())
+	manifest := map[string]any{}
+	Expect(kubejson.Unmarshal(raw, &manifest)).To(Succeed())
+	_, err = schema.Admit(ctx, manifest, old)
+	if answered == nil {
+		Expect(err).NotTo(HaveOccurred())
+		return
+	}
+	Expect(err).To(MatchError(answered.Error()))
+}
+
 var _ = Describe("A PromotionEvent that is not valid", func() {
 	type promo = v1alpha1.PromotionEvent
 	DescribeTable(
@@ -33,7 +55,9 @@ var _ = Describe("A PromotionEvent that is not valid", func() {
 		func(ctx SpecContext, change func(*promo), parts ...string) {
 			p := makePromotion("default").Obj()
 			change(p)
-			expectRefused(kube.Client.Create(ctx, p, client.DryRunAll), parts...)
+			err := kube.Client.Create(ctx, p, client.DryRunAll)
+			expectRefused(err, parts...)
+			expectTheSameOfFiles(ctx, p, nil, err)
 		},
 		Entry("end before start", func(p *promo) { p.Spec.EndTime = metav1.NewTime(p.Spec.StartTime.Add(-time.Second)) },
 			"spec.endTime", "endTime must be after startTime"),
@@ -93,8 +117,11 @@ var _ = Describe("A PromotionEvent that is not valid", func() {
 				p.Status.Phase = phase
 				Expect(kube.Client.Status().Update(ctx, p)).To(Succeed())
 			}
+			before := p.DeepCopy()
 			change(p)
+			changed := p.DeepCopy()
 			err := kube.Client.Update(ctx, p, client.DryRunAll)
+			expectTheSameOfFiles(ctx, changed, before, err)
 			if len(parts) == 0 {
 				Expect(err).NotTo(HaveOccurred())
 				return
@@ -155,6 +182,14 @@ var _ = Describe("An OrderCluster that is not valid", func() {
 			expectRefused(kube.Client.Create(ctx, c, client.DryRunAll), parts...)
 		},
 		Entry("no image", func(c *cluster) { c.Spec.Image = "" }, "spec.image"),
+		Entry("an origin with a path", func(c *cluster) { c.Spec.HTTP.AllowedOrigins = []string{"https://shop.example/"} },
+			"spec.http.allowedOrigins[0]"),
+		Entry("every origin", func(c *cluster) { c.Spec.HTTP.AllowedOrigins = []string{"*"} },
+			"spec.http.allowedOrigins[0]"),
+		Entry("an origin's own port", func(c *cluster) { c.Spec.HTTP.AllowedOrigins = []string{"https://shop.example:443"} },
+			"spec.http.allowedOrigins", "browsers do"),
+		Entry("a port that there is not", func(c *cluster) { c.Spec.HTTP.AllowedOrigins = []string{"https://a:65536"} },
+			"spec.http.allowedOrigins[0]"),
 		Entry("no database secret", func(c *cluster) { c.Spec.Database = v1alpha1.DatabaseSpec{} }, "spec.database"),
 		Entry("a secret's name in capitals", func(c *cluster) { c.Spec.Database.URLSecretRef.Name = "DB" },
 			"spec.database.urlSecretRef.name"),

@@ -1,4 +1,4 @@
-package docs
+package pages
 
 import (
 	"bytes"
@@ -12,11 +12,13 @@ import (
 	"strings"
 )
 
-// block is a fenced piece of shell in a page, with what its last answer is to be.
-type block struct {
-	page   string
-	line   int
-	script string
+// Block is a fenced piece of shell in a page, with what its last answer is to be.
+type Block struct {
+	page string
+	// Line of the page that it begins at.
+	Line int
+	// Script is its text.
+	Script string
 	// want is the pattern in the json fence that comes next; nil: anything but an error.
 	want any
 	// wantLine is where that is.
@@ -31,9 +33,9 @@ type fence struct {
 
 var fencePattern = regexp.MustCompile("^```([a-z0-9-]*)$")
 
-// readPage returns a page's shell blocks. A json fence that is the next one after a shell
+// Read returns a page's shell blocks. A json fence that is the next one after a shell
 // block is what it expects.
-func readPage(path string) ([]block, error) {
+func Read(path string) ([]Block, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -42,12 +44,12 @@ func readPage(path string) ([]block, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	var blocks []block
+	var blocks []Block
 	for i, f := range fences {
 		if f.language != "sh" {
 			continue
 		}
-		b := block{page: path, line: f.line, script: f.text}
+		b := Block{page: path, Line: f.line, Script: f.text}
 		if i+1 < len(fences) && fences[i+1].language == "json" {
 			b.wantLine = fences[i+1].line
 			if err := json.Unmarshal([]byte(fences[i+1].text), &b.want); err != nil {
@@ -84,8 +86,8 @@ func fencesOf(page string) ([]fence, error) {
 	return all, nil
 }
 
-// check compares what a block printed with what it is to print.
-func (b block) check(printed []byte) error {
+// Check compares what a block printed with what it is to print.
+func (b Block) Check(printed []byte) error {
 	answers, err := answersIn(printed)
 	if err != nil {
 		if b.want != nil {

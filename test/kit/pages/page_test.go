@@ -1,4 +1,4 @@
-package docs
+package pages
 
 import (
 	"encoding/json"
@@ -16,15 +16,15 @@ func TestReadPage(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := readPage(path)
+	got, err := Read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []block{
-		{page: path, line: 3, script: "echo 1\n", want: map[string]any{"a": 1.0}, wantLine: 9},
-		{page: path, line: 13, script: "true\n"},
+	want := []Block{
+		{page: path, Line: 3, Script: "echo 1\n", want: map[string]any{"a": 1.0}, wantLine: 9},
+		{page: path, Line: 13, Script: "true\n"},
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(block{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Block{})); diff != "" {
 		t.Errorf("blocks (-want +got):\n%s", diff)
 	}
 	if _, err := fencesOf("```sh\nx\n"); err == nil {
@@ -54,13 +54,13 @@ func TestCheck(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := block{}
+			b := Block{}
 			if tt.want != "" {
 				if err := json.Unmarshal([]byte(tt.want), &b.want); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := b.check([]byte(tt.printed)); tt.wantErr != (err != nil) {
+			if err := b.Check([]byte(tt.printed)); tt.wantErr != (err != nil) {
 				t.Errorf("error %v, want one: %v", err, tt.wantErr)
 			}
 		})
@@ -68,19 +68,19 @@ func TestCheck(t *testing.T) {
 }
 
 func TestShellKeepsVariables(t *testing.T) {
-	s, err := startShell(t.TempDir(), map[string]string{"GIVEN": "x"})
+	s, err := Start(t.TempDir(), map[string]string{"GIVEN": "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.stop()
-	if _, _, err := s.run("A=$GIVEN\nf() { echo \"$A-$1\"; }\n"); err != nil {
+	defer s.Stop()
+	if _, _, err := s.Run("A=$GIVEN\nf() { echo \"$A-$1\"; }\n"); err != nil {
 		t.Fatal(err)
 	}
-	out, _, err := s.run("f y\ncat <<EOF\n$A\nEOF\n")
+	out, _, err := s.Run("f y\ncat <<EOF\n$A\nEOF\n")
 	if err != nil || string(out) != "x-y\nx\n" {
 		t.Errorf("printed %q, %v", out, err)
 	}
-	if _, _, err := s.run("false"); err == nil {
+	if _, _, err := s.Run("false"); err == nil {
 		t.Error("a block that fails was taken")
 	}
 }

@@ -1,5 +1,5 @@
-// Package docs runs the shell lines of docs/ against orderd, so that they stay true.
-package docs
+// Package pages reads and runs the shell lines of the pages in docs/, so that they stay true.
+package pages
 
 import (
 	"bufio"
@@ -17,8 +17,8 @@ import (
 // blockTimeout bounds one block, waiting included.
 const blockTimeout = 3 * time.Minute
 
-// shell is one session of sh: what a block sets, later ones read.
-type shell struct {
+// Shell is one session of sh: what a block sets, later ones read.
+type Shell struct {
 	dir  string
 	cmd  *exec.Cmd
 	in   io.WriteCloser
@@ -27,9 +27,9 @@ type shell struct {
 	runs int
 }
 
-// startShell begins a session in a folder, with variables beside the environment's.
-func startShell(dir string, variables map[string]string) (*shell, error) {
-	s := &shell{dir: dir, cmd: exec.Command("sh"), done: make(chan int), ends: make(chan struct{})}
+// Start begins a session in a folder, with variables beside the environment's.
+func Start(dir string, variables map[string]string) (*Shell, error) {
+	s := &Shell{dir: dir, cmd: exec.Command("sh"), done: make(chan int), ends: make(chan struct{})}
 	s.cmd.Dir = dir
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.cmd.Env = os.Environ()
@@ -62,8 +62,8 @@ func startShell(dir string, variables map[string]string) (*shell, error) {
 	return s, nil
 }
 
-// run runs a block and returns what it printed. A block ends with status 0.
-func (s *shell) run(script string) (stdout, stderr []byte, err error) {
+// Run runs a block and returns what it printed. A block ends with status 0.
+func (s *Shell) Run(script string) (stdout, stderr []byte, err error) {
 	s.runs++
 	name := filepath.Join(s.dir, fmt.Sprintf(".block-%d", s.runs))
 	if err := os.WriteFile(name, []byte(script), 0o600); err != nil {
@@ -90,11 +90,11 @@ func (s *shell) run(script string) (stdout, stderr []byte, err error) {
 	return stdout, stderr, err
 }
 
-// stop ends the session and whatever still runs in it.
-func (s *shell) stop() {
+// Stop ends the session and whatever still runs in it.
+func (s *Shell) Stop() {
 	_ = s.in.Close()
 	s.kill()
 	<-s.ends
 }
 
-func (s *shell) kill() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }
+func (s *Shell) kill() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }

@@ -7,14 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 
 	"github.com/cockroachdb/cockroach-go/v2/testserver"
-)
 
-// watcher ends a server it did not start once its standard input closes: testserver starts
-// CockroachDB itself and only stops it when asked to.
-const watcher = `cat >/dev/null; kill -KILL $1; rm -rf "$2"`
+	"github.com/orderd-dev/orderd/orderd/sim/localdb"
+)
 
 // manyTables are settings for a server on which tables are made and dropped all the time, as
 // CockroachDB's documentation has them for tests.
@@ -39,7 +36,7 @@ func startCockroach(binary string) (*url.URL, error) {
 		ts.Stop()
 		return nil, err
 	}
-	if err := watch(pid, ts.BaseDir()); err != nil {
+	if err := localdb.WithProcess(strconv.Itoa(pid), ts.BaseDir()); err != nil {
 		ts.Stop()
 		return nil, err
 	}
@@ -75,8 +72,4 @@ func childWith(dir string) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("no child process for %s", dir)
-}
-
-func watch(pid int, dir string) error {
-	return pipeHeld(dir, &syscall.SysProcAttr{Setsid: true}, watcher, strconv.Itoa(pid), dir)
 }

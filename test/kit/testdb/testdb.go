@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -21,14 +20,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/sim/localdb"
 )
 
 const (
 	// URLVariable names a server that is already running: a postgres:// URL whose user
 	// may create databases.
 	URLVariable = "ORDERD_TEST_DATABASE_URL"
-	// BinaryVariable names a cockroach binary.
-	BinaryVariable = "COCKROACH_BINARY"
 
 	startTimeout = 60 * time.Second
 	// migrateTimeout is long, because on CockroachDB each change of a table is a job of its own.
@@ -117,20 +115,11 @@ func start(settings []string) (*url.URL, error) {
 		fmt.Fprintf(os.Stderr, "testdb: using the server that %s names\n", URLVariable)
 		return url.Parse(raw)
 	}
-	binary := os.Getenv(BinaryVariable)
-	if binary == "" {
-		binary, _ = exec.LookPath("cockroach")
-	}
-	if binary != "" {
+	if binary := localdb.FindCockroach(); binary != "" {
 		fmt.Fprintf(os.Stderr, "testdb: using CockroachDB %s\n", binary)
 		return startCockroach(binary)
 	}
-	bin, err := findPostgres()
-	if err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(os.Stderr, "testdb: using PostgreSQL in %s\n", bin)
-	return startPostgres(bin, settings)
+	return startPostgres(settings)
 }
 
 func execute(base *url.URL, sql string) error {

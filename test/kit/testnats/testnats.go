@@ -3,15 +3,13 @@
 package testnats
 
 import (
-	"net"
 	"os"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/orderd-dev/orderd/orderd/sim/localnats"
 	"github.com/orderd-dev/orderd/test/kit/testport"
 )
 
@@ -23,15 +21,12 @@ type TB interface {
 	Errorf(format string, args ...any)
 }
 
-// startTimeout bounds how long a server may take until it answers.
-const startTimeout = 10 * time.Second
-
 // Server is one NATS server on a loopback port of its own.
 type Server struct {
 	tb    TB
 	store string
 	port  int
-	srv   *server.Server
+	srv   *localnats.Server
 }
 
 // Run starts a server that is stopped, and its store removed, when the test ends.
@@ -57,7 +52,7 @@ func Run(tb TB) *Server {
 }
 
 // URL is the server's address; it stays the same over restarts.
-func (s *Server) URL() string { return "nats://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+func (s *Server) URL() string { return localnats.URL(s.port) }
 
 // Connect opens a connection that reconnects for ever and is closed when the test ends.
 func (s *Server) Connect(tb TB, options ...nats.Option) *nats.Conn {
@@ -87,8 +82,7 @@ func (s *Server) Stop() {
 	if s.srv == nil {
 		return
 	}
-	s.srv.Shutdown()
-	s.srv.WaitForShutdown()
+	s.srv.Stop()
 	s.srv = nil
 }
 
@@ -101,18 +95,9 @@ func (s *Server) Restart() {
 
 func (s *Server) start() {
 	s.tb.Helper()
-	srv, err := server.NewServer(&server.Options{
-		ServerName: "orderd-test", Host: "127.0.0.1", Port: s.port,
-		JetStream: true, StoreDir: s.store, SyncAlways: true,
-		NoSigs: true, NoLog: true,
-	})
+	srv, err := localnats.Start(localnats.Options{Name: "orderd-test", Port: s.port, Store: s.store})
 	if err != nil {
-		s.tb.Fatalf("configuring NATS: %v", err)
-	}
-	srv.Start()
-	if !srv.ReadyForConnections(startTimeout) {
-		srv.Shutdown()
-		s.tb.Fatalf("NATS did not come up within %s", startTimeout)
+		s.tb.Fatalf("starting NATS: %v", err)
 	}
 	s.srv = srv
 }

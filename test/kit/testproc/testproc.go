@@ -74,6 +74,22 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Interrupt asks the process, and those that it has started, to end, as Ctrl-C does, and returns when
+// it has.
+func (p *Process) Interrupt() {
+	p.mu.Lock()
+	if p.alive() {
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGINT)
+	}
+	p.mu.Unlock()
+	p.mu.Lock()
+	done := p.done
+	p.mu.Unlock()
+	if done != nil {
+		<-done
+	}
+}
+
 // Pause stops the process where it is, until Resume. Both do nothing to one that has ended.
 func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
 

@@ -1,0 +1,69 @@
+package home
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestOneProcessHasTheFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	first, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	impatient, cancel := context.WithTimeout(t.Context(), 2*pollEvery)
+	defer cancel()
+	if _, err := Open(impatient, dir); !errors.Is(err, ErrTaken) {
+		t.Errorf("a second one: %v, want %v", err, ErrTaken)
+	}
+	time.AfterFunc(2*pollEvery, func() { _ = first.Lock.Close() })
+	second, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatalf("one that waits for the first to end: %v", err)
+	}
+	_ = second.Lock.Close()
+}
+
+func TestResetForgetsAll(t *testing.T) {
+	h, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := func() string {
+		t.Helper()
+		path, err := h.Secret("key", Hex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	outside, err := h.Elsewhere()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := h.Elsewhere()
+	if err != nil || again != outside {
+		t.Errorf("elsewhere is %s, then %s: %v", outside, again, err)
+	}
+	before := secret()
+	if secret() != before {
+		t.Error("a secret changed")
+	}
+	if err := h.Mark("seeded"); err != nil || !h.Has("seeded") {
+		t.Errorf("a mark: %v", err)
+	}
+	if err := h.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(outside); !errors.Is(err, os.ErrNotExist) || h.Has("seeded") || secret() == before {
+		t.Errorf("something is left: %v", err)
+	}
+}

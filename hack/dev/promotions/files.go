@@ -1,0 +1,121 @@
+package promotions
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	kubejson "k8s.io/apimachinery/pkg/util/json"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+)
+
+// document is one of a file's that is a PromotionEvent.
+type document struct {
+	// source is the file, and which of its documents it is.
+	source string
+	// raw is the document as it stands there.
+	raw string
+	// manifest is nil, and err says why, if it cannot be read.
+	manifest map[string]any
+	err      error
+}
+
+// name of the PromotionEvent; empty if it has none.
+func (d document) name() string {
+	name, _, _ := unstructuredName(d.manifest)
+	return name
+}
+
+// unstructuredName is a manifest's metadata.name and metadata.namespace, and whether it has a name.
+func unstructuredName(manifest map[string]any) (name, namespace string, ok bool) {
+	meta, _ := manifest["metadata"].(map[string]any)
+	name, ok = meta["name"].(string)
+	namespace, _ = meta["namespace"].(string)
+	return name, namespace, ok && name != ""
+}
+
+// readFiles returns the PromotionEvents of files and of the YAML and JSON files in folders, in their
+// order. What else stands in them is left out.
+func readFiles(paths []string) ([]document, error) {
+	var all []document
+	for _, path := range paths {
+		files, err := filesOf(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, documentsOf(file, raw)...)
+		}
+	}
+	return all, nil
+}
+
+func filesOf(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return []string{path}, err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, e := range entries {
+		if slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(e.Name())) && !e.IsDir() {
+			files = append(files, filepath.Join(path, e.Name()))
+		}
+	}
+	return files, nil
+}
+
+func documentsOf(file string, raw []byte) []document {
+	var all []document
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(raw)))
+	for n := 1; ; n++ {
+		text, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		d := document{source: fmt.Sprintf("%s, document %d", file, n), raw: string(text), err: err}
+		if err == nil {
+			d.manifest, d.err = parse(text)
+		}
+		if d.err != nil || d.manifest["kind"] == kind {
+			all = append(all, d)
+		}
+		if err != nil {
+			return all
+		}
+	}
+}
+
+// parse a document. An empty one has no fields.
+func parse(text []byte) (map[string]any, error) {
+	raw, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return nil, err
+	}
+	manifest := map[string]any{}
+	if string(raw) == "null" {
+		return manifest, nil
+	}
+	if err := kubejson.Unmarshal(raw, &manifest); err != nil {
+		return nil, err
+	}
+	if version := manifest["apiVersion"]; manifest["kind"] == kind && version != v1alpha1.GroupVersion.String() {
+		return nil, fmt.Errorf("no matches for kind %q in version %q: it is %q", kind, version, v1alpha1.GroupVersion)
+	}
+	return manifest, nil
+}

@@ -1,0 +1,317 @@
+package promotions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/orderd/sale"
+	"github.com/orderd-dev/orderd/orderd/sale/resource"
+)
+
+const (
+	// retryEvery is how long after a failure a sale is tried again: a person may have put more into
+	// stock.
+	retryEvery = 2 * time.Second
+	// countEvery is how often a live sale is counted.
+	countEvery = 2 * time.Second
+)
+
+// held is one promotion's sale.
+type held struct {
+	r    *Runner
+	name string
+	// changed says that there is something new to look at.
+	changed chan struct{}
+	counts  *sale.Counts
+
+	// mu guards promotion, which is the one in the store.
+	mu        sync.Mutex
+	promotion *v1alpha1.PromotionEvent
+}
+
+func newHeld(r *Runner, p *v1alpha1.PromotionEvent) *held {
+	return &held{r: r, name: p.Name, changed: make(chan struct{}, 1), counts: &sale.Counts{}, promotion: p}
+}
+
+// known is a copy of the promotion.
+func (h *held) known() *v1alpha1.PromotionEvent {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.promotion.DeepCopy()
+}
+
+// update changes the promotion, in the store first.
+func (h *held) update(edit func(*v1alpha1.PromotionEvent)) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next := h.promotion.DeepCopy()
+	edit(next)
+	if err := h.r.store.save(next); err != nil {
+		return err
+	}
+	h.promotion = next
+	return nil
+}
+
+// change is update for what the sale does not do itself.
+func (h *held) change(edit func(*v1alpha1.PromotionEvent)) {
+	if h.r.complain(h.name, h.update(edit)) {
+		select {
+		case h.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (h *held) say(format string, args ...any) {
+	h.r.o.Say(h.name + ": " + fmt.Sprintf(format, args...))
+}
+
+// run does what is due of the sale, again and again, until it is over or ctx ends.
+func (h *held) run(ctx context.Context) {
+	for {
+		wait, over, err := h.step(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if !h.r.complain(h.name, err) {
+			wait = retryEvery
+		} else if over {
+			return
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-h.changed:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// step does what is due, and says when to look again, or that nothing is left to do.
+func (h *held) step(ctx context.Context) (wait time.Duration, over bool, err error) {
+	p := h.known()
+	now := h.r.o.Clock()
+	switch {
+	case p.Status.Phase == v1alpha1.PhaseSettled:
+		return h.retain(ctx, p, now)
+	case now.Before(p.End()):
+		wait, err := h.hold(ctx, p, now)
+		return wait, false, err
+	default:
+		return 0, false, h.settle(ctx, p)
+	}
+}
+
+func (h *held) saleOf(p *v1alpha1.PromotionEvent) *sale.Sale {
+	return sale.New(sale.Options{
+		Promotion: resource.Definition(p), Items: resource.Items(p), Database: sale.Opened(h.r.o.Pool),
+		JetStream: sale.Opened(h.r.o.JetStream), Replicas: 1, Actor: "dev", Counts: h.counts,
+	})
+}
+
+// hold prepares the sale, tells the pods what it is now, and counts it while it is live. All of that
+// is the same however often it is done.
+func (h *held) hold(ctx context.Context, p *v1alpha1.PromotionEvent, now time.Time) (time.Duration, error) {
+	if p.Status.Partitions == 0 {
+		err := h.update(func(p *v1alpha1.PromotionEvent) {
+			resource.Plan(&v1alpha1.OrderCluster{}, p)
+			p.Status.Phase = v1alpha1.PhaseProvisioning
+		})
+		return 0, err
+	}
+	s := h.saleOf(p)
+	runner := sale.Runner{Sale: s, Clock: h.r.o.Clock}
+	short := runner.Prepare(ctx)
+	if short != nil && (p.Status.Phase == v1alpha1.PhaseProvisioning || !isShort(short)) {
+		return 0, explain(short)
+	}
+	// A sale that is open goes on while there is too little for what is to be added.
+	before, err := s.Publish(ctx)
+	if err != nil {
+		return 0, err
+	}
+	h.tell(before, s.Promotion())
+	phase, wait := v1alpha1.PhaseReady, p.Spec.StartTime.Sub(now)
+	if wait <= 0 {
+		phase, wait = v1alpha1.PhaseLive, min(countEvery, p.End().Sub(now))
+	}
+	if err := h.enter(p, phase); err != nil {
+		return 0, err
+	}
+	if phase == v1alpha1.PhaseLive {
+		if err := h.count(ctx, p, s); err != nil {
+			return 0, err
+		}
+	}
+	return wait, explain(short)
+}
+
+// tell what the pods were told of an open sale.
+func (h *held) tell(before, now *flashv1.Promotion) {
+	for _, c := range sale.Changes(before, now) {
+		h.say("%s: %s", c.Reason, c.Message)
+	}
+}
+
+// enter a phase, unless the sale is in it.
+func (h *held) enter(p *v1alpha1.PromotionEvent, phase v1alpha1.PromotionPhase) error {
+	if p.Status.Phase == phase {
+		return nil
+	}
+	if err := h.update(func(p *v1alpha1.PromotionEvent) { p.Status.Phase = phase }); err != nil {
+		return err
+	}
+	switch phase {
+	case v1alpha1.PhaseReady:
+		h.say("ready: %d units of %d items in %d partitions; it starts at %s", units(p), len(p.Spec.Items),
+			p.Status.Partitions, p.Spec.StartTime.Local().Format(time.TimeOnly))
+	case v1alpha1.PhaseLive:
+		h.say("live: it sells until %s", p.End().Local().Format(time.DateTime))
+	default:
+	}
+	return nil
+}
+
+func units(p *v1alpha1.PromotionEvent) int64 {
+	var sum int64
+	for _, item := range p.Spec.Items {
+		sum += item.Stock
+	}
+	return sum
+}
+
+// count tells how much is sold, if that changed.
+func (h *held) count(ctx context.Context, p *v1alpha1.PromotionEvent, s *sale.Sale) error {
+	totals, err := s.Totals(ctx)
+	if err != nil {
+		return err
+	}
+	sold, left := sums(totals)
+	if p.Status.Sold != nil && *p.Status.Sold == sold && ptr.Deref(p.Status.Left, 0) == left {
+		return nil
+	}
+	h.say("%d sold, %d left", sold, left)
+	return h.update(func(p *v1alpha1.PromotionEvent) { p.Status.Sold, p.Status.Left = &sold, &left })
+}
+
+func sums(totals []sale.Total) (sold, left int64) {
+	for _, t := range totals {
+		sold += t.Sold
+		left += t.Unsold
+	}
+	return sold, left
+}
+
+// settle closes the sale, proves it and returns what is unsold.
+func (h *held) settle(ctx context.Context, p *v1alpha1.PromotionEvent) error {
+	s := h.saleOf(p)
+	allocation, err := s.Allocated(ctx)
+	if err != nil {
+		return err
+	}
+	if p.Status.Partitions == 0 || allocation.Empty() {
+		h.say("its end has passed before any stock was taken: there is nothing to settle")
+		return h.settled(nil)
+	}
+	if p.Status.Phase != v1alpha1.PhaseDraining {
+		h.say("ended: orders are being written and stock returned")
+		if err := h.update(func(p *v1alpha1.PromotionEvent) { p.Status.Phase = v1alpha1.PhaseDraining }); err != nil {
+			return err
+		}
+	}
+	// It may be that it ended between the taking of the stock and the opening of the partitions.
+	if err := s.EnsureStreams(ctx); err != nil {
+		return err
+	}
+	if err := s.OpenPartitions(ctx, allocation); err != nil {
+		return err
+	}
+	totals, err := sale.Runner{Sale: s, Clock: h.r.o.Clock}.Settle(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range totals {
+		h.say("%s: of %d units %d sold, %d returned", t.SKU, t.Sold+t.Unsold, t.Sold, t.Unsold)
+	}
+	sold, left := sums(totals)
+	h.say("settled: %d units sold, %d returned to stock, none lost and none sold twice", sold, left)
+	return h.settled(totals)
+}
+
+func (h *held) settled(totals []sale.Total) error {
+	return h.update(func(p *v1alpha1.PromotionEvent) {
+		sold, left := sums(totals)
+		p.Status.Phase, p.Status.Sold, p.Status.Left = v1alpha1.PhaseSettled, &sold, &left
+		p.Status.SettledTime = metav1.NewTime(h.r.o.Clock())
+		if totals != nil {
+			p.Status.ClosedTime = p.Status.SettledTime
+		}
+	})
+}
+
+// retain removes the log of a settled sale once it need not be kept any longer, and the sale if it was
+// deleted.
+func (h *held) retain(
+	ctx context.Context, p *v1alpha1.PromotionEvent, now time.Time,
+) (wait time.Duration, over bool, err error) {
+	deleted, keep := !p.DeletionTimestamp.IsZero(), p.Spec.Settlement.KeepLog
+	if !deleted {
+		if keep == nil || !p.Status.LogRemovedTime.IsZero() {
+			return time.Hour, false, nil
+		}
+		if until := p.Status.SettledTime.Add(keep.Duration); now.Before(until) {
+			return until.Sub(now), false, nil
+		}
+	}
+	if p.Status.LogRemovedTime.IsZero() && !p.Status.ClosedTime.IsZero() {
+		if err := (sale.Runner{Sale: h.saleOf(p)}).Remove(ctx); err != nil {
+			return 0, false, err
+		}
+		h.say("its log is removed")
+		if err := h.update(func(p *v1alpha1.PromotionEvent) { p.Status.LogRemovedTime = metav1.NewTime(now) }); err != nil {
+			return 0, false, err
+		}
+	}
+	if deleted {
+		return 0, true, h.r.remove(h.name)
+	}
+	return time.Hour, false, nil
+}
+
+// isShort tells whether there is too little stock.
+func isShort(err error) bool {
+	var insufficient *sale.InsufficientError
+	var unknown *sale.UnknownSKUError
+	return errors.As(err, &insufficient) || errors.As(err, &unknown)
+}
+
+// explain says what a person has to do.
+func explain(err error) error {
+	var insufficient *sale.InsufficientError
+	var unknown *sale.UnknownSKUError
+	switch {
+	case errors.As(err, &insufficient):
+		var parts []string
+		for _, q := range insufficient.Missing {
+			parts = append(parts, fmt.Sprintf("%d of %s", q.Quantity, q.SKU))
+		}
+		return fmt.Errorf("too little stock, missing %s; nothing of them was taken (CatalogService.AdjustStock adds stock)",
+			strings.Join(parts, ", "))
+	case errors.As(err, &unknown):
+		return fmt.Errorf("the catalog does not have %s; nothing of them was taken (CatalogService.UpsertSku makes a SKU)",
+			strings.Join(unknown.SKUs, ", "))
+	default:
+		return err
+	}
+}

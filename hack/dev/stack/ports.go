@@ -1,0 +1,43 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+)
+
+// ports are ten in a row, so that everything stays where it was.
+type ports int
+
+// MaxPort is the highest first port.
+const MaxPort = 65535 - 9
+
+func (p ports) standard() string { return p.address(0) }
+func (p ports) flash() string    { return p.address(1) }
+func (p ports) outside() string  { return p.address(2) }
+func (p ports) peers() string    { return p.address(3) }
+func (p ports) nats() int        { return int(p) + 4 }
+func (p ports) database() int    { return int(p) + 5 }
+
+// admin of the nth role.
+func (p ports) admin(n int) string { return p.address(6 + n) }
+
+func (p ports) address(n int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(p)+n)) }
+
+// free says which ports somebody else has.
+func (p ports) free() error {
+	var errs []error
+	for n := range 9 {
+		socket, err := net.Listen("tcp", p.address(n))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("port %d is in use", int(p)+n))
+			continue
+		}
+		_ = socket.Close()
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("%w (choose ten others: -port)", errors.Join(errs...))
+	}
+	return nil
+}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds what the local cluster and the tests' control plane run, from the modules that hack/*/go.mod
-# pin, into bin/. What is built already, from the same versions, is kept.
+# Brings what the local cluster and the tests' control plane run into bin/, in the versions of hack/*/go.mod: fetches
+# released programs, as releases.tsv pins them (fetch.sh), and builds the rest from modules. What is there already, in
+# the same version, is kept.
 #
 #   hack/cluster/build.sh envtest   kube-apiserver, etcd and kubectl, into bin/kube: what `make test` needs
 #   hack/cluster/build.sh images    only the image packer, into bin/tools
@@ -10,21 +11,20 @@
 # Programs of one module are compiled by one go command, so that what they share is compiled once, and two go
 # commands run at once: the last packages of a large program and its linking leave a core idle.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$ROOT/hack/cluster/fetch.sh"
 AT_ONCE=2
 
-# The version of hack/kube/go.mod; without it the binaries call themselves v0.0.0.
-kube_version() { sed -n 's/.*k8s\.io\/kubernetes \(v[0-9.]*\).*/\1/p' "$ROOT/hack/kube/go.mod"; }
-
+# Without the version the binaries call themselves v0.0.0.
 kube_flags() {
   local v package
-  v=$(kube_version)
+  v=$(version_of hack/kube k8s.io/kubernetes)
   set -- "gitVersion=$v" "gitMajor=$(cut -d. -f1 <<<"${v#v}")" "gitMinor=$(cut -d. -f2 <<<"$v")"
   for package; do printf -- '-X k8s.io/component-base/version.%s ' "$package"; done
 }
 
 containerd_flags() {
   local v
-  v=$(sed -n 's/.*containerd\/containerd\/v2 \(v[0-9.]*\).*/\1/p' "$ROOT/hack/node/containerd/go.mod")
+  v=$(version_of hack/node/containerd github.com/containerd/containerd/v2)
   printf -- '-X github.com/containerd/containerd/v2/version.Version=%s' "$v"
 }
 
@@ -75,9 +75,16 @@ print_of() {
   { cat "$dir"/go.* "$dir"/*.go 2>/dev/null || true; printf '%s\n' "$GO_VERSION" "$@" "$(flags_of "$2")"; } | sha256sum | cut -c1-16
 }
 
+# current NAME …: whether its stamp is of this build, or of the pinned release.
+current() {
+  local stamp
+  stamp=$(cat "$BIN/stamps/$1" 2>/dev/null) || return 1
+  [ "$stamp" = "$(print_of "$@")" ] || { released "$1" "$2" && [ "$stamp" = "$(release_stamp "$1")" ]; }
+}
+
 stale() {
   local file
-  [ "$(cat "$BIN/stamps/$1" 2>/dev/null)" = "$(print_of "$@")" ] || return 0
+  current "$@" || return 0
   case $3 in
   */) for file in $4; do [ -x "$BIN/$3${file##*/}" ] || return 0; done ;;
   *) [ -x "$BIN/$3" ] || return 0 ;;
@@ -85,27 +92,67 @@ stale() {
   return 1
 }
 
-# A job is one go command; its id is "folder of the go.mod|where to". TODO lists those that have not begun.
-TODO=()
-declare -A NAMES=() PACKAGES=() STAMPS=() PID=() BEGAN=()
+# What is stale: its names in order, its lines, and the stamps that it will have if it is built.
+declare -A PROGRAM=() STAMPS=()
+WANTED=() FETCHED=() MISSED=() BUILT=()
+# A job is one go command; its id is "folder of the go.mod|where to|round". TODO lists those that have not begun. What
+# has no release is built in the first round, during the downloads; what could not be fetched, in the second.
+TODO=() ROUND=1
+declare -A NAMES=() PACKAGES=() PID=() BEGAN=()
 
-# collect GROUP: what is stale, as jobs.
+# collect GROUP: what is stale.
 collect() {
-  local name dir to packages job
-  while IFS='|' read -r name dir to packages; do
+  local name rest dir to packages
+  while IFS='|' read -r name rest; do
+    IFS='|' read -r dir to packages <<<"$rest"
     stale "$name" "$dir" "$to" "$packages" || continue
-    job="$dir|$to"
+    PROGRAM[$name]=$rest
+    STAMPS[$name]=$(print_of "$name" "$dir" "$to" "$packages")
+    WANTED+=("$name")
+  done < <(programs "$1")
+}
+
+# queue NAME…: as jobs.
+queue() {
+  local name dir to packages job
+  for name; do
+    IFS='|' read -r dir to packages <<<"${PROGRAM[$name]}"
+    job="$dir|$to|$ROUND"
     [ -n "${NAMES[$job]:-}" ] || TODO+=("$job")
     NAMES[$job]+="${NAMES[$job]:+ }$name"
     PACKAGES[$job]+=" $packages"
-    STAMPS[$name]=$(print_of "$name" "$dir" "$to" "$packages")
-  done < <(programs "$1")
+  done
+}
+
+# choose fetches what may be fetched, and queues the rest.
+choose() {
+  local name fetch=() build=() unpinned=""
+  for name in "${WANTED[@]}"; do
+    if released "$name" "${PROGRAM[$name]%%|*}"; then
+      fetch+=("$name")
+    elif [ -n "${URL[$name]:-}" ]; then
+      unpinned+=" $name"
+    fi
+  done
+  if [ "${ORDERD_RELEASES:-}" = none ]; then
+    say "ORDERD_RELEASES=none: nothing is fetched"
+  elif ! command -v curl >/dev/null; then
+    say "there is no curl: nothing is fetched"
+  else
+    [ -z "$unpinned" ] || say "built, because hack/cluster/releases.tsv has no hash of this version:$unpinned"
+    begin_fetches "${fetch[@]}"
+  fi
+  for name in "${WANTED[@]}"; do [ -n "${DOWNLOAD[$name]:-}" ] || build+=("$name"); done
+  queue "${build[@]}"
+  [ ${#TODO[@]} -lt 6 ] ||
+    say "building the cluster's programs from their modules: the first time about ten minutes on two quiet cores"
 }
 
 log_of() { echo "$BIN/logs/build-${NAMES[$1]%% *}.log"; }
 
 begin() {
-  local job=$1 dir=${1%|*} to=${1#*|}
+  local job=$1 dir to
+  IFS='|' read -r dir to _ <<<"$job"
   mkdir -p "$BIN/logs" "$BIN/stamps" "$(dirname "$BIN/$to.")"
   # shellcheck disable=SC2086 # several packages
   (cd "$ROOT/$dir" && CGO_ENABLED=0 GOFLAGS=-mod=readonly exec go build -trimpath -buildvcs=false \
@@ -116,54 +163,92 @@ begin() {
 
 end() {
   local job=$1 name
+  clear_line
   if ! wait "${PID[$job]}"; then
-    say ""
     tail -n 20 "$(log_of "$job")" >&2
     die "build ${NAMES[$job]} failed; the whole log is $(log_of "$job")"
   fi
   unset "PID[$job]"
-  [ ! -t 2 ] || printf '\r\033[K' >&2
   say "built ${NAMES[$job]} in $((SECONDS - BEGAN[$job]))s"
-  for name in ${NAMES[$job]}; do echo "${STAMPS[$name]}" >"$BIN/stamps/$name"; done
+  for name in ${NAMES[$job]}; do
+    echo "${STAMPS[$name]}" >"$BIN/stamps/$name"
+    BUILT+=("$name")
+  done
 }
 
-# tell says what is being built: on a terminal all the time, or else every minute.
+end_fetch() {
+  local name=$1 to
+  IFS='|' read -r _ to _ <<<"${PROGRAM[$name]}"
+  clear_line
+  if place "$name" "$to"; then
+    say "fetched $name ${VERSION[$name]}"
+    FETCHED+=("$name")
+  else
+    say "$name is built, not fetched: $WHY"
+    MISSED+=("$name")
+  fi
+  unset "DOWNLOAD[$name]"
+  rm -rf "${PARTS:?}/$name"
+}
+
+clear_line() { [ ! -t 2 ] || printf '\r\033[K' >&2; }
+
+# tell says what is left: on a terminal all the time, in one line that does not wrap, or else every minute.
 tell() {
-  local job line=""
+  local job line="" building="" later=""
   if [ ! -t 2 ] && [ $SECONDS -lt $((TOLD + 60)) ]; then return 0; fi
   TOLD=$SECONDS
-  for job in "${!PID[@]}"; do line+="${line:+, }${NAMES[$job]} ($((SECONDS - BEGAN[$job]))s)"; done
-  if [ -t 2 ]; then printf '\r\033[Kbuilding %s' "$line" >&2; else say "still building $line"; fi
+  for job in "${!PID[@]}"; do building+="${building:+, }${NAMES[$job]} ($((SECONDS - BEGAN[$job]))s)"; done
+  for job in "${TODO[@]}"; do later+=" ${NAMES[$job]}"; done
+  [ ${#DOWNLOAD[@]} -eq 0 ] || line="fetching ${!DOWNLOAD[*]}; "
+  [ -z "$building" ] || line+="building $building; "
+  [ -z "$later" ] || line+="then$later; "
+  if [ -t 2 ]; then printf '\r\033[K\033[?7l%s\033[?7h' "${line%; }" >&2; else say "still ${line%; }"; fi
 }
 
-# Whoever stops this script stops the compilers as well.
-stop_all() { [ ${#PID[@]} -eq 0 ] || kill "${PID[@]}" 2>/dev/null || true; }
+# Whoever stops this script stops compilers and downloads as well.
+stop_all() {
+  local pids=("${PID[@]}" "${DOWNLOAD[@]}")
+  [ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
+  rm -rf "${PARTS:?}"
+}
 
-main() {
-  local job began=$SECONDS
-  command -v go >/dev/null || die "Go is not on the PATH: https://go.dev/doc/install"
-  GO_VERSION=$(go version)
-  mkdir -p "$BIN"
-  # Another script of this clone may be building the same.
-  exec 8>"$BIN/build.lock"
-  flock -n 8 || { say "waiting for another build of this clone…" && flock 8; }
-  collect "$1"
-  [ ${#TODO[@]} -gt 0 ] || return 0
-  [ ${#TODO[@]} -lt 6 ] || say "building the cluster's programs from their modules: the first time about ten minutes on two quiet cores"
-  trap stop_all EXIT
-  TOLD=$SECONDS
-  while [ $((${#TODO[@]} + ${#PID[@]})) -gt 0 ]; do
+work() {
+  local job name
+  while [ $((${#TODO[@]} + ${#PID[@]} + ${#DOWNLOAD[@]} + ${#MISSED[@]})) -gt 0 ]; do
+    if [ ${#DOWNLOAD[@]} -eq 0 ] && [ ${#MISSED[@]} -gt 0 ]; then
+      ROUND=2
+      queue "${MISSED[@]}"
+      MISSED=()
+    fi
     while [ ${#TODO[@]} -gt 0 ] && [ ${#PID[@]} -lt $AT_ONCE ]; do
       begin "${TODO[0]}"
       TODO=("${TODO[@]:1}")
     done
     sleep 0.5
-    for job in "${!PID[@]}"; do
-      kill -0 "${PID[$job]}" 2>/dev/null || end "$job"
-    done
-    [ ${#PID[@]} -eq 0 ] || tell
+    for job in "${!PID[@]}"; do kill -0 "${PID[$job]}" 2>/dev/null || end "$job"; done
+    for name in "${!DOWNLOAD[@]}"; do kill -0 "${DOWNLOAD[$name]}" 2>/dev/null || end_fetch "$name"; done
+    [ $((${#PID[@]} + ${#DOWNLOAD[@]})) -eq 0 ] || tell
   done
-  say "built ${#STAMPS[@]} programs in $((SECONDS - began))s"
+}
+
+main() {
+  local began=$SECONDS
+  command -v go >/dev/null || die "Go is not on the PATH: https://go.dev/doc/install"
+  GO_VERSION=$(go version)
+  read_pins "${GO_VERSION##* }"
+  mkdir -p "$BIN"
+  # Another script of this clone may be building the same.
+  exec 8>"$BIN/build.lock"
+  flock -n 8 || { say "waiting for another build of this clone…" && flock 8; }
+  collect "$1"
+  [ ${#WANTED[@]} -gt 0 ] || return 0
+  trap stop_all EXIT
+  TOLD=$SECONDS
+  choose
+  work
+  say "fetched ${#FETCHED[@]} programs${FETCHED[*]:+ (${FETCHED[*]})}," \
+    "built ${#BUILT[@]}${BUILT[*]:+ (${BUILT[*]})} in $((SECONDS - began))s"
 }
 
 main "${1:-all}"

@@ -32,6 +32,9 @@ CTR=("$BIN/node/ctr" --address "$SOCKET" --namespace k8s.io)
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
+# version_of FOLDER MODULE: the module's version in the folder's go.mod.
+version_of() { awk -v module="$2" '{sub(/^require /, "")} $1 == module && $2 ~ /^v/ {print $2}' "$ROOT/$1/go.mod"; }
+
 need_root_on_linux() {
   [ "$(uname -s)" = Linux ] || die "the local cluster needs Linux; name another cluster with KUBECONFIG"
   [ "$(id -u)" = 0 ] || die "the local cluster needs root; name another cluster with KUBECONFIG"

@@ -6,7 +6,7 @@
 #   hack/cluster/up.sh              then: export KUBECONFIG=$PWD/bin/cluster/kubeconfig
 #
 # Beside it:
-#   hack/cluster/build.sh [envtest|tools|all]     builds the pinned programs; up.sh does so by itself
+#   hack/cluster/build.sh [envtest|tools|all]     fetches or builds the pinned programs; up.sh does so by itself
 #   hack/images/build.sh [IMAGE…]                 packs images into bin/images and lists them in bin/images/tags.env
 #   hack/cluster/load.sh IMAGE.tar…               gives images to the node
 #   hack/cluster/database.sh up|url|kill|down     the database on the node's own address, for Service database

@@ -4,6 +4,8 @@
 #
 #   hack/demo/prepare.sh                                       the local cluster, which it brings up
 #   KUBECONFIG=… REGISTRY=host/path hack/demo/prepare.sh       another cluster: images go to the registry
+#   KIND=name hack/demo/prepare.sh                             a cluster of kind, which loads the images
+#   MINIKUBE=profile hack/demo/prepare.sh                      a cluster of minikube, which loads them
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 ROOT=$(pwd -P)
@@ -13,6 +15,7 @@ LOCAL=$ROOT/bin/cluster/kubeconfig
 IMAGES=(orderd orderd-operator orderd-demo)
 
 say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
 
 local_cluster() {
   hack/cluster/up.sh
@@ -28,14 +31,56 @@ local_cluster() {
 }
 
 other_cluster() {
-  if [ -z "${REGISTRY:-}" ]; then
-    say "error: set REGISTRY=host/path to a registry that you may push to and the cluster of $KUBECONFIG can pull from"
-    exit 1
-  fi
+  [ -n "${REGISTRY:-}" ] ||
+    die "set REGISTRY=host/path to a registry that you may push to and the cluster of $KUBECONFIG can pull from"
   hack/cluster/build.sh tools
   say "building images and pushing them to $REGISTRY…"
   hack/images/build.sh "${IMAGES[@]}"
   . bin/images/tags.env
+  write_other
+}
+
+kind_cluster() {
+  local clusters
+  command -v kind >/dev/null || die "KIND=$KIND: there is no kind on the PATH (https://kind.sigs.k8s.io)"
+  clusters=$(kind get clusters)
+  grep -qxF -e "$KIND" <<<"$clusters" || die "KIND=$KIND: kind has no such cluster, only: ${clusters//$'\n'/, }"
+  loading_cluster "kind-$KIND"
+}
+
+minikube_cluster() {
+  command -v minikube >/dev/null ||
+    die "MINIKUBE=$MINIKUBE: there is no minikube on the PATH (https://minikube.sigs.k8s.io)"
+  minikube -p "$MINIKUBE" status >/dev/null ||
+    die "MINIKUBE=$MINIKUBE: no cluster of this profile runs (minikube profile list)"
+  loading_cluster "$MINIKUBE"
+}
+
+# loading_cluster CONTEXT: whatever cluster kubectl would talk to, orderd must not go to one that lacks the images.
+loading_cluster() {
+  local context ref
+  export KUBECONFIG=${KUBECONFIG:-$HOME/.kube/config}
+  hack/cluster/build.sh tools
+  context=$(bin/kube/kubectl config current-context 2>/dev/null || true)
+  [ "$context" = "$1" ] ||
+    die "the context of $KUBECONFIG is '$context', not $1: kubectl config use-context $1"
+  say "building images and loading them…"
+  REGISTRY="" hack/images/build.sh "${IMAGES[@]}"
+  . bin/images/tags.env
+  for ref in "$ORDERD_IMAGE" "$ORDERD_OPERATOR_IMAGE" "$ORDERD_DEMO_IMAGE"; do load "bin/images/${ref/:/_}.tar"; done
+  write_other
+}
+
+load() {
+  if [ -n "${KIND:-}" ]; then
+    kind load image-archive "$1" --name "$KIND"
+  else
+    minikube -p "$MINIKUBE" image load "$1"
+  fi
+}
+
+# write_other is for clusters whose database is the one of config/eval.
+write_other() {
   echo 'postgres://root@database.orderd-eval.svc.cluster.local:26257/orderd?sslmode=disable' >bin/demo/database-url
   write "$KUBECONFIG" "$ROOT/config/eval/cluster"
 }
@@ -71,4 +116,13 @@ END
 mkdir -p bin/demo
 # The database's URL holds its password.
 install -m 0600 /dev/null bin/demo/database-url
-if [ -z "${KUBECONFIG:-}" ] || [ "$(realpath -m "$KUBECONFIG")" = "$LOCAL" ]; then local_cluster; else other_cluster; fi
+if [ -n "${KIND:-}" ] && [ -n "${MINIKUBE:-}" ]; then die "set KIND or MINIKUBE, not both"; fi
+if [ -n "${KIND:-}" ]; then
+  kind_cluster
+elif [ -n "${MINIKUBE:-}" ]; then
+  minikube_cluster
+elif [ -z "${KUBECONFIG:-}" ] || [ "$(realpath -m "$KUBECONFIG")" = "$LOCAL" ]; then
+  local_cluster
+else
+  other_cluster
+fi

@@ -32,6 +32,7 @@ demo-down: ## stop the local cluster and delete its data (KUBECONFIG=…: take o
 test: ## unit and integration tests with the race detector
 	@hack/cluster/build.sh envtest
 	@hack/cluster/database.sh install
+	@hack/tools/browser.sh install
 	cd hack/images && $(RACE) ./...
 	KUBEBUILDER_ASSETS=$(CURDIR)/bin/kube KUBEBUILDER_CONTROLPLANE_START_TIMEOUT=60s XDG_CACHE_HOME=$(CURDIR)/bin/cache \
 	  $(RACE) -timeout 20m ./...

@@ -226,7 +226,7 @@ func TestCallsFromOtherSites(t *testing.T) {
 		"when none is asked of": {none, "null", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ask := func(method string, header http.Header) *http.Response {
+			ask := func(method string, header http.Header) http.Header {
 				t.Helper()
 				req, err := http.NewRequestWithContext(t.Context(), method, test.url+looking, http.NoBody)
 				if err != nil {
@@ -239,21 +239,21 @@ func TestCallsFromOtherSites(t *testing.T) {
 					t.Fatal(err)
 				}
 				_ = res.Body.Close()
-				return res
+				return res.Header
 			}
 			before := ask(http.MethodOptions, http.Header{
 				"Access-Control-Request-Method":  {http.MethodPost},
 				"Access-Control-Request-Headers": {"authorization,connect-protocol-version,content-type,orderd-route"},
 			})
-			if got := before.Header.Get("Access-Control-Allow-Origin"); got != test.want {
+			if got := before.Get("Access-Control-Allow-Origin"); got != test.want {
 				t.Errorf("preflight: %q may call, want %q", got, test.want)
 			}
 			// A refusal is read by the page too.
 			after := ask(http.MethodPost, http.Header{"Content-Type": {"application/json"}})
-			if got := after.Header.Get("Access-Control-Allow-Origin"); got != test.want {
+			if got := after.Get("Access-Control-Allow-Origin"); got != test.want {
 				t.Errorf("call: %q may read the answer, want %q", got, test.want)
 			}
-			if after.Header.Get("Access-Control-Allow-Credentials") != "" {
+			if after.Get("Access-Control-Allow-Credentials") != "" {
 				t.Error("cookies are asked for")
 			}
 		})

@@ -29,17 +29,13 @@ type document struct {
 }
 
 // name of the PromotionEvent; empty if it has none.
-func (d document) name() string {
-	name, _, _ := unstructuredName(d.manifest)
-	return name
-}
+func (d document) name() string { return nameOf(d.manifest) }
 
-// unstructuredName is a manifest's metadata.name and metadata.namespace, and whether it has a name.
-func unstructuredName(manifest map[string]any) (name, namespace string, ok bool) {
+// nameOf is a manifest's metadata.name; empty if it has none.
+func nameOf(manifest map[string]any) string {
 	meta, _ := manifest["metadata"].(map[string]any)
-	name, ok = meta["name"].(string)
-	namespace, _ = meta["namespace"].(string)
-	return name, namespace, ok && name != ""
+	name, _ := meta["name"].(string)
+	return name
 }
 
 // readFiles returns the PromotionEvents of files and of the YAML and JSON files in folders, in their

@@ -74,8 +74,7 @@ func (s *Schema) Admit(
 	}
 	defaulting.Default(manifest, s.structural)
 	if errs := s.check(ctx, manifest, before); len(errs) > 0 {
-		name, _, _ := unstructuredName(manifest)
-		return nil, apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind(kind).GroupKind(), name, errs)
+		return nil, apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind(kind).GroupKind(), nameOf(manifest), errs)
 	}
 	p := &v1alpha1.PromotionEvent{}
 	if err := convert(manifest, p); err != nil {

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -26,10 +27,10 @@ func (p ports) admin(n int) string { return p.address(6 + n) }
 func (p ports) address(n int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(p)+n)) }
 
 // free says which ports somebody else has.
-func (p ports) free() error {
+func (p ports) free(ctx context.Context) error {
 	var errs []error
 	for n := range 9 {
-		socket, err := net.Listen("tcp", p.address(n))
+		socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.address(n))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("port %d is in use", int(p)+n))
 			continue

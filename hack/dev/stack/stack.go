@@ -56,7 +56,7 @@ type Options struct {
 // Run serves until ctx ends, and then drains.
 func Run(ctx context.Context, o Options) error {
 	s := &stack{Options: o, ports: ports(o.Port), began: time.Now()}
-	if err := s.ports.free(); err != nil {
+	if err := s.ports.free(ctx); err != nil {
 		return err
 	}
 	logs, err := os.OpenFile(s.Home.Path(logFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)

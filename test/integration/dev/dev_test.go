@@ -9,13 +9,15 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/orderd-dev/orderd/test/kit/testdev"
 )
 
 var _ = Describe("A shop for development", func() {
 	It("prints calls that work, and has its data when it comes back", func() {
-		s := newShop()
-		s.ready()
-		token, curls := s.calls()
+		s := testdev.New(program)
+		s.Run()
+		token, curls := calls(s)
 		Expect(sh(token, curls[0])).To(And(ContainSubstring(`"tea-1"`), ContainSubstring(`"phone-x"`)))
 		Expect(sh(token, curls[1])).To(ContainSubstring(`"orderId"`))
 		placed := sh(token, curls[2])
@@ -23,28 +25,28 @@ var _ = Describe("A shop for development", func() {
 
 		By("being killed")
 		s.Kill()
-		s.ready()
-		again, curls := s.calls()
+		s.Run()
+		again, curls := calls(s)
 		Expect(sh(again, curls[2])).To(Equal(placed))
 		// The tokens of before hold too.
 		Expect(sh(token, curls[2])).To(Equal(placed))
 
 		By("being asked to stop")
 		s.Interrupt()
-		s.ready("-reset")
-		token, curls = s.calls()
+		s.Run("-reset")
+		token, curls = calls(s)
 		Expect(sh(token, curls[2])).NotTo(ContainSubstring("tea-1"))
 	})
 
 	It("says what is wrong with its command line", func() {
-		s := newShop("-f", "nowhere.yaml")
+		s := testdev.New(program, "-f", "nowhere.yaml")
 		Expect(s.Start()).To(Succeed())
-		s.says(`orderd dev: -f: stat nowhere\.yaml: no such file or directory`)
-		taken := newShop()
-		other := newShop("-port", fmt.Sprint(taken.port))
-		taken.ready()
+		s.Says(`orderd dev: -f: stat nowhere\.yaml: no such file or directory`)
+		taken := testdev.New(program)
+		other := testdev.New(program, "-port", fmt.Sprint(taken.Port))
+		taken.Run()
 		Expect(other.Start()).To(Succeed())
-		other.says(fmt.Sprintf(`port %d is in use`, taken.port))
+		other.Says(fmt.Sprintf(`port %d is in use`, taken.Port))
 	})
 })
 
@@ -77,24 +79,24 @@ var _ = Describe("A sale whose manifest is in a file", func() {
 			Expect(os.Rename(next, file)).To(Succeed())
 		}
 		write(20_000)
-		s := newShop("-f", folder)
-		s.ready()
-		s.says(`tea-hour: too little stock, missing \d+ of tea-1`)
+		s := testdev.New(program, "-f", folder)
+		s.Run()
+		s.Says(`tea-hour: too little stock, missing \d+ of tea-1`)
 		write(20, "stock", "stok")
-		s.says(`sale\.yaml, document 1: PromotionEvent in version "v1alpha1" .* unknown field "spec\.items\[0\]\.stok"`)
+		s.Says(`sale\.yaml, document 1: PromotionEvent in version "v1alpha1" .* unknown field "spec\.items\[0\]\.stok"`)
 		write(20)
-		s.says(`sale\.yaml, document 1: .*stock may only grow, never shrink`)
+		s.Says(`sale\.yaml, document 1: .*stock may only grow, never shrink`)
 
 		By("taking the file away and bringing another one")
 		Expect(os.Remove(file)).To(Succeed())
-		s.says(`tea-hour: its end has passed before any stock was taken`)
+		s.Says(`tea-hour: its end has passed before any stock was taken`)
 		start = time.Now().Add(2 * time.Second)
 		write(20)
-		s.says(`tea-hour: ready: 20 units of 1 items in \d+ partitions`)
-		s.says(`tea-hour: live`)
-		token, _ := s.calls()
+		s.Says(`tea-hour: ready: 20 units of 1 items in \d+ partitions`)
+		s.Says(`tea-hour: live`)
+		token, _ := calls(s)
 		buy := fmt.Sprintf(`curl -s http://127.0.0.1:%d/orderd.flash.v1.FlashService/PlaceFlashOrder `+
-			`-H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d `, s.port+1)
+			`-H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d `, s.Port+1)
 		order := func(request string, quantity int) string {
 			return buy + fmt.Sprintf(`'{"promotion": "tea-hour", "requestId": %q, `+
 				`"items": [{"sku": "tea-1", "quantity": %d}]}'`, request, quantity)
@@ -102,19 +104,19 @@ var _ = Describe("A sale whose manifest is in a file", func() {
 		accepted := sh(token, order("one", 2))
 		Expect(accepted).To(ContainSubstring(`"orderId"`))
 		Expect(sh(token, order("two", 1))).To(ContainSubstring("LIMIT_PER_BUYER"))
-		s.says(`tea-hour: 2 sold, 18 left`)
+		s.Says(`tea-hour: 2 sold, 18 left`)
 
 		By("being killed in the middle")
 		s.Kill()
-		s.ready()
-		Eventually(func() string { return sh(token, order("one", 2)) }).WithTimeout(patience).Should(Equal(accepted))
+		s.Run()
+		Eventually(func() string { return sh(token, order("one", 2)) }).WithTimeout(testdev.Patience).Should(Equal(accepted))
 		write(30)
-		s.says(`tea-hour: StockAdded: taken from stock: 10 of tea-1`)
-		s.says(`tea-hour: 2 sold, 28 left`)
+		s.Says(`tea-hour: StockAdded: taken from stock: 10 of tea-1`)
+		s.Says(`tea-hour: 2 sold, 28 left`)
 		end = time.Now().Add(2 * time.Second)
 		write(30)
-		s.says(`tea-hour: SaleShortened: `)
-		s.says(`tea-hour: tea-1: of 30 units 2 sold, 28 returned`)
-		s.says(`tea-hour: settled: 2 units sold, 28 returned to stock`)
+		s.Says(`tea-hour: SaleShortened: `)
+		s.Says(`tea-hour: tea-1: of 30 units 2 sold, 28 returned`)
+		s.Says(`tea-hour: settled: 2 units sold, 28 returned to stock`)
 	})
 })

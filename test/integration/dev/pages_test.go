@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/orderd-dev/orderd/test/kit/pages"
+	"github.com/orderd-dev/orderd/test/kit/testdev"
 )
 
 // root of the repository.
@@ -24,12 +25,12 @@ var (
 
 var _ = Describe("The commands of a page", func() {
 	run := func(page string, least int) {
-		s, temporary := newShop(), GinkgoT().TempDir()
+		s, temporary := testdev.New(program), GinkgoT().TempDir()
 		raw, err := os.ReadFile(filepath.Join(root, page))
 		Expect(err).NotTo(HaveOccurred())
 		text := strings.ReplaceAll(string(raw), "/tmp/sales", filepath.Join(temporary, "sales"))
 		for n := range 5 {
-			text = strings.ReplaceAll(text, fmt.Sprintf("127.0.0.1:808%d", n), fmt.Sprintf("127.0.0.1:%d", s.port+n))
+			text = strings.ReplaceAll(text, fmt.Sprintf("127.0.0.1:808%d", n), fmt.Sprintf("127.0.0.1:%d", s.Port+n))
 		}
 		copied := filepath.Join(temporary, "page.md")
 		Expect(os.WriteFile(copied, []byte(text), 0o600)).To(Succeed())
@@ -51,7 +52,7 @@ var _ = Describe("The commands of a page", func() {
 			printed, complained, err := session.Run(making.ReplaceAllString(block.Script, "true"))
 			Expect(err).NotTo(HaveOccurred(), "%s:%d: %s%s", page, block.Line, printed, complained)
 			if made != nil {
-				s.make(strings.Fields(made[1])...)
+				runByMake(s, strings.Fields(made[1])...)
 			}
 			Expect(block.Check(printed)).To(Succeed(), "%s:%d: %s%s", page, block.Line, printed, complained)
 			done++

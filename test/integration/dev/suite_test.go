@@ -3,13 +3,13 @@
 package dev_test
 
 import (
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/orderd-dev/orderd/test/kit/testdev"
 )
 
 // program is hack/dev, built for this suite.
@@ -17,11 +17,7 @@ var program string
 
 var _ = BeforeSuite(func() {
 	program = filepath.Join(GinkgoT().TempDir(), "orderd-dev")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "github.com/orderd-dev/orderd/hack/dev")
-	// As the Makefile builds it, so that what it needs is compiled once.
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := build.CombinedOutput()
-	Expect(err).NotTo(HaveOccurred(), string(out))
+	testdev.Build(program, "github.com/orderd-dev/orderd/hack/dev")
 })
 
 func TestDev(t *testing.T) {

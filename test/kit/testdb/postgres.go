@@ -44,5 +44,6 @@ func startPostgres(settings []string) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	return localdb.Postgres{Bin: bin, Dir: dir, Port: port, Settings: settings, Temporary: true}.Start(context.Background())
+	server := localdb.Postgres{Bin: bin, Dir: dir, Port: port, Settings: settings, Temporary: true}
+	return server.Start(context.Background())
 }

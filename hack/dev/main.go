@@ -80,7 +80,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 	var err error
-	if o.Home, err = home.Open(ctx, *data); err != nil {
+	waiting := func() {
+		_, _ = fmt.Fprintf(out, "another process has the data in %s; waiting for it to end…\n", *data)
+	}
+	if o.Home, err = home.Open(ctx, *data, waiting); err != nil {
 		return err
 	}
 	if *reset {

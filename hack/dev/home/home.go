@@ -36,9 +36,10 @@ type Home struct {
 	Lock *os.File
 }
 
-// Open makes the folder if it is not there, and takes it. It waits for a process that is about to end;
-// then, or when ctx ends, it returns ErrTaken.
-func Open(ctx context.Context, dir string) (*Home, error) {
+// Open makes the folder if it is not there, and takes it. If another process has it, waiting is told, if
+// it is not nil, and Open waits for that process to end; after a while, or when ctx ends, it returns
+// ErrTaken.
+func Open(ctx context.Context, dir string, waiting func()) (*Home, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -62,6 +63,9 @@ func Open(ctx context.Context, dir string) (*Home, error) {
 		case !errors.Is(err, syscall.EWOULDBLOCK):
 			_ = lock.Close()
 			return nil, fmt.Errorf("locking %s: %w", dir, err)
+		case waiting != nil:
+			waiting()
+			waiting = nil
 		}
 		select {
 		case <-tick.C:

@@ -11,17 +11,18 @@ import (
 
 func TestOneProcessHasTheFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
-	first, err := Open(t.Context(), dir)
+	first, err := Open(t.Context(), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	impatient, cancel := context.WithTimeout(t.Context(), 2*pollEvery)
 	defer cancel()
-	if _, err := Open(impatient, dir); !errors.Is(err, ErrTaken) {
-		t.Errorf("a second one: %v, want %v", err, ErrTaken)
+	told := 0
+	if _, err := Open(impatient, dir, func() { told++ }); !errors.Is(err, ErrTaken) || told != 1 {
+		t.Errorf("a second one: %v, told %d times that it waits, want %v and once", err, told, ErrTaken)
 	}
 	time.AfterFunc(2*pollEvery, func() { _ = first.Lock.Close() })
-	second, err := Open(t.Context(), dir)
+	second, err := Open(t.Context(), dir, nil)
 	if err != nil {
 		t.Fatalf("one that waits for the first to end: %v", err)
 	}
@@ -29,7 +30,7 @@ func TestOneProcessHasTheFolder(t *testing.T) {
 }
 
 func TestResetForgetsAll(t *testing.T) {
-	h, err := Open(t.Context(), t.TempDir())
+	h, err := Open(t.Context(), t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

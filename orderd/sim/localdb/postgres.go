@@ -79,12 +79,9 @@ func (p Postgres) Start(ctx context.Context) (*url.URL, error) {
 		return nil, err
 	}
 	data := filepath.Join(p.Dir, "data")
-	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); errors.Is(err, os.ErrNotExist) {
-		initdb := exec.CommandContext(ctx, filepath.Join(p.Bin, "initdb"), "-D", data, "-U", "orderd", "--auth=trust",
-			"--encoding=UTF8", "--locale=C", "--no-sync")
-		initdb.Dir, initdb.SysProcAttr = p.Dir, attr
-		if out, err := initdb.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("initdb: %w: %s", err, out)
+	if _, err := os.Stat(data); errors.Is(err, os.ErrNotExist) {
+		if err := p.initialise(ctx, data, attr); err != nil {
+			return nil, err
 		}
 	}
 	command := []string{filepath.Join(p.Bin, "postgres"), "-D", data, "-p", strconv.Itoa(p.Port)}
@@ -109,6 +106,21 @@ func (p Postgres) Start(ctx context.Context) (*url.URL, error) {
 		Path: "/postgres", RawQuery: "sslmode=disable",
 	}
 	return u, ready(ctx, u, log)
+}
+
+// initialise makes new data, so that whoever is killed in between leaves none.
+func (p Postgres) initialise(ctx context.Context, data string, attr *syscall.SysProcAttr) error {
+	next := data + ".next"
+	if err := os.RemoveAll(next); err != nil {
+		return err
+	}
+	initdb := exec.CommandContext(ctx, filepath.Join(p.Bin, "initdb"), "-D", next, "-U", "orderd", "--auth=trust",
+		"--encoding=UTF8", "--locale=C", "--no-sync")
+	initdb.Dir, initdb.SysProcAttr, initdb.ExtraFiles = p.Dir, attr, p.Files
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return os.Rename(next, data)
 }
 
 // enter makes Dir its user's, who must be able to reach it.

@@ -55,7 +55,7 @@ func New(program string, args ...string) *Shop {
 	ginkgo.DeferCleanup(func(ctx ginkgo.SpecContext) {
 		s.Kill()
 		// Its database ends a moment later.
-		left, err := home.Open(ctx, data)
+		left, err := home.Open(ctx, data, nil)
 		gomega.Expect(err).NotTo(gomega.HaveOccurred())
 		gomega.Expect(left.Reset()).To(gomega.Succeed())
 		gomega.Expect(os.RemoveAll(data)).To(gomega.Succeed())

@@ -62,6 +62,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	switch {
 	case flags.NArg() > 0:
 		return fmt.Errorf("what is %q? manifests come with -f", flags.Arg(0))
+	case *data == "":
+		return errors.New("-data must name a folder")
 	case o.Port < 1 || o.Port > stack.MaxPort:
 		return fmt.Errorf("-port %d: must be from 1 to %d", o.Port, stack.MaxPort)
 	}
@@ -84,12 +86,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		_, _ = fmt.Fprintf(out, "another process has the data in %s; waiting for it to end…\n", *data)
 	}
 	if o.Home, err = home.Open(ctx, *data, waiting); err != nil {
-		return err
+		return fmt.Errorf("-data: %w", err)
 	}
-	if *reset {
-		if err := o.Home.Reset(); err != nil {
-			return fmt.Errorf("forgetting %s: %w", o.Home.Dir, err)
-		}
-	}
+	o.Reset = *reset
 	return stack.Run(ctx, o)
 }

@@ -21,8 +21,16 @@ const (
 	patience  = 15 * time.Second
 	pollEvery = 50 * time.Millisecond
 	// elsewhereFile names the folder outside that the shop has data in as well.
-	elsewhereFile = "elsewhere"
+	elsewhereFile   = "elsewhere"
+	elsewhereDir    = "/var/tmp"
+	elsewherePrefix = "orderd-dev-"
 )
+
+// markFile says that a folder is a shop's, and may be emptied.
+const markFile = "orderd-dev"
+
+// ErrNotOurs says that a folder has something else in it.
+var ErrNotOurs = errors.New("the folder is not empty, and not a shop's: choose another one")
 
 // ErrTaken says that another process has the folder.
 var ErrTaken = errors.New("another process has these data: stop it, or choose another folder (-data)")
@@ -45,6 +53,9 @@ func Open(ctx context.Context, dir string, waiting func()) (*Home, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := ours(dir); err != nil {
 		return nil, err
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
@@ -76,6 +87,22 @@ func Open(ctx context.Context, dir string, waiting func()) (*Home, error) {
 	}
 }
 
+// ours marks an empty folder as a shop's; any other has to have the mark.
+func ours(dir string) error {
+	mark := filepath.Join(dir, markFile)
+	if _, err := os.Stat(mark); err == nil {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("%s: %w", dir, ErrNotOurs)
+	}
+	return os.WriteFile(mark, []byte("The data of a shop for development; orderd-dev -reset deletes them.\n"), 0o644)
+}
+
 // Files are what a server keeps open that has data in the folder.
 func (h *Home) Files() []*os.File { return []*os.File{h.Lock} }
 
@@ -85,7 +112,11 @@ func (h *Home) Path(name ...string) string { return filepath.Join(append([]strin
 // Reset forgets everything that is in it.
 func (h *Home) Reset() error {
 	if outside, err := os.ReadFile(h.Path(elsewhereFile)); err == nil {
-		if err := os.RemoveAll(strings.TrimSpace(string(outside))); err != nil {
+		folder := strings.TrimSpace(string(outside))
+		if filepath.Dir(folder) != elsewhereDir || !strings.HasPrefix(filepath.Base(folder), elsewherePrefix) {
+			return fmt.Errorf("%s names %s, which is no folder of a shop's", h.Path(elsewhereFile), folder)
+		}
+		if err := os.RemoveAll(folder); err != nil {
 			return err
 		}
 	}
@@ -94,7 +125,7 @@ func (h *Home) Reset() error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() == filepath.Base(h.Lock.Name()) {
+		if e.Name() == filepath.Base(h.Lock.Name()) || e.Name() == markFile {
 			continue
 		}
 		if err := os.RemoveAll(h.Path(e.Name())); err != nil {
@@ -115,7 +146,7 @@ func (h *Home) Elsewhere() (string, error) {
 		folder := strings.TrimSpace(string(known))
 		return folder, os.MkdirAll(folder, 0o755)
 	}
-	folder, err := os.MkdirTemp("/var/tmp", "orderd-dev-")
+	folder, err := os.MkdirTemp(elsewhereDir, elsewherePrefix)
 	if err != nil {
 		return "", err
 	}

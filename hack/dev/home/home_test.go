@@ -29,6 +29,30 @@ func TestOneProcessHasTheFolder(t *testing.T) {
 	_ = second.Lock.Close()
 }
 
+func TestAFolderOfSomebodyElsesIsLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	thesis := filepath.Join(dir, "thesis.txt")
+	if err := os.WriteFile(thesis, []byte("years"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), dir, nil); !errors.Is(err, ErrNotOurs) {
+		t.Errorf("%v, want %v", err, ErrNotOurs)
+	}
+	h, err := Open(t.Context(), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Write(elsewhereFile, dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Reset(); err == nil {
+		t.Error("a folder that is none of a shop's was to be deleted")
+	}
+	if _, err := os.Stat(thesis); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestResetForgetsAll(t *testing.T) {
 	h, err := Open(t.Context(), t.TempDir(), nil)
 	if err != nil {

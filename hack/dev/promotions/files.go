@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	kubejson "k8s.io/apimachinery/pkg/util/json"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -110,8 +111,12 @@ func parse(text []byte) (map[string]any, error) {
 	if err := kubejson.Unmarshal(raw, &manifest); err != nil {
 		return nil, err
 	}
-	if version := manifest["apiVersion"]; manifest["kind"] == kind && version != v1alpha1.GroupVersion.String() {
-		return nil, fmt.Errorf("no matches for kind %q in version %q: it is %q", kind, version, v1alpha1.GroupVersion)
+	version, _ := manifest["apiVersion"].(string)
+	ours := strings.HasPrefix(version, v1alpha1.GroupVersion.Group+"/")
+	known := slices.Contains([]any{kind, "OrderCluster"}, manifest["kind"])
+	if ours && !known || manifest["kind"] == kind && version != v1alpha1.GroupVersion.String() {
+		return nil, fmt.Errorf("no matches for kind %q in version %q (a sale is a %s of %s)",
+			manifest["kind"], version, kind, v1alpha1.GroupVersion)
 	}
 	return manifest, nil
 }

@@ -78,6 +78,9 @@ func (h *held) say(format string, args ...any) {
 
 // run does what is due of the sale, again and again, until it is over or ctx ends.
 func (h *held) run(ctx context.Context) {
+	if phase := h.known().Status.Phase; phase != "" && phase != v1alpha1.PhaseSettled {
+		h.say("goes on; it was %s", phase)
+	}
 	for {
 		wait, over, err := h.step(ctx)
 		if ctx.Err() != nil {

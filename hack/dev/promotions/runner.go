@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -29,6 +30,9 @@ const (
 	// file away for a moment.
 	goneAfter = 3 * time.Second
 )
+
+// errGone is told of a sale that goes on.
+var errGone = errors.New("it is in no file any more; the sale goes on, and an earlier endTime ends it")
 
 // Options of a Runner; all but Paths have to be set.
 type Options struct {
@@ -122,7 +126,7 @@ func (r *Runner) follow(ctx context.Context) []*held {
 	var added []*held
 	names, whole := map[string]string{}, true
 	for _, d := range documents {
-		if d.err == nil {
+		if d.err == nil && d.name() != "" {
 			if first, twice := names[d.name()]; twice {
 				d.err = fmt.Errorf("promotion %s is in %s as well", d.name(), first)
 			}
@@ -155,7 +159,8 @@ func (r *Runner) complain(about string, err error) bool {
 
 // take admits a document if it changed, and hands it to its sale.
 func (r *Runner) take(ctx context.Context, d document) []*held {
-	if !r.complain(d.source, d.err) {
+	if d.err != nil {
+		r.complain(d.source, d.err)
 		return nil
 	}
 	sum := sha256.Sum256([]byte(d.raw))
@@ -201,17 +206,19 @@ func (r *Runner) take(ctx context.Context, d document) []*held {
 	return []*held{h}
 }
 
-// forget ends the sales that are in no file any more.
+// forget takes sales that are in no file any more for deleted, if nothing of them is for sale: not yet,
+// or not any more. What is for sale goes on: a mistake in a file must not end it.
 func (r *Runner) forget(names map[string]string) {
 	now := r.o.Clock()
 	r.mu.Lock()
-	var gone []*held
+	var gone, there []*held
 	for name, h := range r.sales {
 		since, noticed := r.missing[name]
-		_, there := names[name]
+		_, listed := names[name]
 		switch {
-		case there:
+		case listed:
 			delete(r.missing, name)
+			there = append(there, h)
 		case !noticed:
 			r.missing[name] = now
 		case now.Sub(since) >= goneAfter:
@@ -219,10 +226,18 @@ func (r *Runner) forget(names map[string]string) {
 		}
 	}
 	r.mu.Unlock()
+	for _, h := range there {
+		r.complain(h.name+"'s manifest", nil)
+	}
 	for _, h := range gone {
-		if h.known().DeletionTimestamp.IsZero() {
+		switch p := h.known(); {
+		case !p.DeletionTimestamp.IsZero():
+		case p.Status.Phase == "" || p.Status.Phase == v1alpha1.PhaseProvisioning || p.Status.Phase == v1alpha1.PhaseSettled:
+			h.say("its manifest is gone, and nothing of it is for sale: it is forgotten")
 			at := metav1.NewTime(now)
 			h.change(func(p *v1alpha1.PromotionEvent) { p.DeletionTimestamp = &at })
+		default:
+			r.complain(h.name+"'s manifest", errGone)
 		}
 	}
 }

@@ -41,6 +41,8 @@ const (
 // Options of a shop.
 type Options struct {
 	Home *home.Home
+	// Reset forgets what is in Home first.
+	Reset bool
 	// DatabaseURL of the shop's database; empty: one of its own.
 	DatabaseURL string
 	// Port is the first of ten that the shop has on the loopback address.
@@ -58,6 +60,11 @@ func Run(ctx context.Context, o Options) error {
 	s := &stack{Options: o, ports: ports(o.Port), began: time.Now()}
 	if err := s.ports.free(ctx); err != nil {
 		return err
+	}
+	if s.Reset {
+		if err := s.Home.Reset(); err != nil {
+			return fmt.Errorf("-reset: %w", err)
+		}
 	}
 	logs, err := os.OpenFile(s.Home.Path(logFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -134,7 +141,7 @@ func (s *stack) backends(ctx context.Context) (closeAll func(), err error) {
 			return err
 		}
 		if err := schema.Migrate(ctx, s.dsn, s.log); err != nil {
-			return fmt.Errorf("making the tables: %w", err)
+			return fmt.Errorf("making the tables in the database (%s): %w", s.database, err)
 		}
 		s.pool, err = database.Open(ctx, s.dsn, connections)
 		return err

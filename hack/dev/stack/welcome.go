@@ -46,9 +46,6 @@ var goods = []struct {
 // fill puts goods and a delivery method that costs nothing into a shop that is new. Done twice it
 // changes nothing.
 func (s *stack) fill(ctx context.Context) error {
-	if s.Home.Has(filled) {
-		return nil
-	}
 	tokens, err := issuer.Ask(ctx, s.issuer(), []issuer.Claim{{Subject: "dev", Roles: []string{"catalog", "marketing"}}})
 	if err != nil {
 		return err
@@ -56,6 +53,14 @@ func (s *stack) fill(ctx context.Context) error {
 	client := connect.NewClient(
 		connecthttp.NewTransport(http.DefaultClient, "http://"+s.ports.standard()), issuer.Bearer(tokens[0]))
 	catalog, freight := catalogv1connect.NewCatalogServiceClient(client), freightv1connect.NewFreightServiceClient(client)
+	// The folder may have been filled with another database.
+	there, err := catalog.ListSkus(ctx, &catalogv1.ListSkusRequest{})
+	if err != nil {
+		return err
+	}
+	if s.Home.Has(filled) && len(there.GetSkus()) > 0 {
+		return nil
+	}
 	for _, g := range goods {
 		_, err := catalog.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
 			Sku: g.sku, Title: g.title, OnSale: true, Price: &moneyv1.Money{Amount: g.price, Currency: currency},

@@ -78,12 +78,13 @@ var _ = Describe("A sale whose manifest is in a file", func() {
 			Expect(os.WriteFile(next, []byte(strings.NewReplacer(change...).Replace(text)), 0o600)).To(Succeed())
 			Expect(os.Rename(next, file)).To(Succeed())
 		}
-		write(20_000)
+		write(20, "stock", "stok")
 		s := testdev.New(program, "-f", folder)
 		s.Run()
-		s.Says(`tea-hour: too little stock, missing \d+ of tea-1`)
-		write(20, "stock", "stok")
 		s.Says(`sale\.yaml, document 1: PromotionEvent in version "v1alpha1" .* unknown field "spec\.items\[0\]\.stok"`)
+		write(20_000)
+		s.Says(`tea-hour: too little stock, missing \d+ of tea-1`)
+		Expect(strings.Count(s.Said(), "unknown field")).To(Equal(1), "what is wrong is said once")
 		write(20)
 		s.Says(`sale\.yaml, document 1: .*stock may only grow, never shrink`)
 
@@ -105,6 +106,10 @@ var _ = Describe("A sale whose manifest is in a file", func() {
 		Expect(accepted).To(ContainSubstring(`"orderId"`))
 		Expect(sh(token, order("two", 1))).To(ContainSubstring("LIMIT_PER_BUYER"))
 		s.Says(`tea-hour: 2 sold, 18 left`)
+
+		By("emptying the file by mistake")
+		Expect(os.WriteFile(file, nil, 0o600)).To(Succeed())
+		s.Says(`tea-hour's manifest: it is in no file any more; the sale goes on`)
 
 		By("being killed in the middle")
 		s.Kill()

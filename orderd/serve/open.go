@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -25,7 +26,8 @@ const (
 // the server of the RPCs for apps, nil where there is none.
 func (p *pod) open(around stack, h *health, apps *connect.Server) *connect.Server {
 	server := connect.NewServer(around.forAnybody()...)
-	services := func() []string { return servicesOf(apps, server) }
+	// Not before the first question: until then services are added.
+	services := sync.OnceValue(func() []string { return servicesOf(apps, server) })
 	healthv1connect.RegisterHealthHandler(server, &healthService{health: h, services: services, leaving: p.leaving})
 	if p.config.HTTP.Reflection && apps != nil {
 		grpcreflect.Register(server, grpcreflect.WithNamer(grpcreflect.NamerFunc(services)))
@@ -95,9 +97,9 @@ func (s *healthService) Check(
 
 // List implements healthv1connect.HealthHandler.
 func (s *healthService) List(context.Context, *healthv1.HealthListRequest) (*healthv1.HealthListResponse, error) {
-	all := map[string]*healthv1.HealthCheckResponse{}
 	status := s.status("")
-	for _, name := range append(s.services(), "") {
+	all := map[string]*healthv1.HealthCheckResponse{"": {Status: status}}
+	for _, name := range s.services() {
 		all[name] = &healthv1.HealthCheckResponse{Status: status}
 	}
 	return &healthv1.HealthListResponse{Statuses: all}, nil

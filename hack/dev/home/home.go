@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/orderd-dev/orderd/orderd/kit/wholefile"
 )
 
 const (
@@ -187,9 +189,5 @@ var (
 
 // Write a file so that a crash leaves the whole of it, or what was there before.
 func (h *Home) Write(name, text string) error {
-	next := h.Path(name) + ".next"
-	if err := os.WriteFile(next, []byte(text+"\n"), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(next, h.Path(name))
+	return wholefile.Write(h.Path(name), []byte(text+"\n"))
 }

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
-	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/sale/resource"
@@ -25,6 +23,9 @@ const (
 	countEvery = 2 * time.Second
 )
 
+// errMoved says that a change was allowed in a phase that is over.
+var errMoved = errors.New("the sale has moved on meanwhile")
+
 // held is one promotion's sale.
 type held struct {
 	r    *Runner
@@ -32,6 +33,8 @@ type held struct {
 	// changed says that there is something new to look at.
 	changed chan struct{}
 	counts  *sale.Counts
+	// told is the generation that has its stock and that the pods know. Only run uses it.
+	told int64
 
 	// mu guards promotion, which is the one in the store.
 	mu        sync.Mutex
@@ -62,14 +65,26 @@ func (h *held) update(edit func(*v1alpha1.PromotionEvent)) error {
 	return nil
 }
 
-// change is update for what the sale does not do itself.
-func (h *held) change(edit func(*v1alpha1.PromotionEvent)) {
-	if h.r.complain(h.name, h.update(edit)) {
-		select {
-		case h.changed <- struct{}{}:
-		default:
+// change is update for what the sale does not do itself. It fails with errMoved if the sale is in
+// another phase by now than in the one that the change was allowed in.
+func (h *held) change(allowed v1alpha1.PromotionPhase, edit func(*v1alpha1.PromotionEvent)) error {
+	moved := false
+	err := h.update(func(p *v1alpha1.PromotionEvent) {
+		if moved = p.Status.Phase != allowed; !moved {
+			edit(p)
 		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case moved:
+		return errMoved
 	}
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+	return nil
 }
 
 func (h *held) say(format string, args ...any) {
@@ -108,7 +123,7 @@ func (h *held) step(ctx context.Context) (wait time.Duration, over bool, err err
 	switch {
 	case p.Status.Phase == v1alpha1.PhaseSettled:
 		return h.retain(ctx, p, now)
-	case now.Before(p.End()):
+	case p.Status.Phase != v1alpha1.PhaseDraining && now.Before(p.End()):
 		wait, err := h.hold(ctx, p, now)
 		return wait, false, err
 	default:
@@ -134,17 +149,10 @@ func (h *held) hold(ctx context.Context, p *v1alpha1.PromotionEvent, now time.Ti
 		return 0, err
 	}
 	s := h.saleOf(p)
-	runner := sale.Runner{Sale: s, Clock: h.r.o.Clock}
-	short := runner.Prepare(ctx)
-	if short != nil && (p.Status.Phase == v1alpha1.PhaseProvisioning || !isShort(short)) {
-		return 0, explain(short)
-	}
-	// A sale that is open goes on while there is too little for what is to be added.
-	before, err := s.Publish(ctx)
+	short, err := h.prepare(ctx, p, s)
 	if err != nil {
 		return 0, err
 	}
-	h.tell(before, s.Promotion())
 	phase, wait := v1alpha1.PhaseReady, p.Spec.StartTime.Sub(now)
 	if wait <= 0 {
 		phase, wait = v1alpha1.PhaseLive, min(countEvery, p.End().Sub(now))
@@ -157,14 +165,34 @@ func (h *held) hold(ctx context.Context, p *v1alpha1.PromotionEvent, now time.Ti
 			return 0, err
 		}
 	}
-	return wait, explain(short)
+	return wait, short
 }
 
-// tell what the pods were told of an open sale.
-func (h *held) tell(before, now *flashv1.Promotion) {
-	for _, c := range sale.Changes(before, now) {
+// prepare gives the sale its stock and tells the pods of it, unless both was done. An open sale of which
+// more is wanted than there is goes on: short says what is missing.
+func (h *held) prepare(ctx context.Context, p *v1alpha1.PromotionEvent, s *sale.Sale) (short, err error) {
+	if h.told == p.Generation {
+		return nil, nil
+	}
+	if err := (sale.Runner{Sale: s}).Prepare(ctx); isShort(err) {
+		short = fmt.Errorf("%w; nothing of them was taken (UpsertSku makes a SKU, AdjustStock adds stock)", err)
+	} else if err != nil {
+		return nil, err
+	}
+	if short != nil && p.Status.Phase == v1alpha1.PhaseProvisioning {
+		return nil, short
+	}
+	before, err := s.Publish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range sale.Changes(before, s.Promotion()) {
 		h.say("%s: %s", c.Reason, c.Message)
 	}
+	if short == nil {
+		h.told = p.Generation
+	}
+	return short, nil
 }
 
 // enter a phase, unless the sale is in it.
@@ -228,10 +256,20 @@ func (h *held) settle(ctx context.Context, p *v1alpha1.PromotionEvent) error {
 		return h.settled(nil)
 	}
 	if p.Status.Phase != v1alpha1.PhaseDraining {
-		h.say("ended: orders are being written and stock returned")
-		if err := h.update(func(p *v1alpha1.PromotionEvent) { p.Status.Phase = v1alpha1.PhaseDraining }); err != nil {
+		over := func(p *v1alpha1.PromotionEvent) {
+			// It may have been extended meanwhile. From now on it may not.
+			if !h.r.o.Clock().Before(p.End()) {
+				p.Status.Phase = v1alpha1.PhaseDraining
+			}
+		}
+		if err := h.update(over); err != nil {
 			return err
 		}
+		if p = h.known(); p.Status.Phase != v1alpha1.PhaseDraining {
+			return nil
+		}
+		s = h.saleOf(p)
+		h.say("ended: orders are being written and stock returned")
 	}
 	// It may be that it ended between the taking of the stock and the opening of the partitions.
 	if err := s.EnsureStreams(ctx); err != nil {
@@ -297,24 +335,4 @@ func isShort(err error) bool {
 	var insufficient *sale.InsufficientError
 	var unknown *sale.UnknownSKUError
 	return errors.As(err, &insufficient) || errors.As(err, &unknown)
-}
-
-// explain says what a person has to do.
-func explain(err error) error {
-	var insufficient *sale.InsufficientError
-	var unknown *sale.UnknownSKUError
-	switch {
-	case errors.As(err, &insufficient):
-		var parts []string
-		for _, q := range insufficient.Missing {
-			parts = append(parts, fmt.Sprintf("%d of %s", q.Quantity, q.SKU))
-		}
-		return fmt.Errorf("too little stock, missing %s; nothing of them was taken (CatalogService.AdjustStock adds stock)",
-			strings.Join(parts, ", "))
-	case errors.As(err, &unknown):
-		return fmt.Errorf("the catalog does not have %s; nothing of them was taken (CatalogService.UpsertSku makes a SKU)",
-			strings.Join(unknown.SKUs, ", "))
-	default:
-		return err
-	}
 }

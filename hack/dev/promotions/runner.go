@@ -180,19 +180,20 @@ func (r *Runner) take(ctx context.Context, d document) []*held {
 		}
 	}
 	p, err := r.schema.Admit(ctx, d.manifest, old)
+	if err == nil && h != nil && !reflect.DeepEqual(old.Spec, p.Spec) {
+		err = h.change(old.Status.Phase, func(known *v1alpha1.PromotionEvent) {
+			known.Spec = p.Spec
+			known.Generation++
+		})
+		if errors.Is(err, errMoved) {
+			// The next look admits it by the phase that it is in now.
+			return nil
+		}
+	}
 	r.mu.Lock()
 	r.read[d.source] = digest
 	r.mu.Unlock()
-	if !r.complain(d.source, err) {
-		return nil
-	}
-	if h != nil {
-		if !reflect.DeepEqual(old.Spec, p.Spec) {
-			h.change(func(known *v1alpha1.PromotionEvent) {
-				known.Spec = p.Spec
-				known.Generation++
-			})
-		}
+	if !r.complain(d.source, err) || h != nil {
 		return nil
 	}
 	p.UID, p.Generation, p.CreationTimestamp = types.UID(uuid.NewString()), 1, metav1.NewTime(r.o.Clock())
@@ -233,9 +234,13 @@ func (r *Runner) forget(names map[string]string) {
 		switch p := h.known(); {
 		case !p.DeletionTimestamp.IsZero():
 		case p.Status.Phase == "" || p.Status.Phase == v1alpha1.PhaseProvisioning || p.Status.Phase == v1alpha1.PhaseSettled:
-			h.say("its manifest is gone, and nothing of it is for sale: it is forgotten")
 			at := metav1.NewTime(now)
-			h.change(func(p *v1alpha1.PromotionEvent) { p.DeletionTimestamp = &at })
+			err := h.change(p.Status.Phase, func(p *v1alpha1.PromotionEvent) { p.DeletionTimestamp = &at })
+			if err == nil {
+				h.say("its manifest is gone, and nothing of it is for sale: it is forgotten")
+			} else if !errors.Is(err, errMoved) {
+				r.complain(h.name+"'s manifest", err)
+			}
 		default:
 			r.complain(h.name+"'s manifest", errGone)
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/orderd/kit/wholefile"
 )
 
 // store keeps PromotionEvents, with their status, in a folder: a file a promotion.
@@ -41,11 +42,7 @@ func (s store) save(p *v1alpha1.PromotionEvent) error {
 	if err != nil {
 		return err
 	}
-	next := s.file(p.Name) + ".next"
-	if err := os.WriteFile(next, raw, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(next, s.file(p.Name))
+	return wholefile.Write(s.file(p.Name), raw)
 }
 
 func (s store) remove(name string) error {

@@ -208,7 +208,6 @@ func (s *stack) outside(ctx context.Context) error {
 	return outside.Run(ctx, outside.Options{
 		Address: s.ports.outside(), URL: s.issuer(), ShopURL: "http://" + s.ports.standard(), Audience: audience,
 		Carrier: carrier, Secrets: s.Home.Path("secrets"), Parcels: s.Home.Path("parcels.json"),
-		PSPKeys: s.Home.Path("no-keys"),
 	})
 }
 

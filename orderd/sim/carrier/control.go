@@ -37,15 +37,9 @@ func (s *Simulator) Run(ctx context.Context, interval time.Duration) {
 func (s *Simulator) Control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /control/parcels", func(w http.ResponseWriter, _ *http.Request) {
-		type parcel struct {
-			Parcel
-			TrackingNumber string  `json:"tracking_number"`
-			Events         []Event `json:"events"`
-			Cancelled      bool    `json:"cancelled"`
-		}
-		out := []parcel{}
+		out := []told{}
 		for _, p := range s.Parcels() {
-			out = append(out, parcel{Parcel: p, TrackingNumber: p.TrackingNumber, Events: p.Events, Cancelled: p.Cancelled})
+			out = append(out, tell(p))
 		}
 		answer(w, http.StatusOK, out)
 	})

@@ -5,16 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/orderd-dev/orderd/orderd/kit/wholefile"
 )
 
-// stored is a parcel as a Simulator's file has it.
-type stored struct {
+// told is a parcel as Control tells it.
+type told struct {
 	Parcel
 	TrackingNumber string  `json:"tracking_number"`
 	Events         []Event `json:"events"`
 	Cancelled      bool    `json:"cancelled"`
-	Asked          int     `json:"asked"`
-	Body           []byte  `json:"body"`
+}
+
+func tell(p Parcel) told { return told{p, p.TrackingNumber, p.Events, p.Cancelled} }
+
+// stored is a parcel as a Simulator's file has it.
+type stored struct {
+	told
+	Asked int    `json:"asked"`
+	Body  []byte `json:"body"`
 }
 
 // Restore brings back the parcels of the file that Options.State names, if it is there.
@@ -52,7 +61,7 @@ func (s *Simulator) save() error {
 	}
 	all := make([]stored, 0, len(s.parcels))
 	keep := func(p *Parcel) {
-		all = append(all, stored{*p, p.TrackingNumber, p.Events, p.Cancelled, p.Asked, p.body})
+		all = append(all, stored{tell(*p), p.Asked, p.body})
 	}
 	for _, id := range s.order {
 		keep(s.parcels[id])
@@ -66,10 +75,5 @@ func (s *Simulator) save() error {
 	if err != nil {
 		return err
 	}
-	// A crash leaves the old file or the new one.
-	next := s.o.State + ".next"
-	if err := os.WriteFile(next, raw, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(next, s.o.State)
+	return wholefile.Write(s.o.State, raw)
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package cluster_test runs the scripts of hack/cluster and hack/demo in a folder that looks like a clone: what they
 // fetch is served by this process, what they build or load is written down by fakes of go, kind and the others.
 package cluster_test
@@ -7,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -62,9 +63,6 @@ type clone struct {
 // newClone has the scripts, a fake go first on the PATH, and all modules in version v1.2.3.
 func newClone(t *testing.T) *clone {
 	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("the local cluster needs Linux")
-	}
 	root := t.TempDir()
 	c := &clone{t: t, root: root, calls: filepath.Join(root, "calls")}
 	c.path = filepath.Join(root, "fakes") + ":" + os.Getenv("PATH")

@@ -9,8 +9,13 @@ export KUBECONFIG REGISTRY KIND MINIKUBE
 # what one of them has compiled.
 export CGO_ENABLED := 0
 export GOFLAGS := $(strip $(shell go env GOFLAGS 2>/dev/null) -trimpath)
+# Compilers, linkers and linters work with a larger heap and collect garbage less often, which takes a fifth of their
+# processor time away.
+test simulate images build generate lint: export GOGC := 400
+test simulate images build generate lint: export GOMEMLIMIT := 3GiB
 # Tests are not vetted on the way: that would be done again for all that they import, and make lint does it.
-RACE := CGO_ENABLED=1 GOFLAGS="$(filter-out -trimpath,$(GOFLAGS))" go test -race -vet=off
+# Three packages at once, since they wait a lot.
+RACE := CGO_ENABLED=1 GOFLAGS="$(filter-out -trimpath,$(GOFLAGS))" go test -race -vet=off -p 3
 
 .PHONY: help dev demo demo-down test e2e chaos simulate bench-orders bench-flash build images generate lint clean
 

@@ -155,7 +155,8 @@ begin() {
   IFS='|' read -r dir to _ <<<"$job"
   mkdir -p "$BIN/logs" "$BIN/stamps" "$(dirname "$BIN/$to.")"
   # shellcheck disable=SC2086 # several packages
-  (cd "$ROOT/$dir" && CGO_ENABLED=0 GOFLAGS=-mod=readonly exec go build -trimpath -buildvcs=false \
+  # A larger heap for the compiler: its garbage collector takes a fifth of the processor time otherwise.
+  (cd "$ROOT/$dir" && GOGC=400 GOMEMLIMIT=3GiB CGO_ENABLED=0 GOFLAGS=-mod=readonly exec go build -trimpath -buildvcs=false \
     -ldflags "-s -w $(flags_of "$dir")" -o "$BIN/$to" ${PACKAGES[$job]}) >"$(log_of "$job")" 2>&1 8>&- &
   PID[$job]=$! BEGAN[$job]=$SECONDS
   [ -t 2 ] || say "building ${NAMES[$job]}…"

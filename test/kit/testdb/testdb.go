@@ -39,15 +39,35 @@ const (
 // why it is the package's.
 var server = sync.OnceValues(func() (*url.URL, error) { return start(fast) })
 
+// template is the name of a migrated database on a PostgreSQL that was started here. A copy of it
+// costs a fraction of a migration, and the server takes it along when it ends.
+var template = sync.OnceValues(func() (string, error) {
+	base, err := server()
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), migrateTimeout)
+	defer cancel()
+	const name = "orderd_template"
+	_, err = Create(ctx, base, name)
+	return name, err
+})
+
 // New makes an empty database and returns its URL. The database is dropped when the test ends.
 func New(tb testing.TB) string {
+	tb.Helper()
+	return create(tb, "")
+}
+
+// create makes a database, as the clause says.
+func create(tb testing.TB, clause string) string {
 	tb.Helper()
 	base, err := server()
 	if err != nil {
 		tb.Fatalf("test database: %v", err)
 	}
 	name := "orderd_test_" + randomHex(tb)
-	if err := execute(base, "CREATE DATABASE "+name); err != nil {
+	if err := execute(base, "CREATE DATABASE "+name+clause); err != nil {
 		tb.Fatalf("test database: creating %s: %v", name, err)
 	}
 	tb.Cleanup(func() {
@@ -71,6 +91,13 @@ func NewMigrated(tb testing.TB) string {
 	if again != nil {
 		base, _ := server()
 		return again.database(tb, base)
+	}
+	if os.Getenv(URLVariable) == "" {
+		name, err := template()
+		if err != nil {
+			tb.Fatalf("test database: %v", err)
+		}
+		return create(tb, " TEMPLATE "+name)
 	}
 	dsn := New(tb)
 	ctx, cancel := context.WithTimeout(context.Background(), migrateTimeout)

@@ -7,15 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect/v2"
+	"github.com/google/uuid"
+
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/consume"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/lease"
 	"github.com/orderd-dev/orderd/orderd/shop/payment"
-
-	"connectrpc.com/connect/v2"
-	"github.com/google/uuid"
 )
 
 const (

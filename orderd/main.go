@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orderd-dev/orderd/orderd/kit/config"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/version"
 	"github.com/orderd-dev/orderd/orderd/serve"
 	"github.com/orderd-dev/orderd/orderd/shop/schema"
@@ -57,7 +58,7 @@ func serveCommand(configPath *string, log *slog.Logger) *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve", Short: "Run a pod of one role until SIGTERM, then drain", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := config.Load(*configPath)
+			cfg, err := load(*configPath, log)
 			if err != nil {
 				return err
 			}
@@ -76,8 +77,16 @@ func serveCommand(configPath *string, log *slog.Logger) *cobra.Command {
 	return c
 }
 
+// load says what of the file this version does not know: a mistake, if no other version wrote it.
+func load(path string, log *slog.Logger) (config.Config, error) {
+	if err := config.Unknown(path); err != nil {
+		log.Warn("what this version does not know is left out", "error", err)
+	}
+	return config.Load(path)
+}
+
 func migrate(ctx context.Context, configPath string, log *slog.Logger) error {
-	cfg, err := config.Load(configPath)
+	cfg, err := load(configPath, log)
 	if err != nil {
 		return err
 	}
@@ -85,5 +94,9 @@ func migrate(ctx context.Context, configPath string, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("database.urlFile: %w", err)
 	}
-	return schema.Migrate(ctx, url, log)
+	secured, err := database.FileTLS(cfg.Database.CAFile, cfg.Database.CertificateFile, cfg.Database.KeyFile)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return schema.Migrate(ctx, url, log, database.MigrateWithTLS(secured))
 }

@@ -40,18 +40,27 @@ func layerTar(image spec) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := strings.TrimPrefix(image.path, "/")
-	err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path, Mode: 0o755, Size: int64(len(binary))})
-	if err != nil {
-		return nil, err
+	if image.about.version != "" {
+		if err := addFile(w, authoritiesFile, 0o644, authorities()); err != nil {
+			return nil, err
+		}
 	}
-	if _, err = w.Write(binary); err != nil {
+	if err := addFile(w, strings.TrimPrefix(image.path, "/"), 0o755, binary); err != nil {
 		return nil, err
 	}
 	if err = w.Close(); err != nil {
 		return nil, err
 	}
 	return buffer.Bytes(), nil
+}
+
+func addFile(w *tar.Writer, path string, mode int64, content []byte) error {
+	err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path, Mode: mode, Size: int64(len(content))})
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(content)
+	return err
 }
 
 // labels are the image's annotations as OCI names them. They follow from the commit alone.

@@ -96,7 +96,7 @@ func (c *Counts) drop(uid string) {
 // Totals is what the partitions hold now, by SKU. While orders are placed it is as of one
 // moment in each stream.
 func (s *Sale) Totals(ctx context.Context) ([]Total, error) {
-	js, err := s.jetStream(ctx)
+	ctx, js, err := s.jetStream(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
@@ -49,15 +50,15 @@ func (s *Sale) Allocate(ctx context.Context) (Allocation, error) {
 	return allocation, nil
 }
 
-// EnsureBuckets makes the key-value buckets that an order platform's pods watch,
-// unless they are there.
+// EnsureBuckets makes the key-value buckets that an order platform's pods watch, and changes those that
+// are not as they should be. Each of its calls is bounded by the JetStream's default time-out.
 func EnsureBuckets(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	return prepare.EnsureBuckets(ctx, js, replicas)
+	return prepare.EnsureBuckets(messaging.PerCall(ctx), js, replicas)
 }
 
 // EnsureStreams makes the promotion's streams, and the buckets, unless they are there.
 func (s *Sale) EnsureStreams(ctx context.Context) error {
-	js, err := s.jetStream(ctx)
+	ctx, js, err := s.jetStream(ctx)
 	if err == nil {
 		err = prepare.EnsureBuckets(ctx, js, s.replicas)
 	}
@@ -70,7 +71,7 @@ func (s *Sale) EnsureStreams(ctx context.Context) error {
 // OpenPartitions gives every partition its share of what was allocated, once however often it is
 // called.
 func (s *Sale) OpenPartitions(ctx context.Context, allocation Allocation) error {
-	js, err := s.jetStream(ctx)
+	ctx, js, err := s.jetStream(ctx)
 	if err == nil {
 		items := make([]prepare.Item, len(allocation.items))
 		for i, item := range allocation.items {
@@ -144,7 +145,7 @@ func (s *Sale) setTopUps(all []TopUp) {
 // Publish tells the pods what the promotion is now, and returns what they were told before; nil:
 // nothing. Top-ups that they were told of stay, also if this Sale does not know them.
 func (s *Sale) Publish(ctx context.Context) (*flashv1.Promotion, error) {
-	js, err := s.jetStream(ctx)
+	ctx, js, err := s.jetStream(ctx)
 	var before *flashv1.Promotion
 	if err == nil {
 		before, err = prepare.Publish(ctx, js, s.promo)

@@ -31,6 +31,7 @@ import (
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
@@ -99,7 +100,8 @@ type Options struct {
 	// in the database do nothing: Allocate takes the Items as given, nothing is added, written or
 	// returned, and Prove looks at the log.
 	Database Opener[*pgxpool.Pool]
-	// JetStream has the streams and the promotions bucket.
+	// JetStream has the streams and the promotions bucket. Each of a sale's calls is bounded by its
+	// default time-out.
 	JetStream Opener[jetstream.JetStream]
 	// Replicas of the streams and buckets, at least 1.
 	Replicas int
@@ -120,7 +122,7 @@ type Sale struct {
 	promo     *flashv1.Promotion
 	items     []Quantity
 	database  Opener[*pgxpool.Pool]
-	jetStream Opener[jetstream.JetStream]
+	messaging Opener[jetstream.JetStream]
 	replicas  int
 	actor     string
 	counts    *Counts
@@ -130,7 +132,7 @@ type Sale struct {
 // New returns the Sale. It connects to nothing.
 func New(o Options) *Sale {
 	s := &Sale{
-		promo: proto.CloneOf(o.Promotion), items: slices.Clone(o.Items), database: o.Database, jetStream: o.JetStream,
+		promo: proto.CloneOf(o.Promotion), items: slices.Clone(o.Items), database: o.Database, messaging: o.JetStream,
 		replicas: o.Replicas, actor: o.Actor, counts: o.Counts, after: o.After,
 	}
 	if s.counts == nil {
@@ -148,6 +150,14 @@ func (s *Sale) done(step Step, err error) error {
 		return err
 	}
 	return s.after(step, s.promo)
+}
+
+// jetStream opens JetStream, and returns it with the context for its calls. Every call of a sale is
+// made with that one: it gives each the client's own time-out, so that a JetStream that hangs does not
+// keep the caller until the step's ctx ends.
+func (s *Sale) jetStream(ctx context.Context) (context.Context, jetstream.JetStream, error) {
+	js, err := s.messaging(ctx)
+	return messaging.PerCall(ctx), js, err
 }
 
 // ask calls the database about the sale's promotion. Every call of a sale goes through here.

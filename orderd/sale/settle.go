@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/proto"
@@ -39,6 +40,24 @@ func (s *Sale) EndTopUps(ctx context.Context) error {
 	return s.done(StepEndTopUps, err)
 }
 
+// ServerTime is what the clock of the server says that leads the sale's first stream: the clock by which pods open and
+// close it. It is behind by the time the answer takes.
+func (s *Sale) ServerTime(ctx context.Context) (time.Time, error) {
+	ctx, js, err := s.jetStream(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	stream, err := js.Stream(ctx, s.promo.GetStreams()[0])
+	if err != nil {
+		return time.Time{}, fmt.Errorf("asking JetStream for the time: %w", err)
+	}
+	now := stream.CachedInfo().TimeStamp
+	if now.IsZero() {
+		return time.Time{}, errors.New("asking JetStream for the time: it does not say")
+	}
+	return now, nil
+}
+
 // ClosePartitions ends every partition and returns what they hold, by SKU. A partition that lacks a
 // share of the promotion's top-ups gets it first: EndTopUps comes before. A log that does not add
 // up is a *ViolationError.
@@ -51,7 +70,7 @@ func (s *Sale) ClosePartitions(ctx context.Context) ([]Total, error) {
 }
 
 func (s *Sale) closePartitions(ctx context.Context) ([]Total, error) {
-	js, err := s.jetStream(ctx)
+	ctx, js, err := s.jetStream(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +91,7 @@ func (s *Sale) Drained(ctx context.Context) (bool, error) {
 	if s.database == nil {
 		return true, nil
 	}
-	js, err := s.jetStream(ctx)
+	ctx, js, err := s.jetStream(ctx)
 	var drained bool
 	if err == nil {
 		drained, err = prepare.Drained(ctx, js, s.promo)
@@ -86,7 +105,7 @@ func (s *Sale) Drained(ctx context.Context) (bool, error) {
 // PublishClosed tells pods and workers that every partition is closed and every order written: from
 // now on a release credits the stock in the database.
 func (s *Sale) PublishClosed(ctx context.Context) error {
-	js, err := s.jetStream(ctx)
+	ctx, js, err := s.jetStream(ctx)
 	if err == nil {
 		closed := proto.CloneOf(s.promo)
 		closed.Closed = true
@@ -176,7 +195,7 @@ func (s *Sale) ReturnUnsold(ctx context.Context, totals []Total) error {
 // Remove deletes what the pods know of the promotion, and then its streams with all that is in them.
 func (s *Sale) Remove(ctx context.Context) error {
 	s.counts.drop(s.promo.GetUid())
-	js, err := s.jetStream(ctx)
+	ctx, js, err := s.jetStream(ctx)
 	if err == nil {
 		// The pods let go of the promotion before its streams go.
 		err = prepare.DeletePromotion(ctx, js, s.promo.GetUid())

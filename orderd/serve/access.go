@@ -16,7 +16,7 @@ func (p *pod) access() (*auth.Verifier, *auth.Guard, error) {
 	}
 	guard, err := auth.NewGuard(auth.GuardOptions{
 		Verifier: verifier, Clock: p.now, Registerer: p.registerer,
-		Callers:  auth.Limits{PerSecond: c.RequestsPerSecond, Burst: c.Burst},
+		Callers:  auth.Limits{PerSecond: c.RequestsPerSecond, Burst: c.Burst, InFlight: c.MaxInFlight},
 		Services: auth.Limits{PerSecond: c.ServiceRequestsPerSecond, Burst: c.ServiceBurst},
 	})
 	return verifier, guard, err

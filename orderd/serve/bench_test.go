@@ -35,11 +35,13 @@ func BenchmarkUnary(b *testing.B) {
 	request := wireRequest(b, issuer.Token("buyer-1", "buyer"))
 	bare := connect.NewServer()
 	flashv1connect.RegisterFlashServiceHandler(bare, counter{})
-	b.Run("bare", func(b *testing.B) { benchUnary(b, rpcMux(bare, around.http), request, "200") })
+	mux := http.NewServeMux()
+	mount(mux, bare, around.http)
+	b.Run("bare", func(b *testing.B) { benchUnary(b, mux, request, "200") })
 
 	server := connect.NewServer(around.forApps(guard, nil, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, counter{})
-	handler := front(server, rpcMux(server, around.http), around.gate, around.http)
+	handler := around.front(offer{server: server})
 	b.Run("stack", func(b *testing.B) { benchUnary(b, handler, request, "200") })
 
 	soldOut := connect.NewServer(around.forApps(guard, nil, nil)...)
@@ -51,7 +53,7 @@ func BenchmarkUnary(b *testing.B) {
 		Items:      []*flashv1.PromotedItem{{Sku: "phone-x"}},
 	})
 	flashv1connect.RegisterFlashServiceHandler(soldOut, empty{refusal: promo.SoldOut(0)})
-	sold := front(soldOut, rpcMux(soldOut, around.http), around.gate, around.http)
+	sold := around.front(offer{server: soldOut})
 	b.Run("sold out", func(b *testing.B) { benchUnary(b, sold, request, "429") })
 
 	// Its time stands still, so that it does not hold refusals back.
@@ -70,7 +72,9 @@ func BenchmarkUnary(b *testing.B) {
 	go blocked.ServeHTTP(nil, &http.Request{})
 	<-entered
 	defer close(leave)
-	refusing := front(server, rpcMux(server, around.http), gate, around.http)
+	full := around
+	full.gate = gate
+	refusing := full.front(offer{server: server})
 	b.Run("refused", func(b *testing.B) { benchUnary(b, refusing, request, "503") })
 }
 

@@ -73,7 +73,7 @@ func counting(t *testing.T, limits auth.Limits) (*testauth.Issuer, *httptest.Ser
 	catalogv1connect.RegisterCatalogServiceHandler(server, counter{})
 	// It has no access option: it is between pods, and not served to apps.
 	flashv1connect.RegisterPeerServiceHandler(server, counter{})
-	s := httptest.NewUnstartedServer(front(server, rpcMux(server, c), around.gate, c))
+	s := httptest.NewUnstartedServer(around.front(offer{server: server}))
 	// gRPC needs HTTP/2, which Go's clients speak by themselves only over TLS.
 	s.EnableHTTP2 = true
 	s.StartTLS()

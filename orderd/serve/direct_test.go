@@ -55,7 +55,7 @@ func serveHints(t *testing.T) hints {
 		Items:      []*flashv1.PromotedItem{{Sku: "A"}},
 	})
 	flashv1connect.RegisterFlashServiceHandler(server, hinting{empty{refusal: promo.SoldOut(0)}})
-	l, err := listen(t.Context(), "apps", "127.0.0.1:0", front(server, rpcMux(server, c), around.gate, c), c)
+	l, err := listen(t.Context(), "apps", "127.0.0.1:0", around.front(offer{server: server}), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,10 @@ func (p *pod) flash() (*role, error) {
 	if err != nil {
 		return nil, err
 	}
+	peers, err := key.peers(p.now)
+	if err != nil {
+		return nil, err
+	}
 	verifier, guard, err := p.access()
 	if err != nil {
 		return nil, err
@@ -42,7 +46,7 @@ func (p *pod) flash() (*role, error) {
 		JetStream: js, Replicas: p.config.Messaging.Replicas, Name: p.name, Advertise: p.advertise,
 		Clock: p.now, Random: random(), OrderIDs: ids,
 		ServiceAddress: p.serviceAddress(), MaxSkew: time.Duration(p.config.Flash.MaxClockSkew), Admission: signer,
-		Logger: p.log, Registerer: p.registerer,
+		Known: []connect.ClientInterceptor{peers.Ask()}, Logger: p.log, Registerer: p.registerer,
 	})
 	if err != nil {
 		conn.Close()
@@ -56,6 +60,7 @@ func (p *pod) flash() (*role, error) {
 		services: func(s *connect.Server) { flashv1connect.RegisterFlashServiceHandler(s, service) },
 		guard:    guard,
 		peers:    func(s *connect.Server) { flashv1connect.RegisterPeerServiceHandler(s, pool.PeerService()) },
+		known:    peers.Answer(),
 		loops:    []loop{pool.Run, verifier.Run},
 		ready:    allReady(pool.Ready, verifier.Ready),
 		drain:    pool.Drain,

@@ -32,18 +32,21 @@ func (h *health) problem() error {
 	return h.ready()
 }
 
-func (h *health) mux(gatherer prometheus.Gatherer) *http.ServeMux {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+// handlers are those of the admin listener, by their patterns.
+func (h *health) handlers(gatherer prometheus.Gatherer) map[string]http.Handler {
+	live := func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") }
+	ready := func(w http.ResponseWriter, r *http.Request) {
 		if err := h.problem(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = fmt.Fprintln(w, "ok")
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
-	return mux
+		live(w, r)
+	}
+	return map[string]http.Handler{
+		"GET /livez":   http.HandlerFunc(live),
+		"GET /readyz":  http.HandlerFunc(ready),
+		"GET /metrics": promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}),
+	}
 }
 
 // migratedTimeout bounds one look at the database for readiness.

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,7 +13,10 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 	"connectrpc.com/connect/v2/connectproto"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/certs"
 	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/kit/overload"
 	"github.com/orderd-dev/orderd/orderd/kit/strictjson"
@@ -48,7 +52,7 @@ func listen(ctx context.Context, name, address string, handler http.Handler, c c
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	timeout := time.Duration(c.RequestTimeout)
-	return &listener{name: name, socket: socket, server: &http.Server{
+	l := &listener{name: name, socket: socket, server: &http.Server{
 		Handler:     handler,
 		ConnContext: withDirect,
 		Protocols:   protocols,
@@ -62,11 +66,40 @@ func listen(ctx context.Context, name, address string, handler http.Handler, c c
 		ReadTimeout:       timeout + readHeaderTimeout,
 		WriteTimeout:      timeout + 2*readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
-	}}, nil
+	}}
+	return l, nil
+}
+
+// atMost bounds how many connections the listener has at once.
+func (l *listener) atMost(n int) {
+	if socket, ok := l.socket.(*net.TCPListener); ok {
+		bounded := newConnections(socket, n, time.Now)
+		l.socket, l.server.ConnState = bounded, bounded.state
+	}
+}
+
+// secure makes the listener speak TLS if the configuration has a certificate for it. A renewed one is
+// shown from the next connection on.
+func (l *listener) secure(c config.HTTP) error {
+	if c.CertificateFile == "" {
+		return nil
+	}
+	pair, err := certs.Load(c.CertificateFile, c.KeyFile)
+	if err != nil {
+		return fmt.Errorf("http.certificateFile: %w", err)
+	}
+	l.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.Server}
+	l.server.Protocols.SetUnencryptedHTTP2(false)
+	l.server.Protocols.SetHTTP2(true)
+	return nil
 }
 
 func (l *listener) serve() error {
-	if err := l.server.Serve(l.socket); !errors.Is(err, http.ErrServerClosed) {
+	serve := l.server.Serve
+	if l.server.TLSConfig != nil {
+		serve = func(socket net.Listener) error { return l.server.ServeTLS(socket, "", "") }
+	}
+	if err := serve(l.socket); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving %s: %w", l.name, err)
 	}
 	return nil
@@ -90,52 +123,90 @@ func shutdown(ctx context.Context, listeners []*listener) error {
 // compressing took a sixth of a pod's processor time and saved next to nothing.
 const minCompressed = 4 << 10
 
-// rpcMux has a server's RPCs, with the limits of the configuration.
-func rpcMux(server *connect.Server, c config.HTTP) *http.ServeMux {
-	mux := http.NewServeMux()
-	mount(mux, server, c)
-	return mux
-}
-
-// mount adds a server's RPCs to those of a mux.
+// mount adds a server's RPCs to those of a mux, with the limits of the configuration.
 func mount(mux *http.ServeMux, server *connect.Server, c config.HTTP) {
 	connecthttp.Mount(mux, server, connecthttp.WithCodecs(connectproto.NewBinaryCodec(), strictjson.New()),
 		connecthttp.WithReadMaxBytes(c.MaxBodyBytes),
 		connecthttp.WithCompressMinBytes(minCompressed), connecthttp.WithConditionalOptions(streamOptions))
 }
 
-// front is what a request for a server's RPCs, or for what is mounted beside them, comes to
-// first: unary RPCs are let in by the gate (if there is one), streams may go on, and everything
-// else is bounded in size. The gate does not keep the RPCs of the open servers.
-func front(
-	server *connect.Server, mux http.Handler, gate *overload.Gate, c config.HTTP, open ...*connect.Server,
-) http.Handler {
-	bounded, unbounded := maxBytes(mux, int64(c.MaxBodyBytes)), longLived(mux)
-	gated := bounded
-	if gate != nil {
-		gated = gate.Handler(answerDirectly(bounded))
-	}
+// offer is what a listener serves.
+type offer struct {
+	// server has its RPCs.
+	server *connect.Server
+	// open has RPCs that are answered however busy the pod is; nil if there are none.
+	open *connect.Server
+	// plain handlers stand beside the RPCs, by http.ServeMux's patterns.
+	plain map[string]http.Handler
+}
+
+// front is what a request for what is offered comes to first. Its body is read whole before anything
+// else, but where it is a stream's of a caller, and where the request is refused whatever is in it:
+// without the token that is needed, or for what is not there. Unary RPCs are then let in by the
+// gate, but for the open ones. Without a gate and a reader of bodies, everything but streams is
+// bounded in size.
+func (s stack) front(o offer) http.Handler {
+	mux := http.NewServeMux()
 	handlers := map[string]http.Handler{}
-	add := func(server *connect.Server, unary http.Handler) {
+	add := func(server *connect.Server, unary func(connect.Spec) http.Handler) {
+		mount(mux, server, s.http)
 		for spec := range server.Specs() {
-			if spec.StreamType == connect.StreamTypeUnary {
-				handlers[spec.Procedure] = unary
-			} else {
-				handlers[spec.Procedure] = unbounded
+			switch spec.StreamType {
+			case connect.StreamTypeUnary:
+				handlers[spec.Procedure] = unary(spec)
+			case connect.StreamTypeServer:
+				handlers[spec.Procedure] = onlyHTTP2(s.whole(controlled(mux)))
+			default:
+				handlers[spec.Procedure] = onlyHTTP2(controlled(mux))
 			}
 		}
 	}
-	add(server, gated)
-	for _, server := range open {
-		add(server, bounded)
+	whole, unread := s.whole(mux), overload.Unread(mux)
+	add(o.server, func(spec connect.Spec) http.Handler { return s.unary(spec, mux) })
+	if o.open != nil {
+		add(o.open, func(connect.Spec) http.Handler { return whole })
+	}
+	for pattern, handler := range o.plain {
+		mux.Handle(pattern, handler)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler, ok := handlers[r.URL.Path]; ok {
 			handler.ServeHTTP(w, r)
 			return
 		}
-		bounded.ServeHTTP(w, r)
+		if _, pattern := mux.Handler(r); o.plain[pattern] != nil {
+			whole.ServeHTTP(w, r)
+			return
+		}
+		unread.ServeHTTP(w, r)
 	})
+}
+
+// unary stands before a unary RPC.
+func (s stack) unary(spec connect.Spec, mux http.Handler) http.Handler {
+	if s.gate == nil {
+		return s.whole(mux)
+	}
+	gated := s.gate.Handler(answerDirectly(mux))
+	whole, unread := s.whole(gated), overload.Unread(gated)
+	if method, ok := spec.Schema.(protoreflect.MethodDescriptor); ok && auth.PolicyOf(method).Public {
+		return whole
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if auth.Bears(r.Header) {
+			whole.ServeHTTP(w, r)
+		} else {
+			unread.ServeHTTP(w, r)
+		}
+	})
+}
+
+// whole gives next only whole bodies, or where nobody reads those bounded ones.
+func (s stack) whole(next http.Handler) http.Handler {
+	if s.bodies == nil {
+		return maxBytes(next, int64(s.http.MaxBodyBytes))
+	}
+	return s.bodies.Handler(next)
 }
 
 // maxBytes is http.MaxBytesHandler, which costs nothing where the request says how long it is, and

@@ -20,10 +20,12 @@ import (
 // stack is what the interceptors of a pod's servers are made from.
 type stack struct {
 	metrics *metrics
-	gate    *overload.Gate
-	log     *slog.Logger
-	http    config.HTTP
-	clock   func() time.Time
+	// gate and bodies are nil for what is not for apps.
+	gate   *overload.Gate
+	bodies *overload.Bodies
+	log    *slog.Logger
+	http   config.HTTP
+	clock  func() time.Time
 	// leaving is closed when streams have to end, because the pod does.
 	leaving <-chan struct{}
 }
@@ -37,8 +39,8 @@ func (s stack) forApps(
 	guard *auth.Guard, recorder *audit.Recorder, inside connect.ServerInterceptor,
 ) []connect.ServerInterceptor {
 	around := []connect.ServerInterceptor{
-		unlessAnswered, s.metrics.observe(s.gate), caching, explain(s.log), guard.Authenticate(), s.bound(),
-		guard.KeepToOwn(), onlyUnary(validate.NewServerInterceptor()),
+		unlessAnswered, s.metrics.observe(s.gate), caching, explain(s.log), guard.Authenticate(), unhurried(ofKnown),
+		s.bound(), guard.KeepToOwn(), onlyUnary(validate.NewServerInterceptor()),
 	}
 	if recorder != nil {
 		around = append(around, recorder.Interceptor())
@@ -49,12 +51,14 @@ func (s stack) forApps(
 	return around
 }
 
-// forPeers is what stands around the RPCs between pods. They are not refused for load, nor asked who
-// calls: what they forward has been admitted already.
-func (s stack) forPeers() []connect.ServerInterceptor {
+// forPeers is what stands around the RPCs between pods. They are not refused for load: what they
+// forward has been admitted already. Who is no pod gets no further than known.
+func (s stack) forPeers(known connect.ServerInterceptor) []connect.ServerInterceptor {
 	return []connect.ServerInterceptor{
 		s.metrics.observe(nil),
 		explain(s.log),
+		known,
+		unhurried(ofAnybody),
 		s.bound(),
 		onlyUnary(validate.NewServerInterceptor()),
 	}

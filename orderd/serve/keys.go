@@ -8,6 +8,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/flash/admission"
 	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/kit/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/peerauth"
 	"github.com/orderd-dev/orderd/orderd/shop/quote"
 )
 
@@ -38,6 +39,15 @@ func (k idKey) admission() (*admission.Signer, error) {
 		return nil, fmt.Errorf("orders.idKeyFile: %w", err)
 	}
 	return signer, nil
+}
+
+// peers proves to other pods that this one calls, and asks them for the same.
+func (k idKey) peers(clock func() time.Time) (*peerauth.Key, error) {
+	key, err := peerauth.New(k, clock)
+	if err != nil {
+		return nil, fmt.Errorf("orders.idKeyFile: %w", err)
+	}
+	return key, nil
 }
 
 // quotes signs quotes, which hold for ttl, and opens them again.

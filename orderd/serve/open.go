@@ -52,9 +52,10 @@ func servicesOf(servers ...*connect.Server) []string {
 }
 
 // forAnybody is what stands around RPCs whose callers come without a token. They are not refused for
-// load: whether a busy pod lives must be known.
+// load: whether a busy pod lives must be known. Who watches may do so for long, once the question is
+// there; who sends a stream has no more time than for a request.
 func (s stack) forAnybody() []connect.ServerInterceptor {
-	return []connect.ServerInterceptor{s.metrics.observe(nil), atMost(maxOpenStreams), s.bound()}
+	return []connect.ServerInterceptor{s.metrics.observe(nil), atMost(maxOpenStreams), unhurried(ofWatchers), s.bound()}
 }
 
 // atMost refuses a stream while there are n others.

@@ -51,7 +51,7 @@ func serving(t *testing.T, c config.HTTP, log *bytes.Buffer, answer func(context
 	around := testStack(t, slog.New(slog.NewTextHandler(log, nil)), c)
 	server := connect.NewServer(around.forApps(guard, nil, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, lane{answer: answer})
-	s := httptest.NewServer(front(server, rpcMux(server, c), around.gate, c))
+	s := httptest.NewServer(around.front(offer{server: server}))
 	t.Cleanup(s.Close)
 	return &served{Server: s, issuer: issuer}
 }
@@ -64,6 +64,12 @@ func testStack(t testing.TB, log *slog.Logger, c config.HTTP) stack {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bodies, err := overload.NewBodies(overload.BodiesOptions{
+		MaxBytes: c.MaxBodyBytes, Max: lowestInFlight, Timeout: time.Duration(c.BodyTimeout), Clock: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	measured, err := newMetrics(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +77,7 @@ func testStack(t testing.TB, log *slog.Logger, c config.HTTP) stack {
 	return stack{
 		metrics: measured,
 		gate:    gate,
+		bodies:  bodies,
 		log:     log,
 		http:    c,
 		clock:   time.Now,

@@ -57,10 +57,12 @@ type role struct {
 	recorder *audit.Recorder
 	// inside stands around the handlers themselves, inside of everything else; nil if nothing does.
 	inside connect.ServerInterceptor
-	// peers registers the RPCs between pods; nil if the role has none.
+	// peers registers the RPCs between pods; nil if the role has none. known refuses callers that
+	// are no pods.
 	peers func(*connect.Server)
-	// handlers adds plain HTTP handlers beside the RPCs; nil if the role has none.
-	handlers func(*http.ServeMux)
+	known connect.ServerInterceptor
+	// plain are HTTP handlers beside the RPCs, by http.ServeMux's patterns.
+	plain map[string]http.Handler
 	// loops run until their context ends. One that returns before ends the pod.
 	loops []loop
 	// ready is nil while the role can do its work.
@@ -193,7 +195,52 @@ func (p *pod) drain(failed context.Context, r *role, health *health, listeners [
 }
 
 func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listener, error) {
-	c := p.config.HTTP
+	c := withMemory(p.config.HTTP, memoryLimit())
+	around, err := p.around(c)
+	if err != nil {
+		return nil, err
+	}
+	// Those who look after the pod, and its peers, are few and known by their network: they are not
+	// kept out when those who call from outside are too many.
+	inside := around
+	inside.gate, inside.bodies = nil, nil
+	var all []*listener
+	add := func(name, address string, handler http.Handler) (*listener, error) {
+		l, err := listen(ctx, name, address, handler, c)
+		if err == nil {
+			all = append(all, l)
+		}
+		return l, err
+	}
+	admin := offer{server: p.open(inside, health, nil), plain: health.handlers(p.registry)}
+	if _, err := add("admin", c.AdminAddress, inside.front(admin)); err != nil {
+		return nil, err
+	}
+	if r.peers != nil {
+		server := connect.NewServer(inside.forPeers(r.known)...)
+		r.peers(server)
+		if _, err := add("peers", c.PeerAddress, inside.front(offer{server: server})); err != nil {
+			return nil, err
+		}
+	}
+	if r.services != nil {
+		server := connect.NewServer(around.forApps(r.guard, r.recorder, r.inside)...)
+		r.services(server)
+		apps := offer{server: server, open: p.open(around, health, server), plain: r.plain}
+		l, err := add("apps", c.Address, crossOrigin(around.front(apps), c.AllowedOrigins))
+		if err != nil {
+			return nil, err
+		}
+		l.atMost(c.MaxConnections)
+		if err := l.secure(c); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// around is what the interceptors of the pod's servers are made from.
+func (p *pod) around(c config.HTTP) (stack, error) {
 	gate, err := overload.NewGate(overload.Options{
 		Max:        c.MaxInFlight,
 		Lowest:     lowestInFlight * runtime.GOMAXPROCS(0),
@@ -202,45 +249,20 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 		Registerer: p.registerer,
 	})
 	if err != nil {
-		return nil, err
+		return stack{}, err
+	}
+	bodies, err := overload.NewBodies(overload.BodiesOptions{
+		MaxBytes: c.MaxBodyBytes, Max: c.MaxBodies, Timeout: time.Duration(c.BodyTimeout),
+		Clock: time.Now, Registerer: p.registerer,
+	})
+	if err != nil {
+		return stack{}, err
 	}
 	measured, err := newMetrics(p.registerer)
 	if err != nil {
-		return nil, err
+		return stack{}, err
 	}
-	around := stack{metrics: measured, gate: gate, log: p.log, http: c, clock: p.now, leaving: p.leaving}
-	var all []*listener
-	add := func(name, address string, handler http.Handler) error {
-		l, err := listen(ctx, name, address, handler, c)
-		if err == nil {
-			all = append(all, l)
-		}
-		return err
-	}
-	open, mux := p.open(around, health, nil), health.mux(p.registry)
-	mount(mux, open, c)
-	if err := add("admin", c.AdminAddress, front(open, mux, nil, c)); err != nil {
-		return nil, err
-	}
-	if r.peers != nil {
-		server := connect.NewServer(around.forPeers()...)
-		r.peers(server)
-		if err := add("peers", c.PeerAddress, front(server, rpcMux(server, c), nil, c)); err != nil {
-			return nil, err
-		}
-	}
-	if r.services != nil {
-		server := connect.NewServer(around.forApps(r.guard, r.recorder, r.inside)...)
-		r.services(server)
-		open, mux := p.open(around, health, server), rpcMux(server, c)
-		mount(mux, open, c)
-		if r.handlers != nil {
-			r.handlers(mux)
-		}
-		handler := crossOrigin(front(server, mux, gate, c, open), c.AllowedOrigins)
-		if err := add("apps", c.Address, handler); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
+	return stack{
+		metrics: measured, gate: gate, bodies: bodies, log: p.log, http: c, clock: p.now, leaving: p.leaving,
+	}, nil
 }

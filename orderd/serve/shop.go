@@ -110,8 +110,13 @@ func (p *pod) database() (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database.urlFile: %w", err)
 	}
-	return database.Open(context.Background(), url, p.config.Database.MaxConnections,
-		database.WithRegisterer(p.registerer))
+	c := p.config.Database
+	secured, err := database.FileTLS(c.CAFile, c.CertificateFile, c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return database.Open(context.Background(), url, c.MaxConnections,
+		database.WithTLS(secured), database.WithRegisterer(p.registerer))
 }
 
 // carriers are the configured ones, each behind a breaker of its own.

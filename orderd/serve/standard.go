@@ -75,9 +75,16 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
+	flash, err := p.flashFinder(s, key)
+	if err != nil {
+		return nil, err
+	}
+	limits := p.config.Orders.Limits
 	orders := order.NewService(order.ServiceOptions{
 		Store: s.orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.config.Orders.PaymentTimeout),
-		MaxBatch: p.config.Orders.PlaceBatch, Random: random(), Flash: p.flashFinder(s),
+		Limits:      order.Limits{Orders: limits.UnpaidOrders, Units: limits.ReservedUnits},
+		GuestLimits: order.Limits{Orders: limits.GuestUnpaidOrders, Units: limits.GuestReservedUnits},
+		MaxBatch:    p.config.Orders.PlaceBatch, Random: random(), Flash: flash,
 	})
 	returned, err := returns.NewService(returns.Options{
 		Pool: s.pool, Orders: s.orders, Parcels: s.shipments, Window: time.Duration(p.config.Orders.ReturnWindow),
@@ -95,17 +102,11 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 		guard:    guard,
 		recorder: recorder,
 		inside:   orders.NotYet(),
-		handlers: func(mux *http.ServeMux) {
-			mux.Handle("POST /notifications/{provider}", p.plain(payment.NotificationHandler(s.payments)))
-			mux.Handle("POST /carriers/{carrier}/events", p.plain(shipment.PushHandler(s.shipments)))
-			for pattern, page := range s.pages {
-				mux.Handle(pattern, p.plain(page))
-			}
-		},
-		loops: []loop{verifier.Run},
-		ready: allReady(untilMigrated(s.pool), verifier.Ready),
-		drain: func(context.Context) {},
-		close: s.close,
+		plain:    p.plainHandlers(s),
+		loops:    []loop{verifier.Run},
+		ready:    allReady(untilMigrated(s.pool), verifier.Ready),
+		drain:    func(context.Context) {},
+		close:    s.close,
 	}, nil
 }
 
@@ -136,11 +137,27 @@ func (p *pod) registerShop(server *connect.Server, s *shop, guests auth.Guests, 
 
 // flashFinder is where orders are looked for that are not in the database yet; nil if no
 // flash pool is configured.
-func (p *pod) flashFinder(s *shop) order.FlashFinder {
+func (p *pod) flashFinder(s *shop, key idKey) (order.FlashFinder, error) {
 	if p.config.Flash.PeerURL == "" {
-		return nil
+		return nil, nil
 	}
-	return flashclient.NewFinder(p.config.Flash.PeerURL, s.js)
+	peers, err := key.peers(p.now)
+	if err != nil {
+		return nil, err
+	}
+	return flashclient.NewFinder(p.config.Flash.PeerURL, s.js, peers.Ask()), nil
+}
+
+// plainHandlers are called by payment providers, carriers and buyers' browsers.
+func (p *pod) plainHandlers(s *shop) map[string]http.Handler {
+	out := map[string]http.Handler{
+		"POST /notifications/{provider}":  p.plain(payment.NotificationHandler(s.payments)),
+		"POST /carriers/{carrier}/events": p.plain(shipment.PushHandler(s.shipments)),
+	}
+	for pattern, page := range s.pages {
+		out[pattern] = p.plain(page)
+	}
+	return out
 }
 
 // plain bounds a handler that is no RPC in number and time. Each has slots of its own: a page of the

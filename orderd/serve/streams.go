@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 
 	"github.com/orderd-dev/orderd/orderd/kit/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/overload"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
@@ -34,18 +35,56 @@ func streamOptions(spec connect.Spec) []connecthttp.Option {
 	}
 }
 
-// longLived takes the server's time-outs, which are for single requests, from a stream.
-func longLived(next http.Handler) http.Handler {
+// onlyHTTP2 refuses streams over HTTP/1, where a caller cannot read and send at once, before anything
+// else: the rest of such a request is not waited for, and its connection is closed.
+func onlyHTTP2(next http.Handler) http.Handler {
+	refuse := overload.Unread(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusHTTPVersionNotSupported)
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		control := http.NewResponseController(w)
-		// Both are known to every protocol that the servers here speak.
-		_ = control.SetReadDeadline(time.Time{})
-		_ = control.SetWriteDeadline(time.Time{})
-		incoming := &incoming{control: control}
+		if r.ProtoMajor < 2 {
+			refuse.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// controlled lets the interceptors change a stream's time-outs.
+func controlled(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		incoming := &incoming{control: http.NewResponseController(w)}
 		defer incoming.forget()
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), incomingKey{}, incoming)))
 	})
 }
+
+// unhurried takes the server's time-outs, which are for single requests, from the streams of callers
+// who may take their time. It stands behind what lets callers in.
+func unhurried(may func(context.Context, connect.Spec) bool) connect.ServerInterceptor {
+	return func(next connect.ServerFunc) connect.ServerFunc {
+		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+			if in, ok := ctx.Value(incomingKey{}).(*incoming); ok && may(ctx, spec) {
+				in.unhurry(spec.StreamType)
+			}
+			return next(ctx, spec, stream)
+		}
+	}
+}
+
+// ofKnown callers are those who came with a token.
+func ofKnown(ctx context.Context, _ connect.Spec) bool {
+	_, known := auth.CallerFrom(ctx)
+	return known
+}
+
+// ofWatchers is true of streams whose caller only reads.
+func ofWatchers(_ context.Context, spec connect.Spec) bool {
+	return spec.StreamType == connect.StreamTypeServer
+}
+
+func ofAnybody(context.Context, connect.Spec) bool { return true }
 
 type incomingKey struct{}
 
@@ -53,6 +92,21 @@ type incomingKey struct{}
 type incoming struct {
 	mu      sync.Mutex
 	control *http.ResponseController
+}
+
+// unhurry takes the time-outs away. A caller who sends one message and then only reads still has to
+// send that in time.
+func (i *incoming) unhurry(kind connect.StreamType) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.control == nil {
+		return
+	}
+	// Both are known to every protocol that the servers here speak.
+	_ = i.control.SetWriteDeadline(time.Time{})
+	if kind != connect.StreamTypeServer {
+		_ = i.control.SetReadDeadline(time.Time{})
+	}
 }
 
 // end lets whoever reads the stream, now or later, fail.

@@ -60,7 +60,7 @@ func newStreaming(t *testing.T, c config.HTTP, tokenFor time.Duration) *streamin
 	s.leaving = s.leave
 	server := connect.NewServer(s.forApps(guard, nil, nil)...)
 	flashv1connect.RegisterFlashServiceHandler(server, echo{})
-	l, err := listen(t.Context(), "apps", "127.0.0.1:0", front(server, rpcMux(server, c), s.gate, c), c)
+	l, err := listen(t.Context(), "apps", "127.0.0.1:0", s.front(offer{server: server}), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,9 +69,17 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	releaser, err := order.NewReleaser(
-		order.ReleaserOptions{Worker: options, Flash: flashclient.NewReleaser(p.config.Flash.PeerURL)},
-	)
+	key, err := p.readIDKey()
+	if err != nil {
+		return nil, err
+	}
+	peers, err := key.peers(p.now)
+	if err != nil {
+		return nil, err
+	}
+	releaser, err := order.NewReleaser(order.ReleaserOptions{
+		Worker: options, Flash: flashclient.NewReleaser(p.config.Flash.PeerURL, peers.Ask()),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -102,10 +102,10 @@ test("refusals carry a reason and details", async () => {
   assert.equal(errorInfo(unknown)?.reason, "ORDER_NOT_FOUND");
   assert.equal(errorInfo(unknown)?.domain, "orderd.dev");
 
-  const short = await refusal(orders.placeOrder({ requestId: randomUUID(), lines: [{ sku: "ts-tea", quantity: 500n }] }));
+  const short = await refusal(orders.placeOrder({ requestId: randomUUID(), lines: [{ sku: "ts-tea", quantity: 150n }] }));
   assert.equal(errorInfo(short)?.reason, "INSUFFICIENT_STOCK");
   const [shortage] = short.findDetails(StockShortageSchema);
-  assert.deepEqual(shortage?.lines.map(({ sku, wanted }) => ({ sku, wanted })), [{ sku: "ts-tea", wanted: 500n }]);
+  assert.deepEqual(shortage?.lines.map(({ sku, wanted }) => ({ sku, wanted })), [{ sku: "ts-tea", wanted: 150n }]);
 
   const requestId = randomUUID();
   await orders.placeOrder({ requestId, lines: [{ sku: "ts-tea", quantity: 1n }] });

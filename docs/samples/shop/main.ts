@@ -10,7 +10,7 @@ import { QuoteSchema, type Quote } from "@orderd/api/orderd/quote/v1/quote_pb";
 import {
   carts, catalog, flash, once, orders, pause, payments, promotion, quotes, retried, session, signIn,
 } from "./shop.js";
-import { clock, explain, price, stateOf } from "./words.js";
+import { clock, explain, inStock, price, stateOf } from "./words.js";
 
 const at = (id: string) => document.getElementById(id)!;
 const form = (id: string) => at(id) as HTMLFormElement;
@@ -52,11 +52,11 @@ const titles = new Map<string, string>();
 async function showGoods(): Promise<void> {
   const { skus } = await retried(() => catalog.listSkus({ onSaleOnly: true }));
   const goods = await Promise.all(skus.map(({ sku }) => retried(() => catalog.getSku({ sku }))));
-  at("goods").replaceChildren(...goods.map(({ sku, stock }) => {
+  at("goods").replaceChildren(...goods.map(({ sku, availability }) => {
     const { sku: code, title } = sku!;
     titles.set(code, title);
     return make("li", {},
-      make("span", {}, `${title}, ${price(sku!.price)}, ${stock?.available} in stock`),
+      make("span", {}, `${title}, ${price(sku!.price)}, ${inStock(availability)}`),
       button(`Add ${title} to the cart`, () => inTurn(() => addToCart(code))));
   }));
 }

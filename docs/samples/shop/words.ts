@@ -3,6 +3,7 @@
 import { ConnectError } from "@connectrpc/connect";
 import { ViolationsSchema, type Violation } from "@orderd/api/buf/validate/validate_pb";
 import { ErrorInfoSchema } from "@orderd/api/google/rpc/error_details_pb";
+import { Availability } from "@orderd/api/orderd/catalog/v1/catalog_pb";
 import type { Money } from "@orderd/api/orderd/money/v1/money_pb";
 import { OrderState, StockShortageSchema, type Order } from "@orderd/api/orderd/order/v1/order_pb";
 
@@ -17,6 +18,7 @@ const refusals: Record<string, string> = {
   QUOTE_EXPIRED: "That took too long. Please look at the price again.",
   SOLD_OUT: "Sold out. Some may come back while others do not pay.",
   TOKEN_EXPIRED: "Please sign in again.",
+  TOO_MANY_UNPAID: "You have not paid for what you ordered before. Please pay for it, or cancel it, first.",
   UNDELIVERABLE: "Nothing is delivered there.",
 };
 
@@ -26,7 +28,7 @@ const fieldOf = (violation: Violation) => violation.field?.elements.at(-1)?.fiel
 export function explain(err: unknown): string {
   const error = ConnectError.from(err);
   const [shortage] = error.findDetails(StockShortageSchema);
-  if (shortage) return shortage.lines.map((line) => `Only ${line.left} of ${line.sku} are left.`).join(" ");
+  if (shortage) return shortage.lines.map((line) => `You can order ${line.left} of ${line.sku} now.`).join(" ");
   const [wrong] = error.findDetails(ViolationsSchema);
   if (wrong) return `Please look at this again: ${wrong.violations.map(fieldOf).join(", ")}.`;
   const [info] = error.findDetails(ErrorInfoSchema);
@@ -38,6 +40,15 @@ export function price(money: Money | undefined): string {
   if (!money) return "";
   const format = new Intl.NumberFormat("en", { style: "currency", currency: money.currency });
   return format.format(Number(money.amount) / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+}
+
+/** Roughly how much there is of something. */
+export function inStock(availability: Availability): string {
+  switch (availability) {
+    case Availability.SOLD_OUT: return "sold out";
+    case Availability.FEW: return "only a few left";
+    default: return "in stock";
+  }
 }
 
 /** Milliseconds as hours, minutes and seconds. */

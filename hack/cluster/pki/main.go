@@ -3,29 +3,23 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
 	"log"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/orderd-dev/orderd/orderd/sim/authority"
 )
 
-const (
-	validFor  = 365 * 24 * time.Hour
-	renewedAt = 30 * 24 * time.Hour
-)
+const renewedAt = 30 * 24 * time.Hour
 
 func main() {
 	log.SetFlags(0)
@@ -42,38 +36,38 @@ func main() {
 // identity is one certificate of the cluster, signed by its authority.
 type identity struct {
 	file         string
-	user         string
-	group        string
-	names        []string
-	addresses    []net.IP
+	subject      authority.Subject
 	asKubeconfig bool
 }
 
 func identities(node string, addresses []string) ([]identity, error) {
-	var ips []net.IP
 	for _, address := range addresses {
-		ip := net.ParseIP(address)
-		if ip == nil {
+		if net.ParseIP(address) == nil {
 			return nil, fmt.Errorf("%q is no address", address)
 		}
-		ips = append(ips, ip)
 	}
-	apiNames := []string{
+	api := append([]string{
 		"localhost",
 		"kubernetes",
 		"kubernetes.default",
 		"kubernetes.default.svc",
 		"kubernetes.default.svc.cluster.local",
-	}
+	}, addresses...)
+	const masters, nodes = "system:masters", "system:nodes"
+	kubelet := "system:node:" + node
 	return []identity{
-		{file: "apiserver", user: "kube-apiserver", names: apiNames, addresses: ips},
-		{file: "kubelet-server", user: "system:node:" + node, group: "system:nodes", names: []string{node}, addresses: ips},
-		{file: "apiserver-kubelet-client", user: "kube-apiserver-kubelet-client", group: "system:masters"},
-		{file: "admin", user: "admin", group: "system:masters", asKubeconfig: true},
-		{file: "controller-manager", user: "system:kube-controller-manager", asKubeconfig: true},
-		{file: "scheduler", user: "system:kube-scheduler", asKubeconfig: true},
-		{file: "kubelet", user: "system:node:" + node, group: "system:nodes", asKubeconfig: true},
-		{file: "kube-proxy", user: "system:kube-proxy", asKubeconfig: true},
+		{file: "apiserver", subject: authority.Subject{Name: "kube-apiserver", Hosts: api}},
+		{file: "kubelet-server", subject: authority.Subject{
+			Name: kubelet, Group: nodes, Hosts: append([]string{node}, addresses...),
+		}},
+		{file: "apiserver-kubelet-client", subject: authority.Subject{
+			Name: "kube-apiserver-kubelet-client", Group: masters,
+		}},
+		{file: "admin", subject: authority.Subject{Name: "admin", Group: masters}, asKubeconfig: true},
+		{file: "controller-manager", subject: authority.Subject{Name: "system:kube-controller-manager"}, asKubeconfig: true},
+		{file: "scheduler", subject: authority.Subject{Name: "system:kube-scheduler"}, asKubeconfig: true},
+		{file: "kubelet", subject: authority.Subject{Name: kubelet, Group: nodes}, asKubeconfig: true},
+		{file: "kube-proxy", subject: authority.Subject{Name: "system:kube-proxy"}, asKubeconfig: true},
 	}, nil
 }
 
@@ -88,12 +82,19 @@ func run(dir, server, node string, addresses []string) error {
 	if fresh(filepath.Join(dir, "ca.crt")) && complete(dir, wanted) {
 		return nil
 	}
-	authority, err := newAuthority(dir)
+	ca, err := authority.New("orderd local cluster")
 	if err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(dir, "ca.crt"), ca.PEM(), 0o644); err != nil {
+		return err
+	}
 	for _, id := range wanted {
-		if err := authority.issue(dir, server, id); err != nil {
+		pair, err := ca.Issue(id.subject)
+		if err == nil {
+			err = write(dir, server, ca.PEM(), id, pair)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", id.file, err)
 		}
 	}
@@ -131,101 +132,19 @@ func complete(dir string, wanted []identity) bool {
 	return true
 }
 
-type authority struct {
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	pem         []byte
-}
-
-func newAuthority(dir string) (*authority, error) {
-	template, err := template("orderd local cluster")
-	if err != nil {
-		return nil, err
-	}
-	template.IsCA = true
-	template.BasicConstraintsValid = true
-	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	a := &authority{
-		certificate: certificate,
-		key:         key,
-		pem:         pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-	}
-	return a, os.WriteFile(filepath.Join(dir, "ca.crt"), a.pem, 0o644)
-}
-
-func template(commonName string) (*x509.Certificate, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	return &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: commonName},
-		NotBefore:    now.Add(-time.Minute),
-		NotAfter:     now.Add(validFor),
-	}, nil
-}
-
-func (a *authority) issue(dir, server string, id identity) error {
-	template, err := template(id.user)
-	if err != nil {
-		return err
-	}
-	if id.group != "" {
-		template.Subject.Organization = []string{id.group}
-	}
-	template.DNSNames, template.IPAddresses = id.names, id.addresses
-	template.KeyUsage = x509.KeyUsageDigitalSignature
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	if len(id.names) > 0 {
-		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
-	}
-	key, keyPEM, err := newKey()
-	if err != nil {
-		return err
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
-	if err != nil {
-		return err
-	}
-	certificatePEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+// write puts a certificate into the folder, as two files or as a kubeconfig.
+func write(dir, server string, ca []byte, id identity, pair authority.Pair) error {
 	if id.asKubeconfig {
-		return os.WriteFile(filepath.Join(dir, id.file+".kubeconfig"), kubeconfig(server, a.pem, certificatePEM, keyPEM),
-			0o600)
+		return os.WriteFile(filepath.Join(dir, id.file+".kubeconfig"),
+			kubeconfig(server, ca, pair.Certificate, pair.Key), 0o600)
 	}
-	return errors.Join(os.WriteFile(filepath.Join(dir, id.file+".crt"), certificatePEM, 0o644),
-		os.WriteFile(filepath.Join(dir, id.file+".key"), keyPEM, 0o600))
-}
-
-func newKey() (*ecdsa.PrivateKey, []byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	return key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+	return pair.Write(dir, id.file+".crt", id.file+".key")
 }
 
 // serviceAccountKeys makes the pair that the tokens of service accounts are signed
 // with and checked by.
 func serviceAccountKeys(dir string) error {
-	key, keyPEM, err := newKey()
+	key, keyPEM, err := authority.NewKey()
 	if err != nil {
 		return err
 	}

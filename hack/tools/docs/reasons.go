@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orderd-dev/orderd/orderd/kit/peerauth"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
@@ -39,7 +40,7 @@ var general = []generalReason{
 }
 
 // betweenPods are reasons that only orderd's own pods see.
-var betweenPods = map[string]bool{rpcerr.ReasonNotOwner: true}
+var betweenPods = map[string]bool{rpcerr.ReasonNotOwner: true, peerauth.ReasonUnknown: true}
 
 // readReasons reads what each reason means from the comments of its constant.
 func readReasons(path string) (map[string]string, error) {

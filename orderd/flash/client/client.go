@@ -49,8 +49,11 @@ func NewHTTP() *http.Client {
 	}}
 }
 
-// NewPeerService calls the PeerService at a base URL. It connects when it is first used.
-func NewPeerService(client *http.Client, peerURL string) flashv1connect.PeerServiceClient {
+// NewPeerService calls the PeerService at a base URL, as one that its pods know: see peerauth.Key. It
+// connects when it is first used.
+func NewPeerService(
+	client *http.Client, peerURL string, known ...connect.ClientInterceptor,
+) flashv1connect.PeerServiceClient {
 	transport := connecthttp.NewTransport(client, peerURL, connecthttp.WithReadMaxBytes(maxResponseBytes))
-	return flashv1connect.NewPeerServiceClient(connect.NewClient(transport))
+	return flashv1connect.NewPeerServiceClient(connect.NewClient(transport, known...))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -25,8 +26,8 @@ type Finder struct {
 }
 
 // NewFinder takes the base URL of the flash pool's PeerService. It connects when it is first used.
-func NewFinder(peerURL string, js jetstream.JetStream) *Finder {
-	return &Finder{peers: NewPeerService(NewHTTP(), peerURL), js: js}
+func NewFinder(peerURL string, js jetstream.JetStream, known ...connect.ClientInterceptor) *Finder {
+	return &Finder{peers: NewPeerService(NewHTTP(), peerURL, known...), js: js}
 }
 
 // Find returns an order with what became of it; nil if no promotion whose log is kept has it. A

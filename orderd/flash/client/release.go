@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
@@ -17,8 +18,8 @@ type Releaser struct {
 }
 
 // NewReleaser takes the base URL of the flash pool's PeerService. It connects when it is first used.
-func NewReleaser(peerURL string) *Releaser {
-	return &Releaser{peers: NewPeerService(NewHTTP(), peerURL)}
+func NewReleaser(peerURL string, known ...connect.ClientInterceptor) *Releaser {
+	return &Releaser{peers: NewPeerService(NewHTTP(), peerURL, known...)}
 }
 
 // Release is idempotent by order id. RELEASED: the stock is back in the sale. CLOSED: the sale

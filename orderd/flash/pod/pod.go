@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"connectrpc.com/connect/v2"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -58,6 +59,8 @@ type Options struct {
 	MaxSkew time.Duration
 	// Admission makes and checks admission tokens; optional: without it no promotion asks for them.
 	Admission *admission.Signer
+	// Known is what makes the pod known to the pods that it calls; optional.
+	Known []connect.ClientInterceptor
 	// Random spreads retries. It is the pod's from now on.
 	Random   *rand.Rand
 	OrderIDs owner.OrderIDs
@@ -141,7 +144,7 @@ func (p *Pod) own(options Options) error {
 	p.owners.current = func(uid string) *route.Placed { return p.views.load().byUID[uid] }
 	p.router, err = route.New(route.Options{
 		Name: p.name, Current: p.owners.current, Local: p.owners.local, Clock: options.Clock, Jitter: p.jitter,
-		Logger: p.log, Registerer: options.Registerer,
+		Known: options.Known, Logger: p.log, Registerer: options.Registerer,
 	})
 	if err != nil {
 		return err

@@ -15,12 +15,6 @@ import (
 )
 
 const (
-	// PromotionsBucket has a flashv1.Promotion for each promotion uid.
-	PromotionsBucket = "orderd_promotions"
-	// MembersBucket has a flashv1.Member for each live pod of the flash pool.
-	MembersBucket = "orderd_members"
-	// MemberTTL is how long a pod that does not renew its entry counts as live.
-	MemberTTL = 2 * time.Second
 	// MaterializerConsumer is the durable consumer of every promotion's stream that writes its
 	// orders to the database.
 	MaterializerConsumer = "materializer"
@@ -31,35 +25,6 @@ const (
 	// where a record has one order.
 	maxUnacked = 4096
 )
-
-// EnsureBuckets creates both key-value buckets unless they are there.
-func EnsureBuckets(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	buckets := []jetstream.KeyValueConfig{
-		{
-			Bucket:      PromotionsBucket,
-			Description: "Promotions as flash pods and workers see them",
-			Storage:     jetstream.FileStorage,
-			Replicas:    replicas,
-			History:     1,
-		},
-		// The markers let watchers see that an entry was not renewed.
-		{
-			Bucket:         MembersBucket,
-			Description:    "Live flash pods",
-			Storage:        jetstream.MemoryStorage,
-			Replicas:       replicas,
-			History:        1,
-			TTL:            MemberTTL,
-			LimitMarkerTTL: MemberTTL,
-		},
-	}
-	for _, bucket := range buckets {
-		if _, err := js.CreateOrUpdateKeyValue(ctx, bucket); err != nil {
-			return fmt.Errorf("creating bucket %s: %w", bucket.Bucket, err)
-		}
-	}
-	return nil
-}
 
 // EnsureStreams creates the promotion's streams, and the consumer of each that
 // materializes it, unless they are there. Nothing in a stream can be changed or removed,

@@ -6,10 +6,13 @@ import (
 	"net/http"
 	"sync"
 
+	"connectrpc.com/connect/v2"
+
 	"github.com/orderd-dev/orderd/api/gen/orderd/flash/v1/flashv1connect"
 	"github.com/orderd-dev/orderd/orderd/flash/client"
 	"github.com/orderd-dev/orderd/orderd/flash/refusal"
 	"github.com/orderd-dev/orderd/orderd/flash/streamclient"
+	"github.com/orderd-dev/orderd/orderd/kit/peerauth"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
@@ -18,15 +21,16 @@ const addressesMax = 256
 
 // peers are the clients of other pods, by address. Safe for concurrent use.
 type peers struct {
-	http *http.Client
+	http  *http.Client
+	known []connect.ClientInterceptor
 
 	// mu guards clients.
 	mu      sync.RWMutex
 	clients map[string]flashv1connect.PeerServiceClient
 }
 
-func newPeers(http *http.Client) *peers {
-	return &peers{http: http, clients: map[string]flashv1connect.PeerServiceClient{}}
+func newPeers(http *http.Client, known []connect.ClientInterceptor) *peers {
+	return &peers{http: http, known: known, clients: map[string]flashv1connect.PeerServiceClient{}}
 }
 
 func (p *peers) at(address string) flashv1connect.PeerServiceClient {
@@ -42,7 +46,7 @@ func (p *peers) at(address string) flashv1connect.PeerServiceClient {
 		if len(p.clients) >= addressesMax {
 			clear(p.clients)
 		}
-		known = client.NewPeerService(p.http, "http://"+address)
+		known = client.NewPeerService(p.http, "http://"+address, p.known...)
 		p.clients[address] = known
 	}
 	return known
@@ -53,6 +57,7 @@ func (p *peers) at(address string) flashv1connect.PeerServiceClient {
 //	what came back                                 what it means                   the answer
 //	nil                                            it is done                      nil
 //	a refusal with a reason, but for INTERNAL      the pod decided so              the same refusal
+//	and peerauth.ReasonUnknown
 //	no connection, or streamclient.ErrNotSent      the pod is gone, nothing left   NotOwner
 //	streamclient.ErrFull                           too much waits for the pod      Overloaded
 //	anything else                                  nobody knows what happened      PartitionMoving
@@ -72,7 +77,9 @@ func (r *Router) fromPeer(err error) error {
 		}
 		refused = refusal.FromError(err)
 	}
-	if reason := refused.Reason(); reason != "" && reason != rpcerr.ReasonInternal {
+	switch refused.Reason() {
+	case "", rpcerr.ReasonInternal, peerauth.ReasonUnknown:
+	default:
 		return refused
 	}
 	r.log.Debug("another pod's answer is not known", "error", err)

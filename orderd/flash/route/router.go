@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"connectrpc.com/connect/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
@@ -48,6 +49,8 @@ type Options struct {
 	Clock func() time.Time
 	// Jitter spreads a delay at random around itself; safe for concurrent use.
 	Jitter func(time.Duration) time.Duration
+	// Known is what makes the pod known to those that it calls; optional.
+	Known  []connect.ClientInterceptor
 	Logger *slog.Logger
 	// Registerer of the metrics; optional.
 	Registerer prometheus.Registerer
@@ -85,7 +88,7 @@ func New(options Options) (*Router, error) {
 			Name: "orderd_flash_forwards_total", Help: "Calls to other pods.",
 		}),
 	}
-	r.peers = newPeers(r.http)
+	r.peers = newPeers(r.http, options.Known)
 	r.streams = newForwardStreams(r.peers.at, r.clock, r.jitter)
 	return r, metric.Register(options.Registerer, "the router", r.forwards)
 }

@@ -32,6 +32,7 @@
 //	PERMISSION_DENIED/ROLE_MISSING      metadata roles: those of which one is needed
 //	PERMISSION_DENIED/OTHER_BUYER       metadata field: buyer_id
 //	RESOURCE_EXHAUSTED/RATE_LIMITED     this caller asks too much of this pod; with a retry delay
+//	                                    metadata limit: inFlight if it has too much under way at once
 package auth
 
 import (
@@ -56,6 +57,10 @@ type Caller struct {
 	// Acting are the roles that let the caller into the RPC being served; empty outside of one.
 	Acting Roles
 }
+
+// AsBuyer tells whether only the buyer role lets the caller into the RPC being served: they act for
+// themselves, and know what buyers know.
+func (c Caller) AsBuyer() bool { return c.Acting == RolesOf(accessv1.Role_ROLE_BUYER) }
 
 type callerKey struct{}
 

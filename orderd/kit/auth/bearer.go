@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"net/http"
 	"strings"
 
 	"connectrpc.com/connect/v2"
@@ -29,6 +30,14 @@ func bearer(values []string) (string, error) {
 		return "", invalid("the bearer token is not a JSON Web Token", nil)
 	}
 	return token, nil
+}
+
+// Bears tells whether a request comes with what may be a bearer token. One that does not is going to
+// be refused by [Guard.Authenticate] wherever a token is needed, whatever is in its body.
+func Bears(header http.Header) bool {
+	const scheme = "Bearer "
+	values := header["Authorization"]
+	return len(values) == 1 && len(values[0]) > len(scheme) && strings.EqualFold(values[0][:len(scheme)], scheme)
 }
 
 // notInToken is true of what a compact JWT cannot have: it is base64url in parts joined by dots.

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/metric"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
@@ -27,14 +26,14 @@ type GuardOptions struct {
 // Guard has the interceptors that check callers.
 type Guard struct {
 	verifier *Verifier
-	limiter  *rateLimiter
+	limiter  *limiter
 	policies policies
 	refused  *prometheus.CounterVec
 }
 
 // NewGuard makes a guard.
 func NewGuard(o GuardOptions) (*Guard, error) {
-	l, err := newRateLimiter(o.Callers, o.Services, o.Clock)
+	l, err := newLimiter(o.Callers, o.Services, o.Clock)
 	if err != nil {
 		return nil, err
 	}
@@ -53,39 +52,38 @@ func (g *Guard) Authenticate() connect.ServerInterceptor {
 			if policy.Public {
 				return next(ctx, spec, stream)
 			}
-			caller, err := g.admit(ctx, policy)
+			caller, asking, err := g.admit(ctx, policy)
 			if err != nil {
 				g.refused.WithLabelValues(rpcerr.Reason(err)).Inc()
 				challenge(ctx, err)
 				return err
 			}
+			defer asking.answered()
 			return next(WithCaller(ctx, caller), spec, stream)
 		}
 	}
 }
 
-func (g *Guard) admit(ctx context.Context, policy Policy) (Caller, error) {
+// admit tells who calls, and for what more; that has to be told once this call is answered.
+func (g *Guard) admit(ctx context.Context, policy Policy) (caller Caller, asking *asking, err error) {
 	var values []string
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		values = info.RequestHeader().Values("Authorization")
 	}
 	token, err := bearer(values)
 	if err != nil {
-		return Caller{}, err
+		return Caller{}, nil, err
 	}
-	caller, err := g.verifier.Verify(ctx, token)
-	if err != nil {
-		return Caller{}, err
+	if caller, err = g.verifier.Verify(ctx, token); err != nil {
+		return Caller{}, nil, err
 	}
 	caller.Acting = caller.Roles & policy.Roles
 	if caller.Acting == 0 {
-		return Caller{}, rpcerr.New(connect.CodePermissionDenied, rpcerr.ReasonRoleMissing,
+		return Caller{}, nil, rpcerr.New(connect.CodePermissionDenied, rpcerr.ReasonRoleMissing,
 			"the caller has none of the roles that may do this", "roles", policy.Roles.String())
 	}
-	if err := g.limiter.take(caller); err != nil {
-		return Caller{}, err
-	}
-	return caller, nil
+	asking, err = g.limiter.take(caller)
+	return caller, asking, err
 }
 
 // challenge is the header that RFC 6750, section 3, asks for beside a 401.
@@ -109,7 +107,7 @@ func (g *Guard) KeepToOwn() connect.ServerInterceptor {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
 			policy := g.policies.of(spec)
 			caller, known := CallerFrom(ctx)
-			if known && policy.buyerID != nil && caller.Acting == RolesOf(accessv1.Role_ROLE_BUYER) {
+			if known && policy.buyerID != nil && caller.AsBuyer() {
 				stream = &ownStream{ServerStream: stream, guard: g, field: policy.buyerID, subject: caller.Subject}
 			}
 			return next(ctx, spec, stream)

@@ -11,21 +11,28 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
+// take is a request that is answered at once.
+func take(l *limiter, c Caller) error {
+	asking, err := l.take(c)
+	asking.answered()
+	return err
+}
+
 func TestLimits(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
-	l, err := newRateLimiter(Limits{PerSecond: 10, Burst: 3}, Limits{PerSecond: 1000, Burst: 50},
+	l, err := newLimiter(Limits{PerSecond: 10, Burst: 3}, Limits{PerSecond: 1000, Burst: 50},
 		func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
 	ann := Caller{Subject: "ann", Acting: RolesOf(accessv1.Role_ROLE_BUYER)}
 	for i := range 3 {
-		if err := l.take(ann); err != nil {
+		if err := take(l, ann); err != nil {
 			t.Errorf("request %d of a burst of 3: %v", i+1, err)
 		}
 	}
 	for range 5 {
-		err := l.take(ann)
+		err := take(l, ann)
 		if connect.CodeOf(err) != connect.CodeResourceExhausted || rpcerr.Reason(err) != "RATE_LIMITED" {
 			t.Errorf("one too many: %v, want RESOURCE_EXHAUSTED/RATE_LIMITED", err)
 		}
@@ -34,34 +41,34 @@ func TestLimits(t *testing.T) {
 			t.Errorf("retry after %s, %t; want 100ms", after, ok)
 		}
 	}
-	if err := l.take(Caller{Subject: "bob", Acting: ann.Acting}); err != nil {
+	if err := take(l, Caller{Subject: "bob", Acting: ann.Acting}); err != nil {
 		t.Errorf("another caller: %v", err)
 	}
 	now = now.Add(100 * time.Millisecond)
-	if err := l.take(ann); err != nil {
+	if err := take(l, ann); err != nil {
 		t.Errorf("after the delay: %v", err)
 	}
-	if l.take(ann) == nil {
+	if take(l, ann) == nil {
 		t.Error("a second request after the delay for one was let in")
 	}
 	backend := Caller{Subject: "ann", Acting: RolesOf(accessv1.Role_ROLE_SERVICE)}
 	for i := range 50 {
-		if err := l.take(backend); err != nil {
+		if err := take(l, backend); err != nil {
 			t.Errorf("request %d of a service whose burst is 50: %v", i+1, err)
 		}
 	}
-	if l.take(backend) == nil {
+	if take(l, backend) == nil {
 		t.Error("request 51 of a service whose burst is 50 was let in")
 	}
 }
 
 func TestNoLimit(t *testing.T) {
-	l, err := newRateLimiter(Limits{PerSecond: 1, Burst: 1}, Limits{}, time.Now)
+	l, err := newLimiter(Limits{PerSecond: 1, Burst: 1}, Limits{}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 1000 {
-		if err := l.take(Caller{Subject: "backend", Acting: RolesOf(accessv1.Role_ROLE_SERVICE)}); err != nil {
+		if err := take(l, Caller{Subject: "backend", Acting: RolesOf(accessv1.Role_ROLE_SERVICE)}); err != nil {
 			t.Fatalf("a service without a limit: %v", err)
 		}
 	}
@@ -77,7 +84,7 @@ func TestLimitsHold(t *testing.T) {
 		}
 		begin := time.UnixMilli(1_800_000_000_000)
 		now := begin
-		l, err := newRateLimiter(limits, Limits{}, func() time.Time { return now })
+		l, err := newLimiter(limits, Limits{}, func() time.Time { return now })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,11 +92,11 @@ func TestLimitsHold(t *testing.T) {
 		let := 0
 		for range rapid.IntRange(1, 100).Draw(t, "requests") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 200).Draw(t, "pause")) * time.Millisecond)
-			err := l.take(ann)
+			err := take(l, ann)
 			if err != nil {
 				after, _ := rpcerr.RetryAfter(err)
 				now = now.Add(after + time.Microsecond)
-				err = l.take(ann)
+				err = take(l, ann)
 			}
 			if err != nil {
 				t.Fatalf("after the delay: %v", err)
@@ -101,4 +108,40 @@ func TestLimitsHold(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestInFlight(t *testing.T) {
+	l, err := newLimiter(Limits{PerSecond: 1000, Burst: 1000, InFlight: 2}, Limits{}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann := Caller{Subject: "ann", Acting: RolesOf(accessv1.Role_ROLE_BUYER)}
+	var inFlight []*asking
+	let := func(c Caller, want bool) {
+		t.Helper()
+		asking, err := l.take(c)
+		switch {
+		case want && err == nil:
+			inFlight = append(inFlight, asking)
+		case want:
+			t.Errorf("%s was refused: %v", c.Subject, err)
+		case connect.CodeOf(err) != connect.CodeResourceExhausted || rpcerr.Reason(err) != "RATE_LIMITED" ||
+			rpcerr.Metadata(err)["limit"] != "inFlight":
+			t.Errorf("%s: %v, want RESOURCE_EXHAUSTED/RATE_LIMITED for what is in flight", c.Subject, err)
+		default:
+			if after, ok := rpcerr.RetryAfter(err); !ok || after <= 0 {
+				t.Errorf("retry after %s, %t; want a delay", after, ok)
+			}
+		}
+	}
+	let(ann, true)
+	let(ann, true)
+	let(ann, false)
+	let(Caller{Subject: "bob", Acting: ann.Acting}, true)
+	for range 100 {
+		let(Caller{Subject: "ann", Acting: RolesOf(accessv1.Role_ROLE_SERVICE)}, true)
+	}
+	inFlight[0].answered()
+	let(ann, true)
+	let(ann, false)
 }

@@ -57,6 +57,21 @@ type HTTP struct {
 	// is at a time follows from how long they take (see orderd/overload). More are refused with
 	// UNAVAILABLE/OVERLOADED. Streams are not counted.
 	MaxInFlight int `json:"maxInFlight"`
+	// CertificateFile and KeyFile are what the listener of the RPCs for apps shows; unset: it speaks
+	// in clear text. They may be renewed at any time.
+	CertificateFile string `json:"certificateFile,omitempty"`
+	KeyFile         string `json:"keyFile,omitempty"`
+	// MaxConnections is how many connections the listener of the RPCs for apps has at once; with more
+	// the ones that have been idle for the longest are closed. 0: as many as fit half of the memory
+	// limit (GOMEMLIMIT).
+	MaxConnections int `json:"maxConnections,omitempty"`
+	// MaxBodies is how many bodies of requests the listener of the RPCs for apps waits for at once;
+	// with more the ones that have been waited for the longest are given up. 0: as many as fit a
+	// quarter of the memory limit if all are of MaxBodyBytes.
+	MaxBodies int `json:"maxBodies,omitempty"`
+	// BodyTimeout is how long the body of a request may take after its head, before the request is
+	// counted in MaxInFlight.
+	BodyTimeout Duration `json:"bodyTimeout"`
 	// RequestTimeout bounds a request from its first byte to its answer.
 	RequestTimeout Duration `json:"requestTimeout"`
 	// DrainDelay is how long a pod keeps answering after SIGTERM, until those who send to it know.
@@ -75,6 +90,12 @@ type HTTP struct {
 type Database struct {
 	// URLFile holds a postgres:// URL.
 	URLFile string `json:"urlFile"`
+	// CAFile holds the certificates of who may have signed the server's; empty: the system's.
+	CAFile string `json:"caFile,omitempty"`
+	// CertificateFile and KeyFile are what the server is shown if it asks who connects. They may be
+	// renewed at any time.
+	CertificateFile string `json:"certificateFile,omitempty"`
+	KeyFile         string `json:"keyFile,omitempty"`
 	// MaxConnections a pod opens.
 	MaxConnections int32 `json:"maxConnections"`
 }
@@ -85,16 +106,22 @@ type Messaging struct {
 	URL string `json:"url"`
 	// CredentialsFile is a NATS .creds file; empty: none.
 	CredentialsFile string `json:"credentialsFile,omitempty"`
+	// CAFile holds the certificates of who may have signed the servers'; empty: the system's.
+	CAFile string `json:"caFile,omitempty"`
+	// CertificateFile and KeyFile are what a server is shown if it asks who connects. They may be
+	// renewed at any time.
+	CertificateFile string `json:"certificateFile,omitempty"`
+	KeyFile         string `json:"keyFile,omitempty"`
 	// Replicas of every stream and bucket: 1, 3 or 5.
 	Replicas int `json:"replicas"`
 }
 
-// Orders has the rules of the order life cycle, for the standard role, and the flash role's order
-// ids.
+// Orders has the rules of the order life cycle, for the standard role, and the key of all roles.
 type Orders struct {
 	// PaymentTimeout of an order of the standard lane.
 	PaymentTimeout Duration `json:"paymentTimeout"`
-	// IDKeyFile holds the key, 16 bytes or more, that buyers are hashed with in order ids.
+	// IDKeyFile holds the key, 16 bytes or more, that buyers are hashed with in order ids. What pods
+	// sign for each other and for buyers, they sign with keys derived from it.
 	IDKeyFile string `json:"idKeyFile"`
 	// PlaceBatch is how many orders that are placed at once share a transaction, at most.
 	PlaceBatch int `json:"placeBatch"`
@@ -104,6 +131,25 @@ type Orders struct {
 	CompleteAfter Duration `json:"completeAfter"`
 	// ReturnWindow is how long after its delivery goods of an order can be returned.
 	ReturnWindow Duration `json:"returnWindow"`
+	// Limits of what buyers order and do not pay.
+	Limits Limits `json:"limits"`
+}
+
+// Limits are what one buyer may have ordered in the standard lane without having paid for it;
+// more is refused with RESOURCE_EXHAUSTED/TOO_MANY_UNPAID. Flash orders do not count: their
+// promotion's limitPerBuyer bounds them. 0 is no limit.
+//
+// By default 20 orders and 200 units: what a household or a small office has open at once, and
+// so little that hoarding a SKU of thousands of units takes dozens of accounts. A guest, whom a new
+// token costs nothing, has a tenth of the units: 5 orders and 20 units.
+type Limits struct {
+	// UnpaidOrders is how many orders wait for the buyer's payment at once.
+	UnpaidOrders int64 `json:"unpaidOrders"`
+	// ReservedUnits is how many units of all SKUs are in these orders.
+	ReservedUnits int64 `json:"reservedUnits"`
+	// GuestUnpaidOrders and GuestReservedUnits are the same for a guest.
+	GuestUnpaidOrders  int64 `json:"guestUnpaidOrders"`
+	GuestReservedUnits int64 `json:"guestReservedUnits"`
 }
 
 // Flash is how the flash pool is reached.
@@ -177,6 +223,9 @@ type Auth struct {
 	// buyers; 0: no limit but the pod's.
 	ServiceRequestsPerSecond int `json:"serviceRequestsPerSecond,omitempty"`
 	ServiceBurst             int `json:"serviceBurst,omitempty"`
+	// MaxInFlight is how many requests of one buyer or member of staff a pod works on at once. More
+	// are refused with RESOURCE_EXHAUSTED/RATE_LIMITED. Services have no such limit.
+	MaxInFlight int `json:"maxInFlight"`
 }
 
 // Default has every setting that has a sensible value of its own.
@@ -185,28 +234,30 @@ func Default() Config {
 		HTTP: HTTP{
 			Address: ":8080", AdminAddress: ":8081", PeerAddress: ":8082",
 			MaxBodyBytes: 64 << 10, MaxInFlight: 4096,
-			RequestTimeout: Duration(10 * time.Second),
-			DrainDelay:     Duration(3 * time.Second), DrainTimeout: Duration(20 * time.Second),
+			BodyTimeout: Duration(2 * time.Second), RequestTimeout: Duration(10 * time.Second),
+			DrainDelay: Duration(3 * time.Second), DrainTimeout: Duration(20 * time.Second),
 		},
 		Database:  Database{MaxConnections: 16},
 		Messaging: Messaging{Replicas: 1},
 		Orders: Orders{
 			PaymentTimeout: Duration(30 * time.Minute), PlaceBatch: 128, QuoteTTL: Duration(15 * time.Minute),
 			CompleteAfter: Duration(10 * 24 * time.Hour), ReturnWindow: Duration(15 * 24 * time.Hour),
+			Limits: Limits{UnpaidOrders: 20, ReservedUnits: 200, GuestUnpaidOrders: 5, GuestReservedUnits: 20},
 		},
-		Auth:   Auth{RequestsPerSecond: 50, Burst: 100},
+		Auth:   Auth{RequestsPerSecond: 50, Burst: 100, MaxInFlight: 64},
 		Worker: Worker{MaterializePerSecond: 2000, MaterializeConcurrency: 4},
 	}
 }
 
-// Load reads a file over the defaults. Unknown fields are refused.
+// Load reads a file over the defaults. What it does not know it leaves out, see [Unknown]: the file may
+// be written for the version after or before this one.
 func Load(path string) (Config, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("reading config: %w", err)
 	}
 	c := Default()
-	if err := yaml.UnmarshalStrict(raw, &c); err != nil {
+	if err := yaml.Unmarshal(raw, &c); err != nil {
 		return Config{}, fmt.Errorf("parsing config %s: %w", path, err)
 	}
 	return c, nil
@@ -224,9 +275,9 @@ func (c Config) Validate(role Role) error {
 	if role != RoleFlash {
 		c.Database.validate(&f)
 	}
+	f.Need(c.Orders.IDKeyFile != "", "orders.idKeyFile", "must be set")
 	if role != RoleWorker {
 		f.Need(c.Flash.MaxClockSkew >= 0, "flash.maxClockSkew", "must not be negative")
-		f.Need(c.Orders.IDKeyFile != "", "orders.idKeyFile", "must be set")
 		c.Auth.validate(&f)
 	}
 	if role == RoleStandard {
@@ -234,6 +285,7 @@ func (c Config) Validate(role Role) error {
 		f.Need(c.Orders.PlaceBatch > 0, "orders.placeBatch", "must be positive")
 		f.Need(c.Orders.QuoteTTL > 0, "orders.quoteTTL", "must be positive")
 		f.Need(c.Orders.ReturnWindow > 0, "orders.returnWindow", "must be positive")
+		c.Orders.Limits.validate(&f)
 	}
 	if role == RoleWorker {
 		f.Need(c.Flash.PeerURL != "", "flash.peerURL", "must be set")
@@ -248,9 +300,16 @@ func (c Config) Validate(role Role) error {
 	return f.Err()
 }
 
+// notAlone is what is wrong with a certificate without its key.
+const notAlone = "must be set with certificateFile, and with it alone"
+
 func (h HTTP) validate(f *FieldErrors) {
 	f.Need(h.MaxBodyBytes > 0, "http.maxBodyBytes", "must be positive")
 	f.Need(h.MaxInFlight > 0, "http.maxInFlight", "must be positive")
+	f.Need((h.CertificateFile == "") == (h.KeyFile == ""), "http.keyFile", notAlone)
+	f.Need(h.MaxConnections >= 0, "http.maxConnections", "must not be negative")
+	f.Need(h.MaxBodies >= 0, "http.maxBodies", "must not be negative")
+	f.Need(h.BodyTimeout > 0, "http.bodyTimeout", "must be positive")
 	f.Need(h.RequestTimeout > 0, "http.requestTimeout", "must be positive")
 	f.Need(h.DrainTimeout > 0, "http.drainTimeout", "must be positive")
 	for i, origin := range h.AllowedOrigins {
@@ -259,13 +318,23 @@ func (h HTTP) validate(f *FieldErrors) {
 	}
 }
 
+func (l Limits) validate(f *FieldErrors) {
+	const path, why = "orders.limits.", "must not be negative"
+	f.Need(l.UnpaidOrders >= 0, path+"unpaidOrders", why)
+	f.Need(l.ReservedUnits >= 0, path+"reservedUnits", why)
+	f.Need(l.GuestUnpaidOrders >= 0, path+"guestUnpaidOrders", why)
+	f.Need(l.GuestReservedUnits >= 0, path+"guestReservedUnits", why)
+}
+
 func (d Database) validate(f *FieldErrors) {
 	f.Need(d.URLFile != "", "database.urlFile", "must be set")
+	f.Need((d.CertificateFile == "") == (d.KeyFile == ""), "database.keyFile", notAlone)
 	f.Need(d.MaxConnections > 0, "database.maxConnections", "must be positive")
 }
 
 func (m Messaging) validate(f *FieldErrors) {
 	f.Need(m.URL != "", "messaging.url", "must be set")
+	f.Need((m.CertificateFile == "") == (m.KeyFile == ""), "messaging.keyFile", notAlone)
 	f.Need(slices.Contains([]int{1, 3, 5}, m.Replicas), "messaging.replicas", "must be 1, 3 or 5")
 }
 
@@ -275,6 +344,7 @@ func (a Auth) validate(f *FieldErrors) {
 	f.Need(a.JWKSURL != "", "auth.jwksURL", "must be set")
 	f.Need(a.RequestsPerSecond > 0, "auth.requestsPerSecond", "must be positive")
 	f.Need(a.Burst > 0, "auth.burst", "must be positive")
+	f.Need(a.MaxInFlight > 0, "auth.maxInFlight", "must be positive")
 	f.Need(a.ServiceRequestsPerSecond >= 0, "auth.serviceRequestsPerSecond", "must not be negative")
 	f.Need(a.ServiceRequestsPerSecond == 0 || a.ServiceBurst > 0, "auth.serviceBurst", "must be positive")
 }

@@ -24,12 +24,23 @@ const (
 // Option changes how a pool is opened.
 type Option func(*options)
 
-type options struct{ registerer prometheus.Registerer }
+type options struct {
+	registerer prometheus.Registerer
+	tls        TLS
+	tracer     pgx.QueryTracer
+}
 
 // WithRegisterer registers the pool's metrics: transaction retries, failed statements by class, the
 // length of statements and the connections in use. One pool a registerer.
 func WithRegisterer(r prometheus.Registerer) Option {
 	return func(o *options) { o.registerer = r }
+}
+
+// WithTracer has all that the pool does seen, and bounded, by a tracer in place of the one that counts
+// for the metrics: it may be a pgx.BatchTracer, pgx.ConnectTracer and pgxpool.AcquireTracer as well.
+// What follows is done with the context that its Start functions return.
+func WithTracer(t pgx.QueryTracer) Option {
+	return func(o *options) { o.tracer = t }
 }
 
 // Open makes a pool of at most maxConns connections to a postgres:// URL. It does not connect yet, so
@@ -44,6 +55,7 @@ func Open(ctx context.Context, url string, maxConns int32, opts ...Option) (*pgx
 		// The parser's error holds the URL, and that the password.
 		return nil, errBadURL
 	}
+	o.tls.apply(config.ConnConfig)
 	config.MaxConns = maxConns
 	config.MaxConnIdleTime, config.MaxConnLifetime = maxIdle, maxLifetime
 	config.ConnConfig.ConnectTimeout = connectTimeout
@@ -55,6 +67,9 @@ func Open(ctx context.Context, url string, maxConns int32, opts ...Option) (*pgx
 	}
 	m := newMetrics()
 	config.ConnConfig.Tracer = m
+	if o.tracer != nil {
+		config.ConnConfig.Tracer = o.tracer
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)

@@ -46,6 +46,9 @@ func OnCockroachDB(statements ...string) MigrateOption {
 	return func(m *migration) { m.tuning = append(m.tuning, statements...) }
 }
 
+// MigrateWithTLS secures the connections, as [WithTLS] does for [Open].
+func MigrateWithTLS(t TLS) MigrateOption { return func(m *migration) { m.tls = t } }
+
 // WithStepLimit bounds every step of the migration by d, also those that may take longer otherwise.
 func WithStepLimit(d time.Duration) MigrateOption {
 	return func(m *migration) { m.mostPerStep = d }
@@ -63,12 +66,13 @@ func Migrate(ctx context.Context, url string, files fs.FS, log *slog.Logger, opt
 		return errBadURL
 	}
 	config.ConnectTimeout = connectTimeout
-	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(keepTransactions))
-	defer func() { _ = db.Close() }()
-	m := &migration{db: db, files: files, log: log}
+	m := &migration{files: files, log: log}
 	for _, opt := range opts {
 		opt(m)
 	}
+	m.tls.apply(config)
+	m.db = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(keepTransactions))
+	defer func() { _ = m.db.Close() }()
 	if err := m.run(ctx); err != nil {
 		return fmt.Errorf("migrating the database: %w", err)
 	}
@@ -82,6 +86,7 @@ type migration struct {
 	log         *slog.Logger
 	tuning      []string
 	mostPerStep time.Duration
+	tls         TLS
 
 	cockroach bool
 	provider  *goose.Provider

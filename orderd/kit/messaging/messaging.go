@@ -44,6 +44,13 @@ func Connect(c config.Messaging, name string, log *slog.Logger) (*nats.Conn, jet
 	if c.CredentialsFile != "" {
 		options = append(options, nats.UserCredentials(c.CredentialsFile))
 	}
+	// Both are read again for each connection, so that renewed files count.
+	if c.CAFile != "" {
+		options = append(options, nats.RootCAs(c.CAFile))
+	}
+	if c.CertificateFile != "" {
+		options = append(options, nats.ClientCert(c.CertificateFile, c.KeyFile))
+	}
 	conn, err := nats.Connect(c.URL, options...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting to messaging: %w", err)

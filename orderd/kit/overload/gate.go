@@ -109,11 +109,14 @@ func NewGate(o Options) (*Gate, error) {
 
 // Handler lets requests through to next while there are fewer in flight than the limit.
 // The others get UNAVAILABLE/OVERLOADED in their protocol, with a retry delay, and nothing
-// of their body is read.
+// of their body is read; what [Bodies] has read of it is freed before the refusal is delayed.
 func (g *Gate) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.enter() {
 			after := g.refuse()
+			if whole, ok := r.Body.(*body); ok {
+				_ = whole.Close()
+			}
 			g.delay.wait(r.Context(), g.options.Random)
 			g.refusals.write(w, r, after)
 			return

@@ -49,21 +49,38 @@ type answer struct {
 	body            []byte
 }
 
-func (r *refusals) write(w http.ResponseWriter, request *http.Request, after time.Duration) {
-	kind, contentType := unary, request.Header["Content-Type"]
-	if len(contentType) == 1 && strings.HasPrefix(contentType[0], "application/grpc") {
-		kind = grpc
-		if strings.HasPrefix(contentType[0], "application/grpc-web") {
-			kind = grpcWeb
-		}
+// kindOf is the kind of answer that a request's caller reads.
+func kindOf(request *http.Request) int {
+	contentType := request.Header["Content-Type"]
+	switch {
+	case len(contentType) != 1 || !strings.HasPrefix(contentType[0], "application/grpc"):
+		return unary
+	case strings.HasPrefix(contentType[0], "application/grpc-web"):
+		return grpcWeb
+	default:
+		return grpc
 	}
-	a := r.answer(kind, after)
+}
+
+// write refuses a request for overload.
+func (r *refusals) write(w http.ResponseWriter, request *http.Request, after time.Duration) {
+	kind := kindOf(request)
+	r.answer(kind, after).write(w, request, kind)
+}
+
+// writeError refuses a request for another reason.
+func (r *refusals) writeError(w http.ResponseWriter, request *http.Request, err *connect.Error) {
+	kind := kindOf(request)
+	r.make(kind, err).write(w, request, kind)
+}
+
+func (a *answer) write(w http.ResponseWriter, request *http.Request, kind int) {
 	header := w.Header()
 	for k, v := range a.header {
 		header[k] = v
 	}
 	if kind != unary {
-		header["Content-Type"] = contentType
+		header["Content-Type"] = request.Header["Content-Type"]
 	}
 	w.WriteHeader(a.status)
 	if len(a.body) > 0 {
@@ -80,15 +97,14 @@ func (r *refusals) answer(kind int, after time.Duration) *answer {
 	if a := place.Load(); a != nil {
 		return a
 	}
-	a := r.make(kind, after/grain*grain)
+	a := r.make(kind, rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded,
+		"the pod works on as many requests as it can", after/grain*grain))
 	place.Store(a)
 	return a
 }
 
 // make has Connect's own writer write the error, and keeps what it wrote.
-func (r *refusals) make(kind int, after time.Duration) *answer {
-	err := rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded, "the pod works on as many requests as it can",
-		after)
+func (r *refusals) make(kind int, err *connect.Error) *answer {
 	request := &http.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {contentTypes[kind]}}}
 	recorder := &recorder{header: http.Header{}}
 	// It writes to memory, which does not fail.
@@ -99,8 +115,10 @@ func (r *refusals) make(kind int, after time.Duration) *answer {
 			a.trailer[k] = v
 		}
 	}
-	// Whole seconds, by RFC 9110, section 10.2.3.
-	a.header["Retry-After"] = []string{strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10)}
+	if after, ok := rpcerr.RetryAfter(err); ok {
+		// Whole seconds, by RFC 9110, section 10.2.3.
+		a.header["Retry-After"] = []string{strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10)}
+	}
 	a.header["Cache-Control"] = []string{"no-store"}
 	if kind == unary {
 		a.header["Content-Length"] = []string{strconv.Itoa(len(a.body))}

@@ -16,7 +16,8 @@ const (
 	ReasonRoleMissing = "ROLE_MISSING"
 	// ReasonOtherBuyer: A buyer's token with another buyer's `buyerId`. Leave `buyerId` out.
 	ReasonOtherBuyer = "OTHER_BUYER"
-	// ReasonRateLimited: This caller asks too much. Retry after the delay.
+	// ReasonRateLimited: This caller asks too often or, where the metadata `limit` is `inFlight`, has too
+	// many requests under way at once. Retry after the delay.
 	ReasonRateLimited = "RATE_LIMITED"
 	// ReasonOverloaded: The pod is full. Retry after the delay; another pod may answer.
 	ReasonOverloaded = "OVERLOADED"
@@ -258,6 +259,11 @@ const (
 	ReasonTooManyTaxClasses = "TOO_MANY_TAX_CLASSES"
 	// ReasonTooManyTemplates: There are as many push templates as there may be.
 	ReasonTooManyTemplates = "TOO_MANY_TEMPLATES"
+	// ReasonTooManyUnpaid: The buyer has ordered as much as a buyer may without having paid for it: the
+	// metadata `limit` is `unpaidOrders` or `reservedUnits` (of all SKUs together), `most` how many one may
+	// have and `left` how many more. The buyer pays for or cancels an order, or orders less; an unpaid order
+	// also expires.
+	ReasonTooManyUnpaid = "TOO_MANY_UNPAID"
 	// ReasonTrackingNumberNotYours: A configured carrier gives the tracking number itself. Leave
 	// it out.
 	ReasonTrackingNumberNotYours = "TRACKING_NUMBER_NOT_YOURS"

@@ -8,9 +8,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	taxv1 "github.com/orderd-dev/orderd/api/gen/orderd/tax/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/shop/catalog"
 	"github.com/orderd-dev/orderd/orderd/shop/tax"
@@ -168,11 +170,66 @@ func TestStockIsSpread(t *testing.T) {
 	) != "SKU_NOT_FOUND" {
 		t.Errorf("a SKU that there is not: %v", err)
 	}
-	got, err := service.GetSku(ctx, &catalogv1.GetSkuRequest{Sku: "A"})
+	got, err := service.GetSku(as(accessv1.Role_ROLE_CATALOG), &catalogv1.GetSkuRequest{Sku: "A"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(&catalogv1.Stock{Available: 1, Buckets: 4}, got.GetStock(), protocmp.Transform()); diff != "" {
 		t.Errorf("stock (-want +got):\n%s", diff)
+	}
+}
+
+// as is a call that the roles let in.
+func as(roles ...accessv1.Role) context.Context {
+	return auth.WithCaller(context.Background(), auth.Caller{Subject: "caller", Acting: auth.RolesOf(roles...)})
+}
+
+func TestWhoLearnsHowMuchStockThereIs(t *testing.T) {
+	service := catalog.NewService(catalog.Options{Pool: testdb.NewPool(t), Clock: time.Now})
+	ctx := context.Background()
+	const soldOut, few, inStock = catalogv1.Availability_AVAILABILITY_SOLD_OUT,
+		catalogv1.Availability_AVAILABILITY_FEW, catalogv1.Availability_AVAILABILITY_IN_STOCK
+	for code, stocked := range map[string]int64{"none": 0, "one": 1, "ten": 10, "eleven": 11} {
+		if _, err := service.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: sku(code, "tea", 1, true)}); err != nil {
+			t.Fatal(err)
+		}
+		if stocked == 0 {
+			continue
+		}
+		req := &catalogv1.AdjustStockRequest{RequestId: code, Sku: code, Delta: stocked}
+		if _, err := service.AdjustStock(ctx, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exactly := func(n int64) *catalogv1.Stock { return &catalogv1.Stock{Available: n, Buckets: 1} }
+	buyer, backend, marketing := as(accessv1.Role_ROLE_BUYER), as(accessv1.Role_ROLE_SERVICE),
+		as(accessv1.Role_ROLE_MARKETING)
+	for _, tt := range []struct {
+		name, sku string
+		ctx       context.Context
+		want      *catalogv1.GetSkuResponse
+	}{
+		{"a buyer, of nothing", "none", buyer, &catalogv1.GetSkuResponse{Availability: soldOut}},
+		{"a buyer, of one unit", "one", buyer, &catalogv1.GetSkuResponse{Availability: few}},
+		{"a buyer, of few", "ten", buyer, &catalogv1.GetSkuResponse{Availability: few}},
+		{"a buyer, of more", "eleven", buyer, &catalogv1.GetSkuResponse{Availability: inStock}},
+		{"nobody in particular", "eleven", ctx, &catalogv1.GetSkuResponse{Availability: inStock}},
+		{"a backend", "eleven", backend, &catalogv1.GetSkuResponse{Availability: inStock, Stock: exactly(11)}},
+		{"staff", "one", marketing, &catalogv1.GetSkuResponse{Availability: few, Stock: exactly(1)}},
+		{
+			"staff who buys too", "none", as(accessv1.Role_ROLE_BUYER, accessv1.Role_ROLE_CATALOG),
+			&catalogv1.GetSkuResponse{Availability: soldOut, Stock: exactly(0)},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := service.GetSku(tt.ctx, &catalogv1.GetSkuRequest{Sku: tt.sku})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.want.Sku = sku(tt.sku, "tea", 1, true)
+			if diff := cmp.Diff(tt.want, got, protocmp.Transform()); diff != "" {
+				t.Errorf("answer (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -94,7 +94,7 @@ func (s *Service) write(ctx context.Context, tx pgx.Tx, sku SKU) error {
 	return stock.Create(ctx, tx, sku.SKU)
 }
 
-// GetSku returns a SKU and its stock.
+// GetSku returns a SKU and how much there is of it: exactly only for those who may know.
 func (s *Service) GetSku(ctx context.Context, req *catalogv1.GetSkuRequest) (*catalogv1.GetSkuResponse, error) {
 	found, err := Find(ctx, s.pool, []string{req.GetSku()})
 	if err != nil {
@@ -108,11 +108,16 @@ func (s *Service) GetSku(ctx context.Context, req *catalogv1.GetSkuRequest) (*ca
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
+	answer := &catalogv1.GetSkuResponse{Sku: sku.proto(), Availability: availability(levels)}
+	if !stock.ExactFor(ctx) {
+		return answer, nil
+	}
 	buckets, err := stock.Buckets(ctx, s.pool, req.GetSku())
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
-	return &catalogv1.GetSkuResponse{Sku: sku.proto(), Stock: stockProto(levels, buckets)}, nil
+	answer.Stock = stockProto(levels, buckets)
+	return answer, nil
 }
 
 // ListSkus returns a page of the SKUs, by their codes.

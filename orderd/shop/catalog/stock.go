@@ -74,3 +74,14 @@ func lockStock(ctx context.Context, tx *database.Tx, sku string) (levels stock.L
 func stockProto(l stock.Levels, buckets int64) *catalogv1.Stock {
 	return &catalogv1.Stock{Available: l.Available, Reserved: l.Reserved, Deducted: l.Deducted, Buckets: buckets}
 }
+
+func availability(l stock.Levels) catalogv1.Availability {
+	switch {
+	case l.Available <= 0:
+		return catalogv1.Availability_AVAILABILITY_SOLD_OUT
+	case l.Available <= stock.Few:
+		return catalogv1.Availability_AVAILABILITY_FEW
+	default:
+		return catalogv1.Availability_AVAILABILITY_IN_STOCK
+	}
+}

@@ -62,7 +62,7 @@ func BenchmarkPlaceOrder(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			service, err := newService(pool, time.Now, bench.batch)
+			service, err := newService(pool, time.Now, order.ServiceOptions{MaxBatch: bench.batch})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
@@ -34,6 +35,9 @@ const (
 	crashOrders      = 120
 	crashBatch       = 16
 )
+
+// crashLimits are never reached: they only have the buyers' orders counted.
+var crashLimits = order.Limits{Orders: crashOrders, Units: 9999}
 
 // TestMain runs a child's part when the test binary has started itself again, to be killed.
 func TestMain(m *testing.M) {
@@ -101,7 +105,7 @@ func placeAndDie(url, when string) error {
 	if err != nil {
 		return err
 	}
-	service, err := newService(pool, time.Now, crashBatch)
+	service, err := newService(pool, time.Now, order.ServiceOptions{MaxBatch: crashBatch, Limits: crashLimits})
 	if err != nil {
 		return err
 	}
@@ -152,6 +156,7 @@ func dieWhilePlacing(t *testing.T, at int, after bool) {
 		t.Fatalf("%d orders were acknowledged", len(acknowledged))
 	}
 	s.holdsWhatOrdersHold(t)
+	s.countsWhatIsUnpaid(t)
 	for i := range crashOrders {
 		answer, err := s.service.PlaceOrder(ctx, crashRequest(i))
 		if err != nil {
@@ -165,6 +170,7 @@ func dieWhilePlacing(t *testing.T, at int, after bool) {
 		t.Errorf("%d orders, want %d", n, crashOrders)
 	}
 	s.holdsWhatOrdersHold(t)
+	s.countsWhatIsUnpaid(t)
 }
 
 // holdsWhatOrdersHold fails unless stock and the tables beside the orders are what the orders say.

@@ -15,6 +15,7 @@ import (
 
 func (s *shop) check(t *rapid.T, m *model, skus []string) {
 	ctx := context.Background()
+	s.countsWhatIsUnpaid(t)
 	for _, o := range m.orders {
 		s.checkOrder(t, o)
 	}

@@ -87,14 +87,17 @@ type paying struct {
 	moves     []stock.Movement
 }
 
-// readStock locks the stock of all orders if one of them has to take it again.
+// readStock locks the stock of all orders if one of them has to take it again, and before it the
+// buyers of those that are about to be paid.
 func (p *paying) readStock(ctx context.Context, tx pgx.Tx, orders []*Order) error {
 	if !slices.ContainsFunc(orders, func(o *Order) bool { return o.State == Cancelled && o.PaidAt == nil }) {
 		return nil
 	}
 	set := map[string]bool{}
 	var skus []string
+	buyers := unpaid{}
 	for _, o := range orders {
+		buyers.add(o)
 		for _, l := range o.Lines {
 			if !set[l.SKU] {
 				set[l.SKU] = true
@@ -102,7 +105,12 @@ func (p *paying) readStock(ctx context.Context, tx pgx.Tx, orders []*Order) erro
 			}
 		}
 	}
-	var err error
+	var b pgx.Batch
+	queueLockBuyers(&b, buyers)
+	err := tx.SendBatch(ctx, &b).Close()
+	if err != nil {
+		return fmt.Errorf("locking buyers: %w", err)
+	}
 	p.available, err = stock.Lock(ctx, tx, skus)
 	return err
 }

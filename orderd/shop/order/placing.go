@@ -18,6 +18,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/idempotency"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/shop/quote"
+	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
 // wish is one call of PlaceOrder.
@@ -27,17 +28,20 @@ type wish struct {
 	input   quote.Input
 	// promise is the token's, if there was one.
 	promise *quote.Promise
+	// limits are the buyer's, and exact tells whether the caller may know how much stock there is.
+	limits Limits
+	exact  bool
 	// refused is why the token is not taken; an answer that was given before goes first.
 	refused error
 }
 
 // newWish reads a validated request.
-func (s *Service) newWish(req *orderv1.PlaceOrderRequest) (wish, error) {
+func (s *Service) newWish(ctx context.Context, req *orderv1.PlaceOrderRequest) (wish, error) {
 	id, err := s.ids.New(req.GetBuyerId())
 	if err != nil {
 		return wish{}, err
 	}
-	w := wish{id: id}
+	w := wish{id: id, limits: s.limitsOf(ctx), exact: stock.ExactFor(ctx)}
 	if w.request, err = idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(),
 		req); err != nil {
 		return wish{}, err
@@ -252,6 +256,8 @@ type candidate struct {
 	// wish is its place among the calls.
 	wish     int
 	request  idempotency.Request
+	limits   Limits
+	exact    bool
 	order    *Order
 	change   change
 	answer   *orderv1.PlaceOrderResponse
@@ -295,5 +301,8 @@ func newCandidate(i int, w wish, q *quote.Quote, now, expires time.Time) (*candi
 			return nil, fmt.Errorf("storing the answer: %w", err)
 		}
 	}
-	return &candidate{wish: i, request: w.request, order: o, change: c, answer: answer, response: response}, nil
+	return &candidate{
+		wish: i, request: w.request, limits: w.limits, exact: w.exact,
+		order: o, change: c, answer: answer, response: response,
+	}, nil
 }

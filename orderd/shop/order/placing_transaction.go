@@ -41,7 +41,7 @@ type placeResult struct {
 }
 
 // placingTransaction places many orders in one transaction: it claims their request ids, locks
-// their coupons and their stock, decides in memory by the order of arrival, and writes those
+// their buyers, their coupons and their stock, decides in memory by the order of arrival, and writes those
 // that can be had. Nothing in it changes once it was made; what one run of the transaction finds
 // is in a [placingRun].
 type placingTransaction struct {
@@ -54,7 +54,10 @@ type placingTransaction struct {
 func (p *placingTransaction) run(ctx context.Context) ([]placeResult, error) {
 	run := func(allBuckets bool) ([]placeResult, error) {
 		return database.QueryTx(ctx, p.store.pool, func(tx *database.Tx) ([]placeResult, error) {
-			r := &placingRun{placingTransaction: p, tx: tx, results: make([]placeResult, len(p.orders))}
+			r := &placingRun{
+				placingTransaction: p, tx: tx, results: make([]placeResult, len(p.orders)),
+				asked: unpaid{}, before: unpaid{}, counted: unpaid{},
+			}
 			return r.results, r.run(ctx, allBuckets)
 		})
 	}
@@ -78,6 +81,9 @@ type placingRun struct {
 
 	tx   *database.Tx
 	hold *stock.Hold
+	// asked is what the orders add to what their buyers have not paid if all of them are placed; before
+	// is what that was, and counted what those add that are placed.
+	asked, before, counted unpaid
 	// results are those of the orders, in their order.
 	results []placeResult
 	placed  []*candidate
@@ -93,11 +99,17 @@ func (r *placingRun) run(ctx context.Context, allBuckets bool) error {
 		if r.results[i].again || r.results[i].refused != nil {
 			continue
 		}
+		buyer := c.order.BuyerID
+		if err := r.before[buyer].plus(r.counted[buyer]).refuse(c.order, c.limits); err != nil {
+			r.refuse(i, err)
+			continue
+		}
 		if short := r.hold.Reserve(c.order.ID.String(), c.order.stocked()); short != nil {
-			r.refuse(i, insufficient(short))
+			r.refuse(i, insufficient(short, c.exact))
 			continue
 		}
 		r.placed = append(r.placed, c)
+		r.counted.add(c.order)
 	}
 	switch {
 	case r.hold.Partial():
@@ -114,13 +126,14 @@ func (r *placingRun) refuse(i int, why error) {
 	r.undone = append(r.undone, r.orders[i])
 }
 
-// lock claims the request ids and locks coupons and stock, in this order.
+// lock claims the request ids and locks buyers, coupons and stock, in this order.
 func (r *placingRun) lock(ctx context.Context, allBuckets bool) error {
 	requests, responses := make([]idempotency.Request, len(r.orders)), make([][]byte, len(r.orders))
 	wanted := stock.Wanted{}
 	withCoupons := false
 	for i, c := range r.orders {
 		requests[i], responses[i] = c.request, c.response
+		r.asked.add(c.order)
 		for _, l := range c.order.Lines {
 			wanted[l.SKU] += l.Quantity
 		}
@@ -129,6 +142,7 @@ func (r *placingRun) lock(ctx context.Context, allBuckets bool) error {
 	var b pgx.Batch
 	claimed := make(map[idempotency.Key]bool, len(r.orders))
 	idempotency.ClaimAll(&b, r.at, requests, responses, claimed)
+	queueUnpaid(&b, r.asked, r.before)
 	if withCoupons {
 		if err := r.tx.SendBatch(ctx, &b).Close(); err != nil {
 			return fmt.Errorf("claiming requests: %w", err)
@@ -189,6 +203,7 @@ func (r *placingRun) write(ctx context.Context) error {
 		return err
 	}
 	cart.RemoveOrdered(&b, ordered(orders))
+	queueLess(&b, r.asked.less(r.counted))
 	r.hold.Write(&b)
 	if err := r.tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("writing orders: %w", err)
@@ -247,11 +262,16 @@ func ordered(orders []*Order) []cart.Ordered {
 	return out
 }
 
-// insufficient is what the buyer sees of an order that there is too little stock for.
-func insufficient(short []stock.Shortage) error {
+// insufficient is what the caller sees of an order that there is too little stock for. One who may
+// not know how much there is hears of a few units only.
+func insufficient(short []stock.Shortage, exact bool) error {
 	detail := &orderv1.StockShortage{}
 	for _, s := range short {
-		detail.Lines = append(detail.Lines, &orderv1.ShortLine{Sku: s.SKU, Wanted: s.Wanted, Left: s.Left})
+		left := s.Left
+		if !exact {
+			left = min(left, stock.Few)
+		}
+		detail.Lines = append(detail.Lines, &orderv1.ShortLine{Sku: s.SKU, Wanted: s.Wanted, Left: left})
 	}
 	refused := rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonInsufficientStock, "there is not enough stock",
 		"sku", short[0].SKU)

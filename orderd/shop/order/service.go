@@ -36,7 +36,7 @@ const (
 	placeRetry = 750 * time.Millisecond
 )
 
-// ServiceOptions of a Service. All have to be set but MaxBatch and Flash.
+// ServiceOptions of a Service. All have to be set but the limits, MaxBatch and Flash.
 type ServiceOptions struct {
 	Store *Store
 	// IDs makes the ids of orders.
@@ -45,6 +45,8 @@ type ServiceOptions struct {
 	Tokens *quote.Tokens
 	// PaymentTimeout is how long a placed order may wait for its payment.
 	PaymentTimeout time.Duration
+	// Limits are each buyer's, GuestLimits those of one who has not signed in.
+	Limits, GuestLimits Limits
 	// MaxBatch is how many orders that are placed at once share a transaction at most; 128 if
 	// zero. With 1 each order has a transaction of its own, and as many are under way as the
 	// pool has connections.
@@ -57,13 +59,14 @@ type ServiceOptions struct {
 
 // Service is the handler of OrderService. Requests reach it validated.
 type Service struct {
-	store   *Store
-	ids     *orderid.Generator
-	tokens  *quote.Tokens
-	timeout time.Duration
-	placing *batch.Batcher[wish, *orderv1.PlaceOrderResponse]
-	random  *backoff.Random
-	flash   FlashFinder
+	store               *Store
+	ids                 *orderid.Generator
+	tokens              *quote.Tokens
+	timeout             time.Duration
+	limits, guestLimits Limits
+	placing             *batch.Batcher[wish, *orderv1.PlaceOrderResponse]
+	random              *backoff.Random
+	flash               FlashFinder
 	// flashSlots has one entry for each question to the flash lane that is under way.
 	flashSlots chan struct{}
 }
@@ -71,7 +74,8 @@ type Service struct {
 // NewService makes a service.
 func NewService(o ServiceOptions) *Service {
 	s := &Service{
-		store: o.Store, ids: o.IDs, tokens: o.Tokens, timeout: o.PaymentTimeout, random: backoff.NewRandom(o.Random),
+		store: o.Store, ids: o.IDs, tokens: o.Tokens, timeout: o.PaymentTimeout,
+		limits: o.Limits, guestLimits: o.GuestLimits, random: backoff.NewRandom(o.Random),
 		flash: o.Flash, flashSlots: make(chan struct{}, maxFlashQuestions),
 	}
 	options := batch.Options{
@@ -90,7 +94,7 @@ func NewService(o ServiceOptions) *Service {
 
 // PlaceOrder places an order once a request id. Orders that are placed at once share a transaction.
 func (s *Service) PlaceOrder(ctx context.Context, req *orderv1.PlaceOrderRequest) (*orderv1.PlaceOrderResponse, error) {
-	w, err := s.newWish(req)
+	w, err := s.newWish(ctx, req)
 	if err != nil {
 		return nil, rpcerr.Internal(err)
 	}

@@ -112,14 +112,21 @@ func (s *shop) clock() time.Time { return s.now }
 // pod is one more process that places orders in the shop, so many in a transaction.
 func (s *shop) pod(t testing.TB, batch int) *order.Service {
 	t.Helper()
-	service, err := newService(s.pool, s.clock, batch)
+	return s.limitedPod(t, order.ServiceOptions{MaxBatch: batch})
+}
+
+// limitedPod is one with limits.
+func (s *shop) limitedPod(t testing.TB, o order.ServiceOptions) *order.Service {
+	t.Helper()
+	service, err := newService(s.pool, s.clock, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return service
 }
 
-func newService(pool *pgxpool.Pool, clock func() time.Time, batch int) (*order.Service, error) {
+// newService has the limits and the batch of the options.
+func newService(pool *pgxpool.Pool, clock func() time.Time, o order.ServiceOptions) (*order.Service, error) {
 	ids, err := orderid.NewGenerator(shopKey(), clock, rand.Reader)
 	if err != nil {
 		return nil, err
@@ -139,7 +146,9 @@ func newService(pool *pgxpool.Pool, clock func() time.Time, batch int) (*order.S
 		IDs:            ids,
 		Tokens:         tokens,
 		PaymentTimeout: journeyTimeout,
-		MaxBatch:       batch,
+		Limits:         o.Limits,
+		GuestLimits:    o.GuestLimits,
+		MaxBatch:       o.MaxBatch,
 		Random:         mathrand.New(mathrand.NewPCG(1, 2)),
 	}), nil
 }

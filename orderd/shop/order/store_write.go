@@ -192,6 +192,7 @@ func (s *Store) write(ctx context.Context, tx *database.Tx, b *pgx.Batch, change
 		if err := queueRecords(b, changes); err != nil {
 			return err
 		}
+		queueLess(b, noLongerUnpaid(changes))
 	}
 	if b.Len() == 0 {
 		return nil

@@ -27,8 +27,8 @@ var files embed.FS
 
 // Migrate brings the database at a postgres:// URL to this version's tables, as
 // [database.Migrate] does.
-func Migrate(ctx context.Context, url string, log *slog.Logger) error {
-	return database.Migrate(ctx, url, files, log, database.OnCockroachDB(onCockroachDB...))
+func Migrate(ctx context.Context, url string, log *slog.Logger, opts ...database.MigrateOption) error {
+	return database.Migrate(ctx, url, files, log, append(opts, database.OnCockroachDB(onCockroachDB...))...)
 }
 
 // Migrated tells whether the database has all of this version's tables; more is fine, so that old

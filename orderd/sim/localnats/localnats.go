@@ -3,6 +3,7 @@
 package localnats
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strconv"
@@ -14,7 +15,7 @@ import (
 // startTimeout bounds how long a server may take until it answers.
 const startTimeout = 10 * time.Second
 
-// Options of a Server; all have to be set.
+// Options of a Server. What is not said to be optional has to be set.
 type Options struct {
 	// Name of the server.
 	Name string
@@ -22,6 +23,8 @@ type Options struct {
 	Port int
 	// Store is the folder of its streams, which it uses if there are any, and makes if there is none.
 	Store string
+	// TLS that clients have to speak; optional: without it they come in clear text.
+	TLS *tls.Config
 }
 
 // Server is one that runs.
@@ -32,6 +35,7 @@ func Start(o Options) (*Server, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName: o.Name, Host: "127.0.0.1", Port: o.Port,
 		JetStream: true, StoreDir: o.Store, SyncAlways: true,
+		TLSConfig: o.TLS, TLSVerify: o.TLS != nil && o.TLS.ClientAuth == tls.RequireAndVerifyClientCert,
 		NoSigs: true, NoLog: true,
 	})
 	if err != nil {

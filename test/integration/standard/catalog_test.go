@@ -26,7 +26,7 @@ var _ = Describe("The catalog", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(answer.GetSku().GetPrice().GetAmount()).To(Equal(int64(300)))
 		Expect(answer.GetSku().GetOnSale()).To(BeFalse())
-		Expect(answer.GetStock().GetAvailable()).To(Equal(int64(5)))
+		Expect(s.levels(ctx, "tea")).To(Equal(stock.Levels{Available: 5}))
 	})
 
 	It("adjusts stock once a request id", func(ctx context.Context) {

@@ -36,14 +36,20 @@ func startPostgres(settings []string) (*url.URL, error) {
 		return nil, err
 	}
 	fmt.Fprintf(os.Stderr, "testdb: using PostgreSQL in %s\n", bin)
-	dir, err := os.MkdirTemp("", "orderd-testdb-")
-	if err != nil {
-		return nil, err
+	base, _, err := startTemporary(bin, settings)
+	return base, err
+}
+
+// startTemporary serves from a folder that goes with the server.
+func startTemporary(bin string, settings []string) (base *url.URL, dir string, err error) {
+	if dir, err = os.MkdirTemp("", "orderd-testdb-"); err != nil {
+		return nil, "", err
 	}
 	port, err := testport.New()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	server := localdb.Postgres{Bin: bin, Dir: dir, Port: port, Settings: settings, Temporary: true}
-	return server.Start(context.Background())
+	base, err = server.Start(context.Background())
+	return base, dir, err
 }

@@ -3,7 +3,9 @@
 package testnats
 
 import (
+	"crypto/tls"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,11 +28,15 @@ type Server struct {
 	tb    TB
 	store string
 	port  int
+	tls   *tls.Config
 	srv   *localnats.Server
 }
 
 // Run starts a server that is stopped, and its store removed, when the test ends.
-func Run(tb TB) *Server {
+func Run(tb TB) *Server { return RunTLS(tb, nil) }
+
+// RunTLS is Run with clients that have to speak TLS.
+func RunTLS(tb TB, config *tls.Config) *Server {
 	tb.Helper()
 	store, err := os.MkdirTemp("", "orderd-nats-")
 	if err != nil {
@@ -40,7 +46,7 @@ func Run(tb TB) *Server {
 	if err != nil {
 		tb.Fatalf("finding a port for NATS: %v", err)
 	}
-	s := &Server{tb: tb, store: store, port: port}
+	s := &Server{tb: tb, store: store, port: port, tls: config}
 	s.start()
 	tb.Cleanup(func() {
 		s.Stop()
@@ -52,7 +58,13 @@ func Run(tb TB) *Server {
 }
 
 // URL is the server's address; it stays the same over restarts.
-func (s *Server) URL() string { return localnats.URL(s.port) }
+func (s *Server) URL() string {
+	url := localnats.URL(s.port)
+	if s.tls != nil {
+		url = strings.Replace(url, "nats://", "tls://", 1)
+	}
+	return url
+}
 
 // Connect opens a connection that reconnects for ever and is closed when the test ends.
 func (s *Server) Connect(tb TB, options ...nats.Option) *nats.Conn {
@@ -95,7 +107,7 @@ func (s *Server) Restart() {
 
 func (s *Server) start() {
 	s.tb.Helper()
-	srv, err := localnats.Start(localnats.Options{Name: "orderd-test", Port: s.port, Store: s.store})
+	srv, err := localnats.Start(localnats.Options{Name: "orderd-test", Port: s.port, Store: s.store, TLS: s.tls})
 	if err != nil {
 		s.tb.Fatalf("starting NATS: %v", err)
 	}

@@ -41,7 +41,7 @@ before(async () => {
 after(() => browser?.close());
 
 test("goods go into the cart, are quoted, ordered and paid", async () => {
-  await shows("listitem", /Green tea, CN¥19\.99, [\d]+ in stock/);
+  await shows("listitem", /Green tea, CN¥19\.99, in stock/);
   await press("Add Green tea to the cart");
   await page.getByLabel("Quantity of Green tea").fill("2");
   await page.getByLabel("Quantity of Green tea").press("Tab");

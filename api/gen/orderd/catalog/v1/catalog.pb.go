@@ -24,6 +24,60 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Roughly how many units of a SKU can be ordered.
+type Availability int32
+
+const (
+	Availability_AVAILABILITY_UNSPECIFIED Availability = 0
+	Availability_AVAILABILITY_SOLD_OUT    Availability = 1
+	// At least one and at most 10.
+	Availability_AVAILABILITY_FEW      Availability = 2
+	Availability_AVAILABILITY_IN_STOCK Availability = 3
+)
+
+// Enum value maps for Availability.
+var (
+	Availability_name = map[int32]string{
+		0: "AVAILABILITY_UNSPECIFIED",
+		1: "AVAILABILITY_SOLD_OUT",
+		2: "AVAILABILITY_FEW",
+		3: "AVAILABILITY_IN_STOCK",
+	}
+	Availability_value = map[string]int32{
+		"AVAILABILITY_UNSPECIFIED": 0,
+		"AVAILABILITY_SOLD_OUT":    1,
+		"AVAILABILITY_FEW":         2,
+		"AVAILABILITY_IN_STOCK":    3,
+	}
+)
+
+func (x Availability) Enum() *Availability {
+	p := new(Availability)
+	*p = x
+	return p
+}
+
+func (x Availability) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Availability) Descriptor() protoreflect.EnumDescriptor {
+	return file_orderd_catalog_v1_catalog_proto_enumTypes[0].Descriptor()
+}
+
+func (Availability) Type() protoreflect.EnumType {
+	return &file_orderd_catalog_v1_catalog_proto_enumTypes[0]
+}
+
+func (x Availability) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Availability.Descriptor instead.
+func (Availability) EnumDescriptor() ([]byte, []int) {
+	return file_orderd_catalog_v1_catalog_proto_rawDescGZIP(), []int{0}
+}
+
 type Sku struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The shop's own code of the SKU.
@@ -338,9 +392,11 @@ func (x *GetSkuRequest) GetSku() string {
 }
 
 type GetSkuResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sku           *Sku                   `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
-	Stock         *Stock                 `protobuf:"bytes,2,opt,name=stock,proto3" json:"stock,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Sku   *Sku                   `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	// Not set for buyers.
+	Stock         *Stock       `protobuf:"bytes,2,opt,name=stock,proto3" json:"stock,omitempty"`
+	Availability  Availability `protobuf:"varint,3,opt,name=availability,proto3,enum=orderd.catalog.v1.Availability" json:"availability,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -387,6 +443,13 @@ func (x *GetSkuResponse) GetStock() *Stock {
 		return x.Stock
 	}
 	return nil
+}
+
+func (x *GetSkuResponse) GetAvailability() Availability {
+	if x != nil {
+		return x.Availability
+	}
+	return Availability_AVAILABILITY_UNSPECIFIED
 }
 
 type ListSkusRequest struct {
@@ -750,10 +813,11 @@ const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x03sku\x18\x01 \x01(\v2\x16.orderd.catalog.v1.SkuR\x03sku\"0\n" +
 	"\rGetSkuRequest\x12\x1f\n" +
 	"\x03sku\x18\x01 \x01(\tB\r\xbaH\n" +
-	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\"j\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\"\xaf\x01\n" +
 	"\x0eGetSkuResponse\x12(\n" +
 	"\x03sku\x18\x01 \x01(\v2\x16.orderd.catalog.v1.SkuR\x03sku\x12.\n" +
-	"\x05stock\x18\x02 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock\"\xc7\x01\n" +
+	"\x05stock\x18\x02 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock\x12C\n" +
+	"\favailability\x18\x03 \x01(\x0e2\x1f.orderd.catalog.v1.AvailabilityR\favailability\"\xc7\x01\n" +
 	"\x0fListSkusRequest\x12@\n" +
 	"\bcategory\x18\x01 \x01(\tB$\xbaH!r\x1f2\x1d^([a-z0-9][a-z0-9/-]{0,63})?$R\bcategory\x12 \n" +
 	"\fon_sale_only\x18\x02 \x01(\bR\n" +
@@ -782,7 +846,12 @@ const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12#\n" +
 	"\abuckets\x18\x03 \x01(\x03B\t\xbaH\x06\"\x04\x18@(\x01R\abuckets\"E\n" +
 	"\x13SpreadStockResponse\x12.\n" +
-	"\x05stock\x18\x01 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock2\x8d\x04\n" +
+	"\x05stock\x18\x01 \x01(\v2\x18.orderd.catalog.v1.StockR\x05stock*x\n" +
+	"\fAvailability\x12\x1c\n" +
+	"\x18AVAILABILITY_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15AVAILABILITY_SOLD_OUT\x10\x01\x12\x14\n" +
+	"\x10AVAILABILITY_FEW\x10\x02\x12\x19\n" +
+	"\x15AVAILABILITY_IN_STOCK\x10\x032\x8d\x04\n" +
 	"\x0eCatalogService\x12c\n" +
 	"\tUpsertSku\x12#.orderd.catalog.v1.UpsertSkuRequest\x1a$.orderd.catalog.v1.UpsertSkuResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\x03\x02\x90\x02\x02\x12\\\n" +
@@ -808,46 +877,49 @@ func file_orderd_catalog_v1_catalog_proto_rawDescGZIP() []byte {
 	return file_orderd_catalog_v1_catalog_proto_rawDescData
 }
 
+var file_orderd_catalog_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_orderd_catalog_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_orderd_catalog_v1_catalog_proto_goTypes = []any{
-	(*Sku)(nil),                 // 0: orderd.catalog.v1.Sku
-	(*Stock)(nil),               // 1: orderd.catalog.v1.Stock
-	(*UpsertSkuRequest)(nil),    // 2: orderd.catalog.v1.UpsertSkuRequest
-	(*UpsertSkuResponse)(nil),   // 3: orderd.catalog.v1.UpsertSkuResponse
-	(*GetSkuRequest)(nil),       // 4: orderd.catalog.v1.GetSkuRequest
-	(*GetSkuResponse)(nil),      // 5: orderd.catalog.v1.GetSkuResponse
-	(*ListSkusRequest)(nil),     // 6: orderd.catalog.v1.ListSkusRequest
-	(*ListSkusResponse)(nil),    // 7: orderd.catalog.v1.ListSkusResponse
-	(*AdjustStockRequest)(nil),  // 8: orderd.catalog.v1.AdjustStockRequest
-	(*AdjustStockResponse)(nil), // 9: orderd.catalog.v1.AdjustStockResponse
-	(*SpreadStockRequest)(nil),  // 10: orderd.catalog.v1.SpreadStockRequest
-	(*SpreadStockResponse)(nil), // 11: orderd.catalog.v1.SpreadStockResponse
-	(*v1.Money)(nil),            // 12: orderd.money.v1.Money
+	(Availability)(0),           // 0: orderd.catalog.v1.Availability
+	(*Sku)(nil),                 // 1: orderd.catalog.v1.Sku
+	(*Stock)(nil),               // 2: orderd.catalog.v1.Stock
+	(*UpsertSkuRequest)(nil),    // 3: orderd.catalog.v1.UpsertSkuRequest
+	(*UpsertSkuResponse)(nil),   // 4: orderd.catalog.v1.UpsertSkuResponse
+	(*GetSkuRequest)(nil),       // 5: orderd.catalog.v1.GetSkuRequest
+	(*GetSkuResponse)(nil),      // 6: orderd.catalog.v1.GetSkuResponse
+	(*ListSkusRequest)(nil),     // 7: orderd.catalog.v1.ListSkusRequest
+	(*ListSkusResponse)(nil),    // 8: orderd.catalog.v1.ListSkusResponse
+	(*AdjustStockRequest)(nil),  // 9: orderd.catalog.v1.AdjustStockRequest
+	(*AdjustStockResponse)(nil), // 10: orderd.catalog.v1.AdjustStockResponse
+	(*SpreadStockRequest)(nil),  // 11: orderd.catalog.v1.SpreadStockRequest
+	(*SpreadStockResponse)(nil), // 12: orderd.catalog.v1.SpreadStockResponse
+	(*v1.Money)(nil),            // 13: orderd.money.v1.Money
 }
 var file_orderd_catalog_v1_catalog_proto_depIdxs = []int32{
-	12, // 0: orderd.catalog.v1.Sku.price:type_name -> orderd.money.v1.Money
-	0,  // 1: orderd.catalog.v1.UpsertSkuRequest.sku:type_name -> orderd.catalog.v1.Sku
-	0,  // 2: orderd.catalog.v1.UpsertSkuResponse.sku:type_name -> orderd.catalog.v1.Sku
-	0,  // 3: orderd.catalog.v1.GetSkuResponse.sku:type_name -> orderd.catalog.v1.Sku
-	1,  // 4: orderd.catalog.v1.GetSkuResponse.stock:type_name -> orderd.catalog.v1.Stock
-	0,  // 5: orderd.catalog.v1.ListSkusResponse.skus:type_name -> orderd.catalog.v1.Sku
-	1,  // 6: orderd.catalog.v1.AdjustStockResponse.stock:type_name -> orderd.catalog.v1.Stock
-	1,  // 7: orderd.catalog.v1.SpreadStockResponse.stock:type_name -> orderd.catalog.v1.Stock
-	2,  // 8: orderd.catalog.v1.CatalogService.UpsertSku:input_type -> orderd.catalog.v1.UpsertSkuRequest
-	4,  // 9: orderd.catalog.v1.CatalogService.GetSku:input_type -> orderd.catalog.v1.GetSkuRequest
-	6,  // 10: orderd.catalog.v1.CatalogService.ListSkus:input_type -> orderd.catalog.v1.ListSkusRequest
-	8,  // 11: orderd.catalog.v1.CatalogService.AdjustStock:input_type -> orderd.catalog.v1.AdjustStockRequest
-	10, // 12: orderd.catalog.v1.CatalogService.SpreadStock:input_type -> orderd.catalog.v1.SpreadStockRequest
-	3,  // 13: orderd.catalog.v1.CatalogService.UpsertSku:output_type -> orderd.catalog.v1.UpsertSkuResponse
-	5,  // 14: orderd.catalog.v1.CatalogService.GetSku:output_type -> orderd.catalog.v1.GetSkuResponse
-	7,  // 15: orderd.catalog.v1.CatalogService.ListSkus:output_type -> orderd.catalog.v1.ListSkusResponse
-	9,  // 16: orderd.catalog.v1.CatalogService.AdjustStock:output_type -> orderd.catalog.v1.AdjustStockResponse
-	11, // 17: orderd.catalog.v1.CatalogService.SpreadStock:output_type -> orderd.catalog.v1.SpreadStockResponse
-	13, // [13:18] is the sub-list for method output_type
-	8,  // [8:13] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	13, // 0: orderd.catalog.v1.Sku.price:type_name -> orderd.money.v1.Money
+	1,  // 1: orderd.catalog.v1.UpsertSkuRequest.sku:type_name -> orderd.catalog.v1.Sku
+	1,  // 2: orderd.catalog.v1.UpsertSkuResponse.sku:type_name -> orderd.catalog.v1.Sku
+	1,  // 3: orderd.catalog.v1.GetSkuResponse.sku:type_name -> orderd.catalog.v1.Sku
+	2,  // 4: orderd.catalog.v1.GetSkuResponse.stock:type_name -> orderd.catalog.v1.Stock
+	0,  // 5: orderd.catalog.v1.GetSkuResponse.availability:type_name -> orderd.catalog.v1.Availability
+	1,  // 6: orderd.catalog.v1.ListSkusResponse.skus:type_name -> orderd.catalog.v1.Sku
+	2,  // 7: orderd.catalog.v1.AdjustStockResponse.stock:type_name -> orderd.catalog.v1.Stock
+	2,  // 8: orderd.catalog.v1.SpreadStockResponse.stock:type_name -> orderd.catalog.v1.Stock
+	3,  // 9: orderd.catalog.v1.CatalogService.UpsertSku:input_type -> orderd.catalog.v1.UpsertSkuRequest
+	5,  // 10: orderd.catalog.v1.CatalogService.GetSku:input_type -> orderd.catalog.v1.GetSkuRequest
+	7,  // 11: orderd.catalog.v1.CatalogService.ListSkus:input_type -> orderd.catalog.v1.ListSkusRequest
+	9,  // 12: orderd.catalog.v1.CatalogService.AdjustStock:input_type -> orderd.catalog.v1.AdjustStockRequest
+	11, // 13: orderd.catalog.v1.CatalogService.SpreadStock:input_type -> orderd.catalog.v1.SpreadStockRequest
+	4,  // 14: orderd.catalog.v1.CatalogService.UpsertSku:output_type -> orderd.catalog.v1.UpsertSkuResponse
+	6,  // 15: orderd.catalog.v1.CatalogService.GetSku:output_type -> orderd.catalog.v1.GetSkuResponse
+	8,  // 16: orderd.catalog.v1.CatalogService.ListSkus:output_type -> orderd.catalog.v1.ListSkusResponse
+	10, // 17: orderd.catalog.v1.CatalogService.AdjustStock:output_type -> orderd.catalog.v1.AdjustStockResponse
+	12, // 18: orderd.catalog.v1.CatalogService.SpreadStock:output_type -> orderd.catalog.v1.SpreadStockResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_orderd_catalog_v1_catalog_proto_init() }
@@ -860,13 +932,14 @@ func file_orderd_catalog_v1_catalog_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_catalog_v1_catalog_proto_rawDesc), len(file_orderd_catalog_v1_catalog_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_orderd_catalog_v1_catalog_proto_goTypes,
 		DependencyIndexes: file_orderd_catalog_v1_catalog_proto_depIdxs,
+		EnumInfos:         file_orderd_catalog_v1_catalog_proto_enumTypes,
 		MessageInfos:      file_orderd_catalog_v1_catalog_proto_msgTypes,
 	}.Build()
 	File_orderd_catalog_v1_catalog_proto = out.File

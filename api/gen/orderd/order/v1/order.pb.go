@@ -858,7 +858,7 @@ type ShortLine struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Sku    string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
 	Wanted int64                  `protobuf:"varint,2,opt,name=wanted,proto3" json:"wanted,omitempty"`
-	// How much could be ordered at that moment.
+	// How much could be ordered at that moment; for buyers at most 10.
 	Left          int64 `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -84,6 +84,7 @@ type CatalogServiceClient interface {
 	// Creates the SKU, or replaces everything about it but its stock.
 	// Errors: NOT_FOUND/TAX_CLASS_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
 	UpsertSku(context.Context, *v1.UpsertSkuRequest) (*v1.UpsertSkuResponse, error)
+	// How much there is of it, roughly; staff and backends also learn exactly.
 	// Errors: NOT_FOUND/SKU_NOT_FOUND.
 	GetSku(context.Context, *v1.GetSkuRequest) (*v1.GetSkuResponse, error)
 	// The SKUs by their codes.
@@ -110,6 +111,7 @@ type CatalogServiceHandler interface {
 	// Creates the SKU, or replaces everything about it but its stock.
 	// Errors: NOT_FOUND/TAX_CLASS_NOT_FOUND; ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body.
 	UpsertSku(context.Context, *v1.UpsertSkuRequest) (*v1.UpsertSkuResponse, error)
+	// How much there is of it, roughly; staff and backends also learn exactly.
 	// Errors: NOT_FOUND/SKU_NOT_FOUND.
 	GetSku(context.Context, *v1.GetSkuRequest) (*v1.GetSkuResponse, error)
 	// The SKUs by their codes.

@@ -105,7 +105,8 @@ var (
 type OrderServiceClient interface {
 	// Places an order, from a quote's token or from the same input: stock is reserved and coupons are locked for all of it or for none.
 	// Errors: FAILED_PRECONDITION/PRICE_CHANGED (details: the new orderd.quote.v1.Quote), QUOTE_EXPIRED or QUOTE_INVALID; those of
-	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage); FAILED_PRECONDITION/COUPON_UNUSABLE;
+	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage) or TOO_MANY_UNPAID (metadata limit,
+	// most, left); FAILED_PRECONDITION/COUPON_UNUSABLE;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay;
 	// UNAVAILABLE/REQUEST_UNDER_WAY with a retry delay while the same request is being placed.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
@@ -146,7 +147,8 @@ func NewOrderServiceClient(client *connect.Client) OrderServiceClient {
 type OrderServiceHandler interface {
 	// Places an order, from a quote's token or from the same input: stock is reserved and coupons are locked for all of it or for none.
 	// Errors: FAILED_PRECONDITION/PRICE_CHANGED (details: the new orderd.quote.v1.Quote), QUOTE_EXPIRED or QUOTE_INVALID; those of
-	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage); FAILED_PRECONDITION/COUPON_UNUSABLE;
+	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage) or TOO_MANY_UNPAID (metadata limit,
+	// most, left); FAILED_PRECONDITION/COUPON_UNUSABLE;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay;
 	// UNAVAILABLE/REQUEST_UNDER_WAY with a retry delay while the same request is being placed.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)

@@ -2,8 +2,8 @@
 // @generated from file orderd/catalog/v1/catalog.proto (package orderd.catalog.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.js";
 import { file_orderd_access_v1_access } from "../../access/v1/access_pb.js";
 import type { Money } from "../../money/v1/money_pb.js";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/catalog/v1/catalog.proto.
  */
 export const file_orderd_catalog_v1_catalog: GenFile = /*@__PURE__*/
-  fileDesc("Ch9vcmRlcmQvY2F0YWxvZy92MS9jYXRhbG9nLnByb3RvEhFvcmRlcmQuY2F0YWxvZy52MSKuAgoDU2t1EjUKA3NrdRgBIAEoCUIoukglciMyIV5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsNjN9JBIdCgV0aXRsZRgCIAEoCUIOukgLcgkQARjIAboBAQASLQoFcHJpY2UYAyABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXlCBrpIA8gBARIPCgdvbl9zYWxlGAQgASgIEiEKDHdlaWdodF9ncmFtcxgFIAEoA0ILukgIIgYYwIQ9KAASNgoJdGF4X2NsYXNzGAYgASgJQiO6SCByHjIcXihbYS16MC05XVthLXowLTktXXswLDMxfSk/JBI2CghjYXRlZ29yeRgHIAEoCUIkukghch8yHV4oW2EtejAtOV1bYS16MC05Ly1dezAsNjN9KT8kIk8KBVN0b2NrEhEKCWF2YWlsYWJsZRgBIAEoAxIQCghyZXNlcnZlZBgCIAEoAxIQCghkZWR1Y3RlZBgDIAEoAxIPCgdidWNrZXRzGAQgASgDImAKEFVwc2VydFNrdVJlcXVlc3QSKwoDc2t1GAEgASgLMhYub3JkZXJkLmNhdGFsb2cudjEuU2t1Qga6SAPIAQESHwoKcmVxdWVzdF9pZBgCIAEoCUILukgIcgYYQLoBAQAiOAoRVXBzZXJ0U2t1UmVzcG9uc2USIwoDc2t1GAEgASgLMhYub3JkZXJkLmNhdGFsb2cudjEuU2t1IisKDUdldFNrdVJlcXVlc3QSGgoDc2t1GAEgASgJQg26SApyCBABGEC6AQEAIl4KDkdldFNrdVJlc3BvbnNlEiMKA3NrdRgBIAEoCzIWLm9yZGVyZC5jYXRhbG9nLnYxLlNrdRInCgVzdG9jaxgCIAEoCzIYLm9yZGVyZC5jYXRhbG9nLnYxLlN0b2NrIpwBCg9MaXN0U2t1c1JlcXVlc3QSNgoIY2F0ZWdvcnkYASABKAlCJLpIIXIfMh1eKFthLXowLTldW2EtejAtOS8tXXswLDYzfSk/JBIUCgxvbl9zYWxlX29ubHkYAiABKAgSHQoJcGFnZV9zaXplGAMgASgFQgq6SAcaBRjIASgAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIABIlEKEExpc3RTa3VzUmVzcG9uc2USJAoEc2t1cxgBIAMoCzIWLm9yZGVyZC5jYXRhbG9nLnYxLlNrdRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkifAoSQWRqdXN0U3RvY2tSZXF1ZXN0EiEKCnJlcXVlc3RfaWQYASABKAlCDbpICnIIEAEYQLoBAQASGgoDc2t1GAIgASgJQg26SApyCBABGEC6AQEAEicKBWRlbHRhGAMgASgDQhi6SBUiEzgAGICU69wDKIDslKP8/////wEiPgoTQWRqdXN0U3RvY2tSZXNwb25zZRInCgVzdG9jaxgBIAEoCzIYLm9yZGVyZC5jYXRhbG9nLnYxLlN0b2NrIm8KElNwcmVhZFN0b2NrUmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEhoKA3NrdRgCIAEoCUINukgKcggQARhAugEBABIaCgdidWNrZXRzGAMgASgDQgm6SAYiBBhAKAEiPgoTU3ByZWFkU3RvY2tSZXNwb25zZRInCgVzdG9jaxgBIAEoCzIYLm9yZGVyZC5jYXRhbG9nLnYxLlN0b2NrMo0ECg5DYXRhbG9nU2VydmljZRJjCglVcHNlcnRTa3USIy5vcmRlcmQuY2F0YWxvZy52MS5VcHNlcnRTa3VSZXF1ZXN0GiQub3JkZXJkLmNhdGFsb2cudjEuVXBzZXJ0U2t1UmVzcG9uc2UiC5ACAoroGAQKAgMCElwKBkdldFNrdRIgLm9yZGVyZC5jYXRhbG9nLnYxLkdldFNrdVJlcXVlc3QaIS5vcmRlcmQuY2F0YWxvZy52MS5HZXRTa3VSZXNwb25zZSINkAIBiugYBgoEAQIDBhJiCghMaXN0U2t1cxIiLm9yZGVyZC5jYXRhbG9nLnYxLkxpc3RTa3VzUmVxdWVzdBojLm9yZGVyZC5jYXRhbG9nLnYxLkxpc3RTa3VzUmVzcG9uc2UiDZACAYroGAYKBAECAwYSaQoLQWRqdXN0U3RvY2sSJS5vcmRlcmQuY2F0YWxvZy52MS5BZGp1c3RTdG9ja1JlcXVlc3QaJi5vcmRlcmQuY2F0YWxvZy52MS5BZGp1c3RTdG9ja1Jlc3BvbnNlIguQAgKK6BgECgIDAhJpCgtTcHJlYWRTdG9jaxIlLm9yZGVyZC5jYXRhbG9nLnYxLlNwcmVhZFN0b2NrUmVxdWVzdBomLm9yZGVyZC5jYXRhbG9nLnYxLlNwcmVhZFN0b2NrUmVzcG9uc2UiC5ACAoroGAQKAgMCYgZwcm90bzM", [file_buf_validate_validate, file_orderd_access_v1_access, file_orderd_money_v1_money]);
+  fileDesc("Ch9vcmRlcmQvY2F0YWxvZy92MS9jYXRhbG9nLnByb3RvEhFvcmRlcmQuY2F0YWxvZy52MSKuAgoDU2t1EjUKA3NrdRgBIAEoCUIoukglciMyIV5bQS1aYS16MC05XVtBLVphLXowLTkuXy1dezAsNjN9JBIdCgV0aXRsZRgCIAEoCUIOukgLcgkQARjIAboBAQASLQoFcHJpY2UYAyABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXlCBrpIA8gBARIPCgdvbl9zYWxlGAQgASgIEiEKDHdlaWdodF9ncmFtcxgFIAEoA0ILukgIIgYYwIQ9KAASNgoJdGF4X2NsYXNzGAYgASgJQiO6SCByHjIcXihbYS16MC05XVthLXowLTktXXswLDMxfSk/JBI2CghjYXRlZ29yeRgHIAEoCUIkukghch8yHV4oW2EtejAtOV1bYS16MC05Ly1dezAsNjN9KT8kIk8KBVN0b2NrEhEKCWF2YWlsYWJsZRgBIAEoAxIQCghyZXNlcnZlZBgCIAEoAxIQCghkZWR1Y3RlZBgDIAEoAxIPCgdidWNrZXRzGAQgASgDImAKEFVwc2VydFNrdVJlcXVlc3QSKwoDc2t1GAEgASgLMhYub3JkZXJkLmNhdGFsb2cudjEuU2t1Qga6SAPIAQESHwoKcmVxdWVzdF9pZBgCIAEoCUILukgIcgYYQLoBAQAiOAoRVXBzZXJ0U2t1UmVzcG9uc2USIwoDc2t1GAEgASgLMhYub3JkZXJkLmNhdGFsb2cudjEuU2t1IisKDUdldFNrdVJlcXVlc3QSGgoDc2t1GAEgASgJQg26SApyCBABGEC6AQEAIpUBCg5HZXRTa3VSZXNwb25zZRIjCgNza3UYASABKAsyFi5vcmRlcmQuY2F0YWxvZy52MS5Ta3USJwoFc3RvY2sYAiABKAsyGC5vcmRlcmQuY2F0YWxvZy52MS5TdG9jaxI1CgxhdmFpbGFiaWxpdHkYAyABKA4yHy5vcmRlcmQuY2F0YWxvZy52MS5BdmFpbGFiaWxpdHkinAEKD0xpc3RTa3VzUmVxdWVzdBI2CghjYXRlZ29yeRgBIAEoCUIkukghch8yHV4oW2EtejAtOV1bYS16MC05Ly1dezAsNjN9KT8kEhQKDG9uX3NhbGVfb25seRgCIAEoCBIdCglwYWdlX3NpemUYAyABKAVCCrpIBxoFGMgBKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAEiUQoQTGlzdFNrdXNSZXNwb25zZRIkCgRza3VzGAEgAygLMhYub3JkZXJkLmNhdGFsb2cudjEuU2t1EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ8ChJBZGp1c3RTdG9ja1JlcXVlc3QSIQoKcmVxdWVzdF9pZBgBIAEoCUINukgKcggQARhAugEBABIaCgNza3UYAiABKAlCDbpICnIIEAEYQLoBAQASJwoFZGVsdGEYAyABKANCGLpIFSITOAAYgJTr3AMogOyUo/z/////ASI+ChNBZGp1c3RTdG9ja1Jlc3BvbnNlEicKBXN0b2NrGAEgASgLMhgub3JkZXJkLmNhdGFsb2cudjEuU3RvY2sibwoSU3ByZWFkU3RvY2tSZXF1ZXN0EiEKCnJlcXVlc3RfaWQYASABKAlCDbpICnIIEAEYQLoBAQASGgoDc2t1GAIgASgJQg26SApyCBABGEC6AQEAEhoKB2J1Y2tldHMYAyABKANCCbpIBiIEGEAoASI+ChNTcHJlYWRTdG9ja1Jlc3BvbnNlEicKBXN0b2NrGAEgASgLMhgub3JkZXJkLmNhdGFsb2cudjEuU3RvY2sqeAoMQXZhaWxhYmlsaXR5EhwKGEFWQUlMQUJJTElUWV9VTlNQRUNJRklFRBAAEhkKFUFWQUlMQUJJTElUWV9TT0xEX09VVBABEhQKEEFWQUlMQUJJTElUWV9GRVcQAhIZChVBVkFJTEFCSUxJVFlfSU5fU1RPQ0sQAzKNBAoOQ2F0YWxvZ1NlcnZpY2USYwoJVXBzZXJ0U2t1EiMub3JkZXJkLmNhdGFsb2cudjEuVXBzZXJ0U2t1UmVxdWVzdBokLm9yZGVyZC5jYXRhbG9nLnYxLlVwc2VydFNrdVJlc3BvbnNlIguQAgKK6BgECgIDAhJcCgZHZXRTa3USIC5vcmRlcmQuY2F0YWxvZy52MS5HZXRTa3VSZXF1ZXN0GiEub3JkZXJkLmNhdGFsb2cudjEuR2V0U2t1UmVzcG9uc2UiDZACAYroGAYKBAECAwYSYgoITGlzdFNrdXMSIi5vcmRlcmQuY2F0YWxvZy52MS5MaXN0U2t1c1JlcXVlc3QaIy5vcmRlcmQuY2F0YWxvZy52MS5MaXN0U2t1c1Jlc3BvbnNlIg2QAgGK6BgGCgQBAgMGEmkKC0FkanVzdFN0b2NrEiUub3JkZXJkLmNhdGFsb2cudjEuQWRqdXN0U3RvY2tSZXF1ZXN0GiYub3JkZXJkLmNhdGFsb2cudjEuQWRqdXN0U3RvY2tSZXNwb25zZSILkAICiugYBAoCAwISaQoLU3ByZWFkU3RvY2sSJS5vcmRlcmQuY2F0YWxvZy52MS5TcHJlYWRTdG9ja1JlcXVlc3QaJi5vcmRlcmQuY2F0YWxvZy52MS5TcHJlYWRTdG9ja1Jlc3BvbnNlIguQAgKK6BgECgIDAmIGcHJvdG8z", [file_buf_validate_validate, file_orderd_access_v1_access, file_orderd_money_v1_money]);
 
 /**
  * @generated from message orderd.catalog.v1.Sku
@@ -185,9 +185,16 @@ export type GetSkuResponse = Message<"orderd.catalog.v1.GetSkuResponse"> & {
   sku?: Sku | undefined;
 
   /**
+   * Not set for buyers.
+   *
    * @generated from field: orderd.catalog.v1.Stock stock = 2;
    */
   stock?: Stock | undefined;
+
+  /**
+   * @generated from field: orderd.catalog.v1.Availability availability = 3;
+   */
+  availability: Availability;
 };
 
 /**
@@ -354,6 +361,41 @@ export const SpreadStockResponseSchema: GenMessage<SpreadStockResponse> = /*@__P
   messageDesc(file_orderd_catalog_v1_catalog, 11);
 
 /**
+ * Roughly how many units of a SKU can be ordered.
+ *
+ * @generated from enum orderd.catalog.v1.Availability
+ */
+export enum Availability {
+  /**
+   * @generated from enum value: AVAILABILITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: AVAILABILITY_SOLD_OUT = 1;
+   */
+  SOLD_OUT = 1,
+
+  /**
+   * At least one and at most 10.
+   *
+   * @generated from enum value: AVAILABILITY_FEW = 2;
+   */
+  FEW = 2,
+
+  /**
+   * @generated from enum value: AVAILABILITY_IN_STOCK = 3;
+   */
+  IN_STOCK = 3,
+}
+
+/**
+ * Describes the enum orderd.catalog.v1.Availability.
+ */
+export const AvailabilitySchema: GenEnum<Availability> = /*@__PURE__*/
+  enumDesc(file_orderd_catalog_v1_catalog, 0);
+
+/**
  * The goods a shop sells and how many of each there are. For the shop's staff and backends.
  *
  * @generated from service orderd.catalog.v1.CatalogService
@@ -371,6 +413,7 @@ export const CatalogService: GenService<{
     output: typeof UpsertSkuResponseSchema;
   },
   /**
+   * How much there is of it, roughly; staff and backends also learn exactly.
    * Errors: NOT_FOUND/SKU_NOT_FOUND.
    *
    * @generated from rpc orderd.catalog.v1.CatalogService.GetSku

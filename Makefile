@@ -36,6 +36,7 @@ demo-down: ## stop the local cluster and delete its data (KUBECONFIG=…: take o
 
 test: ## unit and integration tests with the race detector
 	@hack/cluster/build.sh envtest
+	@hack/cluster/build.sh tools
 	@hack/cluster/database.sh install
 	@hack/tools/browser.sh install
 	cd hack/images && $(RACE) ./...

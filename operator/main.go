@@ -46,10 +46,6 @@ func command(out *os.File) *cobra.Command {
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { _, err := fmt.Fprintln(out, o.Version); return err },
 	})
-	c.Flags().StringVar(&o.MetricsAddress, "metrics-address", ":8080", "host:port of /metrics; 0 for none")
-	c.Flags().StringVar(&o.HealthAddress, "health-address", ":8081", "host:port of /healthz and /readyz; 0 for none")
-	c.Flags().BoolVar(&o.LeaderElection, "leader-elect", true, "let one of several operators work")
-	c.Flags().StringVar(&o.Namespace, "namespace", "", "the namespace of the leader's Lease; empty: the pod's own")
-	c.Flags().StringVar(&o.Watched, "watch-namespace", "", "the only namespace to work in; empty: all")
+	o.Flags(c)
 	return c
 }

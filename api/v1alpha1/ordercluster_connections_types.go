@@ -27,11 +27,65 @@ type SecretReference struct {
 	Name string `json:"name,omitempty"`
 }
 
+// ConfigMapKeyReference names one key of a ConfigMap in the same namespace.
+type ConfigMapKeyReference struct {
+	// name of the ConfigMap.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// key in the ConfigMap's data.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	Key string `json:"key,omitempty"`
+}
+
+// TrustSpec is where the certificates (PEM) are of authorities that are believed besides the public ones.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.configMapRef) != has(self.secretRef)",message="one of configMapRef and secretRef must be set"
+type TrustSpec struct {
+	// configMapRef names the ConfigMap's key that holds them, as trust-manager writes it. A change restarts the pods,
+	// within half a minute.
+	// +optional
+	ConfigMapRef *ConfigMapKeyReference `json:"configMapRef,omitempty"`
+
+	// secretRef names the Secret's key that holds them. A change restarts the pods.
+	// +optional
+	SecretRef *SecretKeyReference `json:"secretRef,omitempty"`
+}
+
+// TLSSpec is what pods show to those who call the RPCs for apps.
+type TLSSpec struct {
+	// secretRef names the Secret with tls.crt and tls.key, as cert-manager writes them, for the names that apps reach the
+	// standard and flash pools at. Pods show a renewed certificate from the next connection on, without a restart.
+	// +required
+	SecretRef SecretReference `json:"secretRef,omitzero"`
+}
+
 // DatabaseSpec is where the database is.
 type DatabaseSpec struct {
 	// urlSecretRef names the Secret's key that holds a postgres:// URL. A change of the Secret restarts the pods.
 	// +required
 	URLSecretRef SecretKeyReference `json:"urlSecretRef,omitzero"`
+
+	// caSecretRef names the Secret's key that holds the certificates (PEM) of who may have signed the server's: a
+	// database's own authority, such as CockroachDB's. Unset: the public authorities and those of spec.trust. A change
+	// restarts the pods that read it.
+	// +optional
+	CASecretRef *SecretKeyReference `json:"caSecretRef,omitempty"`
+
+	// clientCertificateSecretRef names the Secret that holds what the server is shown if it asks who connects: tls.crt and
+	// tls.key, as cert-manager writes them. Pods take a renewed one without a restart.
+	// +optional
+	ClientCertificateSecretRef *SecretReference `json:"clientCertificateSecretRef,omitempty"`
+
+	// insecure allows a URL whose sslmode is not verify-full: whoever is on the way can then read and change what is sent.
+	// +optional
+	Insecure *bool `json:"insecure,omitempty"`
 
 	// maxConnectionsPerPod is the most connections a standard or worker pod opens. The flash pool opens none.
 	// +optional
@@ -42,6 +96,8 @@ type DatabaseSpec struct {
 }
 
 // MessagingSpec is where NATS is.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.insecure) && self.insecure) || !self.url.contains('nats://')",fieldPath=".url",message="url must be tls://: over nats:// whoever is on the way reads and changes what is sent (insecure: true allows it)"
 type MessagingSpec struct {
 	// url of the NATS system: nats:// or tls://, or several joined by commas.
 	// +required
@@ -55,7 +111,22 @@ type MessagingSpec struct {
 	// +optional
 	CredentialsSecretRef *SecretKeyReference `json:"credentialsSecretRef,omitempty"`
 
-	// replicas of every stream and bucket in JetStream.
+	// caSecretRef names the Secret's key that holds the certificates (PEM) of who may have signed the servers'.
+	// Unset: the public authorities and those of spec.trust. A change restarts the pods.
+	// +optional
+	CASecretRef *SecretKeyReference `json:"caSecretRef,omitempty"`
+
+	// clientCertificateSecretRef names the Secret that holds what the server is shown if it asks who connects: tls.crt and
+	// tls.key, as cert-manager writes them. Pods take a renewed one without a restart.
+	// +optional
+	ClientCertificateSecretRef *SecretReference `json:"clientCertificateSecretRef,omitempty"`
+
+	// insecure allows nats:// URLs: whoever is on the way can then read and change what is sent.
+	// +optional
+	Insecure *bool `json:"insecure,omitempty"`
+
+	// replicas of every stream and bucket in JetStream. With 1 the orders of a sale that are not in the database yet are
+	// lost with the disk of one server; the condition Secure says so.
 	// +optional
 	// +default=1
 	// +kubebuilder:validation:Enum=1;3;5
@@ -103,6 +174,8 @@ type PaymentSpec struct {
 }
 
 // CarrierSpec is one carrier.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.insecure) && self.insecure) || self.url.startsWith('https://')",fieldPath=".url",message="url must be https:// (insecure: true allows http://)"
 type CarrierSpec struct {
 	// name of the carrier, as staff and buyers see it.
 	// +required
@@ -121,9 +194,15 @@ type CarrierSpec struct {
 	// secretRef names the Secret's key that holds the key requests to the carrier, and its pushes, are signed with.
 	// +required
 	SecretRef SecretKeyReference `json:"secretRef,omitzero"`
+
+	// insecure allows an http:// URL: whoever is on the way can then read and change what is sent.
+	// +optional
+	Insecure *bool `json:"insecure,omitempty"`
 }
 
 // NotificationsSpec is the app's push gateway.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.insecure) && self.insecure) || self.url.startsWith('https://')",fieldPath=".url",message="url must be https:// (insecure: true allows http://)"
 type NotificationsSpec struct {
 	// url that messages are posted to.
 	// +required
@@ -135,9 +214,15 @@ type NotificationsSpec struct {
 	// secretRef names the Secret's key that holds the key (whsec_…) messages are signed with, by Standard Webhooks.
 	// +required
 	SecretRef SecretKeyReference `json:"secretRef,omitzero"`
+
+	// insecure allows an http:// URL: whoever is on the way can then read and change what is sent.
+	// +optional
+	Insecure *bool `json:"insecure,omitempty"`
 }
 
 // AuthSpec is the issuer of callers' tokens: JSON Web Tokens with the claims sub and roles.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.insecure) && self.insecure) || self.jwksURL.startsWith('https://')",fieldPath=".jwksURL",message="jwksURL must be https://: over http:// whoever is on the way can be everybody (insecure: true allows it)"
 type AuthSpec struct {
 	// issuer that tokens must name (iss).
 	// +required
@@ -157,6 +242,10 @@ type AuthSpec struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^ ]+$') && isURL(self)",message="jwksURL must be an http:// or https:// URL"
 	JWKSURL string `json:"jwksURL,omitempty"`
+
+	// insecure allows an http:// jwksURL: whoever is on the way can then sign tokens of anybody.
+	// +optional
+	Insecure *bool `json:"insecure,omitempty"`
 
 	// requestsPerSecond is what one caller may do at each pod.
 	// +optional

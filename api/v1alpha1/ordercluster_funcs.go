@@ -17,6 +17,11 @@ func (c *OrderCluster) GetConditions() *[]metav1.Condition { return &c.Status.Co
 // IsPaused reports whether the operator must not change anything.
 func (c *OrderCluster) IsPaused() bool { return c.Spec.Paused != nil && *c.Spec.Paused }
 
+// AllowsInsecureDatabase reports whether the database's URL may be of another sslmode than verify-full.
+func (c *OrderCluster) AllowsInsecureDatabase() bool {
+	return c.Spec.Database.Insecure != nil && *c.Spec.Database.Insecure
+}
+
 // MessagingReplicas of every stream and bucket; 1 unless set.
 func (c *OrderCluster) MessagingReplicas() int {
 	if r := c.Spec.Messaging.Replicas; r != nil {
@@ -46,6 +51,20 @@ func (c *OrderCluster) PoolStatusOf(name string) PoolStatus {
 		}
 	}
 	return PoolStatus{}
+}
+
+// ScaledBy is who decides how many pods the pool has; "": the operator.
+func (c *OrderCluster) ScaledBy(pool string) Scaler {
+	spec := c.Pool(pool)
+	switch {
+	case pool == PoolFlash:
+		return ""
+	case spec.Autoscaling != nil && spec.Autoscaling.By == ScalerOthers:
+		return ScalerOthers
+	case spec.Replicas.Max != nil && *spec.Replicas.Max > spec.MinReplicas():
+		return ScalerHPA
+	}
+	return ""
 }
 
 // MinReplicas of the pool; 1 unless set.

@@ -1,7 +1,6 @@
 package v1alpha1
 
 import (
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -64,6 +63,18 @@ type OrderClusterSpec struct {
 	// +required
 	Messaging MessagingSpec `json:"messaging,omitzero"`
 
+	// trust has the certificates of authorities that pods and operator believe besides the public ones: a company's own,
+	// for the issuer of tokens, carriers, the push gateway, payment providers, and for database and messaging unless those
+	// have a caSecretRef.
+	// +optional
+	Trust *TrustSpec `json:"trust,omitempty"`
+
+	// tls makes the standard and flash pools speak TLS, HTTP/1.1 and HTTP/2, with those who call the RPCs for apps. Unset:
+	// they speak in clear text, for a gateway or a mesh that does. Calls between pods are in clear text in any case; they
+	// prove that they come from a pod of this OrderCluster.
+	// +optional
+	TLS *TLSSpec `json:"tls,omitempty"`
+
 	// pools are the groups of pods, one a role.
 	// +optional
 	Pools PoolsSpec `json:"pools,omitzero"`
@@ -102,87 +113,34 @@ type OrderClusterSpec struct {
 	// +optional
 	Flash FlashSpec `json:"flash,omitzero"`
 
+	// rollout says when running pods are replaced.
+	// +optional
+	Rollout RolloutSpec `json:"rollout,omitzero"`
+
 	// paused stops the operator from changing anything that belongs to this OrderCluster. What runs goes on running.
 	// +optional
 	Paused *bool `json:"paused,omitempty"`
 }
 
-// PoolsSpec has the three pools.
-type PoolsSpec struct {
-	// standard serves orders, payments and queries.
-	// +optional
-	Standard PoolSpec `json:"standard,omitzero"`
-
-	// flash serves promotions. It has no database connection.
-	// +optional
-	Flash PoolSpec `json:"flash,omitzero"`
-
-	// worker writes flash orders to the database, expires unpaid orders and relays order events.
-	// +optional
-	Worker PoolSpec `json:"worker,omitzero"`
-}
-
-// PoolSpec is one pool of pods.
-type PoolSpec struct {
-	// replicas bounds how many pods the pool has.
-	// +optional
-	Replicas PoolReplicas `json:"replicas,omitzero"`
-
-	// resources of each pod's container.
-	// +optional
-	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
-
-	// nodeSelector has the labels of the nodes that the pool's pods run on; unset: any. A sale takes all of the processors
-	// that it can get: on nodes of its own it does not slow ordinary orders down.
-	// +optional
-	// +kubebuilder:validation:MinProperties=1
-	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$'))",message="values of nodeSelector must be label values: letters, digits, '-', '_' and '.', starting and ending with a letter or digit"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",message="keys of nodeSelector must be label keys, such as kubernetes.io/os"
-	NodeSelector map[string]NodeLabelValue `json:"nodeSelector,omitempty"`
-
-	// tolerations let the pool's pods run on nodes whose taints keep others away.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:XValidation:rule="self.all(t, (has(t.operator) && t.operator == 'Exists') || (has(t.key) && t.key != ''))",message="a toleration without a key needs operator Exists: it tolerates every taint"
-	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.operator) || t.operator != 'Exists' || !has(t.value) || t.value == '')",message="a toleration with operator Exists must have no value"
-	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.operator) || t.operator in ['Exists', 'Equal'])",message="operator of a toleration must be Exists or Equal"
-	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.effect) || t.effect in ['', 'NoSchedule', 'PreferNoSchedule', 'NoExecute'])",message="effect of a toleration must be NoSchedule, PreferNoSchedule or NoExecute"
-	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.tolerationSeconds) || (has(t.effect) && t.effect == 'NoExecute'))",message="tolerationSeconds needs effect NoExecute"
-	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
-
-	// capacityRPS is how many requests a second one pod was measured to serve. The flash pool's replicas for a
-	// promotion are computed from it.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1000000
-	CapacityRPS *int32 `json:"capacityRPS,omitempty"`
-}
-
-// NodeLabelValue is the value of a node's label.
+// DuringSale is what happens to a roll of the flash pool while a sale needs it.
 //
-// +kubebuilder:validation:MaxLength=63
-type NodeLabelValue string
+// +kubebuilder:validation:Enum=Wait;Now
+type DuringSale string
 
-// PoolReplicas bounds how many pods a pool has.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.max) || !has(self.min) || self.max >= self.min",fieldPath=".max",message="max must not be less than min"
-type PoolReplicas struct {
-	// min is how many pods the pool has when nothing asks for more.
-	// +optional
-	// +default=1
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1000
-	Min *int32 `json:"min,omitempty"`
+const (
+	// DuringSaleWait lets it wait until no sale is live or about to be.
+	DuringSaleWait DuringSale = "Wait"
+	// DuringSaleNow does not.
+	DuringSaleNow DuringSale = "Now"
+)
 
-	// max is the most pods the flash pool is scaled to for its promotions; unset: what they need. Nothing scales the
-	// standard and worker pools yet: they have min pods.
+// RolloutSpec says when running pods are replaced.
+type RolloutSpec struct {
+	// duringSale is what happens to a change that replaces the flash pool's pods while a sale is live, or close enough for
+	// its pods to be there: Wait until it has ended, or Now. A roll that waits is told in the condition Progressing.
 	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1000
-	Max *int32 `json:"max,omitempty"`
+	// +default="Wait"
+	DuringSale DuringSale `json:"duringSale,omitempty"`
 }
 
 // HTTPSpec has what the pods' address for apps allows.
@@ -197,6 +155,26 @@ type HTTPSpec struct {
 	// +kubebuilder:validation:items:Pattern=`^https?://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$`
 	// +kubebuilder:validation:XValidation:rule="self.all(o, !o.matches('^http://.*:80$|^https://.*:443$'))",message="allowedOrigins must leave out the port that is the scheme's own (80, 443): browsers do"
 	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
+
+	// drainDelay is how long a pod that is to end goes on answering as before, until those who send to it know: load
+	// balancers outside the cluster may need longer.
+	// +optional
+	// +default="3s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('10m')",message="drainDelay must be at most 10m"
+	DrainDelay *metav1.Duration `json:"drainDelay,omitempty"`
+
+	// drainTimeout is how long requests that are in flight after that may take. A pod's termination grace period is both
+	// together, and 22 seconds for what else it has to end.
+	// +optional
+	// +default="20s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('10m')",message="drainTimeout must be between 1s and 10m"
+	DrainTimeout *metav1.Duration `json:"drainTimeout,omitempty"`
 
 	// reflection answers whoever reaches the pods, without a token, what RPCs there are and what they take (gRPC server
 	// reflection, as grpcurl, buf curl and Postman use it).
@@ -217,72 +195,17 @@ type FlashSpec struct {
 	MaxClockSkew *metav1.Duration `json:"maxClockSkew,omitempty"`
 }
 
-// OrdersSpec has the rules of the order life cycle.
-type OrdersSpec struct {
-	// paymentTimeout is how long an order of the standard lane waits for its payment before it expires and its stock is
-	// released.
-	// +optional
-	// +default="30m"
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="paymentTimeout must be between 10s and 168h"
-	PaymentTimeout *metav1.Duration `json:"paymentTimeout,omitempty"`
-
-	// quoteTTL is how long a quote's token can be placed.
-	// +optional
-	// +default="15m"
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="quoteTTL must be between 10s and 24h"
-	QuoteTTL *metav1.Duration `json:"quoteTTL,omitempty"`
-
-	// completeAfter is how long after its delivery an order is completed, unless the buyer confirms the receipt before.
-	// +optional
-	// +default="240h"
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('2160h')",message="completeAfter must be between 1s and 2160h"
-	CompleteAfter *metav1.Duration `json:"completeAfter,omitempty"`
-
-	// returnWindow is how long after its delivery goods of an order can be returned.
-	// +optional
-	// +default="360h"
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('8760h')",message="returnWindow must be between 1s and 8760h"
-	ReturnWindow *metav1.Duration `json:"returnWindow,omitempty"`
-
-	// materializePerSecond is how many orders of the flash lane all worker pods together write to the database in a
-	// second, at most, so that a sale leaves the database to ordinary orders.
-	// +optional
-	// +default=2000
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=100000
-	MaterializePerSecond *int32 `json:"materializePerSecond,omitempty"`
-
-	// materializeConcurrency is with how many transactions at once a worker pod writes them. It should be less than
-	// database.maxConnectionsPerPod.
-	// +optional
-	// +default=4
-	// +kubebuilder:validation:Minimum=2
-	// +kubebuilder:validation:Maximum=32
-	MaterializeConcurrency *int32 `json:"materializeConcurrency,omitempty"`
-}
-
 // OrderClusterStatus is what the platform is.
 type OrderClusterStatus struct {
-	// conditions are Ready, DatabaseReady, MessagingReady, Migrated and Progressing.
+	// conditions are Ready, Reconciling, Stalled, DatabaseReady, MessagingReady, Migrated, Applied, Progressing and
+	// Secure.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// observedGeneration is the metadata.generation that this status was computed from.
+	// observedGeneration is the metadata.generation that was last applied as a whole.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`

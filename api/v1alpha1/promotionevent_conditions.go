@@ -1,11 +1,13 @@
 package v1alpha1
 
 // Conditions of a PromotionEvent, besides ConditionReady: all is as the present phase needs it. Before the start: stock
-// allocated, partitions open, flash pool scaled. False while draining. True again once settled.
+// allocated, partitions open, flash pool scaled. False while paused after the start, and while draining. True again
+// once settled, unless the sale never opened.
 const (
 	// ConditionReconciling (kstatus): the operator is still working towards Ready.
 	ConditionReconciling = "Reconciling"
-	// ConditionStalled (kstatus): the promotion has failed, and a person has to act; the reason and message say on what.
+	// ConditionStalled (kstatus): it goes no further by itself, and a person has to act; the reason and message say on
+	// what.
 	ConditionStalled = "Stalled"
 	// ConditionClusterReady: the OrderCluster exists and its database is migrated.
 	ConditionClusterReady = "ClusterReady"
@@ -18,7 +20,7 @@ const (
 	ConditionPartitionsOpen = "PartitionsOpen"
 	// ConditionFlashPoolReady: the flash pool serves with the pods that the expected peak needs.
 	ConditionFlashPoolReady = "FlashPoolReady"
-	// ConditionLate: the promotion was not ready by startTime - prewarm.
+	// ConditionLate: the promotion is not ready, and startTime - prewarm has passed.
 	ConditionLate = "Late"
 	// ConditionPaused: spec.paused refuses new orders.
 	ConditionPaused = "Paused"
@@ -50,7 +52,8 @@ const (
 	ReasonSettled = "Settled"
 	// ReasonNotEnded of Settled.
 	ReasonNotEnded = "NotEnded"
-	// ReasonNeverOpened of Settled: the window passed, or the promotion was deleted, before any stock was allocated.
+	// ReasonNeverOpened of Settled, StockAllocated, Ready and Stalled: the window passed, or the promotion was deleted,
+	// before any stock was allocated.
 	ReasonNeverOpened = "NeverOpened"
 	// ReasonAsExpected of conditions that are False because nothing is wrong.
 	ReasonAsExpected = "AsExpected"
@@ -59,6 +62,11 @@ const (
 	ReasonClusterNotFound = "NotFound"
 	// ReasonClusterNotMigrated of ClusterReady: the OrderCluster's database is not migrated yet.
 	ReasonClusterNotMigrated = "NotMigrated"
+	// ReasonClusterDeleting of StockAllocated and Stalled: the OrderCluster is being deleted, and takes no new promotion.
+	ReasonClusterDeleting = "ClusterDeleting"
+	// ReasonClusterPaused of FlashPoolReady: pods are missing, and the OrderCluster's spec.paused keeps them from being
+	// made.
+	ReasonClusterPaused = "ClusterPaused"
 	// ReasonClusterReady of ClusterReady.
 	ReasonClusterReady = "ClusterReady"
 
@@ -81,10 +89,13 @@ const (
 
 	// ReasonOpened of PartitionsOpen.
 	ReasonOpened = "Opened"
+	// ReasonClockUnknown of Settled: the sale is closed by JetStream's clock, which cannot be read now.
+	ReasonClockUnknown = "ClockUnknown"
 	// ReasonClosed of PartitionsOpen: the sale has ended.
 	ReasonClosed = "Closed"
 
-	// ReasonScheduled of FlashPoolReady: the pool is scaled closer to the start.
+	// ReasonScheduled of StockAllocated, PartitionsOpen and FlashPoolReady: it is done closer to the start. Of Ready: all
+	// that there is to do now is done.
 	ReasonScheduled = "Scheduled"
 	// ReasonScaling of FlashPoolReady: pods are missing.
 	ReasonScaling = "Scaling"
@@ -100,7 +111,9 @@ const (
 	ReasonNotReadyInTime = "NotReadyInTime"
 	// ReasonNotReadyAtStart of Late.
 	ReasonNotReadyAtStart = "NotReadyAtStart"
-	// ReasonInTime of Late: ready before the deadline, or the deadline is ahead.
+	// ReasonReadinessLost of Late: it was ready, and is not any more.
+	ReasonReadinessLost = "ReadinessLost"
+	// ReasonInTime of Late: it is ready, or the deadline is ahead.
 	ReasonInTime = "InTime"
 	// ReasonNoAdmission of Stalled: orders need admission tokens, and none was or will be given out.
 	ReasonNoAdmission = "NoAdmission"

@@ -8,6 +8,7 @@ import (
 
 const (
 	defaultPrewarm        = 5 * time.Minute
+	defaultPrepareBefore  = time.Hour
 	defaultPaymentTimeout = 15 * time.Minute
 )
 
@@ -33,6 +34,15 @@ func (p *PromotionEvent) ReadyDeadline() time.Time {
 		prewarm = p.Spec.Prewarm.Duration
 	}
 	return p.Spec.StartTime.Add(-prewarm)
+}
+
+// PrepareTime is when stock, streams and partitions are taken: spec.prepareBefore before the deadline.
+func (p *PromotionEvent) PrepareTime() time.Time {
+	before := defaultPrepareBefore
+	if p.Spec.PrepareBefore != nil {
+		before = p.Spec.PrepareBefore.Duration
+	}
+	return p.ReadyDeadline().Add(-before)
 }
 
 // AdmissionRequired reports whether orders need admission tokens.

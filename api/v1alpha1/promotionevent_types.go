@@ -16,14 +16,21 @@ import (
 // +kubebuilder:printcolumn:name="Sold",type=integer,JSONPath=`.status.sold`
 // +kubebuilder:printcolumn:name="Left",type=integer,JSONPath=`.status.left`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Peak",type=integer,JSONPath=`.spec.traffic.expectedPeakRPS`,priority=1
 // +kubebuilder:printcolumn:name="Replicas",type=integer,JSONPath=`.status.replicas`,priority=1
 // +kubebuilder:printcolumn:name="Partitions",type=integer,JSONPath=`.status.partitions`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="metadata.name must be at most 63 characters: buyers' apps name the promotion by it"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Live', 'Draining', 'Settled']) || self.spec.startTime == oldSelf.spec.startTime",fieldPath=".spec.startTime",message="startTime must not change once the promotion is live"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Live', 'Paused', 'Draining', 'Settled']) || self.spec.startTime == oldSelf.spec.startTime",fieldPath=".spec.startTime",message="startTime must not change once the promotion is live"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Draining', 'Settled']) || self.spec.endTime == oldSelf.spec.endTime",fieldPath=".spec.endTime",message="endTime must not change once the promotion has ended"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Draining', 'Settled']) || self.spec.items.map(i, i.stock).sum() <= oldSelf.spec.items.map(i, i.stock).sum()",fieldPath=".spec.items",message="stock must not grow once the promotion has ended"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.partitions) || self.spec.orderClusterRef == oldSelf.spec.orderClusterRef",fieldPath=".spec.orderClusterRef",message="orderClusterRef must not change once the promotion is prepared"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.partitions) || self.spec.currency == oldSelf.spec.currency",fieldPath=".spec.currency",message="currency must not change once the promotion is prepared"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.partitions) || (has(self.spec.partitions) == has(oldSelf.spec.partitions) && (!has(self.spec.partitions) || self.spec.partitions == oldSelf.spec.partitions))",fieldPath=".spec.partitions",message="partitions must not change once the promotion is prepared"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.partitions) || (has(self.spec.streams) == has(oldSelf.spec.streams) && (!has(self.spec.streams) || self.spec.streams == oldSelf.spec.streams))",fieldPath=".spec.streams",message="streams must not change once the promotion is prepared"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.partitions) || self.spec.items.map(i, i.sku) == oldSelf.spec.items.map(i, i.sku)",fieldPath=".spec.items",message="items: no sku may be added, removed or moved once the promotion is prepared (switch an item off instead)"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.partitions) || self.spec.items.map(i, i.price) == oldSelf.spec.items.map(i, i.price)",fieldPath=".spec.items",message="items: no price may change once the promotion is prepared"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.partitions) || self.spec.items.size() != oldSelf.spec.items.size() || self.spec.items.all(i, item, item.stock >= oldSelf.spec.items[i].stock)",fieldPath=".spec.items",message="items: stock may only grow, never shrink, once the promotion is prepared"
 type PromotionEvent struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is the standard object's metadata.
@@ -56,8 +63,6 @@ type PromotionEventList struct {
 //
 // +kubebuilder:validation:XValidation:rule="self.endTime > self.startTime",fieldPath=".endTime",message="endTime must be after startTime"
 // +kubebuilder:validation:XValidation:rule="self.endTime - self.startTime <= duration('744h')",fieldPath=".endTime",message="endTime must be at most 744h (31 days) after startTime"
-// +kubebuilder:validation:XValidation:rule="has(self.partitions) == has(oldSelf.partitions) && (!has(self.partitions) || self.partitions == oldSelf.partitions)",fieldPath=".partitions",message="partitions must not change once the promotion is created"
-// +kubebuilder:validation:XValidation:rule="has(self.streams) == has(oldSelf.streams) && (!has(self.streams) || self.streams == oldSelf.streams)",fieldPath=".streams",message="streams must not change once the promotion is created"
 // +kubebuilder:validation:XValidation:rule="!has(self.partitions) || self.partitions <= 64 * (has(self.streams) ? self.streams : 1)",fieldPath=".partitions",message="partitions must be at most 64 for each of streams"
 // +kubebuilder:validation:XValidation:rule="!has(self.partitions) || !has(self.streams) || self.partitions % self.streams == 0",fieldPath=".partitions",message="partitions must be a multiple of streams"
 // +kubebuilder:validation:XValidation:rule="!has(self.streams) || self.streams <= self.items.size()",fieldPath=".streams",message="streams must not be more than items: each sells at least one"
@@ -65,7 +70,6 @@ type PromotionEventList struct {
 type PromotionEventSpec struct {
 	// orderClusterRef names the OrderCluster that runs the sale.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="orderClusterRef must not change once the promotion is created"
 	OrderClusterRef OrderClusterReference `json:"orderClusterRef,omitzero"`
 
 	// currency of all prices: ISO 4217, three upper-case letters.
@@ -73,7 +77,6 @@ type PromotionEventSpec struct {
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=3
 	// +kubebuilder:validation:Pattern=`^[A-Z]{3}$`
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="currency must not change once the promotion is created"
 	Currency string `json:"currency,omitempty"`
 
 	// startTime is when the sale opens. It may be moved until then.
@@ -94,6 +97,17 @@ type PromotionEventSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="prewarm must be at most 24h"
 	Prewarm *metav1.Duration `json:"prewarm,omitempty"`
 
+	// prepareBefore is how long before that the promotion is prepared: its stock is taken, its streams and partitions are
+	// made. Until then it is Scheduled, takes and costs nothing, and everything in it may be changed; from then on what
+	// cannot be changed is refused.
+	// +optional
+	// +default="1h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('2m') && duration(self) <= duration('8760h')",message="prepareBefore must be between 2m and 8760h: pods are scaled two minutes before prewarm"
+	PrepareBefore *metav1.Duration `json:"prepareBefore,omitempty"`
+
 	// paymentTimeout is how long an order of the sale waits for its payment before it expires and its stock goes back
 	// into the sale. A change holds for orders placed after it.
 	// +optional
@@ -110,7 +124,6 @@ type PromotionEventSpec struct {
 	// +listMapKey=sku
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1000
-	// +kubebuilder:validation:XValidation:rule="self.map(i, i.sku) == oldSelf.map(i, i.sku)",message="items: no sku may be added, removed or moved once the promotion is created (switch an item off instead)"
 	Items []PromotionItem `json:"items,omitempty"`
 
 	// traffic is the rush that the flash pool is scaled for.
@@ -182,16 +195,14 @@ type PromotionItem struct {
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000000000
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="price must not change once the promotion is created"
 	Price *int64 `json:"price,omitempty"`
 
-	// stock is how many units are taken from the SKU's stock for the sale. What is not sold comes back after the end. It
-	// may grow until the end, also while the sale is live: what the SKU's stock has too little of is said by the condition
-	// ToppedUp.
+	// stock is how many units are taken from the SKU's stock for the sale. What is not sold comes back after the end. Once
+	// the promotion is prepared it may only grow, until the end, also while the sale is live: what the SKU's stock has too
+	// little of is said by the condition ToppedUp.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
-	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="stock may only grow, never shrink"
 	Stock int64 `json:"stock,omitempty"`
 
 	// limitPerBuyer is the most units a buyer may have of it in this sale. Unset or 0: no limit.
@@ -228,21 +239,25 @@ type SettlementSpec struct {
 
 // PromotionPhase is where the sale is on its way, for people and print columns; programs read the conditions.
 //
-// +kubebuilder:validation:Enum=Pending;Provisioning;Ready;Live;Draining;Settled
+// +kubebuilder:validation:Enum=Pending;Scheduled;Provisioning;Ready;Live;Paused;Draining;Settled
 type PromotionPhase string
 
 const (
 	// PhasePending: its OrderCluster cannot take it yet.
 	PhasePending PromotionPhase = "Pending"
+	// PhaseScheduled: all that there is to do before the next time that matters is done, be it nothing.
+	PhaseScheduled PromotionPhase = "Scheduled"
 	// PhaseProvisioning: stock, partitions and pods are being prepared.
 	PhaseProvisioning PromotionPhase = "Provisioning"
 	// PhaseReady: all is prepared; the start is ahead.
 	PhaseReady PromotionPhase = "Ready"
-	// PhaseLive: between start and end, and selling unless paused.
+	// PhaseLive: between start and end, and selling.
 	PhaseLive PromotionPhase = "Live"
+	// PhasePaused: between start and end, and spec.paused refuses new orders.
+	PhasePaused PromotionPhase = "Paused"
 	// PhaseDraining: ended; orders are being written and stock returned.
 	PhaseDraining PromotionPhase = "Draining"
-	// PhaseSettled: unsold stock is back and the result is in the status.
+	// PhaseSettled: unsold stock is back and the result is in the status, or the sale never opened.
 	PhaseSettled PromotionPhase = "Settled"
 )
 
@@ -256,7 +271,7 @@ type PromotionEventStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// observedGeneration is the metadata.generation that this status was computed from.
+	// observedGeneration is the metadata.generation that this status was computed from, and that the pods were told of.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -298,7 +313,7 @@ type PromotionEventStatus struct {
 	// +kubebuilder:validation:MaxItems=1000
 	Items []PromotionItemStatus `json:"items,omitempty"`
 
-	// readyTime is when the sale was first ready.
+	// readyTime is when the sale was first ready for the start that it has.
 	// +optional
 	ReadyTime metav1.Time `json:"readyTime,omitzero"`
 

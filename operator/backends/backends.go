@@ -1,36 +1,54 @@
 // Package backends keeps the operator's own connections to the databases and NATS systems of the
 // OrderClusters, one of each an OrderCluster, made from the Secrets it names.
+//
+// What holds, so that what is dead at one OrderCluster is no other's problem:
+//   - No lock is held while something outside is waited for. A caller whose context ends returns.
+//   - Every statement and every request has a deadline of its own, well before a reconcile's.
+//   - What did not answer is not asked again for a while, which grows up to 5 seconds: whoever comes
+//     meanwhile has the last error at once, and one caller tries when it is over. Checks always ask.
+//   - Other settings, such as a changed Secret, are tried at once.
 package backends
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
-	"github.com/orderd-dev/orderd/orderd/kit/database"
 )
 
-const (
-	// maxConnections to one database: the operator runs a few short transactions a promotion.
-	maxConnections = 4
-	// checkTimeout bounds a check, so that one OrderCluster's dead server does not hold up
-	// the others' for long.
-	checkTimeout = 5 * time.Second
-	// apiTimeout bounds a JetStream call that has no deadline of its own.
-	apiTimeout = 5 * time.Second
-)
+// limits are how long what is outside may take.
+type limits struct {
+	// check bounds each of a check's steps. An OrderCluster has one check at a time.
+	check time.Duration
+	// patience is how long others than checks wait for a connection to NATS that is being made.
+	patience time.Duration
+	// request bounds a JetStream call whose context has no deadline of its own. The contexts of a reconcile
+	// have one that is minutes away: whoever makes calls with them makes them with messaging.PerCall, as all
+	// of a sale's are.
+	request time.Duration
+	// connect bounds the wait for a connection to a database, be it a new one or one that others use.
+	connect time.Duration
+	// statement bounds each statement. The database is not told: not all take a time-out for a transaction
+	// that the client gave up.
+	statement time.Duration
+	// ping is how often NATS is asked for a sign of life; after about twice this long it is taken for lost.
+	ping time.Duration
+}
+
+func defaultLimits() limits {
+	return limits{
+		check: 5 * time.Second, patience: time.Second, request: 5 * time.Second,
+		connect: 5 * time.Second, statement: 10 * time.Second, ping: 5 * time.Second,
+	}
+}
 
 // Error says why a backend cannot be used, as a condition's reason and message. It holds no secrets.
 type Error struct {
@@ -45,26 +63,25 @@ func (e *Error) Error() string { return e.Message }
 type Registry struct {
 	secrets client.Reader
 	log     *slog.Logger
+	limits  limits
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// mu guards entries.
 	entries map[types.NamespacedName]*entry
 }
 
-// entry has an OrderCluster's connections. Its lock is held while they are made or replaced.
+// entry has what an OrderCluster is connected to, by the settings that were asked for last.
 type entry struct {
-	mu          sync.Mutex
-	databaseURL string
-	pool        *pgxpool.Pool
-	natsURL     string
-	creds       string
-	conn        *nats.Conn
-	js          jetstream.JetStream
+	mu sync.Mutex
+	// mu guards both; nil: not asked for yet.
+	store *store
+	line  *line
 }
 
 // NewRegistry returns a Registry that reads Secrets through the given reader, which should not cache
 // them: the operator keeps no Secrets but those in use.
 func NewRegistry(secrets client.Reader, log *slog.Logger) *Registry {
-	return &Registry{secrets: secrets, log: log, entries: map[types.NamespacedName]*entry{}}
+	return &Registry{secrets: secrets, log: log, limits: defaultLimits(), entries: map[types.NamespacedName]*entry{}}
 }
 
 func (r *Registry) entry(key types.NamespacedName) *entry {
@@ -78,176 +95,55 @@ func (r *Registry) entry(key types.NamespacedName) *entry {
 	return e
 }
 
-// Forget closes an OrderCluster's connections.
+// Forget closes the connections of an OrderCluster that is no more, and gives its NATS account back, if
+// that can be reached.
 func (r *Registry) Forget(key types.NamespacedName) {
-	r.mu.Lock()
-	e := r.entries[key]
-	delete(r.entries, key)
-	r.mu.Unlock()
+	e := r.remove(key)
 	if e == nil {
 		return
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.closeDatabase()
-	e.closeMessaging()
+	l := e.line
+	e.mu.Unlock()
+	if l != nil {
+		if err := l.release(r.limits.check); err != nil {
+			r.log.Warn("the NATS account of a deleted OrderCluster was not given back: whoever gets it has to take it over",
+				"namespace", key.Namespace, "ordercluster", key.Name, "error", err)
+		}
+	}
+	e.close()
 }
 
 // Close ends all connections.
 func (r *Registry) Close() {
 	r.mu.Lock()
-	keys := make([]types.NamespacedName, 0, len(r.entries))
-	for key := range r.entries {
-		keys = append(keys, key)
-	}
+	entries := r.entries
+	r.entries = map[types.NamespacedName]*entry{}
 	r.mu.Unlock()
-	for _, key := range keys {
-		r.Forget(key)
+	for _, e := range entries {
+		e.close()
 	}
 }
 
-func (e *entry) closeDatabase() {
-	if e.pool != nil {
-		e.pool.Close()
-	}
-	e.pool, e.databaseURL = nil, ""
+func (r *Registry) remove(key types.NamespacedName) *entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.entries[key]
+	delete(r.entries, key)
+	return e
 }
 
-func (e *entry) closeMessaging() {
-	if e.conn != nil {
-		e.conn.Close()
-	}
-	e.conn, e.js, e.natsURL, e.creds = nil, nil, "", ""
-}
-
-// Database returns a pool for the OrderCluster's database, made from its Secret as it is now. It does
-// not check that the database answers. Errors are *Error, or of the Kubernetes API.
-func (r *Registry) Database(ctx context.Context, c *v1alpha1.OrderCluster) (*pgxpool.Pool, error) {
-	url, err := r.secret(ctx, c.Namespace, c.Spec.Database.URLSecretRef)
-	if err != nil {
-		return nil, err
-	}
-	e := r.entry(client.ObjectKeyFromObject(c))
+func (e *entry) close() {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.pool != nil && e.databaseURL == url {
-		return e.pool, nil
+	s, l := e.store, e.line
+	e.store, e.line = nil, nil
+	e.mu.Unlock()
+	if s != nil {
+		s.pool.Close()
 	}
-	e.closeDatabase()
-	// The pool outlives this call, so it must not end with the call's context.
-	pool, err := database.Open(context.WithoutCancel(ctx), url, maxConnections)
-	if err != nil {
-		return nil, &Error{
-			Reason: v1alpha1.ReasonInvalidURL,
-			Message: fmt.Sprintf("Secret %s: the value of key %s is not a postgres:// URL",
-				c.Spec.Database.URLSecretRef.Name, c.Spec.Database.URLSecretRef.Key),
-		}
+	if l != nil {
+		l.close()
 	}
-	e.pool, e.databaseURL = pool, url
-	return pool, nil
-}
-
-// CheckDatabase logs in to the OrderCluster's database. Errors are as of Database.
-func (r *Registry) CheckDatabase(ctx context.Context, c *v1alpha1.OrderCluster) error {
-	pool, err := r.Database(ctx, c)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	config := pool.Config().ConnConfig
-	found, err := databaseThere(ctx, pool)
-	if err != nil {
-		return databaseError(config, err)
-	}
-	if !found {
-		return &Error{
-			Reason:  v1alpha1.ReasonAccessDenied,
-			Message: fmt.Sprintf("the server at %s:%d has no database %s", config.Host, config.Port, config.Database),
-		}
-	}
-	return nil
-}
-
-// JetStream returns the OrderCluster's JetStream over a connection that was made once and reconnects
-// by itself. Errors are *Error, or of the Kubernetes API.
-func (r *Registry) JetStream(ctx context.Context, c *v1alpha1.OrderCluster) (jetstream.JetStream, error) {
-	var creds string
-	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil {
-		var err error
-		if creds, err = r.secret(ctx, c.Namespace, *ref); err != nil {
-			return nil, err
-		}
-	}
-	e := r.entry(client.ObjectKeyFromObject(c))
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.conn != nil && !e.conn.IsClosed() && e.natsURL == c.Spec.Messaging.URL && e.creds == creds {
-		return e.js, nil
-	}
-	e.closeMessaging()
-	conn, js, err := r.connect(c, creds)
-	if err != nil {
-		return nil, err
-	}
-	e.conn, e.js, e.natsURL, e.creds = conn, js, c.Spec.Messaging.URL, creds
-	return js, nil
-}
-
-func (r *Registry) connect(c *v1alpha1.OrderCluster, creds string) (*nats.Conn, jetstream.JetStream, error) {
-	log := r.log.With("namespace", c.Namespace, "ordercluster", c.Name)
-	options := []nats.Option{
-		nats.Name("orderd-operator " + c.Namespace + "/" + c.Name),
-		nats.Timeout(checkTimeout),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(time.Second),
-		nats.ReconnectBufSize(-1),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			// There is no error if the operator itself closed the connection.
-			if err != nil {
-				log.Warn("messaging disconnected", "error", err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) { log.Info("messaging reconnected") }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("messaging error", "error", err) }),
-	}
-	if creds != "" {
-		option, err := credentials(c, creds)
-		if err != nil {
-			return nil, nil, err
-		}
-		options = append(options, option)
-	}
-	conn, err := nats.Connect(c.Spec.Messaging.URL, options...)
-	if err != nil {
-		return nil, nil, messagingError(c, err)
-	}
-	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(apiTimeout))
-	if err != nil {
-		conn.Close()
-		return nil, nil, fmt.Errorf("opening JetStream: %w", err)
-	}
-	return conn, js, nil
-}
-
-// CheckMessaging asks the OrderCluster's JetStream about its account. Errors are as of JetStream.
-func (r *Registry) CheckMessaging(ctx context.Context, c *v1alpha1.OrderCluster) error {
-	js, err := r.JetStream(ctx, c)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	if _, err := js.AccountInfo(ctx); err != nil {
-		if !js.Conn().IsConnected() {
-			return messagingError(c, errors.Join(nats.ErrNoServers, js.Conn().LastError()))
-		}
-		return &Error{
-			Reason:  v1alpha1.ReasonJetStreamUnavailable,
-			Message: fmt.Sprintf("NATS at %s answers, but its JetStream does not: %v", c.Spec.Messaging.URL, err),
-		}
-	}
-	return nil
 }
 
 func (r *Registry) secret(ctx context.Context, namespace string, ref v1alpha1.SecretKeyReference) (string, error) {

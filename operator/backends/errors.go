@@ -2,6 +2,7 @@ package backends
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -45,6 +46,10 @@ func databaseError(config *pgx.ConnConfig, err error) *Error {
 
 // networkCause names what went wrong on the way to a server.
 func networkCause(err error) string {
+	var unverified *tls.CertificateVerificationError
+	if errors.As(err, &unverified) {
+		return "its certificate is not believed: " + unverified.Err.Error()
+	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		return "no such host " + dns.Name
@@ -55,6 +60,15 @@ func networkCause(err error) string {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
+	}
+	if errors.Is(err, nats.ErrSecureConnWanted) || strings.Contains(err.Error(), "server refused TLS connection") {
+		return "it does not speak TLS"
+	}
+	if errors.Is(err, nats.ErrSecureConnRequired) {
+		return "it speaks TLS alone"
+	}
+	if errors.Is(err, errConnecting) {
+		return errConnecting.Error()
 	}
 	return "the connection could not be made"
 }
@@ -99,5 +113,13 @@ func messagingError(c *v1alpha1.OrderCluster, err error) *Error {
 	return &Error{
 		Reason:  v1alpha1.ReasonUnreachable,
 		Message: fmt.Sprintf("NATS at %s cannot be reached: %s", c.Spec.Messaging.URL, cause),
+	}
+}
+
+// jetStreamError puts into a condition's words that NATS answers, and its JetStream does not.
+func jetStreamError(c *v1alpha1.OrderCluster, err error) *Error {
+	return &Error{
+		Reason:  v1alpha1.ReasonJetStreamUnavailable,
+		Message: fmt.Sprintf("NATS at %s answers, but its JetStream does not: %v", c.Spec.Messaging.URL, err),
 	}
 }

@@ -4,35 +4,21 @@ package ordercluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/backends"
 	"github.com/orderd-dev/orderd/operator/report"
-	"github.com/orderd-dev/orderd/operator/specs"
 )
 
 const (
@@ -43,6 +29,9 @@ const (
 	kind = "OrderCluster"
 	// secretIndex finds OrderClusters by the Secrets they name.
 	secretIndex = "spec.secrets"
+	// The labels that say which OrderCluster's and which pool's a pod is.
+	instanceLabel  = "app.kubernetes.io/instance"
+	componentLabel = "app.kubernetes.io/component"
 
 	// Database and messaging tell nobody when they go away or come back, so they are asked this
 	// often.
@@ -62,7 +51,13 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	Backends *backends.Registry
 	Clock    func() time.Time
-	Log      *slog.Logger
+	// Version of the operator. A roll that comes from another one takes turns with other OrderClusters'.
+	Version string
+	Log     *slog.Logger
+
+	// applied keeps from sending again what is as it should be.
+	applied applied
+	turns   turns
 }
 
 // +kubebuilder:rbac:groups=orderd.dev,resources=orderclusters,verbs=get;list;watch;patch
@@ -72,122 +67,91 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=services;serviceaccounts,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update;patch,namespace=orderd-system
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=create,namespace=orderd-system
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,resourceNames=orderd-operator,verbs=get;update,namespace=orderd-system
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch,namespace=orderd-system
 
-// SetupWithManager registers the reconciler and what wakes it up.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	err := mgr.GetFieldIndexer().IndexField(
-		context.Background(),
-		&v1alpha1.OrderCluster{},
-		secretIndex,
-		func(o client.Object) []string {
-			var names []string
-			for _, ref := range specs.SecretRefs(o.(*v1alpha1.OrderCluster)) {
-				names = append(names, ref.Name)
-			}
-			return names
-		},
-	)
-	if err != nil {
-		return fmt.Errorf("indexing OrderClusters by Secret: %w", err)
-	}
-	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.OrderCluster{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Owns(&appsv1.Deployment{}).
-		Owns(&batchv1.Job{}).
-		Owns(&corev1.ConfigMap{}, builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
-		Owns(&corev1.Service{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Owns(&corev1.ServiceAccount{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Owns(&networkingv1.NetworkPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Owns(&policyv1.PodDisruptionBudget{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.clustersOfSecret)).
-		Watches(&v1alpha1.PromotionEvent{}, handler.EnqueueRequestsFromMapFunc(clusterOfPromotion),
-			builder.WithPredicates(capacityChanged())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4, ReconciliationTimeout: reconcileTimeout}).
-		Complete(r)
+// phase is one step of a reconcile. Its error is told by the condition, and the phases after it go on with what is
+// known without it.
+type phase struct {
+	condition string
+	do        func(context.Context, *scope) error
 }
 
-func (r *Reconciler) clustersOfSecret(ctx context.Context, secret client.Object) []reconcile.Request {
-	var list v1alpha1.OrderClusterList
-	if err := r.Client.List(ctx, &list, client.InNamespace(secret.GetNamespace()),
-		client.MatchingFields{secretIndex: secret.GetName()}); err != nil {
-		r.Log.Error("listing the OrderClusters of a Secret", "namespace", secret.GetNamespace(), "secret", secret.GetName(),
-			"error", err)
-		return nil
-	}
-	var requests []reconcile.Request
-	for i := range list.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-	}
-	if owner := metav1.GetControllerOf(secret); owner != nil && owner.Kind == kind {
-		requests = append(requests,
-			reconcile.Request{NamespacedName: types.NamespacedName{Namespace: secret.GetNamespace(), Name: owner.Name}})
-	}
-	return requests
-}
-
-func clusterOfPromotion(_ context.Context, o client.Object) []reconcile.Request {
-	p := o.(*v1alpha1.PromotionEvent)
-	return []reconcile.Request{
-		{NamespacedName: types.NamespacedName{Namespace: p.Namespace, Name: p.Spec.OrderClusterRef.Name}},
+func (r *Reconciler) phases() []phase {
+	return []phase{
+		{v1alpha1.ConditionApplied, r.readPromotions},
+		{v1alpha1.ConditionApplied, r.readConfig},
+		{v1alpha1.ConditionApplied, r.checkConfig},
+		{v1alpha1.ConditionDatabaseReady, r.checkDatabase},
+		{v1alpha1.ConditionMessagingReady, r.checkMessaging},
+		{v1alpha1.ConditionSecure, r.checkSecure},
+		{v1alpha1.ConditionMigrated, r.migrate},
+		{v1alpha1.ConditionApplied, r.applyKeys},
+		{v1alpha1.ConditionApplied, r.applyPools},
+		{v1alpha1.ConditionProgressing, r.readPools},
 	}
 }
 
-// capacityChanged passes what changes how many pods promotions need, and not the
-// figures of a live one.
-func capacityChanged() predicate.Predicate {
-	settled := func(o client.Object) bool {
-		return meta.IsStatusConditionTrue(o.(*v1alpha1.PromotionEvent).Status.Conditions, v1alpha1.ConditionSettled)
-	}
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || settled(e.ObjectOld) != settled(e.ObjectNew)
-	}}
-}
-
-// Reconcile brings one OrderCluster closer to its spec.
-func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ctrl.Result, err error) {
+// Reconcile brings one OrderCluster closer to its spec. What it found is in the status whatever failed; the errors are
+// returned as well, so that it is tried again.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	c := &v1alpha1.OrderCluster{}
 	if err := r.Client.Get(ctx, req.NamespacedName, c); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Backends.Forget(req.NamespacedName)
+			r.applied.forget(req.NamespacedName)
+			r.turns.give(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	done, err := r.finalize(ctx, c)
-	if done || err != nil {
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conflictDelay}, nil
+	case done:
 		return ctrl.Result{}, err
 	}
 	s := newScope(c, r.Clock())
-	defer func() {
-		applied := s.report.Apply(ctx, r.Client, r.Recorder, &s.before, &c.Status)
-		switch {
-		case apierrors.IsNotFound(applied):
-		case apierrors.IsConflict(applied) && err == nil:
-			result = ctrl.Result{RequeueAfter: conflictDelay}
-		case applied != nil && err == nil:
-			err = applied
-		}
-	}()
-	if c.IsPaused() {
-		s.report.False(v1alpha1.ConditionProgressing, v1alpha1.ReasonPaused, "spec.paused: nothing is changed")
-		c.Status.ObservedGeneration = c.Generation
-		return ctrl.Result{}, nil
+	if err != nil {
+		// Nothing is made for an OrderCluster that could be deleted under its promotions.
+		s.fail(v1alpha1.ConditionApplied, err)
+	} else {
+		err = r.run(ctx, s)
 	}
-	for _, phase := range []func(context.Context, *scope) error{
-		r.readConfig, r.checkDatabase, r.checkMessaging, r.migrate, r.applyKeys, r.applyPools, r.readPools,
-	} {
-		if err = phase(ctx, s); err != nil {
-			return ctrl.Result{}, err
-		}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		// The operator is being stopped: what failed says nothing about the OrderCluster.
+		return ctrl.Result{}, err
 	}
 	s.summarize()
-	return ctrl.Result{RequeueAfter: s.next}, nil
+	applied := s.report.Apply(ctx, r.Client, r.Recorder, &s.before, &c.Status)
+	switch {
+	case err != nil:
+		return ctrl.Result{}, errors.Join(err, client.IgnoreNotFound(applied))
+	case apierrors.IsConflict(applied):
+		return ctrl.Result{RequeueAfter: conflictDelay}, nil
+	}
+	return ctrl.Result{RequeueAfter: s.next}, client.IgnoreNotFound(applied)
+}
+
+// run goes through all phases, whatever fails.
+func (r *Reconciler) run(ctx context.Context, s *scope) error {
+	var failed []error
+	for _, p := range r.phases() {
+		if err := p.do(ctx, s); err != nil {
+			s.fail(p.condition, err)
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // finalize adds the finalizer, or removes it from a deleted OrderCluster that no promotion needs any

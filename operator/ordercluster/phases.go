@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
@@ -26,35 +29,31 @@ import (
 // databaseTimeout bounds a question to a database that has just answered.
 const databaseTimeout = 5 * time.Second
 
-// readConfig renders the configuration and reads the versions of the Secrets it needs.
-func (r *Reconciler) readConfig(ctx context.Context, s *scope) error {
+// readPromotions lists those that use the OrderCluster. While that fails the flash pool keeps its size.
+func (r *Reconciler) readPromotions(ctx context.Context, s *scope) error {
 	var err error
-	if s.config, err = specs.Config(s.cluster); err != nil {
+	s.promotions, err = r.promotions(ctx, s.cluster)
+	s.counted = err == nil
+	return err
+}
+
+// readConfig reads what the pods mount, and renders what a migration is configured with.
+func (r *Reconciler) readConfig(ctx context.Context, s *scope) error {
+	material, err := r.readMaterial(ctx, s)
+	if err != nil {
 		return err
 	}
-	if s.promotions, err = r.promotions(ctx, s.cluster); err != nil {
+	if s.config, err = specs.Settings(s.cluster).OfMigration().Overrides(); err != nil {
 		return err
 	}
-	databaseVersion := ""
-	for i, ref := range specs.SecretRefs(s.cluster) {
-		var secret corev1.Secret
-		err := r.Reader.Get(ctx, types.NamespacedName{Namespace: s.cluster.Namespace, Name: ref.Name}, &secret)
-		switch {
-		case apierrors.IsNotFound(err):
-			s.missingSecrets = append(s.missingSecrets, fmt.Sprintf("Secret %s does not exist", ref.Name))
-		case err != nil:
-			return fmt.Errorf("reading Secret %s: %w", ref.Name, err)
-		case ref.Key != "" && len(secret.Data[ref.Key]) == 0:
-			s.missingSecrets = append(s.missingSecrets, fmt.Sprintf("Secret %s has no key %s", ref.Name, ref.Key))
-		}
-		// The version and not the value: nothing of a secret gets into names or annotations.
-		version := string(secret.UID) + "/" + secret.ResourceVersion
-		s.secretVersions = append(s.secretVersions, version)
-		if i == 0 {
-			databaseVersion = version
-		}
+	s.material = &material
+	ref := s.cluster.Spec.Database.URLSecretRef
+	identity, err := database.Identity(strings.TrimSpace(string(material.Secrets[ref.Name][ref.Key])))
+	s.revision = specs.Revision(s.cluster, identity)
+	if migrated := s.cluster.Status.Migration; err != nil && migrated.Image == s.cluster.Spec.Image {
+		// Which database it is cannot be known now, and DatabaseReady says why.
+		s.revision = migrated.Revision
 	}
-	s.revision = specs.Revision(s.cluster, s.config, databaseVersion)
 	return nil
 }
 
@@ -66,7 +65,12 @@ func (r *Reconciler) checkDatabase(ctx context.Context, s *scope) error {
 
 func (r *Reconciler) checkMessaging(ctx context.Context, s *scope) error {
 	err := r.Backends.CheckMessaging(ctx, s.cluster)
-	if err == nil {
+	var problem *backends.Error
+	if errors.As(err, &problem) && problem.Reason == v1alpha1.ReasonAccountInUse {
+		// Pods that are started there would take the other's orders for their own.
+		s.missing = append(s.missing, missingSecret{"", problem.Reason, problem.Message})
+	}
+	if err == nil && !s.cluster.IsPaused() {
 		js, connectErr := r.Backends.JetStream(ctx, s.cluster)
 		if err = connectErr; err == nil {
 			err = sale.EnsureBuckets(ctx, js, s.cluster.MessagingReplicas())
@@ -75,7 +79,6 @@ func (r *Reconciler) checkMessaging(ctx context.Context, s *scope) error {
 			}
 		}
 	}
-	s.messagingReady = err == nil
 	return s.connected(v1alpha1.ConditionMessagingReady, "NATS and JetStream answer", err)
 }
 
@@ -109,7 +112,10 @@ func (r *Reconciler) applyKeys(ctx context.Context, s *scope) error {
 	var secret corev1.Secret
 	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: s.cluster.Namespace, Name: name}, &secret)
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("reading Secret %s: %w", name, err)
+		return &objectError{"reading", "Secret " + name, err}
+	}
+	if err == nil && !metav1.IsControlledBy(&secret, s.cluster) {
+		return &objectError{"reading", "Secret " + name, errNameTaken}
 	}
 	s.orderIDKey = string(secret.Data[specs.OrderIDKey])
 	if !s.migrated || !s.databaseReady {
@@ -123,58 +129,162 @@ func (r *Reconciler) applyKeys(ctx context.Context, s *scope) error {
 	defer cancel()
 	key, err := database.OrderIDKey(ctx, pool)
 	if err != nil {
-		return err
+		return fmt.Errorf("reading the order id key from the database: %w", err)
 	}
-	if key == s.orderIDKey {
+	if key == s.orderIDKey || s.cluster.IsPaused() {
 		return nil
 	}
 	s.orderIDKey = key
-	return r.apply(ctx, specs.Keys(s.cluster, key))
+	return r.apply(ctx, s, specs.Keys(s.cluster, key))
 }
 
-// applyPools rolls out the pools once the database is migrated for them. Before that only their sizes
-// are kept up, on the image they have.
+// applyPools rolls out the pools once the database is migrated for them and nothing keeps their pods from starting.
+// Before that only their sizes are kept up, on the image they have.
 func (r *Reconciler) applyPools(ctx context.Context, s *scope) error {
-	needed, next := capacity.Needed(s.cluster, s.promotions, s.now)
-	if !next.IsZero() {
-		s.within(next.Sub(s.now))
-	}
 	for _, pool := range specs.Pools() {
 		s.desired[pool] = s.cluster.Pool(pool).MinReplicas()
 	}
-	s.desired[v1alpha1.PoolFlash], _ = capacity.Desired(s.cluster, needed)
-	s.configHash = specs.ConfigHash(s.config, s.orderIDKey, s.secretVersions)
-	if !s.migrated || s.orderIDKey == "" {
-		return r.scalePools(ctx, s)
+	if s.counted {
+		s.needed, s.nextNeed = capacity.Needed(s.cluster, s.promotions, s.now)
+		if !s.nextNeed.IsZero() {
+			s.within(s.nextNeed.Sub(s.now))
+		}
+		s.desired[v1alpha1.PoolFlash], _ = capacity.Desired(s.cluster, s.needed)
+	} else if known := s.before.Pools; len(known) > 0 {
+		for _, pool := range known {
+			if pool.Name == v1alpha1.PoolFlash && pool.Desired != nil {
+				s.desired[pool.Name] = *pool.Desired
+			}
+		}
 	}
-	objects := []runtime.ApplyConfiguration{specs.ConfigMap(s.cluster, s.config)}
+	if err := r.leaveScale(ctx, s); err != nil {
+		return err
+	}
+	if err := s.prepareStarts(r.Version); err != nil {
+		return err
+	}
+	rollable := s.migrated && len(s.starts) > 0 && len(s.gate()) == 0
+	if s.cluster.IsPaused() {
+		return r.compare(ctx, s, rollable)
+	}
+	var failed refusals
 	for _, pool := range specs.Pools() {
-		objects = append(objects, specs.Pool(s.cluster, pool, s.configHash, s.desired[pool])...)
+		if err := r.applyPool(ctx, s, pool, rollable); err != nil {
+			failed = append(failed, err)
+		}
 	}
-	return r.apply(ctx, objects...)
+	if len(failed) > 0 {
+		return failed
+	}
+	return r.removeConfigs(ctx, s)
 }
 
-func (r *Reconciler) scalePools(ctx context.Context, s *scope) error {
+// prepareStarts computes what each pool's pods should be started with, if all of it is known.
+func (s *scope) prepareStarts(operator string) error {
+	if s.material == nil || s.orderIDKey == "" {
+		return nil
+	}
 	for _, pool := range specs.Pools() {
-		d, err := r.deployment(ctx, s, pool)
-		if err != nil || d == nil {
+		start, err := specs.NewStart(s.cluster, pool, *s.material, s.orderIDKey, operator)
+		if err != nil {
 			return err
 		}
-		if d.Spec.Replicas != nil && *d.Spec.Replicas == s.desired[pool] {
-			continue
-		}
-		// With the UID in it the patch is refused for a Deployment of the same name
-		// that was made since.
-		patch := `{"metadata":{"uid":"` + string(d.UID) + `"},"spec":{"replicas":` + strconv.Itoa(int(s.desired[pool])) + `}}`
-		if err := r.Client.Patch(ctx, d, client.RawPatch(types.MergePatchType, []byte(patch)),
-			report.FieldOwner); err != nil {
-			return fmt.Errorf("scaling Deployment %s: %w", d.Name, err)
-		}
+		s.starts[pool] = start
 	}
 	return nil
 }
 
-// deployment of a pool, as the cache has it; nil if there is none.
+// applyPool brings one pool to what it should be, or no more than its size if its pods must not be replaced now. A pool
+// that is refused keeps no other back.
+func (r *Reconciler) applyPool(ctx context.Context, s *scope, pool string, rollable bool) error {
+	d, err := r.deployment(ctx, s, pool)
+	if err != nil {
+		return err
+	}
+	if rollable {
+		if s.holds[pool] = r.held(s, pool, d); s.holds[pool] == nil {
+			if err := r.apply(ctx, s, specs.Pool(s.cluster, pool, s.starts[pool])...); err != nil {
+				return err
+			}
+			if err := r.removeAutoscaler(ctx, s, pool); err != nil {
+				return err
+			}
+			if d == nil {
+				// It has one pod by Kubernetes' default, whoever scales it from now on.
+				return r.scale(ctx, s.desired[pool], &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{
+					Namespace: s.cluster.Namespace, Name: specs.PoolName(s.cluster.Name, pool),
+				}})
+			}
+		}
+	}
+	if d == nil || d.Spec.Replicas != nil && *d.Spec.Replicas == s.desired[pool] {
+		return nil
+	}
+	return r.scale(ctx, s.desired[pool], d)
+}
+
+// scale a Deployment. That is no part of what is applied, so that it can be left to somebody else.
+func (r *Reconciler) scale(ctx context.Context, replicas int32, d *appsv1.Deployment) error {
+	patch := `{"spec":{"replicas":` + strconv.Itoa(int(replicas)) + `}}`
+	if d.UID != "" {
+		// With the UID in it the patch is refused for a Deployment of the same name that was made since.
+		patch = `{"metadata":{"uid":"` + string(d.UID) + `"},` + patch[1:]
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	if err := r.Client.Patch(ctx, d, client.RawPatch(types.MergePatchType, []byte(patch)), report.FieldOwner); err != nil {
+		return &objectError{"scaling", "Deployment " + d.Name, otherUID(err)}
+	}
+	return nil
+}
+
+// compare finds out, while spec.paused holds everything still, what would be changed: the API server is asked what an
+// apply would make of each Deployment.
+func (r *Reconciler) compare(ctx context.Context, s *scope, rollable bool) error {
+	var failed refusals
+	for _, pool := range specs.Pools() {
+		d, err := r.deployment(ctx, s, pool)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		if d == nil || !rollable || ptr.Deref(d.Spec.Replicas, 1) != s.desired[pool] {
+			s.differs = append(s.differs, pool)
+			continue
+		}
+		for _, o := range specs.Pool(s.cluster, pool, s.starts[pool]) {
+			changes, err := r.wouldChange(ctx, d, o)
+			if err != nil {
+				failed = append(failed, &objectError{"trying", "Deployment " + d.Name, otherUID(err)})
+			}
+			if changes || err != nil {
+				s.differs = append(s.differs, pool)
+			}
+		}
+	}
+	if len(failed) > 0 {
+		return failed
+	}
+	return nil
+}
+
+// wouldChange reports whether applying o would change the Deployment. Other objects of a pool stop no pod.
+func (r *Reconciler) wouldChange(
+	ctx context.Context, d *appsv1.Deployment, o runtime.ApplyConfiguration,
+) (bool, error) {
+	u, err := unstructuredOf(o)
+	if err != nil || u.GetKind() != "Deployment" {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	u.SetUID(d.UID)
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), report.FieldOwner, client.ForceOwnership,
+		client.DryRunAll)
+	return err == nil && stamp(u) != stamp(d), err
+}
+
+// deployment of a pool, as the cache has it; nil if there is none that is the OrderCluster's.
 func (r *Reconciler) deployment(ctx context.Context, s *scope, pool string) (*appsv1.Deployment, error) {
 	d := &appsv1.Deployment{}
 	key := types.NamespacedName{Namespace: s.cluster.Namespace, Name: specs.PoolName(s.cluster.Name, pool)}
@@ -182,16 +292,10 @@ func (r *Reconciler) deployment(ctx context.Context, s *scope, pool string) (*ap
 		if apierrors.IsNotFound(err) {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("reading Deployment %s: %w", key.Name, err)
+		return nil, &objectError{"reading", "Deployment " + key.Name, err}
+	}
+	if !metav1.IsControlledBy(d, s.cluster) {
+		return nil, nil
 	}
 	return d, nil
-}
-
-func (r *Reconciler) apply(ctx context.Context, objects ...runtime.ApplyConfiguration) error {
-	for _, o := range objects {
-		if err := r.Client.Apply(ctx, o, report.FieldOwner, client.ForceOwnership); err != nil {
-			return fmt.Errorf("applying %T: %w", o, err)
-		}
-	}
-	return nil
 }

@@ -3,104 +3,116 @@ package ordercluster
 import (
 	"context"
 	"fmt"
-	"strings"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/operator/specs"
 )
 
-// readPools counts the pods of each pool.
+// readPools counts the pods of each pool, and finds out why some do not start.
 func (r *Reconciler) readPools(ctx context.Context, s *scope) error {
-	s.poolsReady = true
 	s.cluster.Status.Pools = nil
+	var failed refusals
+	var known, unknown []report.Problem
 	for _, pool := range specs.Pools() {
 		d, err := r.deployment(ctx, s, pool)
 		if err != nil {
-			return err
+			failed = append(failed, err)
 		}
-		status := v1alpha1.PoolStatus{
-			Name:      pool,
-			Desired:   ptr.To(s.desired[pool]),
-			Updated:   ptr.To[int32](0),
-			Available: ptr.To[int32](0),
-		}
-		if d != nil {
-			status.Available = ptr.To(d.Status.AvailableReplicas)
-			if s.current(d, pool) {
-				status.Updated = ptr.To(d.Status.UpdatedReplicas)
-			}
-		}
+		status := s.poolStatus(d, pool)
 		s.cluster.Status.Pools = append(s.cluster.Status.Pools, status)
-		if *status.Available < *status.Desired || *status.Updated < *status.Desired {
-			s.poolsReady = false
-			s.poolsProblems = append(
-				s.poolsProblems,
-				fmt.Sprintf("%s: %d of %d pods available, %d up to date", pool, *status.Available, *status.Desired,
-					*status.Updated),
-			)
+		if *status.Available >= *status.Desired && (*status.Updated >= *status.Desired || s.holds[pool] != nil) {
+			continue
+		}
+		text := fmt.Sprintf("%s: %d of %d pods available, %d up to date", pool, *status.Available, *status.Desired,
+			*status.Updated)
+		found, err := r.poolTroubles(ctx, s, d, pool)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		if len(found) == 0 {
+			unknown = append(unknown, report.Problem{Reason: v1alpha1.ReasonPoolsNotReady, Text: text})
+		}
+		for _, t := range found {
+			what := pool + ": "
+			known = append(known, report.Problem{
+				Reason: t.reason, Action: action("Start", pool), Key: what + t.reason, Text: what + t.String(),
+			})
 		}
 	}
+	s.unready = slices.Concat(known, unknown)
+	r.endTurn(s)
+	if len(failed) > 0 {
+		return failed
+	}
 	return nil
+}
+
+func (s *scope) poolStatus(d *appsv1.Deployment, pool string) v1alpha1.PoolStatus {
+	status := v1alpha1.PoolStatus{
+		Name:      pool,
+		Desired:   ptr.To(s.desired[pool]),
+		Updated:   ptr.To[int32](0),
+		Available: ptr.To[int32](0),
+	}
+	if d != nil {
+		status.Available = ptr.To(d.Status.AvailableReplicas)
+		if s.current(d, pool) {
+			status.Updated = ptr.To(d.Status.UpdatedReplicas)
+		}
+	}
+	return status
 }
 
 // current reports whether the Deployment's status is about the pods that it should have now.
 func (s *scope) current(d *appsv1.Deployment, pool string) bool {
 	return d.Status.ObservedGeneration >= d.Generation &&
 		d.Spec.Replicas != nil && *d.Spec.Replicas == s.desired[pool] &&
-		d.Spec.Template.Annotations[specs.ConfigHashAnnotation] == s.configHash &&
+		(len(s.starts) == 0 || d.Annotations[specs.TemplateAnnotation] == specs.Template(s.cluster, pool, s.starts[pool])) &&
 		len(d.Spec.Template.Spec.Containers) > 0 && d.Spec.Template.Spec.Containers[0].Image == s.cluster.Spec.Image
 }
 
-// summarize sets Progressing and Ready from what the phases found.
-func (s *scope) summarize() {
-	st := &s.cluster.Status
-	st.ObservedGeneration = s.cluster.Generation
-	st.Endpoint = specs.Endpoint(s.cluster, v1alpha1.PoolStandard)
-	st.FlashEndpoint = specs.Endpoint(s.cluster, v1alpha1.PoolFlash)
-
-	switch {
-	case !s.migrated && !s.databaseReady:
-		s.report.False(v1alpha1.ConditionProgressing, v1alpha1.ReasonWaiting, "waiting for the database")
-	case !s.migrated:
-		s.report.True(v1alpha1.ConditionProgressing, v1alpha1.ReasonMigrating, "migrating the database")
-	case !s.poolsReady:
-		s.report.True(v1alpha1.ConditionProgressing, v1alpha1.ReasonRollingOut, "%s", strings.Join(s.poolsProblems, "; "))
-	default:
-		s.report.False(v1alpha1.ConditionProgressing, v1alpha1.ReasonComplete, "the platform is as its spec says")
+// poolTroubles are what the Deployment and its pods are kept back by; none: they are on their way, or not made yet.
+func (r *Reconciler) poolTroubles(
+	ctx context.Context, s *scope, d *appsv1.Deployment, pool string,
+) ([]trouble, error) {
+	if d == nil {
+		return nil, nil
 	}
-	s.summarizeReady()
+	pods, err := r.pods(ctx, s, func(pod *corev1.Pod) bool { return pod.Labels[componentLabel] == pool })
+	if err != nil {
+		return nil, err
+	}
+	// What pods say is nearer to the cause than what the Deployment says of them.
+	return append(podTroubles(pods), deploymentTrouble(d)...), nil
 }
 
-func (s *scope) summarizeReady() {
-	if !s.cluster.DeletionTimestamp.IsZero() {
-		var names []string
-		for _, p := range s.promotions {
-			names = append(names, p.Name)
+// pods of the OrderCluster that are wanted, as the cache has them: without their specs.
+func (r *Reconciler) pods(ctx context.Context, s *scope, wanted func(*corev1.Pod) bool) ([]corev1.Pod, error) {
+	if s.pods == nil {
+		list := &corev1.PodList{}
+		if err := r.Client.List(ctx, list, client.InNamespace(s.cluster.Namespace),
+			client.MatchingLabels(specs.InstanceLabels(s.cluster.Name))); err != nil {
+			return nil, fmt.Errorf("listing the pods of OrderCluster %s: %w", s.cluster.Name, err)
 		}
-		s.report.False(v1alpha1.ConditionReady, v1alpha1.ReasonDeleting,
-			"being deleted, once these PromotionEvents are deleted and settled: %s", strings.Join(names, ", "))
-		return
+		s.pods = list
 	}
-	for _, condition := range []string{
-		v1alpha1.ConditionDatabaseReady, v1alpha1.ConditionMessagingReady, v1alpha1.ConditionMigrated,
-	} {
-		if c := s.report.Get(condition); c != nil && !s.report.Is(condition) {
-			s.report.False(v1alpha1.ConditionReady, c.Reason, "%s: %s", condition, c.Message)
-			return
+	var out []corev1.Pod
+	for i := range s.pods.Items {
+		if wanted(&s.pods.Items[i]) {
+			out = append(out, s.pods.Items[i])
 		}
 	}
-	if len(s.missingSecrets) > 0 {
-		s.report.False(v1alpha1.ConditionReady, v1alpha1.ReasonSecretNotFound, "%s", strings.Join(s.missingSecrets, "; "))
-		return
-	}
-	if !s.poolsReady {
-		s.report.False(v1alpha1.ConditionReady, v1alpha1.ReasonPoolsNotReady, "%s", strings.Join(s.poolsProblems, "; "))
-		return
-	}
-	if s.report.True(v1alpha1.ConditionReady, v1alpha1.ReasonAllReady, "database, messaging and all pools are ready") {
-		s.report.Normal("Ready", "Reconcile", "database, messaging and all pools are ready")
-	}
+	return out, nil
+}
+
+func ownedBy(o metav1.Object) func(*corev1.Pod) bool {
+	return func(pod *corev1.Pod) bool { return metav1.IsControlledBy(pod, o) }
 }

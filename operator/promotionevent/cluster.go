@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/backends"
+	"github.com/orderd-dev/orderd/operator/report"
+	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
 // findCluster looks for the OrderCluster, which has to be migrated.
@@ -48,14 +51,56 @@ func (r *Reconciler) abandon(ctx context.Context, s *scope) (bool, error) {
 	if err == nil && ns.DeletionTimestamp.IsZero() {
 		return false, nil
 	}
-	const message = "its namespace is deleted, and with it what leads to the stock and to the log: " +
-		"the unsold stock was not returned"
+	if r.removeLog(ctx, s) {
+		s.finished = true
+		return true, nil
+	}
+	message := s.leftBehind()
 	// No event can be made in a namespace that is being deleted; the log has it in any case.
 	r.Log.Error("promotion given up: "+message,
 		"namespace", s.promotion.Namespace, "promotionevent", s.promotion.Name, "uid", s.uid())
-	r.Recorder.Eventf(s.promotion, nil, corev1.EventTypeWarning, "Abandoned", "Settle", "%s", message)
+	r.Recorder.Eventf(s.promotion, nil, corev1.EventTypeWarning, "Abandoned", "Settle", "%s", report.Note(message))
 	s.finished = true
 	return true, nil
+}
+
+// removeLog removes the log of a settled promotion that need not be kept, if NATS can still be reached: that may be all
+// that is left to be done.
+func (r *Reconciler) removeLog(ctx context.Context, s *scope) bool {
+	keep := s.promotion.Spec.Settlement.KeepLog
+	kept := keep != nil && s.now.Before(s.promotion.Status.SettledTime.Add(keep.Duration))
+	if !s.settled() || kept || s.cluster == nil {
+		return false
+	}
+	if s.promotion.Status.ClosedTime.IsZero() || !s.promotion.Status.LogRemovedTime.IsZero() {
+		return true
+	}
+	_, err := r.openSale(ctx, s)
+	if err == nil {
+		err = s.sale.Remove(ctx)
+	}
+	if err != nil {
+		r.warn(s, "removing the log of a promotion that is given up", err)
+	}
+	return err == nil
+}
+
+// leftBehind says what becomes of the stock and of the log of a promotion that is given up.
+func (s *scope) leftBehind() string {
+	message := "its namespace is deleted, and with it what leads to the stock and to the log: "
+	switch {
+	case s.settled():
+		message += "it was settled, and the unsold stock had been returned"
+	case s.report.Is(v1alpha1.ConditionStockAllocated):
+		message += "the unsold stock was not returned"
+	default:
+		message += "no stock is known to have been taken"
+	}
+	if s.promotion.Status.Streams == 0 || !s.promotion.Status.LogRemovedTime.IsZero() {
+		return message
+	}
+	return fmt.Sprintf("%s; left in NATS: streams %s, and the entry %s in the bucket of promotions", message,
+		strings.Join(sale.StreamNames(s.uid(), s.promotion.StreamCount()), ", "), s.uid())
 }
 
 // secretsGone reports whether a Secret is missing that stock or log are reached with.
@@ -77,13 +122,18 @@ func (r *Reconciler) awaitCluster(_ context.Context, s *scope) (bool, error) {
 	if s.cluster != nil {
 		return false, nil
 	}
-	if s.report.Is(v1alpha1.ConditionStockAllocated) && !s.settled() {
+	switch {
+	case s.report.Is(v1alpha1.ConditionStockAllocated) && !s.settled():
 		// The OrderCluster's own finalizer waits for its promotions, so somebody
 		// took it away by force.
 		s.stall(v1alpha1.ReasonClusterNotFound, "OrderCluster "+s.promotion.Spec.OrderClusterRef.Name+
 			" is gone, and with it the way to return the unsold stock")
-	} else if s.deleted() {
+	case s.deleted():
 		s.finished = true
+	case s.ended() && !s.settled():
+		s.missed = true
+		s.stall(v1alpha1.ReasonNeverOpened, "the window passed without an OrderCluster that could run the sale: "+
+			s.report.Get(v1alpha1.ConditionClusterReady).Message)
 	}
 	return true, nil
 }

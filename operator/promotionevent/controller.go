@@ -5,12 +5,14 @@ package promotionevent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -23,6 +25,7 @@ import (
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/operator/pace"
 	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/orderd/sale"
 )
@@ -33,9 +36,10 @@ const (
 
 	kind = "PromotionEvent"
 
-	// retryInterval is how soon a step that failed is tried again. It does not grow: a sale
-	// may be about to start.
+	// retryInterval is how soon a reconcile that failed is tried again while the next thing is due soon.
 	retryInterval = 2 * time.Second
+	// dueSoon is as long as the queue may hold back a reconcile that failed.
+	dueSoon = 10 * time.Second
 	// conflictDelay lets the cache catch up after somebody else changed the object.
 	conflictDelay = 100 * time.Millisecond
 	// reconcileTimeout bounds one reconcile; what it did not come to is done by the next.
@@ -51,11 +55,15 @@ type Reconciler struct {
 	Backends Backends
 	Clock    func() time.Time
 	Log      *slog.Logger
+	// ServerTime, if set, is asked in place of JetStream for the time that sales are closed by.
+	ServerTime func(context.Context) (time.Time, error)
 	// AfterStep, if set, is told of each step of a sale that succeeded; its error becomes the step's.
 	AfterStep func(sale.Step, *flashv1.Promotion) error
 
 	// counts keep what was counted of the promotions' logs from one reconcile to the next.
 	counts sale.Counts
+	// refused has what is refused again and again, so that it is tried less often.
+	refused pace.Backoff
 }
 
 // +kubebuilder:rbac:groups=orderd.dev,resources=orderclusters,verbs=get;list;watch
@@ -69,7 +77,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.PromotionEvent{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.OrderCluster{}, handler.EnqueueRequestsFromMapFunc(r.promotionsOfCluster)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 8, ReconciliationTimeout: reconcileTimeout}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: 8, ReconciliationTimeout: reconcileTimeout, RateLimiter: pace.RateLimiter(),
+		}).
 		Complete(r)
 }
 
@@ -97,74 +107,126 @@ func (r *Reconciler) promotions(ctx context.Context, namespace, cluster string) 
 }
 
 // phase is one step of a reconcile; stop ends the reconcile, with the status as it is then.
-type phase func(context.Context, *scope) (stop bool, err error)
+type phase struct {
+	name string
+	do   func(context.Context, *scope) (stop bool, err error)
+}
 
-// Reconcile brings one PromotionEvent as far as the clock and the facts allow.
-func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ctrl.Result, err error) {
+// Reconcile brings one PromotionEvent as far as the clock and the facts allow. What it found is in the status whatever
+// failed; the errors are returned as well, so that it is tried again.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	p := &v1alpha1.PromotionEvent{}
 	if err := r.Client.Get(ctx, req.NamespacedName, p); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(req.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	var err error
 	if p.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(p, Finalizer) {
 		before := p.DeepCopy()
 		controllerutil.AddFinalizer(p, Finalizer)
-		if err := r.patch(ctx, p, before); err != nil {
-			return ctrl.Result{}, err
+		if err = r.patch(ctx, p, before); apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			return ctrl.Result{RequeueAfter: conflictDelay}, nil
 		}
 	}
-	if !controllerutil.ContainsFinalizer(p, Finalizer) {
+	if err == nil && !controllerutil.ContainsFinalizer(p, Finalizer) {
 		return ctrl.Result{}, nil
 	}
 	s := newScope(p, r.Clock())
-	if err := r.run(ctx, s); err != nil {
-		return ctrl.Result{}, r.applyStatus(ctx, s, err)
+	if err == nil {
+		err = r.run(ctx, s)
 	}
-	if s.finished {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		// The operator is being stopped: what failed says nothing about the promotion.
+		return ctrl.Result{}, err
+	}
+	if err == nil && s.finished {
 		before := p.DeepCopy()
 		controllerutil.RemoveFinalizer(p, Finalizer)
-		return ctrl.Result{}, client.IgnoreNotFound(r.patch(ctx, p, before))
+		switch err = r.patch(ctx, p, before); {
+		case err == nil || apierrors.IsNotFound(err):
+			return ctrl.Result{}, nil
+		case apierrors.IsConflict(err):
+			return ctrl.Result{RequeueAfter: conflictDelay}, nil
+		}
 	}
-	err = r.applyStatus(ctx, s, nil)
-	if apierrors.IsConflict(err) {
+	if err != nil {
+		s.failed(err)
+	}
+	s.summarize()
+	return r.outcome(s, err, s.report.Apply(ctx, r.Client, r.Recorder, &s.before, &p.Status))
+}
+
+// outcome says when to reconcile again: at the latest when the next thing is due, also after an error.
+func (r *Reconciler) outcome(s *scope, failed, applied error) (ctrl.Result, error) {
+	if failed == nil && apierrors.IsConflict(applied) {
 		return ctrl.Result{RequeueAfter: conflictDelay}, nil
 	}
-	return ctrl.Result{RequeueAfter: s.next}, client.IgnoreNotFound(err)
+	err := errors.Join(failed, client.IgnoreNotFound(applied))
+	if err != nil && s.next > 0 && s.next <= dueSoon {
+		// The queue's own delay could pass a start or an end.
+		r.warn(s, "reconciling a PromotionEvent", err)
+		return ctrl.Result{RequeueAfter: min(s.next, retryInterval)}, nil
+	}
+	return ctrl.Result{RequeueAfter: s.next}, err
 }
 
 // phases of a reconcile, in the order of a promotion's life. A promotion that is settled only
 // waits for its log to go.
 func (r *Reconciler) phases(settled bool) []phase {
-	list := []phase{r.findCluster, r.abandon, r.awaitCluster, r.openSale}
-	if !settled {
-		return append(list, r.plan, r.allocate, r.open, r.topUp, r.publish, r.checkCapacity, r.count, r.settle)
+	list := []phase{
+		{"find", r.findCluster}, {"abandon", r.abandon}, {"await", r.awaitCluster}, {"sale", r.openSale},
 	}
-	return append(list, r.retain)
+	if settled {
+		return append(list, phase{"retain", r.retain})
+	}
+	return append(list, []phase{
+		{"schedule", r.schedule}, {"plan", r.plan}, {"allocate", r.allocate}, {"open", r.open}, {"top up", r.topUp},
+		{"publish", r.publish},
+		{"check", r.checkCapacity}, {"count", r.count}, {"settle", r.settle},
+	}...)
 }
 
 func (r *Reconciler) run(ctx context.Context, s *scope) error {
-	for _, phase := range r.phases(s.settled()) {
-		stop, err := phase(ctx, s)
-		if err != nil {
+	if s.before.ObservedGeneration != s.promotion.Generation {
+		// What was refused may not be what is asked for now.
+		r.forget(client.ObjectKeyFromObject(s.promotion))
+	}
+	for _, p := range r.phases(s.settled()) {
+		s.doing, s.refused = p.name, false
+		stop, err := p.do(ctx, s)
+		if err == nil && !s.refused {
+			r.refused.Forget(thing(client.ObjectKeyFromObject(s.promotion), p.name))
+		}
+		if err != nil || stop {
 			return err
 		}
-		if stop {
-			break
-		}
 	}
-	s.summarize()
 	return nil
 }
 
-// applyStatus writes what was found, also when a phase failed; the phase's error goes first.
-func (r *Reconciler) applyStatus(ctx context.Context, s *scope, failed error) error {
-	err := s.report.Apply(ctx, r.Client, r.Recorder, &s.before, &s.promotion.Status)
-	if failed != nil {
-		if err != nil {
-			r.warn(s, "applying the status of a PromotionEvent", err)
-		}
-		return failed
+// retry asks to be called again for the phase, which was refused: soon at first, and before it is due.
+func (r *Reconciler) retry(s *scope) {
+	s.refused = true
+	var deadline time.Time
+	if t := s.promotion.ReadyDeadline(); s.now.Before(t) {
+		deadline = t
 	}
-	return err
+	s.within(r.refused.Wait(thing(client.ObjectKeyFromObject(s.promotion), s.doing), s.now, deadline))
+}
+
+func (r *Reconciler) forget(promotion types.NamespacedName) {
+	for _, settled := range []bool{false, true} {
+		for _, p := range r.phases(settled) {
+			r.refused.Forget(thing(promotion, p.name))
+		}
+	}
+}
+
+// thing names a promotion's phase in the back-off.
+func thing(promotion types.NamespacedName, phase string) string {
+	return promotion.String() + "/" + phase
 }
 
 func (r *Reconciler) patch(ctx context.Context, p, before *v1alpha1.PromotionEvent) error {

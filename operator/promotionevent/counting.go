@@ -31,7 +31,7 @@ func (r *Reconciler) count(ctx context.Context, s *scope) (bool, error) {
 	totals, err := s.sale.Totals(ctx)
 	if err != nil {
 		r.warn(s, "counting", err)
-		s.within(retryInterval)
+		r.retry(s)
 		return false, nil
 	}
 	s.figures(totals)

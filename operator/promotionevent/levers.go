@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
@@ -18,7 +19,8 @@ func (s *scope) action(name string) string { return fmt.Sprintf("%s-%d", name, s
 // again, and then the pods know the change already.
 func (r *Reconciler) tell(s *scope, before, now *flashv1.Promotion) {
 	for _, c := range sale.Changes(before, now) {
-		r.Recorder.Eventf(s.promotion, nil, corev1.EventTypeNormal, c.Reason, s.action("Change"), "%s", c.Message)
+		r.Recorder.Eventf(s.promotion, nil, corev1.EventTypeNormal, c.Reason, s.action("Change"), "%s",
+			report.Note(c.Message))
 		r.Log.Info("promotion changed", "namespace", s.promotion.Namespace, "promotionevent", s.promotion.Name, "change",
 			c.Reason, "what", c.Message)
 	}

@@ -4,18 +4,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/sale/capacity"
 	"github.com/orderd-dev/orderd/orderd/sale/resource"
 )
+
+// schedule stops here while it is too early to take anything. A promotion that has taken something keeps it, wherever
+// its start is moved.
+func (r *Reconciler) schedule(_ context.Context, s *scope) (bool, error) {
+	due := s.promotion.PrepareTime()
+	if s.promotion.Status.Partitions != 0 || s.ended() || !s.now.Before(due) {
+		return false, nil
+	}
+	from, _ := capacity.Window(s.promotion)
+	for condition, at := range map[string]time.Time{
+		v1alpha1.ConditionStockAllocated: due, v1alpha1.ConditionPartitionsOpen: due, v1alpha1.ConditionFlashPoolReady: from,
+	} {
+		s.report.False(condition, v1alpha1.ReasonScheduled, "it is done at %s", at.UTC().Format(time.RFC3339))
+	}
+	s.promotion.Status.Replicas = capacity.Replicas(s.cluster, s.promotion)
+	s.scheduled = true
+	s.at(due)
+	return true, nil
+}
 
 // plan fixes the streams, the items of each, and the number of partitions. They are in the status
 // before the first stream is made: what they are computed from may change later, and they must not.
@@ -36,7 +55,8 @@ func (r *Reconciler) allocate(ctx context.Context, s *scope) (bool, error) {
 		return false, nil
 	}
 	allocate := s.sale.Allocate
-	if s.ended() {
+	deleting := !s.cluster.DeletionTimestamp.IsZero()
+	if s.ended() || deleting {
 		// It may have been allocated just before the operator died, but nothing is taken any more.
 		allocate = s.sale.Allocated
 	}
@@ -46,29 +66,32 @@ func (r *Reconciler) allocate(ctx context.Context, s *scope) (bool, error) {
 	switch {
 	case err == nil && s.ended() && allocation.Empty():
 		s.neverOpened()
+	case err == nil && deleting && allocation.Empty():
+		r.notAllocated(s, v1alpha1.ReasonClusterDeleting, "OrderCluster "+s.cluster.Name+
+			" is being deleted, and takes no new promotion; nothing was taken")
 	case err == nil:
 		s.allocated(allocation.Items())
 		return false, nil
 	case errors.As(err, &insufficient):
-		s.notAllocated(v1alpha1.ReasonInsufficientStock, "missing "+unitsOf(insufficient.Missing)+"; nothing was taken")
+		r.notAllocated(s, v1alpha1.ReasonInsufficientStock, "missing "+unitsOf(insufficient.Missing)+"; nothing was taken")
 	case errors.As(err, &unknown):
-		s.notAllocated(v1alpha1.ReasonUnknownSKU,
-			"the catalog does not have "+strings.Join(unknown.SKUs, ", ")+"; nothing was taken")
+		r.notAllocated(s, v1alpha1.ReasonUnknownSKU,
+			"the catalog does not have "+report.Few(unknown.SKUs)+"; nothing was taken")
 	default:
 		r.warn(s, "allocating stock", err)
 		s.report.False(v1alpha1.ConditionStockAllocated, v1alpha1.ReasonDatabaseError, "%s", databaseProblem(err))
-		s.within(retryInterval)
+		r.retry(s)
 	}
 	return true, nil
 }
 
-// unitsOf lists quantities for people.
+// unitsOf lists quantities for people, the first of many.
 func unitsOf(list []sale.Quantity) string {
 	var parts []string
 	for _, q := range list {
 		parts = append(parts, fmt.Sprintf("%d of %s", q.Quantity, q.SKU))
 	}
-	return strings.Join(parts, ", ")
+	return report.Few(parts)
 }
 
 func (s *scope) allocated(items []sale.Quantity) {
@@ -84,14 +107,14 @@ func (s *scope) allocated(items []sale.Quantity) {
 }
 
 // notAllocated waits for a person to put more into stock, which nothing tells the operator about.
-func (s *scope) notAllocated(reason, message string) {
+func (r *Reconciler) notAllocated(s *scope, reason, message string) {
 	before := s.report.Get(v1alpha1.ConditionStockAllocated)
 	if before == nil || before.Reason != reason {
 		s.report.Warning(reason, "Provision", "%s", message)
 	}
 	s.report.False(v1alpha1.ConditionStockAllocated, reason, "%s", message)
 	s.stall(reason, message)
-	s.within(retryInterval)
+	r.retry(s)
 }
 
 // neverOpened ends a promotion whose window passed before any stock was allocated.
@@ -99,7 +122,7 @@ func (s *scope) neverOpened() {
 	st := &s.promotion.Status
 	st.Sold, st.Left, st.Items = ptr.To[int64](0), ptr.To[int64](0), nil
 	st.SettledTime = metav1.NewTime(s.now)
-	const message = "the window passed before any stock was allocated: there is nothing to settle"
+	const message = "the window passed before any stock was allocated: nothing was sold, and there is nothing to settle"
 	s.report.False(v1alpha1.ConditionStockAllocated, v1alpha1.ReasonNeverOpened, message)
 	s.report.True(v1alpha1.ConditionSettled, v1alpha1.ReasonNeverOpened, message)
 	s.report.Warning(v1alpha1.ReasonNeverOpened, "Settle", message)
@@ -115,7 +138,7 @@ func (r *Reconciler) open(ctx context.Context, s *scope) (bool, error) {
 	if err != nil {
 		r.warn(s, "opening the partitions", err)
 		s.report.False(v1alpha1.ConditionPartitionsOpen, v1alpha1.ReasonDatabaseError, "%s", databaseProblem(err))
-		s.within(retryInterval)
+		r.retry(s)
 		return true, nil
 	}
 	err = s.sale.EnsureStreams(ctx)
@@ -139,7 +162,8 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) (bool, error) {
 		if s.report.Is(v1alpha1.ConditionPartitionsOpen) {
 			// The pods have the promotion, only not its latest change: it is as open as before.
 			r.warn(s, "publishing the promotion", err)
-			s.within(retryInterval)
+			s.unpublished = true
+			r.retry(s)
 			return false, nil
 		}
 		r.messagingFailed(s, v1alpha1.ConditionPartitionsOpen, "publishing the promotion", err)
@@ -190,6 +214,10 @@ func (r *Reconciler) checkCapacity(ctx context.Context, s *scope) (bool, error) 
 		}
 		s.report.False(condition, v1alpha1.ReasonMaxReplicasReached, "%s", message)
 		s.stall(v1alpha1.ReasonMaxReplicasReached, message)
+	case available < desired && s.cluster.IsPaused():
+		s.report.False(condition, v1alpha1.ReasonClusterPaused,
+			"%d of %d flash pods are available, and OrderCluster %s is paused: no more are made",
+			available, desired, s.cluster.Name)
 	case available < desired:
 		s.report.False(condition, v1alpha1.ReasonScaling, "%d of %d flash pods are available", available, desired)
 	default:
@@ -201,7 +229,7 @@ func (r *Reconciler) checkCapacity(ctx context.Context, s *scope) (bool, error) 
 func (r *Reconciler) messagingFailed(s *scope, condition, doing string, err error) {
 	r.warn(s, doing, err)
 	s.report.False(condition, v1alpha1.ReasonMessagingError, "%s: %s", doing, err)
-	s.within(retryInterval)
+	r.retry(s)
 }
 
 func (r *Reconciler) warn(s *scope, doing string, err error) {

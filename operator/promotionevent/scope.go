@@ -1,6 +1,7 @@
 package promotionevent
 
 import (
+	"strings"
 	"time"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
@@ -25,6 +26,19 @@ type scope struct {
 	// toppedUp says that the sale has all the stock that the spec asks for, as far as this
 	// reconcile has asked.
 	toppedUp bool
+	// doing is the phase that runs; refused says that it is to be tried again.
+	doing   string
+	refused bool
+	// scheduled: it is too early to take anything.
+	scheduled bool
+	// unpublished: the pods were not told what the spec has now.
+	unpublished bool
+	// failure is what the API server did not do; empty: nothing.
+	failureReason, failure string
+	// held says what a deleted promotion that is settled waits for.
+	held string
+	// missed: the window passed before anything could be taken.
+	missed bool
 	// stalled says what a person has to act on; empty: nothing.
 	stalledReason, stalledMessage string
 }
@@ -57,6 +71,17 @@ func (s *scope) deleted() bool { return !s.promotion.DeletionTimestamp.IsZero() 
 func (s *scope) settled() bool { return s.report.Is(v1alpha1.ConditionSettled) }
 
 func (s *scope) stall(reason, message string) { s.stalledReason, s.stalledMessage = reason, message }
+
+// failed notes what the API server did not do. What is known from before stays as it is.
+func (s *scope) failed(err error) {
+	s.failureReason, s.failure = report.Refusal(err)
+	for _, told := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+		if before := s.report.Before(told); before != nil && strings.Contains(before.Message, s.failure) {
+			return
+		}
+	}
+	s.report.Warning(s.failureReason, "Reconcile", "%s", s.failure)
+}
 
 // uid names the promotion in the database and in the log.
 func (s *scope) uid() string { return string(s.promotion.UID) }

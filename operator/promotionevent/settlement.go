@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
@@ -31,12 +33,46 @@ func (r *Reconciler) settle(ctx context.Context, s *scope) (bool, error) {
 		s.within(wait)
 		return true, nil
 	}
+	if s.promotion.Status.ClosedTime.IsZero() && !r.mayClose(ctx, s) {
+		return true, nil
+	}
 	totals, ok := r.close(ctx, s)
 	if !ok {
 		return true, nil
 	}
 	r.returnStock(ctx, s, totals)
 	return true, nil
+}
+
+// mayClose reports whether the partitions may be closed, which cannot be undone: everybody has to know that
+// the sale has ended, so that no extension is accepted meanwhile, and it has to be over by the clock that
+// pods go by. While that is not known nothing is closed.
+func (r *Reconciler) mayClose(ctx context.Context, s *scope) bool {
+	if s.before.Phase != v1alpha1.PhaseDraining && !s.deleted() {
+		s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonDraining, "the sale has ended and is about to be closed")
+		s.within(time.Millisecond)
+		return false
+	}
+	serverTime := s.sale.ServerTime
+	if r.ServerTime != nil {
+		serverTime = r.ServerTime
+	}
+	now, err := serverTime(ctx)
+	if err != nil {
+		r.warn(s, "settling", err)
+		s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonClockUnknown,
+			"nothing is closed while it is not known what JetStream's clock says: %s", err)
+		r.retry(s)
+		return false
+	}
+	if wait := s.promotion.End().Add(sale.DrainGrace).Sub(now); wait > 0 {
+		s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonDraining,
+			"by JetStream's clock, which pods go by, it is %s, and the sale ends at %s",
+			now.UTC().Format(time.RFC3339), s.promotion.End().UTC().Format(time.RFC3339))
+		s.within(wait)
+		return false
+	}
+	return true
 }
 
 // close ends the partitions and waits until the materializer has written all that is in them.
@@ -117,7 +153,7 @@ func (r *Reconciler) returnStock(ctx context.Context, s *scope, totals []sale.To
 func (r *Reconciler) databaseFailed(s *scope, err error) {
 	r.warn(s, "settling", err)
 	s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonDatabaseError, "%s", databaseProblem(err))
-	s.within(retryInterval)
+	r.retry(s)
 }
 
 func (s *scope) violated(v *sale.ViolationError) {
@@ -126,10 +162,12 @@ func (s *scope) violated(v *sale.ViolationError) {
 		reason = v1alpha1.ReasonLogMismatch
 	}
 	if s.report.True(v1alpha1.ConditionInvariantViolated, reason, "%s", v.Message) {
-		s.report.Warning("InvariantViolated", "Settle", "%s", v.Message)
+		s.report.Warning("InvariantViolated", "Settle", "%s", report.Few(strings.Split(v.Message, "; ")))
 	}
-	s.report.False(v1alpha1.ConditionSettled, reason, "not settled: %s", v.Message)
-	s.stall(reason, v.Message)
+	// The whole list is said once.
+	few := report.Few(strings.Split(v.Message, "; "))
+	s.report.False(v1alpha1.ConditionSettled, reason, "not settled: %s", few)
+	s.stall(reason, few)
 	s.within(violatedInterval)
 }
 
@@ -159,11 +197,13 @@ func (r *Reconciler) retain(ctx context.Context, s *scope) (bool, error) {
 		until := st.SettledTime.Add(keep.Duration)
 		due = !s.now.Before(until)
 		s.at(until)
+		s.held = "its log is kept until " + until.UTC().Format(time.RFC3339) + " (spec.settlement.keepLog)"
 	}
 	if due && st.LogRemovedTime.IsZero() && !st.ClosedTime.IsZero() {
 		if err := s.sale.Remove(ctx); err != nil {
 			r.warn(s, "removing the log", err)
-			s.within(retryInterval)
+			s.held = fmt.Sprintf("its log could not be removed: %s", err)
+			r.retry(s)
 			return true, nil
 		}
 		st.LogRemovedTime = metav1.NewTime(s.now)

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"k8s.io/utils/ptr"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
@@ -27,18 +27,18 @@ func (r *Reconciler) topUp(ctx context.Context, s *scope) (bool, error) {
 	case err == nil:
 		s.toppedUp = true
 	case errors.As(err, &insufficient):
-		s.notToppedUp(v1alpha1.ReasonInsufficientStock,
+		r.notToppedUp(s, v1alpha1.ReasonInsufficientStock,
 			"missing "+unitsOf(insufficient.Missing)+"; nothing of them was added, and the sale goes on")
 	case errors.As(err, &unknown):
-		s.notToppedUp(v1alpha1.ReasonUnknownSKU,
-			"the catalog does not have "+strings.Join(unknown.SKUs, ", ")+" any more; "+
+		r.notToppedUp(s, v1alpha1.ReasonUnknownSKU,
+			"the catalog does not have "+report.Few(unknown.SKUs)+" any more; "+
 				"nothing of them was added, and the sale goes on")
 	case errors.Is(err, sale.ErrTooManyTopUps):
-		s.notToppedUp(v1alpha1.ReasonTooManyTopUps, err.Error())
+		r.notToppedUp(s, v1alpha1.ReasonTooManyTopUps, err.Error())
 	default:
 		r.warn(s, "adding stock", err)
 		s.report.False(condition, v1alpha1.ReasonDatabaseError, "%s", databaseProblem(err))
-		s.within(retryInterval)
+		r.retry(s)
 	}
 	return false, nil
 }
@@ -71,13 +71,13 @@ func (s *scope) hasStock() {
 }
 
 // notToppedUp waits for a person to put more into stock, which nothing tells the operator about.
-func (s *scope) notToppedUp(reason, message string) {
+func (r *Reconciler) notToppedUp(s *scope, reason, message string) {
 	before := s.report.Get(v1alpha1.ConditionToppedUp)
 	if before == nil || before.Reason != reason || before.ObservedGeneration != s.promotion.Generation {
 		s.report.Warning(reason, s.action("TopUp"), "%s", message)
 	}
 	s.report.False(v1alpha1.ConditionToppedUp, reason, "%s", message)
-	s.within(retryInterval)
+	r.retry(s)
 }
 
 // allocatedMore brings the figures of a sale that nothing is sold of yet up to date. The pods were

@@ -11,10 +11,12 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -36,30 +38,24 @@ import (
 	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
-// leaderID names the Lease that the leader holds.
-const leaderID = "orderd-operator"
-
 // shutdownTimeout is how long a reconcile may go on after the operator was told to stop.
 const shutdownTimeout = 20 * time.Second
-
-// How long a leader that stopped renewing is waited for, how long it tries before it gives up
-// itself, and how often either looks.
-const (
-	leaseDuration = 6 * time.Second
-	renewDeadline = 4 * time.Second
-	retryPeriod   = time.Second
-)
 
 // Options of the operator.
 type Options struct {
 	Config *rest.Config
 	// MetricsAddress and HealthAddress are host:port; "0" for none.
 	MetricsAddress, HealthAddress string
-	// LeaderElection lets one of several operators work. Namespace is that of the Lease.
-	LeaderElection bool
-	Namespace      string
-	// Watched is the only namespace whose resources are reconciled; empty: all.
-	Watched string
+	// LeaderElection lets one of several operators work: the one that has the Lease of this name, and in this
+	// namespace. An empty name is DefaultLeaderElectionID.
+	LeaderElection              bool
+	LeaderElectionID, Namespace string
+	// LeaseDuration is how long the others wait for a leader that does not renew its Lease; RenewDeadline, how long
+	// it tries before it ends itself; RetryPeriod, how often each of them looks. 0 is the default of each.
+	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
+	// Watched are the only namespaces whose resources are reconciled, and the only ones in which rights are needed;
+	// none: all.
+	Watched []string
 	// Version is what orderd_operator_info says.
 	Version string
 	Clock   func() time.Time
@@ -81,6 +77,10 @@ func Scheme() (*runtime.Scheme, error) {
 // Run runs the operator until ctx ends. The Lease is released then, so that another takes over at
 // once.
 func Run(ctx context.Context, o Options) error {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return err
+	}
 	scheme, err := Scheme()
 	if err != nil {
 		return err
@@ -88,21 +88,23 @@ func Run(ctx context.Context, o Options) error {
 	log := logr.FromSlogHandler(o.Log.Handler())
 	ctrl.SetLogger(log)
 	mgr, err := ctrl.NewManager(o.Config, ctrl.Options{
-		Scheme:                        scheme,
-		Logger:                        log,
-		Cache:                         cacheOptions(o),
+		Scheme: scheme,
+		Logger: log,
+		Cache:  CacheOptions(o.Watched),
+		// A Secret that is read by mistake through the cache's client is not kept either.
+		Client: client.Options{
+			Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}},
+		},
 		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress},
 		HealthProbeBindAddress:        o.HealthAddress,
 		LeaderElection:                o.LeaderElection,
-		LeaderElectionID:              leaderID,
+		LeaderElectionID:              o.LeaderElectionID,
 		LeaderElectionNamespace:       o.Namespace,
 		LeaderElectionReleaseOnCancel: true,
-		// A killed operator is replaced within a sale that lasts seconds; the defaults take a
-		// quarter of a minute.
-		LeaseDuration:           ptr.To(leaseDuration),
-		RenewDeadline:           ptr.To(renewDeadline),
-		RetryPeriod:             ptr.To(retryPeriod),
-		GracefulShutdownTimeout: ptr.To(shutdownTimeout),
+		LeaseDuration:                 &o.LeaseDuration,
+		RenewDeadline:                 &o.RenewDeadline,
+		RetryPeriod:                   &o.RetryPeriod,
+		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
 		// A process of tests runs several managers, one after the other.
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	})
@@ -136,32 +138,59 @@ func info(version string) prometheus.Collector {
 	}, func() float64 { return 1 })
 }
 
-// cacheOptions keep only the operator's own objects in memory, and no Secrets' data at all: those are
-// watched by their metadata and read when needed.
-func cacheOptions(o Options) cache.Options {
+// CacheOptions keep only the operator's own objects in memory, of its pods no more than their status, and no Secrets'
+// data at all: those are watched by their metadata and read when needed. Nothing is asked for outside of the watched
+// namespaces; none: all.
+func CacheOptions(watched []string) cache.Options {
 	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{"app.kubernetes.io/managed-by": "orderd-operator"})}
 	options := cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&appsv1.Deployment{}:            own,
-			&batchv1.Job{}:                  own,
-			&policyv1.PodDisruptionBudget{}: own,
-			&networkingv1.NetworkPolicy{}:   own,
-			&corev1.ConfigMap{}:             own,
-			&corev1.Service{}:               own,
-			&corev1.ServiceAccount{}:        own,
+			&appsv1.Deployment{}:                     own,
+			&batchv1.Job{}:                           own,
+			&policyv1.PodDisruptionBudget{}:          own,
+			&networkingv1.NetworkPolicy{}:            own,
+			&corev1.ConfigMap{}:                      own,
+			&corev1.Service{}:                        own,
+			&autoscalingv2.HorizontalPodAutoscaler{}: own,
+			&corev1.ServiceAccount{}:                 own,
+			&corev1.Pod{}:                            {Label: own.Label, Transform: statusOnly},
+			// Not by a label: most are made by others.
+			&corev1.Secret{}: {Transform: identityOnly},
 		},
 	}
-	if o.Watched != "" {
-		options.DefaultNamespaces = map[string]cache.Config{o.Watched: {}}
+	if len(watched) > 0 {
+		options.DefaultNamespaces = map[string]cache.Config{}
+		for _, namespace := range watched {
+			options.DefaultNamespaces[namespace] = cache.Config{}
+		}
 	}
 	return options
+}
+
+// identityOnly keeps of a Secret which one it is and whose. An annotation can hold all of its data: kubectl apply
+// writes what it applied into one.
+func identityOnly(in any) (any, error) {
+	secret, ok := in.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return nil, fmt.Errorf("a %T would be kept in memory: Secrets are watched by their metadata", in)
+	}
+	secret.ManagedFields, secret.Annotations, secret.Labels = nil, nil, nil
+	return secret, nil
+}
+
+// statusOnly keeps of a pod what says whose it is and why it does not start.
+func statusOnly(in any) (any, error) {
+	if pod, ok := in.(*corev1.Pod); ok {
+		pod.ManagedFields, pod.Annotations, pod.Spec = nil, nil, corev1.PodSpec{}
+	}
+	return in, nil
 }
 
 func setup(mgr ctrl.Manager, registry *backends.Registry, o Options) error {
 	clusters := &ordercluster.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("orderd-operator"),
-		Backends: registry, Clock: o.Clock, Log: o.Log,
+		Backends: registry, Clock: o.Clock, Log: o.Log, Version: o.Version,
 	}
 	if err := clusters.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up OrderClusters: %w", err)

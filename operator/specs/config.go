@@ -3,10 +3,10 @@ package specs
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/orderd/kit/config"
@@ -17,17 +17,23 @@ const (
 	configPath = configDir + "/" + configKey
 	secretsDir = configDir + "/secrets"
 
+	// defaultMaterializing is the default of spec.orders.materializePerSecond, which is not filled in where there is no
+	// spec.orders.
+	defaultMaterializing = 2000
+
 	rpcPort   = 8080
 	adminPort = 8081
 	peerPort  = 8082
 )
 
-// Config renders the file that every pod of the OrderCluster is started with. Secrets are in it only
-// by the files they are mounted as.
-func Config(c *v1alpha1.OrderCluster) (string, error) {
+// Settings are what the OrderCluster's pods are configured with, all roles together. Secrets are in
+// them only by the files they are mounted as.
+func Settings(c *v1alpha1.OrderCluster) config.Config {
 	cfg := config.Default()
 	cfg.Cluster = c.Namespace + "/" + c.Name
 	cfg.Database.URLFile = secretsDir + "/database/url"
+	cfg.Database.CAFile, cfg.Database.CertificateFile, cfg.Database.KeyFile = tlsFiles(databaseName,
+		c.Spec.Database.CASecretRef, c.Spec.Database.ClientCertificateSecretRef)
 	if n := c.Spec.Database.MaxConnectionsPerPod; n != nil {
 		cfg.Database.MaxConnections = *n
 	}
@@ -35,20 +41,24 @@ func Config(c *v1alpha1.OrderCluster) (string, error) {
 	if c.Spec.Messaging.CredentialsSecretRef != nil {
 		cfg.Messaging.CredentialsFile = secretsDir + "/messaging/creds"
 	}
+	cfg.Messaging.CAFile, cfg.Messaging.CertificateFile, cfg.Messaging.KeyFile = tlsFiles(messagingName,
+		c.Spec.Messaging.CASecretRef, c.Spec.Messaging.ClientCertificateSecretRef)
+	if c.Spec.TLS != nil {
+		cfg.HTTP.CertificateFile, cfg.HTTP.KeyFile = tlsDir+"/"+corev1.TLSCertKey, tlsDir+"/"+corev1.TLSPrivateKeyKey
+	}
 	cfg.HTTP.AllowedOrigins = c.Spec.HTTP.AllowedOrigins
 	cfg.HTTP.Reflection = ptr.Deref(c.Spec.HTTP.Reflection, false)
+	setDuration(&cfg.HTTP.DrainDelay, c.Spec.HTTP.DrainDelay)
+	setDuration(&cfg.HTTP.DrainTimeout, c.Spec.HTTP.DrainTimeout)
 	setDuration(&cfg.Orders.PaymentTimeout, c.Spec.Orders.PaymentTimeout)
 	setDuration(&cfg.Orders.QuoteTTL, c.Spec.Orders.QuoteTTL)
 	setDuration(&cfg.Orders.CompleteAfter, c.Spec.Orders.CompleteAfter)
 	setDuration(&cfg.Orders.ReturnWindow, c.Spec.Orders.ReturnWindow)
+	setLimits(&cfg.Orders.Limits, c.Spec.Orders.Limits)
 	cfg.Orders.IDKeyFile = secretsDir + "/keys/" + OrderIDKey
 	cfg.Flash.PeerURL = fmt.Sprintf("http://%s:%d", serviceHost(c, v1alpha1.PoolFlash), peerPort)
 	setDuration(&cfg.Flash.MaxClockSkew, c.Spec.Flash.MaxClockSkew)
-	if n := c.Spec.Orders.MaterializePerSecond; n != nil {
-		// The spec says it for all worker pods together, the file for each.
-		pods := c.Pool(v1alpha1.PoolWorker).MinReplicas()
-		cfg.Worker.MaterializePerSecond = int((*n + pods - 1) / pods)
-	}
+	cfg.Worker.MaterializePerSecond = materializing(c)
 	if n := c.Spec.Orders.MaterializeConcurrency; n != nil {
 		cfg.Worker.MaterializeConcurrency = int(*n)
 	}
@@ -72,11 +82,25 @@ func Config(c *v1alpha1.OrderCluster) (string, error) {
 		cfg.Auth.ServiceRequestsPerSecond = int(*n)
 		cfg.Auth.ServiceBurst = int(ptr.Deref(c.Spec.Auth.Services.Burst, *n))
 	}
-	raw, err := yaml.Marshal(cfg)
-	if err != nil {
-		return "", fmt.Errorf("rendering the configuration of OrderCluster %s: %w", c.Name, err)
+	return cfg
+}
+
+// materializing is what one worker pod may write; the spec says it for all together.
+func materializing(c *v1alpha1.OrderCluster) int {
+	all := ptr.Deref(c.Spec.Orders.MaterializePerSecond, defaultMaterializing)
+	pods := c.Pool(v1alpha1.PoolWorker).MinReplicas()
+	return int((all + pods - 1) / pods)
+}
+
+func setLimits(to *config.Limits, from v1alpha1.OrderLimitsSpec) {
+	for field, set := range map[*int64]*int32{
+		&to.UnpaidOrders: from.UnpaidOrders, &to.ReservedUnits: from.ReservedUnits,
+		&to.GuestUnpaidOrders: from.GuestUnpaidOrders, &to.GuestReservedUnits: from.GuestReservedUnits,
+	} {
+		if set != nil {
+			*field = int64(*set)
+		}
 	}
-	return string(raw), nil
 }
 
 func setDuration(to *config.Duration, from *metav1.Duration) {
@@ -106,24 +130,9 @@ func payments(c *v1alpha1.OrderCluster) []config.Payment {
 	return out
 }
 
-// Revision names what a migration migrates to: it changes with the image, the configuration and the
-// version of the database's Secret.
-func Revision(c *v1alpha1.OrderCluster, config, databaseSecretVersion string) string {
-	return hash(c.Spec.Image, config, databaseSecretVersion)[:10]
-}
-
-// ConfigHash of what a pod reads only once, when it starts. The order id key is 32 random bytes:
-// nothing can be learnt of it from a hash.
-func ConfigHash(config, orderIDKey string, secretVersions []string) string {
-	return hash(append([]string{config, orderIDKey}, secretVersions...)...)
-}
-
-// ConfigMap of the pools.
-func ConfigMap(c *v1alpha1.OrderCluster, config string) *corev1ac.ConfigMapApplyConfiguration {
-	return corev1ac.ConfigMap(ConfigName(c.Name), c.Namespace).
-		WithLabels(InstanceLabels(c.Name)).
-		WithOwnerReferences(owner(c)).
-		WithData(map[string]string{configKey: config})
+// Revision names what a migration migrates to: it changes with the image and the database.
+func Revision(c *v1alpha1.OrderCluster, database string) string {
+	return hash(c.Spec.Image, database)[:10]
 }
 
 // Keys is the Secret with the order id key, as the database has it.

@@ -28,7 +28,7 @@ func MigrationName(cluster, revision string, attempt int) string {
 func MigrationLabels(cluster string) map[string]string { return labels(cluster, migrateComponent) }
 
 // Migration is one attempt to migrate the database to a revision: a Job, and a ConfigMap of its own,
-// because the pools keep theirs until the migration has finished.
+// because the pools keep theirs until the migration has finished. Its pod has what a worker's has.
 func Migration(c *v1alpha1.OrderCluster, config, revision string, attempt int) []runtime.ApplyConfiguration {
 	name := MigrationName(c.Name, revision, attempt)
 	l := MigrationLabels(c.Name)
@@ -36,16 +36,29 @@ func Migration(c *v1alpha1.OrderCluster, config, revision string, attempt int) [
 	configMap := corev1ac.ConfigMap(name, c.Namespace).
 		WithLabels(l).WithOwnerReferences(owner(c)).WithData(map[string]string{configKey: config})
 
+	worker := c.Pool(v1alpha1.PoolWorker)
 	con := corev1ac.Container().WithName(migrateComponent).WithImage(c.Spec.Image).
 		WithArgs("migrate", "--config="+configPath).
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
+		WithEnv(trustEnv(c)...).
 		WithSecurityContext(containerSecurity())
 	spec := corev1ac.PodSpec().
 		WithRestartPolicy(corev1.RestartPolicyNever).
 		WithAutomountServiceAccountToken(false).
 		WithEnableServiceLinks(false).
 		WithSecurityContext(podSecurity())
-	for _, m := range []mount{configMount(name), secretMount("database", "url", c.Spec.Database.URLSecretRef)} {
+	if r := worker.Resources; len(r.Limits)+len(r.Requests) > 0 {
+		con = con.WithResources(resources(r))
+	}
+	for key, value := range worker.NodeSelector {
+		spec = spec.WithNodeSelector(map[string]string{key: string(value)})
+	}
+	for _, t := range worker.Tolerations {
+		spec = spec.WithTolerations(toleration(t))
+	}
+	dress(c, v1alpha1.PoolWorker, spec, con)
+	mounts := append(append([]mount{configMount(name)}, trustMounts(c)...), databaseMounts(c)...)
+	for _, m := range mounts {
 		spec = spec.WithVolumes(m.volume)
 		con = con.WithVolumeMounts(m.path)
 	}
@@ -56,6 +69,8 @@ func Migration(c *v1alpha1.OrderCluster, config, revision string, attempt int) [
 		WithSpec(batchv1ac.JobSpec().
 			WithBackoffLimit(2).
 			WithActiveDeadlineSeconds(migrationDeadlineSeconds).
-			WithTemplate(corev1ac.PodTemplateSpec().WithLabels(l).WithSpec(spec.WithContainers(con))))
+			WithTemplate(corev1ac.PodTemplateSpec().WithLabels(l).
+				WithAnnotations(annotations(worker.Pod.Annotations)).
+				WithSpec(spec.WithContainers(con))))
 	return []runtime.ApplyConfiguration{configMap, job}
 }

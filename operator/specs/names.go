@@ -13,9 +13,12 @@ import (
 )
 
 const (
-	// ConfigHashAnnotation on pods is a hash of the ConfigMap and of the Secrets' versions: a
-	// change rolls the pods.
+	// ConfigHashAnnotation on pods is a hash of what they read when they start: a change rolls them.
 	ConfigHashAnnotation = "orderd.dev/config-hash"
+	// TemplateAnnotation on Deployments is a hash of their pods as they were applied: another one is
+	// a roll. ByAnnotation is the version of the operator that applied them.
+	TemplateAnnotation = "orderd.dev/template-hash"
+	ByAnnotation       = "orderd.dev/applied-by"
 	// RevisionLabel on migration Jobs and their ConfigMaps is the revision they migrate to.
 	RevisionLabel = "orderd.dev/revision"
 	// AttemptAnnotation on migration Jobs counts the attempts at a revision, from 1.
@@ -43,15 +46,16 @@ func Pools() []string {
 // PoolName names a pool's Deployment, Service, ServiceAccount, NetworkPolicy and PodDisruptionBudget.
 func PoolName(cluster, pool string) string { return cluster + "-" + pool }
 
-// ConfigName names the pools' ConfigMap.
-func ConfigName(cluster string) string { return cluster + "-config" }
-
 // KeysName names the Secret with the order id key.
 func KeysName(cluster string) string { return cluster + "-keys" }
 
 // Endpoint is a pool's base URL for apps inside the Kubernetes cluster.
 func Endpoint(c *v1alpha1.OrderCluster, pool string) string {
-	return fmt.Sprintf("http://%s:%d", serviceHost(c, pool), rpcPort)
+	scheme := "http"
+	if c.Spec.TLS != nil {
+		scheme = "https"
+	}
+	return fmt.Sprintf("%s://%s:%d", scheme, serviceHost(c, pool), rpcPort)
 }
 
 func serviceHost(c *v1alpha1.OrderCluster, pool string) string {

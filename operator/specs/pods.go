@@ -2,7 +2,10 @@ package specs
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -18,10 +21,16 @@ const (
 	// secretMode lets the user's group read a mounted secret, and nobody write it.
 	secretMode = 0o440
 
-	// terminationGraceSeconds is more than a pod takes to drain: its drain delay and time-out
-	// are about half of it.
-	terminationGraceSeconds = 45
+	// graceBeyondDrain is what a pod may take to end beside what it takes to drain.
+	graceBeyondDrain = 22 * time.Second
 )
+
+// terminationGraceSeconds is more than a pod takes to drain.
+func terminationGraceSeconds(c *v1alpha1.OrderCluster) int64 {
+	http := Settings(c).HTTP
+	grace := time.Duration(http.DrainDelay) + time.Duration(http.DrainTimeout) + graceBeyondDrain
+	return int64(math.Ceil(grace.Seconds()))
+}
 
 func podSecurity() *corev1ac.PodSecurityContextApplyConfiguration {
 	return corev1ac.PodSecurityContext().
@@ -77,18 +86,19 @@ func paymentVolume(p v1alpha1.PaymentSpec) string { return "payments-" + string(
 func carrierVolume(c v1alpha1.CarrierSpec) string { return "carriers-" + c.Name }
 
 // mounts of a pool's pods: each gets only the secrets its role needs.
-func mounts(c *v1alpha1.OrderCluster, pool string) []mount {
-	m := []mount{configMount(ConfigName(c.Name))}
-	if pool != v1alpha1.PoolWorker {
-		m = append(m, secretMount("keys", OrderIDKey, v1alpha1.SecretKeyReference{Name: KeysName(c.Name), Key: OrderIDKey}))
+func mounts(c *v1alpha1.OrderCluster, pool, configMap string) []mount {
+	m := []mount{
+		configMount(configMap),
+		secretMount("keys", OrderIDKey, v1alpha1.SecretKeyReference{Name: KeysName(c.Name), Key: OrderIDKey}),
 	}
-	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil {
-		m = append(m, secretMount("messaging", "creds", *ref))
+	m = append(append(m, trustMounts(c)...), messagingMounts(c)...)
+	if c.Spec.TLS != nil && pool != v1alpha1.PoolWorker {
+		m = append(m, secretDirMount(tlsName, c.Spec.TLS.SecretRef))
 	}
 	if pool == v1alpha1.PoolFlash {
 		return m
 	}
-	m = append(m, secretMount("database", "url", c.Spec.Database.URLSecretRef))
+	m = append(m, databaseMounts(c)...)
 	for _, p := range c.Spec.Payments {
 		if p.SecretRef != nil {
 			m = append(m, secretMount(paymentVolume(p), keyFile, *p.SecretRef))
@@ -109,25 +119,8 @@ func mounts(c *v1alpha1.OrderCluster, pool string) []mount {
 // SecretRefs are the Secrets that an OrderCluster's spec names, the database's first. One without a
 // key is needed as a whole.
 func SecretRefs(c *v1alpha1.OrderCluster) []v1alpha1.SecretKeyReference {
-	refs := []v1alpha1.SecretKeyReference{c.Spec.Database.URLSecretRef}
-	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil {
-		refs = append(refs, *ref)
-	}
-	for _, p := range c.Spec.Payments {
-		if p.SecretRef != nil {
-			refs = append(refs, *p.SecretRef)
-		}
-		if p.KeysSecretRef != nil {
-			refs = append(refs, v1alpha1.SecretKeyReference{Name: p.KeysSecretRef.Name})
-		}
-	}
-	for _, carrier := range c.Spec.Carriers {
-		refs = append(refs, carrier.SecretRef)
-	}
-	if n := c.Spec.Notifications; n != nil {
-		refs = append(refs, n.SecretRef)
-	}
-	return refs
+	return slices.Concat(databaseRefs(c), messagingRefs(c), trustRefs(c), renewedRefs(c), paymentRefs(c), carrierRefs(c),
+		pushRefs(c))
 }
 
 func fieldEnv(name, path string) *corev1ac.EnvVarApplyConfiguration {
@@ -155,25 +148,33 @@ func container(c *v1alpha1.OrderCluster, pool string) *corev1ac.ContainerApplyCo
 	}
 	con := corev1ac.Container().WithName(appName).WithImage(c.Spec.Image).WithArgs(args...).WithPorts(ports...).
 		WithEnv(fieldEnv("POD_NAME", "metadata.name"), fieldEnv("POD_IP", "status.podIP")).
+		WithEnv(trustEnv(c)...).
 		// A minute to start: while its messaging or database is away a pod is alive, but not ready.
 		WithStartupProbe(probe("/livez", 1, 60)).
 		WithLivenessProbe(probe("/livez", 10, 6)).
 		WithReadinessProbe(probe("/readyz", 1, 3)).
+		// Its last words are in the pod's status, and from there in the OrderCluster's.
+		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithSecurityContext(containerSecurity())
 	if memory, ok := c.Pool(pool).Resources.Limits[corev1.ResourceMemory]; ok {
 		con = con.WithEnv(collector(memory.Value())...)
 	}
 	if r := c.Pool(pool).Resources; len(r.Limits)+len(r.Requests) > 0 {
-		res := corev1ac.ResourceRequirements()
-		if len(r.Limits) > 0 {
-			res = res.WithLimits(r.Limits)
-		}
-		if len(r.Requests) > 0 {
-			res = res.WithRequests(r.Requests)
-		}
-		con = con.WithResources(res)
+		con = con.WithResources(resources(r))
 	}
 	return con
+}
+
+// resources as they are applied: without what is not set.
+func resources(r corev1.ResourceRequirements) *corev1ac.ResourceRequirementsApplyConfiguration {
+	out := corev1ac.ResourceRequirements()
+	if len(r.Limits) > 0 {
+		out = out.WithLimits(r.Limits)
+	}
+	if len(r.Requests) > 0 {
+		out = out.WithRequests(r.Requests)
+	}
+	return out
 }
 
 // collector lets Go's garbage collector use the memory that the pod has: it runs seldom while there
@@ -190,33 +191,45 @@ func containerPort(name string, port int32) *corev1ac.ContainerPortApplyConfigur
 	return corev1ac.ContainerPort().WithName(name).WithContainerPort(port).WithProtocol(corev1.ProtocolTCP)
 }
 
-func podTemplate(c *v1alpha1.OrderCluster, pool, configHash string) *corev1ac.PodTemplateSpecApplyConfiguration {
+func podTemplate(c *v1alpha1.OrderCluster, pool string, start Start) *corev1ac.PodTemplateSpecApplyConfiguration {
 	con := container(c, pool)
 	spec := corev1ac.PodSpec().
-		WithServiceAccountName(PoolName(c.Name, pool)).
+		WithServiceAccountName(serviceAccountName(c, pool)).
 		WithAutomountServiceAccountToken(false).
 		WithEnableServiceLinks(false).
-		WithTerminationGracePeriodSeconds(terminationGraceSeconds).
+		WithTerminationGracePeriodSeconds(terminationGraceSeconds(c)).
 		WithSecurityContext(podSecurity())
-	for _, key := range []string{corev1.LabelHostname, corev1.LabelTopologyZone} {
-		spec = spec.WithTopologySpreadConstraints(corev1ac.TopologySpreadConstraint().
-			WithMaxSkew(1).WithTopologyKey(key).WithWhenUnsatisfiable(corev1.ScheduleAnyway).
-			WithLabelSelector(metav1ac.LabelSelector().WithMatchLabels(selector(c.Name, pool))))
-	}
+	spec = spec.WithTopologySpreadConstraints(spread(c, pool)...)
 	for key, value := range c.Pool(pool).NodeSelector {
 		spec = spec.WithNodeSelector(map[string]string{key: string(value)})
 	}
 	for _, t := range c.Pool(pool).Tolerations {
 		spec = spec.WithTolerations(toleration(t))
 	}
-	for _, m := range mounts(c, pool) {
+	for _, m := range mounts(c, pool, start.ConfigMap) {
 		spec = spec.WithVolumes(m.volume)
 		con = con.WithVolumeMounts(m.path)
 	}
+	dress(c, pool, spec, con)
 	return corev1ac.PodTemplateSpec().
-		WithLabels(labels(c.Name, pool)).
-		WithAnnotations(map[string]string{ConfigHashAnnotation: configHash}).
+		WithLabels(podLabels(c, pool)).
+		WithAnnotations(annotations(c.Pool(pool).Pod.Annotations)).
+		WithAnnotations(map[string]string{ConfigHashAnnotation: start.Hash}).
 		WithSpec(spec.WithContainers(con))
+}
+
+// spread of a pool's pods: the spec's, or over hosts and zones as well as it goes.
+func spread(c *v1alpha1.OrderCluster, pool string) []*corev1ac.TopologySpreadConstraintApplyConfiguration {
+	if parts, _ := partsOf(c, pool); len(parts.spread) > 0 {
+		return parts.spread
+	}
+	var out []*corev1ac.TopologySpreadConstraintApplyConfiguration
+	for _, key := range []string{corev1.LabelHostname, corev1.LabelTopologyZone} {
+		out = append(out, corev1ac.TopologySpreadConstraint().
+			WithMaxSkew(1).WithTopologyKey(key).WithWhenUnsatisfiable(corev1.ScheduleAnyway).
+			WithLabelSelector(metav1ac.LabelSelector().WithMatchLabels(selector(c.Name, pool))))
+	}
+	return out
 }
 
 // toleration as it is applied: without what is not set.

@@ -1,6 +1,8 @@
 package specs
 
 import (
+	"encoding/json"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -14,49 +16,67 @@ import (
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 )
 
-// Pool is everything that makes up one pool, in the order in which it is applied.
-func Pool(c *v1alpha1.OrderCluster, pool, configHash string, replicas int32) []runtime.ApplyConfiguration {
-	return []runtime.ApplyConfiguration{
-		serviceAccount(c, pool),
+// Pool is everything that makes up one pool, in the order in which it is applied, but for how many pods it has: the
+// Deployment's scale may be somebody else's.
+func Pool(c *v1alpha1.OrderCluster, pool string, start Start) []runtime.ApplyConfiguration {
+	objects := []runtime.ApplyConfiguration{configMap(c, pool, start)}
+	if c.Pool(pool).Pod.ServiceAccount.Name == "" {
+		objects = append(objects, serviceAccount(c, pool))
+	}
+	objects = append(objects,
 		service(c, pool),
 		networkPolicy(c, pool),
 		disruptionBudget(c, pool),
-		deployment(c, pool, configHash, replicas),
+		deployment(c, pool, start),
+	)
+	if c.ScaledBy(pool) == v1alpha1.ScalerHPA {
+		objects = append(objects, autoscaler(c, pool))
 	}
+	return objects
 }
 
 func serviceAccount(c *v1alpha1.OrderCluster, pool string) *corev1ac.ServiceAccountApplyConfiguration {
 	return corev1ac.ServiceAccount(PoolName(c.Name, pool), c.Namespace).
 		WithLabels(labels(c.Name, pool)).
+		WithAnnotations(annotations(c.Pool(pool).Pod.ServiceAccount.Annotations)).
 		WithOwnerReferences(owner(c)).
 		WithAutomountServiceAccountToken(false)
 }
 
-func deployment(
-	c *v1alpha1.OrderCluster, pool, configHash string, replicas int32,
-) *appsv1ac.DeploymentApplyConfiguration {
+func deployment(c *v1alpha1.OrderCluster, pool string, start Start) *appsv1ac.DeploymentApplyConfiguration {
+	template := podTemplate(c, pool, start)
 	return appsv1ac.Deployment(PoolName(c.Name, pool), c.Namespace).
 		WithLabels(labels(c.Name, pool)).
+		WithAnnotations(map[string]string{TemplateAnnotation: templateHash(template), ByAnnotation: start.By}).
 		WithOwnerReferences(owner(c)).
 		WithSpec(appsv1ac.DeploymentSpec().
-			WithReplicas(replicas).
 			WithRevisionHistoryLimit(3).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selector(c.Name, pool))).
 			WithStrategy(appsv1ac.DeploymentStrategy().
 				WithType(appsv1.RollingUpdateDeploymentStrategyType).
-				WithRollingUpdate(rolling(pool))).
-			WithTemplate(podTemplate(c, pool, configHash)))
+				WithRollingUpdate(rolling())).
+			WithTemplate(template))
 }
 
-// rolling keeps every pod that serves buyers until another one has taken its place. Workers' work
-// waits in the log and in the database meanwhile.
-func rolling(pool string) *appsv1ac.RollingUpdateDeploymentApplyConfiguration {
-	unavailable := int32(0)
-	if pool == v1alpha1.PoolWorker {
-		unavailable = 1
+// Template is the hash of a pool's pods as they would be applied.
+func Template(c *v1alpha1.OrderCluster, pool string, start Start) string {
+	return templateHash(podTemplate(c, pool, start))
+}
+
+func templateHash(template *corev1ac.PodTemplateSpecApplyConfiguration) string {
+	// Maps are written with sorted keys, so that the same template has the same hash.
+	raw, err := json.Marshal(template)
+	if err != nil {
+		// It is made of what can be written as JSON, so this cannot be.
+		panic(err)
 	}
+	return hash(string(raw))
+}
+
+// rolling keeps every pod until another one has taken its place: new pods that do not start take none away.
+func rolling() *appsv1ac.RollingUpdateDeploymentApplyConfiguration {
 	return appsv1ac.RollingUpdateDeployment().
-		WithMaxUnavailable(intstr.FromInt32(unavailable)).WithMaxSurge(intstr.FromInt32(1))
+		WithMaxUnavailable(intstr.FromInt32(0)).WithMaxSurge(intstr.FromInt32(1))
 }
 
 func service(c *v1alpha1.OrderCluster, pool string) *corev1ac.ServiceApplyConfiguration {
@@ -64,7 +84,11 @@ func service(c *v1alpha1.OrderCluster, pool string) *corev1ac.ServiceApplyConfig
 	if pool != v1alpha1.PoolWorker {
 		// kubernetes.io/h2c tells meshes and gateways that gRPC in clear text may come; HTTP/1.1 is
 		// served on it as well.
-		ports = append(ports, servicePort("rpc", rpcPort).WithAppProtocol("kubernetes.io/h2c"))
+		protocol := "kubernetes.io/h2c"
+		if c.Spec.TLS != nil {
+			protocol = "https"
+		}
+		ports = append(ports, servicePort("rpc", rpcPort).WithAppProtocol(protocol))
 	}
 	if pool == v1alpha1.PoolFlash {
 		ports = append(ports, servicePort("peer", peerPort).WithAppProtocol("kubernetes.io/h2c"))

@@ -66,7 +66,7 @@ func sample() *v1alpha1.OrderCluster {
 }
 
 func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
-	raw, err := Config(sample())
+	raw, err := Settings(sample()).Overrides()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +115,7 @@ func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
 	}
 	want.Push = config.Push{URL: "https://push.example/in", SecretFile: "/etc/orderd/secrets/push/key"}
 	want.Auth = config.Auth{
+		MaxInFlight:              want.Auth.MaxInFlight,
 		Issuer:                   "https://id.example",
 		Audience:                 "shop",
 		JWKSURL:                  "https://id.example/jwks",
@@ -142,6 +143,7 @@ func TestPodsGetOnlyTheSecretsOfTheirRole(t *testing.T) {
 		v1alpha1.PoolFlash: {"config", "keys", "messaging"},
 		v1alpha1.PoolWorker: {
 			"config",
+			"keys",
 			"messaging",
 			"database",
 			"payments-sandbox",
@@ -152,7 +154,7 @@ func TestPodsGetOnlyTheSecretsOfTheirRole(t *testing.T) {
 	}
 	got := map[string][]string{}
 	for _, pool := range Pools() {
-		for _, m := range mounts(sample(), pool) {
+		for _, m := range mounts(sample(), pool, "config") {
 			got[pool] = append(got[pool], *m.volume.Name)
 		}
 	}
@@ -201,7 +203,7 @@ func TestAPoolsPodsRunWhereItsNodesAre(t *testing.T) {
 	}
 	got := map[string]string{}
 	for _, pool := range Pools() {
-		spec := podTemplate(c, pool, "hash").Spec
+		spec := podTemplate(c, pool, Start{}).Spec
 		raw, err := json.Marshal([]any{spec.NodeSelector, spec.Tolerations})
 		if err != nil {
 			t.Fatal(err)
@@ -217,7 +219,7 @@ func TestTheSameInputGivesTheSameObjects(t *testing.T) {
 	render := func() string {
 		var all []any
 		for _, pool := range Pools() {
-			for _, o := range Pool(sample(), pool, "hash", 2) {
+			for _, o := range Pool(sample(), pool, startOf(t, sample(), pool)) {
 				all = append(all, o)
 			}
 		}
@@ -236,16 +238,16 @@ func TestTheSameInputGivesTheSameObjects(t *testing.T) {
 }
 
 func TestRevisionChangesWithWhatIsMigrated(t *testing.T) {
-	base := Revision(sample(), "config", "1")
-	other := sample()
-	other.Spec.Image = "orderd:2"
-	for name, got := range map[string]string{
-		"image": Revision(other, "config", "1"), "configuration": Revision(sample(), "other", "1"),
-		"Secret": Revision(sample(), "config", "2"),
-	} {
-		if got == base {
-			t.Errorf("the same revision for another %s", name)
-		}
+	base := Revision(sample(), "host:5432/shop")
+	image, settings := sample(), sample()
+	image.Spec.Image = "orderd:2"
+	settings.Spec.Orders.PaymentTimeout = &metav1.Duration{Duration: time.Hour}
+	settings.Spec.Pools.Worker.Replicas.Min = ptr.To[int32](5)
+	if Revision(image, "host:5432/shop") == base || Revision(sample(), "host:5432/other") == base {
+		t.Error("another image or another database has the same revision")
+	}
+	if Revision(settings, "host:5432/shop") != base {
+		t.Error("settings that no migration reads change the revision")
 	}
 	if hash("ab", "c") == hash("a", "bc") {
 		t.Error("parts run into each other")
@@ -254,7 +256,7 @@ func TestRevisionChangesWithWhatIsMigrated(t *testing.T) {
 
 func TestNamesFitIntoALabel(t *testing.T) {
 	longest := "a234567890123456789012345678901234567890"
-	if got := MigrationName(longest, Revision(sample(), "", ""), 99); len(got) > 63 {
+	if got := MigrationName(longest, Revision(sample(), ""), 99); len(got) > 63 {
 		t.Errorf("%s has %d characters, more than a Job's name may", got, len(got))
 	}
 }

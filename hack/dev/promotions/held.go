@@ -141,6 +141,9 @@ func (h *held) saleOf(p *v1alpha1.PromotionEvent) *sale.Sale {
 // hold prepares the sale, tells the pods what it is now, and counts it while it is live. All of that
 // is the same however often it is done.
 func (h *held) hold(ctx context.Context, p *v1alpha1.PromotionEvent, now time.Time) (time.Duration, error) {
+	if due := p.PrepareTime(); p.Status.Partitions == 0 && now.Before(due) {
+		return due.Sub(now), h.enter(p, v1alpha1.PhaseScheduled)
+	}
 	if p.Status.Partitions == 0 {
 		err := h.update(func(p *v1alpha1.PromotionEvent) {
 			resource.Plan(&v1alpha1.OrderCluster{}, p)
@@ -204,6 +207,8 @@ func (h *held) enter(p *v1alpha1.PromotionEvent, phase v1alpha1.PromotionPhase) 
 		return err
 	}
 	switch phase {
+	case v1alpha1.PhaseScheduled:
+		h.say("scheduled: its stock is taken at %s", p.PrepareTime().Local().Format(time.DateTime))
 	case v1alpha1.PhaseReady:
 		h.say("ready: %d units of %d items in %d partitions; it starts at %s", units(p), len(p.Spec.Items),
 			p.Status.Partitions, p.Spec.StartTime.Local().Format(time.TimeOnly))

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -233,7 +234,9 @@ func (r *Runner) forget(names map[string]string) {
 	for _, h := range gone {
 		switch p := h.known(); {
 		case !p.DeletionTimestamp.IsZero():
-		case p.Status.Phase == "" || p.Status.Phase == v1alpha1.PhaseProvisioning || p.Status.Phase == v1alpha1.PhaseSettled:
+		case slices.Contains([]v1alpha1.PromotionPhase{
+			"", v1alpha1.PhaseScheduled, v1alpha1.PhaseProvisioning, v1alpha1.PhaseSettled,
+		}, p.Status.Phase):
 			at := metav1.NewTime(now)
 			err := h.change(p.Status.Phase, func(p *v1alpha1.PromotionEvent) { p.DeletionTimestamp = &at })
 			if err == nil {

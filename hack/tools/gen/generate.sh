@@ -33,6 +33,16 @@ crd() {
   echo '{{- end }}'
 }
 
+# rules DOCUMENT NAME: a template with the rules of a role of config/rbac/role.yaml, for roles of several kinds and
+# namespaces. The first document is the ClusterRole; the second the Role that leader election needs, in which the
+# operator's name is that of its Lease.
+rules() {
+  echo "{{- define \"$2\" -}}"
+  awk -v document="$1" '/^---$/ { n++; inside = 0; next } inside && n == document { print } /^rules:$/ { inside = 1 }' \
+    config/rbac/role.yaml | sed -e 's/^  - orderd-operator$/  - {{ include "orderd.fullname" . }}/'
+  echo '{{- end -}}'
+}
+
 build hack/tools/buf github.com/bufbuild/buf/cmd/buf
 build hack/tools/gen google.golang.org/protobuf/cmd/protoc-gen-go
 build hack/tools/gen connectrpc.com/connect/v2/cmd/protoc-gen-connect-go
@@ -48,8 +58,8 @@ for name in orderclusters promotionevents; do
   crd "config/crd/orderd.dev_$name.yaml" >"$CHART/crd-$name.yaml"
 done
 {
-  echo '# Generated from config/rbac by hack/tools/gen/generate.sh.'
-  sed -e 's/^  name: orderd-operator$/  name: {{ include "orderd.fullname" . }}/' \
-    -e 's/^  namespace: orderd-system$/  namespace: {{ .Release.Namespace }}/' config/rbac/role.yaml
-} >"$CHART/role.yaml"
+  echo '{{- /* Generated from config/rbac by hack/tools/gen/generate.sh. */ -}}'
+  rules 1 orderd.rules
+  rules 2 orderd.leaderRules
+} >"$CHART/_rules.tpl"
 "$TOOLS/buf" build api -o - | go run ./hack/tools/docs docs

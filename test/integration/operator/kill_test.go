@@ -37,14 +37,19 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	var err error
 	if point := os.Getenv(killAfterVariable); point != "" {
-		if err := child(point); err != nil {
-			fmt.Fprintln(os.Stderr, "operator:", err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+		err = child(point)
+	} else if arguments := os.Getenv(argumentsVariable); arguments != "" {
+		err = releaseChild(arguments)
+	} else {
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "operator:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 // child runs an operator that kills its own process right after a step of the sale has succeeded.
@@ -58,8 +63,8 @@ func child(point string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	return run.Run(ctx, run.Options{
-		Config: config, MetricsAddress: "0", HealthAddress: "0", Watched: os.Getenv(namespaceVariable), Clock: time.Now,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Config: config, MetricsAddress: "0", HealthAddress: "0", Watched: []string{os.Getenv(namespaceVariable)},
+		Clock: time.Now, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		AfterStep: func(step sale.Step, p *flashv1.Promotion) error {
 			if string(step) == point || string(step)+withTopUp == point && len(p.GetTopUps()) > 0 {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)

@@ -16,9 +16,11 @@ func makeCluster(namespace, natsURL string) *clusterWrapper {
 	return &clusterWrapper{v1alpha1.OrderCluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "shop"},
 		Spec: v1alpha1.OrderClusterSpec{
-			Image:     "orderd:test",
-			Database:  v1alpha1.DatabaseSpec{URLSecretRef: v1alpha1.SecretKeyReference{Name: "database", Key: "url"}},
-			Messaging: v1alpha1.MessagingSpec{URL: natsURL},
+			Image: "orderd:test",
+			Database: v1alpha1.DatabaseSpec{
+				URLSecretRef: v1alpha1.SecretKeyReference{Name: "database", Key: "url"}, Insecure: ptr.To(true),
+			},
+			Messaging: v1alpha1.MessagingSpec{URL: natsURL, Insecure: ptr.To(true)},
 			Pools: v1alpha1.PoolsSpec{
 				Flash: v1alpha1.PoolSpec{
 					Replicas:    v1alpha1.PoolReplicas{Min: ptr.To[int32](1), Max: ptr.To[int32](4)},
@@ -54,7 +56,9 @@ func makePromotion(namespace string) *promotionWrapper {
 			StartTime:       metav1.NewTime(start),
 			EndTime:         metav1.NewTime(start.Add(time.Hour)),
 			Prewarm:         &metav1.Duration{Duration: time.Minute},
-			PaymentTimeout:  &metav1.Duration{Duration: 5 * time.Minute},
+			// Whatever the start, it is prepared at once.
+			PrepareBefore:  &metav1.Duration{Duration: 8760 * time.Hour},
+			PaymentTimeout: &metav1.Duration{Duration: 5 * time.Minute},
 			Items: []v1alpha1.PromotionItem{
 				{SKU: "phone", Price: ptr.To[int64](199900), Stock: 100, LimitPerBuyer: ptr.To[int32](1)},
 				{SKU: "case", Price: ptr.To[int64](990), Stock: 50},

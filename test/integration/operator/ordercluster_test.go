@@ -313,7 +313,7 @@ var _ = Describe("An OrderCluster", func() {
 		want := map[string][]string{
 			"standard": {"config", "keys", "database", "payments-sandbox"},
 			"flash":    {"config", "keys"},
-			"worker":   {"config", "database", "payments-sandbox"},
+			"worker":   {"config", "keys", "database", "payments-sandbox"},
 		}
 		for pool, volumes := range want {
 			d, err := w.deployment(ctx, pool)

@@ -72,6 +72,7 @@ func newStage(ctx context.Context) *stage {
 	DeferCleanup(registry.Close)
 	s.reconciler = &promotionevent.Reconciler{
 		Client: kube.Client, Reader: kube.Client, Recorder: s.recorder, Backends: registry, Clock: clock.Now, Log: w.log,
+		ServerTime: func(context.Context) (time.Time, error) { return clock.Now(), nil },
 	}
 	return s
 }
@@ -108,6 +109,14 @@ func (s *stage) reconcile(ctx context.Context) time.Duration {
 		).To(BeTrue(), "still wants to be called in %s", result.RequeueAfter)
 	}).Should(Succeed())
 	return result.RequeueAfter
+}
+
+// reconcileOnce calls the reconciler once.
+func (s *stage) reconcileOnce(ctx context.Context) {
+	GinkgoHelper()
+	_, err := s.reconciler.Reconcile(ctx,
+		ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: "singles-day"}})
+	Expect(err).NotTo(HaveOccurred())
 }
 
 func (s *stage) events() string {

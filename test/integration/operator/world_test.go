@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -47,12 +48,19 @@ type world struct {
 
 func newWorld(ctx context.Context, databaseURL string, now func() time.Time) *world {
 	GinkgoHelper()
-	w := &world{
-		namespace: newNamespace(ctx), databaseURL: databaseURL, nats: testnats.Run(GinkgoTB()), now: now,
-		log: slog.New(slog.NewTextHandler(GinkgoWriter, nil)),
-	}
+	w := plainWorld(ctx, databaseURL, now)
+	w.nats = testnats.Run(GinkgoTB())
 	w.js = w.nats.JetStream(GinkgoTB())
 	return w
+}
+
+// plainWorld has no NATS server yet.
+func plainWorld(ctx context.Context, databaseURL string, now func() time.Time) *world {
+	GinkgoHelper()
+	return &world{
+		namespace: newNamespace(ctx), databaseURL: databaseURL, now: now,
+		log: slog.New(slog.NewTextHandler(GinkgoWriter, nil)),
+	}
 }
 
 // migratedWorld has all tables and a pool of connections to them.
@@ -75,10 +83,13 @@ func (w *world) pool(ctx context.Context) *pgxpool.Pool {
 // secret creates or replaces a Secret.
 func (w *world) secret(ctx context.Context, name, key, value string) {
 	GinkgoHelper()
-	s := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
-		Data:       map[string][]byte{key: []byte(value)},
-	}
+	w.secretOf(ctx, name, map[string][]byte{key: []byte(value)})
+}
+
+// secretOf creates or replaces a Secret of several keys.
+func (w *world) secretOf(ctx context.Context, name string, data map[string][]byte) {
+	GinkgoHelper()
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: data}
 	found := &corev1.Secret{}
 	if err := kube.Client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: name}, found); err == nil {
 		found.Data = s.Data
@@ -89,10 +100,14 @@ func (w *world) secret(ctx context.Context, name, key, value string) {
 }
 
 // operate runs an operator for this namespace until the spec ends.
-func (w *world) operate() {
-	background(func(ctx context.Context) error {
+func (w *world) operate() { w.operateAs("test") }
+
+// operateAs runs an operator of a version until it is stopped, or the spec ends.
+func (w *world) operateAs(version string) (stop func()) {
+	return background(func(ctx context.Context) error {
 		return run.Run(ctx, run.Options{
-			Config: operatorConfig, MetricsAddress: "0", HealthAddress: "0", Watched: w.namespace, Clock: w.now, Log: w.log,
+			Config: operatorConfig, MetricsAddress: "0", HealthAddress: "0", Watched: []string{w.namespace}, Clock: w.now,
+			Log: w.log, Version: version,
 		})
 	})
 }
@@ -137,14 +152,17 @@ func (w *world) sellAs(i int) *pod.Pod {
 	return p
 }
 
-func background(loop func(context.Context) error) {
+// background runs a loop until it is stopped, or the spec ends.
+func background(loop func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- loop(ctx) }()
-	DeferCleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		Eventually(done).Should(Receive(BeNil()))
 	})
+	DeferCleanup(stop)
+	return stop
 }
 
 // buy places one order of one unit and returns its refusal's reason, or "" if it was accepted.

@@ -37,6 +37,8 @@ type Environment struct {
 	Scheme *kruntime.Scheme
 
 	env *envtest.Environment
+	// folder has the administrator's kubeconfig file.
+	folder string
 }
 
 // Start runs an API server and etcd from the folder that KUBEBUILDER_ASSETS names, or else from the
@@ -63,6 +65,8 @@ func Start() (*Environment, error) {
 		ControlPlaneStartTimeout: startTimeout,
 		ControlPlaneStopTimeout:  startTimeout,
 	}
+	// Nothing removes the Services of a test, and a /24 is full after 250.
+	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.0.0.0/16")
 	config, err := env.Start()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("testkube: starting the API server: %w", err), env.Stop())
@@ -71,7 +75,11 @@ func Start() (*Environment, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("testkube: making a client: %w", err), env.Stop())
 	}
-	return &Environment{Config: config, Client: c, Scheme: scheme, env: env}, nil
+	folder, err := os.MkdirTemp("", "testkube-")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("testkube: making a folder: %w", err), env.Stop())
+	}
+	return &Environment{Config: config, Client: c, Scheme: scheme, env: env, folder: folder}, nil
 }
 
 // Operator returns a way to reach the API server with no other rights than those that the operator
@@ -106,7 +114,7 @@ func (e *Environment) Operator(ctx context.Context) (*rest.Config, []byte, error
 }
 
 // Stop ends the API server and etcd.
-func (e *Environment) Stop() error { return e.env.Stop() }
+func (e *Environment) Stop() error { return errors.Join(e.env.Stop(), os.RemoveAll(e.folder)) }
 
 // repository is the folder of go.mod, found from this file's own place.
 func repository() string {

@@ -1,10 +1,5 @@
-# Generated from config/rbac by hack/tools/gen/generate.sh.
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata:
-  name: {{ include "orderd.fullname" . }}
-rules:
+{{- /* Generated from config/rbac by hack/tools/gen/generate.sh. */ -}}
+{{- define "orderd.rules" -}}
 - apiGroups:
   - ""
   resources:
@@ -19,9 +14,23 @@ rules:
 - apiGroups:
   - ""
   resources:
+  - events
+  verbs:
+  - list
+- apiGroups:
+  - ""
+  resources:
   - namespaces
   verbs:
   - get
+- apiGroups:
+  - ""
+  resources:
+  - pods
+  verbs:
+  - get
+  - list
+  - watch
 - apiGroups:
   - ""
   resources:
@@ -40,6 +49,17 @@ rules:
   - deployments
   verbs:
   - create
+  - get
+  - list
+  - patch
+  - watch
+- apiGroups:
+  - autoscaling
+  resources:
+  - horizontalpodautoscalers
+  verbs:
+  - create
+  - delete
   - get
   - list
   - patch
@@ -106,13 +126,8 @@ rules:
   - list
   - patch
   - watch
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata:
-  name: {{ include "orderd.fullname" . }}
-  namespace: {{ .Release.Namespace }}
-rules:
+{{- end -}}
+{{- define "orderd.leaderRules" -}}
 - apiGroups:
   - ""
   resources:
@@ -126,6 +141,13 @@ rules:
   - leases
   verbs:
   - create
+- apiGroups:
+  - coordination.k8s.io
+  resourceNames:
+  - {{ include "orderd.fullname" . }}
+  resources:
+  - leases
+  verbs:
   - get
-  - patch
   - update
+{{- end -}}

@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/test/kit/testdev"
 )
 
@@ -66,7 +67,7 @@ spec:
 `
 
 var _ = Describe("A sale whose manifest is in a file", func() {
-	It("is held, follows edits, goes on after a sudden death, and is settled", func() {
+	It("is held, follows edits, goes on after a sudden death, and is settled", func(ctx SpecContext) {
 		folder := GinkgoT().TempDir()
 		file := filepath.Join(folder, "sale.yaml")
 		start, end := time.Now().Add(20*time.Second), time.Now().Add(time.Hour)
@@ -129,7 +130,10 @@ var _ = Describe("A sale whose manifest is in a file", func() {
 		s.Says(`tea-hour: goes on; it was Draining`)
 		s.Says(`tea-hour: tea-1: of 30 units 2 sold, 28 returned`)
 		s.Says(`tea-hour: settled: 2 units sold, 28 returned to stock`)
-		Expect(sh(token, fmt.Sprintf(`curl -s %s/orderd.catalog.v1.CatalogService/GetSku -H "Authorization: Bearer $TOKEN" `+
+		// Buyers are not told how many there are.
+		staff, err := issuer.Ask(ctx, s.URL(2), []issuer.Claim{{Subject: "backend", Roles: []string{"service"}}})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(sh("export TOKEN="+staff[0], fmt.Sprintf(`curl -s %s/orderd.catalog.v1.CatalogService/GetSku -H "Authorization: Bearer $TOKEN" `+
 			`-H "Content-Type: application/json" -d '{"sku": "tea-1"}'`, s.URL(0)))).To(MatchRegexp(`"available": ?"9998"`))
 	})
 })

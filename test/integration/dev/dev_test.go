@@ -133,7 +133,8 @@ var _ = Describe("A sale whose manifest is in a file", func() {
 		// Buyers are not told how many there are.
 		staff, err := issuer.Ask(ctx, s.URL(2), []issuer.Claim{{Subject: "backend", Roles: []string{"service"}}})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(sh("export TOKEN="+staff[0], fmt.Sprintf(`curl -s %s/orderd.catalog.v1.CatalogService/GetSku -H "Authorization: Bearer $TOKEN" `+
-			`-H "Content-Type: application/json" -d '{"sku": "tea-1"}'`, s.URL(0)))).To(MatchRegexp(`"available": ?"9998"`))
+		ask := fmt.Sprintf(`curl -s %s/orderd.catalog.v1.CatalogService/GetSku -H "Authorization: Bearer $TOKEN" `+
+			`-H "Content-Type: application/json" -d '{"sku": "tea-1"}'`, s.URL(0))
+		Expect(sh("export TOKEN="+staff[0], ask)).To(MatchRegexp(`"available": ?"9998"`))
 	})
 })

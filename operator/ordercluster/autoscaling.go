@@ -13,18 +13,16 @@ import (
 	"github.com/orderd-dev/orderd/operator/specs"
 )
 
-// leaveScale takes for desired what whoever scales a pool has made of it.
-func (r *Reconciler) leaveScale(ctx context.Context, s *scope) error {
+// leaveScale takes for desired what whoever scales a pool has made of it. A pool that cannot be read is told of when it
+// is to be applied, and keeps no other back.
+func (r *Reconciler) leaveScale(ctx context.Context, s *scope) {
 	for _, pool := range specs.Pools() {
 		by := s.cluster.ScaledBy(pool)
 		if by == "" {
 			continue
 		}
 		d, err := r.deployment(ctx, s, pool)
-		if err != nil {
-			return err
-		}
-		if d == nil || d.Spec.Replicas == nil {
+		if err != nil || d == nil || d.Spec.Replicas == nil {
 			continue
 		}
 		s.desired[pool] = *d.Spec.Replicas
@@ -33,7 +31,6 @@ func (r *Reconciler) leaveScale(ctx context.Context, s *scope) error {
 			s.desired[pool] = min(max(*d.Spec.Replicas, spec.MinReplicas()), *spec.Replicas.Max)
 		}
 	}
-	return nil
 }
 
 // removeAutoscaler deletes a pool's HorizontalPodAutoscaler if the spec wants none any more.

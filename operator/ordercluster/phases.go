@@ -157,9 +157,7 @@ func (r *Reconciler) applyPools(ctx context.Context, s *scope) error {
 			}
 		}
 	}
-	if err := r.leaveScale(ctx, s); err != nil {
-		return err
-	}
+	r.leaveScale(ctx, s)
 	if err := s.prepareStarts(r.Version); err != nil {
 		return err
 	}

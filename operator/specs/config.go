@@ -88,7 +88,12 @@ func Settings(c *v1alpha1.OrderCluster) config.Config {
 // materializing is what one worker pod may write; the spec says it for all together.
 func materializing(c *v1alpha1.OrderCluster) int {
 	all := ptr.Deref(c.Spec.Orders.MaterializePerSecond, defaultMaterializing)
-	pods := c.Pool(v1alpha1.PoolWorker).MinReplicas()
+	worker := c.Pool(v1alpha1.PoolWorker)
+	pods := worker.MinReplicas()
+	if c.ScaledBy(v1alpha1.PoolWorker) == v1alpha1.ScalerHPA {
+		// However many there are, the database has no more than was promised.
+		pods = *worker.Replicas.Max
+	}
 	return int((all + pods - 1) / pods)
 }
 

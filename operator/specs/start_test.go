@@ -187,4 +187,8 @@ func TestEveryPoolWritesTheDefaultRateTogether(t *testing.T) {
 	if got := Settings(c).Worker.MaterializePerSecond; got != 500 {
 		t.Errorf("each of four workers writes %d orders a second, want 500", got)
 	}
+	c.Spec.Pools.Worker.Replicas.Max = ptr.To[int32](10)
+	if got := Settings(c).Worker.MaterializePerSecond; got != 200 {
+		t.Errorf("each of up to ten workers writes %d orders a second, want 200", got)
+	}
 }

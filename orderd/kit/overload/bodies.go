@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +22,9 @@ const (
 	keptBuffer = 16 << 10
 	// bodyRetry is when a caller may come back whose body did not come in time.
 	bodyRetry = time.Second
+	// cameWithHead is how long a body can be that the server has already read beside the request's
+	// head: it reads that much at once.
+	cameWithHead = 4 << 10
 )
 
 // BodiesOptions are those of Bodies. All have to be set but Registerer.
@@ -96,9 +100,7 @@ func (b *Bodies) Handler(next http.Handler) http.Handler {
 		}
 		body, refused := b.read(w, r)
 		if refused != nil {
-			if r.ProtoMajor == 1 {
-				w.Header().Set("Connection", "close")
-			}
+			closeAfterAnswer(w, r)
 			b.refusals.writeError(w, r, refused)
 			return
 		}
@@ -118,6 +120,9 @@ func Unread(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !empty(r) {
 			drop(http.NewResponseController(w))
+			if r.ContentLength < 0 || r.ContentLength > cameWithHead {
+				closeAfterAnswer(w, r)
+			}
 			came := r.Body
 			r.Body = &body{err: errUnread}
 			defer func() { r.Body = came }()
@@ -136,10 +141,22 @@ func empty(r *http.Request) bool { return r.Body == nil || r.Body == http.NoBody
 // yet. It must not be called after the body's end.
 func drop(control *http.ResponseController) { _ = control.SetReadDeadline(time.Unix(1, 0)) }
 
+// closeAfterAnswer has an HTTP/1 server close the connection behind its answer as a caller needs it
+// who still sends: at first only for writing, and half a second later for reading too. Closed at
+// once, the connection would be reset by what is still sent, and the caller would not see the
+// answer. The server does so for a body that it found too large, and has no other way to be told.
+func closeAfterAnswer(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+		_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("-")), 0).Read(make([]byte, 1))
+	}
+}
+
 // read reads a body. refused is what to answer if it did not come.
 func (b *Bodies) read(w http.ResponseWriter, r *http.Request) (*body, *connect.Error) {
 	if r.ContentLength > int64(b.options.MaxBytes) {
 		drop(http.NewResponseController(w))
+		closeAfterAnswer(w, r)
 		return b.tooLarge(), nil
 	}
 	buffer, _ := b.buffers.Get().(*[]byte)
@@ -156,6 +173,7 @@ func (b *Bodies) read(w http.ResponseWriter, r *http.Request) (*body, *connect.E
 		b.free(buffer)
 		if !ended {
 			drop(me.control)
+			closeAfterAnswer(w, r)
 		}
 		return b.tooLarge(), nil
 	}

@@ -21,7 +21,10 @@ const mostBytes = 100
 
 func newBodies(t *testing.T, o BodiesOptions) *Bodies {
 	t.Helper()
-	o.MaxBytes, o.Clock = mostBytes, time.Now
+	o.Clock = time.Now
+	if o.MaxBytes == 0 {
+		o.MaxBytes = mostBytes
+	}
 	if o.Max == 0 {
 		o.Max = 10
 	}
@@ -88,6 +91,62 @@ func TestBodiesAreReadWhole(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Whoever still sends when the answer comes reads it to its end: the connection is not reset.
+func TestAnAnswerReachesWhoStillSends(t *testing.T) {
+	refused := func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err == nil {
+			t.Error("the body was read")
+		}
+		w.WriteHeader(http.StatusTeapot)
+	}
+	const sent = 64 << 10
+	for _, tt := range []struct {
+		name, head string
+		handler    http.Handler
+		status     int
+	}{
+		{
+			"too large", fmt.Sprintf("Content-Length: %d", 2*sent),
+			newBodies(t, BodiesOptions{}).Handler(http.HandlerFunc(refused)), http.StatusTeapot,
+		},
+		{
+			"too large, of unknown length", "Transfer-Encoding: chunked",
+			newBodies(t, BodiesOptions{}).Handler(http.HandlerFunc(refused)), http.StatusTeapot,
+		},
+		{
+			"slow", fmt.Sprintf("Content-Length: %d", 2*sent),
+			newBodies(t, BodiesOptions{MaxBytes: 4 * sent, Timeout: time.Nanosecond}).Handler(http.HandlerFunc(refused)),
+			http.StatusGatewayTimeout,
+		},
+		{
+			"unread", fmt.Sprintf("Content-Length: %d", 2*sent), Unread(http.HandlerFunc(refused)), http.StatusTeapot,
+		},
+		{
+			"unread, of unknown length", "Transfer-Encoding: chunked",
+			Unread(http.HandlerFunc(refused)), http.StatusTeapot,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := httptest.NewServer(tt.handler)
+			defer s.Close()
+			c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			// What is sent is there before the head is read whole, and not all of the body is sent.
+			if _, err := fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n%s\r\n\r\n"+
+				"%x\r\n%s", tt.head, 2*sent, strings.Repeat("x", sent)); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(c)
+			if err != nil || !strings.HasPrefix(string(answer), fmt.Sprintf("HTTP/1.1 %d ", tt.status)) {
+				t.Errorf("the answer was %q, %v; want the status %d", answer, err, tt.status)
+			}
+		})
 	}
 }
 

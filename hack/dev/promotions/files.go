@@ -89,13 +89,39 @@ func documentsOf(file string, raw []byte) []document {
 		if err == nil {
 			d.manifest, d.err = parse(text)
 		}
-		if d.err != nil || d.manifest["kind"] == kind {
-			all = append(all, d)
-		}
+		all = append(all, d.promotions()...)
 		if err != nil {
 			return all
 		}
 	}
+}
+
+// promotions of a document are itself, or those of a List, as `kubectl get -o yaml` writes it. What
+// cannot be read is told as one of them.
+func (d document) promotions() []document {
+	if d.err == nil && (d.manifest["kind"] == "List" || d.manifest["kind"] == kind+"List") {
+		items, ok := d.manifest["items"].([]any)
+		if !ok {
+			return nil
+		}
+		var all []document
+		for n, item := range items {
+			one := document{source: fmt.Sprintf("%s, items[%d]", d.source, n)}
+			if one.manifest, ok = item.(map[string]any); !ok {
+				one.err = errors.New("an item of a List is not an object")
+			} else if one.err = check(one.manifest); one.err == nil {
+				var raw []byte
+				raw, one.err = kubejson.Marshal(one.manifest)
+				one.raw = string(raw)
+			}
+			all = append(all, one.promotions()...)
+		}
+		return all
+	}
+	if d.err == nil && d.manifest["kind"] != kind {
+		return nil
+	}
+	return []document{d}
 }
 
 // parse a document. An empty one has no fields.
@@ -111,12 +137,20 @@ func parse(text []byte) (map[string]any, error) {
 	if err := kubejson.Unmarshal(raw, &manifest); err != nil {
 		return nil, err
 	}
-	version, _ := manifest["apiVersion"].(string)
-	ours := strings.HasPrefix(version, v1alpha1.GroupVersion.Group+"/")
-	known := slices.Contains([]any{kind, "OrderCluster"}, manifest["kind"])
-	if ours && !known || manifest["kind"] == kind && version != v1alpha1.GroupVersion.String() {
-		return nil, fmt.Errorf("no matches for kind %q in version %q (a sale is a %s of %s)",
-			manifest["kind"], version, kind, v1alpha1.GroupVersion)
+	if err := check(manifest); err != nil {
+		return nil, err
 	}
 	return manifest, nil
+}
+
+// check refuses what orderd's group has no kind for.
+func check(manifest map[string]any) error {
+	version, _ := manifest["apiVersion"].(string)
+	ours := strings.HasPrefix(version, v1alpha1.GroupVersion.Group+"/")
+	known := slices.Contains([]any{kind, kind + "List", "OrderCluster", "OrderClusterList"}, manifest["kind"])
+	if ours && !known || manifest["kind"] == kind && version != v1alpha1.GroupVersion.String() {
+		return fmt.Errorf("no matches for kind %q in version %q (a sale is a %s of %s)",
+			manifest["kind"], version, kind, v1alpha1.GroupVersion)
+	}
+	return nil
 }

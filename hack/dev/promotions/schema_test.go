@@ -144,6 +144,11 @@ func TestDocumentsOfAFile(t *testing.T) {
 	all := documentsOf("a.yaml", []byte(strings.Join([]string{
 		"# nothing\n", "kind: Secret\n", "kind: PromotionEvent\napiVersion: orderd.dev/v1alpha1\nmetadata: {name: a}\n",
 		"kind: PromotionEvent\napiVersion: orderd.dev/v2\n", "kind: [\n", "a: 1\na: 2\n",
+		"kind: List\napiVersion: v1\nitems:\n- kind: Secret\n" +
+			"- {kind: PromotionEvent, apiVersion: orderd.dev/v1alpha1, metadata: {name: b}}\n" +
+			"- {kind: PromotionEvent, apiVersion: orderd.dev/v2}\n- 1\n",
+		"kind: PromotionEventList\napiVersion: orderd.dev/v1alpha1\nitems:\n" +
+			"- {kind: PromotionEvent, apiVersion: orderd.dev/v1alpha1, metadata: {name: c}}\n",
 	}, "---\n")))
 	var got []string
 	for _, d := range all {
@@ -155,6 +160,8 @@ func TestDocumentsOfAFile(t *testing.T) {
 	}
 	want := []string{
 		"a.yaml, document 3: a", "a.yaml, document 4: error", "a.yaml, document 5: error", "a.yaml, document 6: error",
+		"a.yaml, document 7, items[1]: b", "a.yaml, document 7, items[2]: error", "a.yaml, document 7, items[3]: error",
+		"a.yaml, document 8, items[0]: c",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // ports are ten in a row, so that everything stays where it was.
@@ -26,6 +29,32 @@ func (p ports) admin(n int) string { return p.address(6 + n) }
 
 func (p ports) address(n int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(p)+n)) }
 
+// freeWithin is how long a shop that was ended a moment ago may take to give back its ports: its
+// database has to write its data.
+const freeWithin = 5 * time.Second
+
+// await waits for the ports, and says so, or which of them somebody else has.
+func (p ports) await(ctx context.Context, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, freeWithin)
+	defer cancel()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	err := p.free(ctx)
+	if err != nil {
+		_, _ = fmt.Fprintf(out, "%s; waiting %s for whoever is about to end…\n",
+			strings.ReplaceAll(err.Error(), "\n", ", "), freeWithin)
+	}
+	for err != nil {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (choose ten others: -port)", err)
+		case <-again.C:
+			err = p.free(ctx)
+		}
+	}
+	return nil
+}
+
 // free says which ports somebody else has.
 func (p ports) free(ctx context.Context) error {
 	var errs []error
@@ -37,8 +66,5 @@ func (p ports) free(ctx context.Context) error {
 		}
 		_ = socket.Close()
 	}
-	if len(errs) > 0 {
-		return fmt.Errorf("%w (choose ten others: -port)", errors.Join(errs...))
-	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -58,7 +58,7 @@ type Options struct {
 // Run serves until ctx ends, and then drains.
 func Run(ctx context.Context, o Options) error {
 	s := &stack{Options: o, ports: ports(o.Port), began: time.Now()}
-	if err := s.ports.free(ctx); err != nil {
+	if err := s.ports.await(ctx, s.Out); err != nil {
 		return err
 	}
 	if s.Reset {

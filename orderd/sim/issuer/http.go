@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/MicahParks/jwkset"
+	"github.com/rs/cors"
 )
 
 // Where an issuer answers.
@@ -23,8 +24,15 @@ const (
 	maxBytes = 4 << 20
 )
 
+// anySite lets pages of any site ask: whoever reaches an issuer may have a token for anybody.
+var anySite = cors.AllowAll()
+
 // ServeHTTP answers at JWKSPath and TokensPath.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	anySite.ServeHTTP(w, r, i.serve)
+}
+
+func (i *Issuer) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == JWKSPath && r.Method == http.MethodGet:
 		i.serveKeys(w)
@@ -69,7 +77,5 @@ func (i *Issuer) serveTokens(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	// Whoever reaches it may have a token for anybody; so may a page of any site.
-	w.Header().Set("Access-Control-Allow-Origin", "*")
 	_ = json.NewEncoder(w).Encode(tokens) // The client is gone.
 }

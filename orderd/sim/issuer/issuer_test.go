@@ -159,6 +159,24 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A page of any site may ask, as a browser does: first whether it may.
+func TestAPageMayAsk(t *testing.T) {
+	i := newIssuer(t, "")
+	for _, method := range []string{http.MethodOptions, http.MethodPost} {
+		r := httptest.NewRequest(method, issuer.TokensPath, strings.NewReader("[]"))
+		r.Header.Set("Origin", "http://localhost:5173")
+		if method == http.MethodOptions {
+			r.Header.Set("Access-Control-Request-Method", http.MethodPost)
+			r.Header.Set("Access-Control-Request-Headers", "content-type")
+		}
+		w := httptest.NewRecorder()
+		i.ServeHTTP(w, r)
+		if w.Code >= http.StatusMultipleChoices || w.Header().Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s was answered %d %v", method, w.Code, w.Header())
+		}
+	}
+}
+
 func TestAskGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

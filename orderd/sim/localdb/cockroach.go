@@ -42,7 +42,7 @@ type Cockroach struct {
 // people is at a port of the system's choice; what it prints says which.
 func (c Cockroach) Start(ctx context.Context) (*url.URL, error) {
 	address, log := net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port)), filepath.Join(c.Dir, "log")
-	err := held{
+	ended, err := held{
 		script: supervisor, log: log, attr: &syscall.SysProcAttr{Setsid: true}, files: c.Files,
 		args: []string{
 			"TERM", "", c.Binary, "start-single-node", "--insecure", "--store=" + filepath.Join(c.Dir, "data"),
@@ -55,5 +55,5 @@ func (c Cockroach) Start(ctx context.Context) (*url.URL, error) {
 	u := &url.URL{
 		Scheme: "postgres", User: url.User("root"), Host: address, Path: "/defaultdb", RawQuery: "sslmode=disable",
 	}
-	return u, ready(ctx, u, log)
+	return u, ready(ctx, u, log, ended)
 }

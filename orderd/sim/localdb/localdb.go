@@ -19,8 +19,8 @@ const (
 	pollEvery    = 20 * time.Millisecond
 )
 
-// ready waits until the server answers; log is what it prints.
-func ready(ctx context.Context, u *url.URL, log string) error {
+// ready waits until the server answers, unless it ends; log is what it prints.
+func ready(ctx context.Context, u *url.URL, log string, ended <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
@@ -32,6 +32,9 @@ func ready(ctx context.Context, u *url.URL, log string) error {
 		}
 		select {
 		case <-tick.C:
+		case <-ended:
+			said, _ := os.ReadFile(log)
+			return fmt.Errorf("the database server ended: %s", tail(said))
 		case <-ctx.Done():
 			said, _ := os.ReadFile(log)
 			return fmt.Errorf("the database server did not answer: %w: %s", err, tail(said))

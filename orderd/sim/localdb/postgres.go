@@ -95,7 +95,7 @@ func (p Postgres) Start(ctx context.Context) (*url.URL, error) {
 		signal, remove = "QUIT", p.Dir
 	}
 	log := filepath.Join(p.Dir, "log")
-	err = held{
+	ended, err := held{
 		script: supervisor, args: append([]string{signal, remove}, command...), log: log, attr: attr, files: p.Files,
 	}.start()
 	if err != nil {
@@ -105,7 +105,7 @@ func (p Postgres) Start(ctx context.Context) (*url.URL, error) {
 		Scheme: "postgres", User: url.User("orderd"), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.Port)),
 		Path: "/postgres", RawQuery: "sslmode=disable",
 	}
-	return u, ready(ctx, u, log)
+	return u, ready(ctx, u, log, ended)
 }
 
 // initialise makes new data, so that whoever is killed in between leaves none.

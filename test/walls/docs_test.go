@@ -18,7 +18,7 @@ func TestTheWalksLeadToFilesThatAreThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, walks, found := strings.Cut(string(page), "\n## Seven walks\n")
+	_, walks, found := strings.Cut(string(page), "\n## Eight walks\n")
 	walks, _, ended := strings.Cut(walks, "\n## ")
 	if !found || !ended {
 		t.Fatal("docs/architecture.md has no walks")
@@ -54,4 +54,40 @@ func resolve(name, folder string) string {
 		}
 	}
 	return ""
+}
+
+// runs is a command of CONTRIBUTING that runs something by its name: a test, a fuzz target or a benchmark.
+var runs = regexp.MustCompile("`(?:go test )?\\./(\\S+) (?:-run '(Test\\w+)\\$?'|-run '\\^\\$' -fuzz (Fuzz\\w+)|-run '\\^\\$' -bench (\\w+))")
+
+// A command that names a test which is not there says "ok", and that it ran none.
+func TestTheCommandsOfContributingNameWhatIsThere(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := runs.FindAllStringSubmatch(strings.ReplaceAll(string(page), "`go test ", "`"), -1)
+	if len(found) < 3 {
+		t.Errorf("CONTRIBUTING.md has %d commands that name a test, want 3 and more", len(found))
+	}
+	for _, match := range found {
+		name := match[2] + match[3]
+		if match[4] != "" {
+			name = "Benchmark" + match[4]
+		}
+		files, err := filepath.Glob(filepath.Join(root, match[1], "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		there := false
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			there = there || strings.Contains(string(source), "\nfunc "+name)
+		}
+		if !there {
+			t.Errorf("%s has no %s", match[1], name)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 // Package retention removes rows that have done their work: request ids that nobody repeats any
 // more, and notifications as they came. It walks a table's primary key, a page at a time, so that
-// no table needs an index by age, which every insert would pay for.
+// no table needs an index by age, which every insert would pay for. The inbox of consumed events is
+// kit/consume's to sweep, and published events are kit/outbox's.
 package retention
 
 import (

@@ -66,13 +66,19 @@ func compare(files fs.FS, sum string) error {
 		last = max(last, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(hashes)) {
-		if name < last {
-			wrong = append(wrong, fmt.Errorf("%s is new and comes before %s: %s", name, last, renumber))
+		if number(name) <= number(last) {
+			wrong = append(wrong, fmt.Errorf("%s is new and does not come after %s: %s", name, last, renumber))
 			continue
 		}
 		wrong = append(wrong, fmt.Errorf("%s is new: %s\n%s  %s", name, enter, hashes[name], name))
 	}
 	return errors.Join(wrong...)
+}
+
+// number of a migration, as long as every other.
+func number(name string) string {
+	n, _, _ := strings.Cut(name, "_")
+	return n
 }
 
 func TestCompareSaysWhatToDo(t *testing.T) {
@@ -101,7 +107,11 @@ func TestCompareSaysWhatToDo(t *testing.T) {
 		},
 		"added before others": {
 			fstest.MapFS{"00001_a.sql": file("a"), "00010_b.sql": file("b"), "00002_c.sql": file("c")},
-			"00002_c.sql is new and comes before 00010_b.sql: " + renumber,
+			"00002_c.sql is new and does not come after 00010_b.sql: " + renumber,
+		},
+		"added with another's number": {
+			fstest.MapFS{"00001_a.sql": file("a"), "00010_b.sql": file("b"), "00010_c.sql": file("c")},
+			"00010_c.sql is new and does not come after 00010_b.sql: " + renumber,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,13 +11,14 @@ export CGO_ENABLED := 0
 export GOFLAGS := $(strip $(shell go env GOFLAGS 2>/dev/null) -trimpath)
 # Compilers, linkers and linters work with a larger heap and collect garbage less often, which takes a fifth of their
 # processor time away.
-test simulate images build generate lint: export GOGC := 400
-test simulate images build generate lint: export GOMEMLIMIT := 3GiB
+dev demo e2e test soak simulate images build generate lint: export GOGC := 400
+dev demo e2e test soak simulate images build generate lint: export GOMEMLIMIT := 3GiB
 # Tests are not vetted on the way: that would be done again for all that they import, and make lint does it.
 # Three packages at once, since they wait a lot.
 RACE := CGO_ENABLED=1 GOFLAGS="$(filter-out -trimpath,$(GOFLAGS))" go test -race -vet=off -p 3
+RACE_RUN := CGO_ENABLED=1 GOFLAGS="$(filter-out -trimpath,$(GOFLAGS))" go run -race
 
-.PHONY: help dev demo demo-down test e2e chaos simulate bench-orders bench-flash build images generate lint clean
+.PHONY: help dev demo demo-down test e2e chaos soak simulate bench-orders bench-flash build images generate lint clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,13 +44,20 @@ test: ## unit and integration tests with the race detector
 	KUBEBUILDER_ASSETS=$(CURDIR)/bin/kube KUBEBUILDER_CONTROLPLANE_START_TIMEOUT=60s XDG_CACHE_HOME=$(CURDIR)/bin/cache \
 	  $(RACE) -timeout 30m ./...
 
-e2e: ## the demo's path as a test, with pods and the operator killed during the sale
+e2e: ## the demo's path as a test, with pods and the operator killed, rolled and upgraded during sales
 	@hack/demo/prepare.sh
 	ORDERD_E2E_TARGET=$(CURDIR)/bin/demo/target.yaml go test -vet=off -tags e2e -count 1 -timeout 40m -v ./test/e2e -ginkgo.v -ginkgo.no-color
 
 chaos: ## hold 200 sales of real processes while faults are injected, and audit each: SEEDS=first:count
 	@hack/cluster/database.sh install
 	go run ./test/chaos -seeds $(or $(SEEDS),1:200)
+
+soak: ## let two operators look after two shops for SOAK=30m while all is changed and fails, and compare with fresh ones: SEED=n
+	@hack/cluster/build.sh envtest
+	@hack/cluster/database.sh install
+	@mkdir -p bin/logs
+	KUBEBUILDER_ASSETS=$(CURDIR)/bin/kube KUBEBUILDER_CONTROLPLANE_START_TIMEOUT=60s XDG_CACHE_HOME=$(CURDIR)/bin/cache \
+	  $(RACE_RUN) ./test/soak -for $(or $(SOAK),30m) -seed $(or $(SEED),0)
 
 simulate: ## run the flash lane's partitions in virtual time under 20,000 seeds of faults: SEEDS=first:count
 	ORDERD_SIMULATION_SEEDS=$(or $(SEEDS),1:20000) go test -vet=off -count 1 -timeout 20m -v -run Simul ./orderd/flash/owner | \

@@ -54,7 +54,7 @@ func command(out *os.File) *cobra.Command {
 }
 
 func serveCommand(configPath *string, log *slog.Logger) *cobra.Command {
-	var role, name, advertise string
+	var role, name, advertise, advertiseHost string
 	c := &cobra.Command{
 		Use: "serve", Short: "Run a pod of one role until SIGTERM, then drain", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -63,14 +63,18 @@ func serveCommand(configPath *string, log *slog.Logger) *cobra.Command {
 				return err
 			}
 			return serve.Run(c.Context(), serve.Options{
-				Role: config.Role(role), Config: cfg, Name: name, Advertise: advertise, Version: version.String(), Log: log,
+				Role: config.Role(role), Config: cfg, Name: name, Advertise: advertise, AdvertiseHost: advertiseHost,
+				Version: version.String(), Log: log,
 			})
 		},
 	}
 	hostname, _ := os.Hostname()
 	c.Flags().StringVar(&role, "role", "", "standard, flash or worker")
 	c.Flags().StringVar(&name, "name", hostname, "the pod's name, unique in its pool")
-	c.Flags().StringVar(&advertise, "advertise", "", "host:port at which other pods reach this one (flash)")
+	c.Flags().StringVar(&advertise, "advertise", "",
+		"host:port at which other pods reach this one, an IPv6 address in brackets (flash)")
+	c.Flags().StringVar(&advertiseHost, "advertise-host", "",
+		"in its place, the host or IP address alone; the port is that of http.peerAddress (flash)")
 	if err := c.MarkFlagRequired("role"); err != nil {
 		panic(err)
 	}

@@ -18,6 +18,10 @@ const (
 	// ConditionSecure: everything that the platform connects to is reached by TLS that is verified, and JetStream keeps
 	// more than one copy. It does not count for Ready.
 	ConditionSecure = "Secure"
+	// ConditionClockInSync: the operator's own clock is within spec.flash.maxClockSkew of JetStream's. Sales are prepared,
+	// started and ended by JetStream's, so it does not count for Ready; but whatever else goes by the node's clock may be
+	// wrong.
+	ConditionClockInSync = "ClockInSync"
 	// ConditionProgressing: something is being rolled out. False once the platform is as its spec says.
 	ConditionProgressing = "Progressing"
 )
@@ -81,7 +85,8 @@ const (
 	ReasonSecretKeyMissing = "SecretKeyMissing"
 	// ReasonInvalidURL of DatabaseReady: the Secret's value is not a postgres:// URL.
 	ReasonInvalidURL = "InvalidURL"
-	// ReasonInvalidCredentials of MessagingReady: the Secret's value is not a NATS .creds file.
+	// ReasonInvalidCredentials of MessagingReady: the Secret's value is neither a NATS .creds file nor the
+	// seed of a user's nkey.
 	ReasonInvalidCredentials = "InvalidCredentials"
 	// ReasonConfigMapNotFound of DatabaseReady, MessagingReady and Applied: the ConfigMap of spec.trust does not exist.
 	ReasonConfigMapNotFound = "ConfigMapNotFound"
@@ -91,7 +96,8 @@ const (
 	// that does not belong to its key.
 	ReasonInvalidCertificate = "InvalidCertificate"
 	// ReasonInsecure of DatabaseReady: the URL's sslmode is not verify-full, and spec.database.insecure is not set. Of
-	// Secure: something is in clear text or not verified, or has one copy; the message says what.
+	// Secure: something is in clear text or not verified, has one copy, or a stream was set by hand so that it does not
+	// hold what orderd promises; the message says what.
 	ReasonInsecure = "Insecure"
 	// ReasonSecure of Secure.
 	ReasonSecure = "Secure"
@@ -104,6 +110,12 @@ const (
 	// ReasonAccountInUse of MessagingReady: the NATS account is stamped as another OrderCluster's, and left as it is. The
 	// message says whose, and how to take it over.
 	ReasonAccountInUse = "AccountInUse"
+
+	// ReasonInSync of ClockInSync.
+	ReasonInSync = "InSync"
+	// ReasonClockSkewed of ClockInSync: the clock of the operator's node, or of the NATS servers, is wrong; the message
+	// says by how much they differ.
+	ReasonClockSkewed = "ClockSkewed"
 
 	// ReasonMigrated of Migrated.
 	ReasonMigrated = "Migrated"

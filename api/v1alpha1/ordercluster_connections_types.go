@@ -97,6 +97,7 @@ type DatabaseSpec struct {
 
 // MessagingSpec is where NATS is.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.credentialsSecretRef) || !has(self.roleCredentialsSecretRef)",fieldPath=".roleCredentialsSecretRef",message="credentialsSecretRef and roleCredentialsSecretRef must not both be set"
 // +kubebuilder:validation:XValidation:rule="(has(self.insecure) && self.insecure) || !self.url.contains('nats://')",fieldPath=".url",message="url must be tls://: over nats:// whoever is on the way reads and changes what is sent (insecure: true allows it)"
 type MessagingSpec struct {
 	// url of the NATS system: nats:// or tls://, or several joined by commas.
@@ -106,10 +107,16 @@ type MessagingSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(nats|tls)://[^@/ ,]+(,(nats|tls)://[^@/ ,]+)*$')",message="url must be nats://host:port or tls://host:port, or several joined by commas, without user or password (use credentialsSecretRef)"
 	URL string `json:"url,omitempty"`
 
-	// credentialsSecretRef names the Secret's key that holds a NATS .creds file. Each OrderCluster needs a NATS account of
-	// its own.
+	// credentialsSecretRef names the Secret's key that holds a NATS .creds file, or the seed of a user's nkey (SU…), for
+	// all pods and the operator. Each OrderCluster needs a NATS account of its own.
 	// +optional
 	CredentialsSecretRef *SecretKeyReference `json:"credentialsSecretRef,omitempty"`
+
+	// roleCredentialsSecretRef names the Secret that holds the same for each role, in place of credentialsSecretRef: its
+	// keys are flash.creds, worker.creds, standard.creds and operator.creds. Each pool's pods mount their own alone, and
+	// start again when it changes. config/nats has what each role may be permitted to do.
+	// +optional
+	RoleCredentialsSecretRef *SecretReference `json:"roleCredentialsSecretRef,omitempty"`
 
 	// caSecretRef names the Secret's key that holds the certificates (PEM) of who may have signed the servers'.
 	// Unset: the public authorities and those of spec.trust. A change restarts the pods.

@@ -1,7 +1,14 @@
 package v1alpha1
 
 import (
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	defaultMaxClockSkew           = 500 * time.Millisecond
+	defaultMaxFlashReplicas int32 = 20
 )
 
 // The pools' names, which are also the roles of their pods.
@@ -30,6 +37,25 @@ func (c *OrderCluster) MessagingReplicas() int {
 	return 1
 }
 
+// MaxClockSkew between the clocks of pods or operator and JetStream's; 500 ms unless set.
+func (c *OrderCluster) MaxClockSkew() time.Duration {
+	if d := c.Spec.Flash.MaxClockSkew; d != nil {
+		return d.Duration
+	}
+	return defaultMaxClockSkew
+}
+
+// RoleOperator is the operator's own role in NATS; the others that pods have are named as their pools.
+const RoleOperator = "operator"
+
+// MessagingCredentials are where a role's credentials for NATS are: those of all roles, or its own; nil: it needs none.
+func (c *OrderCluster) MessagingCredentials(role string) *SecretKeyReference {
+	if own := c.Spec.Messaging.RoleCredentialsSecretRef; own != nil {
+		return &SecretKeyReference{Name: own.Name, Key: role + ".creds"}
+	}
+	return c.Spec.Messaging.CredentialsSecretRef
+}
+
 // Pool returns the named pool's spec; the zero value for an unknown name.
 func (c *OrderCluster) Pool(name string) PoolSpec {
 	switch name {
@@ -44,8 +70,11 @@ func (c *OrderCluster) Pool(name string) PoolSpec {
 }
 
 // PoolStatusOf returns the named pool's status; the zero value if there is none.
-func (c *OrderCluster) PoolStatusOf(name string) PoolStatus {
-	for _, p := range c.Status.Pools {
+func (c *OrderCluster) PoolStatusOf(name string) PoolStatus { return c.Status.Pool(name) }
+
+// Pool returns the named pool's status; the zero value if there is none.
+func (s *OrderClusterStatus) Pool(name string) PoolStatus {
+	for _, p := range s.Pools {
 		if p.Name == name {
 			return p
 		}
@@ -65,6 +94,14 @@ func (c *OrderCluster) ScaledBy(pool string) Scaler {
 		return ScalerHPA
 	}
 	return ""
+}
+
+// MaxFlashReplicas is the most pods that the flash pool is scaled to: 20 unless set, or its min if that is more.
+func (c *OrderCluster) MaxFlashReplicas() int32 {
+	if limit := c.Spec.Pools.Flash.Replicas.Max; limit != nil {
+		return *limit
+	}
+	return max(defaultMaxFlashReplicas, c.Spec.Pools.Flash.MinReplicas())
 }
 
 // MinReplicas of the pool; 1 unless set.

@@ -44,8 +44,8 @@ type OrdersSpec struct {
 	ReturnWindow *metav1.Duration `json:"returnWindow,omitempty"`
 
 	// materializePerSecond is how many orders of the flash lane all worker pods together write to the database in a
-	// second, at most, so that a sale leaves the database to ordinary orders. Each has its share of replicas.min, or of
-	// replicas.max if an autoscaler may make as many.
+	// second, at most, so that a sale leaves the database to ordinary orders. Those that live share it equally; one that
+	// begins waits for three seconds until the others know of it.
 	// +optional
 	// +default=2000
 	// +kubebuilder:validation:Minimum=1

@@ -121,8 +121,11 @@ type PoolReplicas struct {
 	// +kubebuilder:validation:Maximum=1000
 	Min *int32 `json:"min,omitempty"`
 
-	// max is the most pods that the pool is scaled to: the flash pool for its promotions (unset: what they need), the
-	// others by their autoscaling (unset: they have min pods).
+	// max is the most pods that the pool is scaled to: the flash pool for its promotions, the others by their autoscaling
+	// (unset: they have min pods). Unset for the flash pool it is 20, or min if that is more: a digit too many in an
+	// expected peak then does not fill the Kubernetes cluster. Promotions that need more at the same time are admitted in
+	// order, first those that are live, then those that were made first; the one that does not fit says so by
+	// FlashPoolReady and Stalled, and shares the pods that there are.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000

@@ -156,6 +156,28 @@ type HTTPSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(o, !o.matches('^http://.*:80$|^https://.*:443$'))",message="allowedOrigins must leave out the port that is the scheme's own (80, 443): browsers do"
 	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
 
+	// maxConnectionAge is how old a connection gets before its caller is told to make another one (GOAWAY over HTTP/2,
+	// Connection: close over HTTP/1.1), a tenth more or less: by that, pods that came later get their share of callers
+	// who keep their connections. Streams end then, with an error that says to go on with a new one. 0s: as old as it
+	// likes.
+	// +optional
+	// +default="30s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="maxConnectionAge must be 0s, or between 1s and 24h"
+	MaxConnectionAge *metav1.Duration `json:"maxConnectionAge,omitempty"`
+
+	// connectionGrace is how long requests and streams that are under way on a connection of that age may take, before
+	// they are cut off.
+	// +optional
+	// +default="20s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('10m')",message="connectionGrace must be between 10s and 10m: a request may take 10s"
+	ConnectionGrace *metav1.Duration `json:"connectionGrace,omitempty"`
+
 	// drainDelay is how long a pod that is to end goes on answering as before, until those who send to it know: load
 	// balancers outside the cluster may need longer.
 	// +optional
@@ -184,8 +206,9 @@ type HTTPSpec struct {
 
 // FlashSpec has the rules of the flash pool.
 type FlashSpec struct {
-	// maxClockSkew is how far a flash pod's clock may be from the NATS servers' before the pod is not ready. Sales open
-	// and close by the servers' clock, whatever the pod's own says.
+	// maxClockSkew is how far a flash pod's clock may be from the NATS servers' before the pod is not ready, and the
+	// operator's before the condition ClockInSync is False. Sales open and close by the servers' clock, whatever their
+	// own says.
 	// +optional
 	// +default="500ms"
 	// +kubebuilder:validation:Type=string
@@ -197,8 +220,8 @@ type FlashSpec struct {
 
 // OrderClusterStatus is what the platform is.
 type OrderClusterStatus struct {
-	// conditions are Ready, Reconciling, Stalled, DatabaseReady, MessagingReady, Migrated, Applied, Progressing and
-	// Secure.
+	// conditions are Ready, Reconciling, Stalled, DatabaseReady, MessagingReady, Migrated, Applied, Progressing,
+	// Secure and ClockInSync.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -77,6 +77,13 @@ const (
 	ReasonInsufficientStock = "InsufficientStock"
 	// ReasonUnknownSKU of StockAllocated, ToppedUp and Stalled: the catalog has no such SKU. Nothing was taken.
 	ReasonUnknownSKU = "UnknownSKU"
+	// ReasonStockHeld of StockAllocated and Stalled: another PromotionEvent of this name took stock, and is gone without
+	// having returned it, as after a restore from a backup. Nothing was taken. The message has its UID, and how this one
+	// goes on in its place.
+	ReasonStockHeld = "StockHeld"
+	// ReasonAdoptionRefused of StockAllocated and Stalled: the annotation orderd.dev/adopts names a PromotionEvent that
+	// cannot be gone on with; the message says why. Nothing was taken.
+	ReasonAdoptionRefused = "AdoptionRefused"
 	// ReasonToppedUp of ToppedUp.
 	ReasonToppedUp = "ToppedUp"
 	// ReasonTooManyTopUps of ToppedUp: stock was added too often, and no more can be.
@@ -89,8 +96,12 @@ const (
 
 	// ReasonOpened of PartitionsOpen.
 	ReasonOpened = "Opened"
-	// ReasonClockUnknown of Settled: the sale is closed by JetStream's clock, which cannot be read now.
+	// ReasonClockUnknown of Ready, Reconciling, StockAllocated, PartitionsOpen and Settled: the sale goes by JetStream's
+	// clock, which is not known. Until it is nothing is taken, opened, closed or removed, and the phase stays. Of an
+	// OrderCluster's ClockInSync: it is not known.
 	ReasonClockUnknown = "ClockUnknown"
+	// ReasonOlderDefinition of Stalled: the pods know a later generation of the promotion than the API server has.
+	ReasonOlderDefinition = "OlderDefinition"
 	// ReasonClosed of PartitionsOpen: the sale has ended.
 	ReasonClosed = "Closed"
 
@@ -100,7 +111,7 @@ const (
 	// ReasonScaling of FlashPoolReady: pods are missing.
 	ReasonScaling = "Scaling"
 	// ReasonMaxReplicasReached of FlashPoolReady and Stalled: the OrderCluster's pools.flash.replicas.max is less than
-	// what the promotions need.
+	// what this promotion needs together with those before it: the live ones, and those that were made earlier.
 	ReasonMaxReplicasReached = "MaxReplicasReached"
 	// ReasonAvailable of FlashPoolReady.
 	ReasonAvailable = "Available"
@@ -127,3 +138,8 @@ const (
 	// ReasonProved of InvariantViolated: checked and found to hold.
 	ReasonProved = "Proved"
 )
+
+// AnnotationAdopts of a PromotionEvent has the UID of an earlier one of the same namespace and name, which is gone
+// without having been settled: this one goes on with its stock, its orders and its log, as if it were the same. It
+// counts until this one has taken stock of its own, and status.adopted says that it was done.
+const AnnotationAdopts = "orderd.dev/adopts"

@@ -8,6 +8,7 @@ import (
 
 const (
 	defaultPrewarm        = 5 * time.Minute
+	defaultKeepLog        = 7 * 24 * time.Hour
 	defaultPrepareBefore  = time.Hour
 	defaultPaymentTimeout = 15 * time.Minute
 )
@@ -17,6 +18,14 @@ func (p *PromotionEvent) GetConditions() *[]metav1.Condition { return &p.Status.
 
 // IsPaused reports whether new orders are refused.
 func (p *PromotionEvent) IsPaused() bool { return p.Spec.Paused != nil && *p.Spec.Paused }
+
+// SaleUID names the sale in the database and in JetStream: the PromotionEvent's UID, or that of the one it adopted.
+func (p *PromotionEvent) SaleUID() string {
+	if p.Status.Adopted != "" {
+		return p.Status.Adopted
+	}
+	return string(p.UID)
+}
 
 // End is when the sale closes: spec.endTime, or the deletion if that came first.
 func (p *PromotionEvent) End() time.Time {
@@ -43,6 +52,16 @@ func (p *PromotionEvent) PrepareTime() time.Time {
 		before = p.Spec.PrepareBefore.Duration
 	}
 	return p.ReadyDeadline().Add(-before)
+}
+
+// LogKept is until when the log of a settled promotion is kept, and whether its deletion waits for that:
+// if spec.settlement.keepLog says so and there is a log. One that was not asked for goes with the PromotionEvent.
+func (p *PromotionEvent) LogKept() (until time.Time, pinned bool) {
+	if keep := p.Spec.Settlement.KeepLog; keep != nil {
+		there := !p.Status.ClosedTime.IsZero() && p.Status.LogRemovedTime.IsZero()
+		return p.Status.SettledTime.Add(keep.Duration), there
+	}
+	return p.Status.SettledTime.Add(defaultKeepLog), false
 }
 
 // AdmissionRequired reports whether orders need admission tokens.

@@ -7,6 +7,10 @@ import (
 // PromotionEvent is one sale: some SKUs at a promotion price, with stock set aside for them, sold by the flash pool
 // between a start and an end.
 //
+// Stock, orders and log are kept under its UID. One that is made anew under its name while the first has stock, as by a
+// restore from a backup or after its finalizer was taken away, is another one: it takes no stock, and says StockHeld.
+// With the annotation orderd.dev/adopts and the UID of the first it goes on in its place.
+//
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=promo,categories=orderd
@@ -228,7 +232,7 @@ type TrafficSpec struct {
 // SettlementSpec says what happens after the end.
 type SettlementSpec struct {
 	// keepLog is how long after settlement the promotion's log is kept, even if the PromotionEvent is deleted meanwhile.
-	// Unset: until the PromotionEvent is deleted.
+	// Unset: 168h, or until the PromotionEvent is deleted if that is sooner.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -291,6 +295,13 @@ type PromotionEventStatus struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=8
 	Streams int32 `json:"streams,omitempty"`
+
+	// adopted is the UID of the PromotionEvent whose stock, orders and log this one goes on with: see the annotation
+	// orderd.dev/adopts. Unset: it has its own.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Adopted string `json:"adopted,omitempty"`
 
 	// replicas is how many flash pods this sale needs for its expected peak.
 	// +optional

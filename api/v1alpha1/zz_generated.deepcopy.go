@@ -212,6 +212,16 @@ func (in *HTTPSpec) DeepCopyInto(out *HTTPSpec) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.MaxConnectionAge != nil {
+		in, out := &in.MaxConnectionAge, &out.MaxConnectionAge
+		*out = new(v1.Duration)
+		**out = **in
+	}
+	if in.ConnectionGrace != nil {
+		in, out := &in.ConnectionGrace, &out.ConnectionGrace
+		*out = new(v1.Duration)
+		**out = **in
+	}
 	if in.DrainDelay != nil {
 		in, out := &in.DrainDelay, &out.DrainDelay
 		*out = new(v1.Duration)
@@ -245,6 +255,11 @@ func (in *MessagingSpec) DeepCopyInto(out *MessagingSpec) {
 	if in.CredentialsSecretRef != nil {
 		in, out := &in.CredentialsSecretRef, &out.CredentialsSecretRef
 		*out = new(SecretKeyReference)
+		**out = **in
+	}
+	if in.RoleCredentialsSecretRef != nil {
+		in, out := &in.RoleCredentialsSecretRef, &out.RoleCredentialsSecretRef
+		*out = new(SecretReference)
 		**out = **in
 	}
 	if in.CASecretRef != nil {

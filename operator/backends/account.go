@@ -60,7 +60,29 @@ func (l *line) claim(ctx context.Context, c *v1alpha1.OrderCluster, js jetstream
 	return accountError(c, js.Conn(), err)
 }
 
-// release gives the account back, if it was stamped and can be reached.
+// Release gives the NATS account of an OrderCluster that is being deleted back, also if it was another process that
+// stamped it; nil if it is nobody's, or another one's. Errors are as of JetStream.
+func (r *Registry) Release(ctx context.Context, c *v1alpha1.OrderCluster) error {
+	l, err := r.line(Fresh(ctx), c)
+	if err != nil {
+		return err
+	}
+	brief, cancel := context.WithTimeout(ctx, r.limits.check)
+	defer cancel()
+	js, err := r.connected(brief, c, l)
+	if err != nil {
+		return err
+	}
+	if err := sale.ReleaseAccount(messaging.PerCall(ctx), js, ownerOf(c)); err != nil {
+		return unanswered(c, js.Conn(), err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.owner = sale.Owner{}
+	return nil
+}
+
+// release gives the account back, if it is stamped and can be reached.
 func (l *line) release(timeout time.Duration) error {
 	l.mu.Lock()
 	js, conn, owner := l.js, l.conn, l.owner

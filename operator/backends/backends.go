@@ -6,22 +6,17 @@
 //   - Every statement and every request has a deadline of its own, well before a reconcile's.
 //   - What did not answer is not asked again for a while, which grows up to 5 seconds: whoever comes
 //     meanwhile has the last error at once, and one caller tries when it is over. Checks always ask.
-//   - Other settings, such as a changed Secret, are tried at once.
+//   - Other settings are tried at once. Checks read Secrets as they are, so that what changed in one is known
+//     as soon as the OrderCluster was checked; others use what was read up to 5 seconds ago.
 package backends
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/orderd-dev/orderd/api/v1alpha1"
 )
 
 // limits are how long what is outside may take.
@@ -41,12 +36,17 @@ type limits struct {
 	statement time.Duration
 	// ping is how often NATS is asked for a sign of life; after about twice this long it is taken for lost.
 	ping time.Duration
+	// clock is how long JetStream's time is carried on before it is measured again.
+	clock time.Duration
+	// secrets is how long what was read of a Secret is used. Checks, which a changed Secret wakes, always read it.
+	secrets time.Duration
 }
 
 func defaultLimits() limits {
 	return limits{
 		check: 5 * time.Second, patience: time.Second, request: 5 * time.Second,
 		connect: 5 * time.Second, statement: 10 * time.Second, ping: 5 * time.Second,
+		clock: 30 * time.Second, secrets: 5 * time.Second,
 	}
 }
 
@@ -64,6 +64,10 @@ type Registry struct {
 	secrets client.Reader
 	log     *slog.Logger
 	limits  limits
+	// born is when the monotonic clock's readings begin.
+	born time.Time
+	// read is what was read of Secrets and ConfigMaps a moment ago.
+	read remembered
 
 	mu sync.Mutex
 	// mu guards entries.
@@ -81,7 +85,9 @@ type entry struct {
 // NewRegistry returns a Registry that reads Secrets through the given reader, which should not cache
 // them: the operator keeps no Secrets but those in use.
 func NewRegistry(secrets client.Reader, log *slog.Logger) *Registry {
-	return &Registry{secrets: secrets, log: log, limits: defaultLimits(), entries: map[types.NamespacedName]*entry{}}
+	return &Registry{
+		secrets: secrets, log: log, limits: defaultLimits(), born: time.Now(), entries: map[types.NamespacedName]*entry{},
+	}
 }
 
 func (r *Registry) entry(key types.NamespacedName) *entry {
@@ -144,23 +150,4 @@ func (e *entry) close() {
 	if l != nil {
 		l.close()
 	}
-}
-
-func (r *Registry) secret(ctx context.Context, namespace string, ref v1alpha1.SecretKeyReference) (string, error) {
-	var secret corev1.Secret
-	err := r.secrets.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, &secret)
-	if apierrors.IsNotFound(err) {
-		return "", &Error{Reason: v1alpha1.ReasonSecretNotFound, Message: fmt.Sprintf("Secret %s does not exist", ref.Name)}
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading Secret %s: %w", ref.Name, err)
-	}
-	value := trim(secret.Data[ref.Key])
-	if value == "" {
-		return "", &Error{
-			Reason:  v1alpha1.ReasonSecretKeyMissing,
-			Message: fmt.Sprintf("Secret %s has no key %s, or it is empty", ref.Name, ref.Key),
-		}
-	}
-	return value, nil
 }

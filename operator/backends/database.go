@@ -98,7 +98,7 @@ func badURL(ref v1alpha1.SecretKeyReference, err error) *Error {
 
 // CheckDatabase logs in to the OrderCluster's database. Errors are as of Database.
 func (r *Registry) CheckDatabase(ctx context.Context, c *v1alpha1.OrderCluster) error {
-	s, err := r.store(ctx, c)
+	s, err := r.store(Fresh(ctx), c)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (r *Registry) CheckDatabase(ctx context.Context, c *v1alpha1.OrderCluster) 
 	if !found {
 		return &Error{
 			Reason:  v1alpha1.ReasonAccessDenied,
-			Message: fmt.Sprintf("the server at %s:%d has no database %s", config.Host, config.Port, config.Database),
+			Message: fmt.Sprintf("the server at %s has no database %s", addressOf(config), config.Database),
 		}
 	}
 	return nil

@@ -6,22 +6,28 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nkeys"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 )
 
 func trim(value []byte) string { return strings.TrimSpace(string(value)) }
 
+// addressOf the server, an IPv6 address in brackets.
+func addressOf(config *pgx.ConnConfig) string {
+	return net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
+}
+
 // databaseError puts a failed login into a condition's words. Only what is known to hold no secret
 // goes into the message: the address, and what the server itself said.
 func databaseError(config *pgx.ConnConfig, err error) *Error {
-	address := fmt.Sprintf("%s:%d", config.Host, config.Port)
+	address := addressOf(config)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch {
@@ -81,19 +87,17 @@ func redact(config *pgx.ConnConfig, message string) string {
 	return strings.ReplaceAll(message, config.Password, "***")
 }
 
-// credentials checks a .creds file before it is used, because the NATS client would retry a broken
-// one.
+// credentials checks them before they are used, because the NATS client would retry broken ones.
 func credentials(c *v1alpha1.OrderCluster, creds string) (nats.Option, error) {
-	ref := c.Spec.Messaging.CredentialsSecretRef
-	if _, err := nkeys.ParseDecoratedJWT([]byte(creds)); err == nil {
-		if _, err := nkeys.ParseDecoratedUserNKey([]byte(creds)); err == nil {
-			return nats.UserCredentialBytes([]byte(creds)), nil
+	option, err := messaging.Credentials([]byte(creds))
+	if err != nil {
+		ref := c.MessagingCredentials(v1alpha1.RoleOperator)
+		return nil, &Error{
+			Reason:  v1alpha1.ReasonInvalidCredentials,
+			Message: fmt.Sprintf("Secret %s: the value of key %s %v", ref.Name, ref.Key, err),
 		}
 	}
-	return nil, &Error{
-		Reason:  v1alpha1.ReasonInvalidCredentials,
-		Message: fmt.Sprintf("Secret %s: the value of key %s is not a NATS .creds file", ref.Name, ref.Key),
-	}
+	return option, nil
 }
 
 // messagingError puts a failed connection into a condition's words. The URL holds no password: the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +25,9 @@ type line struct {
 	tls        secured
 	gate       *gate
 	flight     singleflight.Group
+	// time is JetStream's; asking: somebody measures it.
+	time   *sale.ServerClock
+	asking atomic.Bool
 
 	mu sync.Mutex
 	// mu guards what follows. conn and js are nil until the connection is made.
@@ -67,7 +71,7 @@ func (r *Registry) JetStream(ctx context.Context, c *v1alpha1.OrderCluster) (jet
 // line of the OrderCluster by its settings as they are now.
 func (r *Registry) line(ctx context.Context, c *v1alpha1.OrderCluster) (*line, error) {
 	var creds string
-	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil {
+	if ref := c.MessagingCredentials(v1alpha1.RoleOperator); ref != nil {
 		var err error
 		if creds, err = r.secret(ctx, c.Namespace, *ref); err != nil {
 			return nil, err
@@ -87,6 +91,10 @@ func (r *Registry) line(ctx context.Context, c *v1alpha1.OrderCluster) (*line, e
 	e.line = newLine(c, creds, tls, r.limits.request)
 	if old != nil {
 		e.line.former = old.formerUID()
+		if old.url == e.line.url {
+			// The same servers, with another login.
+			e.line.time = old.time
+		}
 		go old.close()
 	}
 	return e.line, nil
@@ -95,7 +103,7 @@ func (r *Registry) line(ctx context.Context, c *v1alpha1.OrderCluster) (*line, e
 func newLine(c *v1alpha1.OrderCluster, creds string, tls secured, patience time.Duration) *line {
 	// Whoever brought it goes on to change it.
 	c = c.DeepCopy()
-	l := &line{url: c.Spec.Messaging.URL, creds: creds, tls: tls}
+	l := &line{url: c.Spec.Messaging.URL, creds: creds, tls: tls, time: &sale.ServerClock{}}
 	l.gate = &gate{patience: patience, silent: func() error {
 		return unanswered(c, l.connection(), context.DeadlineExceeded)
 	}}
@@ -198,6 +206,7 @@ func (r *Registry) connect(c *v1alpha1.OrderCluster, l *line) (*nats.Conn, jetst
 	log := r.log.With("namespace", c.Namespace, "ordercluster", c.Name)
 	options := []nats.Option{
 		nats.Name("orderd-operator " + c.Namespace + "/" + c.Name),
+		nats.CustomInboxPrefix(messaging.RoleOperator.InboxPrefix()),
 		nats.Timeout(r.limits.check),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(time.Second),
@@ -245,7 +254,7 @@ func (r *Registry) connect(c *v1alpha1.OrderCluster, l *line) (*nats.Conn, jetst
 // CheckMessaging asks the OrderCluster's JetStream about its account, and whose that is; it stamps one that
 // is nobody's unless the OrderCluster is paused. Errors are as of JetStream.
 func (r *Registry) CheckMessaging(ctx context.Context, c *v1alpha1.OrderCluster) error {
-	l, err := r.line(ctx, c)
+	l, err := r.line(Fresh(ctx), c)
 	if err != nil {
 		return err
 	}
@@ -259,5 +268,10 @@ func (r *Registry) CheckMessaging(ctx context.Context, c *v1alpha1.OrderCluster)
 	if _, err := js.AccountInfo(messaging.PerCall(ctx)); err != nil {
 		return unanswered(c, js.Conn(), err)
 	}
-	return l.claim(ctx, c, js)
+	if err := l.claim(ctx, c, js); err != nil {
+		return err
+	}
+	// What is not known is told by ServerTime.
+	_ = l.time.Measure(ctx, js, r.elapsed)
+	return nil
 }

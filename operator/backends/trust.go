@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/orderd/kit/certs"
@@ -108,17 +107,16 @@ func (r *Registry) trust(ctx context.Context, c *v1alpha1.OrderCluster) (string,
 	if ref == nil {
 		return r.secret(ctx, c.Namespace, *c.Spec.Trust.SecretRef)
 	}
-	var configMap corev1.ConfigMap
-	err := r.secrets.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: ref.Name}, &configMap)
+	data, err := r.object(ctx, c.Namespace, ref.Name, &corev1.ConfigMap{})
 	if apierrors.IsNotFound(err) {
 		return "", &Error{
 			Reason: v1alpha1.ReasonConfigMapNotFound, Message: fmt.Sprintf("ConfigMap %s does not exist", ref.Name),
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading ConfigMap %s: %w", ref.Name, err)
+		return "", err
 	}
-	value := trim([]byte(configMap.Data[ref.Key]))
+	value := trim([]byte(data[ref.Key]))
 	if value == "" {
 		return "", &Error{
 			Reason:  v1alpha1.ReasonConfigMapKeyMissing,

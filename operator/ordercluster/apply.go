@@ -131,6 +131,16 @@ func (r *Reconciler) live(ctx context.Context, u *unstructured.Unstructured) (cl
 	return o, err
 }
 
+// labelled reports whether an object has all of the labels.
+func labelled(o metav1.Object, want map[string]string) bool {
+	for key, value := range want {
+		if have, ok := o.GetLabels()[key]; !ok || have != value {
+			return false
+		}
+	}
+	return true
+}
+
 // unstructuredOf is the object as it is sent.
 func unstructuredOf(o runtime.ApplyConfiguration) (*unstructured.Unstructured, error) {
 	raw, err := json.Marshal(o)

@@ -2,6 +2,7 @@ package ordercluster
 
 import (
 	"context"
+	"slices"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,11 +19,16 @@ import (
 func (r *Reconciler) leaveScale(ctx context.Context, s *scope) {
 	for _, pool := range specs.Pools() {
 		by := s.cluster.ScaledBy(pool)
-		if by == "" {
+		if by == "" && pool == v1alpha1.PoolFlash {
+			// Its promotions need the pods that they need.
 			continue
 		}
 		d, err := r.deployment(ctx, s, pool)
-		if err != nil || d == nil || d.Spec.Replicas == nil {
+		if err != nil || d == nil || d.Spec.Replicas == nil || isUnscaled(d) {
+			// Who scales a Deployment that was only just made has not been asked yet.
+			continue
+		}
+		if by == "" && (*d.Spec.Replicas == s.desired[pool] || !r.hasAutoscaler(ctx, s, d.Name)) {
 			continue
 		}
 		s.desired[pool] = *d.Spec.Replicas
@@ -31,6 +37,21 @@ func (r *Reconciler) leaveScale(ctx context.Context, s *scope) {
 			s.desired[pool] = min(max(*d.Spec.Replicas, spec.MinReplicas()), *spec.Replicas.Max)
 		}
 	}
+}
+
+// hasAutoscaler reports whether somebody else's HorizontalPodAutoscaler scales the Deployment, though the spec does not
+// say so: two who scale would never agree. Unknown is no: the pool has its size then, as the spec says.
+func (r *Reconciler) hasAutoscaler(ctx context.Context, s *scope, deployment string) bool {
+	var list autoscalingv2.HorizontalPodAutoscalerList
+	// Only the operator's own are in the cache.
+	if err := r.Reader.List(ctx, &list, client.InNamespace(s.cluster.Namespace)); err != nil {
+		r.Log.Warn("looking for autoscalers", "namespace", s.cluster.Namespace, "ordercluster", s.cluster.Name, "error", err)
+		return false
+	}
+	return slices.ContainsFunc(list.Items, func(h autoscalingv2.HorizontalPodAutoscaler) bool {
+		target := h.Spec.ScaleTargetRef
+		return target.Kind == "Deployment" && target.Name == deployment && !metav1.IsControlledBy(&h, s.cluster)
+	})
 }
 
 // removeAutoscaler deletes a pool's HorizontalPodAutoscaler if the spec wants none any more.

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/backends"
+	"github.com/orderd-dev/orderd/operator/listing"
 	"github.com/orderd-dev/orderd/operator/report"
 )
 
@@ -51,13 +52,19 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	Backends *backends.Registry
 	Clock    func() time.Time
+	// ServerTime, if set, is asked in place of JetStream for the time that sales go by.
+	ServerTime func(context.Context) (time.Time, error)
 	// Version of the operator. A roll that comes from another one takes turns with other OrderClusters'.
 	Version string
 	Log     *slog.Logger
+	// Indexed: Client is a cache that finds PromotionEvents by their OrderCluster, see listing.Index.
+	Indexed bool
 
 	// applied keeps from sending again what is as it should be.
 	applied applied
 	turns   turns
+	// givingBack is when each deleted OrderCluster, by its UID, began to give its NATS account back.
+	givingBack sync.Map
 }
 
 // +kubebuilder:rbac:groups=orderd.dev,resources=orderclusters,verbs=get;list;watch;patch
@@ -66,7 +73,8 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=orderd.dev,resources=promotionevents,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=services;serviceaccounts,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch
@@ -93,6 +101,7 @@ func (r *Reconciler) phases() []phase {
 		{v1alpha1.ConditionApplied, r.checkConfig},
 		{v1alpha1.ConditionDatabaseReady, r.checkDatabase},
 		{v1alpha1.ConditionMessagingReady, r.checkMessaging},
+		{v1alpha1.ConditionClockInSync, r.checkClock},
 		{v1alpha1.ConditionSecure, r.checkSecure},
 		{v1alpha1.ConditionMigrated, r.migrate},
 		{v1alpha1.ConditionApplied, r.applyKeys},
@@ -172,6 +181,9 @@ func (r *Reconciler) finalize(ctx context.Context, c *v1alpha1.OrderCluster) (do
 	if err != nil || len(promotions) > 0 {
 		return false, err
 	}
+	if err := r.giveBack(ctx, c); err != nil {
+		return false, err
+	}
 	before := c.DeepCopy()
 	controllerutil.RemoveFinalizer(c, Finalizer)
 	return true, client.IgnoreNotFound(r.patch(ctx, c, before))
@@ -185,12 +197,7 @@ func (r *Reconciler) patch(ctx context.Context, c, before *v1alpha1.OrderCluster
 	return nil
 }
 
-// promotions are those that name the OrderCluster.
+// promotions are those that name the OrderCluster. They may be the cache's own.
 func (r *Reconciler) promotions(ctx context.Context, c *v1alpha1.OrderCluster) ([]v1alpha1.PromotionEvent, error) {
-	var list v1alpha1.PromotionEventList
-	if err := r.Client.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
-		return nil, fmt.Errorf("listing the promotions of OrderCluster %s: %w", c.Name, err)
-	}
-	return slices.DeleteFunc(list.Items,
-		func(p v1alpha1.PromotionEvent) bool { return p.Spec.OrderClusterRef.Name != c.Name }), nil
+	return listing.Promotions(ctx, r.Client, r.Indexed, c.Namespace, c.Name)
 }

@@ -24,6 +24,15 @@ func TestSettingsThatNoPodWouldStartWith(t *testing.T) {
 			func(c *config.Config) { c.Orders.QuoteTTL, c.Push = 0, config.Push{URL: "https://x.example"} },
 			"orders.quoteTTL: must be positive; push.secretFile: must be set",
 		},
+		"a payment provider's": {
+			func(c *config.Config) {
+				c.Payments = []config.Payment{
+					{Provider: "sandbox"}, {Provider: "stripe", Settings: map[string]string{"publishablekey": "pk_1"}},
+				}
+			},
+			"payments[1].settings.publishableKey: must be set; " +
+				"payments[1].settings.publishablekey: no such setting: stripe has publishableKey, currencies, baseURL",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := specs.Settings(cluster())

@@ -2,9 +2,9 @@ package ordercluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -73,7 +73,7 @@ func (r *Reconciler) checkMessaging(ctx context.Context, s *scope) error {
 	if err == nil && !s.cluster.IsPaused() {
 		js, connectErr := r.Backends.JetStream(ctx, s.cluster)
 		if err = connectErr; err == nil {
-			err = sale.EnsureBuckets(ctx, js, s.cluster.MessagingReplicas())
+			s.handset, err = sale.EnsureAccount(ctx, js, s.cluster.MessagingReplicas())
 			if err != nil {
 				err = &backends.Error{Reason: v1alpha1.ReasonJetStreamUnavailable, Message: err.Error()}
 			}
@@ -131,7 +131,8 @@ func (r *Reconciler) applyKeys(ctx context.Context, s *scope) error {
 	if err != nil {
 		return fmt.Errorf("reading the order id key from the database: %w", err)
 	}
-	if key == s.orderIDKey || s.cluster.IsPaused() {
+	asItIs := key == s.orderIDKey && labelled(&secret, specs.InstanceLabels(s.cluster.Name))
+	if asItIs || s.cluster.IsPaused() {
 		return nil
 	}
 	s.orderIDKey = key
@@ -141,22 +142,7 @@ func (r *Reconciler) applyKeys(ctx context.Context, s *scope) error {
 // applyPools rolls out the pools once the database is migrated for them and nothing keeps their pods from starting.
 // Before that only their sizes are kept up, on the image they have.
 func (r *Reconciler) applyPools(ctx context.Context, s *scope) error {
-	for _, pool := range specs.Pools() {
-		s.desired[pool] = s.cluster.Pool(pool).MinReplicas()
-	}
-	if s.counted {
-		s.needed, s.nextNeed = capacity.Needed(s.cluster, s.promotions, s.now)
-		if !s.nextNeed.IsZero() {
-			s.within(s.nextNeed.Sub(s.now))
-		}
-		s.desired[v1alpha1.PoolFlash], _ = capacity.Desired(s.cluster, s.needed)
-	} else if known := s.before.Pools; len(known) > 0 {
-		for _, pool := range known {
-			if pool.Name == v1alpha1.PoolFlash && pool.Desired != nil {
-				s.desired[pool.Name] = *pool.Desired
-			}
-		}
-	}
+	s.size()
 	r.leaveScale(ctx, s)
 	if err := s.prepareStarts(r.Version); err != nil {
 		return err
@@ -175,6 +161,28 @@ func (r *Reconciler) applyPools(ctx context.Context, s *scope) error {
 		return failed
 	}
 	return r.removeConfigs(ctx, s)
+}
+
+// size says how many pods each pool should have.
+func (s *scope) size() {
+	for _, pool := range specs.Pools() {
+		s.desired[pool] = s.cluster.Pool(pool).MinReplicas()
+	}
+	if s.counted {
+		s.needed, s.nextNeed = capacity.Needed(s.cluster, s.promotions, s.saleNow)
+		if !s.nextNeed.IsZero() {
+			s.within(s.nextNeed.Sub(s.saleNow))
+		}
+		s.desired[v1alpha1.PoolFlash] = capacity.Desired(s.cluster, s.needed)
+	}
+	if s.counted && s.clocked {
+		return
+	}
+	// While it is not known which sales there are, or what time it is for them, no flash pod is taken away.
+	if known := s.before.Pool(v1alpha1.PoolFlash).Desired; known != nil {
+		s.desired[v1alpha1.PoolFlash] = min(max(s.desired[v1alpha1.PoolFlash], *known),
+			s.cluster.MaxFlashReplicas())
+	}
 }
 
 // prepareStarts computes what each pool's pods should be started with, if all of it is known.
@@ -199,16 +207,26 @@ func (r *Reconciler) applyPool(ctx context.Context, s *scope, pool string, rolla
 	if err != nil {
 		return err
 	}
+	if isUnscaled(d) {
+		if err := r.scale(ctx, s.desired[pool], d); err != nil {
+			return err
+		}
+	}
 	if rollable {
 		if s.holds[pool] = r.held(s, pool, d); s.holds[pool] == nil {
-			if err := r.apply(ctx, s, specs.Pool(s.cluster, pool, s.starts[pool])...); err != nil {
+			objects := specs.Pool(s.cluster, pool, s.starts[pool])
+			if d == nil {
+				specs.MarkUnscaled(objects)
+			}
+			if err := r.apply(ctx, s, objects...); err != nil {
 				return err
 			}
 			if err := r.removeAutoscaler(ctx, s, pool); err != nil {
 				return err
 			}
 			if d == nil {
-				// It has one pod by Kubernetes' default, whoever scales it from now on.
+				// It has one pod by Kubernetes' default, whoever scales it from now on. Should the operator end
+				// here, the mark says so to the next one.
 				return r.scale(ctx, s.desired[pool], &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{
 					Namespace: s.cluster.Namespace, Name: specs.PoolName(s.cluster.Name, pool),
 				}})
@@ -221,16 +239,28 @@ func (r *Reconciler) applyPool(ctx context.Context, s *scope, pool string, rolla
 	return r.scale(ctx, s.desired[pool], d)
 }
 
+// isUnscaled reports whether a Deployment was made and has not been given its number of pods.
+func isUnscaled(d *appsv1.Deployment) bool {
+	return d != nil && d.Annotations[specs.UnscaledAnnotation] != ""
+}
+
 // scale a Deployment. That is no part of what is applied, so that it can be left to somebody else.
 func (r *Reconciler) scale(ctx context.Context, replicas int32, d *appsv1.Deployment) error {
-	patch := `{"spec":{"replicas":` + strconv.Itoa(int(replicas)) + `}}`
+	metadata := map[string]any{}
+	if isUnscaled(d) || d.UID == "" {
+		metadata["annotations"] = map[string]any{specs.UnscaledAnnotation: nil}
+	}
 	if d.UID != "" {
 		// With the UID in it the patch is refused for a Deployment of the same name that was made since.
-		patch = `{"metadata":{"uid":"` + string(d.UID) + `"},` + patch[1:]
+		metadata["uid"] = d.UID
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": metadata, "spec": map[string]any{"replicas": replicas}})
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	if err := r.Client.Patch(ctx, d, client.RawPatch(types.MergePatchType, []byte(patch)), report.FieldOwner); err != nil {
+	if err := r.Client.Patch(ctx, d, client.RawPatch(types.MergePatchType, patch), report.FieldOwner); err != nil {
 		return &objectError{"scaling", "Deployment " + d.Name, otherUID(err)}
 	}
 	return nil

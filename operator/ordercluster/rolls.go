@@ -172,7 +172,7 @@ func (r *Reconciler) readTrust(
 	return nil
 }
 
-// removeConfigs deletes what a pool's earlier pods read, once there are none of them.
+// removeConfigs deletes what a pool's earlier pods read and ran as, once there are none of them.
 func (r *Reconciler) removeConfigs(ctx context.Context, s *scope) error {
 	for _, pool := range specs.Pools() {
 		d, err := r.deployment(ctx, s, pool)
@@ -197,6 +197,30 @@ func (r *Reconciler) removeConfigs(ctx context.Context, s *scope) error {
 			}
 			r.applied.drop(client.ObjectKeyFromObject(s.cluster), "ConfigMap", old.Name)
 		}
+		if err := r.removeServiceAccount(ctx, s, pool); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// removeServiceAccount deletes what a pool's earlier pods ran as if the spec names another one now.
+func (r *Reconciler) removeServiceAccount(ctx context.Context, s *scope, pool string) error {
+	key := types.NamespacedName{Namespace: s.cluster.Namespace, Name: specs.PoolName(s.cluster.Name, pool)}
+	named := s.cluster.Pool(pool).Pod.ServiceAccount.Name
+	if named == "" || named == key.Name {
+		return nil
+	}
+	var old corev1.ServiceAccount
+	if err := r.Client.Get(ctx, key, &old); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if !metav1.IsControlledBy(&old, s.cluster) {
+		return nil
+	}
+	if err := r.Client.Delete(ctx, &old, client.Preconditions{UID: ptr.To(old.UID)}); client.IgnoreNotFound(err) != nil {
+		return &objectError{"deleting", "ServiceAccount " + key.Name, err}
+	}
+	r.applied.drop(client.ObjectKeyFromObject(s.cluster), "ServiceAccount", key.Name)
 	return nil
 }

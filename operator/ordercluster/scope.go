@@ -16,6 +16,9 @@ type scope struct {
 	cluster *v1alpha1.OrderCluster
 	before  v1alpha1.OrderClusterStatus
 	now     time.Time
+	// saleNow is JetStream's time, by which sales go; the operator's own unless clocked.
+	saleNow time.Time
+	clocked bool
 	report  *report.Report
 	// next is when to look again at the latest; zero: when something changes.
 	next time.Duration
@@ -29,6 +32,9 @@ type scope struct {
 	// the pods need and do not have.
 	invalid string
 	missing []missingSecret
+
+	// handset is what an administrator has set of streams so that they do not hold what orderd promises.
+	handset []string
 
 	databaseReady bool
 	// migrated: the database is at the revision. orderIDKey is what the pools' Secret has;
@@ -65,7 +71,7 @@ type missingSecret struct{ name, reason, text string }
 
 func newScope(c *v1alpha1.OrderCluster, now time.Time) *scope {
 	return &scope{
-		cluster: c, before: *c.Status.DeepCopy(), now: now,
+		cluster: c, before: *c.Status.DeepCopy(), now: now, saleNow: now,
 		report: report.New(c, kind, now), desired: map[string]int32{}, starts: map[string]specs.Start{},
 		holds: map[string]*hold{}, failed: map[string][]report.Problem{},
 	}

@@ -9,10 +9,11 @@ import (
 
 // checkSecure tells what somebody on the way could read or change, and what one broken disk would lose.
 func (r *Reconciler) checkSecure(_ context.Context, s *scope) error {
-	found := insecure(s.cluster.Spec)
+	found := append(insecure(s.cluster.Spec), s.handset...)
 	if len(found) == 0 {
 		s.report.True(v1alpha1.ConditionSecure, v1alpha1.ReasonSecure,
-			"everything is reached by TLS that is verified, and JetStream keeps copies")
+			"everything is reached by TLS that is verified, and JetStream keeps copies; whether its servers sync before they"+
+				" acknowledge cannot be seen from their account, and must be so (sync_interval: always)")
 		return nil
 	}
 	before := s.report.Get(v1alpha1.ConditionSecure)

@@ -167,11 +167,11 @@ func (s *scope) holders() []string {
 	for i := range s.promotions {
 		p := &s.promotions[i]
 		why := "being settled"
-		switch keep := p.Spec.Settlement.KeepLog; {
+		switch until, pinned := p.LogKept(); {
 		case p.DeletionTimestamp.IsZero():
 			why = "not deleted"
-		case keep != nil && !p.Status.SettledTime.IsZero():
-			why = "its log is kept until " + p.Status.SettledTime.Add(keep.Duration).UTC().Format(time.RFC3339)
+		case pinned && !p.Status.SettledTime.IsZero():
+			why = "its log is kept until " + until.UTC().Format(time.RFC3339)
 		}
 		out = append(out, fmt.Sprintf("%s (%s)", p.Name, why))
 	}

@@ -2,6 +2,7 @@ package promotionevent
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,13 +21,21 @@ type Backends interface {
 	Database(ctx context.Context, c *v1alpha1.OrderCluster) (*pgxpool.Pool, error)
 	// JetStream has the promotions' streams and the bucket that the pods watch.
 	JetStream(ctx context.Context, c *v1alpha1.OrderCluster) (jetstream.JetStream, error)
+	// ServerTime is what JetStream's clock says.
+	ServerTime(ctx context.Context, c *v1alpha1.OrderCluster) (time.Time, error)
 }
 
 // openSale makes the promotion's sale as it is now. It connects to nothing.
 func (r *Reconciler) openSale(_ context.Context, s *scope) (bool, error) {
-	s.sale = sale.New(sale.Options{
-		Promotion: resource.Definition(s.promotion),
-		Items:     resource.Items(s.promotion),
+	s.sale = r.saleOf(s, s.promotion)
+	return false, nil
+}
+
+func (r *Reconciler) saleOf(s *scope, p *v1alpha1.PromotionEvent) *sale.Sale {
+	return sale.New(sale.Options{
+		Promotion: resource.Definition(p),
+		Items:     resource.Items(p),
+		Name:      sale.PromotionName{Namespace: p.Namespace, Name: p.Name},
 		Database:  func(ctx context.Context) (*pgxpool.Pool, error) { return r.Backends.Database(ctx, s.cluster) },
 		JetStream: func(ctx context.Context) (jetstream.JetStream, error) { return r.Backends.JetStream(ctx, s.cluster) },
 		Replicas:  s.cluster.MessagingReplicas(),
@@ -34,5 +43,4 @@ func (r *Reconciler) openSale(_ context.Context, s *scope) (bool, error) {
 		Counts:    &r.counts,
 		After:     r.AfterStep,
 	})
-	return false, nil
 }

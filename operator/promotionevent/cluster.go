@@ -27,10 +27,11 @@ func (r *Reconciler) findCluster(ctx context.Context, s *scope) (bool, error) {
 	case err != nil:
 		return false, fmt.Errorf("reading OrderCluster %s: %w", name, err)
 	case c.Status.Migration.Revision == "":
+		s.found = c
 		s.report.False(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterNotMigrated,
 			"OrderCluster %s is not migrated yet", name)
 	default:
-		s.cluster = c
+		s.found, s.cluster = c, c
 		s.report.True(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterReady, "OrderCluster %s is migrated", name)
 	}
 	return false, nil
@@ -64,11 +65,19 @@ func (r *Reconciler) abandon(ctx context.Context, s *scope) (bool, error) {
 	return true, nil
 }
 
+// leave lets a deleted promotion go that took nothing, whatever does not answer: what it takes is planned in its status
+// first.
+func (*Reconciler) leave(_ context.Context, s *scope) (bool, error) {
+	st := &s.promotion.Status
+	s.finished = s.deleted() && !s.settled() && st.Partitions == 0 && st.Adopted == ""
+	return s.finished, nil
+}
+
 // removeLog removes the log of a settled promotion that need not be kept, if NATS can still be reached: that may be all
 // that is left to be done.
 func (r *Reconciler) removeLog(ctx context.Context, s *scope) bool {
-	keep := s.promotion.Spec.Settlement.KeepLog
-	kept := keep != nil && s.now.Before(s.promotion.Status.SettledTime.Add(keep.Duration))
+	until, pinned := s.promotion.LogKept()
+	kept := pinned && (s.unclocked != "" || s.now.Before(until))
 	if !s.settled() || kept || s.cluster == nil {
 		return false
 	}
@@ -105,6 +114,7 @@ func (s *scope) leftBehind() string {
 
 // secretsGone reports whether a Secret is missing that stock or log are reached with.
 func (r *Reconciler) secretsGone(ctx context.Context, s *scope) bool {
+	ctx = backends.Fresh(ctx)
 	_, database := r.Backends.Database(ctx, s.cluster)
 	_, messaging := r.Backends.JetStream(ctx, s.cluster)
 	for _, err := range []error{database, messaging} {

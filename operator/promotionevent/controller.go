@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,11 +19,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/operator/listing"
 	"github.com/orderd-dev/orderd/operator/pace"
 	"github.com/orderd-dev/orderd/operator/report"
 	"github.com/orderd-dev/orderd/orderd/sale"
@@ -55,13 +55,17 @@ type Reconciler struct {
 	Backends Backends
 	Clock    func() time.Time
 	Log      *slog.Logger
-	// ServerTime, if set, is asked in place of JetStream for the time that sales are closed by.
+	// Indexed: Client is a cache that finds PromotionEvents by their OrderCluster, see listing.Index.
+	Indexed bool
+	// ServerTime, if set, is asked in place of JetStream for the time that sales go by.
 	ServerTime func(context.Context) (time.Time, error)
 	// AfterStep, if set, is told of each step of a sale that succeeded; its error becomes the step's.
 	AfterStep func(sale.Step, *flashv1.Promotion) error
 
 	// counts keep what was counted of the promotions' logs from one reconcile to the next.
 	counts sale.Counts
+	needs  needs
+	slots  slots
 	// refused has what is refused again and again, so that it is tried less often.
 	refused pace.Backoff
 }
@@ -74,17 +78,20 @@ type Reconciler struct {
 
 // SetupWithManager registers the reconciler and what wakes it up.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.needs.watch()
 	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.PromotionEvent{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.OrderCluster{}, handler.EnqueueRequestsFromMapFunc(r.promotionsOfCluster)).
+		For(&v1alpha1.PromotionEvent{}, builder.WithPredicates(r.changed())).
+		Watches(&v1alpha1.OrderCluster{}, handler.EnqueueRequestsFromMapFunc(r.promotionsOfCluster),
+			builder.WithPredicates(clusterChanged())).
+		WatchesRawSource(source.TypedFunc[reconcile.Request](r.slots.start)).
 		WithOptions(controller.Options{
-			MaxConcurrentReconciles: 8, ReconciliationTimeout: reconcileTimeout, RateLimiter: pace.RateLimiter(),
+			MaxConcurrentReconciles: workers, ReconciliationTimeout: reconcileTimeout, RateLimiter: pace.RateLimiter(),
 		}).
 		Complete(r)
 }
 
 func (r *Reconciler) promotionsOfCluster(ctx context.Context, cluster client.Object) []reconcile.Request {
-	promotions, err := r.promotions(ctx, cluster.GetNamespace(), cluster.GetName())
+	promotions, err := listing.Promotions(ctx, r.Client, r.Indexed, cluster.GetNamespace(), cluster.GetName())
 	if err != nil {
 		r.Log.Error("listing the promotions of an OrderCluster",
 			"namespace", cluster.GetNamespace(), "ordercluster", cluster.GetName(), "error", err)
@@ -95,15 +102,6 @@ func (r *Reconciler) promotionsOfCluster(ctx context.Context, cluster client.Obj
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&promotions[i])})
 	}
 	return requests
-}
-
-func (r *Reconciler) promotions(ctx context.Context, namespace, cluster string) ([]v1alpha1.PromotionEvent, error) {
-	var list v1alpha1.PromotionEventList
-	if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
-		return nil, fmt.Errorf("listing the promotions of OrderCluster %s: %w", cluster, err)
-	}
-	others := func(p v1alpha1.PromotionEvent) bool { return p.Spec.OrderClusterRef.Name != cluster }
-	return slices.DeleteFunc(list.Items, others), nil
 }
 
 // phase is one step of a reconcile; stop ends the reconcile, with the status as it is then.
@@ -120,8 +118,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		if apierrors.IsNotFound(err) {
 			r.forget(req.NamespacedName)
 		}
+		r.slots.unused()
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	cluster := types.NamespacedName{Namespace: p.Namespace, Name: p.Spec.OrderClusterRef.Name}
+	if !r.slots.take(cluster, req) {
+		return ctrl.Result{}, nil
+	}
+	defer r.slots.give(cluster)
+	return r.reconcile(ctx, p)
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, p *v1alpha1.PromotionEvent) (ctrl.Result, error) {
 	var err error
 	if p.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(p, Finalizer) {
 		before := p.DeepCopy()
@@ -176,14 +184,15 @@ func (r *Reconciler) outcome(s *scope, failed, applied error) (ctrl.Result, erro
 // waits for its log to go.
 func (r *Reconciler) phases(settled bool) []phase {
 	list := []phase{
-		{"find", r.findCluster}, {"abandon", r.abandon}, {"await", r.awaitCluster}, {"sale", r.openSale},
+		{"leave", r.leave}, {"find", r.findCluster}, {"read clock", r.readClock}, {"abandon", r.abandon}, {"await", r.awaitCluster},
+		{"await clock", r.awaitClock}, {"sale", r.openSale},
 	}
 	if settled {
 		return append(list, phase{"retain", r.retain})
 	}
 	return append(list, []phase{
-		{"schedule", r.schedule}, {"plan", r.plan}, {"allocate", r.allocate}, {"open", r.open}, {"top up", r.topUp},
-		{"publish", r.publish},
+		{"schedule", r.schedule}, {"adopt", r.adopt}, {"plan", r.plan}, {"allocate", r.allocate}, {"open", r.open},
+		{"top up", r.topUp}, {"publish", r.publish},
 		{"check", r.checkCapacity}, {"count", r.count}, {"settle", r.settle},
 	}...)
 }

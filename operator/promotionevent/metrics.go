@@ -15,6 +15,10 @@ import (
 // collectTimeout bounds a scrape, which reads the cache only.
 const collectTimeout = 5 * time.Second
 
+// unitsKept is how long after settlement the units of each item are exported: promotions that are over stay
+// for months, and each would have four series an item.
+const unitsKept = time.Hour
+
 // Collector exports every promotion's phase, readiness and figures as they are in the cache when it
 // is scraped, so that a promotion that is gone leaves nothing behind.
 type Collector struct {
@@ -54,7 +58,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
 	var list v1alpha1.PromotionEventList
-	if err := c.reader.List(ctx, &list); err != nil {
+	// They are read and not changed, so the cache's own will do.
+	if err := c.reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		c.log.Error("collecting promotion metrics", "error", err)
 		return
 	}
@@ -82,6 +87,9 @@ func (c *Collector) collect(ch chan<- prometheus.Metric, p *v1alpha1.PromotionEv
 	condition(c.late, v1alpha1.ConditionLate)
 	condition(c.violated, v1alpha1.ConditionInvariantViolated)
 	gauge(c.seconds, p.Spec.StartTime.Sub(c.clock()).Seconds())
+	if settled := p.Status.SettledTime; !settled.IsZero() && c.clock().Sub(settled.Time) > unitsKept {
+		return
+	}
 	for _, item := range p.Status.Items {
 		for kind, n := range map[string]*int64{
 			"allocated": item.Allocated, "sold": item.Sold, "left": item.Left, "returned": item.Returned,

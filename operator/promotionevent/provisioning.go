@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/report"
@@ -21,7 +22,7 @@ import (
 // its start is moved.
 func (r *Reconciler) schedule(_ context.Context, s *scope) (bool, error) {
 	due := s.promotion.PrepareTime()
-	if s.promotion.Status.Partitions != 0 || s.ended() || !s.now.Before(due) {
+	if s.promotion.Status.Partitions != 0 || s.ended() || s.deleted() || !s.now.Before(due) {
 		return false, nil
 	}
 	from, _ := capacity.Window(s.promotion)
@@ -56,15 +57,17 @@ func (r *Reconciler) allocate(ctx context.Context, s *scope) (bool, error) {
 	}
 	allocate := s.sale.Allocate
 	deleting := !s.cluster.DeletionTimestamp.IsZero()
-	if s.ended() || deleting {
+	over := s.ended() || s.deleted()
+	if over || deleting {
 		// It may have been allocated just before the operator died, but nothing is taken any more.
 		allocate = s.sale.Allocated
 	}
 	allocation, err := allocate(ctx)
 	var insufficient *sale.InsufficientError
 	var unknown *sale.UnknownSKUError
+	var held *sale.HeldError
 	switch {
-	case err == nil && s.ended() && allocation.Empty():
+	case err == nil && over && allocation.Empty():
 		s.neverOpened()
 	case err == nil && deleting && allocation.Empty():
 		r.notAllocated(s, v1alpha1.ReasonClusterDeleting, "OrderCluster "+s.cluster.Name+
@@ -72,6 +75,8 @@ func (r *Reconciler) allocate(ctx context.Context, s *scope) (bool, error) {
 	case err == nil:
 		s.allocated(allocation.Items())
 		return false, nil
+	case errors.As(err, &held):
+		r.notAllocated(s, v1alpha1.ReasonStockHeld, s.heldBy(held.UID))
 	case errors.As(err, &insufficient):
 		r.notAllocated(s, v1alpha1.ReasonInsufficientStock, "missing "+unitsOf(insufficient.Missing)+"; nothing was taken")
 	case errors.As(err, &unknown):
@@ -158,6 +163,11 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) (bool, error) {
 		return false, nil
 	}
 	before, err := s.sale.Publish(ctx)
+	var older *sale.OlderError
+	if errors.As(err, &older) {
+		r.outdated(s, older)
+		return true, nil
+	}
 	if err != nil {
 		if s.report.Is(v1alpha1.ConditionPartitionsOpen) {
 			// The pods have the promotion, only not its latest change: it is as open as before.
@@ -183,6 +193,22 @@ func (r *Reconciler) publish(ctx context.Context, s *scope) (bool, error) {
 	return false, nil
 }
 
+// outdated stops a reconcile whose PromotionEvent is older than what the pods have: nothing may be done by it. Mostly
+// it was read before the latest change, and writing the status fails. If it does not, the API server's data went back.
+func (r *Reconciler) outdated(s *scope, older *sale.OlderError) {
+	r.warn(s, "publishing the promotion", older)
+	s.unpublished, s.outdated = true, true
+	message := fmt.Sprintf("the pods were told of generation %d, and this is generation %d, as after the API server's"+
+		" data was restored from a backup: they keep what they know until the PromotionEvent is changed so often that its"+
+		" generation is later", older.Have, older.Generation)
+	if before := s.report.Before(v1alpha1.ConditionStalled); before == nil ||
+		before.Reason != v1alpha1.ReasonOlderDefinition {
+		s.report.Warning(v1alpha1.ReasonOlderDefinition, s.action("Publish"), "%s", message)
+	}
+	s.stall(v1alpha1.ReasonOlderDefinition, message)
+	r.retry(s)
+}
+
 // checkCapacity waits for the pods that the OrderCluster's controller scales for this sale.
 func (r *Reconciler) checkCapacity(ctx context.Context, s *scope) (bool, error) {
 	const condition = v1alpha1.ConditionFlashPoolReady
@@ -197,17 +223,17 @@ func (r *Reconciler) checkCapacity(ctx context.Context, s *scope) (bool, error) 
 		s.at(from)
 		return false, nil
 	}
-	promotions, err := r.promotions(ctx, s.promotion.Namespace, s.cluster.Name)
+	needs, err := r.needsOf(ctx, client.ObjectKeyFromObject(s.cluster))
 	if err != nil {
 		return false, err
 	}
-	needed, _ := capacity.Needed(s.cluster, promotions, s.now)
-	desired, capped := capacity.Desired(s.cluster, needed)
+	place := needs.Place(s.cluster, s.promotion, s.now)
+	desired := place.Before + place.Own
 	available := ptr.Deref(s.cluster.PoolStatusOf(v1alpha1.PoolFlash).Available, 0)
 	switch {
-	case capped:
-		message := fmt.Sprintf("the promotions need %d flash pods, and OrderCluster %s allows %d (pools.flash.replicas.max)",
-			needed, s.cluster.Name, desired)
+	case !place.Fits:
+		message := fmt.Sprintf("it needs %d flash pods, those before it have %d, and OrderCluster %s allows %d"+
+			" (pools.flash.replicas.max)", place.Own, place.Before, s.cluster.Name, s.cluster.MaxFlashReplicas())
 		before := s.report.Get(condition)
 		if before == nil || before.Reason != v1alpha1.ReasonMaxReplicasReached {
 			s.report.Warning(v1alpha1.ReasonMaxReplicasReached, "Scale", "%s", message)

@@ -12,13 +12,16 @@ import (
 // scope is what one reconcile knows of one PromotionEvent.
 type scope struct {
 	promotion *v1alpha1.PromotionEvent
-	// cluster is nil if it is not there, or not migrated.
-	cluster *v1alpha1.OrderCluster
+	// found is nil if the OrderCluster is not there; cluster also if it is not migrated.
+	found, cluster *v1alpha1.OrderCluster
 	// sale is the promotion's sale as the spec has it now.
 	sale   *sale.Sale
 	before v1alpha1.PromotionEventStatus
-	now    time.Time
-	report *report.Report
+	// now is JetStream's time; the operator's own without an OrderCluster, or while unclocked says why JetStream's is
+	// not known.
+	now       time.Time
+	unclocked string
+	report    *report.Report
 	// next is when to look again at the latest; zero: when something changes.
 	next time.Duration
 	// finished: nothing is left of a deleted promotion but its finalizer.
@@ -33,6 +36,8 @@ type scope struct {
 	scheduled bool
 	// unpublished: the pods were not told what the spec has now.
 	unpublished bool
+	// outdated: the pods were told of a later spec.
+	outdated bool
 	// failure is what the API server did not do; empty: nothing.
 	failureReason, failure string
 	// held says what a deleted promotion that is settled waits for.
@@ -84,4 +89,4 @@ func (s *scope) failed(err error) {
 }
 
 // uid names the promotion in the database and in the log.
-func (s *scope) uid() string { return string(s.promotion.UID) }
+func (s *scope) uid() string { return s.promotion.SaleUID() }

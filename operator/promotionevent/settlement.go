@@ -183,21 +183,22 @@ func (s *scope) settledWith(totals []sale.Total) {
 	message := fmt.Sprintf("%d units sold, %d returned to stock", *st.Sold, *st.Left)
 	s.report.True(v1alpha1.ConditionSettled, v1alpha1.ReasonSettled, "%s", message)
 	s.report.Normal("Settled", "Settle", "%s", message)
-	if s.deleted() || s.promotion.Spec.Settlement.KeepLog != nil {
-		s.within(time.Millisecond)
-	}
+	s.within(time.Millisecond)
 }
 
 // retain removes the log of a settled promotion once it need not be kept any longer, and lets a
 // deleted one go.
 func (r *Reconciler) retain(ctx context.Context, s *scope) (bool, error) {
 	st := &s.promotion.Status
-	due := s.deleted()
-	if keep := s.promotion.Spec.Settlement.KeepLog; keep != nil {
-		until := st.SettledTime.Add(keep.Duration)
-		due = !s.now.Before(until)
-		s.at(until)
+	until, pinned := s.promotion.LogKept()
+	due := s.unclocked == "" && !s.now.Before(until) || s.deleted() && !pinned
+	s.at(until)
+	if pinned {
 		s.held = "its log is kept until " + until.UTC().Format(time.RFC3339) + " (spec.settlement.keepLog)"
+		if s.unclocked != "" {
+			s.held += "; " + s.unclocked
+			r.retry(s)
+		}
 	}
 	if due && st.LogRemovedTime.IsZero() && !st.ClosedTime.IsZero() {
 		if err := s.sale.Remove(ctx); err != nil {

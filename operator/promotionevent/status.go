@@ -17,10 +17,12 @@ const deletedInterval = 30 * time.Second
 // called again at the next point in time that matters.
 func (s *scope) summarize() {
 	st := &s.promotion.Status
-	for _, t := range []time.Time{
-		s.promotion.PrepareTime(), s.promotion.ReadyDeadline(), s.promotion.Spec.StartTime.Time, s.promotion.End(),
-	} {
-		s.at(t)
+	if s.unclocked == "" {
+		for _, t := range []time.Time{
+			s.promotion.PrepareTime(), s.promotion.ReadyDeadline(), s.promotion.Spec.StartTime.Time, s.promotion.End(),
+		} {
+			s.at(t)
+		}
 	}
 	if s.deleted() {
 		// Its namespace may go, which nothing else tells.
@@ -28,6 +30,10 @@ func (s *scope) summarize() {
 	}
 	if s.failure != "" {
 		s.setFailed()
+		return
+	}
+	if s.unclocked != "" && s.cluster != nil && !s.settled() {
+		s.setUnclocked()
 		return
 	}
 	if !s.unpublished {
@@ -46,7 +52,10 @@ func (s *scope) summarize() {
 		prepared = prepared && s.report.Is(condition)
 	}
 	before := st.Phase
-	st.Phase = s.phase(prepared)
+	if !s.outdated {
+		// What it would be by an older spec is not so, and would keep the later one from being written.
+		st.Phase = s.phase(prepared)
+	}
 	if st.Phase == v1alpha1.PhaseLive && before != v1alpha1.PhaseLive && before != v1alpha1.PhasePaused {
 		s.report.Normal("Live", "Open", "the sale is live until %s", s.promotion.End().UTC().Format(time.RFC3339))
 	}

@@ -359,6 +359,7 @@ func TestADeletedPromotionSaysWhatItWaitsFor(t *testing.T) {
 	p := promotion(known("Settled", "True", "Settled"))
 	p.DeletionTimestamp = &metav1.Time{Time: saleStart.Add(time.Hour)}
 	p.Status.SettledTime = metav1.NewTime(saleStart.Add(2 * time.Hour))
+	p.Status.ClosedTime = p.Status.SettledTime
 	p.Spec.Settlement.KeepLog = &metav1.Duration{Duration: 24 * time.Hour}
 	r := &Reconciler{Log: slog.New(slog.DiscardHandler)}
 	s := newScope(p, saleStart.Add(3*time.Hour))

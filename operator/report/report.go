@@ -63,6 +63,9 @@ func New(object Object, kind string, now time.Time) *Report {
 	return &Report{object: object, kind: kind, now: now, before: slices.Clone(*object.GetConditions())}
 }
 
+// At is when what is found from here on was found, for the conditions' times.
+func (r *Report) At(now time.Time) { r.now = now }
+
 // True sets a condition to True and reports whether it was anything else before.
 func (r *Report) True(condition, reason, format string, args ...any) (changed bool) {
 	return r.set(condition, metav1.ConditionTrue, reason, format, args...)

@@ -25,13 +25,21 @@ const (
 	leaseFlag    = "leader-election-lease-duration"
 	deadlineFlag = "leader-election-renew-deadline"
 	retryFlag    = "leader-election-retry-period"
+
+	scalerCertificateFlag = "scaler-certificate-dir"
 )
 
 // Flags has the command take these options from its arguments.
 func (o *Options) Flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.MetricsAddress, "metrics-address", ":8080", "host:port of /metrics; 0 for none")
+	f.BoolVar(&o.MetricsSecure, "metrics-secure", false,
+		"serve /metrics over TLS, with a certificate that the operator makes, and only to those who may get it")
 	f.StringVar(&o.HealthAddress, "health-address", ":8081", "host:port of /healthz and /readyz; 0 for none")
+	f.StringVar(&o.ScalerAddress, "scaler-address", "",
+		"host:port of KEDA's external scaler, which tells when sales are on; empty or 0 for none")
+	f.StringVar(&o.ScalerCertificateDir, scalerCertificateFlag, "",
+		"the folder of tls.crt and tls.key that the external scaler shows; none: it speaks in clear text")
 	f.BoolVar(&o.LeaderElection, "leader-elect", true, "let one of several operators work")
 	f.StringVar(&o.Namespace, "namespace", "", "the namespace of the leader's Lease; empty: the pod's own")
 	f.StringVar(&o.LeaderElectionID, "leader-election-id", DefaultLeaderElectionID, "the name of the leader's Lease")
@@ -68,6 +76,9 @@ func (o Options) validate() error {
 	if slices.Contains(o.Watched, "") {
 		// To a cache the empty name means all namespaces.
 		return fmt.Errorf("--%s has an empty name between its commas", watchFlag)
+	}
+	if o.ScalerCertificateDir != "" && (o.ScalerAddress == "" || o.ScalerAddress == "0") {
+		return fmt.Errorf("--%s is set without --scaler-address: nothing would show the certificate", scalerCertificateFlag)
 	}
 	switch {
 	case !o.LeaderElection:

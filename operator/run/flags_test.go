@@ -47,6 +47,9 @@ func TestFlags(t *testing.T) {
 		"a release's Lease": {"--leader-election-id=eu-operator --namespace=orderd-system", with(func(o *Options) {
 			o.LeaderElectionID, o.Namespace = "eu-operator", "orderd-system"
 		})},
+		"an external scaler": {"--scaler-address=:9090 --scaler-certificate-dir=/tls", with(func(o *Options) {
+			o.ScalerAddress, o.ScalerCertificateDir = ":9090", "/tls"
+		})},
 		"a short Lease": {
 			"--leader-election-lease-duration=6s --leader-election-renew-deadline=4s --leader-election-retry-period=1s",
 			with(func(o *Options) {
@@ -70,8 +73,11 @@ func TestFlags(t *testing.T) {
 func TestFlagsThatAreRefused(t *testing.T) {
 	for name, test := range map[string]struct{ arguments, want string }{
 		"an empty namespace": {"--watch-namespaces=shop,,staging", "--watch-namespaces has an empty name between its commas"},
-		"no lease":           {"--leader-election-lease-duration=-1s", "--leader-election-lease-duration is -1s: "},
-		"parts of a second":  {"--leader-election-lease-duration=15500ms", "--leader-election-lease-duration is 15.5s: "},
+		"a certificate for nothing": {
+			"--scaler-certificate-dir=/tls", "--scaler-certificate-dir is set without --scaler-address",
+		},
+		"no lease":          {"--leader-election-lease-duration=-1s", "--leader-election-lease-duration is -1s: "},
+		"parts of a second": {"--leader-election-lease-duration=15500ms", "--leader-election-lease-duration is 15.5s: "},
 		"a deadline that is not shorter than the lease": {"--leader-election-renew-deadline=15s",
 			"--leader-election-renew-deadline is 15s: it has to be shorter than --leader-election-lease-duration, which is 15s"},
 		"a negative retry": {"--leader-election-retry-period=-1s", "--leader-election-retry-period is -1s: "},

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
@@ -27,14 +26,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/backends"
+	"github.com/orderd-dev/orderd/operator/listing"
 	"github.com/orderd-dev/orderd/operator/ordercluster"
 	"github.com/orderd-dev/orderd/operator/promotionevent"
+	"github.com/orderd-dev/orderd/operator/scaler"
 	"github.com/orderd-dev/orderd/orderd/sale"
 )
 
@@ -46,6 +45,11 @@ type Options struct {
 	Config *rest.Config
 	// MetricsAddress and HealthAddress are host:port; "0" for none.
 	MetricsAddress, HealthAddress string
+	// MetricsSecure serves /metrics over TLS, and only to those who may get that URL by Kubernetes' rules.
+	MetricsSecure bool
+	// ScalerAddress is the host:port at which KEDA asks when sales are on; empty or "0": nowhere. ScalerCertificateDir
+	// has tls.crt and tls.key for it; empty: it speaks in clear text.
+	ScalerAddress, ScalerCertificateDir string
 	// LeaderElection lets one of several operators work: the one that has the Lease of this name, and in this
 	// namespace. An empty name is DefaultLeaderElectionID.
 	LeaderElection              bool
@@ -95,7 +99,7 @@ func Run(ctx context.Context, o Options) error {
 		Client: client.Options{
 			Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}},
 		},
-		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress},
+		Metrics:                       o.metricsServer(),
 		HealthProbeBindAddress:        o.HealthAddress,
 		LeaderElection:                o.LeaderElection,
 		LeaderElectionID:              o.LeaderElectionID,
@@ -116,26 +120,15 @@ func Run(ctx context.Context, o Options) error {
 	if err := setup(mgr, registry, o); err != nil {
 		return err
 	}
-	collector := promotionevent.NewCollector(mgr.GetCache(), o.Clock, o.Log)
-	// The registry is the process's, and a process of tests runs several operators.
-	for _, c := range []prometheus.Collector{collector, info(o.Version)} {
-		if err := metrics.Registry.Register(c); err != nil {
-			return fmt.Errorf("registering metrics: %w", err)
-		}
-		defer metrics.Registry.Unregister(c)
+	unregister, err := export(mgr, o)
+	if err != nil {
+		return err
 	}
+	defer unregister()
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running the operator: %w", err)
 	}
 	return nil
-}
-
-// info is a metric that says which version runs.
-func info(version string) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "orderd_operator_info", Help: "1, labelled with the operator's version.",
-		ConstLabels: prometheus.Labels{"version": version},
-	}, func() float64 { return 1 })
 }
 
 // CacheOptions keep only the operator's own objects in memory, of its pods no more than their status, and no Secrets'
@@ -188,9 +181,13 @@ func statusOnly(in any) (any, error) {
 }
 
 func setup(mgr ctrl.Manager, registry *backends.Registry, o Options) error {
+	if err := listing.Index(context.Background(), mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	clusters := &ordercluster.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("orderd-operator"),
 		Backends: registry, Clock: o.Clock, Log: o.Log, Version: o.Version,
+		Indexed: true,
 	}
 	if err := clusters.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up OrderClusters: %w", err)
@@ -198,9 +195,18 @@ func setup(mgr ctrl.Manager, registry *backends.Registry, o Options) error {
 	promotions := &promotionevent.Reconciler{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("orderd-operator"),
 		Backends: registry, Clock: o.Clock, Log: o.Log, AfterStep: o.AfterStep,
+		Indexed: true,
 	}
 	if err := promotions.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up PromotionEvents: %w", err)
+	}
+	if o.ScalerAddress != "" && o.ScalerAddress != "0" {
+		if err := mgr.Add(scaler.NewServer(scaler.Options{
+			Address: o.ScalerAddress, CertificateDir: o.ScalerCertificateDir, Reader: mgr.GetClient(), Indexed: true,
+			Clock: o.Clock, Logger: o.Log,
+		})); err != nil {
+			return fmt.Errorf("setting up the scaler: %w", err)
+		}
 	}
 	if err := errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("ping", healthz.Ping)); err != nil {

@@ -20,6 +20,18 @@ orderd_operator_info{version="0.1.0-14-g4d69daa"} 1
 	}
 }
 
+func TestOnlyTheLeaderExports(t *testing.T) {
+	elected := make(chan struct{})
+	c := leading{info("1"), elected}
+	if n := testutil.CollectAndCount(c); n != 0 {
+		t.Errorf("%d metrics of an operator that waits", n)
+	}
+	close(elected)
+	if n := testutil.CollectAndCount(c); n != 1 {
+		t.Errorf("%d metrics of the one that works", n)
+	}
+}
+
 func TestOfAPodNoMoreIsKeptThanItsStatus(t *testing.T) {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{

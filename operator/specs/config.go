@@ -17,10 +17,6 @@ const (
 	configPath = configDir + "/" + configKey
 	secretsDir = configDir + "/secrets"
 
-	// defaultMaterializing is the default of spec.orders.materializePerSecond, which is not filled in where there is no
-	// spec.orders.
-	defaultMaterializing = 2000
-
 	rpcPort   = 8080
 	adminPort = 8081
 	peerPort  = 8082
@@ -38,7 +34,8 @@ func Settings(c *v1alpha1.OrderCluster) config.Config {
 		cfg.Database.MaxConnections = *n
 	}
 	cfg.Messaging = config.Messaging{URL: c.Spec.Messaging.URL, Replicas: c.MessagingReplicas()}
-	if c.Spec.Messaging.CredentialsSecretRef != nil {
+	// Each pool's are mounted there.
+	if c.MessagingCredentials(v1alpha1.PoolStandard) != nil {
 		cfg.Messaging.CredentialsFile = secretsDir + "/messaging/creds"
 	}
 	cfg.Messaging.CAFile, cfg.Messaging.CertificateFile, cfg.Messaging.KeyFile = tlsFiles(messagingName,
@@ -48,6 +45,8 @@ func Settings(c *v1alpha1.OrderCluster) config.Config {
 	}
 	cfg.HTTP.AllowedOrigins = c.Spec.HTTP.AllowedOrigins
 	cfg.HTTP.Reflection = ptr.Deref(c.Spec.HTTP.Reflection, false)
+	setDuration(&cfg.HTTP.MaxConnectionAge, c.Spec.HTTP.MaxConnectionAge)
+	setDuration(&cfg.HTTP.ConnectionGrace, c.Spec.HTTP.ConnectionGrace)
 	setDuration(&cfg.HTTP.DrainDelay, c.Spec.HTTP.DrainDelay)
 	setDuration(&cfg.HTTP.DrainTimeout, c.Spec.HTTP.DrainTimeout)
 	setDuration(&cfg.Orders.PaymentTimeout, c.Spec.Orders.PaymentTimeout)
@@ -58,7 +57,10 @@ func Settings(c *v1alpha1.OrderCluster) config.Config {
 	cfg.Orders.IDKeyFile = secretsDir + "/keys/" + OrderIDKey
 	cfg.Flash.PeerURL = fmt.Sprintf("http://%s:%d", serviceHost(c, v1alpha1.PoolFlash), peerPort)
 	setDuration(&cfg.Flash.MaxClockSkew, c.Spec.Flash.MaxClockSkew)
-	cfg.Worker.MaterializePerSecond = materializing(c)
+	if n := c.Spec.Orders.MaterializePerSecond; n != nil {
+		// For all workers together, who divide it themselves: how many there are replaces none of them.
+		cfg.Worker.MaterializePerSecond = int(*n)
+	}
 	if n := c.Spec.Orders.MaterializeConcurrency; n != nil {
 		cfg.Worker.MaterializeConcurrency = int(*n)
 	}
@@ -83,18 +85,6 @@ func Settings(c *v1alpha1.OrderCluster) config.Config {
 		cfg.Auth.ServiceBurst = int(ptr.Deref(c.Spec.Auth.Services.Burst, *n))
 	}
 	return cfg
-}
-
-// materializing is what one worker pod may write; the spec says it for all together.
-func materializing(c *v1alpha1.OrderCluster) int {
-	all := ptr.Deref(c.Spec.Orders.MaterializePerSecond, defaultMaterializing)
-	worker := c.Pool(v1alpha1.PoolWorker)
-	pods := worker.MinReplicas()
-	if c.ScaledBy(v1alpha1.PoolWorker) == v1alpha1.ScalerHPA {
-		// However many there are, the database has no more than was promised.
-		pods = *worker.Replicas.Max
-	}
-	return int((all + pods - 1) / pods)
 }
 
 func setLimits(to *config.Limits, from v1alpha1.OrderLimitsSpec) {

@@ -19,6 +19,8 @@ const (
 	// a roll. ByAnnotation is the version of the operator that applied them.
 	TemplateAnnotation = "orderd.dev/template-hash"
 	ByAnnotation       = "orderd.dev/applied-by"
+	// UnscaledAnnotation is on a Deployment from its making until it has been given its number of pods.
+	UnscaledAnnotation = "orderd.dev/unscaled"
 	// RevisionLabel on migration Jobs and their ConfigMaps is the revision they migrate to.
 	RevisionLabel = "orderd.dev/revision"
 	// AttemptAnnotation on migration Jobs counts the attempts at a revision, from 1.

@@ -1,7 +1,6 @@
 package specs
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -91,7 +90,7 @@ func mounts(c *v1alpha1.OrderCluster, pool, configMap string) []mount {
 		configMount(configMap),
 		secretMount("keys", OrderIDKey, v1alpha1.SecretKeyReference{Name: KeysName(c.Name), Key: OrderIDKey}),
 	}
-	m = append(append(m, trustMounts(c)...), messagingMounts(c)...)
+	m = append(append(m, trustMounts(c)...), messagingMounts(c, pool)...)
 	if c.Spec.TLS != nil && pool != v1alpha1.PoolWorker {
 		m = append(m, secretDirMount(tlsName, c.Spec.TLS.SecretRef))
 	}
@@ -119,8 +118,8 @@ func mounts(c *v1alpha1.OrderCluster, pool, configMap string) []mount {
 // SecretRefs are the Secrets that an OrderCluster's spec names, the database's first. One without a
 // key is needed as a whole.
 func SecretRefs(c *v1alpha1.OrderCluster) []v1alpha1.SecretKeyReference {
-	return slices.Concat(databaseRefs(c), messagingRefs(c), trustRefs(c), renewedRefs(c), paymentRefs(c), carrierRefs(c),
-		pushRefs(c))
+	return slices.Concat(databaseRefs(c), allMessagingRefs(c), trustRefs(c), renewedRefs(c), paymentRefs(c),
+		carrierRefs(c), pushRefs(c))
 }
 
 func fieldEnv(name, path string) *corev1ac.EnvVarApplyConfiguration {
@@ -143,7 +142,8 @@ func container(c *v1alpha1.OrderCluster, pool string) *corev1ac.ContainerApplyCo
 		ports = append(ports, containerPort("rpc", rpcPort))
 	}
 	if pool == v1alpha1.PoolFlash {
-		args = append(args, fmt.Sprintf("--advertise=$(POD_IP):%d", peerPort))
+		// An IPv6 address needs brackets before a port, which Kubernetes does not put there.
+		args = append(args, "--advertise-host=$(POD_IP)")
 		ports = append(ports, containerPort("peer", peerPort))
 	}
 	con := corev1ac.Container().WithName(appName).WithImage(c.Spec.Image).WithArgs(args...).WithPorts(ports...).

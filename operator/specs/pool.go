@@ -58,6 +58,15 @@ func deployment(c *v1alpha1.OrderCluster, pool string, start Start) *appsv1ac.De
 			WithTemplate(template))
 }
 
+// MarkUnscaled marks the Deployment among objects that are made now.
+func MarkUnscaled(objects []runtime.ApplyConfiguration) {
+	for _, o := range objects {
+		if d, ok := o.(*appsv1ac.DeploymentApplyConfiguration); ok {
+			d.WithAnnotations(map[string]string{UnscaledAnnotation: "true"})
+		}
+	}
+}
+
 // Template is the hash of a pool's pods as they would be applied.
 func Template(c *v1alpha1.OrderCluster, pool string, start Start) string {
 	return templateHash(podTemplate(c, pool, start))
@@ -99,6 +108,8 @@ func service(c *v1alpha1.OrderCluster, pool string) *corev1ac.ServiceApplyConfig
 		WithOwnerReferences(owner(c)).
 		WithSpec(corev1ac.ServiceSpec().
 			WithType(corev1.ServiceTypeClusterIP).
+			// Pods listen on both families: the Service has those that the Kubernetes cluster has.
+			WithIPFamilyPolicy(corev1.IPFamilyPolicyPreferDualStack).
 			WithSelector(selector(c.Name, pool)).
 			WithPorts(ports...))
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func sample() *v1alpha1.OrderCluster {
 				{
 					Provider:      "stripe",
 					KeysSecretRef: &v1alpha1.SecretReference{Name: "stripe"},
-					Settings:      map[string]string{"account": "acct_1"},
+					Settings:      map[string]string{"publishableKey": "pk_1"},
 				},
 			},
 			Carriers: []v1alpha1.CarrierSpec{
@@ -96,7 +97,7 @@ func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
 	), "/etc/orderd/secrets/keys/order-id-key"
 	want.HTTP.AllowedOrigins, want.HTTP.Reflection = []string{"https://shop.example"}, true
 	want.Flash = config.Flash{PeerURL: "http://shop-flash.ns.svc:8082", MaxClockSkew: config.Duration(time.Second)}
-	want.Worker = config.Worker{MaterializePerSecond: 334, MaterializeConcurrency: 6}
+	want.Worker = config.Worker{MaterializePerSecond: 1000, MaterializeConcurrency: 6}
 	want.Payments = []config.Payment{
 		{
 			Provider: "sandbox", SecretFile: "/etc/orderd/secrets/payments-sandbox/key",
@@ -105,7 +106,7 @@ func TestConfigIsWhatEveryRoleLoads(t *testing.T) {
 		{
 			Provider:  "stripe",
 			SecretDir: "/etc/orderd/secrets/payments-stripe",
-			Settings:  map[string]string{"account": "acct_1"},
+			Settings:  map[string]string{"publishableKey": "pk_1"},
 			PublicURL: "http://shop-standard.ns.svc:8080",
 			NotifyURL: "http://shop-standard.ns.svc:8080",
 		},
@@ -258,5 +259,27 @@ func TestNamesFitIntoALabel(t *testing.T) {
 	longest := "a234567890123456789012345678901234567890"
 	if got := MigrationName(longest, Revision(sample(), ""), 99); len(got) > 63 {
 		t.Errorf("%s has %d characters, more than a Job's name may", got, len(got))
+	}
+}
+
+// Nothing depends on the family of the cluster's IP addresses.
+func TestBothFamiliesOfAddressesAreServed(t *testing.T) {
+	for _, pool := range Pools() {
+		start := startOf(t, sample(), pool)
+		if got := service(sample(), pool).Spec.IPFamilyPolicy; got == nil || *got != corev1.IPFamilyPolicyPreferDualStack {
+			t.Errorf("%s: the Service's family policy is %v", pool, got)
+		}
+		for _, rule := range networkPolicy(sample(), pool).Spec.Ingress {
+			for _, from := range rule.From {
+				if from.IPBlock != nil {
+					t.Errorf("%s: the NetworkPolicy names addresses", pool)
+				}
+			}
+		}
+		args := podTemplate(sample(), pool, start).Spec.Containers[0].Args
+		// Brackets and port are put to the address by the pod, which knows its family.
+		if got := slices.Contains(args, "--advertise-host=$(POD_IP)"); got != (pool == v1alpha1.PoolFlash) {
+			t.Errorf("%s: it is started with %q", pool, args)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -82,16 +83,34 @@ func databaseRefs(c *v1alpha1.OrderCluster) []v1alpha1.SecretKeyReference {
 	return some(&c.Spec.Database.URLSecretRef, c.Spec.Database.CASecretRef)
 }
 
-func messagingRefs(c *v1alpha1.OrderCluster) []v1alpha1.SecretKeyReference {
-	return some(c.Spec.Messaging.CASecretRef, c.Spec.Messaging.CredentialsSecretRef)
+func messagingRefs(c *v1alpha1.OrderCluster, pool string) []v1alpha1.SecretKeyReference {
+	return some(c.Spec.Messaging.CASecretRef, c.MessagingCredentials(pool))
+}
+
+// allMessagingRefs are those of all pools and the operator, each once.
+func allMessagingRefs(c *v1alpha1.OrderCluster) []v1alpha1.SecretKeyReference {
+	refs := some(c.Spec.Messaging.CASecretRef)
+	for _, role := range append(Pools(), v1alpha1.RoleOperator) {
+		for _, ref := range some(c.MessagingCredentials(role)) {
+			if !slices.Contains(refs, ref) {
+				refs = append(refs, ref)
+			}
+		}
+	}
+	return refs
 }
 
 func paymentRefs(c *v1alpha1.OrderCluster) []v1alpha1.SecretKeyReference {
 	var refs []v1alpha1.SecretKeyReference
-	for _, p := range c.Spec.Payments {
+	for i, p := range c.Spec.Payments {
 		refs = append(refs, some(p.SecretRef)...)
-		if p.KeysSecretRef != nil {
-			refs = append(refs, v1alpha1.SecretKeyReference{Name: p.KeysSecretRef.Name})
+		if p.KeysSecretRef == nil {
+			continue
+		}
+		// All of it is mounted, and these have to be there.
+		refs = append(refs, v1alpha1.SecretKeyReference{Name: p.KeysSecretRef.Name})
+		for _, file := range payments(c)[i].Files() {
+			refs = append(refs, v1alpha1.SecretKeyReference{Name: p.KeysSecretRef.Name, Key: file})
 		}
 	}
 	return refs
@@ -139,7 +158,7 @@ func renewedRefs(c *v1alpha1.OrderCluster) []v1alpha1.SecretKeyReference {
 
 // readOnce are the Secrets that a pool's pods mount and read only when they start; one without a key as a whole.
 func readOnce(c *v1alpha1.OrderCluster, pool string) []v1alpha1.SecretKeyReference {
-	refs := messagingRefs(c)
+	refs := messagingRefs(c, pool)
 	if pool == v1alpha1.PoolFlash {
 		return refs
 	}

@@ -58,8 +58,8 @@ func TestAPoolIsRolledByWhatItReads(t *testing.T) {
 			c.Spec.Pools.Standard.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}
 		}, []string{standard}},
 		"the workers' size": {func(c *v1alpha1.OrderCluster, _ *Material) {
-			c.Spec.Pools.Worker.Replicas.Min = ptr.To[int32](5)
-		}, []string{worker}},
+			c.Spec.Pools.Worker.Replicas = v1alpha1.PoolReplicas{Min: ptr.To[int32](5), Max: ptr.To[int32](9)}
+		}, nil},
 		"the carrier's key": {func(_ *v1alpha1.OrderCluster, m *Material) { m.Secrets["swift"]["k"] = []byte("new") },
 			[]string{standard, worker}},
 		"the gateway's key": {func(_ *v1alpha1.OrderCluster, m *Material) { m.Secrets["push"]["k"] = []byte("new") },
@@ -180,15 +180,15 @@ func TestTheMigrationHasWhatAWorkerHas(t *testing.T) {
 	}
 }
 
-func TestEveryPoolWritesTheDefaultRateTogether(t *testing.T) {
+func TestTheWorkersDivideTheRateThemselves(t *testing.T) {
 	c := sample()
 	c.Spec.Orders = v1alpha1.OrdersSpec{}
-	c.Spec.Pools.Worker.Replicas.Min = ptr.To[int32](4)
-	if got := Settings(c).Worker.MaterializePerSecond; got != 500 {
-		t.Errorf("each of four workers writes %d orders a second, want 500", got)
+	c.Spec.Pools.Worker.Replicas.Min = ptr.To[int32](5)
+	if got := Settings(c).Worker.MaterializePerSecond; got != 2000 {
+		t.Errorf("five workers write %d orders a second together, want 2000", got)
 	}
-	c.Spec.Pools.Worker.Replicas.Max = ptr.To[int32](10)
-	if got := Settings(c).Worker.MaterializePerSecond; got != 200 {
-		t.Errorf("each of up to ten workers writes %d orders a second, want 200", got)
+	c.Spec.Orders.MaterializePerSecond = ptr.To[int32](700)
+	if got := Settings(c).Worker.MaterializePerSecond; got != 700 {
+		t.Errorf("five workers write %d orders a second together, want 700", got)
 	}
 }

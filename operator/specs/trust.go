@@ -55,10 +55,10 @@ func databaseMounts(c *v1alpha1.OrderCluster) []mount {
 		tlsMounts(databaseName, d.CASecretRef, d.ClientCertificateSecretRef)...)
 }
 
-// messagingMounts are for whoever connects to NATS.
-func messagingMounts(c *v1alpha1.OrderCluster) []mount {
+// messagingMounts are for a pool's pods, which have their own credentials alone.
+func messagingMounts(c *v1alpha1.OrderCluster, pool string) []mount {
 	m := tlsMounts(messagingName, c.Spec.Messaging.CASecretRef, c.Spec.Messaging.ClientCertificateSecretRef)
-	if ref := c.Spec.Messaging.CredentialsSecretRef; ref != nil {
+	if ref := c.MessagingCredentials(pool); ref != nil {
 		m = append(m, secretMount(messagingName, "creds", *ref))
 	}
 	return m

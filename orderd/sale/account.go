@@ -10,6 +10,9 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
+	"github.com/orderd-dev/orderd/orderd/kit/consume"
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
+	"github.com/orderd-dev/orderd/orderd/kit/outbox"
 )
 
 const (
@@ -65,7 +68,7 @@ func ClaimAccount(ctx context.Context, js jetstream.JetStream, owner Owner, repl
 	if err := CheckAccount(ctx, js, owner); err != nil && !isFrom(err, from) {
 		return err
 	}
-	err := prepare.EnsureBucket(ctx, js, jetstream.KeyValueConfig{
+	_, err := prepare.EnsureBucket(ctx, js, jetstream.KeyValueConfig{
 		Bucket: AccountBucket, Description: "The OrderCluster that this NATS account belongs to",
 		Storage: jetstream.FileStorage, Replicas: replicas, History: 1,
 	})
@@ -152,4 +155,22 @@ func stamp(ctx context.Context, bucket jetstream.KeyValue) (Owner, uint64, error
 		return Owner{}, 0, fmt.Errorf("key %s of bucket %s cannot be read: %w", accountKey, AccountBucket, err)
 	}
 	return found, entry.Revision(), nil
+}
+
+// EnsureAccount makes what an order platform has in its account beside promotions' logs: the buckets that
+// its pods watch, and the streams of events and dead letters. Of what is there it changes only what
+// orderd cannot do without. It returns what an administrator has set so that a promise is broken, in
+// words for people. Each of its calls is bounded by the JetStream's default time-out.
+func EnsureAccount(ctx context.Context, js jetstream.JetStream, replicas int) (broken []string, err error) {
+	ctx = messaging.PerCall(ctx)
+	for _, ensure := range []func(context.Context, jetstream.JetStream, int) ([]string, error){
+		prepare.EnsureBuckets, outbox.EnsureStream, consume.EnsureDeadLetters,
+	} {
+		told, err := ensure(ctx, js, replicas)
+		if err != nil {
+			return nil, err
+		}
+		broken = append(broken, told...)
+	}
+	return broken, nil
 }

@@ -5,12 +5,16 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 )
 
 const (
-	// maxCounts is of how many promotions what was counted is kept.
-	maxCounts = 64
+	// maxCounts is of how many promotions what was counted is kept: more than are live at once. Without orders each is a
+	// hundred bytes an item.
+	maxCounts = 2048
 	// maxCounted is how many orders are kept of all promotions' logs together: about 140 MB. A log
 	// that is longer by itself is read from its start each time.
 	maxCounted = 4_000_000
@@ -25,9 +29,15 @@ type Counts struct {
 	uses uint64
 }
 
+// counter is a prepare.Counter.
+type counter interface {
+	Totals(context.Context, jetstream.JetStream, *flashv1.Promotion) ([]Total, error)
+	Orders() int64
+}
+
 // count of one promotion.
 type count struct {
-	counter *prepare.Counter
+	counter counter
 	// closed has the totals of partitions that are all closed.
 	closed atomic.Pointer[[]Total]
 	used   uint64
@@ -48,17 +58,37 @@ func (c *Counts) of(uid string) *count {
 	c.uses++
 	found.used = c.uses
 	for len(c.kept) > maxCounts {
-		c.dropOldest(uid)
+		delete(c.kept, c.oldest(uid))
 	}
 	return found
 }
 
-// trim makes room for the promotion that was counted just now.
-func (c *Counts) trim(uid string) {
+// lastUse of the promotion's count before this one; 0: never.
+func (c *Counts) lastUse(uid string) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.kept) > 1 && c.orders() > maxCounted {
-		c.dropOldest(uid)
+	if found := c.kept[uid]; found != nil {
+		return found.used
+	}
+	return 0
+}
+
+// trim makes room for the promotion that was counted just now, and the time before at the given use. Those that nobody
+// asked for since then go. If all were, they are as live as it is: then it goes itself, and is read from its start
+// each time, where otherwise each would push out the next and all be.
+func (c *Counts) trim(uid string, before uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.orders() > maxCounted {
+		oldest := c.oldest(uid)
+		if oldest != "" && c.kept[oldest].used < before {
+			delete(c.kept, oldest)
+			continue
+		}
+		if mine := c.kept[uid]; mine != nil {
+			mine.counter = prepare.NewCounter(maxCounted)
+		}
+		return
 	}
 }
 
@@ -70,15 +100,14 @@ func (c *Counts) orders() int64 {
 	return sum
 }
 
-// dropOldest drops the count that was not used for longest, other than one.
-func (c *Counts) dropOldest(but string) {
-	oldest := ""
+// oldest is the count that was not used for longest, other than one; "": there is none.
+func (c *Counts) oldest(but string) (oldest string) {
 	for uid, count := range c.kept {
 		if uid != but && (oldest == "" || count.used < c.kept[oldest].used) {
 			oldest = uid
 		}
 	}
-	delete(c.kept, oldest)
+	return oldest
 }
 
 // closed notes the totals of a promotion whose partitions are all closed, and drops what led to them.
@@ -100,6 +129,7 @@ func (s *Sale) Totals(ctx context.Context) ([]Total, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.counts.trim(s.promo.GetUid())
+	before := s.counts.lastUse(s.promo.GetUid())
+	defer s.counts.trim(s.promo.GetUid(), before)
 	return s.counts.of(s.promo.GetUid()).counter.Totals(ctx, js, s.promo)
 }

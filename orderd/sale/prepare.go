@@ -35,13 +35,16 @@ func (s *Sale) Allocated(ctx context.Context) (Allocation, error) {
 
 // Allocate takes the sale's items from the shop's stock in one transaction: all of them, or
 // an *InsufficientError or *UnknownSKUError and nothing. A sale that took stock before takes none,
-// also if its Items are others now.
+// also if its Items are others now. A *HeldError, and nothing, while another promotion of its Name has stock.
 func (s *Sale) Allocate(ctx context.Context) (Allocation, error) {
 	allocation, err := s.Allocated(ctx)
 	if err == nil && allocation.Empty() && s.database != nil {
 		allocation = Allocation{s.items}
 		err = tell(ctx, s, func(ctx context.Context, db *pgxpool.Pool, uid string) error {
-			return stock.Allocate(ctx, db, uid, s.items)
+			if s.name == (PromotionName{}) {
+				return stock.Allocate(ctx, db, uid, s.items)
+			}
+			return stock.AllocateAs(ctx, db, s.name, uid, s.items)
 		})
 	}
 	if err := s.done(StepAllocate, err); err != nil {
@@ -50,17 +53,18 @@ func (s *Sale) Allocate(ctx context.Context) (Allocation, error) {
 	return allocation, nil
 }
 
-// EnsureBuckets makes the key-value buckets that an order platform's pods watch, and changes those that
-// are not as they should be. Each of its calls is bounded by the JetStream's default time-out.
+// EnsureBuckets makes the key-value buckets that an order platform's pods watch, and changes what they
+// cannot do without. Each of its calls is bounded by the JetStream's default time-out.
 func EnsureBuckets(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	return prepare.EnsureBuckets(messaging.PerCall(ctx), js, replicas)
+	_, err := prepare.EnsureBuckets(messaging.PerCall(ctx), js, replicas)
+	return err
 }
 
 // EnsureStreams makes the promotion's streams, and the buckets, unless they are there.
 func (s *Sale) EnsureStreams(ctx context.Context) error {
 	ctx, js, err := s.jetStream(ctx)
 	if err == nil {
-		err = prepare.EnsureBuckets(ctx, js, s.replicas)
+		_, err = prepare.EnsureBuckets(ctx, js, s.replicas)
 	}
 	if err == nil {
 		err = prepare.EnsureStreams(ctx, js, s.promo, s.replicas)
@@ -143,7 +147,8 @@ func (s *Sale) setTopUps(all []TopUp) {
 }
 
 // Publish tells the pods what the promotion is now, and returns what they were told before; nil:
-// nothing. Top-ups that they were told of stay, also if this Sale does not know them.
+// nothing. Top-ups that they were told of stay, also if this Sale does not know them, and so does that the promotion is
+// closed. If they were told of a later generation already, they keep it, and the error is an *OlderError.
 func (s *Sale) Publish(ctx context.Context) (*flashv1.Promotion, error) {
 	ctx, js, err := s.jetStream(ctx)
 	var before *flashv1.Promotion

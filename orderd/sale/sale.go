@@ -55,6 +55,8 @@ type (
 	InsufficientError = stock.InsufficientError
 	// UnknownSKUError says which SKUs the shop does not have.
 	UnknownSKUError = stock.UnknownSKUError
+	// OlderError says that the pods were told of a later definition of the promotion.
+	OlderError = prepare.OlderError
 )
 
 // ErrTooManyTopUps says that a sale had stock added as often as it can be.
@@ -96,6 +98,8 @@ type Options struct {
 	// Items say how many units of each SKU the sale is to have. A sale that was allocated with less
 	// gets the rest from TopUp. Without a database the partitions are opened with them.
 	Items []Quantity
+	// Name of the promotion, of which one at a time may have stock; zero: it has none.
+	Name PromotionName
 	// Database has the shop's stock and its orders. Nil: a sale of the flash lane alone. Its steps
 	// in the database do nothing: Allocate takes the Items as given, nothing is added, written or
 	// returned, and Prove looks at the log.
@@ -121,6 +125,7 @@ type Options struct {
 type Sale struct {
 	promo     *flashv1.Promotion
 	items     []Quantity
+	name      PromotionName
 	database  Opener[*pgxpool.Pool]
 	messaging Opener[jetstream.JetStream]
 	replicas  int
@@ -132,8 +137,8 @@ type Sale struct {
 // New returns the Sale. It connects to nothing.
 func New(o Options) *Sale {
 	s := &Sale{
-		promo: proto.CloneOf(o.Promotion), items: slices.Clone(o.Items), database: o.Database, messaging: o.JetStream,
-		replicas: o.Replicas, actor: o.Actor, counts: o.Counts, after: o.After,
+		promo: proto.CloneOf(o.Promotion), items: slices.Clone(o.Items), name: o.Name,
+		database: o.Database, messaging: o.JetStream, replicas: o.Replicas, actor: o.Actor, counts: o.Counts, after: o.After,
 	}
 	if s.counts == nil {
 		s.counts = &Counts{}

@@ -53,7 +53,7 @@ func (s *Sale) ServerTime(ctx context.Context) (time.Time, error) {
 	}
 	now := stream.CachedInfo().TimeStamp
 	if now.IsZero() {
-		return time.Time{}, errors.New("asking JetStream for the time: it does not say")
+		return time.Time{}, errNoTime
 	}
 	return now, nil
 }

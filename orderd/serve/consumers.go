@@ -22,9 +22,9 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 	loops := []loop{sweeper.Run}
 	closer := payment.NewCloser(s.payments)
 	wanted := []consume.Options{
-		{Name: "reward", Types: reward.Types(), BatchEffect: s.rewards.Handle, Batch: reward.Batch},
+		{Name: reward.ConsumerName, Types: reward.Types(), BatchEffect: s.rewards.Handle, Batch: reward.Batch},
 		{Name: payment.CloserName, Types: closer.Types(), Effect: closer.Handle},
-		{Name: "shipment", Types: shipment.Types(), Effect: s.shipments.Handle},
+		{Name: shipment.ConsumerName, Types: shipment.Types(), Effect: s.shipments.Handle},
 	}
 	if p.config.Push.URL != "" {
 		gateway, err := p.gateway(s)
@@ -32,7 +32,9 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 			return nil, err
 		}
 		wanted = append(wanted,
-			consume.Options{Name: "push", Types: push.Types(), Delivery: gateway.Deliver, Ordered: true, Since: push.Since})
+			consume.Options{
+				Name: push.ConsumerName, Types: push.Types(), Delivery: gateway.Deliver, Ordered: true, Since: push.Since,
+			})
 	}
 	for _, o := range wanted {
 		o.JetStream, o.Pool, o.Replicas = s.js, s.pool, p.config.Messaging.Replicas

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"errors"
 	"math/rand/v2"
 	"net"
 	"time"
@@ -15,8 +14,9 @@ import (
 
 // flash serves the flash lane. It has no database connection, so that a sale goes on without one.
 func (p *pod) flash() (*role, error) {
-	if p.advertise == "" {
-		return nil, errors.New("--advertise: must be set for role flash")
+	advertise, err := advertised(p.advertise, p.advertiseHost, p.config.HTTP.PeerAddress)
+	if err != nil {
+		return nil, err
 	}
 	key, err := p.readIDKey()
 	if err != nil {
@@ -38,14 +38,14 @@ func (p *pod) flash() (*role, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, js, err := messaging.Connect(p.config.Messaging, p.name, p.log)
+	conn, js, err := messaging.Connect(p.config.Messaging, messaging.RoleFlash, p.name, p.log)
 	if err != nil {
 		return nil, err
 	}
 	pool, err := flashpod.New(flashpod.Options{
-		JetStream: js, Replicas: p.config.Messaging.Replicas, Name: p.name, Advertise: p.advertise,
+		JetStream: js, Replicas: p.config.Messaging.Replicas, Name: p.name, Advertise: advertise,
 		Clock: p.now, Random: random(), OrderIDs: ids,
-		ServiceAddress: p.serviceAddress(), MaxSkew: time.Duration(p.config.Flash.MaxClockSkew), Admission: signer,
+		ServiceAddress: p.serviceAddress(advertise), MaxSkew: time.Duration(p.config.Flash.MaxClockSkew), Admission: signer,
 		Known: []connect.ClientInterceptor{peers.Ask()}, Logger: p.log, Registerer: p.registerer,
 	})
 	if err != nil {
@@ -70,8 +70,8 @@ func (p *pod) flash() (*role, error) {
 
 // serviceAddress is where gateways reach the pod's FlashService: at the host that other pods reach
 // it at. Empty, if the port is known only once the pod listens.
-func (p *pod) serviceAddress() string {
-	host, _, err := net.SplitHostPort(p.advertise)
+func (p *pod) serviceAddress(advertise string) string {
+	host, _, err := net.SplitHostPort(advertise)
 	_, port, portErr := net.SplitHostPort(p.config.HTTP.Address)
 	if err != nil || portErr != nil || port == "0" {
 		return ""

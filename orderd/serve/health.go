@@ -32,6 +32,18 @@ func (h *health) problem() error {
 	return h.ready()
 }
 
+// lastAnswers ends a connection with its next answer while the pod drains: over HTTP/1.1 the answer says that
+// it is the last one, over HTTP/2 net/http makes a GOAWAY of it. When the listener closes, hardly any
+// connection is left that a caller could write to in that very moment.
+func (h *health) lastAnswers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // handlers are those of the admin listener, by their patterns.
 func (h *health) handlers(gatherer prometheus.Gatherer) map[string]http.Handler {
 	live := func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") }

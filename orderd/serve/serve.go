@@ -29,10 +29,14 @@ type Options struct {
 	Config config.Config
 	// Name of the pod, unique in its pool.
 	Name string
-	// Advertise is the host:port at which other pods reach this one's PeerService; flash role only.
+	// Advertise is the host:port at which other pods reach this one's PeerService, an IPv6 address in
+	// brackets; flash role only.
 	Advertise string
-	Version   string
-	Log       *slog.Logger
+	// AdvertiseHost, in its place, is the host alone, an IPv6 address as it is; the port is that of
+	// http.peerAddress.
+	AdvertiseHost string
+	Version       string
+	Log           *slog.Logger
 	// Clock is what everything of the pod takes for the time; time.Now if nil.
 	Clock func() time.Time
 	// FlashService, if set, stands in for the flash role's own behind everything that is around it,
@@ -86,8 +90,8 @@ func Run(ctx context.Context, o Options) error {
 	reg := prometheus.NewRegistry()
 	labels := prometheus.Labels{"cluster": o.Config.Cluster, "role": string(o.Role)}
 	pod := &pod{
-		kind: o.Role, config: o.Config, name: o.Name, advertise: o.Advertise, version: o.Version, log: o.Log,
-		now: o.Clock, flashService: o.FlashService,
+		kind: o.Role, config: o.Config, name: o.Name, advertise: o.Advertise, advertiseHost: o.AdvertiseHost,
+		version: o.Version, log: o.Log, now: o.Clock, flashService: o.FlashService,
 
 		registry:   reg,
 		registerer: prometheus.WrapRegistererWith(labels, reg),
@@ -117,7 +121,8 @@ func Run(ctx context.Context, o Options) error {
 type pod struct {
 	kind                     config.Role
 	config                   config.Config
-	name, advertise, version string
+	name, version            string
+	advertise, advertiseHost string
 	log                      *slog.Logger
 	now                      func() time.Time
 	flashService             flashv1connect.FlashServiceHandler
@@ -227,11 +232,12 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 		server := connect.NewServer(around.forApps(r.guard, r.recorder, r.inside)...)
 		r.services(server)
 		apps := offer{server: server, open: p.open(around, health, server), plain: r.plain}
-		l, err := add("apps", c.Address, crossOrigin(around.front(apps), c.AllowedOrigins))
+		l, err := add("apps", c.Address, health.lastAnswers(crossOrigin(around.front(apps), c.AllowedOrigins)))
 		if err != nil {
 			return nil, err
 		}
 		l.atMost(c.MaxConnections)
+		l.limitAge(c, time.Now, rand.Float64)
 		if err := l.secure(c); err != nil {
 			return nil, err
 		}

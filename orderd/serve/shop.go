@@ -47,7 +47,8 @@ func (p *pod) shop() (_ *shop, err error) {
 	if s.pool, err = p.database(); err != nil {
 		return nil, err
 	}
-	if s.conn, s.js, err = messaging.Connect(p.config.Messaging, p.name, p.log); err != nil {
+	s.conn, s.js, err = messaging.Connect(p.config.Messaging, messaging.Role(p.kind), p.name, p.log)
+	if err != nil {
 		return nil, err
 	}
 	s.orders, err = order.NewStore(order.Options{

@@ -19,8 +19,8 @@ import (
 // maxStreamMessage bounds a message of a stream, which holds up to 1,024 requests: 2 KiB for each.
 const maxStreamMessage = 2 << 20
 
-// streamRetry is when a caller may come back whose stream ended with its pod: others are there
-// already.
+// streamRetry is when a caller may come back whose stream ended with its pod or its connection: others are
+// there already.
 const streamRetry = 100 * time.Millisecond
 
 // streamOptions are those of stream RPCs. Their messages hold many requests. They go between
@@ -141,7 +141,8 @@ func (s *liveStream) Receive(msg any) error {
 	return err
 }
 
-// live serves a stream until its caller's token expires or the pod leaves. From then on receiving
+// live serves a stream until its caller's token expires, its connection is too old or the pod leaves. From
+// then on receiving
 // fails with the reason, while the handler can go on to answer what it has; the configured time for
 // a request later its context ends as well.
 func (s stack) live(
@@ -192,6 +193,9 @@ func (s stack) untilEnd(ctx context.Context, done <-chan struct{}) *connect.Erro
 	case <-s.leaving:
 		return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded,
 			"the pod is going away; go on with a new stream", streamRetry)
+	case <-endingStreams(ctx):
+		return rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded,
+			"the connection is as old as it may get; go on with a new stream", streamRetry)
 	}
 }
 

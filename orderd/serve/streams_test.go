@@ -49,7 +49,10 @@ const timeOuts = 2 * time.Second
 type streaming struct {
 	stack
 	leave  chan struct{}
+	client flashv1connect.FlashServiceClient
 	stream flashv1connect.FlashServicePlaceFlashOrdersClientStream
+	// local is the address of the connection that was made last.
+	local string
 }
 
 func newStreaming(t *testing.T, c config.HTTP, tokenFor time.Duration) *streaming {
@@ -65,6 +68,7 @@ func newStreaming(t *testing.T, c config.HTTP, tokenFor time.Duration) *streamin
 		t.Fatal(err)
 	}
 	l.server.ReadTimeout, l.server.WriteTimeout = timeOuts, timeOuts
+	l.limitAge(c, time.Now, func() float64 { return 0.5 })
 	served := make(chan error, 1)
 	go func() { served <- l.serve() }()
 	t.Cleanup(func() {
@@ -79,16 +83,31 @@ func newStreaming(t *testing.T, c config.HTTP, tokenFor time.Duration) *streamin
 	token := tokens.Sign(claims)
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: protocols, DialContext: (&net.Dialer{}).DialContext}
+	transport := &http.Transport{Protocols: protocols, DialContext: s.dial}
 	t.Cleanup(transport.CloseIdleConnections)
-	client := flashv1connect.NewFlashServiceClient(connect.NewClient(
+	s.client = flashv1connect.NewFlashServiceClient(connect.NewClient(
 		connecthttp.NewTransport(&http.Client{Transport: transport}, "http://"+l.socket.Addr().String()),
 		issuer.Bearer(token),
 	))
-	if s.stream, err = client.PlaceFlashOrders(t.Context()); err != nil {
+	s.open(t)
+	return s
+}
+
+// dial is a http.Transport's.
+func (s *streaming) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err == nil {
+		s.local = conn.LocalAddr().String()
+	}
+	return conn, err
+}
+
+func (s *streaming) open(t *testing.T) {
+	t.Helper()
+	var err error
+	if s.stream, err = s.client.PlaceFlashOrders(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 func (s *streaming) ask(t *testing.T, requests int) {

@@ -90,8 +90,21 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 	if err != nil {
 		return nil, err
 	}
+	ids, err := key.orderIDs(p.now)
+	if err != nil {
+		return nil, err
+	}
+	// The workers share the rate.
+	census, err := lease.NewCensus(lease.CensusOptions{
+		Pool: s.pool, Kind: "materialize", Worker: p.name, Clock: p.now, Logger: p.log, Registerer: p.registerer,
+	})
+	if err != nil {
+		return nil, err
+	}
 	materialize, err := materializer.New(materializer.Options{
+		Own:       ids.Own,
 		JetStream: s.js, Writer: s.orders, RatePerSecond: p.config.Worker.MaterializePerSecond,
+		Part:        census.Part,
 		Concurrency: p.config.Worker.MaterializeConcurrency, Replicas: p.config.Messaging.Replicas, Source: p.config.Cluster,
 		Clock: p.now, Random: random(), Logger: p.log, Registerer: p.registerer,
 	})
@@ -104,7 +117,7 @@ func (p *pod) orderLoops(s *shop) ([]loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []loop{materialize.Run, expirer.Run, completer.Run, releaser.Run, relay.Run, cleaner.Run}, nil
+	return []loop{census.Run, materialize.Run, expirer.Run, completer.Run, releaser.Run, relay.Run, cleaner.Run}, nil
 }
 
 // paymentLoops ask the providers: what became of payments and refunds, and for their statements.

@@ -4,6 +4,7 @@
   - ""
   resources:
   - configmaps
+  - serviceaccounts
   verbs:
   - create
   - delete
@@ -35,7 +36,6 @@
   - ""
   resources:
   - secrets
-  - serviceaccounts
   - services
   verbs:
   - create

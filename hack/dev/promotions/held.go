@@ -311,12 +311,12 @@ func (h *held) settled(totals []sale.Total) error {
 func (h *held) retain(
 	ctx context.Context, p *v1alpha1.PromotionEvent, now time.Time,
 ) (wait time.Duration, over bool, err error) {
-	deleted, keep := !p.DeletionTimestamp.IsZero(), p.Spec.Settlement.KeepLog
+	deleted := !p.DeletionTimestamp.IsZero()
 	if !deleted {
-		if keep == nil || !p.Status.LogRemovedTime.IsZero() {
+		if !p.Status.LogRemovedTime.IsZero() {
 			return time.Hour, false, nil
 		}
-		if until := p.Status.SettledTime.Add(keep.Duration); now.Before(until) {
+		if until, _ := p.LogKept(); now.Before(until) {
 			return until.Sub(now), false, nil
 		}
 	}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes everything that is generated and checked in: Go and TypeScript code from the protos, deep-copy functions, CRDs
 # and RBAC from the Go types and markers, and from those the chart's templates; pages of docs/ from the life cycles' tables and
-# the protos' comments. Running it again changes nothing.
+# the protos' comments; what each role may do in NATS. Running it again changes nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 TOOLS=$PWD/bin/tools
@@ -63,3 +63,4 @@ done
   rules 2 orderd.leaderRules
 } >"$CHART/_rules.tpl"
 "$TOOLS/buf" build api -o - | go run ./hack/tools/docs docs
+go run ./hack/tools/permissions config/nats

@@ -19,6 +19,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/metric"
 )
 
+// LevelsSubjects are where the levels of all promotions are broadcast.
+const LevelsSubjects = levelsSubject + "*"
+
 const (
 	// levelsSubject and a promotion's uid are where its levels are broadcast.
 	levelsSubject = "orderd.levels."
@@ -106,7 +109,7 @@ func (b *Board) SoldOut(uid, sku string) (left int64, ok bool) {
 
 // Run follows the broadcasts, and makes the pod's own, until ctx ends.
 func (b *Board) Run(ctx context.Context, conn *nats.Conn) {
-	subscription, err := conn.Subscribe(levelsSubject+"*", b.receive)
+	subscription, err := conn.Subscribe(LevelsSubjects, b.receive)
 	if err == nil {
 		err = subscription.SetPendingLimits(levelsPending, levelsPendingBytes)
 		defer func() { _ = subscription.Unsubscribe() }()

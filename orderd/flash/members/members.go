@@ -148,7 +148,7 @@ func (m *Members) renew(ctx context.Context) error {
 	}
 	if m.bucket == nil {
 		// The bucket is in memory: it may be gone together with the server that held it.
-		if err := prepare.EnsureBuckets(ctx, m.js, m.replicas); err != nil {
+		if err := prepare.EnsurePodBuckets(ctx, m.js, m.replicas); err != nil {
 			return err
 		}
 		bucket, err := m.js.KeyValue(ctx, prepare.MembersBucket)

@@ -27,6 +27,9 @@ var ErrRefused = errors.New("append refused: the log has moved on")
 // ErrRewound says that the log ends before a record that was seen in it.
 var ErrRewound = errors.New("log has lost records")
 
+// LogSubjects are those of all partitions of all promotions.
+const LogSubjects = "promo.*.*"
+
 // MaxBatch is how many records one atomic batch may have: the NATS server's default limit.
 const MaxBatch = 1000
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -30,7 +31,7 @@ func TestEnsureBucketsOnlyLooksWhereAllIsWell(t *testing.T) {
 	changes := func() int {
 		t.Helper()
 		asked = nil
-		if err := prepare.EnsureBuckets(t.Context(), js, 1); err != nil {
+		if _, err := prepare.EnsureBuckets(t.Context(), js, 1); err != nil {
 			t.Fatal(err)
 		}
 		mu.Lock()
@@ -43,8 +44,10 @@ func TestEnsureBucketsOnlyLooksWhereAllIsWell(t *testing.T) {
 	if n := changes(); n != 0 || len(asked) != 2 {
 		t.Errorf("buckets that are as they should be were asked about by %v", asked)
 	}
-	// As an earlier version may have made it.
-	other := jetstream.KeyValueConfig{Bucket: prepare.PromotionsBucket, History: 2}
+	// Members that expire at another time than pods expect are none.
+	other := jetstream.KeyValueConfig{
+		Bucket: prepare.MembersBucket, Storage: jetstream.MemoryStorage, TTL: time.Hour, LimitMarkerTTL: time.Hour,
+	}
 	if _, err := js.UpdateKeyValue(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}

@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 )
 
 const (
@@ -26,9 +28,13 @@ const (
 	maxUnacked = 4096
 )
 
+// ErrLogUnfit says that a promotion's stream was set by hand so that it could lose or refuse orders.
+var ErrLogUnfit = errors.New("a promotion's log was set by hand so that nothing may be sold with it")
+
 // EnsureStreams creates the promotion's streams, and the consumer of each that
 // materializes it, unless they are there. Nothing in a stream can be changed or removed,
-// other than with the stream itself.
+// other than with the stream itself. What an administrator has set of one stays, such as its
+// placement; [ErrLogUnfit] if orders could be lost by it.
 func EnsureStreams(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, replicas int) error {
 	for k := range promo.GetStreams() {
 		if err := ensureStream(ctx, js, promo, int32(k), replicas); err != nil {
@@ -40,17 +46,20 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, promo *flashv1.P
 
 func ensureStream(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion, k int32, replicas int) error {
 	name := promo.GetStreams()[k]
-	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	broken, err := messaging.Ensure(ctx, js, jetstream.StreamConfig{
 		Name: name, Description: "Partitions of promotion " + promo.GetName(),
 		Subjects: plog.Subjects(promo, k),
 		Storage:  jetstream.FileStorage, Replicas: replicas,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgs: -1, MaxBytes: -1,
 		DenyDelete: true, DenyPurge: true, AllowAtomicPublish: true, AllowDirect: false,
-	})
+	}, nil)
 	if err != nil {
-		return fmt.Errorf("creating stream %s: %w", name, err)
+		return fmt.Errorf("creating a promotion's log: %w", err)
 	}
-	_, err = stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+	if len(broken) > 0 {
+		return fmt.Errorf("%w: %s", ErrLogUnfit, strings.Join(broken, "; "))
+	}
+	_, err = js.CreateOrUpdateConsumer(ctx, name, jetstream.ConsumerConfig{
 		Durable: MaterializerConsumer, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckWait: materializeAckWait, MaxAckPending: maxUnacked, MaxDeliver: -1,
 	})

@@ -39,7 +39,7 @@ func newPromotion(streams, partitions int32, items ...prepare.Item) *flashv1.Pro
 func open(tb testing.TB, js jetstream.JetStream, p *flashv1.Promotion, items ...prepare.Item) {
 	tb.Helper()
 	ctx := context.Background()
-	if err := errors.Join(prepare.EnsureBuckets(ctx, js, 1), prepare.EnsureStreams(ctx, js, p, 1)); err != nil {
+	if err := errors.Join(ensureBuckets(ctx, js), prepare.EnsureStreams(ctx, js, p, 1)); err != nil {
 		tb.Fatal(err)
 	}
 	if err := prepare.OpenPartitions(ctx, js, p, "allocation", items); err != nil {
@@ -136,7 +136,7 @@ func TestClosingAppendsTopUpsOnceWhereverItDies(t *testing.T) {
 
 func TestPublishForgetsNoTopUp(t *testing.T) {
 	js := testnats.Run(t).JetStream(t)
-	if err := prepare.EnsureBuckets(t.Context(), js, 1); err != nil {
+	if err := ensureBuckets(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
 	p := newPromotion(1, 1, prepare.Item{SKU: "a"})

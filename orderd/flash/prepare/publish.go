@@ -1,6 +1,7 @@
 package prepare
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,9 +23,24 @@ func PutPromotion(ctx context.Context, js jetstream.JetStream, promo *flashv1.Pr
 	return err
 }
 
+// OlderError says that a promotion's key has a later definition than the one to be published: whoever
+// publishes it was late, and has to look again at what it is publishing.
+type OlderError struct {
+	UID string
+	// Generation is that of the definition that was not published; Have, of the one that stays.
+	Generation, Have int64
+}
+
+// Error names both generations.
+func (e *OlderError) Error() string {
+	return fmt.Sprintf("promotion %s: its generation %d was published before, and generation %d is older", e.UID, e.Have,
+		e.Generation)
+}
+
 // Publish writes the promotion's key unless it has that value, and returns what it had before; nil:
 // nothing. Top-ups that the key has stay in it: owners may have appended them, so that none may be
-// forgotten by a writer that does not know them.
+// forgotten by a writer that does not know them. So does that the promotion is closed. A later definition
+// stays as it is, with an *OlderError.
 func Publish(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promotion) (*flashv1.Promotion, error) {
 	bucket, err := js.KeyValue(ctx, PromotionsBucket)
 	if err != nil {
@@ -35,7 +51,10 @@ func Publish(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promoti
 		if err != nil {
 			return nil, err
 		}
-		next := withTopUps(promo, before.GetTopUps())
+		if older(promo, before) {
+			return nil, &OlderError{UID: promo.GetUid(), Generation: promo.GetGeneration(), Have: before.GetGeneration()}
+		}
+		next := withClosed(withTopUps(promo, before.GetTopUps()), before.GetClosed())
 		if proto.Equal(before, next) {
 			return before, nil
 		}
@@ -59,6 +78,19 @@ func Publish(ctx context.Context, js jetstream.JetStream, promo *flashv1.Promoti
 		publishAttempts)
 }
 
+// Published is what the promotion's key has; nil: there is none, or no bucket.
+func Published(ctx context.Context, js jetstream.JetStream, uid string) (*flashv1.Promotion, error) {
+	bucket, err := js.KeyValue(ctx, PromotionsBucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding bucket %s: %w", PromotionsBucket, err)
+	}
+	promo, _, err := published(ctx, bucket, uid)
+	return promo, err
+}
+
 // published is the value of the promotion's key and its revision; nil and 0: there is none.
 func published(ctx context.Context, bucket jetstream.KeyValue, uid string) (*flashv1.Promotion, uint64, error) {
 	entry, err := bucket.Get(ctx, uid)
@@ -74,6 +106,22 @@ func published(ctx context.Context, bucket jetstream.KeyValue, uid string) (*fla
 	}
 	// Nothing that orderd wrote: it is overwritten.
 	return nil, entry.Revision(), nil
+}
+
+// older tells whether a definition is of an earlier PromotionEvent than the one before, or of an earlier generation of
+// the same.
+func older(promo, before *flashv1.Promotion) bool {
+	return cmp.Or(cmp.Compare(promo.GetMadeUnixMs(), before.GetMadeUnixMs()),
+		cmp.Compare(promo.GetGeneration(), before.GetGeneration())) < 0
+}
+
+func withClosed(promo *flashv1.Promotion, closed bool) *flashv1.Promotion {
+	if !closed || promo.GetClosed() {
+		return promo
+	}
+	next := proto.CloneOf(promo)
+	next.Closed = true
+	return next
 }
 
 // withTopUps is the promotion with those before its own that it lacks.

@@ -54,7 +54,7 @@ type HTTP struct {
 	// MaxBodyBytes is the largest request body, after decompression.
 	MaxBodyBytes int `json:"maxBodyBytes"`
 	// MaxInFlight is how many unary requests a pod works on at once at the very most; how many it
-	// is at a time follows from how long they take (see orderd/overload). More are refused with
+	// is at a time follows from how long they take (see orderd/kit/overload). More are refused with
 	// UNAVAILABLE/OVERLOADED. Streams are not counted.
 	MaxInFlight int `json:"maxInFlight"`
 	// CertificateFile and KeyFile are what the listener of the RPCs for apps shows; unset: it speaks
@@ -74,6 +74,16 @@ type HTTP struct {
 	BodyTimeout Duration `json:"bodyTimeout"`
 	// RequestTimeout bounds a request from its first byte to its answer.
 	RequestTimeout Duration `json:"requestTimeout"`
+	// MaxConnectionAge is how old a connection to the listener of the RPCs for apps gets before its caller is
+	// told to make another one, by which pods that came later get their share; a tenth more or less. 0: as
+	// old as it likes.
+	//
+	// By default 30 seconds: with ConnectionGrace even a stream has moved within a minute, and a pod with as
+	// many connections as fit 512 MiB makes fewer than 300 new ones a second.
+	MaxConnectionAge Duration `json:"maxConnectionAge"`
+	// ConnectionGrace is how long what is under way then may take, before it is cut off; at least
+	// RequestTimeout.
+	ConnectionGrace Duration `json:"connectionGrace"`
 	// DrainDelay is how long a pod keeps answering after SIGTERM, until those who send to it know.
 	DrainDelay Duration `json:"drainDelay"`
 	// DrainTimeout bounds what is still in flight after SIGTERM.
@@ -104,7 +114,7 @@ type Database struct {
 type Messaging struct {
 	// URL, or several joined by commas.
 	URL string `json:"url"`
-	// CredentialsFile is a NATS .creds file; empty: none.
+	// CredentialsFile is a NATS .creds file, or the seed of a user's nkey; empty: none.
 	CredentialsFile string `json:"credentialsFile,omitempty"`
 	// CAFile holds the certificates of who may have signed the servers'; empty: the system's.
 	CAFile string `json:"caFile,omitempty"`
@@ -165,7 +175,8 @@ type Flash struct {
 
 // Worker has the worker role's rates.
 type Worker struct {
-	// MaterializePerSecond is how many flash orders a pod writes to the database a second, at most.
+	// MaterializePerSecond is how many flash orders all worker pods together write to the database a second, at
+	// most. Those that live share it equally.
 	MaterializePerSecond int `json:"materializePerSecond"`
 	// MaterializeConcurrency is how many transactions a pod has open for that at once, at most. One
 	// promotion has one less.
@@ -178,11 +189,9 @@ type Payment struct {
 	Provider string `json:"provider"`
 	// SecretFile holds the key its notifications are signed with; sandbox only.
 	SecretFile string `json:"secretFile,omitempty"`
-	// SecretDir holds the files of the provider's keys and certificates; all but sandbox. The
-	// provider's package names them.
+	// SecretDir holds the files of the provider's keys and certificates; all but sandbox.
 	SecretDir string `json:"secretDir,omitempty"`
-	// Settings that are no secrets, such as merchant, app id and the API's base URL. The provider's
-	// package names them.
+	// Settings that are no secrets, such as merchant, app id and the API's base URL.
 	Settings map[string]string `json:"settings,omitempty"`
 	// PublicURL is this OrderCluster's base URL as a buyer's app sees it.
 	PublicURL string `json:"publicURL"`
@@ -235,6 +244,7 @@ func Default() Config {
 			Address: ":8080", AdminAddress: ":8081", PeerAddress: ":8082",
 			MaxBodyBytes: 64 << 10, MaxInFlight: 4096,
 			BodyTimeout: Duration(2 * time.Second), RequestTimeout: Duration(10 * time.Second),
+			MaxConnectionAge: Duration(30 * time.Second), ConnectionGrace: Duration(20 * time.Second),
 			DrainDelay: Duration(3 * time.Second), DrainTimeout: Duration(20 * time.Second),
 		},
 		Database:  Database{MaxConnections: 16},
@@ -271,6 +281,9 @@ func (c Config) Validate(role Role) error {
 	}
 	var f FieldErrors
 	c.HTTP.validate(&f)
+	// A worker's connections may get as old as they like.
+	f.Need(role == RoleWorker || c.HTTP.MaxConnectionAge == 0 || c.HTTP.ConnectionGrace >= c.HTTP.RequestTimeout,
+		"http.connectionGrace", "must not be less than requestTimeout: requests would be cut off")
 	c.Messaging.validate(&f)
 	if role != RoleFlash {
 		c.Database.validate(&f)
@@ -294,6 +307,9 @@ func (c Config) Validate(role Role) error {
 		f.Need(c.Worker.MaterializeConcurrency > 0, "worker.materializeConcurrency", "must be positive")
 	}
 	if role != RoleFlash {
+		for i, p := range c.Payments {
+			p.validate(&f, fmt.Sprintf("payments[%d]", i))
+		}
 		validateCarriers(&f, c.Carriers)
 		f.Need(c.Push.URL == "" || c.Push.SecretFile != "", "push.secretFile", "must be set")
 	}
@@ -311,6 +327,7 @@ func (h HTTP) validate(f *FieldErrors) {
 	f.Need(h.MaxBodies >= 0, "http.maxBodies", "must not be negative")
 	f.Need(h.BodyTimeout > 0, "http.bodyTimeout", "must be positive")
 	f.Need(h.RequestTimeout > 0, "http.requestTimeout", "must be positive")
+	f.Need(h.MaxConnectionAge >= 0, "http.maxConnectionAge", "must not be negative")
 	f.Need(h.DrainTimeout > 0, "http.drainTimeout", "must be positive")
 	for i, origin := range h.AllowedOrigins {
 		f.Need(IsOrigin(origin), fmt.Sprintf("http.allowedOrigins[%d]", i),
@@ -358,22 +375,6 @@ func validateCarriers(f *FieldErrors, carriers []Carrier) {
 		f.Need(carrier.SecretFile != "", path+"secretFile", "must be set")
 		names[carrier.Name] = true
 	}
-}
-
-// Duration is a time.Duration written as text, such as 30m.
-type Duration time.Duration
-
-// MarshalText writes the duration as time.Duration prints it.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-// UnmarshalText reads what time.ParseDuration takes.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil {
-		return err
-	}
-	*d = Duration(v)
-	return nil
 }
 
 // ReadSecret returns a mounted secret without surrounding white space.

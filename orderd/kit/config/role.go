@@ -25,8 +25,10 @@ func (c Config) Of(role Role) Config {
 		part.Auth = c.Auth
 		part.Flash.MaxClockSkew = c.Flash.MaxClockSkew
 	case RoleWorker:
-		// It has nothing that browsers call.
+		// It has nothing that apps call.
+		apps := Default().HTTP
 		part.HTTP.AllowedOrigins, part.HTTP.CertificateFile, part.HTTP.KeyFile = nil, "", ""
+		part.HTTP.MaxConnectionAge, part.HTTP.ConnectionGrace = apps.MaxConnectionAge, apps.ConnectionGrace
 		part.Database, part.Worker = c.Database, c.Worker
 		part.Orders.CompleteAfter = c.Orders.CompleteAfter
 		part.Flash.PeerURL = c.Flash.PeerURL

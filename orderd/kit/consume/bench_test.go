@@ -54,7 +54,7 @@ func consumeAll(b *testing.B, o consume.Options) {
 		if _, err := pool.Exec(ctx, "CREATE TABLE effects (consumer text, event_id text)"); err != nil {
 			b.Fatal(err)
 		}
-		if err := outbox.EnsureStream(ctx, js, 1); err != nil {
+		if _, err := outbox.EnsureStream(ctx, js, 1); err != nil {
 			b.Fatal(err)
 		}
 		for range events / 512 {

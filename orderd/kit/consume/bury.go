@@ -45,7 +45,7 @@ func (r *run) bury(ctx context.Context, it *item, rec record) {
 	defer cancel()
 	_, err := r.options.JetStream.PublishMsg(ctx, r.deadLetter(it, rec))
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		err = errors.Join(err, EnsureDeadLetters(ctx, r.options.JetStream, r.options.Replicas))
+		err = errors.Join(err, r.ensureDeadLetters(ctx))
 	}
 	if err != nil {
 		r.log.Error("a dead letter was not published and is published again", "event", it.event.ID, "error", err)

@@ -115,10 +115,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 func (c *Consumer) ensure(ctx context.Context) (jetstream.Consumer, error) {
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
-	if err := outbox.EnsureStream(ctx, c.options.JetStream, c.options.Replicas); err != nil {
+	broken, err := outbox.EnsureStream(ctx, c.options.JetStream, c.options.Replicas)
+	if err != nil {
 		return nil, err
 	}
-	if err := EnsureDeadLetters(ctx, c.options.JetStream, c.options.Replicas); err != nil {
+	messaging.Tell(c.log, broken)
+	if err := c.ensureDeadLetters(ctx); err != nil {
 		return nil, err
 	}
 	events, err := c.options.JetStream.Stream(ctx, outbox.Stream)
@@ -159,6 +161,12 @@ func (c *Consumer) ensure(ctx context.Context) (jetstream.Consumer, error) {
 	c.events.Store(&events)
 	c.durable.Store(&durable)
 	return durable, nil
+}
+
+func (c *Consumer) ensureDeadLetters(ctx context.Context) error {
+	broken, err := EnsureDeadLetters(ctx, c.options.JetStream, c.options.Replicas)
+	messaging.Tell(c.log, broken)
+	return err
 }
 
 // receive hands events to the workers until that fails or ctx ends. An order is

@@ -2,11 +2,12 @@ package consume
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 )
 
 const (
@@ -36,10 +37,10 @@ const (
 	HeaderFailedAt = "Orderd-Failed-At"
 )
 
-// EnsureDeadLetters makes the stream, or changes it to this version's settings;
-// replicas are 1, 3 or 5.
-func EnsureDeadLetters(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+// EnsureDeadLetters makes the stream unless it is there; replicas are 1, 3 or 5. What an administrator
+// has set of it stays; what of that breaks a promise is returned, as messaging.Ensure says.
+func EnsureDeadLetters(ctx context.Context, js jetstream.JetStream, replicas int) (broken []string, err error) {
+	return messaging.Ensure(ctx, js, jetstream.StreamConfig{
 		Name:              DeadLetters,
 		Description:       "Events that a consumer could not handle.",
 		Subjects:          []string{deadLetterPrefix + ">"},
@@ -53,11 +54,7 @@ func EnsureDeadLetters(ctx context.Context, js jetstream.JetStream, replicas int
 		MaxMsgSize:        maxDeadLetterBytes,
 		Duplicates:        deadLetterDuplicates,
 		AllowDirect:       true,
-	})
-	if err != nil {
-		return fmt.Errorf("stream %s: %w", DeadLetters, err)
-	}
-	return nil
+	}, nil)
 }
 
 // DeadLetterSubject is the subject of all dead letters of a consumer, or of every

@@ -24,6 +24,15 @@ const (
 	listSQL   = "SELECT bucket, owner, expires_at FROM leases WHERE kind = $1 ORDER BY bucket"
 )
 
+// Those of a census, by the database's clock.
+const (
+	enterSQL = `INSERT INTO lease_workers (kind, worker, expires_at)
+		VALUES ($1, $2, now() + $3::bigint * interval '1 millisecond')
+		ON CONFLICT (kind, worker) DO UPDATE SET expires_at = excluded.expires_at`
+	liveSQL = "SELECT count(*) FROM lease_workers WHERE kind = $1 AND expires_at > now()"
+	exitSQL = "DELETE FROM lease_workers WHERE kind = $1 AND (worker = $2 OR expires_at <= now())"
+)
+
 func (h *Holder) announce(ctx context.Context, now time.Time) (workers int, err error) {
 	if _, err := h.pool.Exec(ctx, announceSQL, h.kind, h.worker, now.Add(h.ttl)); err != nil {
 		return 0, fmt.Errorf("announcing the worker: %w", err)

@@ -22,9 +22,12 @@ const (
 )
 
 // Connect returns at once, also while no server answers: the connection is made as soon as one does.
-func Connect(c config.Messaging, name string, log *slog.Logger) (*nats.Conn, jetstream.JetStream, error) {
+func Connect(
+	c config.Messaging, role Role, name string, log *slog.Logger,
+) (*nats.Conn, jetstream.JetStream, error) {
 	options := []nats.Option{
 		nats.Name(name),
+		nats.CustomInboxPrefix(role.InboxPrefix()),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
@@ -42,7 +45,11 @@ func Connect(c config.Messaging, name string, log *slog.Logger) (*nats.Conn, jet
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("messaging error", "error", err) }),
 	}
 	if c.CredentialsFile != "" {
-		options = append(options, nats.UserCredentials(c.CredentialsFile))
+		credentials, err := fileCredentials(c.CredentialsFile)
+		if err != nil {
+			return nil, nil, err
+		}
+		options = append(options, credentials)
 	}
 	// Both are read again for each connection, so that renewed files count.
 	if c.CAFile != "" {

@@ -4,6 +4,7 @@
 package orderid
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -70,6 +71,13 @@ func (g *Generator) Range(buyer string) (first, last uuid.UUID) {
 	p := g.prefix(buyer)
 	g.mu.Unlock()
 	return compose(p, 0, 0), compose(p, 1<<48-1, 1<<32-1)
+}
+
+// Own tells whether the id is one that the buyer can have.
+func (g *Generator) Own(buyer string, id uuid.UUID) bool {
+	first, last := g.Range(buyer)
+	return id.Version() == 8 && id.Variant() == uuid.RFC4122 &&
+		bytes.Compare(first[:], id[:]) <= 0 && bytes.Compare(id[:], last[:]) <= 0
 }
 
 // Time is when the id was made, to the millisecond.

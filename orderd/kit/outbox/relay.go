@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderd-dev/orderd/orderd/kit/lease"
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 )
 
 const (
@@ -108,7 +109,9 @@ func (r *Relay) Run(ctx context.Context) error {
 func (r *Relay) ensure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
-	return EnsureStream(ctx, r.js, r.replicas)
+	broken, err := EnsureStream(ctx, r.js, r.replicas)
+	messaging.Tell(r.log, broken)
+	return err
 }
 
 // work publishes some of a bucket's events. Rows are read by order and version, so that a batch never

@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -10,11 +9,16 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 )
 
 const (
 	// Stream is the JetStream stream of all orders' events.
 	Stream = "ORDER_EVENTS"
+	// EventSubjects are those of all events, and ReplaySubjects of all that a consumer gets once more.
+	EventSubjects, ReplaySubjects = subjectPrefix + ">", replayPrefix + ">"
+
 	// subjects are order.events.<event>.<order id>.
 	subjectPrefix = "order.events."
 	// replayPrefix begins the subjects of events that one consumer gets once more:
@@ -32,12 +36,13 @@ const (
 	contentType = "application/protobuf"
 )
 
-// EnsureStream makes the stream, or changes it to this version's settings; replicas are 1, 3 or 5.
-func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+// EnsureStream makes the stream unless it is there; replicas are 1, 3 or 5. What an administrator has
+// set of it stays; what of that breaks a promise is returned, as messaging.Ensure says.
+func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) (broken []string, err error) {
+	return messaging.Ensure(ctx, js, jetstream.StreamConfig{
 		Name:               Stream,
 		Description:        "What happened to orders, as CloudEvents.",
-		Subjects:           []string{subjectPrefix + ">", replayPrefix + ">"},
+		Subjects:           []string{EventSubjects, ReplaySubjects},
 		Storage:            jetstream.FileStorage,
 		Replicas:           replicas,
 		Retention:          jetstream.LimitsPolicy,
@@ -47,11 +52,7 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, replicas int) err
 		MaxMsgSize:         maxEventBytes,
 		AllowAtomicPublish: true,
 		AllowDirect:        true,
-	})
-	if err != nil {
-		return fmt.Errorf("stream %s: %w", Stream, err)
-	}
-	return nil
+	}, nil)
 }
 
 // NameOf is an event's token in its subject, by the full name of its message: delivery_set for

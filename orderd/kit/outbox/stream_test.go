@@ -68,7 +68,7 @@ func TestAStreamOfTheVersionBeforeIsChanged(t *testing.T) {
 	if _, err := js.Publish(ctx, "order.events.paid.x", nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := outbox.EnsureStream(ctx, js, 1); err != nil {
+	if _, err := outbox.EnsureStream(ctx, js, 1); err != nil {
 		t.Fatal(err)
 	}
 	stream, err := js.Stream(ctx, outbox.Stream)

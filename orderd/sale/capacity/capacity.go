@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 )
 
@@ -31,17 +29,23 @@ const (
 	// streamRPS is the peak that one stream is trusted with, about half of what one log was
 	// measured to take with 64 orders a record. Items times partitions ask for no more streams: one
 	// stream opens 1,000 items in 64 partitions in seconds.
-	streamRPS  = 50_000
-	maxStreams = 8
+	streamRPS = 50_000
 )
+
+// MaxStreams is how many streams a promotion has at most.
+const MaxStreams = 8
 
 // Replicas is how many flash pods one promotion needs: ceil(peak x headroom / capacity of a pod).
 func Replicas(c *v1alpha1.OrderCluster, p *v1alpha1.PromotionEvent) int32 {
+	return replicas(c, p.Spec.Traffic.ExpectedPeakRPS)
+}
+
+func replicas(c *v1alpha1.OrderCluster, peak int32) int32 {
 	capacity := int64(defaultCapacityRPS)
 	if n := c.Spec.Pools.Flash.CapacityRPS; n != nil {
 		capacity = int64(*n)
 	}
-	need := int64(p.Spec.Traffic.ExpectedPeakRPS) * headroomPercent
+	need := int64(peak) * headroomPercent
 	return int32((need + 100*capacity - 1) / (100 * capacity))
 }
 
@@ -55,7 +59,7 @@ func Streams(p *v1alpha1.PromotionEvent) int32 {
 		return 1
 	}
 	need := (p.Spec.Traffic.ExpectedPeakRPS + streamRPS - 1) / streamRPS
-	return min(max(1, need), maxStreams, int32(len(p.Spec.Items)))
+	return min(max(1, need), MaxStreams, int32(len(p.Spec.Items)))
 }
 
 // Partitions is how many partitions a promotion gets over so many streams, as many in each: what
@@ -98,39 +102,4 @@ func Spread(items []v1alpha1.PromotionItem, streams int32) []int32 {
 // Window is when the flash pool has to have the promotion's replicas.
 func Window(p *v1alpha1.PromotionEvent) (from, to time.Time) {
 	return p.ReadyDeadline().Add(-scaleLead), p.End().Add(scaleLag)
-}
-
-// Needed sums the replicas of the promotions whose windows hold now, and says when that next changes:
-// zero for never.
-func Needed(
-	c *v1alpha1.OrderCluster, promotions []v1alpha1.PromotionEvent, now time.Time,
-) (replicas int32, next time.Time) {
-	for i := range promotions {
-		p := &promotions[i]
-		if p.Spec.OrderClusterRef.Name != c.Name || p.Namespace != c.Namespace ||
-			meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionSettled) {
-			continue
-		}
-		from, to := Window(p)
-		if !now.Before(from) && now.Before(to) {
-			replicas += Replicas(c, p)
-		}
-		for _, t := range []time.Time{from, to} {
-			if t.After(now) && (next.IsZero() || t.Before(next)) {
-				next = t
-			}
-		}
-	}
-	return replicas, next
-}
-
-// Desired is how many pods the flash pool should have now, and whether its maximum holds it below
-// what the promotions need.
-func Desired(c *v1alpha1.OrderCluster, needed int32) (replicas int32, capped bool) {
-	pool := c.Spec.Pools.Flash
-	replicas = max(needed, pool.MinReplicas())
-	if limit := pool.Replicas.Max; limit != nil && replicas > *limit {
-		return *limit, true
-	}
-	return replicas, false
 }

@@ -27,7 +27,7 @@ func Plan(c *v1alpha1.OrderCluster, p *v1alpha1.PromotionEvent) {
 // Definition is what the pods are told of a planned promotion, but for its top-ups and that it is
 // closed.
 func Definition(p *v1alpha1.PromotionEvent) *flashv1.Promotion {
-	uid := string(p.UID)
+	uid := p.SaleUID()
 	d := &flashv1.Promotion{
 		Uid:              uid,
 		Name:             p.Name,
@@ -39,6 +39,8 @@ func Definition(p *v1alpha1.PromotionEvent) *flashv1.Promotion {
 		Currency:         p.Spec.Currency,
 		PaymentTimeoutMs: p.PaymentTimeout().Milliseconds(),
 		Open:             true,
+		MadeUnixMs:       p.CreationTimestamp.UnixMilli(),
+		Generation:       p.Generation,
 
 		AdmissionRequired: p.AdmissionRequired(), AdmissionEndUnixMs: p.AdmissionEnd().UnixMilli(),
 	}

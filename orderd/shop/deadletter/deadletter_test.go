@@ -307,10 +307,10 @@ func TestDiscard(t *testing.T) {
 func TestAReplayNeedsItsConsumer(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
-	for _, ensure := range []func(context.Context, jetstream.JetStream, int) error{
+	for _, ensure := range []func(context.Context, jetstream.JetStream, int) ([]string, error){
 		outbox.EnsureStream, consume.EnsureDeadLetters,
 	} {
-		if err := ensure(ctx, w.js, 1); err != nil {
+		if _, err := ensure(ctx, w.js, 1); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -45,7 +45,9 @@ type Service struct {
 
 // NewService does no I/O.
 func NewService(o Options) *Service {
-	return &Service{store: &store{js: o.JetStream, replicas: o.Replicas}, pool: o.Pool, now: o.Clock, log: o.Logger}
+	return &Service{
+		store: &store{js: o.JetStream, replicas: o.Replicas, log: o.Logger}, pool: o.Pool, now: o.Clock, log: o.Logger,
+	}
 }
 
 // ListDeadLetters returns a page of dead letters by their sequence.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"connectrpc.com/connect/v2"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/orderd-dev/orderd/orderd/kit/consume"
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 	"github.com/orderd-dev/orderd/orderd/kit/outbox"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
@@ -21,6 +23,7 @@ const retryDelay = time.Second
 type store struct {
 	js       jetstream.JetStream
 	replicas int
+	log      *slog.Logger
 }
 
 func unavailable(err error) error {
@@ -36,9 +39,11 @@ func notFound() error {
 func (s *store) stream(ctx context.Context) (jetstream.Stream, error) {
 	stream, err := s.js.Stream(ctx, consume.DeadLetters)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if err := consume.EnsureDeadLetters(ctx, s.js, s.replicas); err != nil {
-			return nil, unavailable(err)
+		broken, failed := consume.EnsureDeadLetters(ctx, s.js, s.replicas)
+		if failed != nil {
+			return nil, unavailable(failed)
 		}
+		messaging.Tell(s.log, broken)
 		stream, err = s.js.Stream(ctx, consume.DeadLetters)
 	}
 	if err != nil {

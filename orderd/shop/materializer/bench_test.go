@@ -59,7 +59,7 @@ func newBench(b *testing.B, base *url.URL) *bench {
 		b.Fatal(err)
 	}
 	js := testnats.Run(b).JetStream(b)
-	if err := prepare.EnsureBuckets(ctx, js, 1); err != nil {
+	if _, err := prepare.EnsureBuckets(ctx, js, 1); err != nil {
 		b.Fatal(err)
 	}
 	err = database.ExecuteTx(ctx, pool, func(tx *database.Tx) error {
@@ -92,7 +92,10 @@ func newBench(b *testing.B, base *url.URL) *bench {
 func (w *bench) sale(orders, perRecord int) *flashv1.Promotion {
 	w.b.Helper()
 	ctx := context.Background()
-	p := &flashv1.Promotion{Uid: uuid.NewString(), Name: "sale", Partitions: 1, Currency: "CNY"}
+	p := &flashv1.Promotion{
+		Uid: uuid.NewString(), Name: "sale", Partitions: 1, Currency: "CNY",
+		Items: []*flashv1.PromotedItem{{Sku: "sku0", UnitPrice: 99}},
+	}
 	p.Streams = plog.StreamNames(p.Uid, 1)
 	if err := prepare.EnsureStreams(ctx, w.js, p, 1); err != nil {
 		w.b.Fatal(err)

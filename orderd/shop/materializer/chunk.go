@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 )
@@ -26,9 +27,25 @@ type chunk struct {
 	records []*record
 }
 
-// write writes the chunk, however long the database is away, and takes out what it refuses. It
-// returns when every order is written, refused or put back, or ctx ended.
-func (c *chunk) write(ctx context.Context) { c.insist(ctx, 0) }
+// write writes the chunk, however long the database is away, and takes out what it refuses and what
+// does not fit the promotion. It returns when every order is written, refused or put back, or ctx ended.
+func (c *chunk) write(ctx context.Context, misfits []*prepare.Misfit) {
+	rest, bad := &chunk{stream: c.stream}, &chunk{stream: c.stream}
+	var unfit []order.Unwritable
+	for i, o := range c.orders {
+		part := rest
+		if misfit := misfits[i]; misfit != nil {
+			part = bad
+			unfit = append(unfit, order.Unwritable{Order: o, Reason: misfit.Error()})
+			c.misfit.WithLabelValues(misfit.Field).Inc()
+		}
+		part.orders, part.records = append(part.orders, o), append(part.records, c.records[i])
+	}
+	if len(unfit) > 0 {
+		bad.takeOut(ctx, unfit, func(order.Unwritable, map[uuid.UUID]bool) bool { return true })
+	}
+	rest.insist(ctx, 0)
+}
 
 func (c *chunk) insist(ctx context.Context, attempt int) {
 	for ; len(c.orders) > 0 && ctx.Err() == nil; attempt++ {

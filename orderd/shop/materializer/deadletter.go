@@ -16,6 +16,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/kit/consume"
+	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 )
 
@@ -25,15 +26,25 @@ const publishTimeout = 5 * time.Second
 // lettersAtOnce is how many of a chunk's are on their way at once.
 const lettersAtOnce = 16
 
-// bury takes the chunk's orders out for good: first the database decides that they are not written,
-// so that no redelivery writes them any more and the Releaser gives their stock back; then they are
-// dead letters; then their records are done with. A crash in between repeats it from the start,
-// which changes nothing.
+// bury takes out the chunk's orders, but for those that turn out to be in the database.
 func (c *chunk) bury(ctx context.Context, reasons map[uuid.UUID]string) {
 	unwritable := make([]order.Unwritable, len(c.orders))
 	for i, o := range c.orders {
 		unwritable[i] = order.Unwritable{Order: o, Reason: reasons[o.OrderID]}
 	}
+	c.takeOut(ctx, unwritable, func(u order.Unwritable, refused map[uuid.UUID]bool) bool {
+		return refused[u.Order.OrderID]
+	})
+}
+
+// takeOut takes the chunk's orders out for good: first the database decides that they are not written,
+// so that no redelivery writes them any more and the Releaser gives their stock back; then those that
+// are dead are dead letters; then their records are done with. A crash in between repeats it from the
+// start, which changes nothing. An order that does not fit is a dead letter also where another one in
+// the database has its id, which stays as it is.
+func (c *chunk) takeOut(
+	ctx context.Context, unwritable []order.Unwritable, dead func(order.Unwritable, map[uuid.UUID]bool) bool,
+) {
 	var refused map[uuid.UUID]bool
 	err := c.persist(ctx, "refused orders were not marked", func() error {
 		return c.transact(ctx, func(ctx context.Context) (err error) {
@@ -43,7 +54,7 @@ func (c *chunk) bury(ctx context.Context, reasons map[uuid.UUID]string) {
 	})
 	if err == nil {
 		err = c.publishAll(ctx,
-			slices.DeleteFunc(unwritable, func(r order.Unwritable) bool { return !refused[r.Order.OrderID] }))
+			slices.DeleteFunc(unwritable, func(u order.Unwritable) bool { return !dead(u, refused) }))
 	}
 	if ctx.Err() != nil {
 		return
@@ -148,7 +159,9 @@ func (s *stream) publish(ctx context.Context, msg *nats.Msg) error {
 	defer cancel()
 	_, err := s.options.JetStream.PublishMsg(ctx, msg)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		if err = consume.EnsureDeadLetters(ctx, s.options.JetStream, s.options.Replicas); err == nil {
+		var broken []string
+		if broken, err = consume.EnsureDeadLetters(ctx, s.options.JetStream, s.options.Replicas); err == nil {
+			messaging.Tell(s.log, broken)
 			_, err = s.options.JetStream.PublishMsg(ctx, msg)
 		}
 	}

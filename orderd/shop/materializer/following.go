@@ -2,12 +2,12 @@ package materializer
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 )
 
 // following is what this worker's readers of one promotion's streams share.
@@ -16,6 +16,8 @@ type following struct {
 	promo  *flashv1.Promotion
 	log    *slog.Logger
 	cancel context.CancelFunc
+	// claims are what records are compared with: the promotion as it was heard of last.
+	claims atomic.Pointer[prepare.Claims]
 	// closed: nothing comes any more once the streams are drained.
 	closed atomic.Bool
 	// slots are for chunks from their first attempt to their end.
@@ -49,8 +51,5 @@ func enter(ctx context.Context, places chan<- struct{}) error {
 func (p *following) pace(ctx context.Context, orders int) error {
 	p.turn.Lock()
 	defer p.turn.Unlock()
-	if err := p.limiter.WaitN(ctx, orders); err != nil {
-		return fmt.Errorf("waiting for the rate limit: %w", err)
-	}
-	return nil
+	return p.pacer.wait(ctx, orders)
 }

@@ -24,6 +24,7 @@ type metrics struct {
 	failures   prometheus.Counter
 	unwritable prometheus.Counter
 	unreadable prometheus.Counter
+	misfit     *prometheus.CounterVec
 	delay      prometheus.Histogram
 	// pending and oldest are of the whole stream, not of this worker's part: each
 	// worker has the same.
@@ -46,6 +47,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "orderd_flash_unreadable_records_total",
 			Help: "Records that cannot be read: dead letters, whose orders are lost to the database.",
 		}),
+		misfit: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderd_flash_misfit_orders_total",
+			Help: "Orders in a log that do not fit their promotion, by the field that does not: dead letters, whose stock " +
+				"goes back.",
+		}, []string{"field"}),
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "orderd_flash_materialize_delay_seconds",
 			Help:    "Time from an order's acceptance to its commit.",
@@ -62,7 +68,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, labels),
 	}
 	return m, metric.Register(reg, "the materializer",
-		m.written, m.failures, m.unwritable, m.unreadable, m.delay, m.pending, m.oldest)
+		m.written, m.failures, m.unwritable, m.unreadable, m.misfit, m.delay, m.pending, m.oldest)
 }
 
 // watchLag brings the stream's gauges up to date until ctx ends, and removes them then.

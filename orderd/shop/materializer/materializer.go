@@ -1,7 +1,8 @@
 // Package materializer writes the orders that the flash lane accepted to the database: it reads
 // every promotion's streams, each with one durable consumer, and acknowledges a record after its
 // orders are committed. Any number of workers may run it. An order that the database refuses for
-// good becomes a dead letter and its stock goes back; it never keeps the others waiting.
+// good, or that does not fit its promotion, becomes a dead letter and its stock goes back; it never
+// keeps the others waiting. A log is not believed: whoever may write to it could sell at any price.
 package materializer
 
 import (
@@ -15,7 +16,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
-	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
@@ -45,13 +45,16 @@ type Writer interface {
 	Refuse(ctx context.Context, orders []order.Unwritable) (map[uuid.UUID]bool, error)
 }
 
-// Options of a materializer. Concurrency, Replicas and Source may be left out.
+// Options of a materializer. Concurrency, Replicas, Source and Own may be left out.
 type Options struct {
 	JetStream jetstream.JetStream
 	Writer    Writer
-	// RatePerSecond is how many orders are written a second, at most, over all
+	// RatePerSecond is how many orders all workers together write a second, at most, over all
 	// promotions; at least 1.
 	RatePerSecond int
+	// Part of that, 0 to 1, is what this worker may write now. It is asked again and again; all of it if
+	// nil.
+	Part func() float64
 	// Concurrency is how many transactions are open at once, over all promotions; 4 if zero. One
 	// promotion has one less at most, so that another finds room beside one that is stuck.
 	Concurrency int
@@ -59,7 +62,9 @@ type Options struct {
 	Replicas int
 	// Source of dead letters: the OrderCluster's namespace and name; "orderd" if empty.
 	Source string
-	Clock  func() time.Time
+	// Own tells whether an order's id is one that the buyer can have. Without it, ids are believed.
+	Own   func(buyerID string, id uuid.UUID) bool
+	Clock func() time.Time
 	// Random spreads retries.
 	Random     *rand.Rand
 	Logger     *slog.Logger
@@ -69,8 +74,7 @@ type Options struct {
 // Materializer of one worker pod.
 type Materializer struct {
 	options Options
-	limiter *rate.Limiter
-	chunk   int
+	pacer   *pacer
 	// open transactions.
 	open *semaphore.Weighted
 	*metrics
@@ -92,9 +96,8 @@ func New(options Options) (*Materializer, error) {
 	if err != nil {
 		return nil, err
 	}
-	chunk := min(ordersAtOnce, max(1, options.RatePerSecond))
 	return &Materializer{
-		options: options, limiter: rate.NewLimiter(rate.Limit(options.RatePerSecond), chunk), chunk: chunk,
+		options: options, pacer: newPacer(options.RatePerSecond, options.Part, options.Clock),
 		open: semaphore.NewWeighted(int64(options.Concurrency)), metrics: measured, random: backoff.NewRandom(options.Random),
 	}, nil
 }
@@ -120,6 +123,7 @@ func (m *Materializer) Run(ctx context.Context) error {
 			p := followed[uid]
 			if p == nil {
 				p = m.newFollowing(promo)
+				p.claims.Store(prepare.NewClaims(promo))
 				followed[uid] = p
 				var until context.Context
 				until, p.cancel = context.WithCancel(ctx)
@@ -127,6 +131,7 @@ func (m *Materializer) Run(ctx context.Context) error {
 					running.Go(func() { newStream(p, k).follow(until) })
 				}
 			}
+			p.claims.Store(prepare.NewClaims(promo))
 			if promo.GetClosed() {
 				p.closed.Store(true)
 			}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 )
@@ -47,25 +48,28 @@ func (r *record) finish() {
 	_ = r.Ack()
 }
 
-// read gives the orders of a record; only Reserved records have some. After an error they are
-// all that can be read.
-func read(promo *flashv1.Promotion, data []byte) ([]order.Accepted, error) {
+// read gives the orders of a record, and which do not fit the promotion, in a list of the same length;
+// only Reserved records have some. After an error they are all that can be read.
+func (s *stream) read(msg jetstream.Msg, stored time.Time) ([]order.Accepted, []*prepare.Misfit, error) {
 	var r flashv1.Record
-	if err := proto.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("decoding a record: %w", err)
+	if err := proto.Unmarshal(msg.Data(), &r); err != nil {
+		return nil, nil, fmt.Errorf("decoding a record: %w", err)
 	}
 	reservations := r.GetReserved().GetReservations()
+	found := s.claims.Load().Misfits(
+		prepare.Place{Subject: msg.Subject(), Stream: s.index, Stored: stored}, reservations, s.options.Own)
 	orders := make([]order.Accepted, 0, len(reservations))
+	misfits := make([]*prepare.Misfit, 0, len(reservations))
 	var errs []error
-	for _, r := range reservations {
-		accepted, err := decode(promo, r)
+	for i, r := range reservations {
+		accepted, err := decode(s.promo, r)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		orders = append(orders, accepted)
+		orders, misfits = append(orders, accepted), append(misfits, found[i])
 	}
-	return orders, errors.Join(errs...)
+	return orders, misfits, errors.Join(errs...)
 }
 
 func decode(promo *flashv1.Promotion, r *flashv1.Reservation) (order.Accepted, error) {

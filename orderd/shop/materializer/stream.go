@@ -30,11 +30,15 @@ const (
 // stream writes the orders of one of a promotion's streams.
 type stream struct {
 	*following
-	name    string
+	name string
+	// index of the stream in the promotion's.
+	index   int32
 	working *messaging.Working[*record]
-	// orders wait for a transaction, and records has each one's. They belong to follow's goroutine.
+	// orders wait for a transaction; records has each one's, and misfits what of it does not fit the
+	// promotion, nil if all does. They belong to follow's goroutine.
 	orders  []order.Accepted
 	records []*record
+	misfits []*prepare.Misfit
 	// more records were there when the last one came, at a time.
 	more bool
 	came time.Time
@@ -45,7 +49,7 @@ type stream struct {
 }
 
 func newStream(p *following, k int) *stream {
-	return &stream{following: p, name: p.promo.GetStreams()[k], working: messaging.NewWorking[*record]()}
+	return &stream{following: p, name: p.promo.GetStreams()[k], index: int32(k), working: messaging.NewWorking[*record]()}
 }
 
 // follow writes the stream's orders until ctx ends, or the promotion is closed and all are written.
@@ -85,6 +89,10 @@ func (s *stream) session(ctx context.Context) (done bool, err error) {
 	}
 	for ctx.Err() == nil {
 		if len(s.orders) == 0 {
+			// What this worker may not write yet, another one may.
+			if err := s.pacer.untilAny(ctx); err != nil {
+				return false, err
+			}
 			came, err := s.receive(ctx, consumer)
 			if err != nil {
 				return false, err
@@ -131,8 +139,9 @@ func (s *stream) receive(ctx context.Context, consumer jetstream.Consumer) (bool
 
 // fill takes records that are there until there are orders for one transaction.
 func (s *stream) fill(ctx context.Context, consumer jetstream.Consumer) error {
-	for len(s.orders) < s.chunk && ctx.Err() == nil && (s.more || s.options.Clock().Sub(s.came) > fillWait) {
-		wanted := min(recordsAtOnce, (s.chunk-len(s.orders)-1)/max(1, s.perRecord)+1)
+	most := s.pacer.most()
+	for len(s.orders) < most && ctx.Err() == nil && (s.more || s.options.Clock().Sub(s.came) > fillWait) {
+		wanted := min(recordsAtOnce, (most-len(s.orders)-1)/max(1, s.perRecord)+1)
 		batch, err := consumer.Fetch(wanted, jetstream.FetchMaxWait(fillWait))
 		if err != nil {
 			return err
@@ -154,8 +163,12 @@ func (s *stream) add(ctx context.Context, msg jetstream.Msg) {
 	r := &record{Msg: msg, working: s.working}
 	s.working.Add(r)
 	meta, err := msg.Metadata()
-	s.more, s.came = err == nil && meta.NumPending > 0, s.options.Clock()
-	orders, err := read(s.promo, msg.Data())
+	s.came = s.options.Clock()
+	stored := s.came
+	if s.more = false; err == nil {
+		s.more, stored = meta.NumPending > 0, meta.Timestamp
+	}
+	orders, misfits, err := s.read(msg, stored)
 	if err != nil && !s.buryRecord(ctx, r, err) {
 		r.back.Store(true)
 	}
@@ -165,7 +178,7 @@ func (s *stream) add(ctx context.Context, msg jetstream.Msg) {
 	}
 	s.perRecord = len(orders)
 	r.left.Store(int64(len(orders)))
-	s.orders = append(s.orders, orders...)
+	s.orders, s.misfits = append(s.orders, orders...), append(s.misfits, misfits...)
 	for range orders {
 		s.records = append(s.records, r)
 	}
@@ -173,14 +186,16 @@ func (s *stream) add(ctx context.Context, msg jetstream.Msg) {
 
 // start sends the first orders that wait on their way, in a slot that was taken for them.
 func (s *stream) start(ctx context.Context) error {
-	n := min(s.chunk, len(s.orders))
+	n := min(s.pacer.most(), len(s.orders))
 	if n == 0 {
 		<-s.slots
 		return nil
 	}
 	c := &chunk{stream: s, orders: s.orders[:n:n], records: s.records[:n:n]}
-	if s.orders, s.records = s.orders[n:], s.records[n:]; len(s.orders) == 0 {
-		s.orders, s.records = nil, nil
+	misfits := s.misfits[:n:n]
+	s.orders, s.records, s.misfits = s.orders[n:], s.records[n:], s.misfits[n:]
+	if len(s.orders) == 0 {
+		s.orders, s.records, s.misfits = nil, nil, nil
 	}
 	if err := s.pace(ctx, n); err != nil {
 		<-s.slots
@@ -188,7 +203,7 @@ func (s *stream) start(ctx context.Context) error {
 	}
 	s.chunks.Go(func() {
 		defer func() { <-s.slots }()
-		c.write(ctx)
+		c.write(ctx, misfits)
 	})
 	return nil
 }

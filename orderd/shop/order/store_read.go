@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 )
@@ -89,6 +90,19 @@ func loadLines(ctx context.Context, q database.Querier, orders []*Order) error {
 // loadAll reads orders by rising id, without locking them.
 func loadAll(ctx context.Context, q database.Querier, ids []uuid.UUID) ([]*Order, error) {
 	return load(ctx, q, "WHERE order_id = ANY ($1) ORDER BY order_id", ids)
+}
+
+// Read gives orders by their ids, as events have them; those that are not there are left out.
+func Read(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UUID]*orderv1.Order, error) {
+	orders, err := loadAll(ctx, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[uuid.UUID]*orderv1.Order, len(orders))
+	for _, o := range orders {
+		found[o.ID] = o.proto()
+	}
+	return found, nil
 }
 
 // lock reads orders and keeps their rows locked until the transaction ends, in the order of their

@@ -17,7 +17,7 @@ func BenchmarkPush(b *testing.B) {
 		b.StopTimer()
 		secret := newSecret()
 		w := newWorld(b, []string{secret}, secret)
-		if err := outbox.EnsureStream(context.Background(), w.js, 1); err != nil {
+		if _, err := outbox.EnsureStream(context.Background(), w.js, 1); err != nil {
 			b.Fatal(err)
 		}
 		for range events {

@@ -35,6 +35,9 @@ func messages() []proto.Message {
 	}
 }
 
+// ConsumerName is the name of the consumer that delivers by [Gateway.Deliver].
+const ConsumerName = "push"
+
 // Types are the events' types, for the consumer.
 func Types() []string {
 	var types []string

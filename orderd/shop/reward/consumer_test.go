@@ -182,6 +182,9 @@ func (s *shop) publish(t *testing.T, js jetstream.JetStream, orders int) {
 	for i := range orders {
 		o := s.order(fmt.Sprintf("buyer%d", i))
 		e := event(o, &orderv1.OrderPaid{Order: o})
+		if err := s.keep(context.Background(), e); err != nil {
+			t.Fatal(err)
+		}
 		events = append(events,
 			outbox.Event{OrderID: e.OrderID, Version: 2, Name: outbox.NameOf(e.Type), Payload: e.Message, At: s.now})
 	}

@@ -3,6 +3,7 @@ package reward
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -14,7 +15,11 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/shop/catalog"
 	"github.com/orderd-dev/orderd/orderd/shop/coupon/budget"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
 )
+
+// ConsumerName is the name of the consumer whose effect Handle is.
+const ConsumerName = "reward"
 
 // Batch is how many events one transaction best has: what they take from a budget stays
 // locked until its commit.
@@ -35,17 +40,31 @@ func Types() []string {
 // looks, and (order, campaign) is a key. A budget that is exhausted is no error. The events of an
 // order may come in any sequence.
 //
+// An event is not believed: whoever may publish one could give coupons away. What the order is worth, and
+// whose it is, is read from the database; an event that says what is not so there never has an effect.
+//
 // It takes locks in one sequence: buyers' and orders' rows, the campaigns' budgets by name, the
 // coupons by their template's name; of a budget, if that has enough, from one bucket.
 func (s *Store) Handle(ctx context.Context, tx *database.Tx, events []consume.Event) error {
+	ids := make([]uuid.UUID, len(events))
+	for i, e := range events {
+		ids[i] = e.OrderID
+	}
+	orders, err := order.Read(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
 	var paid []*paidOrder
 	var ended []consume.Event
 	seen := make(map[uuid.UUID]bool, len(events))
 	for _, e := range events {
+		if err := disproved(e, orders[e.OrderID]); err != nil {
+			return consume.Permanent(fmt.Errorf("event %s is not believed: %w", e.ID, err))
+		}
 		switch m := e.Message.(type) {
 		case *orderv1.OrderPaid:
 			if !seen[e.OrderID] {
-				paid = append(paid, &paidOrder{id: e.OrderID, order: m.GetOrder()})
+				paid = append(paid, &paidOrder{id: e.OrderID, order: orders[e.OrderID]})
 			}
 			seen[e.OrderID] = true
 		case *orderv1.OrderCancelled:
@@ -66,6 +85,34 @@ func (s *Store) Handle(ctx context.Context, tx *database.Tx, events []consume.Ev
 	for _, e := range ended {
 		if err := s.withdraw(ctx, tx, e.OrderID, e.Type); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// disproved says which field of an event is not so in the database; known is the order there, or nil.
+func disproved(e consume.Event, known *orderv1.Order) error {
+	if known == nil {
+		return errors.New("order_id: there is no such order")
+	}
+	claimed := e.Message.(interface{ GetOrder() *orderv1.Order }).GetOrder()
+	if claimed.GetBuyerId() != known.GetBuyerId() {
+		return errors.New("buyer_id: the order is another buyer's")
+	}
+	switch e.Message.(type) {
+	case *orderv1.OrderPaid:
+		if known.GetPaidAt() == nil {
+			return errors.New("paid_at: the order is not paid")
+		}
+	case *orderv1.OrderCancelled:
+		// One that expired may have been paid late, and goes on.
+		if claimed.GetPaidAt() != nil && known.GetCancelledAt() == nil {
+			return errors.New("cancelled_at: the order is not cancelled")
+		}
+	case *orderv1.OrderRefunded:
+		const refunded = orderv1.RefundStatus_REFUND_STATUS_REFUNDED
+		if claimed.GetRefundStatus() == refunded && known.GetRefundStatus() != refunded {
+			return errors.New("refund_status: the order is not refunded in full")
 		}
 	}
 	return nil

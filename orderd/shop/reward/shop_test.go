@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -18,6 +19,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/consume"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/shop/coupon"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
 	"github.com/orderd-dev/orderd/orderd/shop/reward"
 	"github.com/orderd-dev/orderd/test/kit/testdb"
 )
@@ -99,7 +101,46 @@ func (s *shop) handle(o *orderv1.Order, m proto.Message) error {
 
 func (s *shop) handleAll(events ...consume.Event) error {
 	ctx := context.Background()
+	if err := s.keep(ctx, events...); err != nil {
+		return err
+	}
 	return database.ExecuteTx(ctx, s.pool, func(tx *database.Tx) error { return s.store.Handle(ctx, tx, events) })
+}
+
+// keep has the database say of the orders what their events say.
+func (s *shop) keep(ctx context.Context, events ...consume.Event) error {
+	var b pgx.Batch
+	for _, e := range events {
+		o := e.Message.(interface{ GetOrder() *orderv1.Order }).GetOrder()
+		var cancelled *time.Time
+		state, refunded := order.Paid, int64(0)
+		if _, is := e.Message.(*orderv1.OrderCancelled); is && o.GetPaidAt() != nil {
+			state, cancelled = order.Cancelled, &s.now
+		}
+		switch o.GetRefundStatus() {
+		case orderv1.RefundStatus_REFUND_STATUS_REFUNDED:
+			refunded = o.GetTotal().GetAmount()
+		case orderv1.RefundStatus_REFUND_STATUS_PARTIALLY_REFUNDED:
+			refunded = 1
+		}
+		b.Queue(`INSERT INTO orders (order_id, buyer_id, state, version, currency, total, promotion_uid, promotion, bucket,
+			created_at, expires_at, paid_at, payment_id, cancelled_at)
+			VALUES ($1, $2, $3, 2, $4, $5, '', $6, 0, $7, $7, $7, $1, $8) ON CONFLICT (order_id) DO NOTHING`,
+			e.OrderID, o.GetBuyerId(), string(state), o.GetTotal().GetCurrency(), o.GetTotal().GetAmount(), o.GetPromotion(),
+			s.now, cancelled)
+		for i, l := range o.GetLines() {
+			b.Queue(`INSERT INTO order_lines (order_id, line, sku, title, quantity, unit_price, discount, freight, tax)
+				VALUES ($1, $2, $3, $3, $4, 0, 0, 0, 0) ON CONFLICT (order_id, line) DO NOTHING`,
+				e.OrderID, i+1, l.GetSku(), l.GetQuantity())
+		}
+		if cancelled != nil {
+			b.Queue("UPDATE orders SET state = 'CANCELLED', cancelled_at = $2 WHERE order_id = $1", e.OrderID, s.now)
+		}
+		if refunded > 0 {
+			b.Queue("UPDATE order_lines SET refund_granted = $2, refunded = $2 WHERE order_id = $1", e.OrderID, refunded)
+		}
+	}
+	return s.pool.SendBatch(ctx, &b).Close()
 }
 
 func event(o *orderv1.Order, m proto.Message) consume.Event {

@@ -200,6 +200,9 @@ func (s *Store) request(ctx context.Context, tx *database.Tx, at time.Time, want
 	return w, insert(ctx, tx, sh, w.changes)
 }
 
+// ConsumerName is the name of the consumer whose effect [Store.Handle] is.
+const ConsumerName = "shipment"
+
 // messages are the events that [Store.Handle] takes.
 func messages() []proto.Message {
 	return []proto.Message{&orderv1.OrderPaid{}, &orderv1.OrderDeliverySet{}, &orderv1.OrderCancelled{}}

@@ -17,13 +17,13 @@ var ErrDiffers = errors.New("the promotion's stock was moved before, in other qu
 // *UnknownSKUError and nothing. Repeating it with the same items changes nothing; with other
 // quantities it is ErrDiffers.
 func Allocate(ctx context.Context, db *pgxpool.Pool, promotionUID string, items []Quantity) error {
-	return move(ctx, db, promotionUID, kindAllocate, allocate, items)
+	return move(ctx, db, promotionUID, kindAllocate, allocate, items, nil)
 }
 
 // ReturnUnsold moves what a promotion did not sell back to the SKUs, once: repeating it with the same
 // items changes nothing; with other quantities it is ErrDiffers.
 func ReturnUnsold(ctx context.Context, db *pgxpool.Pool, promotionUID string, items []Quantity) error {
-	return move(ctx, db, promotionUID, kindReturn, giveBack, items)
+	return move(ctx, db, promotionUID, kindReturn, giveBack, items, nil)
 }
 
 // Allocated is what Allocate moved, by SKU; empty if nothing.
@@ -36,8 +36,10 @@ func Returned(ctx context.Context, db *pgxpool.Pool, promotionUID string) ([]Qua
 	return moved(ctx, db, promotionUID, kindReturn)
 }
 
+// move stock in one transaction, which first may look at whether it is allowed.
 func move(
 	ctx context.Context, db *pgxpool.Pool, uid, kind string, movement func(string, Quantity) Movement, items []Quantity,
+	first func(*database.Tx) error,
 ) error {
 	var movements []Movement
 	for _, item := range items {
@@ -47,6 +49,11 @@ func move(
 		movements = append(movements, movement(uid, item))
 	}
 	err := database.ExecuteTx(ctx, db, func(tx *database.Tx) error {
+		if first != nil {
+			if err := first(tx); err != nil {
+				return err
+			}
+		}
 		if err := Apply(ctx, tx, movements); err != nil {
 			return err
 		}

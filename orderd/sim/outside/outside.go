@@ -4,6 +4,7 @@ package outside
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/orderd-dev/orderd/orderd/kit/certs"
 	"github.com/orderd-dev/orderd/orderd/sim/carrier"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
 	"github.com/orderd-dev/orderd/orderd/sim/psp"
@@ -36,6 +38,9 @@ const (
 type Options struct {
 	// Address to listen on.
 	Address string
+	// Certificate and Key are files (PEM) that it shows at both addresses, read again when they are renewed; empty: it
+	// speaks in clear text.
+	Certificate, Key string
 	// URL is where others reach this pod: the issuer's name.
 	URL string
 	// ShopURL is the standard pool, which the carrier pushes to.
@@ -89,7 +94,7 @@ func Run(ctx context.Context, o Options) error {
 	mux.HandleFunc("GET /push/taken", func(w http.ResponseWriter, _ *http.Request) { taken(w, gateway) })
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serve(ctx, o.Address, mux) })
+	group.Go(func() error { return o.serve(ctx, o.Address, mux) })
 	group.Go(func() error {
 		parcels.Run(ctx, parcelStep)
 		return nil
@@ -115,7 +120,7 @@ func (o Options) providers(ctx context.Context) error {
 		return err
 	}
 	defer simulator.Close()
-	return serve(ctx, o.PSPAddress, simulator)
+	return o.serve(ctx, o.PSPAddress, simulator)
 }
 
 // taken tells how many notifications came, each counted once, by what happened to the order.
@@ -128,14 +133,24 @@ func taken(w http.ResponseWriter, gateway *pushgateway.Gateway) {
 	_ = json.NewEncoder(w).Encode(byType) // The client is gone.
 }
 
-func serve(ctx context.Context, address string, handler http.Handler) error {
+func (o Options) serve(ctx context.Context, address string, handler http.Handler) error {
 	socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: readHeaderTimeout}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
-	if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+	if o.Certificate == "" {
+		err = server.Serve(socket)
+	} else {
+		pair, perr := certs.Load(o.Certificate, o.Key)
+		if perr != nil {
+			return errors.Join(perr, socket.Close())
+		}
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.Server}
+		err = server.ServeTLS(socket, "", "")
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

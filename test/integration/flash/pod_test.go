@@ -70,6 +70,14 @@ func runPodAt(
 	if err != nil {
 		return nil, err
 	}
+	return runPodOn(listener, js, name, clock, wrap, log)
+}
+
+// runPodOn runs a pod that others reach where it listens.
+func runPodOn(
+	listener net.Listener, js jetstream.JetStream, name string, clock func() time.Time, wrap func(plog.Log) plog.Log,
+	log *slog.Logger,
+) (*pod, error) {
 	ids, err := orderid.NewGenerator([]byte("0123456789abcdef"), clock, rand.Reader)
 	if err != nil {
 		return nil, err

@@ -238,7 +238,9 @@ var _ = Describe("An OrderCluster", func() {
 		Expect(reconcile()).To(BeEmpty())
 
 		By("a change of the spec")
-		p.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Pools.Worker.Replicas.Min = ptr.To[int32](2) })
+		p.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) {
+			spec.Orders.MaterializePerSecond = ptr.To[int32](7)
+		})
 		Expect(reconcile()).To(ContainElement("Deployment shop-worker"))
 	}, SpecTimeout(time.Minute))
 

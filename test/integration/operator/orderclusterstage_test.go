@@ -59,6 +59,7 @@ func newPlatform(ctx context.Context) *platform {
 	DeferCleanup(registry.Close)
 	p.reconciler = &ordercluster.Reconciler{
 		Client: faulty, Reader: faulty, Recorder: p.recorder, Backends: registry, Clock: clock.Now, Log: w.log,
+		ServerTime: func(context.Context) (time.Time, error) { return clock.Now(), nil },
 	}
 	Expect(kube.Client.Create(ctx, makeCluster(w.namespace, w.nats.URL()).Obj())).To(Succeed())
 	return p

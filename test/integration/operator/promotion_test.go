@@ -177,6 +177,28 @@ var _ = Describe("A PromotionEvent", func() {
 		SpecTimeout(time.Minute),
 	)
 
+	It("keeps a log that nobody asked for a week, and no deletion waits for it", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.live(ctx, s.promotion().Obj())
+		s.materialize(s.pool)
+		s.clock.Set(s.end.Add(time.Minute))
+		s.reconcile(ctx)
+		p := s.getPromotion(ctx)
+		Expect(p.Status.Phase).To(Equal(v1alpha1.PhaseSettled))
+		stream := plog.StreamNames(string(p.UID), 1)[0]
+		s.clock.Set(p.Status.SettledTime.Add(7*24*time.Hour - time.Minute))
+		s.reconcile(ctx)
+		_, err := s.js.Stream(ctx, stream)
+		Expect(err).NotTo(HaveOccurred())
+		s.clock.Set(p.Status.SettledTime.Add(7*24*time.Hour + time.Minute))
+		s.reconcile(ctx)
+		_, err = s.js.Stream(ctx, stream)
+		Expect(err).To(MatchError(jetstream.ErrStreamNotFound))
+		p = s.getPromotion(ctx)
+		Expect(p.Status.LogRemovedTime.IsZero()).To(BeFalse())
+		Expect(condition(p.Status.Conditions, "Ready")).To(Equal("True/Settled"))
+	}, SpecTimeout(time.Minute))
+
 	It("goes at once if it is deleted before anything was taken", func(ctx SpecContext) {
 		s := newStage(ctx)
 		s.cluster(ctx)

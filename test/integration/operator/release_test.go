@@ -101,12 +101,14 @@ func (r *release) arguments(ctx context.Context) []string {
 	return args
 }
 
-// operate runs the operator as the Deployment has it, in a process of its own, until the spec ends.
-func (r *release) operate(ctx context.Context) {
+// operate runs the operator as the Deployment has it, in a process of its own, until the spec ends. Flags come
+// after those of the Deployment.
+func (r *release) operate(ctx context.Context, flags ...string) {
 	GinkgoHelper()
 	kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
 	Expect(os.WriteFile(kubeconfig, r.kubeconfig, 0o600)).To(Succeed())
 	args := append(r.arguments(ctx), "--metrics-address=0", "--health-address=0")
+	args = append(args, flags...)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), argumentsVariable+"="+strings.Join(args, "\n"), kubeconfigVariable+"="+kubeconfig)
 	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter

@@ -236,6 +236,10 @@ var _ = Describe("An OrderCluster that is not valid", func() {
 			"one of configMapRef and secretRef"),
 		Entry("a password in the messaging URL", func(c *cluster) { c.Spec.Messaging.URL = "nats://user:secret@nats:4222" },
 			"spec.messaging.url", "credentialsSecretRef"),
+		Entry("credentials for all roles and for each", func(c *cluster) {
+			c.Spec.Messaging.CredentialsSecretRef = &v1alpha1.SecretKeyReference{Name: "a", Key: "b"}
+			c.Spec.Messaging.RoleCredentialsSecretRef = &v1alpha1.SecretReference{Name: "c"}
+		}, "spec.messaging.roleCredentialsSecretRef", "must not both be set"),
 		Entry("two replicas of streams", func(c *cluster) { c.Spec.Messaging.Replicas = ptr.To[int32](2) },
 			"spec.messaging.replicas"),
 		Entry("max below min", func(c *cluster) {
@@ -303,6 +307,12 @@ var _ = Describe("An OrderCluster that is not valid", func() {
 			"spec.rollout.duringSale", "Wait", "Now"),
 		Entry("a drain of an hour", func(c *cluster) { c.Spec.HTTP.DrainDelay = &metav1.Duration{Duration: time.Hour} },
 			"spec.http.drainDelay", "at most 10m"),
+		Entry("connections of half a second", func(c *cluster) {
+			c.Spec.HTTP.MaxConnectionAge = &metav1.Duration{Duration: 500 * time.Millisecond}
+		}, "spec.http.maxConnectionAge", "0s, or between 1s and 24h"),
+		Entry("a grace that cuts off requests", func(c *cluster) {
+			c.Spec.HTTP.ConnectionGrace = &metav1.Duration{Duration: time.Second}
+		}, "spec.http.connectionGrace", "between 10s and 10m"),
 		Entry("no capacity", func(c *cluster) { c.Spec.Pools.Flash.CapacityRPS = ptr.To[int32](0) },
 			"spec.pools.flash.capacityRPS"),
 		Entry("an unknown payment provider", func(c *cluster) { c.Spec.Payments[0].Provider = "barter" },

@@ -17,6 +17,7 @@ import (
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
 	flashv1 "github.com/orderd-dev/orderd/api/gen/orderd/flash/v1"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
+	"github.com/orderd-dev/orderd/orderd/flash/partition"
 	"github.com/orderd-dev/orderd/orderd/flash/plog"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/sale"
@@ -179,10 +180,16 @@ func (e *event) buy(ctx context.Context) {
 func (e *event) orders(sku string, n int) []*flashv1.Reservation {
 	now := time.Now()
 	list := make([]*flashv1.Reservation, n)
+	tried := 0
 	for i := range list {
-		id := uuid.New()
+		id, buyer := uuid.New(), ""
+		// Each stream's first partition is these buyers'.
+		for buyer == "" || partition.ForBuyer(buyer, partitions/streams) != 0 {
+			buyer = fmt.Sprintf("buyer-%s-%d", sku, tried)
+			tried++
+		}
 		list[i] = &flashv1.Reservation{
-			OrderId: id[:], BuyerId: fmt.Sprintf("buyer-%s-%d", sku, i), RequestId: "1", Currency: currency,
+			OrderId: id[:], BuyerId: buyer, RequestId: "1", Currency: currency,
 			AcceptedAtUnixMs: now.UnixMilli(), ExpiresAtUnixMs: now.Add(time.Hour).UnixMilli(),
 			Items: []*flashv1.ReservedItem{{Sku: sku, Quantity: 1, UnitPrice: 100}},
 		}

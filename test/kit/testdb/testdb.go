@@ -125,6 +125,9 @@ func NewPool(tb testing.TB) *pgxpool.Pool {
 // is as durable as it is.
 func Durable() (*url.URL, error) { return start(durable) }
 
+// Server is the process's server, for a program that makes its databases by Create.
+func Server() (*url.URL, error) { return server() }
+
 // Create makes a database with all of orderd's tables on a server and returns its URL.
 func Create(ctx context.Context, base *url.URL, name string) (string, error) {
 	if err := execute(base, "CREATE DATABASE "+name); err != nil {

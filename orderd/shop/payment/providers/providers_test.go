@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderd-dev/orderd/orderd/kit/config"
@@ -103,6 +105,57 @@ func TestWhatIsWrongNamesItsField(t *testing.T) {
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the cause of a missing file is lost: %v", err)
+	}
+}
+
+// What [config.Config.Validate] knows of the providers' settings and files is what the providers read.
+func TestTheConfigurationKnowsWhatProvidersRead(t *testing.T) {
+	for _, provider := range []string{"sandbox", "wechatpay", "alipay", "stripe"} {
+		for _, settings := range []map[string]string{
+			nil, {"colour": "red"}, {"publicKeyID": "PUB_KEY_ID_1"}, {"methods": ""}, {"currencies": ""}, {"baseURL": ""},
+			{"gatewayURL": ""}, {"appID": "1"}, {"sellerID": "1"}, {"merchantID": "1"}, {"merchantSerial": "1"},
+			{"publishableKey": "pk_1"},
+		} {
+			c := config.Payment{Provider: provider, Settings: settings, NotifyURL: "https://shop.example", SecretDir: t.TempDir()}
+			read, files := map[string]bool{}, []string{}
+			_, err := providers.New(c, deps(new(pgxpool.Pool)))
+			for _, field := range config.Within("payments[0]", err) {
+				name, isFile := strings.CutPrefix(field.Path, "payments[0].secretDir/")
+				if isFile {
+					files = append(files, name)
+				} else if strings.HasPrefix(field.Path, "payments[0].settings.") {
+					read[field.Path] = true
+				}
+			}
+			known := map[string]bool{}
+			all := config.Default()
+			all.Payments = []config.Payment{c}
+			var fields config.FieldErrors
+			if !errors.As(all.Validate(config.RoleStandard), &fields) {
+				t.Fatal("the rest of the configuration is empty, and valid")
+			}
+			for _, field := range fields {
+				if strings.HasPrefix(field.Path, "payments[0].settings.") {
+					known[field.Path] = true
+				}
+			}
+			if provider == "sandbox" {
+				// It does not look at them.
+				read = map[string]bool{}
+				for name := range settings {
+					read["payments[0].settings."+name] = true
+				}
+			}
+			if diff := cmp.Diff(read, known); diff != "" {
+				t.Errorf("%s with %v: read and known settings: %s", provider, settings, diff)
+			}
+			slices.Sort(files)
+			want := append([]string{}, c.Files()...)
+			slices.Sort(want)
+			if diff := cmp.Diff(files, want); diff != "" {
+				t.Errorf("%s with %v: read and known files: %s", provider, settings, diff)
+			}
+		}
 	}
 }
 

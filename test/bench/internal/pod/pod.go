@@ -38,6 +38,8 @@ func Config(o Options) (config.Config, string, error) {
 	c.Database.MaxConnections = 32
 	c.Messaging.URL, c.Messaging.Replicas = o.NATSURL, 1
 	c.HTTP.DrainDelay = config.Duration(time.Millisecond)
+	// A stream that is measured is one stream.
+	c.HTTP.MaxConnectionAge = 0
 	c.Auth.Issuer, c.Auth.Audience, c.Auth.JWKSURL = IssuerName, Audience, o.JWKSURL
 	c.Auth.ServiceRequestsPerSecond, c.Auth.ServiceBurst = 1_000_000, 1_000_000
 	folder := filepath.Join(o.Folder, o.Name)

@@ -48,8 +48,12 @@ type Promotion struct {
 	AdmissionRequired bool `protobuf:"varint,15,opt,name=admission_required,json=admissionRequired,proto3" json:"admission_required,omitempty"`
 	// When no more admission tokens are given out.
 	AdmissionEndUnixMs int64 `protobuf:"varint,16,opt,name=admission_end_unix_ms,json=admissionEndUnixMs,proto3" json:"admission_end_unix_ms,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// When the PromotionEvent was made that this is of, by the API server's clock, and its metadata.generation. A definition is never replaced by
+	// an earlier one: of a PromotionEvent that was made before, or of an earlier generation. 0 of both: not of a PromotionEvent.
+	MadeUnixMs    int64 `protobuf:"varint,17,opt,name=made_unix_ms,json=madeUnixMs,proto3" json:"made_unix_ms,omitempty"`
+	Generation    int64 `protobuf:"varint,18,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Promotion) Reset() {
@@ -183,6 +187,20 @@ func (x *Promotion) GetAdmissionRequired() bool {
 func (x *Promotion) GetAdmissionEndUnixMs() int64 {
 	if x != nil {
 		return x.AdmissionEndUnixMs
+	}
+	return 0
+}
+
+func (x *Promotion) GetMadeUnixMs() int64 {
+	if x != nil {
+		return x.MadeUnixMs
+	}
+	return 0
+}
+
+func (x *Promotion) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
 	}
 	return 0
 }
@@ -397,7 +415,7 @@ var File_orderd_flash_v1_promotion_proto protoreflect.FileDescriptor
 
 const file_orderd_flash_v1_promotion_proto_rawDesc = "" +
 	"\n" +
-	"\x1forderd/flash/v1/promotion.proto\x12\x0forderd.flash.v1\"\x8b\x04\n" +
+	"\x1forderd/flash/v1/promotion.proto\x12\x0forderd.flash.v1\"\xcd\x04\n" +
 	"\tPromotion\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
@@ -416,7 +434,12 @@ const file_orderd_flash_v1_promotion_proto_rawDesc = "" +
 	"\x06closed\x18\f \x01(\bR\x06closed\x12/\n" +
 	"\atop_ups\x18\x0e \x03(\v2\x16.orderd.flash.v1.TopUpR\x06topUps\x12-\n" +
 	"\x12admission_required\x18\x0f \x01(\bR\x11admissionRequired\x121\n" +
-	"\x15admission_end_unix_ms\x18\x10 \x01(\x03R\x12admissionEndUnixMsJ\x04\b\a\x10\b\"E\n" +
+	"\x15admission_end_unix_ms\x18\x10 \x01(\x03R\x12admissionEndUnixMs\x12 \n" +
+	"\fmade_unix_ms\x18\x11 \x01(\x03R\n" +
+	"madeUnixMs\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x12 \x01(\x03R\n" +
+	"generationJ\x04\b\a\x10\b\"E\n" +
 	"\x05TopUp\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x1a\n" +

@@ -96,7 +96,7 @@ type FlashServiceClient interface {
 	// the pod reads no further. One request's refusal, with the reasons of PlaceFlashOrder, concerns no other. When the stream
 	// ends before its answers, whether the unanswered ones were taken is unknown, and a retry with the same request id tells.
 	// Errors: INVALID_ARGUMENT/INVALID_REQUEST for a message with too many requests; UNAVAILABLE/OVERLOADED with a retry delay when
-	// the pod has too many streams or is going away.
+	// the pod has too many streams or is going away, or the connection is as old as it may get.
 	PlaceFlashOrders(context.Context) (FlashServicePlaceFlashOrdersClientStream, error)
 	// What became of a request, by the request id it was made with.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/OVERLOADED or PARTITION_MOVING
@@ -171,7 +171,7 @@ type FlashServiceHandler interface {
 	// the pod reads no further. One request's refusal, with the reasons of PlaceFlashOrder, concerns no other. When the stream
 	// ends before its answers, whether the unanswered ones were taken is unknown, and a retry with the same request id tells.
 	// Errors: INVALID_ARGUMENT/INVALID_REQUEST for a message with too many requests; UNAVAILABLE/OVERLOADED with a retry delay when
-	// the pod has too many streams or is going away.
+	// the pod has too many streams or is going away, or the connection is as old as it may get.
 	PlaceFlashOrders(context.Context, FlashServicePlaceFlashOrdersServerStream) error
 	// What became of a request, by the request id it was made with.
 	// Errors: NOT_FOUND/PROMOTION_NOT_FOUND; NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/OVERLOADED or PARTITION_MOVING

@@ -544,7 +544,7 @@ export const FlashService: GenService<{
    * the pod reads no further. One request's refusal, with the reasons of PlaceFlashOrder, concerns no other. When the stream
    * ends before its answers, whether the unanswered ones were taken is unknown, and a retry with the same request id tells.
    * Errors: INVALID_ARGUMENT/INVALID_REQUEST for a message with too many requests; UNAVAILABLE/OVERLOADED with a retry delay when
-   * the pod has too many streams or is going away.
+   * the pod has too many streams or is going away, or the connection is as old as it may get.
    *
    * @generated from rpc orderd.flash.v1.FlashService.PlaceFlashOrders
    */

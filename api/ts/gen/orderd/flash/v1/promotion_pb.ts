@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/flash/v1/promotion.proto.
  */
 export const file_orderd_flash_v1_promotion: GenFile = /*@__PURE__*/
-  fileDesc("Ch9vcmRlcmQvZmxhc2gvdjEvcHJvbW90aW9uLnByb3RvEg9vcmRlcmQuZmxhc2gudjEi6wIKCVByb21vdGlvbhILCgN1aWQYASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydF91bml4X21zGAMgASgDEhMKC2VuZF91bml4X21zGAQgASgDEg4KBnBhdXNlZBgFIAEoCBISCgpwYXJ0aXRpb25zGAYgASgFEg8KB3N0cmVhbXMYDSADKAkSEAoIY3VycmVuY3kYCCABKAkSLAoFaXRlbXMYCSADKAsyHS5vcmRlcmQuZmxhc2gudjEuUHJvbW90ZWRJdGVtEhoKEnBheW1lbnRfdGltZW91dF9tcxgKIAEoAxIMCgRvcGVuGAsgASgIEg4KBmNsb3NlZBgMIAEoCBInCgd0b3BfdXBzGA4gAygLMhYub3JkZXJkLmZsYXNoLnYxLlRvcFVwEhoKEmFkbWlzc2lvbl9yZXF1aXJlZBgPIAEoCBIdChVhZG1pc3Npb25fZW5kX3VuaXhfbXMYECABKANKBAgHEAgiMgoFVG9wVXASCgoCaWQYASABKAkSCwoDc2t1GAIgASgJEhAKCHF1YW50aXR5GAMgASgDImUKDFByb21vdGVkSXRlbRILCgNza3UYASABKAkSEgoKdW5pdF9wcmljZRgCIAEoAxIXCg9saW1pdF9wZXJfYnV5ZXIYAyABKAMSCwoDb2ZmGAQgASgIEg4KBnN0cmVhbRgFIAEoBSJACgZNZW1iZXISDAoEbmFtZRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhcKD3NlcnZpY2VfYWRkcmVzcxgDIAEoCWIGcHJvdG8z");
+  fileDesc("Ch9vcmRlcmQvZmxhc2gvdjEvcHJvbW90aW9uLnByb3RvEg9vcmRlcmQuZmxhc2gudjEilQMKCVByb21vdGlvbhILCgN1aWQYASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydF91bml4X21zGAMgASgDEhMKC2VuZF91bml4X21zGAQgASgDEg4KBnBhdXNlZBgFIAEoCBISCgpwYXJ0aXRpb25zGAYgASgFEg8KB3N0cmVhbXMYDSADKAkSEAoIY3VycmVuY3kYCCABKAkSLAoFaXRlbXMYCSADKAsyHS5vcmRlcmQuZmxhc2gudjEuUHJvbW90ZWRJdGVtEhoKEnBheW1lbnRfdGltZW91dF9tcxgKIAEoAxIMCgRvcGVuGAsgASgIEg4KBmNsb3NlZBgMIAEoCBInCgd0b3BfdXBzGA4gAygLMhYub3JkZXJkLmZsYXNoLnYxLlRvcFVwEhoKEmFkbWlzc2lvbl9yZXF1aXJlZBgPIAEoCBIdChVhZG1pc3Npb25fZW5kX3VuaXhfbXMYECABKAMSFAoMbWFkZV91bml4X21zGBEgASgDEhIKCmdlbmVyYXRpb24YEiABKANKBAgHEAgiMgoFVG9wVXASCgoCaWQYASABKAkSCwoDc2t1GAIgASgJEhAKCHF1YW50aXR5GAMgASgDImUKDFByb21vdGVkSXRlbRILCgNza3UYASABKAkSEgoKdW5pdF9wcmljZRgCIAEoAxIXCg9saW1pdF9wZXJfYnV5ZXIYAyABKAMSCwoDb2ZmGAQgASgIEg4KBnN0cmVhbRgFIAEoBSJACgZNZW1iZXISDAoEbmFtZRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhcKD3NlcnZpY2VfYWRkcmVzcxgDIAEoCWIGcHJvdG8z");
 
 /**
  * What pods must know of a promotion: the value of its key (the promotion's uid) in the key-value
@@ -108,6 +108,19 @@ export type Promotion = Message<"orderd.flash.v1.Promotion"> & {
    * @generated from field: int64 admission_end_unix_ms = 16;
    */
   admissionEndUnixMs: bigint;
+
+  /**
+   * When the PromotionEvent was made that this is of, by the API server's clock, and its metadata.generation. A definition is never replaced by
+   * an earlier one: of a PromotionEvent that was made before, or of an earlier generation. 0 of both: not of a PromotionEvent.
+   *
+   * @generated from field: int64 made_unix_ms = 17;
+   */
+  madeUnixMs: bigint;
+
+  /**
+   * @generated from field: int64 generation = 18;
+   */
+  generation: bigint;
 };
 
 /**

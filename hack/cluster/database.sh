@@ -2,7 +2,8 @@
 # The database beside the local node, for machines that cannot pull CockroachDB's image. It listens on
 # the node's own address only; pods reach it through Service `database` (config/eval/node-database).
 # It is CockroachDB where its program is at hand (COCKROACH_BINARY, or cockroach on the PATH), or else
-# PostgreSQL, which apt-get installs if missing. Every commit is synced to disk.
+# PostgreSQL, which apt-get installs if missing. Every commit is synced to disk. It speaks TLS alone, by a certificate of
+# the demo's own authority (hack/demo/certificates). Beside the database orderd it has one for a second OrderCluster, trial.
 #
 #   hack/cluster/database.sh install    has the program for it, for the tests, which start one of their own
 #   hack/cluster/database.sh up         starts it, with the data it had; prints what it is
@@ -21,17 +22,21 @@ of_clone=$(owner)
 DATA=$HOME_OF_DATA/$(printf '%s' "${of_clone:-$ROOT}" | sha256sum | cut -c1-12)
 PORT=5432
 SERVICE=database.orderd-eval.svc.cluster.local:26257
+CERTIFICATES=$BIN/demo/certificates
+DATABASES=(orderd trial)
 
 cockroach_binary() { echo "${COCKROACH_BINARY:-$(command -v cockroach || true)}"; }
 
 kind() { if [ -n "$(cockroach_binary)" ]; then echo cockroach; else echo postgres; fi; }
 
 url() {
-  case $(cat "$DATA/kind" 2>/dev/null) in
-  cockroach) echo "postgres://root@$1/orderd?sslmode=disable" ;;
-  postgres) echo "postgres://orderd:$(cat "$DATA/password")@$1/orderd?sslmode=disable" ;;
-  *) die "the database was never started: hack/cluster/database.sh up" ;;
-  esac
+  [ -e "$DATA/password" ] || die "the database was never started: hack/cluster/database.sh up"
+  echo "postgres://orderd:$(cat "$DATA/password")@$1/orderd?sslmode=verify-full"
+}
+
+# make_password: it stays the same as long as the data do.
+make_password() {
+  [ -s "$DATA/password" ] || (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$DATA/password")
 }
 
 # The newest server's folder; Debian's clients have folders there too.
@@ -61,22 +66,29 @@ postgres_user() { if id postgres >/dev/null 2>&1; then echo postgres; else echo 
 as_user() { setpriv --reuid="$(postgres_user)" --regid="$(id -g "$(postgres_user)")" --clear-groups -- "$@"; }
 
 init_postgres() {
-  local bin=$1 password
+  local bin=$1
   [ ! -e "$DATA/postgres/orderd-ready" ] || return 0
   rm -rf "$DATA/postgres"
   install -d -m 0700 -o "$(postgres_user)" "$DATA/postgres"
-  password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-  (umask 077 && printf '%s\n' "$password" >"$DATA/password")
+  rm -f "$DATA/password"
+  make_password
   install -m 0600 -o "$(postgres_user)" "$DATA/password" "$DATA/password.init"
   (cd / && as_user "$bin/initdb" --pgdata="$DATA/postgres" --username=orderd --encoding=UTF8 --locale=C --data-checksums \
     --auth-local=reject --auth-host=scram-sha-256 --pwfile="$DATA/password.init") >>"$STATE/logs/database-init.log" 2>&1 ||
     die "initdb failed; see $STATE/logs/database-init.log"
   rm -f "$DATA/password.init"
+  touch "$DATA/postgres/orderd-ready"
+}
+
+# configure_postgres also shows a running server certificates that were renewed.
+configure_postgres() {
+  local user file pid
+  user=$(postgres_user)
   cat >"$DATA/postgres/pg_hba.conf" <<END
-host all all $NODE_IP/32 scram-sha-256
-host all all $POD_CIDR scram-sha-256
+hostssl all all $NODE_IP/32 scram-sha-256
+hostssl all all $POD_CIDR scram-sha-256
 END
-  cat >>"$DATA/postgres/postgresql.conf" <<END
+  cat >"$DATA/postgres/orderd.conf" <<END
 listen_addresses = '$NODE_IP'
 port = $PORT
 unix_socket_directories = ''
@@ -84,8 +96,16 @@ max_connections = 200
 shared_buffers = 256MB
 max_wal_size = 1GB
 log_destination = stderr
+ssl = on
+ssl_cert_file = 'node.crt'
+ssl_key_file = 'node.key'
 END
-  touch "$DATA/postgres/orderd-ready"
+  grep -qxF "include 'orderd.conf'" "$DATA/postgres/postgresql.conf" || echo "include 'orderd.conf'" >>"$DATA/postgres/postgresql.conf"
+  for file in node.crt node.key; do
+    cmp -s "$CERTIFICATES/database/$file" "$DATA/postgres/$file" ||
+      install -m 0600 -o "$user" "$CERTIFICATES/database/$file" "$DATA/postgres/$file"
+  done
+  if pid=$(database_pid); then kill -HUP "$pid"; fi
 }
 
 # database_pid is the server itself; the recorded process is the one that watches it. Of PostgreSQL's
@@ -104,8 +124,10 @@ database_pid() {
   return 1
 }
 
-postgres_answers() {
-  PGPASSWORD=$(cat "$DATA/password") "$1/psql" -qtAX -h "$NODE_IP" -p "$PORT" -U orderd -d "$2" -c 'SELECT 1'
+# postgres_sql BIN DATABASE STATEMENT
+postgres_sql() {
+  PGPASSWORD=$(cat "$DATA/password") PGSSLMODE=verify-ca PGSSLROOTCERT=$CERTIFICATES/ca.crt \
+    "$1/psql" -qtAX -h "$NODE_IP" -p "$PORT" -U orderd -d "$2" -c "$3"
 }
 
 # watch COMMAND…: runs the database. After a kill, its last processes may hold the data for a moment
@@ -116,37 +138,48 @@ watch() {
 }
 
 up_postgres() {
-  local bin user
+  local bin user name
   install_postgres
   bin=$(postgres_bin)
   user=$(postgres_user)
   { pid_of database && database_pid; } >/dev/null || stop_database
   init_postgres "$bin"
-  CONFIG_OF=$DATA/postgres/postgresql.conf watch setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups -- "$bin/postgres" -D "$DATA/postgres"
-  wait_for 60 "the database" postgres_answers "$bin" postgres
-  postgres_answers "$bin" orderd >/dev/null 2>&1 ||
-    PGPASSWORD=$(cat "$DATA/password") "$bin/psql" -qX -h "$NODE_IP" -p "$PORT" -U orderd -d postgres -c 'CREATE DATABASE orderd'
+  configure_postgres
+  CONFIG_OF=$DATA/postgres/orderd.conf watch setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups -- "$bin/postgres" -D "$DATA/postgres"
+  wait_for 60 "the database" postgres_sql "$bin" postgres 'SELECT 1'
+  for name in "${DATABASES[@]}"; do
+    postgres_sql "$bin" "$name" 'SELECT 1' >/dev/null 2>&1 || postgres_sql "$bin" postgres "CREATE DATABASE $name"
+  done
   say "database: PostgreSQL $("$bin/postgres" --version | awk '{print $3}') at $NODE_IP:$PORT"
 }
 
+cockroach_sql() {
+  "$(cockroach_binary)" sql --certs-dir="$CERTIFICATES/database" --host="$NODE_IP:$PORT" -e "$1" >/dev/null
+}
+
 up_cockroach() {
-  local cockroach
+  local cockroach name
   cockroach=$(cockroach_binary)
   { pid_of database && database_pid; } >/dev/null || stop_database
   mkdir -p "$DATA/cockroach"
-  watch "$cockroach" start-single-node --insecure --store="$DATA/cockroach" --cache=256MiB --max-sql-memory=256MiB \
-    --listen-addr="$NODE_IP:$PORT" --http-addr="$NODE_IP:5433"
-  wait_for 60 "the database" "$cockroach" sql --insecure --host="$NODE_IP:$PORT" -e 'CREATE DATABASE IF NOT EXISTS orderd'
+  make_password
+  watch "$cockroach" start-single-node --certs-dir="$CERTIFICATES/database" --store="$DATA/cockroach" --cache=256MiB \
+    --max-sql-memory=256MiB --listen-addr="$NODE_IP:$PORT" --http-addr="$NODE_IP:5433"
+  wait_for 60 "the database" cockroach_sql 'SELECT 1'
+  for name in "${DATABASES[@]}"; do cockroach_sql "CREATE DATABASE IF NOT EXISTS $name"; done
+  cockroach_sql 'CREATE USER IF NOT EXISTS orderd'
+  cockroach_sql "ALTER USER orderd WITH PASSWORD '$(cat "$DATA/password")'"
+  cockroach_sql 'GRANT admin TO orderd'
   say "database: $("$cockroach" version | awk '/Build Tag/ {print "CockroachDB " $3}') at $NODE_IP:$PORT"
 }
 
 up() {
   need_root_on_linux
   [ "$(owner)" = "$ROOT" ] || die "this clone's cluster does not run; hack/cluster/up.sh starts it"
+  "$ROOT/hack/demo/certificates.sh"
   mkdir -p "$STATE/logs"
   install -d -m 0755 "$HOME_OF_DATA" "$DATA"
   "up_$(kind)"
-  kind >"$DATA/kind"
 }
 
 kill_now() {
@@ -177,7 +210,7 @@ case ${1:-} in
 install) program ;;
 up) up ;;
 url) url "$SERVICE" ;;
-node-url) url "$NODE_IP:$PORT" ;;
+node-url) echo "$(url "$NODE_IP:$PORT")&sslrootcert=$CERTIFICATES/ca.crt" ;;
 kill) kill_now ;;
 reset) down && up ;;
 down) down "${2:-}" ;;

@@ -1,6 +1,7 @@
 // Command demo shows one sale end to end. On the developer's machine, `demo run` installs orderd on a
 // cluster and drives the sale; in pods, `demo seed`, `demo stock` and `demo buyers` play the shop's
-// staff and the crowd, and `demo outside` what a shop has beside orderd.
+// staff and the crowd, `demo knock` an app that notices what is dropped, and `demo outside` is what a
+// shop has beside orderd.
 package main
 
 import (
@@ -34,6 +35,8 @@ func main() {
 		podCommand("buyers", "Come to the sale, check every order and pay it", func(cmd *cobra.Command, p plan.Plan) error {
 			return buyers.Run(cmd.Context(), p, cmd.OutOrStdout())
 		}),
+		podCommand("knock", "Call the shop until it is stopped, and count what was dropped",
+			func(cmd *cobra.Command, p plan.Plan) error { return seed.Knock(cmd.Context(), p, cmd.OutOrStdout()) }),
 		outsideCommand(),
 		&cobra.Command{
 			Use: "version", Short: "Print the version", Args: cobra.NoArgs,
@@ -57,6 +60,8 @@ func outsideCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Address, "address", ":8090", "where to listen")
+	f.StringVar(&o.Certificate, "certificate", "", "file with what to show (PEM); without it there is no TLS")
+	f.StringVar(&o.Key, "key", "", "file with the certificate's key")
 	f.StringVar(&o.URL, "url", "", "where others reach this pod; the issuer's name")
 	f.StringVar(&o.ShopURL, "shop-url", "", "the standard pool's base URL, which the carrier pushes to")
 	f.StringVar(&o.Audience, "audience", "", "the tokens' audience")

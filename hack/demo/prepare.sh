@@ -27,7 +27,9 @@ local_cluster() {
   for ref in "$ORDERD_IMAGE" "$ORDERD_OPERATOR_IMAGE" "$ORDERD_DEMO_IMAGE" "$NATS_IMAGE"; do tars+=("bin/images/${ref/:/_}.tar"); done
   hack/cluster/load.sh "${tars[@]}"
   hack/cluster/database.sh url >bin/demo/database-url
+  hack/cluster/database.sh node-url >bin/demo/database-here
   write "$LOCAL" "$ROOT/config/eval/local"
+  echo "databaseHereFile: $ROOT/bin/demo/database-here" >>"$TARGET"
 }
 
 other_cluster() {
@@ -81,7 +83,9 @@ load() {
 
 # write_other is for clusters whose database is the one of config/eval.
 write_other() {
-  echo 'postgres://root@database.orderd-eval.svc.cluster.local:26257/orderd?sslmode=disable' >bin/demo/database-url
+  hack/demo/certificates.sh
+  # As in config/samples.
+  sed -n 's/^ *url: \(postgres:.*\)$/\1/p' config/samples/10-secrets.yaml >bin/demo/database-url
   write "$KUBECONFIG" "$ROOT/config/eval/cluster"
 }
 
@@ -104,6 +108,7 @@ eval: $2
 chart: $packed
 version: $ORDERD_VERSION
 samples: $ROOT/config/samples
+certificates: $ROOT/bin/demo/certificates
 databaseURLFile: $ROOT/bin/demo/database-url
 providerKeysFile: $ROOT/bin/demo/provider-keys.json
 images:
@@ -114,8 +119,9 @@ END
 }
 
 mkdir -p bin/demo
-# The database's URL holds its password.
+# The database's URLs hold its password.
 install -m 0600 /dev/null bin/demo/database-url
+install -m 0600 /dev/null bin/demo/database-here
 if [ -n "${KIND:-}" ] && [ -n "${MINIKUBE:-}" ]; then die "set KIND or MINIKUBE, not both"; fi
 if [ -n "${KIND:-}" ]; then
   kind_cluster

@@ -42,6 +42,6 @@ var _ = Describe("The page about the demo's cluster", func() {
 			Expect(block.Check(printed)).To(Succeed(), "docs/demo.md:%d: %s%s", block.Line, printed, complained)
 			run++
 		}
-		Expect(run).To(Equal(3))
+		Expect(run).To(Equal(5))
 	})
 })

@@ -3,15 +3,11 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
-	"os/exec"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -48,9 +44,9 @@ var _ = Describe("an RPC", Ordered, func() {
 	BeforeAll(func(ctx context.Context) {
 		base = map[string]string{}
 		for _, pool := range []string{"standard", "flash"} {
-			base[pool] = forward("service/"+up.Cluster.Name+"-"+pool, 8080)
+			base[pool] = "https://" + forward("service/"+up.Cluster.Name+"-"+pool, 8080)
 		}
-		tokens, err := issuer.Ask(ctx, forward("service/outside", 8090), []issuer.Claim{
+		tokens, err := issuer.Ask(ctx, "https://"+forward("service/outside", 8090), []issuer.Claim{
 			{
 				Subject: "e2e",
 				Roles:   []string{"service"},
@@ -64,24 +60,7 @@ var _ = Describe("an RPC", Ordered, func() {
 
 	callAs := func(ctx context.Context, token, pool, procedure, contentType, body string) answer {
 		GinkgoHelper()
-		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, base[pool]+"/"+procedure, strings.NewReader(body))
-		Expect(err).NotTo(HaveOccurred())
-		req.Header.Set("Content-Type", contentType)
-		if token != "" {
-			req.Header.Set("Authorization", "Bearer "+token)
-		}
-		res, err := http.DefaultClient.Do(req)
-		Expect(err).NotTo(HaveOccurred())
-		defer res.Body.Close()
-		raw, err := io.ReadAll(res.Body)
-		Expect(err).NotTo(HaveOccurred())
-		a := answer{status: res.StatusCode, raw: string(raw)}
-		if strings.HasPrefix(res.Header.Get("Content-Type"), jsonType) {
-			Expect(json.Unmarshal(raw, &a)).To(Succeed(), a.raw)
-		}
-		return a
+		return post(ctx, token, base[pool]+"/"+procedure, contentType, body)
 	}
 
 	call := func(ctx context.Context, pool, procedure, contentType, body string) answer {
@@ -198,6 +177,29 @@ var _ = Describe("an RPC", Ordered, func() {
 	})
 })
 
+// post calls an RPC as an app that speaks JSON would.
+func post(ctx context.Context, token, url, contentType, body string) answer {
+	GinkgoHelper()
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+	Expect(err).NotTo(HaveOccurred())
+	req.Header.Set("Content-Type", contentType)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := http.DefaultClient.Do(req)
+	Expect(err).NotTo(HaveOccurred())
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	Expect(err).NotTo(HaveOccurred())
+	a := answer{status: res.StatusCode, raw: string(raw)}
+	if strings.HasPrefix(res.Header.Get("Content-Type"), jsonType) {
+		Expect(json.Unmarshal(raw, &a)).To(Succeed(), a.raw)
+	}
+	return a
+}
+
 // details are the error's details as they are encoded: strings, such as a reason,
 // stand in them as text.
 func (a answer) details() string {
@@ -209,38 +211,4 @@ func (a answer) details() string {
 		all.WriteString(d.Type + " " + string(value) + " ")
 	}
 	return all.String()
-}
-
-var forwarding = regexp.MustCompile(`Forwarding from (127\.0\.0\.1:\d+)`)
-
-// forward makes a service reachable from here until the tests end and returns its base URL.
-func forward(service string, port int) string {
-	GinkgoHelper()
-	return forwardIn(up.Cluster.Namespace, service, port)
-}
-
-// forwardIn is forward for a service or a Deployment of any namespace.
-func forwardIn(namespace, service string, port int) string {
-	GinkgoHelper()
-	// It ends with the tests, not with the node that starts it.
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, cluster.Kubectl, "--kubeconfig", cluster.Kubeconfig, "--namespace", namespace,
-		"port-forward", "--address", "127.0.0.1", service, ":"+strconv.Itoa(port))
-	out, err := cmd.StdoutPipe()
-	Expect(err).NotTo(HaveOccurred())
-	cmd.Stderr = GinkgoWriter
-	Expect(cmd.Start()).To(Succeed())
-	DeferCleanup(func() {
-		cancel()
-		_ = cmd.Wait() // It was killed.
-	})
-	lines := bufio.NewScanner(out)
-	Expect(lines.Scan()).To(BeTrue(), "kubectl port-forward ended")
-	match := forwarding.FindStringSubmatch(lines.Text())
-	Expect(match).NotTo(BeNil(), lines.Text())
-	go func() {
-		// What it writes later is read, so that it is never blocked.
-		_, _ = io.Copy(io.Discard, out)
-	}()
-	return "http://" + match[1]
 }

@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -27,12 +26,12 @@ const saleWithin = 10 * time.Minute
 var _ = Describe("a sale", Ordered, func() {
 	DescribeTable(
 		"keeps its promises though in the middle of it",
-		func(ctx context.Context, stock, added int64, victims ...victim) {
+		func(ctx context.Context, stock int64, length time.Duration, troubles ...trouble) {
 			facts, err := sale.Run(ctx, sale.Options{
 				Kube: up.Kube, Cluster: up.Cluster, Promotion: withPlenty(up.Promotion, stock), Image: cluster.Images.Demo,
-				Run: fmt.Sprintf("%x", time.Now().Unix()), StartIn: 45 * time.Second, Length: 45 * time.Second,
+				Run: fmt.Sprintf("%x", time.Now().Unix()), StartIn: 45 * time.Second, Length: length,
 				Buyers: 12_000, InFlight: 128, RushSeconds: 18, Seed: uint64(GinkgoRandomSeed()), // #nosec G115
-				Live: func(ctx context.Context, p plan.Plan) error { return disturb(ctx, p, added, victims) },
+				Live: func(ctx context.Context, p plan.Plan) error { return disturb(ctx, p, troubles) },
 				Log:  logger(), Progress: GinkgoWriter,
 			})
 			Expect(err).NotTo(HaveOccurred())
@@ -47,12 +46,14 @@ var _ = Describe("a sale", Ordered, func() {
 				}
 			}
 		},
-		Entry("NATS and a worker are killed", NodeTimeout(saleWithin), int64(90_000), int64(0),
-			victim{"orderd-eval", "app.kubernetes.io/name=nats"}, victim{"", "app.kubernetes.io/component=worker"}),
+		Entry("NATS and a worker are killed, and the operator is upgraded", NodeTimeout(saleWithin), int64(90_000),
+			45*time.Second, kill("orderd-eval", "app.kubernetes.io/name=nats"), kill("", "app.kubernetes.io/component=worker"),
+			upgradeOperator),
 		// The sale before gives back more than is added.
-		Entry("stock is added, and a flash pod and the operator are killed", NodeTimeout(saleWithin), int64(40_000),
-			int64(1000), victim{"", "app.kubernetes.io/component=flash"},
-			victim{"orderd-system", "app.kubernetes.io/name=orderd-operator"}),
+		Entry("stock is added, a flash pod is killed, a setting rolls all pods, and the operator is killed",
+			NodeTimeout(saleWithin), int64(40_000), 75*time.Second, addStock(1000),
+			kill("", "app.kubernetes.io/component=flash"), rollPods,
+			kill("orderd-system", "app.kubernetes.io/name=orderd-operator")),
 	)
 
 	It("ends with conditions that kubectl wait and GitOps tools read", func(ctx context.Context) {
@@ -102,47 +103,6 @@ func withPlenty(sample *unstructured.Unstructured, stock int64) *unstructured.Un
 	last["stock"] = stock
 	Expect(unstructured.SetNestedSlice(promo.Object, items, "spec", "items")).To(Succeed())
 	return promo
-}
-
-// victim is a pod that is killed: one of those with the labels. An empty namespace
-// is the OrderCluster's.
-type victim struct{ namespace, labels string }
-
-// disturb adds units of the last item to the sale as soon as it is live, and then ends the
-// pods without a warning.
-func disturb(ctx context.Context, p plan.Plan, added int64, victims []victim) error {
-	name := "promotionevent/" + p.Promotion
-	if err := up.Kube.Wait(ctx, name, "jsonpath={.status.phase}=Live", time.Minute); err != nil {
-		return err
-	}
-	if added > 0 {
-		last := len(p.Items) - 1
-		// The plan is what the sale's figures are compared with.
-		p.Items[last].Stock += added
-		patch := fmt.Sprintf(`[{"op":"replace","path":"/spec/items/%d/stock","value":%d}]`, last, p.Items[last].Stock)
-		if _, err := up.Kube.Run(ctx, "patch", name, "--type=json", "--patch="+patch); err != nil {
-			return err
-		}
-	}
-	for _, v := range victims {
-		k := up.Kube
-		if v.namespace != "" {
-			k = cluster.Kube(v.namespace)
-		}
-		pods, err := k.Run(ctx, "get", "pods", "-l", v.labels, "--field-selector=status.phase=Running", "-o", "name")
-		if err != nil {
-			return err
-		}
-		names := strings.Fields(pods)
-		if len(names) == 0 {
-			return fmt.Errorf("no pod to kill: %s", v.labels)
-		}
-		if _, err := k.Run(ctx, "delete", names[0], "--grace-period=0", "--force"); err != nil {
-			return err
-		}
-		GinkgoWriter.Printf("killed %s %s after the start\n", names[0], time.Since(p.Start))
-	}
-	return nil
 }
 
 func expectConditions(conditions []metav1.Condition, want map[string]metav1.ConditionStatus) {

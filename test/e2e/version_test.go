@@ -114,7 +114,8 @@ func metrics(ctx context.Context, namespace, of string, port int) string {
 	GinkgoHelper()
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, forwardIn(namespace, of, port)+"/metrics", http.NoBody)
+	url := "http://" + forwardIn(namespace, of, port) + "/metrics"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	Expect(err).NotTo(HaveOccurred())
 	res, err := http.DefaultClient.Do(req)
 	Expect(err).NotTo(HaveOccurred())

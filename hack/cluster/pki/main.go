@@ -14,12 +14,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/orderd-dev/orderd/orderd/sim/authority"
 )
-
-const renewedAt = 30 * 24 * time.Hour
 
 func main() {
 	log.SetFlags(0)
@@ -79,7 +76,7 @@ func run(dir, server, node string, addresses []string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if fresh(filepath.Join(dir, "ca.crt")) && complete(dir, wanted) {
+	if authority.Fresh(filepath.Join(dir, "ca.crt")) && complete(dir, wanted) {
 		return nil
 	}
 	ca, err := authority.New("orderd local cluster")
@@ -99,20 +96,6 @@ func run(dir, server, node string, addresses []string) error {
 		}
 	}
 	return serviceAccountKeys(dir)
-}
-
-// fresh says whether the certificate in a file is valid for longer than the renewal period.
-func fresh(file string) bool {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return false
-	}
-	block, _ := pem.Decode(content)
-	if block == nil {
-		return false
-	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	return err == nil && time.Until(certificate.NotAfter) > renewedAt
 }
 
 func complete(dir string, wanted []identity) bool {

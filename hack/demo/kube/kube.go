@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // Kube is one cluster and one namespace in it.
@@ -38,6 +40,19 @@ func (k Kube) Apply(ctx context.Context, manifests []byte) error {
 		"apply", "--server-side", "--force-conflicts", "-f", "-",
 	})
 	return err
+}
+
+// Kustomize returns what a kustomize folder makes.
+func (k Kube) Kustomize(ctx context.Context, dir string) ([]*unstructured.Unstructured, error) {
+	raw, err := k.Run(ctx, "kustomize", dir)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := parse([]byte(raw))
+	if err != nil {
+		return nil, fmt.Errorf("parsing what %s makes: %w", dir, err)
+	}
+	return objects, nil
 }
 
 // HelmRun runs helm.

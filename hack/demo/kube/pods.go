@@ -16,6 +16,12 @@ import (
 	"github.com/orderd-dev/orderd/hack/demo/plan"
 )
 
+const (
+	// trust is the ConfigMap with the authority that the samples' certificates are of, and trustDir where pods have it.
+	trust, trustDir = "company-ca", "/etc/trust"
+	publicDir       = "/etc/ssl/certs"
+)
+
 // RunPod runs the demo's image as a Job of one pod with the plan, gives every line it writes to each,
 // and returns when it has ended. It fails if the pod does, or takes longer than the limit.
 func (k Kube) RunPod(ctx context.Context, name, image, command string, p plan.Plan, limit time.Duration,
@@ -114,8 +120,13 @@ func (k Kube) job(name, image string, args []string, limit time.Duration) *batch
 					SecurityContext: &corev1.PodSecurityContext{
 						RunAsNonRoot: &yes, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 					},
+					Volumes: []corev1.Volume{{Name: trust, VolumeSource: corev1.VolumeSource{
+						ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: trust}},
+					}}},
 					Containers: []corev1.Container{{
 						Name: "demo", Image: image, Args: args, ImagePullPolicy: corev1.PullIfNotPresent,
+						Env:          []corev1.EnvVar{{Name: "SSL_CERT_DIR", Value: publicDir + ":" + trustDir}},
+						VolumeMounts: []corev1.VolumeMount{{Name: trust, MountPath: trustDir, ReadOnly: true}},
 						SecurityContext: &corev1.SecurityContext{
 							AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
 							Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},

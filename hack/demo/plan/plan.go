@@ -160,9 +160,18 @@ type Result struct {
 	Seconds map[string]float64 `json:"seconds"`
 }
 
+// Knocks are what became of calls that were made once each.
+type Knocks struct {
+	Answered int64 `json:"answered"`
+	Dropped  int64 `json:"dropped"`
+	// Why the first few were dropped.
+	Why []string `json:"why,omitempty"`
+}
+
 // Line is one line of a pod's output; exactly one field is set.
 type Line struct {
 	Progress *Progress `json:"progress,omitempty"`
 	Result   *Result   `json:"result,omitempty"`
 	Stock    []Stock   `json:"stock,omitempty"`
+	Knocks   *Knocks   `json:"knocks,omitempty"`
 }

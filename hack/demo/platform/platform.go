@@ -19,10 +19,11 @@ import (
 // readyWithin is how long the OrderCluster may take, image pulls on a real cluster included.
 const readyWithin = 8 * time.Minute
 
-// systemNamespace is where the operator runs, and release its Helm release.
 const (
+	// systemNamespace is where the operator runs.
 	systemNamespace = "orderd-system"
-	release         = "orderd"
+	// Release is its Helm release.
+	Release = "orderd"
 )
 
 // Platform is what runs once Up has returned.
@@ -50,8 +51,7 @@ func Up(ctx context.Context, t target.Target, log *slog.Logger) (*Platform, erro
 	if p.Promotion, err = kube.ByKind(samples, "PromotionEvent"); err != nil {
 		return nil, err
 	}
-	log.Info("kubectl apply", "folder", t.Eval)
-	if _, err := t.Kube("").Run(ctx, "apply", "--server-side", "--force-conflicts", "-k", t.Eval); err != nil {
+	if err := applyEval(ctx, t, log); err != nil {
 		return nil, err
 	}
 	if err := p.installChart(ctx, t, log); err != nil {
@@ -75,7 +75,7 @@ func Up(ctx context.Context, t target.Target, log *slog.Logger) (*Platform, erro
 
 func (p *Platform) installChart(ctx context.Context, t target.Target, log *slog.Logger) error {
 	log.Info("helm upgrade --install", "chart", t.Chart, "namespace", systemNamespace)
-	_, err := p.System.HelmRun(ctx, "upgrade", "--install", release, t.Chart, "--create-namespace",
+	_, err := p.System.HelmRun(ctx, "upgrade", "--install", Release, t.Chart, "--create-namespace",
 		"--set", "image="+t.Images.Operator, "--wait", "--timeout", "5m")
 	return err
 }
@@ -132,6 +132,10 @@ func (p *Platform) applySamples(ctx context.Context, t target.Target, samples []
 	}
 	ref := typed.Spec.Database.URLSecretRef
 	database := secret(cluster.GetNamespace(), ref.Name, map[string][]byte{ref.Key: []byte(url)})
+	certificates, err := t.Certificate(cluster.GetNamespace() + ".yaml")
+	if err != nil {
+		return err
+	}
 	simulated, payments, err := providers(cluster.GetNamespace(), t.ProviderKeysFile)
 	if err != nil {
 		return err
@@ -151,6 +155,7 @@ func (p *Platform) applySamples(ctx context.Context, t target.Target, samples []
 		}
 		if s == cluster {
 			// The Secrets go before the one who wants them, and after their namespace.
+			all = append(all, certificates...)
 			for _, one := range append(simulated, database) {
 				if err := add(one); err != nil {
 					return err

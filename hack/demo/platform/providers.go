@@ -15,7 +15,7 @@ import (
 
 const (
 	// pspURL is where the pod outside simulates the payment providers.
-	pspURL = "http://outside.shop.svc:8091"
+	pspURL = "https://outside.shop.svc:8091"
 	// pspSecret has the simulator's keys, in this file.
 	pspSecret, pspFile = "psp", "keys.json"
 )

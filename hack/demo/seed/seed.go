@@ -29,6 +29,17 @@ func Fill(ctx context.Context, p plan.Plan, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := fill(ctx, s, p); err != nil {
+		return err
+	}
+	if err := campaign(ctx, s, p); err != nil {
+		return err
+	}
+	return Print(ctx, p, out)
+}
+
+// fill creates the SKUs and tops their stock up.
+func fill(ctx context.Context, s *shop.Standard, p plan.Plan) error {
 	for _, it := range p.Items {
 		err := call(ctx, func(ctx context.Context) error {
 			_, err := s.Catalog.UpsertSku(ctx, &catalogv1.UpsertSkuRequest{Sku: &catalogv1.Sku{
@@ -58,10 +69,7 @@ func Fill(ctx context.Context, p plan.Plan, out io.Writer) error {
 			return fmt.Errorf("adding %d to the stock of %s: %w", short, it.SKU, err)
 		}
 	}
-	if err := campaign(ctx, s, p); err != nil {
-		return err
-	}
-	return Print(ctx, p, out)
+	return nil
 }
 
 // Print writes the stock of the plan's SKUs as one line.

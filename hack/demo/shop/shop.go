@@ -108,6 +108,7 @@ func http1(maxConns int) *http.Client {
 
 func http2() *http.Client {
 	protocols := new(http.Protocols)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Client{Transport: &http.Transport{
 		DialContext: dialer().DialContext,

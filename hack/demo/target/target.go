@@ -5,6 +5,7 @@ package target
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -25,8 +26,12 @@ type Target struct {
 	Version string `json:"version"`
 	// Samples is a folder.
 	Samples string `json:"samples"`
+	// Certificates is the folder that hack/demo/certificates has written.
+	Certificates string `json:"certificates"`
 	// DatabaseURLFile holds the database's URL as pods reach it.
 	DatabaseURLFile string `json:"databaseURLFile"`
+	// DatabaseHereFile holds its URL as this machine reaches it; no name: it does not.
+	DatabaseHereFile string `json:"databaseHereFile,omitempty"`
 	// ProviderKeysFile holds the keys of the simulated payment providers; made if it is not there.
 	ProviderKeysFile string `json:"providerKeysFile"`
 	Images           Images `json:"images"`
@@ -58,10 +63,29 @@ func (t Target) Kube(namespace string) kube.Kube {
 }
 
 // DatabaseURL reads the database's URL.
-func (t Target) DatabaseURL() (string, error) {
-	raw, err := os.ReadFile(t.DatabaseURLFile)
+func (t Target) DatabaseURL() (string, error) { return url(t.DatabaseURLFile) }
+
+// DatabaseHere reads the database's URL as this machine reaches it; empty: it does not.
+func (t Target) DatabaseHere() (string, error) {
+	if t.DatabaseHereFile == "" {
+		return "", nil
+	}
+	return url(t.DatabaseHereFile)
+}
+
+func url(file string) (string, error) {
+	raw, err := os.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("reading the database's URL: %w", err)
 	}
 	return strings.TrimSpace(string(raw)), nil
+}
+
+// Certificate reads one of the files that hack/demo/certificates has written.
+func (t Target) Certificate(name ...string) ([]byte, error) {
+	raw, err := os.ReadFile(filepath.Join(append([]string{t.Certificates}, name...)...))
+	if err != nil {
+		return nil, fmt.Errorf("reading what hack/demo/certificates writes: %w", err)
+	}
+	return raw, nil
 }

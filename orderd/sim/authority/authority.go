@@ -88,7 +88,7 @@ func (a *Authority) Issue(s Subject) (Pair, error) {
 	if len(s.Hosts) > 0 {
 		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	}
-	key, keyPEM, err := NewKey()
+	key, keyText, err := NewKey()
 	if err != nil {
 		return Pair{}, err
 	}
@@ -96,7 +96,7 @@ func (a *Authority) Issue(s Subject) (Pair, error) {
 	if err != nil {
 		return Pair{}, fmt.Errorf("signing a certificate for %s: %w", s.Name, err)
 	}
-	return Pair{Certificate: certificatePEM(der), Key: keyPEM}, nil
+	return Pair{Certificate: certificatePEM(der), Key: keyText}, nil
 }
 
 // Write puts the pair into two files of a folder.
@@ -115,7 +115,11 @@ func NewKey() (crypto.Signer, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("making a key: %w", err)
 	}
-	return key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+	return key, keyPEM(der), nil
+}
+
+func keyPEM(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
 func certificatePEM(der []byte) []byte {

@@ -71,8 +71,8 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) (bool, error) {
 }
 
 // differences between the spec and what the pods were told, for people: of what cannot be changed any more, and of what
-// was changed since the spec was written, so that an old one does not open what was paused or end what was extended. None
-// if they were told nothing.
+// was changed since the spec was written, so that an old one does not open what was paused or end what was extended.
+// None if they were told nothing.
 func differences(p *v1alpha1.PromotionEvent, told *flashv1.Promotion) []string {
 	if told == nil {
 		return nil

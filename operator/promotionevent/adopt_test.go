@@ -15,7 +15,8 @@ import (
 // A spec from before the last changes does not take their place: not what cannot be changed, not a pause, not an end.
 func TestWhatAnAdoptedPromotionHasToHave(t *testing.T) {
 	start := time.Date(2026, 11, 11, 0, 0, 0, 0, time.UTC)
-	told := func() *flashv1.Promotion {
+	type promo = flashv1.Promotion
+	told := func() *promo {
 		return &flashv1.Promotion{
 			Currency: "EUR", StartUnixMs: start.UnixMilli(), EndUnixMs: start.Add(time.Hour).UnixMilli(),
 			MadeUnixMs: start.Add(-time.Hour).UnixMilli(),
@@ -32,27 +33,27 @@ func TestWhatAnAdoptedPromotionHasToHave(t *testing.T) {
 		},
 	}
 	for name, tt := range map[string]struct {
-		change func(*flashv1.Promotion)
+		change func(*promo)
 		want   []string
 	}{
-		"the same":               {func(*flashv1.Promotion) {}, nil},
-		"opened since":           {func(t *flashv1.Promotion) { t.Open = true }, nil},
-		"another price":          {func(t *flashv1.Promotion) { t.Items[0].UnitPrice = 90 }, []string{"its price of a is 90"}},
-		"another item":           {func(t *flashv1.Promotion) { t.Items[1].Sku = "c" }, []string{"it has no b", "it has c"}},
-		"another currency":       {func(t *flashv1.Promotion) { t.Currency = "CNY" }, []string{"its currency is CNY"}},
-		"a looser limit":         {func(t *flashv1.Promotion) { t.Items[0].LimitPerBuyer = 1 }, []string{"its limit of a is 1"}},
-		"no limit in place of 1": {func(t *flashv1.Promotion) { t.Items[1].LimitPerBuyer = 1 }, []string{"its limit of b is 1"}},
-		"a tighter limit":        {func(t *flashv1.Promotion) { t.Items[0].LimitPerBuyer = 3 }, nil},
-		"switched off":           {func(t *flashv1.Promotion) { t.Items[0].Off = true }, []string{"its a is off"}},
-		"paused":                 {func(t *flashv1.Promotion) { t.Paused = true }, []string{"it is paused"}},
+		"the same":               {func(*promo) {}, nil},
+		"opened since":           {func(t *promo) { t.Open = true }, nil},
+		"another price":          {func(t *promo) { t.Items[0].UnitPrice = 90 }, []string{"its price of a is 90"}},
+		"another item":           {func(t *promo) { t.Items[1].Sku = "c" }, []string{"it has no b", "it has c"}},
+		"another currency":       {func(t *promo) { t.Currency = "CNY" }, []string{"its currency is CNY"}},
+		"a looser limit":         {func(t *promo) { t.Items[0].LimitPerBuyer = 1 }, []string{"its limit of a is 1"}},
+		"no limit in place of 1": {func(t *promo) { t.Items[1].LimitPerBuyer = 1 }, []string{"its limit of b is 1"}},
+		"a tighter limit":        {func(t *promo) { t.Items[0].LimitPerBuyer = 3 }, nil},
+		"switched off":           {func(t *promo) { t.Items[0].Off = true }, []string{"its a is off"}},
+		"paused":                 {func(t *promo) { t.Paused = true }, []string{"it is paused"}},
 		"extended": {
-			func(t *flashv1.Promotion) { t.EndUnixMs += 1000 }, []string{"its endTime is 2026-11-11T01:00:01Z"},
+			func(t *promo) { t.EndUnixMs += 1000 }, []string{"its endTime is 2026-11-11T01:00:01Z"},
 		},
 		"begins later": {
-			func(t *flashv1.Promotion) { t.StartUnixMs += 1000 }, []string{"its startTime is 2026-11-11T00:00:01Z"},
+			func(t *promo) { t.StartUnixMs += 1000 }, []string{"its startTime is 2026-11-11T00:00:01Z"},
 		},
 		"made later": {
-			func(t *flashv1.Promotion) { t.MadeUnixMs = start.Add(time.Hour).UnixMilli() },
+			func(t *promo) { t.MadeUnixMs = start.Add(time.Hour).UnixMilli() },
 			[]string{"it was made later, at 2026-11-11T01:00:00Z, so that this one has to be made again after that"},
 		},
 	} {

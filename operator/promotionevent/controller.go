@@ -184,8 +184,8 @@ func (r *Reconciler) outcome(s *scope, failed, applied error) (ctrl.Result, erro
 // waits for its log to go.
 func (r *Reconciler) phases(settled bool) []phase {
 	list := []phase{
-		{"leave", r.leave}, {"find", r.findCluster}, {"read clock", r.readClock}, {"abandon", r.abandon}, {"await", r.awaitCluster},
-		{"await clock", r.awaitClock}, {"sale", r.openSale},
+		{"leave", r.leave}, {"find", r.findCluster}, {"read clock", r.readClock}, {"abandon", r.abandon},
+		{"await", r.awaitCluster}, {"await clock", r.awaitClock}, {"sale", r.openSale},
 	}
 	if settled {
 		return append(list, phase{"retain", r.retain})

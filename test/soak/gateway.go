@@ -55,7 +55,6 @@ type gateway struct {
 	answers []answer
 	// stale is closed when watches go on; nil: they do.
 	stale chan struct{}
-	given map[answer]int
 }
 
 func newGateway(config *rest.Config, seed uint64) (*gateway, error) {
@@ -72,7 +71,7 @@ func newGateway(config *rest.Config, seed uint64) (*gateway, error) {
 		return nil, err
 	}
 	g := &gateway{
-		url: "http://" + listener.Addr().String(), random: rand.New(rand.NewPCG(seed, 1)), given: map[answer]int{},
+		url: "http://" + listener.Addr().String(), random: rand.New(rand.NewPCG(seed, 1)),
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = "" },
@@ -122,16 +121,6 @@ func (g *gateway) fair() {
 	}
 }
 
-func (g *gateway) counts() map[answer]int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	out := map[answer]int{}
-	for a, n := range g.given {
-		out[a] = n
-	}
-	return out
-}
-
 // choose what becomes of a request. Leases are left alone: who leads is decided by killing and pausing operators.
 func (g *gateway) choose(r *http.Request) answer {
 	g.mu.Lock()
@@ -145,7 +134,6 @@ func (g *gateway) choose(r *http.Request) answer {
 		// Nobody gets these for having read something.
 		a = failure
 	}
-	g.given[a]++
 	return a
 }
 

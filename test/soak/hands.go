@@ -95,7 +95,7 @@ func (w *walk) hand(ctx context.Context, p *place) (string, error) {
 	o := &objects[w.random.IntN(len(objects))]
 	what := o.GetKind() + " " + o.GetName()
 	n := w.random.IntN(4)
-	patch := ""
+	var patch string
 	// What is deleted once it is not wanted any more is found by its labels.
 	byLabels := o.GetKind() == "ConfigMap" || o.GetKind() == "HorizontalPodAutoscaler"
 	switch {

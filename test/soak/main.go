@@ -86,7 +86,7 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	kube, err := testkube.Start()
 	if err != nil {
 		return err

@@ -147,7 +147,7 @@ func TestAPipeIsCutAndHeals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -167,7 +167,7 @@ func TestAPipeIsCutAndHeals(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		_ = conn.SetDeadline(time.Now().Add(patience))
 		if _, err = conn.Write([]byte("x")); err != nil {
 			return err

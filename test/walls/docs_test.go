@@ -57,7 +57,8 @@ func resolve(name, folder string) string {
 }
 
 // runs is a command of CONTRIBUTING that runs something by its name: a test, a fuzz target or a benchmark.
-var runs = regexp.MustCompile("`(?:go test )?\\./(\\S+) (?:-run '(Test\\w+)\\$?'|-run '\\^\\$' -fuzz (Fuzz\\w+)|-run '\\^\\$' -bench (\\w+))")
+var runs = regexp.MustCompile("`(?:go test )?\\./(\\S+) " +
+	"(?:-run '(Test\\w+)\\$?'|-run '\\^\\$' -fuzz (Fuzz\\w+)|-run '\\^\\$' -bench (\\w+))")
 
 // A command that names a test which is not there says "ok", and that it ran none.
 func TestTheCommandsOfContributingNameWhatIsThere(t *testing.T) {

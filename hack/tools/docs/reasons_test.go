@@ -44,7 +44,8 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 			continue
 		}
 		if p.code == "" && !pageReasons[p.reason] || p.code != "" && !onPage[p] {
-			t.Errorf("%s: %s/%s is not in docs/errors.md: name it in the comment of the RPCs that can answer it, then run make generate", where, p.code,
+			t.Errorf("%s: %s/%s is not in docs/errors.md: name it in the comment of the RPCs that can answer it, "+
+				"then run make generate", where, p.code,
 				p.reason)
 		}
 	}

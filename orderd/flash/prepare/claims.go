@@ -21,16 +21,16 @@ const (
 	maxToPay = 7 * 24 * time.Hour
 )
 
-// Misfit is a field of an accepted order that does not fit its promotion: no owner of a partition wrote
+// MisfitError is a field of an accepted order that does not fit its promotion: no owner of a partition wrote
 // it.
-type Misfit struct {
+type MisfitError struct {
 	// Field is named as in orderd/flash/v1/log.proto, or "subject", which is the record's.
 	Field string
 	Why   string
 }
 
 // Error names the field and the reason.
-func (m *Misfit) Error() string { return m.Field + ": " + m.Why }
+func (m *MisfitError) Error() string { return m.Field + ": " + m.Why }
 
 // Claims compares what a promotion's log says with what the promotion is. Whoever may write to the log,
 // rightly or not, can write anything. Safe for concurrent use.
@@ -59,15 +59,15 @@ type Place struct {
 // own tells whether an order's id is one that the buyer can have; nil: it is not asked.
 func (c *Claims) Misfits(
 	at Place, reservations []*flashv1.Reservation, own func(buyer string, id uuid.UUID) bool,
-) map[int]*Misfit {
-	var found map[int]*Misfit
+) map[int]*MisfitError {
+	var found map[int]*MisfitError
 	n, wrong := c.partition(at)
 	for i, r := range reservations {
 		misfit := wrong
-		for _, check := range []func() *Misfit{
-			func() *Misfit { return c.checkBuyer(at, n, r, own) },
-			func() *Misfit { return c.checkItems(at, r) },
-			func() *Misfit { return c.checkTerms(at, r) },
+		for _, check := range []func() *MisfitError{
+			func() *MisfitError { return c.checkBuyer(at, n, r, own) },
+			func() *MisfitError { return c.checkItems(at, r) },
+			func() *MisfitError { return c.checkTerms(at, r) },
 		} {
 			if misfit == nil {
 				misfit = check()
@@ -75,7 +75,7 @@ func (c *Claims) Misfits(
 		}
 		if misfit != nil {
 			if found == nil {
-				found = map[int]*Misfit{}
+				found = map[int]*MisfitError{}
 			}
 			found[i] = misfit
 		}
@@ -84,8 +84,8 @@ func (c *Claims) Misfits(
 }
 
 // partition is the one whose subject the record has.
-func (c *Claims) partition(at Place) (int32, *Misfit) {
-	misfit := &Misfit{"subject", fmt.Sprintf("%s is none of the partitions of stream %d of the promotion", at.Subject,
+func (c *Claims) partition(at Place) (int32, *MisfitError) {
+	misfit := &MisfitError{"subject", fmt.Sprintf("%s is none of the partitions of stream %d of the promotion", at.Subject,
 		at.Stream)}
 	token := at.Subject[strings.LastIndexByte(at.Subject, '.')+1:]
 	parsed, err := strconv.ParseInt(token, 10, 32)
@@ -96,25 +96,25 @@ func (c *Claims) partition(at Place) (int32, *Misfit) {
 	return n, nil
 }
 
-func (c *Claims) checkBuyer(at Place, n int32, r *flashv1.Reservation, own func(string, uuid.UUID) bool) *Misfit {
+func (c *Claims) checkBuyer(at Place, n int32, r *flashv1.Reservation, own func(string, uuid.UUID) bool) *MisfitError {
 	if r.GetBuyerId() == "" {
-		return &Misfit{"buyer_id", "is empty"}
+		return &MisfitError{"buyer_id", "is empty"}
 	}
 	if of := c.promo.Partition(r.GetBuyerId(), at.Stream); of != n {
-		return &Misfit{"buyer_id", fmt.Sprintf("the buyer's requests belong to partition %d, not %d", of, n)}
+		return &MisfitError{"buyer_id", fmt.Sprintf("the buyer's requests belong to partition %d, not %d", of, n)}
 	}
 	if r.GetRequestId() == "" {
-		return &Misfit{"request_id", "is empty"}
+		return &MisfitError{"request_id", "is empty"}
 	}
 	if id, err := uuid.FromBytes(r.GetOrderId()); own != nil && (err != nil || !own(r.GetBuyerId(), id)) {
-		return &Misfit{"order_id", "is none that the buyer can have"}
+		return &MisfitError{"order_id", "is none that the buyer can have"}
 	}
 	return nil
 }
 
-func (c *Claims) checkItems(at Place, r *flashv1.Reservation) *Misfit {
+func (c *Claims) checkItems(at Place, r *flashv1.Reservation) *MisfitError {
 	if len(r.GetItems()) == 0 {
-		return &Misfit{"items", "there are none"}
+		return &MisfitError{"items", "there are none"}
 	}
 	seen := make(map[string]bool, len(r.GetItems()))
 	for _, item := range r.GetItems() {
@@ -122,15 +122,16 @@ func (c *Claims) checkItems(at Place, r *flashv1.Reservation) *Misfit {
 		promoted := c.promo.Item(sku)
 		switch {
 		case promoted == nil:
-			return &Misfit{"items.sku", fmt.Sprintf("%q is not in the promotion", sku)}
+			return &MisfitError{"items.sku", fmt.Sprintf("%q is not in the promotion", sku)}
 		case promoted.GetStream() != at.Stream:
-			return &Misfit{"items.sku", fmt.Sprintf("%s is sold in stream %d, not %d", sku, promoted.GetStream(), at.Stream)}
+			return &MisfitError{"items.sku", fmt.Sprintf("%s is sold in stream %d, not %d", sku, promoted.GetStream(),
+				at.Stream)}
 		case seen[sku]:
-			return &Misfit{"items.sku", sku + " is there twice"}
+			return &MisfitError{"items.sku", sku + " is there twice"}
 		case item.GetQuantity() < 1:
-			return &Misfit{"items.quantity", fmt.Sprintf("%d of %s", item.GetQuantity(), sku)}
+			return &MisfitError{"items.quantity", fmt.Sprintf("%d of %s", item.GetQuantity(), sku)}
 		case item.GetUnitPrice() != promoted.GetUnitPrice():
-			return &Misfit{"items.unit_price", fmt.Sprintf("%s costs %d, not %d", sku, promoted.GetUnitPrice(),
+			return &MisfitError{"items.unit_price", fmt.Sprintf("%s costs %d, not %d", sku, promoted.GetUnitPrice(),
 				item.GetUnitPrice())}
 		}
 		seen[sku] = true
@@ -138,17 +139,17 @@ func (c *Claims) checkItems(at Place, r *flashv1.Reservation) *Misfit {
 	return nil
 }
 
-func (c *Claims) checkTerms(at Place, r *flashv1.Reservation) *Misfit {
+func (c *Claims) checkTerms(at Place, r *flashv1.Reservation) *MisfitError {
 	if r.GetCurrency() != c.promo.GetCurrency() {
-		return &Misfit{"currency", fmt.Sprintf("is %q, not %q", r.GetCurrency(), c.promo.GetCurrency())}
+		return &MisfitError{"currency", fmt.Sprintf("is %q, not %q", r.GetCurrency(), c.promo.GetCurrency())}
 	}
 	accepted, expires := time.UnixMilli(r.GetAcceptedAtUnixMs()), time.UnixMilli(r.GetExpiresAtUnixMs())
 	if accepted.Sub(at.Stored) > maxAhead {
-		return &Misfit{"accepted_at_unix_ms", fmt.Sprintf("is %s, and the record was stored at %s",
+		return &MisfitError{"accepted_at_unix_ms", fmt.Sprintf("is %s, and the record was stored at %s",
 			accepted.UTC().Format(time.RFC3339), at.Stored.UTC().Format(time.RFC3339))}
 	}
 	if toPay := expires.Sub(accepted); toPay <= 0 || toPay > maxToPay {
-		return &Misfit{"expires_at_unix_ms", fmt.Sprintf("is %s after accepted_at_unix_ms", toPay)}
+		return &MisfitError{"expires_at_unix_ms", fmt.Sprintf("is %s after accepted_at_unix_ms", toPay)}
 	}
 	return nil
 }

@@ -136,7 +136,7 @@ func TestAnAnswerReachesWhoStillSends(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			// What is sent is there before the head is read whole, and not all of the body is sent.
 			if _, err := fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n%s\r\n\r\n"+
 				"%x\r\n%s", tt.head, 2*sent, strings.Repeat("x", sent)); err != nil {

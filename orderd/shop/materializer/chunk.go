@@ -29,7 +29,7 @@ type chunk struct {
 
 // write writes the chunk, however long the database is away, and takes out what it refuses and what
 // does not fit the promotion. It returns when every order is written, refused or put back, or ctx ended.
-func (c *chunk) write(ctx context.Context, misfits []*prepare.Misfit) {
+func (c *chunk) write(ctx context.Context, misfits []*prepare.MisfitError) {
 	rest, bad := &chunk{stream: c.stream}, &chunk{stream: c.stream}
 	var unfit []order.Unwritable
 	for i, o := range c.orders {

@@ -50,7 +50,7 @@ func (r *record) finish() {
 
 // read gives the orders of a record, and which do not fit the promotion, in a list of the same length;
 // only Reserved records have some. After an error they are all that can be read.
-func (s *stream) read(msg jetstream.Msg, stored time.Time) ([]order.Accepted, []*prepare.Misfit, error) {
+func (s *stream) read(msg jetstream.Msg, stored time.Time) ([]order.Accepted, []*prepare.MisfitError, error) {
 	var r flashv1.Record
 	if err := proto.Unmarshal(msg.Data(), &r); err != nil {
 		return nil, nil, fmt.Errorf("decoding a record: %w", err)
@@ -59,7 +59,7 @@ func (s *stream) read(msg jetstream.Msg, stored time.Time) ([]order.Accepted, []
 	found := s.claims.Load().Misfits(
 		prepare.Place{Subject: msg.Subject(), Stream: s.index, Stored: stored}, reservations, s.options.Own)
 	orders := make([]order.Accepted, 0, len(reservations))
-	misfits := make([]*prepare.Misfit, 0, len(reservations))
+	misfits := make([]*prepare.MisfitError, 0, len(reservations))
 	var errs []error
 	for i, r := range reservations {
 		accepted, err := decode(s.promo, r)

@@ -38,7 +38,7 @@ type stream struct {
 	// promotion, nil if all does. They belong to follow's goroutine.
 	orders  []order.Accepted
 	records []*record
-	misfits []*prepare.Misfit
+	misfits []*prepare.MisfitError
 	// more records were there when the last one came, at a time.
 	more bool
 	came time.Time

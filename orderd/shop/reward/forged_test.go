@@ -53,7 +53,6 @@ func TestForgedEventsHaveNoEffect(t *testing.T) {
 		func(c *rewardv1.Campaign) { c.Condition = &rewardv1.Condition{MinTotal: 1_000_000, Currency: "CNY"} })
 	kept := s.order("ann")
 	s.paid(t, kept)
-
 	madeUp, others, unpaid, dear := s.order("eve"), s.order("bob"), s.order("eve"), s.order("eve")
 	for _, o := range []*orderv1.Order{others, unpaid, dear} {
 		if err := s.keep(t.Context(), event(o, &orderv1.OrderPaid{Order: o})); err != nil {

@@ -58,7 +58,7 @@ type world struct {
 func newWorld(more string) *world {
 	GinkgoHelper()
 	w := &world{account: newAccount(more)}
-	w.Shop = testshop.New(GinkgoTB(), &w.account.log)
+	w.Shop = testshop.New(GinkgoTB(), &w.log)
 	w.gateway, _ = w.PushGateway(nil)
 	_, w.operator = w.connect(messaging.RoleOperator)
 	return w

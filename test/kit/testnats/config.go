@@ -94,9 +94,9 @@ func (v *violations) add(format string, args []any) {
 }
 
 // Errorf and the others are those of a server's logger.
-func (v *violations) Errorf(format string, args ...any)  { v.add(format, args) }
-func (v *violations) Warnf(format string, args ...any)   { v.add(format, args) }
-func (v *violations) Fatalf(format string, args ...any)  { v.add(format, args) }
-func (v *violations) Noticef(format string, args ...any) {}
-func (v *violations) Debugf(format string, args ...any)  {}
-func (v *violations) Tracef(format string, args ...any)  {}
+func (v *violations) Errorf(format string, args ...any) { v.add(format, args) }
+func (v *violations) Warnf(format string, args ...any)  { v.add(format, args) }
+func (v *violations) Fatalf(format string, args ...any) { v.add(format, args) }
+func (*violations) Noticef(string, ...any)              {}
+func (*violations) Debugf(string, ...any)               {}
+func (*violations) Tracef(string, ...any)               {}

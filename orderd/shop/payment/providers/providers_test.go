@@ -116,7 +116,9 @@ func TestTheConfigurationKnowsWhatProvidersRead(t *testing.T) {
 			{"gatewayURL": ""}, {"appID": "1"}, {"sellerID": "1"}, {"merchantID": "1"}, {"merchantSerial": "1"},
 			{"publishableKey": "pk_1"},
 		} {
-			c := config.Payment{Provider: provider, Settings: settings, NotifyURL: "https://shop.example", SecretDir: t.TempDir()}
+			c := config.Payment{
+				Provider: provider, Settings: settings, NotifyURL: "https://shop.example", SecretDir: t.TempDir(),
+			}
 			read, files := map[string]bool{}, []string{}
 			_, err := providers.New(c, deps(new(pgxpool.Pool)))
 			for _, field := range config.Within("payments[0]", err) {

@@ -18,7 +18,10 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
 local_cluster() {
+  # Compiling and the cluster's coming up do not wait for each other. What fails here fails below again, and is said there.
+  hack/images/build.sh compile "${IMAGES[@]}" 2>/dev/null &
   hack/cluster/up.sh
+  wait $! || true
   hack/cluster/database.sh up
   say "building images…"
   hack/images/build.sh "${IMAGES[@]}" node

@@ -35,11 +35,11 @@ func runCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.target, "target", "bin/demo/target.yaml", "the cluster, as hack/demo/prepare.sh writes it")
 	f.StringVar(&o.report, "report", "bin/demo/report.json", "file the figures are written to")
-	f.DurationVar(&o.sale.StartIn, "start-in", time.Minute, "how far ahead the sale starts")
-	f.DurationVar(&o.sale.Length, "length", 25*time.Second, "how long the sale lasts")
+	f.DurationVar(&o.sale.StartIn, "start-in", 40*time.Second, "how far ahead the sale starts")
+	f.DurationVar(&o.sale.Length, "length", 20*time.Second, "how long the sale lasts")
 	f.IntVar(&o.sale.Buyers, "buyers", 20_000, "how many buyers come")
 	f.IntVar(&o.sale.InFlight, "in-flight", 256, "the most requests that wait for an answer at once")
-	f.IntVar(&o.sale.RushSeconds, "rush-seconds", 18, "seconds after the start in which most buyers come")
+	f.IntVar(&o.sale.RushSeconds, "rush-seconds", 14, "seconds after the start in which most buyers come")
 	return cmd
 }
 

@@ -3,6 +3,7 @@
 #
 #   hack/images/build.sh                          all: orderd orderd-operator orderd-demo node
 #   hack/images/build.sh orderd-demo              only these; the lines of the others stay
+#   hack/images/build.sh compile orderd           compiles alone, for whoever packs later
 #   REGISTRY=host/path hack/images/build.sh orderd orderd-operator orderd-demo
 #                                                 pushes in place of writing bin/images/NAME_TAG.tar
 #
@@ -41,8 +42,9 @@ ours() {
 nats_version() { sed -n 's/.*nats-server\/v2 v\([0-9.]*\).*/\1/p' "$ROOT/hack/images/go.mod"; }
 
 main() {
-  local name packages=() wanted=() node=() lines=""
+  local name packages=() wanted=() node=() lines="" only=""
   mkdir -p "$OUT"
+  [ "${1:-}" != compile ] || { only=yes && shift; }
   [ $# -gt 0 ] || set -- orderd orderd-operator orderd-demo node
   for name; do
     case $name in
@@ -59,6 +61,10 @@ main() {
       ;;
     esac
   done
+  if [ -n "$only" ]; then
+    compile "${packages[@]}"
+    return
+  fi
   "$ROOT/hack/cluster/build.sh" images
   if [ ${#wanted[@]} -gt 0 ]; then
     compile "${packages[@]}"

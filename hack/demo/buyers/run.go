@@ -15,7 +15,7 @@ import (
 
 const (
 	// askers look at orders, or pay them, at once.
-	askers = 32
+	askers = 96
 	// lookAgain is the delay before asking again for what is not there yet.
 	lookAgain = 250 * time.Millisecond
 )

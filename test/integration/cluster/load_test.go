@@ -39,6 +39,7 @@ func prepared(first string, load ...string) []string {
 	return slices.Concat([]string{
 		first, "build.sh tools", "kubectl config current-context", "images orderd orderd-operator orderd-demo",
 	}, load, []string{
+		"certificates.sh ",
 		"helm package charts/orderd --version 0.1.0 --app-version 0.1.0 --destination bin/demo/chart",
 	})
 }
@@ -100,10 +101,12 @@ func TestLoad(t *testing.T) {
 			c := newClone(t)
 			for _, program := range []string{
 				"fakes/kind", "fakes/minikube", "bin/kube/kubectl", "bin/tools/helm", "hack/cluster/build.sh",
+				"hack/demo/certificates.sh",
 			} {
 				c.program(program, fakeProgram)
 			}
 			c.program("hack/images/build.sh", fakeImages)
+			c.copy("config/samples/10-secrets.yaml")
 			if test.path != "" {
 				c.path = test.path
 			}

@@ -197,7 +197,9 @@ func (r *Runner) take(ctx context.Context, d document) []*held {
 	if !r.complain(d.source, err) || h != nil {
 		return nil
 	}
-	p.UID, p.Generation, p.CreationTimestamp = types.UID(uuid.NewString()), 1, metav1.NewTime(r.o.Clock())
+	// In whole seconds, as it is stored and as Kubernetes has it: what pods are told is ordered by it.
+	made := metav1.NewTime(r.o.Clock().Truncate(time.Second))
+	p.UID, p.Generation, p.CreationTimestamp = types.UID(uuid.NewString()), 1, made
 	h = newHeld(r, p)
 	if !r.complain(d.source, r.store.save(p)) {
 		return nil

@@ -312,8 +312,8 @@ func (r *Reconciler) wouldChange(
 	return err == nil && stamp(u) != stamp(d), err
 }
 
-// deployment of a pool, as the cache has it; nil if there is none that is the OrderCluster's. One that seems not to have
-// been scaled yet is looked at itself: it may have been since, by whoever does, and must not be scaled back.
+// deployment of a pool, as the cache has it; nil if there is none that is the OrderCluster's. One that seems not to
+// have been scaled yet is looked at itself: it may have been since, by whoever does, and must not be scaled back.
 func (r *Reconciler) deployment(ctx context.Context, s *scope, pool string) (*appsv1.Deployment, error) {
 	d := &appsv1.Deployment{}
 	key := types.NamespacedName{Namespace: s.cluster.Namespace, Name: specs.PoolName(s.cluster.Name, pool)}

@@ -25,14 +25,19 @@ var adoptable = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
 func (r *Reconciler) adopt(ctx context.Context, s *scope) (bool, error) {
 	former := s.promotion.Annotations[v1alpha1.AnnotationAdopts]
 	st := &s.promotion.Status
-	if former == "" || former == s.uid() || st.Adopted != "" || s.report.Is(v1alpha1.ConditionStockAllocated) ||
-		s.deleted() || s.ended() {
-		// Of one that is over, only what it has taken itself is looked for.
+	if former == "" || former == s.uid() || st.Adopted != "" || s.report.Is(v1alpha1.ConditionStockAllocated) {
 		return false, nil
 	}
-	if !adoptable.MatchString(former) {
-		r.notAdopted(s, "it is no UID of a PromotionEvent")
+	refuse := func(why string) (bool, error) {
+		if s.deleted() || s.ended() {
+			// It is over, and has nothing to settle but what it took itself.
+			return false, nil
+		}
+		r.notAdopted(s, why)
 		return true, nil
+	}
+	if !adoptable.MatchString(former) {
+		return refuse("it is no UID of a PromotionEvent")
 	}
 	as := s.promotion.DeepCopy()
 	as.Status.Adopted = former
@@ -43,8 +48,7 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) (bool, error) {
 		// It has taken its own stock already.
 		return false, nil
 	case errors.As(err, &other), errors.Is(err, sale.ErrLogGone), errors.Is(err, sale.ErrUntold):
-		r.notAdopted(s, err.Error())
-		return true, nil
+		return refuse(err.Error())
 	case err != nil:
 		r.warn(s, "adopting a promotion", err)
 		s.report.False(v1alpha1.ConditionStockAllocated, v1alpha1.ReasonDatabaseError, "%s", databaseProblem(err))
@@ -52,8 +56,7 @@ func (r *Reconciler) adopt(ctx context.Context, s *scope) (bool, error) {
 		return true, nil
 	}
 	if differs := differences(s.promotion, told); len(differs) > 0 {
-		r.notAdopted(s, "what the pods were told last of it differs, and has to be in the spec first: "+report.Few(differs))
-		return true, nil
+		return refuse("what the pods were told last of it differs, and has to be in the spec first: " + report.Few(differs))
 	}
 	st.Adopted = former
 	// Not yet told: it is planned as a new one is.

@@ -33,8 +33,8 @@ func scrape(ctx context.Context, url, token string) (int, string) {
 		return 0, err.Error()
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(res.Body)
-	Expect(err).NotTo(HaveOccurred())
+	// A server of TLS resets who does not speak it, behind its answer.
+	body, _ := io.ReadAll(res.Body)
 	return res.StatusCode, string(body)
 }
 
@@ -76,6 +76,7 @@ var _ = Describe("The operator's metrics", func() {
 			Expect(status).To(Equal(want), said)
 		}
 		status, said := scrape(ctx, "http://"+address+"/metrics", token("prometheus"))
-		Expect(status).To(Equal(http.StatusBadRequest), said)
+		Expect(status).NotTo(Equal(http.StatusOK), said)
+		Expect(said).NotTo(ContainSubstring("orderd_operator_info"))
 	}, SpecTimeout(3*time.Minute))
 })

@@ -1,9 +1,7 @@
 package localdb
 
 import (
-	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,42 +11,29 @@ import (
 // A server that cannot start is told at once, with what it said, and not when the time is over in
 // which a server has to answer.
 func TestAServerThatEndsIsTold(t *testing.T) {
-	bin, err := FindPostgres()
-	if errors.Is(err, ErrNoPostgres) {
-		t.Skip(err)
-	}
-	// Below /tmp, which another user may enter.
-	dir, err := os.MkdirTemp("/tmp", "orderd-localdb-")
-	if err != nil {
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "cockroach")
+	if err := os.WriteFile(binary, []byte("#!/bin/sh\necho the address is in use\nexit 1\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	_, err := Cockroach{Binary: binary, Dir: dir, Port: 1}.Start(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "the database server ended: the address is in use") {
+		t.Errorf("a server that ends: %v", err)
 	}
-	defer func() { _ = taken.Close() }()
-	address, _ := taken.Addr().(*net.TCPAddr)
-	// Closed, so that no connection waits for an answer of this test.
-	go func() {
-		for {
-			conn, err := taken.Accept()
-			if err != nil {
-				return
-			}
-			_ = conn.Close()
-		}
-	}()
+}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*startTimeout)
-	defer cancel()
-	server := Postgres{Bin: bin, Dir: dir, Port: address.Port, Temporary: true}
-	if _, err = server.Start(ctx); err == nil || !strings.Contains(err.Error(), "the database server ended: ") ||
-		!strings.Contains(err.Error(), "in use") {
-		t.Errorf("a server whose port is taken: %v", err)
+// What a server said that ended by itself stays.
+func TestAServerThatEndsLeavesItsFolder(t *testing.T) {
+	dir := t.TempDir()
+	ended, err := held{
+		script: supervisor, log: filepath.Join(dir, "log"), args: []string{"TERM", dir, "/bin/sh", "-c", "exit 1"},
+	}.start()
+	if err != nil {
+		t.Fatal(err)
 	}
+	<-ended
 	if _, err := os.Stat(filepath.Join(dir, "log")); err != nil {
-		t.Errorf("what it said is gone: %v", err)
+		t.Error(err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/orderd-dev/orderd/api/v1alpha1"
+	"github.com/orderd-dev/orderd/orderd/flash/prepare"
 	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
@@ -117,6 +118,52 @@ var _ = Describe("A PromotionEvent that is restored under another UID", func() {
 		s.reconcile(ctx)
 		Expect(condition(s.conditions(ctx), "StockAllocated")).To(Equal("True/Allocated"))
 		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 894, Reserved: 106}))
+	}, SpecTimeout(3*time.Minute))
+
+	It("does not open what was paused since its backup was made", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.live(ctx, s.promotion().Obj())
+		s.changePromotion(ctx, func(spec *v1alpha1.PromotionEventSpec) { spec.Paused = ptr.To(true) })
+		s.reconcile(ctx)
+		first := s.lose(ctx)
+		p := s.promotion().Obj()
+		p.Annotations = map[string]string{v1alpha1.AnnotationAdopts: first}
+		Expect(kube.Client.Create(ctx, p)).To(Succeed())
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "StockAllocated")).To(Equal("False/AdoptionRefused"))
+		Expect(message(s.conditions(ctx), "StockAllocated")).To(ContainSubstring("it is paused"))
+		Expect(s.published(ctx, first).GetPaused()).To(BeTrue())
+
+		s.changePromotion(ctx, func(spec *v1alpha1.PromotionEventSpec) { spec.Paused = ptr.To(true) })
+		s.reconcile(ctx)
+		Expect(s.getPromotion(ctx).Status.Adopted).To(Equal(first))
+		Expect(s.published(ctx, first).GetPaused()).To(BeTrue())
+	}, SpecTimeout(3*time.Minute))
+
+	It("does not make partitions anew in a log of which nothing else is left, and can be deleted", func(ctx SpecContext) {
+		s := newStage(ctx)
+		s.live(ctx, s.promotion().Obj())
+		first := s.lose(ctx)
+		bucket, err := s.js.KeyValue(ctx, prepare.PromotionsBucket)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(bucket.Purge(ctx, first)).To(Succeed())
+		last := func() uint64 {
+			stream, err := s.js.Stream(ctx, sale.StreamNames(first, 1)[0])
+			Expect(err).NotTo(HaveOccurred())
+			return stream.CachedInfo().State.LastSeq
+		}
+		before := last()
+		Expect(before).NotTo(BeZero())
+		p := s.promotion().Obj()
+		p.Annotations = map[string]string{v1alpha1.AnnotationAdopts: first}
+		Expect(kube.Client.Create(ctx, p)).To(Succeed())
+		s.reconcile(ctx)
+		Expect(condition(s.conditions(ctx), "StockAllocated")).To(Equal("False/AdoptionRefused"))
+		Expect(message(s.conditions(ctx), "StockAllocated")).To(ContainSubstring(sale.ErrUntold.Error()))
+		Expect(last()).To(Equal(before))
+		Expect(kube.Client.Delete(ctx, s.getPromotion(ctx))).To(Succeed())
+		s.reconcile(ctx)
+		Expect(gone(ctx, s.namespace)).To(BeTrue())
 	}, SpecTimeout(3*time.Minute))
 
 	It("can be deleted without it, which leaves the first one's stock where it is", func(ctx SpecContext) {

@@ -78,7 +78,7 @@ func (l *listener) limitAge(c config.HTTP, clock func() time.Time, random func()
 	l.server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(before(ctx, conn), lifeKey{}, a.begin(conn))
 	}
-	l.server.Handler = a.lastAnswers(l.server.Handler)
+	l.server.Handler = lastAnswers(l.server.Handler, a.isOld)
 	// How one connection of HTTP/2 is told to end, net/http gives to its own server alone, which tells
 	// all of its connections. So each has a server of its own. The second name is how net/http hands on
 	// connections in clear text.
@@ -101,10 +101,17 @@ func (a *ages) span() time.Duration {
 	return time.Duration(float64(a.most) * (1 - ageJitter + 2*ageJitter*a.random()))
 }
 
-// lastAnswers closes the connections of HTTP/1.1.
-func (a *ages) lastAnswers(next http.Handler) http.Handler {
+// isOld tells whether a request came by a connection of HTTP/1.1 that is as old as it may be.
+func (a *ages) isOld(r *http.Request) bool {
+	l := lifeOf(r.Context())
+	return r.ProtoMajor == 1 && l != nil && !a.clock().Before(l.ends)
+}
+
+// lastAnswers ends the connection with the answer to a request that is its last one: over HTTP/1.1 the
+// answer says so, over HTTP/2 net/http makes a GOAWAY of it.
+func lastAnswers(next http.Handler, isLast func(*http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if l := lifeOf(r.Context()); r.ProtoMajor == 1 && l != nil && !a.clock().Before(l.ends) {
+		if isLast(r) {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)

@@ -32,17 +32,9 @@ func (h *health) problem() error {
 	return h.ready()
 }
 
-// lastAnswers ends a connection with its next answer while the pod drains: over HTTP/1.1 the answer says that
-// it is the last one, over HTTP/2 net/http makes a GOAWAY of it. When the listener closes, hardly any
-// connection is left that a caller could write to in that very moment.
-func (h *health) lastAnswers(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h.draining.Load() {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, r)
-	})
-}
+// isDraining tells whether the pod drains. Connections end with their next answer then: when the listener
+// closes, hardly any is left that a caller could write to in that very moment.
+func (h *health) isDraining(*http.Request) bool { return h.draining.Load() }
 
 // handlers are those of the admin listener, by their patterns.
 func (h *health) handlers(gatherer prometheus.Gatherer) map[string]http.Handler {

@@ -20,7 +20,7 @@ func TestKeptConnectionsEndWhileThePodDrains(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := &health{ready: func() error { return nil }}
 			c := config.Default().HTTP
-			l, err := listen(t.Context(), "apps", "127.0.0.1:0", h.lastAnswers(http.HandlerFunc(tellConnection)), c)
+			l, err := listen(t.Context(), "apps", "127.0.0.1:0", lastAnswers(http.HandlerFunc(tellConnection), h.isDraining), c)
 			if err != nil {
 				t.Fatal(err)
 			}

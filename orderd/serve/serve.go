@@ -232,7 +232,7 @@ func (p *pod) listeners(ctx context.Context, r *role, health *health) ([]*listen
 		server := connect.NewServer(around.forApps(r.guard, r.recorder, r.inside)...)
 		r.services(server)
 		apps := offer{server: server, open: p.open(around, health, server), plain: r.plain}
-		l, err := add("apps", c.Address, health.lastAnswers(crossOrigin(around.front(apps), c.AllowedOrigins)))
+		l, err := add("apps", c.Address, lastAnswers(crossOrigin(around.front(apps), c.AllowedOrigins), health.isDraining))
 		if err != nil {
 			return nil, err
 		}

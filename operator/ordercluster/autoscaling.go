@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,24 +19,31 @@ import (
 // is to be applied, and keeps no other back.
 func (r *Reconciler) leaveScale(ctx context.Context, s *scope) {
 	for _, pool := range specs.Pools() {
-		by := s.cluster.ScaledBy(pool)
-		if by == "" && pool == v1alpha1.PoolFlash {
-			// Its promotions need the pods that they need.
-			continue
+		if d, err := r.deployment(ctx, s, pool); err == nil {
+			r.leavePool(ctx, s, pool, d)
 		}
-		d, err := r.deployment(ctx, s, pool)
-		if err != nil || d == nil || d.Spec.Replicas == nil || isUnscaled(d) {
-			// Who scales a Deployment that was only just made has not been asked yet.
-			continue
-		}
-		if by == "" && (*d.Spec.Replicas == s.desired[pool] || !r.hasAutoscaler(ctx, s, d.Name)) {
-			continue
-		}
-		s.desired[pool] = *d.Spec.Replicas
-		if spec := s.cluster.Pool(pool); by == v1alpha1.ScalerHPA {
-			// It is about to do so itself, unless it lacks figures.
-			s.desired[pool] = min(max(*d.Spec.Replicas, spec.MinReplicas()), *spec.Replicas.Max)
-		}
+	}
+}
+
+// leavePool is leaveScale for a pool whose Deployment was just read. It is asked again before the pool is scaled: it may
+// have been scaled since by who does, and that must not be taken back.
+func (r *Reconciler) leavePool(ctx context.Context, s *scope, pool string, d *appsv1.Deployment) {
+	by := s.cluster.ScaledBy(pool)
+	if by == "" && pool == v1alpha1.PoolFlash {
+		// Its promotions need the pods that they need.
+		return
+	}
+	if d == nil || d.Spec.Replicas == nil || isUnscaled(d) {
+		// Who scales a Deployment that was only just made has not been asked yet.
+		return
+	}
+	if by == "" && (*d.Spec.Replicas == s.desired[pool] || !r.hasAutoscaler(ctx, s, d.Name)) {
+		return
+	}
+	s.desired[pool] = *d.Spec.Replicas
+	if spec := s.cluster.Pool(pool); by == v1alpha1.ScalerHPA {
+		// It is about to do so itself, unless it lacks figures.
+		s.desired[pool] = min(max(*d.Spec.Replicas, spec.MinReplicas()), *spec.Replicas.Max)
 	}
 }
 

@@ -207,6 +207,7 @@ func (r *Reconciler) applyPool(ctx context.Context, s *scope, pool string, rolla
 	if err != nil {
 		return err
 	}
+	r.leavePool(ctx, s, pool, d)
 	if isUnscaled(d) {
 		if err := r.scale(ctx, s.desired[pool], d); err != nil {
 			return err

@@ -65,6 +65,17 @@ var _ = Describe("A pool that is scaled", func() {
 		status := w.getCluster(ctx).PoolStatusOf("worker")
 		Expect(*status.Desired).To(BeEquivalentTo(8))
 
+		By("taking back nothing that it has not heard of yet")
+		for replicas := range 12 {
+			d, err := w.deployment(ctx, "worker")
+			Expect(err).NotTo(HaveOccurred())
+			w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) { spec.Auth.Audience = fmt.Sprint("shop-", replicas) })
+			Expect(kube.Client.SubResource("scale").Patch(ctx, d, client.RawPatch(types.MergePatchType,
+				fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, 8+replicas)))).To(Succeed())
+			w.upToDate(ctx)
+			Expect(w.replicas(ctx, "worker")()).To(BeEquivalentTo(8 + replicas))
+		}
+
 		By("taking it away, and the scale back, when max is gone")
 		w.changeCluster(ctx, func(spec *v1alpha1.OrderClusterSpec) {
 			spec.Pools.Standard.Replicas.Max = nil

@@ -73,7 +73,7 @@ func (r *Reconciler) held(s *scope, pool string, d *appsv1.Deployment) *hold {
 		switch {
 		case !s.counted:
 			return &hold{
-				v1alpha1.ReasonRollWaitsForSale, "flash: its pods are not replaced while nobody knows which sales there are", true,
+				v1alpha1.ReasonRollWaitsForSale, "flash: its pods are not replaced while the operator does not know which sales there are", true,
 			}
 		case s.needed > 0:
 			text := "flash: its pods are replaced once no sale is live or about to be"

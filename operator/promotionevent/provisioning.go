@@ -199,8 +199,8 @@ func (r *Reconciler) outdated(s *scope, older *sale.OlderError) {
 	r.warn(s, "publishing the promotion", older)
 	s.unpublished, s.outdated = true, true
 	message := fmt.Sprintf("the pods were told of generation %d, and this is generation %d, as after the API server's"+
-		" data was restored from a backup: they keep what they know until the PromotionEvent is changed so often that its"+
-		" generation is later", older.Have, older.Generation)
+		" data was restored from a backup: they keep what they know until the spec has been changed so often that its"+
+		" generation is above %d", older.Have, older.Generation, older.Have)
 	if before := s.report.Before(v1alpha1.ConditionStalled); before == nil ||
 		before.Reason != v1alpha1.ReasonOlderDefinition {
 		s.report.Warning(v1alpha1.ReasonOlderDefinition, s.action("Publish"), "%s", message)
@@ -232,8 +232,8 @@ func (r *Reconciler) checkCapacity(ctx context.Context, s *scope) (bool, error) 
 	available := ptr.Deref(s.cluster.PoolStatusOf(v1alpha1.PoolFlash).Available, 0)
 	switch {
 	case !place.Fits:
-		message := fmt.Sprintf("it needs %d flash pods, those before it have %d, and OrderCluster %s allows %d"+
-			" (pools.flash.replicas.max)", place.Own, place.Before, s.cluster.Name, s.cluster.MaxFlashReplicas())
+		message := fmt.Sprintf("it needs %d flash pods, the sales admitted before it need %d, and OrderCluster %s"+
+			" allows %d in all (pools.flash.replicas.max)", place.Own, place.Before, s.cluster.Name, s.cluster.MaxFlashReplicas())
 		before := s.report.Get(condition)
 		if before == nil || before.Reason != v1alpha1.ReasonMaxReplicasReached {
 			s.report.Warning(v1alpha1.ReasonMaxReplicasReached, "Scale", "%s", message)

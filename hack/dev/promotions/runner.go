@@ -33,7 +33,7 @@ const (
 )
 
 // errGone is told of a sale that goes on.
-var errGone = errors.New("it is in no file any more; the sale goes on, and an earlier endTime ends it")
+var errGone = errors.New("it is in no file any more; the sale goes on: to end it, put it back with an earlier endTime")
 
 // Options of a Runner; all but Paths have to be set.
 type Options struct {

@@ -25,8 +25,8 @@ func (r *Reconciler) leaveScale(ctx context.Context, s *scope) {
 	}
 }
 
-// leavePool is leaveScale for a pool whose Deployment was just read. It is asked again before the pool is scaled: it may
-// have been scaled since by who does, and that must not be taken back.
+// leavePool is leaveScale for a pool whose Deployment was just read. It is asked again before the pool is
+// scaled: it may have been scaled since by who does, and that must not be taken back.
 func (r *Reconciler) leavePool(ctx context.Context, s *scope, pool string, d *appsv1.Deployment) {
 	by := s.cluster.ScaledBy(pool)
 	if by == "" && pool == v1alpha1.PoolFlash {

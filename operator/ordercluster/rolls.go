@@ -72,9 +72,8 @@ func (r *Reconciler) held(s *scope, pool string, d *appsv1.Deployment) *hold {
 	if pool == v1alpha1.PoolFlash && s.cluster.Spec.Rollout.DuringSale != v1alpha1.DuringSaleNow {
 		switch {
 		case !s.counted:
-			return &hold{
-				v1alpha1.ReasonRollWaitsForSale, "flash: its pods are not replaced while the operator does not know which sales there are", true,
-			}
+			text := "flash: its pods are not replaced while the operator does not know which sales there are"
+			return &hold{v1alpha1.ReasonRollWaitsForSale, text, true}
 		case s.needed > 0:
 			text := "flash: its pods are replaced once no sale is live or about to be"
 			if !s.nextNeed.IsZero() {

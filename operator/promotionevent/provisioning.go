@@ -233,7 +233,8 @@ func (r *Reconciler) checkCapacity(ctx context.Context, s *scope) (bool, error) 
 	switch {
 	case !place.Fits:
 		message := fmt.Sprintf("it needs %d flash pods, the sales admitted before it need %d, and OrderCluster %s"+
-			" allows %d in all (pools.flash.replicas.max)", place.Own, place.Before, s.cluster.Name, s.cluster.MaxFlashReplicas())
+			" allows %d in all (pools.flash.replicas.max)",
+			place.Own, place.Before, s.cluster.Name, s.cluster.MaxFlashReplicas())
 		before := s.report.Get(condition)
 		if before == nil || before.Reason != v1alpha1.ReasonMaxReplicasReached {
 			s.report.Warning(v1alpha1.ReasonMaxReplicasReached, "Scale", "%s", message)

@@ -29,7 +29,8 @@ func (r *Reconciler) settle(ctx context.Context, s *scope) (bool, error) {
 		return false, nil
 	}
 	if wait := s.promotion.End().Add(sale.DrainGrace).Sub(s.now); wait > 0 {
-		s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonDraining, "the sale has ended; every pod's clock has to have passed the end")
+		s.report.False(v1alpha1.ConditionSettled, v1alpha1.ReasonDraining,
+			"the sale has ended; every pod's clock has to have passed the end")
 		s.within(wait)
 		return true, nil
 	}

@@ -11,8 +11,8 @@ import (
 
 // networkPolicy says who may connect to a pool's pods: anybody to the RPCs, which ask for a token,
 // and to the admin port, which probes and whatever collects metrics come to; only pods of the same
-// OrderCluster to the calls between pods, which ask for no token but for the OrderCluster's key. It needs a network plugin that
-// enforces it. What the pods themselves connect to is not restricted.
+// OrderCluster to the calls between pods, which ask for no token but for the OrderCluster's key. It needs
+// a network plugin that enforces it. What the pods themselves connect to is not restricted.
 func networkPolicy(c *v1alpha1.OrderCluster, pool string) *networkingv1ac.NetworkPolicyApplyConfiguration {
 	open := networkingv1ac.NetworkPolicyIngressRule()
 	if pool != v1alpha1.PoolWorker {

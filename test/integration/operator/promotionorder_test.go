@@ -96,7 +96,8 @@ var _ = Describe("Two promotions that need more flash pods than there may be", f
 			Expect(condition(first, "FlashPoolReady")).To(Equal("True/Available"))
 			Expect(condition(first, "Stalled")).To(Equal("False/AsExpected"))
 			Expect(condition(then, "FlashPoolReady")).To(Equal("False/MaxReplicasReached"))
-			Expect(message(then, "FlashPoolReady")).To(ContainSubstring("needs 3 flash pods, the sales admitted before it need 3"))
+			Expect(message(then, "FlashPoolReady")).To(
+				ContainSubstring("needs 3 flash pods, the sales admitted before it need 3"))
 			Expect(condition(then, "Stalled")).To(Equal("True/MaxReplicasReached"))
 		}
 

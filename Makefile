@@ -18,7 +18,7 @@ dev demo e2e test soak simulate images build generate lint: export GOMEMLIMIT :=
 RACE := CGO_ENABLED=1 GOFLAGS="$(filter-out -trimpath,$(GOFLAGS))" go test -race -vet=off -p 3
 RACE_RUN := CGO_ENABLED=1 GOFLAGS="$(filter-out -trimpath,$(GOFLAGS))" go run -race
 
-.PHONY: help dev demo demo-down test e2e chaos soak simulate bench-orders bench-flash build images generate lint clean
+.PHONY: help dev demo demo-down test e2e chaos soak simulate bench-orders bench-desk bench-flash build images generate lint clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ simulate: ## run the flash lane's partitions in virtual time under 20,000 seeds 
 bench-orders: ## measure the standard lane: PlaceOrder against alternatives, and the queries; under ten minutes
 	@hack/cluster/database.sh install
 	go run ./test/bench/orders
+
+bench-desk: ## measure what staff wait for, at 100,000 to 10,000,000 orders; the first time it makes them, which takes long: ARGS='-most 1000000'
+	@hack/cluster/database.sh install
+	go run ./test/bench/desk $(ARGS)
 
 bench-flash: ## measure the flash lane against its alternatives; under fifteen minutes
 	@hack/cluster/database.sh install

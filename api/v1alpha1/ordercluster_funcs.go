@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"reflect"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +21,23 @@ const (
 
 // GetConditions returns the status conditions, for code that works on either resource.
 func (c *OrderCluster) GetConditions() *[]metav1.Condition { return &c.Status.Conditions }
+
+// HasForeignStatus reports whether the status is about another UID, as after a restore from a backup. It says nothing
+// of this one then.
+func (c *OrderCluster) HasForeignStatus() bool {
+	return c.Status.UID != string(c.UID) && !reflect.DeepEqual(c.Status, OrderClusterStatus{})
+}
+
+// ClearStatus leaves in the status only whom it is about.
+func (c *OrderCluster) ClearStatus() { c.Status = OrderClusterStatus{UID: string(c.UID)} }
+
+// MigratedRevision is what the database was migrated to; "": it is not known to have been.
+func (c *OrderCluster) MigratedRevision() string {
+	if c.HasForeignStatus() {
+		return ""
+	}
+	return c.Status.Migration.Revision
+}
 
 // IsPaused reports whether the operator must not change anything.
 func (c *OrderCluster) IsPaused() bool { return c.Spec.Paused != nil && *c.Spec.Paused }

@@ -228,6 +228,14 @@ type OrderClusterStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// uid is the metadata.uid of the OrderCluster that this status is about. A status of another one, as after a
+	// restore from a backup, is forgotten.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[0-9A-Za-z-]{1,64}$`
+	UID string `json:"uid,omitempty"`
+
 	// observedGeneration is the metadata.generation that was last applied as a whole.
 	// +optional
 	// +kubebuilder:validation:Minimum=1

@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"reflect"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +16,15 @@ const (
 
 // GetConditions returns the status conditions, for code that works on either resource.
 func (p *PromotionEvent) GetConditions() *[]metav1.Condition { return &p.Status.Conditions }
+
+// HasForeignStatus reports whether the status is about another UID, as after a restore from a backup. It says nothing
+// of this one then.
+func (p *PromotionEvent) HasForeignStatus() bool {
+	return p.Status.UID != string(p.UID) && !reflect.DeepEqual(p.Status, PromotionEventStatus{})
+}
+
+// ClearStatus leaves in the status only whom it is about.
+func (p *PromotionEvent) ClearStatus() { p.Status = PromotionEventStatus{UID: string(p.UID)} }
 
 // IsPaused reports whether new orders are refused.
 func (p *PromotionEvent) IsPaused() bool { return p.Spec.Paused != nil && *p.Spec.Paused }

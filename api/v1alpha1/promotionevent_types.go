@@ -275,6 +275,14 @@ type PromotionEventStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// uid is the metadata.uid of the PromotionEvent that this status is about. A status of another one, as after a
+	// restore from a backup, is forgotten.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[0-9A-Za-z-]{1,64}$`
+	UID string `json:"uid,omitempty"`
+
 	// observedGeneration is the metadata.generation that this status was computed from, and that the pods were told of.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
@@ -301,6 +309,7 @@ type PromotionEventStatus struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[0-9A-Za-z-]{1,64}$`
 	Adopted string `json:"adopted,omitempty"`
 
 	// replicas is how many flash pods this sale needs for its expected peak.

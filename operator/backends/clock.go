@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 )
 
@@ -15,6 +17,18 @@ func (r *Registry) elapsed() time.Duration { return time.Since(r.born) }
 // carried on in between and while JetStream does not answer. Until it was measured once there is an error, as of
 // JetStream.
 func (r *Registry) ServerTime(ctx context.Context, c *v1alpha1.OrderCluster) (time.Time, error) {
+	return r.serverTime(ctx, c, r.JetStream)
+}
+
+// ReadServerTime is ServerTime for whoever does not lead, and so changes nothing: it does not stamp the account as the
+// OrderCluster's. Until that was done by whoever leads the time is not known.
+func (r *Registry) ReadServerTime(ctx context.Context, c *v1alpha1.OrderCluster) (time.Time, error) {
+	return r.serverTime(ctx, c, r.unstamped)
+}
+
+func (r *Registry) serverTime(ctx context.Context, c *v1alpha1.OrderCluster,
+	reach func(context.Context, *v1alpha1.OrderCluster) (jetstream.JetStream, error),
+) (time.Time, error) {
 	l, err := r.line(ctx, c)
 	if err != nil {
 		return time.Time{}, err
@@ -26,7 +40,7 @@ func (r *Registry) ServerTime(ctx context.Context, c *v1alpha1.OrderCluster) (ti
 	if known {
 		defer l.asking.Store(false)
 	}
-	js, err := r.JetStream(ctx, c)
+	js, err := reach(ctx, c)
 	if err == nil {
 		if err = l.time.Measure(ctx, js, r.elapsed); err != nil {
 			err = unanswered(c, js.Conn(), err)

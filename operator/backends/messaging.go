@@ -47,6 +47,29 @@ func (r *Registry) JetStream(ctx context.Context, c *v1alpha1.OrderCluster) (jet
 	if err != nil {
 		return nil, err
 	}
+	js, err := r.through(ctx, c, l)
+	if err != nil {
+		return nil, err
+	}
+	if !l.isOwner(c) {
+		if err := l.claim(ctx, c, js); err != nil {
+			return nil, err
+		}
+	}
+	return js, nil
+}
+
+// unstamped is JetStream, and leaves the account as it is.
+func (r *Registry) unstamped(ctx context.Context, c *v1alpha1.OrderCluster) (jetstream.JetStream, error) {
+	l, err := r.line(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return r.through(ctx, c, l)
+}
+
+// through the gate to the line's JetStream.
+func (r *Registry) through(ctx context.Context, c *v1alpha1.OrderCluster, l *line) (jetstream.JetStream, error) {
 	if err := l.gate.enter(time.Now()); err != nil {
 		return nil, err
 	}
@@ -59,11 +82,6 @@ func (r *Registry) JetStream(ctx context.Context, c *v1alpha1.OrderCluster) (jet
 			l.gate.failed(time.Now(), err)
 		}
 		return nil, err
-	}
-	if !l.isOwner(c) {
-		if err := l.claim(ctx, c, js); err != nil {
-			return nil, err
-		}
 	}
 	return js, nil
 }

@@ -122,6 +122,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	err := report.Forget(ctx, r.Client, r.Recorder, c, c.Status.UID)
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return ctrl.Result{RequeueAfter: conflictDelay}, nil
+	case err != nil:
+		return ctrl.Result{}, err
+	}
 	done, err := r.finalize(ctx, c)
 	switch {
 	case apierrors.IsConflict(err):

@@ -51,6 +51,12 @@ func (r *Reconciler) migrate(ctx context.Context, s *scope) error {
 			s.cluster.Spec.Image)
 	case job != nil && jobCondition(job, batchv1.JobComplete) != nil:
 		s.completed(jobCondition(job, batchv1.JobComplete))
+	case isGoing(jobs, specs.MigrationName(s.cluster.Name, s.revision, attempt+1)):
+		// It cannot be changed to what is wanted now, and a new one cannot have its name yet.
+		s.report.False(v1alpha1.ConditionMigrated, v1alpha1.ReasonMigrationRunning,
+			"Job %s is being deleted; the migration starts once it is gone",
+			specs.MigrationName(s.cluster.Name, s.revision, attempt+1))
+		s.within(podInterval)
 	default:
 		err = r.attempt(ctx, s, job, attempt)
 	}
@@ -279,6 +285,13 @@ func attemptOf(job *batchv1.Job) int {
 		return 0
 	}
 	return attempt
+}
+
+// isGoing tells whether the Job of that name is being deleted.
+func isGoing(jobs []batchv1.Job, name string) bool {
+	return slices.ContainsFunc(jobs, func(job batchv1.Job) bool {
+		return job.Name == name && !job.DeletionTimestamp.IsZero()
+	})
 }
 
 // latestAttempt at the revision; nil if there is none.

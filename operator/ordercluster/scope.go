@@ -70,8 +70,10 @@ type scope struct {
 type missingSecret struct{ name, reason, text string }
 
 func newScope(c *v1alpha1.OrderCluster, now time.Time) *scope {
+	before := *c.Status.DeepCopy()
+	c.Status.UID = string(c.UID)
 	return &scope{
-		cluster: c, before: *c.Status.DeepCopy(), now: now, saleNow: now,
+		cluster: c, before: before, now: now, saleNow: now,
 		report: report.New(c, kind, now), desired: map[string]int32{}, starts: map[string]specs.Start{},
 		holds: map[string]*hold{}, failed: map[string][]report.Problem{},
 	}

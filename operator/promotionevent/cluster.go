@@ -26,7 +26,7 @@ func (r *Reconciler) findCluster(ctx context.Context, s *scope) (bool, error) {
 		s.report.False(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterNotFound, "OrderCluster %s does not exist", name)
 	case err != nil:
 		return false, fmt.Errorf("reading OrderCluster %s: %w", name, err)
-	case c.Status.Migration.Revision == "":
+	case c.MigratedRevision() == "":
 		s.found = c
 		s.report.False(v1alpha1.ConditionClusterReady, v1alpha1.ReasonClusterNotMigrated,
 			"OrderCluster %s is not migrated yet", name)

@@ -130,7 +130,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, p *v1alpha1.PromotionEvent) (ctrl.Result, error) {
-	var err error
+	err := report.Forget(ctx, r.Client, r.Recorder, p, p.Status.UID)
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return ctrl.Result{RequeueAfter: conflictDelay}, nil
+	case err != nil:
+		return ctrl.Result{}, err
+	}
 	if p.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(p, Finalizer) {
 		before := p.DeepCopy()
 		controllerutil.AddFinalizer(p, Finalizer)

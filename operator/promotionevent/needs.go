@@ -82,7 +82,10 @@ func (r *Reconciler) changed() predicate.Predicate {
 	settled := func(o client.Object) bool {
 		return meta.IsStatusConditionTrue(o.(*v1alpha1.PromotionEvent).Status.Conditions, v1alpha1.ConditionSettled)
 	}
-	work := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
+	// A status alone wakes nobody, but one that is about another promotion may not stay.
+	foreign := func(o client.Object) bool { return o.(*v1alpha1.PromotionEvent).HasForeignStatus() }
+	work := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{},
+		predicate.NewPredicateFuncs(foreign))
 	return predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool {
 			forget(e.Object)
@@ -113,7 +116,7 @@ func clusterChanged() predicate.Predicate {
 	}
 	of := func(o client.Object) used {
 		c := o.(*v1alpha1.OrderCluster)
-		u := used{generation: c.Generation, deleted: !c.DeletionTimestamp.IsZero(), revision: c.Status.Migration.Revision}
+		u := used{generation: c.Generation, deleted: !c.DeletionTimestamp.IsZero(), revision: c.MigratedRevision()}
 		flash := c.PoolStatusOf(v1alpha1.PoolFlash)
 		if flash.Desired != nil {
 			u.desired = int64(*flash.Desired)

@@ -49,7 +49,9 @@ type scope struct {
 }
 
 func newScope(p *v1alpha1.PromotionEvent, now time.Time) *scope {
-	return &scope{promotion: p, before: *p.Status.DeepCopy(), now: now, report: report.New(p, kind, now)}
+	before := *p.Status.DeepCopy()
+	p.Status.UID = string(p.UID)
+	return &scope{promotion: p, before: before, now: now, report: report.New(p, kind, now)}
 }
 
 // within asks to be reconciled again in d at the latest.

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -201,10 +202,10 @@ func setup(mgr ctrl.Manager, registry *backends.Registry, o Options) error {
 		return fmt.Errorf("setting up PromotionEvents: %w", err)
 	}
 	if o.ScalerAddress != "" && o.ScalerAddress != "0" {
-		if err := mgr.Add(scaler.NewServer(scaler.Options{
+		if err := errors.Join(forgetDeleted(mgr, registry), mgr.Add(scaler.NewServer(scaler.Options{
 			Address: o.ScalerAddress, CertificateDir: o.ScalerCertificateDir, Reader: mgr.GetClient(), Indexed: true,
-			Clock: o.Clock, Logger: o.Log,
-		})); err != nil {
+			ServerTime: registry.ReadServerTime, Logger: o.Log,
+		}))); err != nil {
 			return fmt.Errorf("setting up the scaler: %w", err)
 		}
 	}
@@ -213,4 +214,25 @@ func setup(mgr ctrl.Manager, registry *backends.Registry, o Options) error {
 		return fmt.Errorf("setting up probes: %w", err)
 	}
 	return nil
+}
+
+// forgetDeleted closes what an operator that does not lead is connected to, once its OrderCluster is deleted. One that
+// leads does so by its reconciler.
+func forgetDeleted(mgr ctrl.Manager, registry *backends.Registry) error {
+	informer, err := mgr.GetCache().GetInformer(context.Background(), &v1alpha1.OrderCluster{},
+		cache.BlockUntilSynced(false))
+	if err != nil {
+		return err
+	}
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{DeleteFunc: func(o any) {
+		select {
+		case <-mgr.Elected():
+			return
+		default:
+		}
+		if name, err := toolscache.DeletionHandlingObjectToName(o); err == nil {
+			registry.Forget(name.AsNamespacedName())
+		}
+	}})
+	return err
 }

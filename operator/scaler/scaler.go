@@ -3,14 +3,21 @@
 //
 // What holds:
 //   - A ScaledObject learns of the OrderClusters and PromotionEvents of its own namespace alone.
-//   - A sale is on from prewarm before its start to its end, by the operator's clock. A paused one is on, too.
-//   - Every replica of the operator answers, leader or not: all is read from its cache.
+//   - A sale is on from prewarm before its start to its end. A paused one is on, too.
+//   - The clock is JetStream's, as for the sales themselves. Until it is known, which it stays once it was, nothing is
+//     said of OrderClusters with sales that are not settled: who asks is answered UNAVAILABLE, which leaves KEDA's
+//     replicas as they are, and who streams hears nothing, so that what was said last holds.
+//   - Every replica of the operator answers, leader or not: what there is to sell is read from its cache, and it has a
+//     connection of its own to the NATS of each OrderCluster that it is asked about, and changes nothing there.
+//   - Connections and streams are bounded; who comes beyond is refused by RESOURCE_EXHAUSTED.
 //   - An error names the key of the trigger's metadata that has to change.
 package scaler
 
 import (
 	"cmp"
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -25,22 +32,22 @@ import (
 	"github.com/orderd-dev/orderd/operator/listing"
 )
 
-// lookInterval is how long it takes at most until who streams learns of a change.
+// lookInterval is how long it takes until who streams learns of a change; longer while JetStream does not answer.
 const lookInterval = time.Second
 
 // Service answers KEDA.
 type Service struct {
 	reader client.Reader
 	// indexed: see listing.Promotions.
-	indexed bool
-	clock   func() time.Time
+	indexed    bool
+	serverTime func(context.Context, *v1alpha1.OrderCluster) (time.Time, error)
 	// leaving is closed when streams have to end.
 	leaving <-chan struct{}
 }
 
 // newService ends streams when leaving is closed.
 func newService(o Options, leaving <-chan struct{}) *Service {
-	return &Service{reader: o.Reader, indexed: o.Indexed, clock: o.Clock, leaving: leaving}
+	return &Service{reader: o.Reader, indexed: o.Indexed, serverTime: o.ServerTime, leaving: leaving}
 }
 
 // IsActive implements externalscalerconnect.ExternalScalerHandler.
@@ -61,10 +68,11 @@ func (s *Service) StreamIsActive(
 	told, before := false, false
 	for {
 		peak, err := s.peak(ctx, ref)
-		if err != nil {
+		var unclocked *unclockedError
+		if err != nil && !errors.As(err, &unclocked) {
 			return err
 		}
-		if active := peak > 0; !told || active != before {
+		if active := peak > 0; err == nil && (!told || active != before) {
 			if err := stream.Send(&externalscaler.IsActiveResponse{Result: active}); err != nil {
 				return err
 			}
@@ -133,7 +141,16 @@ func (s *Service) peak(ctx context.Context, ref *externalscaler.ScaledObjectRef)
 	if err != nil {
 		return 0, err
 	}
-	now, sum := s.clock(), int64(0)
+	sales = slices.DeleteFunc(sales, func(p v1alpha1.PromotionEvent) bool { return settled(&p) })
+	if len(sales) == 0 {
+		// Whatever time it is.
+		return 0, nil
+	}
+	now, err := s.serverTime(ctx, &c)
+	if err != nil {
+		return 0, &unclockedError{err}
+	}
+	sum := int64(0)
 	for i := range sales {
 		if on(&sales[i], now) {
 			sum += int64(sales[i].Spec.Traffic.ExpectedPeakRPS)
@@ -141,6 +158,17 @@ func (s *Service) peak(ctx context.Context, ref *externalscaler.ScaledObjectRef)
 	}
 	return sum, nil
 }
+
+// unclockedError says that the time is not known.
+type unclockedError struct{ err error }
+
+// Error has the words of whoever was asked for it.
+func (e *unclockedError) Error() string {
+	return "it is not known what time it is by JetStream's clock, by which sales go: " + e.err.Error()
+}
+
+// Unwrap is the answer to KEDA, which asks again.
+func (e *unclockedError) Unwrap() error { return connect.NewError(connect.CodeUnavailable, e.Error()) }
 
 // sales are those that a trigger asks about. One that it names and that is not there is over, and was deleted.
 func (s *Service) sales(ctx context.Context, t trigger) ([]v1alpha1.PromotionEvent, error) {
@@ -167,8 +195,12 @@ func (s *Service) sales(ctx context.Context, t trigger) ([]v1alpha1.PromotionEve
 
 // on reports whether a sale is on, or so close that what it needs has to be there.
 func on(p *v1alpha1.PromotionEvent, now time.Time) bool {
-	return !now.Before(p.ReadyDeadline()) && now.Before(p.End()) &&
-		!meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionSettled)
+	return !now.Before(p.ReadyDeadline()) && now.Before(p.End()) && !settled(p)
+}
+
+// settled reports whether a sale is over for good.
+func settled(p *v1alpha1.PromotionEvent) bool {
+	return meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionSettled) && !p.HasForeignStatus()
 }
 
 // unavailable is for what is no fault of who asks: KEDA asks again.

@@ -17,22 +17,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orderd-dev/orderd/api/gen/externalscaler/externalscalerconnect"
+	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/orderd/kit/certs"
 )
 
 const (
 	maxRequestBytes = 64 << 10
 	maxHeaderBytes  = 16 << 10
-	// maxStreams of a connection. KEDA has one for each address, and a stream for each ScaledObject.
-	maxStreams     = 1024
-	requestTimeout = 10 * time.Second
-	idleTimeout    = 2 * time.Minute
+	requestTimeout  = 10 * time.Second
+	idleTimeout     = 2 * time.Minute
 	// A connection that nothing came from for pingAfter is asked whether it lives.
 	pingAfter    = 15 * time.Second
 	drainTimeout = 5 * time.Second
 )
 
-// Options of a [Server]. Address, Reader, Clock and Logger have to be set.
+// Options of a [Server]. Address, Reader, ServerTime and Logger have to be set.
 type Options struct {
 	// Address is the host:port to listen at.
 	Address string
@@ -42,8 +41,12 @@ type Options struct {
 	// cache that listing.Index was called for.
 	Reader  client.Reader
 	Indexed bool
-	Clock   func() time.Time
-	Logger  *slog.Logger
+	// ServerTime is what the clock of an OrderCluster's JetStream says, by which its sales go. It is asked as often.
+	ServerTime func(context.Context, *v1alpha1.OrderCluster) (time.Time, error)
+	// MaxConnections and MaxStreams are how many there may be at once, over all connections; 0: 64 and 1,000. What is
+	// more is answered RESOURCE_EXHAUSTED.
+	MaxConnections, MaxStreams int
+	Logger                     *slog.Logger
 }
 
 // Server serves the scaler.
@@ -69,15 +72,16 @@ func (s *Server) Start(ctx context.Context) error {
 
 // Serve is Start on a socket that is there already, which is closed at the end.
 func (s *Server) Serve(ctx context.Context, socket net.Listener) error {
-	service := connect.NewServer()
+	limits := newBounds(s.options.MaxConnections, s.options.MaxStreams)
+	service := connect.NewServer(limits.admit)
 	externalscalerconnect.RegisterExternalScalerHandler(service, newService(s.options, ctx.Done()))
 	mux := http.NewServeMux()
 	connecthttp.Mount(mux, service, connecthttp.WithReadMaxBytes(maxRequestBytes))
 	protocols := new(http.Protocols)
 	server := &http.Server{
-		Handler: http.MaxBytesHandler(mux, maxRequestBytes), Protocols: protocols,
+		Handler: ending(http.MaxBytesHandler(mux, maxRequestBytes)), Protocols: protocols, ConnContext: mark,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingAfter,
+			MaxConcurrentStreams: int(limits.mostStreams) + spareStreams, SendPingTimeout: pingAfter, PingTimeout: pingAfter,
 		},
 		MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout,
 		IdleTimeout: idleTimeout, ErrorLog: slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
@@ -95,7 +99,7 @@ func (s *Server) Serve(ctx context.Context, socket net.Listener) error {
 		protocols.SetUnencryptedHTTP2(true)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- serve(socket) }()
+	go func() { ended <- serve(listener{socket, limits}) }()
 	s.options.Logger.Info("serving KEDA", "address", socket.Addr())
 	select {
 	case err := <-ended:

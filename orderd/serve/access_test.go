@@ -91,7 +91,7 @@ func callsOfServicesAndStaff(tokens *testauth.Issuer) []accessCase {
 	return []accessCase{
 		{
 			name:          "a service for a buyer",
-			authorization: bearer(tokens.Token("backend", "service")),
+			authorization: bearer(tokens.Token("backend", "checkout")),
 			path:          placing,
 			body:          orderOf("bob"),
 			wantStatus:    200,
@@ -99,7 +99,7 @@ func callsOfServicesAndStaff(tokens *testauth.Issuer) []accessCase {
 		},
 		{
 			name:          "a service that is a buyer too",
-			authorization: bearer(tokens.Token("backend", "service", "buyer")),
+			authorization: bearer(tokens.Token("backend", "checkout", "buyer")),
 			path:          placing,
 			body:          orderOf("bob"),
 			wantStatus:    200,
@@ -107,7 +107,7 @@ func callsOfServicesAndStaff(tokens *testauth.Issuer) []accessCase {
 		},
 		{
 			name:          "a service that does not say for whom",
-			authorization: bearer(tokens.Token("backend", "service")),
+			authorization: bearer(tokens.Token("backend", "checkout")),
 			path:          placing,
 			body:          orderOf(""),
 			wantStatus:    400,
@@ -128,6 +128,14 @@ func callsOfServicesAndStaff(tokens *testauth.Issuer) []accessCase {
 			body:          `{"sku":"tea"}`,
 			wantStatus:    200,
 			wantBody:      []string{"carol as catalog"},
+		},
+		{
+			name:          "a service of two words",
+			authorization: bearer(tokens.Token("wms", "fulfilment-sync", "returns")),
+			path:          goods,
+			body:          `{"sku":"tea"}`,
+			wantStatus:    200,
+			wantBody:      []string{"wms as fulfilment-sync"},
 		},
 	}
 }
@@ -186,7 +194,7 @@ func callsWithoutTheRole(tokens *testauth.Issuer) []accessCase {
 			path:          adjusting,
 			body:          broken,
 			wantStatus:    403,
-			wantBody:      []string{"permission_denied", "ROLE_MISSING", "service,catalog"},
+			wantBody:      []string{"permission_denied", "ROLE_MISSING", "catalog,catalog-sync"},
 		},
 		{
 			name:          "staff of another desk",
@@ -202,7 +210,31 @@ func callsWithoutTheRole(tokens *testauth.Issuer) []accessCase {
 			path:          placing,
 			body:          broken,
 			wantStatus:    403,
-			wantBody:      []string{"ROLE_MISSING", "buyer,service"},
+			wantBody:      []string{"ROLE_MISSING", "buyer,checkout"},
+		},
+		{
+			name:          "a service of another job",
+			authorization: bearer(tokens.Token("page", "admission", "catalog-sync", "fulfilment-sync")),
+			path:          placing,
+			body:          broken,
+			wantStatus:    403,
+			wantBody:      []string{"ROLE_MISSING", "buyer,checkout"},
+		},
+		{
+			name:          "the shop's backend at its page's",
+			authorization: bearer(tokens.Token("backend", "checkout")),
+			path:          admitting,
+			body:          broken,
+			wantStatus:    403,
+			wantBody:      []string{"ROLE_MISSING", "admission"},
+		},
+		{
+			name:          "a role that there is not",
+			authorization: bearer(tokens.Token("backend", "admin")),
+			path:          placing,
+			body:          broken,
+			wantStatus:    403,
+			wantBody:      []string{"ROLE_MISSING"},
 		},
 		{
 			name:          "nobody in particular",
@@ -314,7 +346,7 @@ func TestTooManyRequestsOfOneCaller(t *testing.T) {
 	// More fall due while this runs, but not many.
 	tokens, s := counting(t, auth.Limits{PerSecond: 1, Burst: 3})
 	ann, bob, backend := bearer(tokens.Token("ann", "buyer")), bearer(tokens.Token("bob", "buyer")), bearer(
-		tokens.Token("ann", "service"),
+		tokens.Token("ann", "checkout"),
 	)
 	refused := 0
 	for range 20 {
@@ -341,7 +373,10 @@ func TestTooManyRequestsOfOneCaller(t *testing.T) {
 }
 
 func TestRoleNames(t *testing.T) {
-	want := []string{"buyer", "service", "catalog", "returns", "shipping", "marketing", "reports", "operations"}
+	want := []string{
+		"buyer", "catalog", "returns", "marketing", "operations", "support", "fulfilment", "finance",
+		"checkout", "admission", "catalog-sync", "fulfilment-sync",
+	}
 	if diff := cmp.Diff(want, auth.RolesOf(everyRole()...).Names()); diff != "" {
 		t.Errorf("names of roles in tokens (-want +got):\n%s", diff)
 	}

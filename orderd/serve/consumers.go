@@ -5,6 +5,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/kit/consume"
+	"github.com/orderd-dev/orderd/orderd/shop/desk"
 	"github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/shop/push"
 	"github.com/orderd-dev/orderd/orderd/shop/reward"
@@ -25,6 +26,7 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 		{Name: reward.ConsumerName, Types: reward.Types(), BatchEffect: s.rewards.Handle, Batch: reward.Batch},
 		{Name: payment.CloserName, Types: closer.Types(), Effect: closer.Handle},
 		{Name: shipment.ConsumerName, Types: shipment.Types(), Effect: s.shipments.Handle},
+		{Name: desk.ConsumerName, Types: desk.Types(), BatchEffect: desk.Follow, Batch: desk.Batch},
 	}
 	if p.config.Push.URL != "" {
 		gateway, err := p.gateway(s)

@@ -85,6 +85,7 @@ const (
 	placing      = "/orderd.flash.v1.FlashService/PlaceFlashOrder"
 	looking      = "/orderd.flash.v1.FlashService/GetFlashOrder"
 	getPromotion = "/orderd.flash.v1.FlashService/GetPromotion"
+	admitting    = "/orderd.flash.v1.FlashService/AdmitBuyers"
 	adjusting    = "/orderd.catalog.v1.CatalogService/AdjustStock"
 	goods        = "/orderd.catalog.v1.CatalogService/GetSku"
 	releasing    = "/orderd.flash.v1.PeerService/Release"

@@ -266,7 +266,7 @@ func TestTimeOutsAreLiftedForKnownCallersOnly(t *testing.T) {
 		{"nobody", "", lifted{}},
 		{"a token of nobody's", "a.b.c", lifted{}},
 		{"a buyer, who may not", tokens.Token("eve", "buyer"), lifted{}},
-		{"a backend", tokens.Token("backend", "service"), all},
+		{"a backend", tokens.Token("backend", "checkout"), all},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
@@ -342,7 +342,7 @@ func TestOneCallersRequestsInFlight(t *testing.T) {
 	}
 	// A service acts for many.
 	for range most {
-		begin("backend", "service")
+		begin("backend", "checkout")
 	}
 	var failed error
 	slow.let <- struct{}{}

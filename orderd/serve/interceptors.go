@@ -32,9 +32,9 @@ type stack struct {
 
 // forApps is what stands around the RPCs for apps, from the outside in, behind the gate. Who
 // calls is checked before the body is decoded; whose things are meant is known after, and
-// before the request is validated, because a buyer may leave out who they are. What staff
-// changes is recorded last: what was refused until there changes nothing. A role without
-// audited mutations has no recorder.
+// before the request is validated, because a buyer may leave out who they are. What anybody
+// changes but a buyer for themselves is recorded last: what was refused until there changes nothing.
+// A role without a database has no recorder.
 func (s stack) forApps(
 	guard *auth.Guard, recorder *audit.Recorder, inside connect.ServerInterceptor,
 ) []connect.ServerInterceptor {

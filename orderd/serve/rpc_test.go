@@ -260,7 +260,7 @@ func TestBadRequests(t *testing.T) {
 				t.Fatal(err)
 			}
 			request.Header.Set("Content-Type", tt.contentType)
-			request.Header.Set("Authorization", "Bearer "+s.issuer.Token("a backend", "service"))
+			request.Header.Set("Authorization", "Bearer "+s.issuer.Token("a backend", "checkout"))
 			response, err := s.Client().Do(request)
 			if err != nil {
 				t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 	"github.com/orderd-dev/orderd/orderd/shop/coupon"
+	"github.com/orderd-dev/orderd/orderd/shop/desk"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 	"github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/shop/payment/providers"
@@ -71,7 +72,7 @@ func (p *pod) shop() (_ *shop, err error) {
 	}
 	s.payments, err = payment.NewService(payment.Options{
 		Pool: s.pool, Orders: s.orders, Providers: guarded, Clock: p.now, Random: rand.Reader,
-		Logger: p.log, Registerer: p.registerer,
+		Logger: p.log, Registerer: p.registerer, Index: desk.Refresh,
 	})
 	if err != nil {
 		return nil, err
@@ -88,6 +89,7 @@ func (p *pod) shop() (_ *shop, err error) {
 		Random:     rand.Reader,
 		Logger:     p.log,
 		Registerer: p.registerer,
+		Index:      desk.Refresh,
 	})
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1/couponv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/deadletter/v1/deadletterv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/desk/v1/deskv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/freight/v1/freightv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
@@ -31,6 +32,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/catalog"
 	"github.com/orderd-dev/orderd/orderd/shop/coupon"
 	"github.com/orderd-dev/orderd/orderd/shop/deadletter"
+	"github.com/orderd-dev/orderd/orderd/shop/desk"
 	"github.com/orderd-dev/orderd/orderd/shop/freight"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 	"github.com/orderd-dev/orderd/orderd/shop/payment"
@@ -79,13 +81,6 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	limits := p.config.Orders.Limits
-	orders := order.NewService(order.ServiceOptions{
-		Store: s.orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.config.Orders.PaymentTimeout),
-		Limits:      order.Limits{Orders: limits.UnpaidOrders, Units: limits.ReservedUnits},
-		GuestLimits: order.Limits{Orders: limits.GuestUnpaidOrders, Units: limits.GuestReservedUnits},
-		MaxBatch:    p.config.Orders.PlaceBatch, Random: random(), Flash: flash,
-	})
 	returned, err := returns.NewService(returns.Options{
 		Pool: s.pool, Orders: s.orders, Parcels: s.shipments, Window: time.Duration(p.config.Orders.ReturnWindow),
 		Clock: p.now, Random: rand.Reader, Registerer: p.registerer,
@@ -93,6 +88,13 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
+	limits := p.config.Orders.Limits
+	orders := order.NewService(order.ServiceOptions{
+		Store: s.orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.config.Orders.PaymentTimeout),
+		Limits:      order.Limits{Orders: limits.UnpaidOrders, Units: limits.ReservedUnits},
+		GuestLimits: order.Limits{Orders: limits.GuestUnpaidOrders, Units: limits.GuestReservedUnits},
+		MaxBatch:    p.config.Orders.PlaceBatch, Random: random(), Flash: flash, Returns: returned,
+	})
 	return &role{
 		services: func(server *connect.Server) {
 			p.registerShop(server, s, auth.Guests{Verifier: verifier}, tokens)
@@ -123,6 +125,8 @@ func (p *pod) registerShop(server *connect.Server, s *shop, guests auth.Guests, 
 	deadletterv1connect.RegisterDeadLetterServiceHandler(server, deadletter.NewService(deadletter.Options{
 		JetStream: s.js, Replicas: p.config.Messaging.Replicas, Pool: pool, Clock: clock, Logger: p.log,
 	}))
+	deskv1connect.RegisterDeskServiceHandler(server,
+		desk.NewService(desk.Options{Pool: pool, Orders: s.orders, Clock: clock}))
 	freightv1connect.RegisterFreightServiceHandler(server, freight.NewService(freight.Options{Pool: pool, Clock: clock}))
 	paymentv1connect.RegisterPaymentServiceHandler(server, s.payments)
 	paymentv1connect.RegisterRefundServiceHandler(server, s.payments)

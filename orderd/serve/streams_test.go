@@ -77,7 +77,7 @@ func newStreaming(t *testing.T, c config.HTTP, tokenFor time.Duration) *streamin
 			t.Error(err)
 		}
 	})
-	claims := tokens.Claims("a backend", "service")
+	claims := tokens.Claims("a backend", "checkout")
 	// The verifier takes tokens for half a minute more.
 	claims["exp"] = time.Now().Add(tokenFor - 30*time.Second).Unix()
 	token := tokens.Sign(claims)

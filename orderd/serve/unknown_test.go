@@ -34,7 +34,7 @@ func TestUnknownFieldsAreRefusedHoweverTheyCome(t *testing.T) {
 			if call.contentType != "" {
 				request.Header.Set("Content-Type", call.contentType)
 			}
-			request.Header.Set("Authorization", "Bearer "+tokens.Token("a backend", "service"))
+			request.Header.Set("Authorization", "Bearer "+tokens.Token("a backend", "checkout"))
 			_, _, raw := do(t, s, request)
 			if !bytes.Contains(raw, []byte("invalid_argument")) || !bytes.Contains(raw, []byte("UNKNOWN_FIELD")) {
 				t.Errorf("%s, want invalid_argument with UNKNOWN_FIELD", raw)

@@ -207,7 +207,7 @@ func (b *buyers) admit(ctx context.Context, c audit.Call, p *pod) []string {
 	for _, i := range c.Items {
 		req.Admissions = append(req.Admissions, &flashv1.Admission{BuyerId: c.Buyer, Sku: i.SKU})
 	}
-	res, err := b.w.clients[p].flash.AdmitBuyers(ctx, req)
+	res, err := b.w.clients[p].admission.AdmitBuyers(ctx, req)
 	if err != nil {
 		return nil
 	}

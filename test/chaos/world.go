@@ -57,12 +57,13 @@ type world struct {
 	end            context.CancelFunc
 }
 
-// clients call one pod as a service.
+// clients call one pod as the shop's backend, and admission as its page's.
 type clients struct {
-	flash    flashv1connect.FlashServiceClient
-	orders   orderv1connect.OrderServiceClient
-	payments paymentv1connect.PaymentServiceClient
-	stream   *streamclient.Stream
+	flash     flashv1connect.FlashServiceClient
+	orders    orderv1connect.OrderServiceClient
+	payments  paymentv1connect.PaymentServiceClient
+	admission flashv1connect.FlashServiceClient
+	stream    *streamclient.Stream
 }
 
 // place an order by a call of its own, or over the stream.
@@ -161,14 +162,15 @@ func (w *world) pods(ctx context.Context) error {
 	if err := w.makePods(ctx); err != nil {
 		return err
 	}
-	claims := tokens.Claims(issuer.Claim{Subject: "chaos", Roles: []string{"service"}})
-	// Pods' clocks may be off.
-	claims["iat"], claims["exp"] = time.Now().Add(-time.Minute).Unix(), time.Now().Add(24*time.Hour).Unix()
-	token, err := tokens.Sign(claims)
+	checkout, err := lasting(tokens, "checkout")
 	if err != nil {
 		return err
 	}
-	w.connect(token)
+	admission, err := lasting(tokens, "admission")
+	if err != nil {
+		return err
+	}
+	w.connect(checkout, admission)
 	for _, p := range w.all() {
 		if err := p.start(0); err != nil {
 			return err
@@ -181,6 +183,13 @@ func (w *world) pods(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lasting is a token of a service that pods take whose clocks are off.
+func lasting(tokens *issuer.Issuer, role string) (string, error) {
+	claims := tokens.Claims(issuer.Claim{Subject: "chaos", Roles: []string{role}})
+	claims["iat"], claims["exp"] = time.Now().Add(-time.Minute).Unix(), time.Now().Add(24*time.Hour).Unix()
+	return tokens.Sign(claims)
 }
 
 // config that every pod has.
@@ -244,19 +253,20 @@ func (w *world) makePods(ctx context.Context) error {
 	return err
 }
 
-// connect makes the clients of each pod, with a token.
-func (w *world) connect(token string) {
+// connect makes the clients of each pod, with the tokens of the shop's backend and of its page's.
+func (w *world) connect(checkout, admission string) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128, IdleConnTimeout: 30 * time.Second}}
 	// Streams go both ways, which takes HTTP/2.
 	protocols := &http.Protocols{}
 	protocols.SetUnencryptedHTTP2(true)
 	both := &http.Client{Transport: &http.Transport{Protocols: protocols}}
 	for _, p := range w.all() {
-		c := connect.NewClient(connecthttp.NewTransport(client, p.url), issuer.Bearer(token))
-		s := connect.NewClient(connecthttp.NewTransport(both, p.url), issuer.Bearer(token))
+		c := connect.NewClient(connecthttp.NewTransport(client, p.url), issuer.Bearer(checkout))
+		s := connect.NewClient(connecthttp.NewTransport(both, p.url), issuer.Bearer(checkout))
+		page := connect.NewClient(connecthttp.NewTransport(client, p.url), issuer.Bearer(admission))
 		w.clients[p] = clients{
 			flash: flashv1connect.NewFlashServiceClient(c), orders: orderv1connect.NewOrderServiceClient(c),
-			payments: paymentv1connect.NewPaymentServiceClient(c),
+			payments: paymentv1connect.NewPaymentServiceClient(c), admission: flashv1connect.NewFlashServiceClient(page),
 			stream: streamclient.NewStream(streamclient.StreamOptions{
 				Open: flashv1connect.NewFlashServiceClient(s).PlaceFlashOrders, Timeout: attempt,
 				Clock: time.Now, Jitter: func(d time.Duration) time.Duration { return d },

@@ -37,8 +37,8 @@ type answer struct {
 var _ = Describe("an RPC", Ordered, func() {
 	var (
 		base map[string]string
-		// service may act for every buyer and keep the catalog; alice and bob are buyers.
-		service, alice, bob string
+		// shop acts for every buyer and keeps the catalog; alice and bob are buyers.
+		shop, alice, bob string
 	)
 
 	BeforeAll(func(ctx context.Context) {
@@ -49,13 +49,13 @@ var _ = Describe("an RPC", Ordered, func() {
 		tokens, err := issuer.Ask(ctx, "https://"+forward("service/outside", 8090), []issuer.Claim{
 			{
 				Subject: "e2e",
-				Roles:   []string{"service"},
+				Roles:   []string{"checkout", "catalog-sync"},
 			},
 			{Subject: "alice", Roles: []string{"buyer"}},
 			{Subject: "bob", Roles: []string{"buyer"}},
 		})
 		Expect(err).NotTo(HaveOccurred())
-		service, alice, bob = tokens[0], tokens[1], tokens[2]
+		shop, alice, bob = tokens[0], tokens[1], tokens[2]
 	})
 
 	callAs := func(ctx context.Context, token, pool, procedure, contentType, body string) answer {
@@ -65,7 +65,7 @@ var _ = Describe("an RPC", Ordered, func() {
 
 	call := func(ctx context.Context, pool, procedure, contentType, body string) answer {
 		GinkgoHelper()
-		return callAs(ctx, service, pool, procedure, contentType, body)
+		return callAs(ctx, shop, pool, procedure, contentType, body)
 	}
 
 	It("knows its callers", func(ctx context.Context) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -239,5 +240,5 @@ func (p *place) left(ctx context.Context) ([]string, error) {
 		out = append(out, objects[i].GetKind()+" "+objects[i].GetName())
 	}
 	wrong, err := audit(ctx, p)
-	return append(out, wrong...), err
+	return slices.Concat(out, wrong, p.unneeded(false)), err
 }

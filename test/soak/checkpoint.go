@@ -86,6 +86,7 @@ func (w *walk) settle(ctx context.Context, p *place, base *url.URL) error {
 	if err := w.removed(ctx, fresh); err != nil {
 		return fmt.Errorf("deleting the fresh one: %w", err)
 	}
+	w.connected(fresh)
 	return nil
 }
 
@@ -177,6 +178,7 @@ func (w *walk) compare(ctx context.Context, p, fresh *place) error {
 			return err
 		}
 		wrong = append(wrong, have.Wrong...)
+		wrong = append(wrong, p.unneeded(have.Cluster != nil)...)
 		have.Wrong, want.Wrong = nil, nil
 		diff := cmp.Diff(want, have)
 		if diff == "" && len(wrong) == 0 {

@@ -63,6 +63,14 @@ func someTime(r *rand.Rand, unit time.Duration) *metav1.Duration {
 	return toggled(r, &metav1.Duration{Duration: time.Duration(11+r.IntN(9)) * unit})
 }
 
+// maybeInsecure is an URL, and what allows it.
+func maybeInsecure(r *rand.Rand, rest string) (url string, insecure *bool) {
+	if r.IntN(2) == 0 {
+		return "https://" + rest, nil
+	}
+	return "http://" + rest, ptr.To(true)
+}
+
 func part(text string) *v1alpha1.PodPart {
 	return &v1alpha1.PodPart{RawExtension: runtime.RawExtension{Raw: []byte(text)}}
 }
@@ -99,34 +107,46 @@ var clusterEdits = []clusterEdit{
 	{"carriers", func(r *rand.Rand, s *v1alpha1.OrderClusterSpec) {
 		s.Carriers = nil
 		for i := range r.IntN(3) {
+			url, insecure := maybeInsecure(r, "carrier.example")
 			s.Carriers = append(s.Carriers, v1alpha1.CarrierSpec{
-				Name: fmt.Sprintf("carrier-%d", i), URL: "https://carrier.example",
+				Name: fmt.Sprintf("carrier-%d", i), URL: url, Insecure: insecure,
 				SecretRef: v1alpha1.SecretKeyReference{Name: "sandbox", Key: "key"},
 			})
 		}
 	}},
 	{"notifications", func(r *rand.Rand, s *v1alpha1.OrderClusterSpec) {
+		url, insecure := maybeInsecure(r, "push.example")
 		s.Notifications = toggled(r, &v1alpha1.NotificationsSpec{
-			URL: "https://push.example", SecretRef: v1alpha1.SecretKeyReference{Name: "push", Key: "key"},
+			URL: url, Insecure: insecure, SecretRef: v1alpha1.SecretKeyReference{Name: "push", Key: "key"},
 		})
 	}},
 	{"auth", func(r *rand.Rand, s *v1alpha1.OrderClusterSpec) {
 		s.Auth.Audience = fmt.Sprintf("shop-%d", r.IntN(3))
 		s.Auth.RequestsPerSecond, s.Auth.Burst = between(r, 10, 12), between(r, 20, 22)
-		s.Auth.Services = toggled(r, v1alpha1.ServiceLimitsSpec{RequestsPerSecond: between(r, 500, 502)})
+		s.Auth.Services = toggled(r, v1alpha1.ServiceLimitsSpec{
+			RequestsPerSecond: between(r, 500, 502), Burst: toggled(r, between(r, 600, 602)),
+		})
+	}},
+	{"auth.issuer", func(r *rand.Rand, s *v1alpha1.OrderClusterSpec) {
+		s.Auth.Issuer = fmt.Sprintf("https://id.example/realm-%d", r.IntN(2))
+		s.Auth.JWKSURL, s.Auth.Insecure = maybeInsecure(r, "id.example/jwks")
 	}},
 	{"http", func(r *rand.Rand, s *v1alpha1.OrderClusterSpec) {
 		s.HTTP.AllowedOrigins = toggled(r,
 			[]string{"https://app.example", fmt.Sprintf("https://www.example:%d", 8000+r.IntN(2))})
 		s.HTTP.Reflection = toggled(r, ptr.To(true))
 		s.HTTP.DrainDelay, s.HTTP.DrainTimeout = someTime(r, time.Second), someTime(r, time.Second)
+		s.HTTP.MaxConnectionAge, s.HTTP.ConnectionGrace = someTime(r, time.Minute), someTime(r, time.Second)
 	}},
 	{"orders", func(r *rand.Rand, s *v1alpha1.OrderClusterSpec) {
 		s.Orders.PaymentTimeout, s.Orders.QuoteTTL = someTime(r, time.Minute), someTime(r, time.Minute)
 		s.Orders.CompleteAfter, s.Orders.ReturnWindow = someTime(r, time.Hour), someTime(r, time.Hour)
 		s.Orders.MaterializePerSecond = between(r, 1000, 1002)
 		s.Orders.MaterializeConcurrency = between(r, 2, 4)
-		s.Orders.Limits = toggled(r, v1alpha1.OrderLimitsSpec{UnpaidOrders: between(r, 5, 7)})
+		s.Orders.Limits = toggled(r, v1alpha1.OrderLimitsSpec{
+			UnpaidOrders: between(r, 5, 7), ReservedUnits: toggled(r, between(r, 50, 52)),
+			GuestUnpaidOrders: between(r, 0, 2), GuestReservedUnits: toggled(r, between(r, 0, 2)),
+		})
 	}},
 	{"flash", func(r *rand.Rand, s *v1alpha1.OrderClusterSpec) {
 		s.Flash.MaxClockSkew = toggled(r, &metav1.Duration{Duration: time.Second})
@@ -204,7 +224,10 @@ var poolEdits = []poolEdit{
 		s.Pod.Volumes, s.Pod.VolumeMounts = nil, nil
 		if r.IntN(2) == 0 {
 			s.Pod.Volumes = []v1alpha1.PodPart{*part(`{"name":"scratch","emptyDir":{}}`)}
-			s.Pod.VolumeMounts = []v1alpha1.VolumeMount{{Name: "scratch", MountPath: fmt.Sprintf("/scratch%d", r.IntN(2))}}
+			s.Pod.VolumeMounts = []v1alpha1.VolumeMount{{
+				Name: "scratch", MountPath: fmt.Sprintf("/scratch%d", r.IntN(2)), SubPath: toggled(r, "part"),
+				ReadOnly: toggled(r, ptr.To(true)),
+			}}
 		}
 	}},
 }

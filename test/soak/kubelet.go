@@ -113,6 +113,12 @@ func (k *kubelet) collect(ctx context.Context) {
 		return
 	}
 	for i := range objects {
+		if o := &objects[i]; !o.GetDeletionTimestamp().IsZero() && len(o.GetFinalizers()) > 0 {
+			// A Job that was deleted without a word about its pods waits for them to be let go.
+			o.SetFinalizers(nil)
+			_ = k.place.kube.Update(ctx, o)
+			continue
+		}
 		owner := metav1.GetControllerOf(&objects[i])
 		if owner == nil || alive[owner.UID] {
 			continue

@@ -17,7 +17,9 @@ type pipe struct {
 	// mu guards what follows. stuffed is closed when bytes come through again; nil: they do.
 	closed  bool
 	stuffed chan struct{}
-	conns   map[net.Conn]bool
+	// conns are both sides' connections, those of clients with true; most of those were open at once.
+	conns map[net.Conn]bool
+	most  int
 }
 
 func newPipe(target string) (*pipe, error) {
@@ -85,18 +87,38 @@ func (p *pipe) stop() {
 func (p *pipe) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.conns) / 2
+	return p.open()
+}
+
+func (p *pipe) open() int {
+	n := 0
+	for _, client := range p.conns {
+		if client {
+			n++
+		}
+	}
+	return n
+}
+
+// takeMost is how many connections clients had at once since it was asked last.
+func (p *pipe) takeMost() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	most := p.most
+	p.most = p.open()
+	return most
 }
 
 // keep a connection, unless none is taken.
-func (p *pipe) keep(c net.Conn) bool {
+func (p *pipe) keep(c net.Conn, client bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		_ = c.Close()
 		return false
 	}
-	p.conns[c] = true
+	p.conns[c] = client
+	p.most = max(p.most, p.open())
 	return true
 }
 
@@ -108,12 +130,12 @@ func (p *pipe) drop(c net.Conn) {
 }
 
 func (p *pipe) serve(client net.Conn) {
-	if !p.keep(client) {
+	if !p.keep(client, true) {
 		return
 	}
 	defer p.drop(client)
 	server, err := net.Dial("tcp", p.target)
-	if err != nil || !p.keep(server) {
+	if err != nil || !p.keep(server, false) {
 		return
 	}
 	defer p.drop(server)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -73,11 +74,11 @@ func TestWhatGrowsIsALeak(t *testing.T) {
 		want string
 	}{
 		"as before":          {first, ""},
-		"a little more":      {figures{320, 60, 8, 2}, ""},
+		"a little more":      {figures{320, 60, 16, 4}, ""},
 		"goroutines":         {figures{451, 50, 8, 2}, "goroutines"},
 		"files":              {figures{300, 111, 8, 2}, "open files"},
-		"database":           {figures{300, 50, 9, 2}, "connections to one database"},
-		"NATS":               {figures{300, 50, 8, 3}, "connections to one NATS"},
+		"database":           {figures{300, 50, 17, 2}, "connections to one database"},
+		"NATS":               {figures{300, 50, 8, 5}, "connections to one NATS"},
 		"less is no problem": {figures{1, 1, 0, 0}, ""},
 	} {
 		err := test.got.exceed(first)
@@ -142,12 +143,14 @@ func TestTheGatewayAnswersAsItIsTold(t *testing.T) {
 	}
 }
 
-func TestAPipeIsCutAndHeals(t *testing.T) {
+// echoing is a pipe to a server that says what it hears.
+func echoing(t *testing.T) *pipe {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
+	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -161,7 +164,73 @@ func TestAPipeIsCutAndHeals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.stop()
+	t.Cleanup(p.stop)
+	return p
+}
+
+func TestConnectionsBetweenCheckpointsAreSeen(t *testing.T) {
+	p := &place{database: echoing(t), messaging: echoing(t)}
+	w := &walk{places: []*place{p}}
+	open := func(to *pipe) net.Conn {
+		conn, err := net.Dial("tcp", to.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		// Once it was answered it is counted.
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		if _, err = conn.Write([]byte("x")); err == nil {
+			_, err = io.ReadFull(conn, make([]byte, 1))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	check := func(databases, messaging int) {
+		t.Helper()
+		got, err := w.figures(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(figures{0, 0, databases, messaging}, got, cmp.AllowUnexported(figures{})); diff != "" {
+			t.Errorf("figures (-want +got):\n%s", diff)
+		}
+	}
+	open(p.database)
+	for _, conn := range []net.Conn{open(p.database), open(p.database)} {
+		_ = conn.Close()
+	}
+	if err := within(t.Context(), func() error {
+		if n := p.database.count(); n != 1 {
+			return fmt.Errorf("%d connections are open, want 1", n)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	check(3, 0)
+	check(1, 0)
+	open(p.messaging)
+	check(1, 1)
+	if got := p.unneeded(true); len(got) > 0 {
+		t.Errorf("with an OrderCluster: %q", got)
+	}
+	open(p.messaging)
+	want := []string{"operators have 2 connections to its NATS, and need 1"}
+	if diff := cmp.Diff(want, p.unneeded(true)); diff != "" {
+		t.Errorf("with an OrderCluster (-want +got):\n%s", diff)
+	}
+	want = []string{
+		"operators have 1 connections to its database, and need 0", "operators have 2 connections to its NATS, and need 0",
+	}
+	if diff := cmp.Diff(want, p.unneeded(false)); diff != "" {
+		t.Errorf("without one (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPipeIsCutAndHeals(t *testing.T) {
+	p := echoing(t)
 	echo := func(patience time.Duration) error {
 		conn, err := net.Dial("tcp", p.address)
 		if err != nil {

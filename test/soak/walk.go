@@ -46,6 +46,8 @@ type walk struct {
 	troubleEnds time.Time
 	steps       int
 	last        []string
+	// databases and messaging are how many connections operators had at once to any place since the checkpoint before.
+	databases, messaging int
 	// done counts the steps of each kind, and faults those of each fault.
 	done, faults map[string]int
 }

@@ -35,8 +35,12 @@ type knocking struct {
 // Knock places and cancels orders of the plan's first item, and asks the flash pods, until ctx ends. Each call is made
 // once: no retry hides what was dropped. It writes a line a second.
 func Knock(ctx context.Context, p plan.Plan, out io.Writer) error {
+	staff, err := asStaff(ctx, p)
+	if err != nil {
+		return err
+	}
 	// A call is not cut off at the end: that would look like one that was dropped.
-	staff, err := shop.AsStaff(context.WithoutCancel(ctx), p.IssuerURL, "service")
+	checkout, err := shop.As(context.WithoutCancel(ctx), p.IssuerURL, "demo-checkout", "checkout")
 	if err != nil {
 		return err
 	}
@@ -49,12 +53,12 @@ func Knock(ctx context.Context, p plan.Plan, out io.Writer) error {
 	for n := range knockers {
 		buyer := fmt.Sprintf("knock-%s-%d", p.Run, n)
 		all.Go(func() {
-			k.repeat(ctx, staff, func(ctx context.Context, i int) error { return orderOnce(ctx, standard, p, buyer, i) })
+			k.repeat(ctx, checkout, func(ctx context.Context, i int) error { return orderOnce(ctx, standard, p, buyer, i) })
 		})
 		// The last of them speak gRPC.
 		app := flash[len(flash)-1-n]
 		all.Go(func() {
-			k.repeat(ctx, staff, func(ctx context.Context, _ int) error {
+			k.repeat(ctx, checkout, func(ctx context.Context, _ int) error {
 				_, err := app.GetFlashOrder(ctx, &flashv1.GetFlashOrderRequest{
 					Promotion: nowhere, BuyerId: buyer, RequestId: "knock",
 				})
@@ -80,8 +84,8 @@ func Knock(ctx context.Context, p plan.Plan, out io.Writer) error {
 	return nil
 }
 
-// repeat the call, with a context of staff's, until ctx ends.
-func (k *knocking) repeat(ctx, staff context.Context, do func(ctx context.Context, n int) error) {
+// repeat the call, with a context of a caller's, until ctx ends.
+func (k *knocking) repeat(ctx, caller context.Context, do func(ctx context.Context, n int) error) {
 	tick := time.NewTicker(knockPause)
 	defer tick.Stop()
 	for n := 0; ; n++ {
@@ -90,7 +94,7 @@ func (k *knocking) repeat(ctx, staff context.Context, do func(ctx context.Contex
 		case <-ctx.Done():
 			return
 		}
-		one, cancel := context.WithTimeout(staff, callWithin)
+		one, cancel := context.WithTimeout(caller, callWithin)
 		k.count(do(one, n))
 		cancel()
 	}

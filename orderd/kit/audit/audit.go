@@ -1,7 +1,12 @@
-// Package audit keeps what the shop's staff changed. Each mutation by a member of staff leaves an
-// entry, which is written before the mutation is made, in a transaction of its own, and completed
-// after it: a pod that dies in between leaves the entry, and a mutation whose entry cannot be
-// written is not made.
+// Package audit keeps what the shop's staff and its services changed. Each mutation by anybody but a
+// buyer acting for themselves leaves an entry, which is written before the mutation is made, in a
+// transaction of its own, and completed after it: a pod that dies in between leaves the entry, and a
+// mutation whose entry cannot be written is not made. Entries that are due at once share a transaction.
+// A buyer's own is in what it made, an order or a
+// return with its history, and pays for no entry.
+//
+// Flash pods have no database and write no entries. What a service places there for buyers is in the
+// promotion's log, with the buyer, before it is answered.
 package audit
 
 import (

@@ -2,9 +2,11 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -14,13 +16,24 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/orderd-dev/orderd/orderd/kit/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/batch"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/metric"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
-// completeTimeout bounds completing an entry, also after the caller went away.
-const completeTimeout = 3 * time.Second
+const (
+	// completeTimeout bounds completing an entry, also after the caller went away.
+	completeTimeout = 3 * time.Second
+	// maxWaiting calls of a process wait for their entry, or its end, to be written; more are refused.
+	maxWaiting = 4096
+	// maxTogether are written in one transaction, and transactionTimeout bounds it: a backend that acts for
+	// all buyers makes as many entries as it makes calls.
+	maxTogether        = 128
+	transactionTimeout = 10 * time.Second
+	// fullRetry is what calls that are refused are asked to wait on average.
+	fullRetry = 750 * time.Millisecond
+)
 
 // Options of a Recorder. All but Registerer have to be set.
 type Options struct {
@@ -34,7 +47,9 @@ type Options struct {
 
 // Recorder writes entries.
 type Recorder struct {
-	store  store
+	// begins are entries before their calls, ends those after them.
+	begins, ends *batch.Batcher[Entry, struct{}]
+
 	now    func() time.Time
 	random io.Reader
 	log    *slog.Logger
@@ -44,8 +59,9 @@ type Recorder struct {
 
 // NewRecorder makes a recorder. An error is the registerer's.
 func NewRecorder(o Options) (*Recorder, error) {
+	s := store{o.Pool}
 	r := &Recorder{
-		store: store{o.Pool}, now: o.Clock, random: o.Random, log: o.Logger,
+		begins: together(s.insert), ends: together(s.complete), now: o.Clock, random: o.Random, log: o.Logger,
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "orderd_audit_outcomes_lost_total", Help: "Audit entries whose call's outcome could not be written.",
 		}),
@@ -53,13 +69,28 @@ func NewRecorder(o Options) (*Recorder, error) {
 	return r, metric.Register(o.Registerer, "audit", r.lost)
 }
 
-// Interceptor records the mutations of callers who act as staff. It belongs inside auth, which
-// knows the caller, and inside the validation, whose refusals are no mutations.
+// together writes entries that come at once in one transaction.
+func together(write func(context.Context, []Entry) error) *batch.Batcher[Entry, struct{}] {
+	options := batch.Options{
+		Limit: maxWaiting, Size: maxTogether, Parallel: 2, Beside: maxTogether / 2, Timeout: transactionTimeout,
+	}
+	return batch.New(options, func(ctx context.Context, entries []Entry) ([]batch.Result[struct{}], error) {
+		return make([]batch.Result[struct{}], len(entries)), write(ctx, entries)
+	})
+}
+
+// Interceptor records the mutations of everybody but buyers who act for themselves, whom it costs
+// nothing, and that staff read personal data of buyers. It belongs inside auth, which knows the
+// caller, and inside the validation, whose refusals are no mutations. Of a stream it would record the
+// first request only: no RPC that it is put around is a stream of mutations, which the tests of auth
+// look after.
 func (r *Recorder) Interceptor() connect.ServerInterceptor {
 	return func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
 			caller, known := auth.CallerFrom(ctx)
-			if !known || caller.Acting&auth.StaffRoles == 0 || spec.IdempotencyLevel == connect.IdempotencyNoSideEffects {
+			reads := spec.IdempotencyLevel == connect.IdempotencyNoSideEffects
+			shown := caller.Personal && caller.Acting&auth.StaffRoles != 0
+			if !known || caller.AsBuyer() || reads && !shown {
 				return next(ctx, spec, stream)
 			}
 			s := &recordedStream{ServerStream: stream, ctx: ctx, recorder: r, entry: Entry{
@@ -110,7 +141,14 @@ func (r *Recorder) attempt(ctx context.Context, e Entry, request proto.Message) 
 		return Entry{}, err
 	}
 	e.At, e.RequestID, e.Outcome = r.now().Truncate(time.Microsecond), requestID(request), Attempted
-	return e, r.store.insert(ctx, e)
+	_, err = r.begins.Do(ctx, e)
+	if errors.Is(err, batch.ErrFull) {
+		// Callers do not come back at once: ids are random.
+		after := fullRetry/2 + fullRetry*time.Duration(e.ID[0])/math.MaxUint8
+		const text = "too many changes wait to be audited; retry with the same request id"
+		err = rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded, text, after)
+	}
+	return e, err
 }
 
 // complete does not fail the call, which has had its effect: the entry says by itself
@@ -120,7 +158,7 @@ func (r *Recorder) complete(ctx context.Context, e Entry, result error) {
 	defer cancel()
 	e.Outcome, e.Reason = outcomeOf(result)
 	e.CompletedAt = r.now().Truncate(time.Microsecond)
-	if err := r.store.complete(ctx, e); err != nil {
+	if _, err := r.ends.Do(ctx, e); err != nil {
 		r.lost.Inc()
 		r.log.Warn("the outcome of an audit entry was not written", "entry", e.ID, "procedure", e.Procedure, "outcome",
 			e.Outcome, "error", err)

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 const (
@@ -34,8 +35,11 @@ func requestID(msg proto.Message) string {
 	return cut(m.Get(field).String(), maxRequestID)
 }
 
-// requestJSON is the message as JSON of at most maxRequestBytes.
+// requestJSON is the message as JSON of at most maxRequestBytes, without what the protos mark with debug_redact:
+// entries stay, and what a buyer may delete, such as an address, would stay with them.
 func requestJSON(msg proto.Message) (string, error) {
+	msg = proto.Clone(msg)
+	redact(msg.ProtoReflect())
 	raw, err := protojson.Marshal(msg)
 	if err != nil {
 		return "", fmt.Errorf("writing the request as JSON: %w", err)
@@ -59,6 +63,35 @@ func requestJSON(msg proto.Message) (string, error) {
 		}
 	}
 	return marshal(map[string]any{"…": fmt.Sprintf("%d bytes", compact.Len())})
+}
+
+// redact leaves an ellipsis of a marked text, and nothing of anything else that is marked.
+func redact(m protoreflect.Message) {
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		options, ok := field.Options().(*descriptorpb.FieldOptions)
+		marked := ok && options.GetDebugRedact()
+		switch {
+		case marked && field.Kind() == protoreflect.StringKind && !field.IsList():
+			m.Set(field, protoreflect.ValueOfString("…"))
+		case marked:
+			m.Clear(field)
+		case field.IsMap():
+			if field.MapValue().Message() != nil {
+				value.Map().Range(func(_ protoreflect.MapKey, member protoreflect.Value) bool {
+					redact(member.Message())
+					return true
+				})
+			}
+		case field.Message() == nil:
+		case field.IsList():
+			for i := range value.List().Len() {
+				redact(value.List().Get(i).Message())
+			}
+		default:
+			redact(value.Message())
+		}
+		return true
+	})
 }
 
 func marshal(value any) (string, error) {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"pgregory.net/rapid"
 
+	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
 )
 
@@ -31,13 +32,31 @@ func TestRequest(t *testing.T) {
 			name: "a long text", msg: &catalogv1.AdjustStockRequest{RequestId: "morning", Sku: long, Delta: 1},
 			wantID: "morning", wantHas: []string{`"requestId":"morning"`, "é… 40000 bytes", `"delta":"1"`},
 		},
+		{
+			name: "an address",
+			msg: &addressv1.SaveAddressRequest{RequestId: "home", BuyerId: "ann", Address: &addressv1.Address{
+				Recipient: "Ann Li", Phone: "123456", Country: "CN", City: "Hangzhou", Street: "1 West Lake Road",
+			}},
+			wantID: "home", want: `{"requestId":"home","buyerId":"ann",` +
+				`"address":{"recipient":"…","phone":"…","country":"CN","city":"Hangzhou","street":"…"}}`,
+		},
+		{
+			name: "addresses in a list", msg: &addressv1.ListAddressesResponse{Addresses: []*addressv1.SavedAddress{
+				{AddressId: "1", Address: &addressv1.Address{Recipient: "Ann Li"}},
+			}},
+			want: `{"addresses":[{"addressId":"1","address":{"recipient":"…"}}]}`,
+		},
 		{name: "a character no database stores", msg: &catalogv1.GetSkuRequest{Sku: "\x00"}, want: `{"sku":"\u0000"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			before := proto.Clone(tt.msg)
 			got, err := requestJSON(tt.msg)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if !proto.Equal(before, tt.msg) {
+				t.Errorf("the handler gets %v, not %v", tt.msg, before)
 			}
 			if tt.want != "" && got != tt.want {
 				t.Errorf("request %s, want %s", got, tt.want)

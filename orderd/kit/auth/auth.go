@@ -5,23 +5,33 @@
 // A caller sends `Authorization: Bearer <token>`. The token is a JSON Web Token of the issuer that
 // the OrderCluster names in spec.auth, signed with RS256, ES256 or EdDSA by a key of its JWKS. A
 // caller gets it from that issuer as from any other: an app after its buyer signed in (or for a
-// guest), a backend or a member of staff by what the issuer offers them. orderd reads these claims:
+// guest), a service or a member of staff by what the issuer offers them. orderd reads these claims:
 //
 //	iss    the issuer, exactly as configured
 //	aud    the audience, or a list that has it
 //	exp    required; 30 seconds of leeway, as for nbf
 //	sub    who it is, 1 to 256 bytes: for a buyer the buyer_id, which is 64 at most
-//	roles  a list of buyer, service, catalog, returns, shipping, marketing, reports, operations; others are ignored
+//	roles  a list of those below; others are ignored
 //	guest  true for a buyer who has not signed in; a guest has no role but buyer
 //
 // The header needs a kid, so that keys can be rotated: a key that is not known is looked for in the
 // JWKS, which is also read again every few minutes. While the issuer is away the known keys go on.
 //
-// # Who may call what
+// # Roles
+//
+// A role is a job, and a token is given those of its holder's work, so that a stolen one does no more
+// than that:
+//
+//	buyers    buyer
+//	staff     support, fulfilment, returns, finance, catalog, marketing, operations
+//	services  checkout, which acts for buyers; admission, which admits buyers to sales;
+//	          catalog-sync, a PIM or an ERP; fulfilment-sync, a WMS
 //
 // Each RPC names its roles in the option orderd.access.v1.access; one that names none can be called
 // by nobody. A caller that only its buyer role lets in reaches only its own: buyer_id is filled
-// with the subject, and another's is refused. A service may act for every buyer and names it.
+// with the subject, and another's is refused. Staff and checkout reach every buyer's and name the
+// buyer. What anybody changes who is no buyer acting for themselves is audited; the package audit
+// tells where.
 //
 // # Errors
 //
@@ -56,6 +66,8 @@ type Caller struct {
 	Expires time.Time
 	// Acting are the roles that let the caller into the RPC being served; empty outside of one.
 	Acting Roles
+	// Personal says that the RPC being served answers personal data of buyers.
+	Personal bool
 }
 
 // AsBuyer tells whether only the buyer role lets the caller into the RPC being served: they act for
@@ -79,10 +91,13 @@ func CallerFrom(ctx context.Context) (Caller, bool) {
 type Roles uint32
 
 // StaffRoles are those of people who look after the shop.
-const StaffRoles = Roles(
-	1,
-)<<accessv1.Role_ROLE_CATALOG | 1<<accessv1.Role_ROLE_RETURNS | 1<<accessv1.Role_ROLE_SHIPPING |
-	1<<accessv1.Role_ROLE_MARKETING | 1<<accessv1.Role_ROLE_REPORTS | 1<<accessv1.Role_ROLE_OPERATIONS
+const StaffRoles = Roles(1<<accessv1.Role_ROLE_SUPPORT | 1<<accessv1.Role_ROLE_FULFILMENT |
+	1<<accessv1.Role_ROLE_RETURNS | 1<<accessv1.Role_ROLE_FINANCE | 1<<accessv1.Role_ROLE_CATALOG |
+	1<<accessv1.Role_ROLE_MARKETING | 1<<accessv1.Role_ROLE_OPERATIONS)
+
+// ServiceRoles are those of the shop's own services, which ask for more than a person does.
+const ServiceRoles = Roles(1<<accessv1.Role_ROLE_CHECKOUT | 1<<accessv1.Role_ROLE_ADMISSION |
+	1<<accessv1.Role_ROLE_CATALOG_SYNC | 1<<accessv1.Role_ROLE_FULFILMENT_SYNC)
 
 // RolesOf makes a set.
 func RolesOf(roles ...accessv1.Role) Roles {
@@ -98,7 +113,7 @@ func RolesOf(roles ...accessv1.Role) Roles {
 // Has tells whether r is in the set.
 func (s Roles) Has(r accessv1.Role) bool { return s&RolesOf(r) != 0 }
 
-// Names of the set's roles as tokens write them, such as buyer, in the order of the enum.
+// Names of the set's roles as tokens write them, such as catalog-sync, in the order of the enum.
 func (s Roles) Names() []string {
 	var names []string
 	for value, name := range accessv1.Role_name {
@@ -115,12 +130,15 @@ func (s Roles) String() string { return strings.Join(s.Names(), ",") }
 
 const rolePrefix = "ROLE_"
 
-func roleName(enum string) string { return strings.ToLower(strings.TrimPrefix(enum, rolePrefix)) }
+func roleName(enum string) string {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(enum, rolePrefix)), "_", "-")
+}
 
 // roleNamed is ROLE_UNSPECIFIED for a name that is no role.
 func roleNamed(name string) accessv1.Role {
-	if name != strings.ToLower(name) {
+	enum := rolePrefix + strings.ReplaceAll(strings.ToUpper(name), "-", "_")
+	if name != roleName(enum) {
 		return accessv1.Role_ROLE_UNSPECIFIED
 	}
-	return accessv1.Role(accessv1.Role_value[rolePrefix+strings.ToUpper(name)])
+	return accessv1.Role(accessv1.Role_value[enum])
 }

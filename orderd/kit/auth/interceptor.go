@@ -77,7 +77,7 @@ func (g *Guard) admit(ctx context.Context, policy Policy) (caller Caller, asking
 	if caller, err = g.verifier.Verify(ctx, token); err != nil {
 		return Caller{}, nil, err
 	}
-	caller.Acting = caller.Roles & policy.Roles
+	caller.Acting, caller.Personal = caller.Roles&policy.Roles, policy.Personal
 	if caller.Acting == 0 {
 		return Caller{}, nil, rpcerr.New(connect.CodePermissionDenied, rpcerr.ReasonRoleMissing,
 			"the caller has none of the roles that may do this", "roles", policy.Roles.String())

@@ -8,7 +8,6 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
-	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
@@ -29,7 +28,7 @@ type Limits struct {
 type limiter struct {
 	now     func() time.Time
 	callers Limits
-	// services act for many buyers and have limits of their own.
+	// services act for many buyers, or for a whole system, and have limits of their own.
 	services Limits
 	known    *lru.Cache[callerKind, *asking]
 }
@@ -57,7 +56,7 @@ func newLimiter(callers, services Limits, now func() time.Time) (*limiter, error
 // take refuses a caller who asks too much, with the time until a request is due. The request of one
 // who does not is in flight until it was answered.
 func (l *limiter) take(c Caller) (*asking, error) {
-	kind := callerKind{subject: c.Subject, service: c.Acting.Has(accessv1.Role_ROLE_SERVICE)}
+	kind := callerKind{subject: c.Subject, service: c.Acting&ServiceRoles != 0}
 	limits := l.callers
 	if kind.service {
 		limits = l.services

@@ -51,7 +51,7 @@ func TestLimits(t *testing.T) {
 	if take(l, ann) == nil {
 		t.Error("a second request after the delay for one was let in")
 	}
-	backend := Caller{Subject: "ann", Acting: RolesOf(accessv1.Role_ROLE_SERVICE)}
+	backend := Caller{Subject: "ann", Acting: RolesOf(accessv1.Role_ROLE_CHECKOUT)}
 	for i := range 50 {
 		if err := take(l, backend); err != nil {
 			t.Errorf("request %d of a service whose burst is 50: %v", i+1, err)
@@ -62,13 +62,46 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// A caller has the limits of a service while a role of one lets it in, and of a person otherwise.
+func TestWhoHasAServicesLimits(t *testing.T) {
+	buyer := RolesOf(accessv1.Role_ROLE_BUYER)
+	for _, tt := range []struct {
+		name    string
+		acting  Roles
+		service bool
+	}{
+		{"a buyer", buyer, false},
+		{"support", RolesOf(accessv1.Role_ROLE_SUPPORT), false},
+		{"staff with every role", StaffRoles | buyer, false},
+		{"checkout", RolesOf(accessv1.Role_ROLE_CHECKOUT), true},
+		{"checkout that is a buyer too", RolesOf(accessv1.Role_ROLE_CHECKOUT) | buyer, true},
+		{"admission", RolesOf(accessv1.Role_ROLE_ADMISSION), true},
+		{"a PIM", RolesOf(accessv1.Role_ROLE_CATALOG_SYNC), true},
+		{"a WMS", RolesOf(accessv1.Role_ROLE_FULFILMENT_SYNC), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, err := newLimiter(Limits{PerSecond: 1, Burst: 1}, Limits{PerSecond: 1, Burst: 2}, time.Now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			caller := Caller{Subject: "one", Roles: StaffRoles | ServiceRoles | buyer, Acting: tt.acting}
+			if err := take(l, caller); err != nil {
+				t.Fatal(err)
+			}
+			if again := take(l, caller) == nil; again != tt.service {
+				t.Errorf("a second request was let in: %t, want %t", again, tt.service)
+			}
+		})
+	}
+}
+
 func TestNoLimit(t *testing.T) {
 	l, err := newLimiter(Limits{PerSecond: 1, Burst: 1}, Limits{}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 1000 {
-		if err := take(l, Caller{Subject: "backend", Acting: RolesOf(accessv1.Role_ROLE_SERVICE)}); err != nil {
+		if err := take(l, Caller{Subject: "backend", Acting: RolesOf(accessv1.Role_ROLE_CHECKOUT)}); err != nil {
 			t.Fatalf("a service without a limit: %v", err)
 		}
 	}
@@ -139,7 +172,7 @@ func TestInFlight(t *testing.T) {
 	let(ann, false)
 	let(Caller{Subject: "bob", Acting: ann.Acting}, true)
 	for range 100 {
-		let(Caller{Subject: "ann", Acting: RolesOf(accessv1.Role_ROLE_SERVICE)}, true)
+		let(Caller{Subject: "ann", Acting: RolesOf(accessv1.Role_ROLE_CHECKOUT)}, true)
 	}
 	inFlight[0].answered()
 	let(ann, true)

@@ -20,6 +20,8 @@ type Policy struct {
 	Public bool
 	// Mutation is true of everything but NO_SIDE_EFFECTS.
 	Mutation bool
+	// Personal: it answers personal data of buyers.
+	Personal bool
 	// MaxAge is how long any cache may keep an answer by GET; 0: none may.
 	MaxAge time.Duration
 	// buyerID is the request's top-level string field of that name; nil if it has none.
@@ -35,8 +37,8 @@ func PolicyOf(method protoreflect.MethodDescriptor) Policy {
 		p.Mutation = options.GetIdempotencyLevel() != descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 	}
 	if access, ok := proto.GetExtension(method.Options(), accessv1.E_Access).(*accessv1.Access); ok {
-		p.Roles, p.Public, p.MaxAge = RolesOf(
-			access.GetRoles()...), access.GetPublic(), time.Duration(access.GetMaxAgeSeconds())*time.Second
+		p.Roles, p.Public, p.Personal = RolesOf(access.GetRoles()...), access.GetPublic(), access.GetPersonal()
+		p.MaxAge = time.Duration(access.GetMaxAgeSeconds()) * time.Second
 	}
 	field := method.Input().Fields().ByName(buyerIDField)
 	if field != nil && field.Kind() == protoreflect.StringKind && field.Cardinality() != protoreflect.Repeated {

@@ -33,9 +33,16 @@ func goodClaims(now int64) []claimsCase {
 		{name: "a buyer", want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(buyer)}},
 		{
 			name: "every role", change: func(c jwt.MapClaims) {
-				c["roles"] = []string{"buyer", "service", "catalog", "returns", "shipping", "marketing", "reports", "operations"}
+				c["roles"] = []string{
+					"buyer", "support", "fulfilment", "returns", "finance", "catalog", "marketing", "operations",
+					"checkout", "admission", "catalog-sync", "fulfilment-sync",
+				}
 			},
-			want: auth.Caller{Subject: "ann", Roles: auth.StaffRoles | auth.RolesOf(buyer, service)},
+			want: auth.Caller{Subject: "ann", Roles: auth.StaffRoles | auth.ServiceRoles | auth.RolesOf(buyer)},
+		},
+		{
+			name: "a role of two words", change: func(c jwt.MapClaims) { c["roles"] = []string{"catalog-sync"} },
+			want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(catalogSync)},
 		},
 		{
 			name:   "a guest",
@@ -44,7 +51,10 @@ func goodClaims(now int64) []claimsCase {
 		},
 		{
 			name: "roles of other systems", change: func(c jwt.MapClaims) {
-				c["roles"] = []string{"root", "BUYER", "ROLE_SERVICE", "unspecified", "", "returns"}
+				c["roles"] = []string{
+					"root", "BUYER", "ROLE_CHECKOUT", "catalog_sync", "Catalog-Sync", "catalog-", "service", "unspecified", "",
+					"returns",
+				}
 			},
 			want: auth.Caller{Subject: "ann", Roles: auth.RolesOf(returns)},
 		},
@@ -100,7 +110,7 @@ func badClaims(now int64) []claimsCase {
 			change: func(c jwt.MapClaims) { c["guest"], c["roles"] = true, []string{"buyer", "returns"} },
 			refuse: isInvalid,
 		},
-		{name: "roles that are no list", change: func(c jwt.MapClaims) { c["roles"] = "service" }, refuse: isInvalid},
+		{name: "roles that are no list", change: func(c jwt.MapClaims) { c["roles"] = "checkout" }, refuse: isInvalid},
 	}
 }
 
@@ -160,7 +170,7 @@ func TestBrokenTokens(t *testing.T) {
 	w := newWorld(t)
 	good := w.issuer.Token("ann", "buyer")
 	parts := strings.Split(good, ".")
-	other := strings.Split(w.issuer.Token("bob", "service"), ".")
+	other := strings.Split(w.issuer.Token("bob", "checkout"), ".")
 	for name, token := range map[string]string{
 		"empty":               "",
 		"no parts":            "token",

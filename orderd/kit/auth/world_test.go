@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	buyer   = accessv1.Role_ROLE_BUYER
-	service = accessv1.Role_ROLE_SERVICE
-	returns = accessv1.Role_ROLE_RETURNS
+	buyer       = accessv1.Role_ROLE_BUYER
+	returns     = accessv1.Role_ROLE_RETURNS
+	catalogSync = accessv1.Role_ROLE_CATALOG_SYNC
 )
 
 // clock stands still until it is moved.

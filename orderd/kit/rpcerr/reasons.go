@@ -11,6 +11,9 @@ const (
 	ReasonTokenExpired = "TOKEN_EXPIRED"
 	// ReasonKeysUnavailable: The token's key cannot be looked up now. Retry after the delay.
 	ReasonKeysUnavailable = "KEYS_UNAVAILABLE"
+	// ReasonKeyAmbiguous: Several orders have this key: the metadata `order_ids` names them, the newest first. Look
+	// at each by its id.
+	ReasonKeyAmbiguous = "KEY_AMBIGUOUS"
 	// ReasonRoleMissing: The token has none of the roles in the metadata `roles`. Not to be
 	// retried.
 	ReasonRoleMissing = "ROLE_MISSING"
@@ -32,6 +35,9 @@ const (
 	// ReasonUnimplemented: There is no such RPC at this address. It may come without a reason; a
 	// service that is not at this address is HTTP 404.
 	ReasonUnimplemented = "UNIMPLEMENTED"
+	// ReasonUnitsNotHere: A parcel has the units, or they were refunded: of the line in the metadata `line`, `left` can
+	// be. What has left comes back by a return.
+	ReasonUnitsNotHere = "UNITS_NOT_HERE"
 	// ReasonDatabaseUnavailable: The database is away or busy; whether the request had its effect
 	// is unknown. Retry after the delay with the same `requestId`.
 	ReasonDatabaseUnavailable = "DATABASE_UNAVAILABLE"
@@ -95,7 +101,8 @@ const (
 	// ReasonCouponNotFound: The buyer has no such coupon.
 	ReasonCouponNotFound = "COUPON_NOT_FOUND"
 	// ReasonCouponUnusable: The coupon cannot be used for this order; metadata `why`. Quote again
-	// without it.
+	// without it. With `why` `LOCKED` the metadata `order_id` is the buyer's unpaid order that has it,
+	// if there is one already: that can be paid or cancelled instead.
 	ReasonCouponUnusable = "COUPON_UNUSABLE"
 	// ReasonCurrencyMismatch: The amounts are not in one currency. Order the SKUs separately.
 	ReasonCurrencyMismatch = "CURRENCY_MISMATCH"
@@ -164,6 +171,9 @@ const (
 	ReasonNotStarted = "NOT_STARTED"
 	// ReasonOrderBusy: Other changes of the order were in the way. Retry after the delay.
 	ReasonOrderBusy = "ORDER_BUSY"
+	// ReasonOrderChanged: The order was changed since it was shown; its version is in the metadata `version`. Look at
+	// it again, and decide again.
+	ReasonOrderChanged = "ORDER_CHANGED"
 	// ReasonOrderNotFound: The buyer has no such order. After a flash order: not yet, or the
 	// request was never taken.
 	ReasonOrderNotFound = "ORDER_NOT_FOUND"
@@ -247,6 +257,9 @@ const (
 	ReasonTooManyAddresses = "TOO_MANY_ADDRESSES"
 	// ReasonTooManyCampaigns: 200 campaigns at most are on at a time.
 	ReasonTooManyCampaigns = "TOO_MANY_CAMPAIGNS"
+	// ReasonTooManyChanges: The order takes no more notes and tags once it has changed as often as the
+	// metadata `most` says.
+	ReasonTooManyChanges = "TOO_MANY_CHANGES"
 	// ReasonTooManyDeliveryMethods: A shop has 50 delivery methods at most.
 	ReasonTooManyDeliveryMethods = "TOO_MANY_DELIVERY_METHODS"
 	// ReasonTooManyFreightTemplates: There are as many freight templates as there may be.
@@ -255,6 +268,8 @@ const (
 	ReasonTooManyReturns = "TOO_MANY_RETURNS"
 	// ReasonTooManyShipments: The order has as many shipments as an order may have.
 	ReasonTooManyShipments = "TOO_MANY_SHIPMENTS"
+	// ReasonTooManyTags: An order has as many tags at most as the metadata `most` says. Take others off.
+	ReasonTooManyTags = "TOO_MANY_TAGS"
 	// ReasonTooManyTaxClasses: A shop has 200 tax classes at most.
 	ReasonTooManyTaxClasses = "TOO_MANY_TAX_CLASSES"
 	// ReasonTooManyTemplates: There are as many push templates as there may be.

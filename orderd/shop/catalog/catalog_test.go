@@ -202,7 +202,7 @@ func TestWhoLearnsHowMuchStockThereIs(t *testing.T) {
 		}
 	}
 	exactly := func(n int64) *catalogv1.Stock { return &catalogv1.Stock{Available: n, Buckets: 1} }
-	buyer, backend, marketing := as(accessv1.Role_ROLE_BUYER), as(accessv1.Role_ROLE_SERVICE),
+	buyer, backend, marketing := as(accessv1.Role_ROLE_BUYER), as(accessv1.Role_ROLE_CHECKOUT),
 		as(accessv1.Role_ROLE_MARKETING)
 	for _, tt := range []struct {
 		name, sku string

@@ -192,7 +192,7 @@ func TestLocksSurviveCrashes(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Taking the rows waits for what the server still does for the lost pod.
-			var failed map[uuid.UUID]uuid.UUID
+			var failed map[uuid.UUID]*coupon.UnusableError
 			err = s.tx(func(ctx context.Context, tx pgx.Tx) error {
 				var before int64
 				if err := tx.QueryRow(

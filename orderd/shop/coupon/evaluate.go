@@ -84,6 +84,8 @@ func (e *Evaluation) Discounts(lines int) (goods []int64, freight int64) {
 type UnusableError struct {
 	CouponID uuid.UUID
 	Why      Reason
+	// LockedBy is the coupon's buyer's unpaid order that holds it if Why is IsLocked, else uuid.Nil.
+	LockedBy uuid.UUID
 }
 
 // Error names both.
@@ -133,7 +135,7 @@ func choose(coupons []Coupon, ids []uuid.UUID, basket Basket, now time.Time) ([]
 			continue
 		}
 		if why := c.unusable(basket, now); why != "" {
-			return nil, &UnusableError{CouponID: id, Why: why}
+			return nil, c.refused(why)
 		}
 		if !c.stacksWith(chosen) {
 			return nil, &UnusableError{CouponID: id, Why: NotStackable}

@@ -203,6 +203,22 @@ func TestWhyCouponsCannotBeUsed(t *testing.T) {
 	}
 }
 
+// Who may not have a coupon that is locked learns which order has it; of a used one that is nobody's business any more.
+func TestALockedCouponNamesItsOrder(t *testing.T) {
+	order := uuid.UUID{7}
+	for state, want := range map[State]uuid.UUID{Locked: order, Used: uuid.Nil} {
+		c := made(1, Fixed, func(c *Coupon) { c.State, c.OrderID = state, order })
+		_, err := Evaluate([]Coupon{c}, []uuid.UUID{c.ID}, basket(0, 1000), now)
+		var unusable *UnusableError
+		if !errors.As(err, &unusable) {
+			t.Fatalf("%s: %v", state, err)
+		}
+		if unusable.LockedBy != want {
+			t.Errorf("%s: it is said to be order %s's, want %s", state, unusable.LockedBy, want)
+		}
+	}
+}
+
 func why(err error) Reason {
 	var unusable *UnusableError
 	if errors.As(err, &unusable) {

@@ -169,7 +169,7 @@ func (j *journey) pickOrder(t *rapid.T) *order {
 // lock places up to three orders in one transaction.
 func (j *journey) lock(t *rapid.T) {
 	var wishes []coupon.Wish
-	want := map[uuid.UUID]uuid.UUID{}
+	want := map[uuid.UUID]*coupon.UnusableError{}
 	for range rapid.IntRange(1, 3).Draw(t, "orders") {
 		o := &order{id: uuid.New(), buyer: rapid.SampledFrom(j.buyers).Draw(t, "buyer"), coupons: j.pickCoupons(t)}
 		w := coupon.Wish{OrderID: o.id, BuyerID: o.buyer}
@@ -177,11 +177,9 @@ func (j *journey) lock(t *rapid.T) {
 			w.CouponIDs = append(w.CouponIDs, h.id)
 		}
 		wishes = append(wishes, w)
-		i := slices.IndexFunc(o.coupons, func(h *held) bool {
-			return h.buyer != o.buyer || h.state != coupon.Available || !j.now.Before(h.validUntil)
-		})
+		i := slices.IndexFunc(o.coupons, func(h *held) bool { return h.refuses(o.buyer, j.now) != nil })
 		if i >= 0 {
-			want[o.id] = o.coupons[i].id
+			want[o.id] = o.coupons[i].refuses(o.buyer, j.now)
 			continue
 		}
 		for _, h := range o.coupons {
@@ -191,7 +189,7 @@ func (j *journey) lock(t *rapid.T) {
 		}
 		j.orders = append(j.orders, o)
 	}
-	var failed, again map[uuid.UUID]uuid.UUID
+	var failed, again map[uuid.UUID]*coupon.UnusableError
 	err := j.tx(func(ctx context.Context, tx pgx.Tx) error {
 		var err error
 		if failed, err = coupon.LockFor(ctx, tx, wishes, j.now); err != nil {
@@ -213,7 +211,7 @@ func (j *journey) lock(t *rapid.T) {
 	}
 }
 
-func sortedKeys(m map[uuid.UUID]uuid.UUID) []string {
+func sortedKeys(m map[uuid.UUID]*coupon.UnusableError) []string {
 	var keys []string
 	for id := range m {
 		keys = append(keys, id.String())

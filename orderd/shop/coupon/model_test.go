@@ -44,6 +44,26 @@ func (h *held) to(state coupon.State, order uuid.UUID) {
 	h.version++
 }
 
+// refuses says why a buyer's order cannot have the coupon; nil if it can.
+func (h *held) refuses(buyer string, now time.Time) *coupon.UnusableError {
+	refused := &coupon.UnusableError{CouponID: h.id}
+	switch {
+	case h.buyer != buyer:
+		refused.Why = coupon.NotFound
+	case h.state == coupon.Locked:
+		refused.Why, refused.LockedBy = coupon.IsLocked, h.order
+	case h.state == coupon.Used:
+		refused.Why = coupon.IsUsed
+	case h.state == coupon.Revoked:
+		refused.Why = coupon.IsRevoked
+	case !now.Before(h.validUntil):
+		refused.Why = coupon.IsExpired
+	default:
+		return nil
+	}
+	return refused
+}
+
 // order is what the coupons know of one: whether it has ended is the order's own business.
 type order struct {
 	id      uuid.UUID

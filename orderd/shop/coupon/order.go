@@ -35,10 +35,10 @@ const actorOrder = "order"
 
 // LockFor locks the coupons of many orders: for each order all of its coupons or none, and what one
 // cannot have never fails the others. It returns, for each order that got none, the first coupon
-// that it could not have: not the buyer's, not available, not valid at the time, or wanted by an
-// order before it. Coupons that an order has locked already count as had. It takes the coupons'
+// that it could not have and why: not the buyer's, not available, not valid at the time, or locked by
+// an order before it. Coupons that an order has locked already count as had. It takes the coupons'
 // rows in the order of their ids.
-func LockFor(ctx context.Context, tx pgx.Tx, wishes []Wish, at time.Time) (map[uuid.UUID]uuid.UUID, error) {
+func LockFor(ctx context.Context, tx pgx.Tx, wishes []Wish, at time.Time) (map[uuid.UUID]*UnusableError, error) {
 	var ids []uuid.UUID
 	for _, w := range wishes {
 		ids = append(ids, w.CouponIDs...)
@@ -47,11 +47,11 @@ func LockFor(ctx context.Context, tx pgx.Tx, wishes []Wish, at time.Time) (map[u
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	failed := make(map[uuid.UUID]uuid.UUID)
+	failed := make(map[uuid.UUID]*UnusableError)
 	var changes []change
 	for _, w := range wishes {
 		steps, missing := w.lock(byID, database.Stamp(at))
-		if missing != uuid.Nil {
+		if missing != nil {
 			failed[w.OrderID] = missing
 			continue
 		}
@@ -61,7 +61,7 @@ func LockFor(ctx context.Context, tx pgx.Tx, wishes []Wish, at time.Time) (map[u
 }
 
 // lock takes an order's coupons through Lock in memory, or none and says which one is not to be had.
-func (w Wish) lock(byID map[uuid.UUID]*Coupon, at time.Time) ([]change, uuid.UUID) {
+func (w Wish) lock(byID map[uuid.UUID]*Coupon, at time.Time) ([]change, *UnusableError) {
 	var mine []*Coupon
 	seen := make(map[uuid.UUID]bool, len(w.CouponIDs))
 	for _, id := range w.CouponIDs {
@@ -70,22 +70,23 @@ func (w Wish) lock(byID map[uuid.UUID]*Coupon, at time.Time) ([]change, uuid.UUI
 		}
 		seen[id] = true
 		c := byID[id]
-		switch {
-		case c == nil || c.BuyerID != w.BuyerID:
-			return nil, id
-		case c.State == Locked && c.OrderID == w.OrderID:
-		case c.StateAt(at) != Available || at.Before(c.ValidFrom):
-			return nil, id
-		default:
-			mine = append(mine, c)
+		if c == nil || c.BuyerID != w.BuyerID {
+			return nil, &UnusableError{CouponID: id, Why: NotFound}
 		}
+		if c.State == Locked && c.OrderID == w.OrderID {
+			continue
+		}
+		if why := c.unavailable(at); why != "" {
+			return nil, c.refused(why)
+		}
+		mine = append(mine, c)
 	}
 	steps := make([]change, len(mine))
 	for i, c := range mine {
 		// Available coupons can be locked: the table says so, and its test.
 		steps[i], _ = c.step(Lock, at, actorOrder, "", w.OrderID)
 	}
-	return steps, uuid.Nil
+	return steps, nil
 }
 
 // UseFor makes the coupons that the orders have locked used: at their payment.

@@ -32,18 +32,37 @@ const (
 	NoEffect Reason = "NO_EFFECT"
 )
 
-// unusable says why the coupon cannot be used for the basket by itself; empty if it can.
-func (c *Coupon) unusable(b Basket, now time.Time) Reason {
+// unavailable says why the coupon cannot be used for anything now; empty if it can.
+func (c *Coupon) unavailable(now time.Time) Reason {
 	switch c.StateAt(now) {
 	case Available:
+		if now.Before(c.ValidFrom) {
+			return NotYetValid
+		}
+		return ""
 	case Locked:
 		return IsLocked
 	case Used:
 		return IsUsed
 	case Expired:
 		return IsExpired
-	default:
-		return IsRevoked
+	}
+	return IsRevoked
+}
+
+// refused is the error for the coupon, which names the order that has locked it.
+func (c *Coupon) refused(why Reason) *UnusableError {
+	e := &UnusableError{CouponID: c.ID, Why: why}
+	if why == IsLocked {
+		e.LockedBy = c.OrderID
+	}
+	return e
+}
+
+// unusable says why the coupon cannot be used for the basket by itself; empty if it can.
+func (c *Coupon) unusable(b Basket, now time.Time) Reason {
+	if why := c.unavailable(now); why != "" {
+		return why
 	}
 	var goods int64
 	covered := false
@@ -54,8 +73,6 @@ func (c *Coupon) unusable(b Basket, now time.Time) Reason {
 		}
 	}
 	switch {
-	case now.Before(c.ValidFrom):
-		return NotYetValid
 	case c.Terms.Currency != b.Currency:
 		return OtherCurrency
 	case c.Terms.Kind == FreeFreight && b.Freight == 0:

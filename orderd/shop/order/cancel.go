@@ -16,7 +16,9 @@ import (
 
 // Why orders are cancelled, as the API says it.
 const (
-	reasonBuyer   = "BUYER"
+	reasonBuyer = "BUYER"
+	// reasonStaff: the history has why.
+	reasonStaff   = "STAFF"
 	reasonExpired = "EXPIRED"
 	// reasonRefunded: all of it was refunded before anything had left.
 	reasonRefunded = "REFUNDED"
@@ -28,6 +30,9 @@ const (
 	actorExpirer  = "expirer"
 	actorProvider = "provider"
 )
+
+// cause is who makes a change, and why.
+type cause struct{ actor, reason string }
 
 // cancelKey is the key of the refund that a cancellation grants.
 const cancelKey = "cancel"
@@ -52,7 +57,7 @@ func (s *Store) cancel(
 		}
 		var b pgx.Batch
 		now := database.Stamp(s.now())
-		changes, moves, err := s.cancelLocked(ctx, tx, &b, o, now)
+		changes, moves, err := s.cancelLocked(ctx, tx, &b, o, cause{actorBuyer, reasonBuyer}, now)
 		if err != nil {
 			return err
 		}
@@ -74,13 +79,13 @@ func (s *Store) cancel(
 // cancelLocked takes an order through its cancellation and queues what has to be written besides
 // the changes. The movements put back in stock what was paid.
 func (s *Store) cancelLocked(
-	ctx context.Context, tx *database.Tx, b *pgx.Batch, o *Order, now time.Time,
+	ctx context.Context, tx *database.Tx, b *pgx.Batch, o *Order, by cause, now time.Time,
 ) (changes []change, moves []stock.Movement, err error) {
 	if o.State == Cancelled {
 		return nil, nil, nil
 	}
 	if o.State == Paid {
-		g := Grant{OrderID: o.ID, Key: cancelKey, Reason: reasonCancelled, Actor: actorBuyer}
+		g := Grant{OrderID: o.ID, Key: cancelKey, Reason: reasonCancelled, Actor: by.actor}
 		for i, l := range o.Lines {
 			if q := l.Quantity - l.Returned; q > 0 {
 				g.Lines = append(g.Lines, LineQuantity{Line: int64(i + 1), Quantity: q})
@@ -92,7 +97,7 @@ func (s *Store) cancelLocked(
 		}
 		moves = o.restocked(cancelKey, granted.Lines)
 	}
-	c, err := step(o, Cancel, now, actorBuyer, reasonBuyer)
+	c, err := step(o, Cancel, now, by.actor, by.reason)
 	if err != nil {
 		return nil, nil, err
 	}

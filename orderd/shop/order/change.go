@@ -1,9 +1,11 @@
 package order
 
 import (
+	"strings"
 	"time"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
 )
 
 // change is one order's step in its life cycle, made by step and written by write.
@@ -16,6 +18,8 @@ type change struct {
 	// version of the order after the step.
 	version int64
 	about   about
+	// alone: no other event tells of it.
+	alone bool
 	// placed is the event of a placed order, encoded its bytes, where they are there already.
 	placed  *orderv1.OrderPlaced
 	encoded []byte
@@ -52,7 +56,7 @@ func step(o *Order, event Event, at time.Time, actor, reason string) (change, er
 	case Paid:
 		o.PaidAt, o.CancelledAt, o.CancelReason = &at, nil, ""
 	case Cancelled:
-		o.CancelledAt, o.CancelReason = &at, reason
+		o.CancelledAt, o.CancelReason = &at, cancelReason(event, actor, reason)
 	case Shipped:
 		o.ShippedAt = &at
 	case Delivered:
@@ -61,4 +65,13 @@ func step(o *Order, event Event, at time.Time, actor, reason string) (change, er
 		o.CompletedAt = &at
 	}
 	return c, nil
+}
+
+// cancelReason is what buyers and statistics see of a change's reason, which staff write in their own words where they
+// cancel.
+func cancelReason(event Event, actor, reason string) string {
+	if event == Cancel && strings.HasPrefix(actor, auth.ActorStaff) {
+		return reasonStaff
+	}
+	return reason
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	couponv1 "github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1"
@@ -101,8 +102,10 @@ func TestCouponsFollowTheirOrder(t *testing.T) {
 		t.Fatalf("%v, %v", o, err)
 	}
 	want(id, "LOCKED", "placing")
-	if _, err := s.orderWith(id, line("tea", 1)); rpcerr.Reason(err) != "COUPON_UNUSABLE" {
-		t.Errorf("the same coupon again: %v", err)
+	_, err = s.orderWith(id, line("tea", 1))
+	held := map[string]string{"coupon_id": id, "why": "LOCKED", "order_id": o.GetOrderId()}
+	if diff := cmp.Diff(held, rpcerr.Metadata(err)); diff != "" || rpcerr.Reason(err) != "COUPON_UNUSABLE" {
+		t.Errorf("the same coupon again: %v (-want +got):\n%s", err, diff)
 	}
 	cancel(o)
 	want(id, "AVAILABLE", "cancelling")
@@ -186,11 +189,13 @@ func TestOneCouponForManyOrders(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	outcomes := map[string]int{}
+	placed, named := map[string]int{}, map[string]int{}
 	for i := range 30 {
 		wg.Go(func() {
+			var o *orderv1.Order
 			var err error
 			if i%3 == 0 {
-				_, err = s.orderWith(id, line("tea", 1), line("cup", 1))
+				o, err = s.orderWith(id, line("tea", 1), line("cup", 1))
 			} else {
 				_, err = s.service.PlaceOrder(context.Background(), &orderv1.PlaceOrderRequest{
 					RequestId: uuid.NewString(),
@@ -201,11 +206,19 @@ func TestOneCouponForManyOrders(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			outcomes[fmt.Sprint(i%3 == 0, rpcerr.Reason(err))]++
+			if err != nil {
+				named[rpcerr.Metadata(err)["order_id"]]++
+			} else if o != nil {
+				placed[o.GetOrderId()] = 9
+			}
 		})
 	}
 	wg.Wait()
 	if outcomes["false"] != 20 || outcomes["true"] != 1 || outcomes["trueCOUPON_UNUSABLE"] != 9 {
 		t.Errorf("%v", outcomes)
+	}
+	if diff := cmp.Diff(placed, named); diff != "" {
+		t.Errorf("the order that has the coupon, and what the others are told (-want +got):\n%s", diff)
 	}
 	if got := s.couponState(t, id); got != "LOCKED" {
 		t.Errorf("the coupon is %s", got)

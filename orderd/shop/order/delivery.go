@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
@@ -39,19 +40,13 @@ func (s *Store) setDelivery(
 		if o.BuyerID != req.GetBuyerId() {
 			return ErrNotFound
 		}
-		if o.sum(func(l Line) int64 { return l.Shipping + l.Shipped }) > 0 {
-			return refusedIn(o, SetDelivery)
-		}
 		now := database.Stamp(s.now())
-		c, err := step(o, SetDelivery, now, actorBuyer, "")
+		var b pgx.Batch
+		c, err := deliverLocked(ctx, tx, o, cause{actor: actorBuyer}, wanted, now)
 		if err != nil {
 			return err
 		}
-		if err := deliverTo(ctx, tx, o, wanted); err != nil {
-			return err
-		}
 		answer.Order = o.proto()
-		var b pgx.Batch
 		if err := request.Claim(&b, now, answer); err != nil {
 			return err
 		}
@@ -64,6 +59,20 @@ func (s *Store) setDelivery(
 		return nil, err
 	}
 	return answer, nil
+}
+
+// deliverLocked takes a locked order to another address, in memory.
+func deliverLocked(
+	ctx context.Context, q database.Querier, o *Order, by cause, wanted *quote.Delivery, now time.Time,
+) (change, error) {
+	if o.sum(func(l Line) int64 { return l.Shipping + l.Shipped }) > 0 {
+		return change{}, refusedIn(o, SetDelivery)
+	}
+	c, err := step(o, SetDelivery, now, by.actor, by.reason)
+	if err != nil {
+		return change{}, err
+	}
+	return c, deliverTo(ctx, q, o, wanted)
 }
 
 // deliverTo sets the order's address and delivery method, if the goods are delivered there for the

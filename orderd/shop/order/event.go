@@ -23,13 +23,16 @@ const (
 	eventShipped     = "shipped"
 	eventDelivered   = "delivered"
 	eventCompleted   = "completed"
+	eventGranted     = "refund_granted"
 	eventRefunded    = "refunded"
+	eventTagged      = "tagged"
+	eventNoted       = "noted"
 )
 
 // published is the change as others learn of it, and whether they do.
 func (c change) published() (outbox.Event, bool) {
 	e := outbox.Event{OrderID: c.order.ID, Version: c.version, At: c.at}
-	if c.event == GrantRefund {
+	if c.event == GrantRefund && !c.alone {
 		// The buyer's money, or the return that asked for it, has an event of its own.
 		return e, false
 	}
@@ -37,22 +40,28 @@ func (c change) published() (outbox.Event, bool) {
 		e.Name, e.Payload, e.Encoded = eventPlaced, c.placed, c.encoded
 		return e, true
 	}
-	o := c.order.proto()
+	o, why := c.order.full(), &orderv1.Cause{Actor: c.actor, Reason: c.reason}
 	switch c.event {
 	case Place:
 		e.Name, e.Payload = eventPlaced, &orderv1.OrderPlaced{Order: o}
 	case Pay, PayLate:
 		e.Name, e.Payload = eventPaid, &orderv1.OrderPaid{Order: o}
 	case Cancel, Expire, Withdraw:
-		e.Name, e.Payload = eventCancelled, &orderv1.OrderCancelled{Order: o}
+		e.Name, e.Payload = eventCancelled, &orderv1.OrderCancelled{Order: o, Cause: why}
 	case SetDelivery:
-		e.Name, e.Payload = eventDeliverySet, &orderv1.OrderDeliverySet{Order: o}
+		e.Name, e.Payload = eventDeliverySet, &orderv1.OrderDeliverySet{Order: o, Cause: why}
 	case Ship:
 		e.Name, e.Payload = eventShipped, &orderv1.OrderShipped{Order: o, ShipmentId: c.about.shipmentID}
 	case Arrive, Deliver:
 		e.Name, e.Payload = eventDelivered, &orderv1.OrderDelivered{Order: o, ShipmentId: c.about.shipmentID}
 	case Confirm, Complete:
 		e.Name, e.Payload = eventCompleted, &orderv1.OrderCompleted{Order: o}
+	case GrantRefund:
+		e.Name, e.Payload = eventGranted, &orderv1.OrderRefundGranted{Order: o, Cause: why}
+	case Tag:
+		e.Name, e.Payload = eventTagged, &orderv1.OrderTagged{Order: o, Cause: why}
+	case AddNote:
+		e.Name, e.Payload = eventNoted, &orderv1.OrderNoted{Order: o, Cause: why}
 	case Refund:
 		e.Name, e.Payload = eventRefunded, &orderv1.OrderRefunded{
 			Order:    o,
@@ -83,7 +92,7 @@ func (s *Store) Announce(
 	var b pgx.Batch
 	queueVersion(&b, o)
 	err = outbox.Queue(&b,
-		[]outbox.Event{{OrderID: o.ID, Version: o.Version, Name: name, Payload: payload(o.proto()), At: database.Stamp(at)}})
+		[]outbox.Event{{OrderID: o.ID, Version: o.Version, Name: name, Payload: payload(o.full()), At: database.Stamp(at)}})
 	if err != nil {
 		return err
 	}

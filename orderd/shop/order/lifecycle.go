@@ -36,7 +36,7 @@ const (
 	// PayLate is a payment's success after the order was cancelled or expired unpaid, where its
 	// stock could be taken again.
 	PayLate Event = "pay_late"
-	// Cancel is the buyer's wish, before payment, or after it until a parcel has left.
+	// Cancel is the buyer's wish or the staff's, before payment, or after it until a parcel has left.
 	Cancel Event = "cancel"
 	// Expire is the end of the time there was to pay.
 	Expire Event = "expire"
@@ -58,13 +58,20 @@ const (
 	Withdraw Event = "withdraw"
 	// Refund is the provider's word that it has paid a granted refund back.
 	Refund Event = "refund"
+	// Tag is the staff's: other tags.
+	Tag Event = "tag"
+	// AddNote is the staff's: a note for colleagues.
+	AddNote Event = "note"
 )
 
 // transitions are all there are: nothing else changes an order's state. PayLate is for orders
 // that were never paid.
 var transitions = lifecycle.Table[State, Event]{
-	"":             {Place: PendingPayment},
-	PendingPayment: {Pay: Paid, Cancel: Cancelled, Expire: Cancelled, SetDelivery: PendingPayment},
+	"": {Place: PendingPayment},
+	PendingPayment: {
+		Pay: Paid, Cancel: Cancelled, Expire: Cancelled, SetDelivery: PendingPayment,
+		Tag: PendingPayment, AddNote: PendingPayment,
+	},
 	Paid: {
 		Cancel:      Cancelled,
 		Ship:        Shipped,
@@ -72,6 +79,8 @@ var transitions = lifecycle.Table[State, Event]{
 		GrantRefund: Paid,
 		Withdraw:    Cancelled,
 		Refund:      Paid,
+		Tag:         Paid,
+		AddNote:     Paid,
 	},
 	Shipped: {
 		Ship:        Shipped,
@@ -80,6 +89,8 @@ var transitions = lifecycle.Table[State, Event]{
 		Confirm:     Completed,
 		GrantRefund: Shipped,
 		Refund:      Shipped,
+		Tag:         Shipped,
+		AddNote:     Shipped,
 	},
 	Delivered: {
 		Arrive:      Delivered,
@@ -87,9 +98,11 @@ var transitions = lifecycle.Table[State, Event]{
 		Complete:    Completed,
 		GrantRefund: Delivered,
 		Refund:      Delivered,
+		Tag:         Delivered,
+		AddNote:     Delivered,
 	},
-	Completed: {GrantRefund: Completed, Refund: Completed},
-	Cancelled: {PayLate: Paid, Refund: Cancelled},
+	Completed: {GrantRefund: Completed, Refund: Completed, Tag: Completed, AddNote: Completed},
+	Cancelled: {PayLate: Paid, Refund: Cancelled, Tag: Cancelled, AddNote: Cancelled},
 }
 
 // Transitions is the life cycle of an order, for documents.

@@ -38,7 +38,20 @@ type Order struct {
 	// PaymentID is the payment that counts, once there is one.
 	PaymentID                           *uuid.UUID
 	ShippedAt, DeliveredAt, CompletedAt *time.Time
-	Lines                               []Line
+	Details
+	// Tags are the staff's, by name.
+	Tags  []string
+	Lines []Line
+}
+
+// Details are what an order has beside its goods and its money, from its placing on.
+type Details struct {
+	// Channel is where it was placed; empty for flash orders.
+	Channel string
+	// Attributes are what the shop's own systems keep beside it.
+	Attributes map[string]string
+	// BuyerMessage is for the shop, GiftNote to go with the goods.
+	BuyerMessage, GiftNote string
 }
 
 // Line is one SKU in an order. Its number is its place, from 1.

@@ -29,8 +29,9 @@ type wish struct {
 	// promise is the token's, if there was one.
 	promise *quote.Promise
 	// limits are the buyer's, and exact tells whether the caller may know how much stock there is.
-	limits Limits
-	exact  bool
+	limits  Limits
+	exact   bool
+	details Details
 	// refused is why the token is not taken; an answer that was given before goes first.
 	refused error
 }
@@ -41,7 +42,13 @@ func (s *Service) newWish(ctx context.Context, req *orderv1.PlaceOrderRequest) (
 	if err != nil {
 		return wish{}, err
 	}
-	w := wish{id: id, limits: s.limitsOf(ctx), exact: stock.ExactFor(ctx)}
+	w := wish{
+		id: id, limits: s.limitsOf(ctx), exact: stock.ExactFor(ctx),
+		details: Details{
+			Channel: req.GetChannel(), Attributes: req.GetAttributes(),
+			BuyerMessage: req.GetBuyerMessage(), GiftNote: req.GetGiftNote(),
+		},
+	}
 	if w.request, err = idempotency.NewRequest(idempotency.BuyerScope(req.GetBuyerId()), req.GetRequestId(),
 		req); err != nil {
 		return wish{}, err
@@ -273,7 +280,7 @@ func newCandidate(i int, w wish, q *quote.Quote, now, expires time.Time) (*candi
 		ID: w.id, BuyerID: w.input.BuyerID, Currency: q.Currency,
 		Total: q.Total, Discount: q.Discount, Freight: q.Freight, Tax: q.Tax,
 		Address: q.Address, DeliveryMethod: q.DeliveryMethod, Invoice: q.Invoice, CouponIDs: q.CouponIDs,
-		CreatedAt: now, ExpiresAt: expires, Lines: make([]Line, len(q.Lines)),
+		CreatedAt: now, ExpiresAt: expires, Details: w.details, Lines: make([]Line, len(q.Lines)),
 	}
 	for n, l := range q.Lines {
 		o.Lines[n] = Line{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -16,6 +17,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/shop/cart"
 	"github.com/orderd-dev/orderd/orderd/shop/coupon"
+	"github.com/orderd-dev/orderd/orderd/shop/quote"
 	"github.com/orderd-dev/orderd/orderd/shop/stock"
 )
 
@@ -56,7 +58,7 @@ func (p *placingTransaction) run(ctx context.Context) ([]placeResult, error) {
 		return database.QueryTx(ctx, p.store.pool, func(tx *database.Tx) ([]placeResult, error) {
 			r := &placingRun{
 				placingTransaction: p, tx: tx, results: make([]placeResult, len(p.orders)),
-				asked: unpaid{}, before: unpaid{}, counted: unpaid{},
+				asked: unpaid{}, before: unpaid{}, counted: unpaid{}, rivals: map[int]*coupon.UnusableError{},
 			}
 			return r.results, r.run(ctx, allBuckets)
 		})
@@ -87,6 +89,8 @@ type placingRun struct {
 	// results are those of the orders, in their order.
 	results []placeResult
 	placed  []*candidate
+	// rivals are refused, by their place, for a coupon that another of the orders has locked.
+	rivals map[int]*coupon.UnusableError
 	// undone are refused after their request id was claimed, or coupons were locked for them.
 	undone []*candidate
 }
@@ -111,6 +115,7 @@ func (r *placingRun) run(ctx context.Context, allBuckets bool) error {
 		r.placed = append(r.placed, c)
 		r.counted.add(c.order)
 	}
+	r.forget()
 	switch {
 	case r.hold.Partial():
 		return errPartial
@@ -176,11 +181,23 @@ func (r *placingRun) lockCoupons(ctx context.Context, claimed map[idempotency.Ke
 	if err != nil {
 		return err
 	}
-	for orderID, couponID := range failed {
-		r.refuse(places[orderID], rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonCouponUnusable,
-			"another order has the coupon, or its time is over", "coupon_id", couponID.String(), "why", string(coupon.IsLocked)))
+	for orderID, unusable := range failed {
+		r.refuse(places[orderID], quote.CouponUnusable(unusable))
+		if _, beside := places[unusable.LockedBy]; beside {
+			r.rivals[places[orderID]] = unusable
+		}
 	}
 	return nil
+}
+
+// forget takes out of the refusals the orders that would have had a coupon and are not placed.
+func (r *placingRun) forget() {
+	for i, unusable := range r.rivals {
+		if !slices.ContainsFunc(r.placed, func(c *candidate) bool { return c.order.ID == unusable.LockedBy }) {
+			r.results[i].refused = quote.CouponUnusable(
+				&coupon.UnusableError{CouponID: unusable.CouponID, Why: unusable.Why})
+		}
+	}
 }
 
 // write writes the orders that are placed; the claims and coupons of those that are not are undone.

@@ -5,10 +5,18 @@ import (
 
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 	"github.com/orderd-dev/orderd/orderd/kit/pb"
 )
 
-// proto is the order as callers and events have it.
+// full is the order as events and staff have it: with the staff's tags.
+func (o *Order) full() *orderv1.Order {
+	out := o.proto()
+	out.Tags = o.Tags
+	return out
+}
+
+// proto is the order as its buyer has it.
 func (o *Order) proto() *orderv1.Order {
 	out := &orderv1.Order{
 		OrderId:          o.ID.String(),
@@ -34,6 +42,11 @@ func (o *Order) proto() *orderv1.Order {
 		Invoice:          o.Invoice,
 		FulfilmentStatus: o.fulfilment(),
 		RefundStatus:     o.refundStatus(),
+		Number:           orderid.Number(o.ID),
+		Channel:          o.Channel,
+		Attributes:       o.Attributes,
+		BuyerMessage:     o.BuyerMessage,
+		GiftNote:         o.GiftNote,
 	}
 	for _, id := range o.CouponIDs {
 		out.CouponIds = append(out.CouponIds, id.String())
@@ -56,6 +69,28 @@ func (o *Order) proto() *orderv1.Order {
 			RefundGranted:     o.money(l.RefundGranted),
 			Refunded:          o.money(l.Refunded),
 		})
+	}
+	return out
+}
+
+// summary is what a list shows of the order.
+func (o *Order) summary() *orderv1.OrderSummary {
+	out := &orderv1.OrderSummary{
+		OrderId:          o.ID.String(),
+		Number:           orderid.Number(o.ID),
+		State:            o.State.proto(),
+		FulfilmentStatus: o.fulfilment(),
+		RefundStatus:     o.refundStatus(),
+		Total:            o.money(o.Total),
+		CreatedAt:        timestamppb.New(o.CreatedAt),
+		ExpiresAt:        timestamppb.New(o.ExpiresAt),
+		CancelReason:     o.CancelReason,
+		Promotion:        o.Promotion,
+		LineCount:        int64(len(o.Lines)),
+		UnitCount:        o.sum(func(l Line) int64 { return l.Quantity }),
+	}
+	if len(o.Lines) > 0 {
+		out.Sku, out.Title = o.Lines[0].SKU, o.Lines[0].Title
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type Grant struct {
 	// Amount is a part of what was paid for the units; nil is all of it, exactly.
 	Amount        *int64
 	Reason, Actor string
+	// Why is what the history says in place of Reason, where nobody else tells of the grant; empty: Reason.
+	Why string
 	// Restock puts the units back in stock: all of them, or only RestockLines if there are any.
 	Restock      bool
 	RestockLines []LineQuantity
@@ -122,10 +125,11 @@ func couponsOfGrant(ctx context.Context, tx pgx.Tx, o *Order, at time.Time) erro
 func (s *Store) grant(
 	ctx context.Context, tx pgx.Tx, b *pgx.Batch, o *Order, g Grant, at time.Time,
 ) (Granted, []change, error) {
-	c, err := step(o, GrantRefund, at, g.Actor, g.Reason)
+	c, err := step(o, GrantRefund, at, g.Actor, cmp.Or(g.Why, g.Reason))
 	if err != nil {
 		return Granted{}, nil, err
 	}
+	c.alone = g.Why != ""
 	granted, err := o.grant(g)
 	if err != nil {
 		return Granted{}, nil, err

@@ -1,7 +1,6 @@
 package order
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -16,7 +15,6 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/kit/orderid"
-	"github.com/orderd-dev/orderd/orderd/kit/page"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/shop/quote"
 )
@@ -36,7 +34,7 @@ const (
 	placeRetry = 750 * time.Millisecond
 )
 
-// ServiceOptions of a Service. All have to be set but the limits, MaxBatch and Flash.
+// ServiceOptions of a Service. All have to be set but the limits, MaxBatch, Flash and Returns.
 type ServiceOptions struct {
 	Store *Store
 	// IDs makes the ids of orders.
@@ -53,6 +51,8 @@ type ServiceOptions struct {
 	MaxBatch int
 	// Flash is asked for orders that are not in the database yet; nil: there is no flash lane.
 	Flash FlashFinder
+	// Returns is asked which orders have a return; nil: none has.
+	Returns Returns
 	// Random spreads the retries of callers that are refused; nobody else may use it.
 	Random *rand.Rand
 }
@@ -66,6 +66,7 @@ type Service struct {
 	limits, guestLimits Limits
 	placing             *batch.Batcher[wish, *orderv1.PlaceOrderResponse]
 	random              *backoff.Random
+	returns             Returns
 	flash               FlashFinder
 	// flashSlots has one entry for each question to the flash lane that is under way.
 	flashSlots chan struct{}
@@ -76,7 +77,7 @@ func NewService(o ServiceOptions) *Service {
 	s := &Service{
 		store: o.Store, ids: o.IDs, tokens: o.Tokens, timeout: o.PaymentTimeout,
 		limits: o.Limits, guestLimits: o.GuestLimits, random: backoff.NewRandom(o.Random),
-		flash: o.Flash, flashSlots: make(chan struct{}, maxFlashQuestions),
+		returns: o.Returns, flash: o.Flash, flashSlots: make(chan struct{}, maxFlashQuestions),
 	}
 	options := batch.Options{
 		Limit: placeLimit, Size: o.MaxBatch, Parallel: placeParallel, Timeout: placeTimeout, Observe: s.store.metrics.placing,
@@ -128,38 +129,6 @@ func (s *Service) GetOrder(ctx context.Context, req *orderv1.GetOrderRequest) (*
 		return nil, rpcError(err)
 	}
 	return &orderv1.GetOrderResponse{Order: o.proto()}, nil
-}
-
-// ListOrders returns a page of a buyer's orders, newest first.
-func (s *Service) ListOrders(ctx context.Context, req *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error) {
-	first, last := s.ids.Range(req.GetBuyerId())
-	below, err := pageBelow(req.GetPageToken(), first, last)
-	if err != nil {
-		return nil, err
-	}
-	size := page.Size(req.GetPageSize(), defaultPageSize)
-	// One more than asked for tells whether there is a next page.
-	orders, err := s.store.list(ctx, req.GetBuyerId(), first, below, size+1)
-	if err != nil {
-		return nil, rpcError(err)
-	}
-	answer := &orderv1.ListOrdersResponse{}
-	orders, answer.NextPageToken = page.Cut(orders, size, func(last *Order) []any { return []any{last.ID} })
-	for _, o := range orders {
-		answer.Orders = append(answer.Orders, o.proto())
-	}
-	return answer, nil
-}
-
-// pageBelow is the id below which the page of a token begins, inside the range of the buyer's ids:
-// the range's end if there is no token.
-func pageBelow(token string, first, last uuid.UUID) (uuid.UUID, error) {
-	below := last
-	given, err := page.Parse(token, &below)
-	if err == nil && given && (bytes.Compare(below[:], first[:]) < 0 || bytes.Compare(below[:], last[:]) > 0) {
-		err = page.Invalid()
-	}
-	return below, err
 }
 
 // GetOrderHistory returns what happened to a buyer's order.
@@ -245,5 +214,3 @@ func Conflict(state State) error {
 	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonOrderStateConflict,
 		"the order's state does not allow this", "state", string(state))
 }
-
-const defaultPageSize = 20

@@ -149,6 +149,7 @@ func newService(pool *pgxpool.Pool, clock func() time.Time, o order.ServiceOptio
 		Limits:         o.Limits,
 		GuestLimits:    o.GuestLimits,
 		MaxBatch:       o.MaxBatch,
+		Returns:        o.Returns,
 		Random:         mathrand.New(mathrand.NewPCG(1, 2)),
 	}), nil
 }

@@ -11,21 +11,41 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
 )
 
-// maxHistory is more changes than an order can have: its parcels and refunds are
-// bounded by its lines.
+// maxHistory is more changes than an order can have: its parcels and refunds are bounded by its lines, and
+// staff's notes and tags end at maxNoted.
 const maxHistory = 1000
-
-// actorStaff is who acts in the history where staff did; which of them follows it.
-const actorStaff = "staff"
 
 // history reads what happened to a buyer's order, oldest first, or is ErrNotFound.
 func (s *Store) history(ctx context.Context, buyerID string, id uuid.UUID) ([]*orderv1.OrderChange, error) {
 	if _, err := GetDue(ctx, s.pool, buyerID, id); err != nil {
 		return nil, err
 	}
-	rows, err := s.pool.Query(ctx, `SELECT version, event, from_state, to_state, actor, reason, at FROM order_history
+	changes, err := History(ctx, s.pool, id)
+	return forBuyers(changes), err
+}
+
+// forBuyers is a history without who of the staff acted and what they wrote about it for colleagues.
+func forBuyers(changes []*orderv1.OrderChange) []*orderv1.OrderChange {
+	shown := changes[:0]
+	for _, c := range changes {
+		if c.GetEvent() == string(Tag) || c.GetEvent() == string(AddNote) {
+			continue
+		}
+		if strings.HasPrefix(c.GetActor(), auth.ActorStaff) {
+			c.Actor, c.Reason = auth.ActorStaff, ""
+		}
+		shown = append(shown, c)
+	}
+	return shown
+}
+
+// History is what happened to an order, oldest first, as staff see it; none if there is no such order.
+func History(ctx context.Context, q database.Querier, id uuid.UUID) ([]*orderv1.OrderChange, error) {
+	rows, err := q.Query(ctx, `SELECT version, event, from_state, to_state, actor, reason, at FROM order_history
 		WHERE order_id = $1 ORDER BY version LIMIT $2`, id, maxHistory)
 	if err != nil {
 		return nil, fmt.Errorf("reading an order's history: %w", err)
@@ -35,7 +55,7 @@ func (s *Store) history(ctx context.Context, buyerID string, id uuid.UUID) ([]*o
 		var from, to State
 		var at time.Time
 		err := row.Scan(&c.Version, &c.Event, &from, &to, &c.Actor, &c.Reason, &at)
-		c.From, c.To, c.At, c.Actor = from.proto(), to.proto(), timestamppb.New(at), forBuyers(c.Actor)
+		c.From, c.To, c.At = from.proto(), to.proto(), timestamppb.New(at)
 		return c, err
 	})
 	if err != nil {
@@ -44,11 +64,21 @@ func (s *Store) history(ctx context.Context, buyerID string, id uuid.UUID) ([]*o
 	return changes, nil
 }
 
-// forBuyers is an actor without the name of a member of the staff, which the audit and the
-// histories for staff have.
-func forBuyers(actor string) string {
-	if strings.HasPrefix(actor, actorStaff+" ") {
-		return actorStaff
+// Notes are what staff wrote about orders, newest first; q is a pool or a transaction.
+func Notes(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UUID][]Note, error) {
+	rows, err := q.Query(ctx,
+		"SELECT order_id, text, author, at FROM order_notes WHERE order_id = ANY ($1) ORDER BY order_id, version DESC", ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading notes: %w", err)
 	}
-	return actor
+	found := map[uuid.UUID][]Note{}
+	var id uuid.UUID
+	var n Note
+	if _, err = pgx.ForEachRow(rows, []any{&id, &n.Text, &n.Author, &n.At}, func() error {
+		found[id] = append(found[id], n)
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("reading notes: %w", err)
+	}
+	return found, nil
 }

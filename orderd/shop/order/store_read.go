@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 const selectOrders = `SELECT order_id, buyer_id, state, version, currency, total, discount, freight, tax, promotion_uid, promotion,
 	address, delivery_method, invoice, coupon_ids, payment_id, created_at, expires_at, paid_at, cancelled_at, cancel_reason,
-	shipped_at, delivered_at, completed_at FROM orders `
+	shipped_at, delivered_at, completed_at, channel, attributes, buyer_message, gift_note, tags FROM orders `
 
 // load reads the orders that a condition finds, with their lines, in the query's order.
 func load(ctx context.Context, q database.Querier, condition string, args ...any) ([]*Order, error) {
@@ -35,10 +36,11 @@ func load(ctx context.Context, q database.Querier, condition string, args ...any
 
 func scanOrder(row pgx.CollectableRow) (*Order, error) {
 	o := &Order{}
-	var address, invoice []byte
+	var address, invoice, attributes []byte
 	err := row.Scan(&o.ID, &o.BuyerID, &o.State, &o.Version, &o.Currency, &o.Total, &o.Discount, &o.Freight, &o.Tax,
 		&o.PromotionUID, &o.Promotion, &address, &o.DeliveryMethod, &invoice, &o.CouponIDs, &o.PaymentID, &o.CreatedAt,
-		&o.ExpiresAt, &o.PaidAt, &o.CancelledAt, &o.CancelReason, &o.ShippedAt, &o.DeliveredAt, &o.CompletedAt)
+		&o.ExpiresAt, &o.PaidAt, &o.CancelledAt, &o.CancelReason, &o.ShippedAt, &o.DeliveredAt, &o.CompletedAt,
+		&o.Channel, &attributes, &o.BuyerMessage, &o.GiftNote, &o.Tags)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +54,11 @@ func scanOrder(row pgx.CollectableRow) (*Order, error) {
 		o.Invoice = &quotev1.Invoice{}
 		if err := protojson.Unmarshal(invoice, o.Invoice); err != nil {
 			return nil, fmt.Errorf("invoice of order %s: %w", o.ID, err)
+		}
+	}
+	if len(attributes) > 0 {
+		if err := json.Unmarshal(attributes, &o.Attributes); err != nil {
+			return nil, fmt.Errorf("attributes of order %s: %w", o.ID, err)
 		}
 	}
 	return o, nil
@@ -100,7 +107,25 @@ func Read(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UU
 	}
 	found := make(map[uuid.UUID]*orderv1.Order, len(orders))
 	for _, o := range orders {
-		found[o.ID] = o.proto()
+		found[o.ID] = o.full()
+	}
+	return found, nil
+}
+
+// PaidBy are the payments that count, by their orders; those that were not paid, or cost nothing, are left out.
+func PaidBy(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
+	rows, err := q.Query(ctx,
+		"SELECT order_id, payment_id FROM orders WHERE order_id = ANY ($1) AND payment_id IS NOT NULL", ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading orders' payments: %w", err)
+	}
+	found := map[uuid.UUID]uuid.UUID{}
+	var id, paidBy uuid.UUID
+	if _, err = pgx.ForEachRow(rows, []any{&id, &paidBy}, func() error {
+		found[id] = paidBy
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("reading orders' payments: %w", err)
 	}
 	return found, nil
 }
@@ -169,12 +194,4 @@ func GetDue(ctx context.Context, q database.Querier, buyerID string, id uuid.UUI
 		return Due{}, fmt.Errorf("reading an order: %w", err)
 	}
 	return due, nil
-}
-
-// list reads a page of a buyer's orders, newest first, below an id and inside the range of
-// the buyer's ids, which is one range of the primary key. Another buyer whose hash is the
-// same is told apart by name.
-func (s *Store) list(ctx context.Context, buyerID string, first, below uuid.UUID, size int) ([]*Order, error) {
-	return load(ctx, s.pool, "WHERE order_id >= $1 AND order_id < $2 AND buyer_id = $3 ORDER BY order_id DESC LIMIT $4",
-		first, below, buyerID, size)
 }

@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,13 +20,17 @@ import (
 
 // insertSQL returns the orders that were not there before.
 const insertSQL = `INSERT INTO orders (order_id, buyer_id, state, version, currency, total, discount, freight, tax, promotion_uid, promotion,
-		address, delivery_method, invoice, coupon_ids, bucket, created_at, expires_at)
+		address, delivery_method, invoice, coupon_ids, bucket, created_at, expires_at,
+		channel, attributes, buyer_message, gift_note)
 	SELECT order_id, buyer_id, state, version, currency, total, discount, freight, tax, promotion_uid, promotion,
-		address::jsonb, delivery_method, invoice::jsonb, coupon_ids::uuid[], bucket, created_at, expires_at
+		address::jsonb, delivery_method, invoice::jsonb, coupon_ids::uuid[], bucket, created_at, expires_at,
+		channel, attributes::jsonb, buyer_message, gift_note
 	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::text[],
-			$12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::timestamptz[], $18::timestamptz[])
+			$12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::timestamptz[], $18::timestamptz[],
+			$19::text[], $20::text[], $21::text[], $22::text[])
 		AS o (order_id, buyer_id, state, version, currency, total, discount, freight, tax, promotion_uid, promotion,
-			address, delivery_method, invoice, coupon_ids, bucket, created_at, expires_at)
+			address, delivery_method, invoice, coupon_ids, bucket, created_at, expires_at,
+			channel, attributes, buyer_message, gift_note)
 	ON CONFLICT (order_id) DO NOTHING RETURNING order_id`
 
 func insertArgs(orders []*Order) ([]any, error) {
@@ -36,6 +41,8 @@ func insertArgs(orders []*Order) ([]any, error) {
 	uids, promotions := make([]string, n), make([]string, n)
 	addresses, invoices, methods, coupons := make([]*string, n), make([]*string, n), make([]string, n), make([]string, n)
 	created, expires := make([]time.Time, n), make([]time.Time, n)
+	channels, attributes := make([]string, n), make([]*string, n)
+	messages, gifts := make([]string, n), make([]string, n)
 	var err error
 	for i, o := range orders {
 		ids[i], versions[i], buckets[i] = o.ID, o.Version, lease.Bucket(o.ID)
@@ -50,10 +57,20 @@ func insertArgs(orders []*Order) ([]any, error) {
 		}
 		methods[i], coupons[i] = o.DeliveryMethod, arrayText(o.CouponIDs)
 		created[i], expires[i] = o.CreatedAt, o.ExpiresAt
+		channels[i], messages[i], gifts[i] = o.Channel, o.BuyerMessage, o.GiftNote
+		if len(o.Attributes) > 0 {
+			raw, err := json.Marshal(o.Attributes)
+			if err != nil {
+				return nil, fmt.Errorf("storing attributes: %w", err)
+			}
+			text := string(raw)
+			attributes[i] = &text
+		}
 	}
 	return []any{
 		ids, buyers, states, versions, currencies, totals, discounts, freights, taxes, uids, promotions,
 		addresses, methods, invoices, coupons, buckets, created, expires,
+		channels, attributes, messages, gifts,
 	}, nil
 }
 
@@ -257,4 +274,15 @@ func queueDelivery(b *pgx.Batch, o *Order) error {
 		o.DeliveryMethod).
 		Exec(database.MustChange(1))
 	return nil
+}
+
+// queueTags writes a locked order's tags.
+func queueTags(b *pgx.Batch, o *Order) {
+	b.Queue("UPDATE orders SET tags = $2 WHERE order_id = $1", o.ID, o.Tags).Exec(database.MustChange(1))
+}
+
+// queueNote writes a note of the order's present version.
+func queueNote(b *pgx.Batch, o *Order, n Note) {
+	b.Queue("INSERT INTO order_notes (order_id, version, text, author, at) VALUES ($1, $2, $3, $4, $5)",
+		o.ID, o.Version, n.Text, n.Author, n.At).Exec(database.MustChange(1))
 }

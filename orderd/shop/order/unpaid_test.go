@@ -154,7 +154,7 @@ func TestLimitsOfGuests(t *testing.T) {
 	service := s.limitedPod(t, order.ServiceOptions{
 		Limits: order.Limits{Orders: 4, Units: 40}, GuestLimits: order.Limits{Orders: 2, Units: 10},
 	})
-	const buyer, backend = accessv1.Role_ROLE_BUYER, accessv1.Role_ROLE_SERVICE
+	const buyer, backend = accessv1.Role_ROLE_BUYER, accessv1.Role_ROLE_CHECKOUT
 	type facts struct {
 		Orders int
 		Limit  string
@@ -286,7 +286,7 @@ func TestBuyersHearOfAFewUnitsOnly(t *testing.T) {
 	if err := s.stocked("tea", 50); err != nil {
 		t.Fatal(err)
 	}
-	for role, want := range map[accessv1.Role]int64{accessv1.Role_ROLE_BUYER: 10, accessv1.Role_ROLE_SERVICE: 50} {
+	for role, want := range map[accessv1.Role]int64{accessv1.Role_ROLE_BUYER: 10, accessv1.Role_ROLE_CHECKOUT: 50} {
 		_, err := s.service.PlaceOrder(as(role, false), &orderv1.PlaceOrderRequest{
 			RequestId: "r", BuyerId: "ann", Lines: []*orderv1.PlaceOrderLine{line("tea", 60)},
 		})

@@ -10,6 +10,7 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -30,9 +31,11 @@ const (
 	providerRetry = time.Second
 	// defaultPageSize is how many rows of a list are answered if the caller does not say.
 	defaultPageSize = 20
+	// maxListed is how many of an order's payments are listed.
+	maxListed = 100
 )
 
-// Options of a [Service]. All but Registerer have to be set.
+// Options of a [Service]. All but Registerer and Index have to be set.
 type Options struct {
 	Pool   *pgxpool.Pool
 	Orders *order.Store
@@ -43,6 +46,9 @@ type Options struct {
 	Random     io.Reader
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	// Index is told, last in the transaction, of orders with a payment that has succeeded and does not count: no event
+	// tells of it. Nobody is if nil.
+	Index func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
 }
 
 // Service is the handler of PaymentService, RefundService and ReconciliationService, and what
@@ -59,6 +65,7 @@ type Service struct {
 	log       *slog.Logger
 	metrics   *metrics
 	gatherers map[string]*gatherer
+	index     func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
 }
 
 var (
@@ -75,7 +82,7 @@ func NewService(o Options) (*Service, error) {
 	}
 	s := &Service{
 		pool: o.Pool, orders: o.Orders, providers: map[string]Provider{}, now: o.Clock, random: o.Random,
-		log: o.Logger, metrics: m, gatherers: map[string]*gatherer{},
+		log: o.Logger, metrics: m, gatherers: map[string]*gatherer{}, index: o.Index,
 	}
 	for _, p := range o.Providers {
 		if _, twice := s.providers[p.Name()]; twice {
@@ -103,6 +110,28 @@ func (s *Service) GetPayment(
 		return nil, rpcError(err)
 	}
 	return &paymentv1.GetPaymentResponse{Payment: p.proto()}, nil
+}
+
+// ListPayments returns the payments of a buyer's order, newest first.
+func (s *Service) ListPayments(
+	ctx context.Context, req *paymentv1.ListPaymentsRequest,
+) (*paymentv1.ListPaymentsResponse, error) {
+	orderID, err := uuid.Parse(req.GetOrderId())
+	if err != nil {
+		return nil, rpcError(order.ErrNotFound)
+	}
+	if _, err := order.GetDue(ctx, s.pool, req.GetBuyerId(), orderID); err != nil {
+		return nil, rpcError(err)
+	}
+	payments, err := listOf(ctx, s.pool, orderID, maxListed)
+	if err != nil {
+		return nil, rpcError(err)
+	}
+	answer := &paymentv1.ListPaymentsResponse{}
+	for _, p := range payments {
+		answer.Payments = append(answer.Payments, p.proto())
+	}
+	return answer, nil
 }
 
 func rpcError(err error) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/lease"
 )
@@ -67,6 +68,11 @@ func get(ctx context.Context, q database.Querier, id uuid.UUID) (*Payment, error
 // getOf reads a buyer's payment, or errNotFound.
 func getOf(ctx context.Context, q database.Querier, buyerID string, id uuid.UUID) (*Payment, error) {
 	return one(load(ctx, q, "WHERE payment_id = $1 AND buyer_id = $2", id, buyerID))
+}
+
+// listOf reads an order's payments, newest first.
+func listOf(ctx context.Context, q database.Querier, orderID uuid.UUID, limit int) ([]*Payment, error) {
+	return load(ctx, q, "WHERE order_id = $1 ORDER BY created_at DESC, payment_id DESC LIMIT $2", orderID, limit)
 }
 
 // duePayments are those of a bucket whose providers are to be asked now, at most limit.
@@ -213,4 +219,24 @@ func (s *Service) stopAsking(ctx context.Context, p *Payment) error {
 		return fmt.Errorf("ending the queries of payment %s: %w", p.ID, err)
 	}
 	return nil
+}
+
+// Known is a payment as staff see it.
+type Known struct {
+	Payment *paymentv1.Payment
+	// TransactionID is the provider's; empty until it succeeded.
+	TransactionID string
+}
+
+// OfOrders are the payments of orders, newest first; q is a pool or a transaction.
+func OfOrders(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UUID][]Known, error) {
+	list, err := load(ctx, q, "WHERE order_id = ANY ($1) ORDER BY created_at DESC, payment_id DESC", ids)
+	if err != nil {
+		return nil, err
+	}
+	found := map[uuid.UUID][]Known{}
+	for _, p := range list {
+		found[p.OrderID] = append(found[p.OrderID], Known{Payment: p.proto(), TransactionID: p.TransactionID})
+	}
+	return found, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/lease"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
@@ -185,4 +186,13 @@ func (s *Service) delayRefund(ctx context.Context, r *Refund) error {
 		return fmt.Errorf("delaying refund %s: %w", r.ID, err)
 	}
 	return nil
+}
+
+// RefundsOf are the refunds of an order as staff see them, newest first; q is a pool or a transaction.
+func RefundsOf(ctx context.Context, q database.Querier, id uuid.UUID) ([]*paymentv1.Refund, error) {
+	list, err := loadRefunds(ctx, q, "WHERE r.order_id = $1 ORDER BY r.created_at DESC, r.refund_id DESC", id)
+	if err != nil {
+		return nil, err
+	}
+	return refundProtos(list, true), nil
 }

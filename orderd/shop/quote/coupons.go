@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect/v2"
+	"github.com/google/uuid"
 
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/shop/coupon"
@@ -62,14 +63,17 @@ func (f *Facts) basket(q *Quote, freight int64) coupon.Basket {
 func couponError(err error) error {
 	var unusable *coupon.UnusableError
 	if errors.As(err, &unusable) {
-		return CouponUnusable(unusable.CouponID.String(), string(unusable.Why))
+		return CouponUnusable(unusable)
 	}
 	return rpcerr.Internal(err)
 }
 
-// CouponUnusable is the error for a coupon that cannot be used for an order; why is one
-// of coupon's reasons.
-func CouponUnusable(couponID, why string) error {
+// CouponUnusable is the error for a coupon that cannot be used for an order.
+func CouponUnusable(u *coupon.UnusableError) error {
+	metadata := []string{"coupon_id", u.CouponID.String(), "why", string(u.Why)}
+	if u.LockedBy != uuid.Nil {
+		metadata = append(metadata, "order_id", u.LockedBy.String())
+	}
 	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonCouponUnusable,
-		"the coupon cannot be used for this order", "coupon_id", couponID, "why", why)
+		"the coupon cannot be used for this order", metadata...)
 }

@@ -63,6 +63,11 @@ func (s *Service) GetReturnHistory(
 	return answer, nil
 }
 
+// Open are those of the orders that have a return that has not ended.
+func (s *Service) Open(ctx context.Context, orderIDs []uuid.UUID) (map[uuid.UUID]bool, error) {
+	return withOpen(ctx, s.pool, orderIDs)
+}
+
 // ListReturns returns a page of a buyer's returns, newest first.
 func (s *Service) ListReturns(
 	ctx context.Context, req *returnsv1.ListReturnsRequest,

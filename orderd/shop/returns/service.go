@@ -42,7 +42,10 @@ type Orders interface {
 	) error
 }
 
-var _ Orders = (*order.Store)(nil)
+var (
+	_ Orders        = (*order.Store)(nil)
+	_ order.Returns = (*Service)(nil)
+)
 
 // Options of a Service. All but Window and Registerer have to be set.
 type Options struct {

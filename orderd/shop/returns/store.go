@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 )
 
@@ -110,6 +111,21 @@ func list(ctx context.Context, q database.Querier, state string, after position,
 		condition, args = condition+" AND state = $4", append(args, state)
 	}
 	return load(ctx, q, condition+" ORDER BY created_at, return_id LIMIT $3", args...)
+}
+
+// withOpen are those of the orders that have an open return.
+func withOpen(ctx context.Context, q database.Querier, orderIDs []uuid.UUID) (map[uuid.UUID]bool, error) {
+	rows, err := q.Query(ctx, "SELECT DISTINCT order_id FROM returns WHERE order_id = ANY ($1) AND state = ANY ($2)",
+		orderIDs, open())
+	if err != nil {
+		return nil, fmt.Errorf("reading open returns: %w", err)
+	}
+	found := map[uuid.UUID]bool{}
+	var id uuid.UUID
+	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { found[id] = true; return nil }); err != nil {
+		return nil, fmt.Errorf("reading open returns: %w", err)
+	}
+	return found, nil
 }
 
 // spokenFor are the units of an order in open returns. The order is locked, so that
@@ -257,4 +273,17 @@ func loadHistory(ctx context.Context, q database.Querier, id uuid.UUID) ([]histo
 		return nil, fmt.Errorf("reading the history of return %s: %w", id, err)
 	}
 	return history, nil
+}
+
+// OfOrders are the returns of orders as staff see them, newest first; q is a pool or a transaction.
+func OfOrders(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UUID][]*returnsv1.Return, error) {
+	list, err := load(ctx, q, "WHERE order_id = ANY ($1) ORDER BY created_at DESC, return_id DESC", ids)
+	if err != nil {
+		return nil, err
+	}
+	found := map[uuid.UUID][]*returnsv1.Return{}
+	for _, r := range list {
+		found[r.OrderID] = append(found[r.OrderID], r.proto())
+	}
+	return found, nil
 }

@@ -33,6 +33,8 @@ type work struct {
 	at       time.Time
 	shipment *Shipment
 	changes  []change
+	// numbered: the shipment has got its tracking number.
+	numbered bool
 }
 
 // newWork is for a shipment that is locked, or new. What it changes is counted after the commit.
@@ -67,7 +69,12 @@ func (s *Store) changeIn(ctx context.Context, tx *database.Tx, id uuid.UUID, do 
 	return locked, w.write(ctx)
 }
 
-func (w *work) write(ctx context.Context) error { return update(ctx, w.tx, w.shipment, w.changes) }
+func (w *work) write(ctx context.Context) error {
+	if err := update(ctx, w.tx, w.shipment, w.changes); err != nil || !w.numbered || w.store.index == nil {
+		return err
+	}
+	return w.store.index(ctx, w.tx, []uuid.UUID{w.shipment.OrderID})
+}
 
 func (w *work) step(event Event, actor, reason string) error {
 	c, err := step(w.shipment, event, w.at, actor, reason)
@@ -225,6 +232,7 @@ func (w *work) accept(trackingNumber string) error {
 		}
 	}
 	s.TrackingNumber, s.Work, s.Attempts = trackingNumber, TrackWork, 0
+	w.numbered = true
 	w.schedule()
 	return nil
 }

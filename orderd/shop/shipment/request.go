@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
@@ -85,6 +86,9 @@ type Options struct {
 	Random     io.Reader
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	// Index is told, last in the transaction, of orders with a parcel that has got its tracking number: no event tells of
+	// it before it leaves. Nobody is if nil.
+	Index func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
 }
 
 // Store keeps shipments. Its methods are safe for concurrent use.
@@ -101,6 +105,7 @@ type Store struct {
 	log          *slog.Logger
 	metrics      *metrics
 	flights      singleflight.Group
+	index        func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
 	// refreshes bounds how many buyers' questions are passed on at once.
 	refreshes chan struct{}
 }
@@ -123,6 +128,7 @@ func NewStore(o Options) (*Store, error) {
 		log:          o.Logger,
 		metrics:      m,
 		refreshes:    make(chan struct{}, maxRefreshes),
+		index:        o.Index,
 	}
 	if s.pollInterval <= 0 {
 		s.pollInterval = DefaultPollInterval

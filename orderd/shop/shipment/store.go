@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
+	shipmentv1 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/lease"
 	"github.com/orderd-dev/orderd/orderd/shop/shipment/carrier"
@@ -315,4 +316,17 @@ func postpone(ctx context.Context, q database.Querier, s *Shipment, until time.T
 		return fmt.Errorf("putting work on shipment %s off: %w", s.ID, err)
 	}
 	return nil
+}
+
+// OfOrders are the shipments of orders as staff see them, newest first; q is a pool or a transaction.
+func OfOrders(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UUID][]*shipmentv1.Shipment, error) {
+	list, err := load(ctx, q, "WHERE order_id = ANY ($1) ORDER BY created_at DESC, shipment_id DESC", ids)
+	if err != nil {
+		return nil, err
+	}
+	found := map[uuid.UUID][]*shipmentv1.Shipment{}
+	for _, sh := range list {
+		found[sh.OrderID] = append(found[sh.OrderID], sh.proto())
+	}
+	return found, nil
 }

@@ -87,7 +87,7 @@ var _ = Describe("The gate", func() {
 		}{
 			{w.Issuer.Token("ann", "buyer"), "", 20},
 			{w.Issuer.Guest("guest-1"), "", 5},
-			{w.Issuer.Token("backend", "service"), "bob", 20},
+			{w.Issuer.Token("backend", "checkout"), "bob", 20},
 		} {
 			var taken atomic.Int64
 			var group sync.WaitGroup

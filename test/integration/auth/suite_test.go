@@ -1,5 +1,5 @@
 // Package auth_test asks whole pods, over HTTP, who may call what: tokens of an issuer that rotates
-// its keys and goes away, and the audit of what staff changes, while pods die in the middle of it.
+// its keys and goes away, and the audit of what staff and services change, while pods die in the middle of it.
 package auth_test
 
 import (
@@ -57,5 +57,5 @@ func runChild(path string) int {
 
 func TestAccess(t *testing.T) {
 	RegisterFailHandler(Fail)
-	RunSpecs(t, "Who may call a pod, and what staff leaves behind")
+	RunSpecs(t, "Who may call a pod, and what staff and services leave behind")
 }

@@ -131,7 +131,7 @@ var _ = Describe("A sale whose manifest is in a file", func() {
 		s.Says(`tea-hour: tea-1: of 30 units 2 sold, 28 returned`)
 		s.Says(`tea-hour: settled: 2 units sold, 28 returned to stock`)
 		// Buyers are not told how many there are.
-		staff, err := issuer.Ask(ctx, s.URL(2), []issuer.Claim{{Subject: "backend", Roles: []string{"service"}}})
+		staff, err := issuer.Ask(ctx, s.URL(2), []issuer.Claim{{Subject: "wms", Roles: []string{"fulfilment-sync"}}})
 		Expect(err).NotTo(HaveOccurred())
 		ask := fmt.Sprintf(`curl -s %s/orderd.catalog.v1.CatalogService/GetSku -H "Authorization: Bearer $TOKEN" `+
 			`-H "Content-Type: application/json" -d '{"sku": "tea-1"}'`, s.URL(0))

@@ -31,8 +31,9 @@ func TestPages(t *testing.T) {
 		"TOKEN":    w.shop.Issuer.Token("alice", "buyer"),
 		"BOB":      w.shop.Issuer.Token("bob", "buyer"),
 		"GUEST":    w.shop.Issuer.Guest("guest-1"),
-		"SERVICE":  w.shop.Issuer.Token("shop-backend", "service"),
-		"STAFF":    w.shop.Issuer.Token("sam", "catalog", "returns", "shipping", "marketing", "reports", "operations"),
+		"CHECKOUT": w.shop.Issuer.Token("shop-backend", "checkout"),
+		"STAFF": w.shop.Issuer.Token("sam", "support", "fulfilment", "returns", "finance", "catalog", "marketing",
+			"operations"),
 		"no_proxy": "127.0.0.1",
 	})
 	if err != nil {

@@ -81,7 +81,7 @@ func (w *world) caller(subject string, roles ...string) *caller {
 }
 
 func (w *world) staff() *caller {
-	return w.caller("carol", "catalog", "shipping", "marketing", "operations")
+	return w.caller("carol", "catalog", "fulfilment", "marketing", "operations")
 }
 func (w *world) buyer(name string) *caller { return w.caller(name, "buyer") }
 

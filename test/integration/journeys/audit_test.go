@@ -15,6 +15,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/kit/outbox"
 	couponlife "github.com/orderd-dev/orderd/orderd/shop/coupon"
+	"github.com/orderd-dev/orderd/orderd/shop/desk"
 	orderlife "github.com/orderd-dev/orderd/orderd/shop/order"
 	paymentlife "github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/shop/push"
@@ -138,6 +139,7 @@ func (w *world) audit(journeys []*journey) {
 		history(w, returns.Transitions(), "return_history", "returns", "return_id"),
 		history(w, couponlife.Transitions(), "coupon_history", "coupons", "coupon_id"),
 		w.events(),
+		deskFollowed(context.Background(), w.pool),
 	)
 	for _, j := range journeys {
 		broken = append(broken, j.audited())
@@ -319,7 +321,7 @@ func (w *world) published() (types map[string]string, wrong []error) {
 func (w *world) handled(types map[string]string) error {
 	var wrong []error
 	wanted := map[string][]string{
-		"reward": reward.Types(), "push": push.Types(), "payment": {"orderd.order.v1.OrderCancelled"},
+		"reward": reward.Types(), "push": push.Types(), "desk": desk.Types(), "payment": {"orderd.order.v1.OrderCancelled"},
 		"shipment": {"orderd.order.v1.OrderPaid", "orderd.order.v1.OrderDeliverySet", "orderd.order.v1.OrderCancelled"},
 	}
 	done, err := w.find("SELECT consumer || ' ' || event_id FROM consumed_events WHERE outcome = 'DONE'")

@@ -123,7 +123,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.hurry()
 	w.staff = w.clients(w.url,
-		w.shop.Issuer.Token("sam", "catalog", "returns", "shipping", "marketing", "reports", "operations"))
+		w.shop.Issuer.Token("sam", "support", "fulfilment", "returns", "finance", "catalog", "marketing", "operations"))
 	return w
 }
 
@@ -150,7 +150,7 @@ func (w *world) start(role config.Role, name string, at config.HTTP, paymentTime
 }
 
 // consumers are those of the worker role.
-func consumers() []string { return []string{"reward", "payment", "shipment", "push"} }
+func consumers() []string { return []string{"reward", "payment", "shipment", "desk", "push"} }
 
 // hurry keeps the consumers' redelivery short, also after a new worker has set it.
 func (w *world) hurry() {

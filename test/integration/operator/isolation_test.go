@@ -157,7 +157,7 @@ var _ = Describe("An OrderCluster beside one whose database and NATS never answe
 		dead.Spec.Database.URLSecretRef.Name = "silent"
 		w.secret(ctx, "silent", "url", "postgres://u:p@"+silentServer()+"/d?sslmode=disable")
 		Expect(kube.Client.Create(ctx, dead)).To(Succeed())
-		dead.Status.Migration.Revision = "test"
+		dead.Status.UID, dead.Status.Migration.Revision = string(dead.UID), "test"
 		Expect(kube.Client.Status().Update(ctx, dead)).To(Succeed())
 		// More than the operator has workers, and some that already have stock: those want NATS.
 		for i := range 24 {
@@ -167,6 +167,7 @@ var _ = Describe("An OrderCluster beside one whose database and NATS never answe
 			if i%2 == 0 {
 				continue
 			}
+			p.Status.UID = string(p.UID)
 			p.Status.Conditions = []metav1.Condition{{
 				Type: v1alpha1.ConditionStockAllocated, Status: metav1.ConditionTrue, Reason: "StockAllocated",
 				LastTransitionTime: metav1.Now(),

@@ -129,6 +129,29 @@ var _ = Describe("A migration", func() {
 		}
 	}, SpecTimeout(time.Minute))
 
+	It("waits for a Job of its name to go, which is kept while its pods are let go", func(ctx SpecContext) {
+		p := newPlatform(ctx)
+		reconcile(ctx, p)
+		job := p.runningJob(ctx)
+		Expect(kube.Client.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationOrphan))).To(Succeed())
+		cluster := p.getCluster(ctx)
+		cluster.Spec.Pools.Worker.Pod.Labels = map[string]v1alpha1.NodeLabelValue{"example.com/team": "shop"}
+		cluster.Spec.Pools.Worker.NodeSelector = map[string]v1alpha1.NodeLabelValue{"example.com/lane": "jobs"}
+		Expect(kube.Client.Update(ctx, cluster)).To(Succeed())
+		Expect(reconcile(ctx, p)).To(BeNumerically("<=", 2*time.Second), "its going wakes nobody up")
+		Expect(p.clusterCondition(ctx, v1alpha1.ConditionMigrated)()).To(Equal("False/MigrationRunning"))
+		Expect(p.clusterMessage(ctx, v1alpha1.ConditionMigrated)()).To(ContainSubstring("is being deleted"))
+		Expect(p.clusterCondition(ctx, v1alpha1.ConditionStalled)()).To(Equal("False/AsExpected"))
+
+		Expect(kube.Client.Get(ctx, client.ObjectKeyFromObject(job), job)).To(Succeed())
+		job.Finalizers = nil
+		Expect(kube.Client.Update(ctx, job)).To(Succeed())
+		reconcile(ctx, p)
+		again := p.runningJob(ctx)
+		Expect(again.Name).To(Equal(job.Name))
+		Expect(again.Spec.Template.Spec.NodeSelector).To(HaveKeyWithValue("example.com/lane", "jobs"))
+	}, SpecTimeout(time.Minute))
+
 	It("that fails on and on leaves two Jobs, with what belongs to them", func(ctx SpecContext) {
 		p := newPlatform(ctx)
 		for attempt := 1; attempt <= 6; attempt++ {

@@ -114,6 +114,14 @@ func (p *platform) funcs() interceptor.Funcs {
 			}
 			return c.SubResource(sub).Apply(ctx, o, opts...)
 		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, patch client.Patch,
+			opts ...client.SubResourcePatchOption,
+		) error {
+			if err := p.answer("patch "+sub, o, o.GetName()); err != nil {
+				return err
+			}
+			return c.SubResource(sub).Patch(ctx, o, patch, opts...)
+		},
 	}
 }
 

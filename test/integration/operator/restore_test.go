@@ -32,12 +32,12 @@ func (s *stage) lose(ctx context.Context) (uid string) {
 	return string(p.UID)
 }
 
-// annotate sets an annotation of the promotion.
-func (s *stage) annotate(ctx context.Context, key, value string) {
+// adopt tells the promotion to go on in the place of another one.
+func (s *stage) adopt(ctx context.Context, uid string) {
 	GinkgoHelper()
 	Eventually(func() error {
 		p := s.getPromotion(ctx)
-		metav1.SetMetaDataAnnotation(&p.ObjectMeta, key, value)
+		metav1.SetMetaDataAnnotation(&p.ObjectMeta, v1alpha1.AnnotationAdopts, uid)
 		return kube.Client.Update(ctx, p)
 	}).Should(Succeed())
 }
@@ -72,14 +72,14 @@ var _ = Describe("A PromotionEvent that is restored under another UID", func() {
 
 		By("adopting none that does not hold it")
 		for _, wrong := range []string{"0123", "../" + first} {
-			s.annotate(ctx, v1alpha1.AnnotationAdopts, wrong)
+			s.adopt(ctx, wrong)
 			s.reconcile(ctx)
 			Expect(condition(s.conditions(ctx), "StockAllocated")).To(Equal("False/AdoptionRefused"))
 		}
 		Expect(levels(ctx, s.pool, "phone")).To(Equal(taken))
 
 		By("going on in its place")
-		s.annotate(ctx, v1alpha1.AnnotationAdopts, first)
+		s.adopt(ctx, first)
 		s.reconcile(ctx)
 		p := s.getPromotion(ctx)
 		Expect(p.Status.Adopted).To(Equal(first))
@@ -114,7 +114,7 @@ var _ = Describe("A PromotionEvent that is restored under another UID", func() {
 		s.reconcile(ctx)
 		Expect(condition(s.conditions(ctx), "StockAllocated")).To(Equal("False/AdoptionRefused"))
 		Expect(message(s.conditions(ctx), "StockAllocated")).To(ContainSubstring("no stock is held under this name"))
-		s.annotate(ctx, v1alpha1.AnnotationAdopts, "")
+		s.adopt(ctx, "")
 		s.reconcile(ctx)
 		Expect(condition(s.conditions(ctx), "StockAllocated")).To(Equal("True/Allocated"))
 		Expect(levels(ctx, s.pool, "phone")).To(Equal(stock.Levels{Available: 894, Reserved: 106}))

@@ -21,6 +21,7 @@ import (
 	"github.com/orderd-dev/orderd/api/v1alpha1"
 	"github.com/orderd-dev/orderd/operator/run"
 	"github.com/orderd-dev/orderd/operator/scaler"
+	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/sim/authority"
 	"github.com/orderd-dev/orderd/test/kit/testport"
 )
@@ -108,19 +109,59 @@ func (w *world) standBy(ctx context.Context) string {
 	address := testport.Own(GinkgoTB())
 	background(func(ctx context.Context) error {
 		return run.Run(ctx, run.Options{
-			Config: kube.Config, MetricsAddress: "0", HealthAddress: "0", Watched: []string{w.namespace}, Clock: w.now,
-			Log: w.log, Version: "test", LeaderElection: true, Namespace: w.namespace, ScalerAddress: address,
+			Config: kube.Config, MetricsAddress: "0", HealthAddress: "0", Watched: []string{w.namespace}, Log: w.log,
+			// Sales do not go by its clock.
+			Clock:   func() time.Time { return time.Now().Add(5 * time.Hour) },
+			Version: "test", LeaderElection: true, Namespace: w.namespace, ScalerAddress: address,
 		})
 	})
 	return address
+}
+
+// stamp makes the NATS account the OrderCluster's, as the operator that leads does.
+func (w *world) stamp(ctx context.Context) {
+	GinkgoHelper()
+	c := w.getCluster(ctx)
+	owner := sale.Owner{Namespace: c.Namespace, Name: c.Name, UID: string(c.UID)}
+	Expect(sale.ClaimAccount(ctx, w.js, owner, 1)).To(Succeed())
+}
+
+// shown is a folder with a certificate, or none, and how KEDA speaks with who shows it.
+func shown(secure bool) (dir string, transport credentials.TransportCredentials) {
+	GinkgoHelper()
+	if !secure {
+		return "", insecure.NewCredentials()
+	}
+	ca, err := authority.New("test")
+	Expect(err).NotTo(HaveOccurred())
+	pair, err := ca.Issue(authority.Subject{Name: "operator", Hosts: []string{"127.0.0.1"}})
+	Expect(err).NotTo(HaveOccurred())
+	dir = GinkgoT().TempDir()
+	Expect(pair.Write(dir, "tls.crt", "tls.key")).To(Succeed())
+	roots := x509.NewCertPool()
+	Expect(roots.AppendCertsFromPEM(ca.PEM())).To(BeTrue())
+	return dir, credentials.NewClientTLSFromCert(roots, "")
+}
+
+// serveScaler runs a scaler alone, whose clocks are right, until the spec ends.
+func serveScaler(ctx context.Context, o scaler.Options) (address string) {
+	GinkgoHelper()
+	socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	o.Reader = kube.Client
+	o.ServerTime = func(context.Context, *v1alpha1.OrderCluster) (time.Time, error) { return time.Now(), nil }
+	server := scaler.NewServer(o)
+	background(func(ctx context.Context) error { return server.Serve(ctx, socket) })
+	return socket.Addr().String()
 }
 
 var _ = Describe("KEDA", func() {
 	all := map[string]string{"orderCluster": "shop", "requestsPerReplica": "250", "scalerAddress": "operator:9090"}
 
 	It("learns from any operator when a sale is on, and for how much", func(ctx SpecContext) {
-		w := plainWorld(ctx, "", time.Now)
-		Expect(kube.Client.Create(ctx, makeCluster(w.namespace, "nats://nobody:4222").Obj())).To(Succeed())
+		w := newWorld(ctx, "", time.Now)
+		Expect(kube.Client.Create(ctx, makeCluster(w.namespace, w.nats.URL()).Obj())).To(Succeed())
+		w.stamp(ctx)
 		Expect(kube.Client.Create(ctx, makePromotion(w.namespace).Obj())).To(Succeed())
 		k := newKEDA(w.standBy(ctx), w.namespace, insecure.NewCredentials())
 
@@ -171,22 +212,9 @@ var _ = Describe("KEDA", func() {
 		other := makePromotion(w.namespace).Named("other").Obj()
 		other.Spec.OrderClusterRef.Name = "elsewhere"
 		Expect(kube.Client.Create(ctx, other)).To(Succeed())
-		ca, err := authority.New("test")
-		Expect(err).NotTo(HaveOccurred())
-		pair, err := ca.Issue(authority.Subject{Name: "operator", Hosts: []string{"127.0.0.1"}})
-		Expect(err).NotTo(HaveOccurred())
-		dir := GinkgoT().TempDir()
-		Expect(pair.Write(dir, "tls.crt", "tls.key")).To(Succeed())
-		socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-		Expect(err).NotTo(HaveOccurred())
-		server := scaler.NewServer(scaler.Options{
-			CertificateDir: dir, Reader: kube.Client, Clock: time.Now, Logger: w.log,
-		})
-		background(func(ctx context.Context) error { return server.Serve(ctx, socket) })
-		roots := x509.NewCertPool()
-		Expect(roots.AppendCertsFromPEM(ca.PEM())).To(BeTrue())
-		transport := credentials.NewClientTLSFromCert(roots, "")
-		k := newKEDA(socket.Addr().String(), w.namespace, transport)
+		dir, transport := shown(true)
+		address := serveScaler(ctx, scaler.Options{CertificateDir: dir, Logger: w.log})
+		k := newKEDA(address, w.namespace, transport)
 		Expect(k.active(ctx, all)).To(BeFalse())
 
 		for _, wrong := range []struct {
@@ -213,10 +241,10 @@ var _ = Describe("KEDA", func() {
 		}
 
 		By("from another namespace")
-		stranger := newKEDA(socket.Addr().String(), newNamespace(ctx), transport)
-		_, err = stranger.active(ctx, all)
+		stranger := newKEDA(address, newNamespace(ctx), transport)
+		_, err := stranger.active(ctx, all)
 		Expect(status.Code(err)).To(Equal(codes.NotFound))
-		_, err = newKEDA(socket.Addr().String(), "", transport).active(ctx, all)
+		_, err = newKEDA(address, "", transport).active(ctx, all)
 		Expect(status.Convert(err).Message()).To(ContainSubstring("scaledObjectRef.namespace"))
 	}, SpecTimeout(2*time.Minute))
 })

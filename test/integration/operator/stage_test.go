@@ -82,7 +82,7 @@ func (s *stage) cluster(ctx context.Context) {
 	GinkgoHelper()
 	c := makeCluster(s.namespace, s.nats.URL()).Obj()
 	Expect(kube.Client.Create(ctx, c)).To(Succeed())
-	c.Status.Migration.Revision = "test"
+	c.Status.UID, c.Status.Migration.Revision = string(c.UID), "test"
 	Expect(kube.Client.Status().Update(ctx, c)).To(Succeed())
 	s.flashPods(ctx, 1)
 }

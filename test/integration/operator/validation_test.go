@@ -185,6 +185,24 @@ var _ = Describe("A PromotionEvent that is not valid", func() {
 	)
 })
 
+// What names a PromotionEvent is part of subjects, streams and keys.
+var _ = DescribeTable("A status that names nobody who can be is refused",
+	func(ctx SpecContext, wrong string) {
+		p := makePromotion(newNamespace(ctx)).Obj()
+		c := makeCluster(p.Namespace, "nats://nobody:4222").Obj()
+		Expect(kube.Client.Create(ctx, p)).To(Succeed())
+		Expect(kube.Client.Create(ctx, c)).To(Succeed())
+		p.Status.Adopted = string(c.UID)
+		Expect(kube.Client.Status().Update(ctx, p.DeepCopy(), client.DryRunAll)).To(Succeed())
+		p.Status.Adopted, p.Status.UID, c.Status.UID = wrong, wrong, wrong
+		expectRefused(kube.Client.Status().Update(ctx, p, client.DryRunAll), "status.adopted", "status.uid")
+		expectRefused(kube.Client.Status().Update(ctx, c, client.DryRunAll), "status.uid")
+	},
+	Entry("another folder", "../a", SpecTimeout(time.Minute)),
+	Entry("a wildcard", "a.>", SpecTimeout(time.Minute)),
+	Entry("too much", strings.Repeat("a", 65), SpecTimeout(time.Minute)),
+)
+
 var _ = Describe("An OrderCluster that is not valid", func() {
 	type cluster = v1alpha1.OrderCluster
 	DescribeTable(

@@ -73,7 +73,7 @@ func (w *world) migratedCluster(ctx context.Context, name string) {
 	GinkgoHelper()
 	c := makeCluster(w.namespace, w.nats.URL()).Named(name).Obj()
 	Expect(kube.Client.Create(ctx, c)).To(Succeed())
-	c.Status.Migration.Revision = "test"
+	c.Status.UID, c.Status.Migration.Revision = string(c.UID), "test"
 	Expect(kube.Client.Status().Update(ctx, c)).To(Succeed())
 }
 

@@ -206,10 +206,15 @@ var _ = Describe("The confirm-order page", func() {
 		Expect(placed.GetCouponIds()).To(Equal([]string{ids["ten-off"]}))
 		_, err := ann.quotes.QuoteOrder(ctx(), req)
 		Expect(err).To(refusedAs("COUPON_UNUSABLE"))
-		Expect(rpcerr.Metadata(err)).To(HaveKeyWithValue("why", "LOCKED"))
+		Expect(rpcerr.Metadata(err)).To(And(
+			HaveKeyWithValue("why", "LOCKED"), HaveKeyWithValue("order_id", placed.GetOrderId())))
 		req.CouponIds = []string{ids["big"]}
 		_, err = w.buyer("bob").quotes.QuoteOrder(ctx(), req)
-		Expect(rpcerr.Metadata(err)).To(HaveKeyWithValue("why", "NOT_FOUND"), "another's coupon")
+		Expect(rpcerr.Metadata(err)).To(And(
+			HaveKeyWithValue("why", "NOT_FOUND"), Not(HaveKey("order_id"))), "another's coupon")
+		req.CouponIds = []string{ids["ten-off"]}
+		_, err = w.buyer("bob").quotes.QuoteOrder(ctx(), req)
+		Expect(rpcerr.Metadata(err)).NotTo(HaveKey("order_id"), "another's coupon, locked")
 	})
 
 	It("quotes one price or the other, never a mixture, while prices change", func() {

@@ -138,7 +138,7 @@ func (w *world) caller(token string) *caller {
 func (w *world) buyer(name string) *caller { return w.caller(w.issuer.Token(name, "buyer")) }
 func (w *world) guest(name string) *caller { return w.caller(w.issuer.Guest(name)) }
 func (w *world) staff() *caller {
-	return w.caller(w.issuer.Token("carol", "catalog", "shipping", "marketing"))
+	return w.caller(w.issuer.Token("carol", "catalog", "fulfilment", "marketing"))
 }
 
 // must is for calls that a spec is not about.

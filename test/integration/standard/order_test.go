@@ -179,6 +179,37 @@ var _ = Describe("Reading orders", func() {
 		Expect(answer.GetOrders()).To(BeEmpty())
 	})
 
+	It("lists and counts a buyer's orders by group", func(ctx context.Context) {
+		s := newShop(podOptions{})
+		s.sell(ctx, "tea", 5)
+		unpaid, paid, cancelled := s.place(ctx, "ann", "tea", 1), s.place(ctx, "ann", "tea", 2), s.place(ctx, "ann", "tea", 1)
+		Expect(pay(ctx, s.charge(ctx, paid).GetRedirectUrl())).To(Equal(200))
+		s.cancel(ctx, cancelled)
+		s.place(ctx, "bob", "tea", 1)
+		for group, want := range map[orderv1.OrderGroup]*orderv1.Order{
+			orderv1.OrderGroup_ORDER_GROUP_TO_PAY:  unpaid,
+			orderv1.OrderGroup_ORDER_GROUP_TO_SHIP: paid,
+			orderv1.OrderGroup_ORDER_GROUP_CLOSED:  cancelled,
+		} {
+			answer, err := s.clients.orders.ListOrders(ctx, &orderv1.ListOrdersRequest{
+				BuyerId: "ann", Group: group, View: orderv1.OrderView_ORDER_VIEW_SUMMARY,
+			})
+			Expect(err).NotTo(HaveOccurred())
+			Expect(answer.GetSummaries()).To(HaveLen(1), group.String())
+			Expect(answer.GetSummaries()[0].GetOrderId()).To(Equal(want.GetOrderId()), group.String())
+		}
+		counted, err := s.clients.orders.CountOrders(ctx, &orderv1.CountOrdersRequest{BuyerId: "ann"})
+		Expect(err).NotTo(HaveOccurred())
+		var counts []int32
+		for _, c := range counted.GetCounts() {
+			counts = append(counts, c.GetOrders())
+		}
+		Expect(counts).To(Equal([]int32{1, 1, 0, 0, 1}))
+		Expect(counted.GetMore()).To(BeFalse())
+		_, err = s.clients.orders.ListOrders(ctx, &orderv1.ListOrdersRequest{BuyerId: "ann", Group: 99})
+		Expect(connect.CodeOf(err)).To(Equal(connect.CodeInvalidArgument))
+	})
+
 	It("pages newest first, without gaps while orders come in", func(ctx context.Context) {
 		s := newShop(podOptions{})
 		s.sell(ctx, "tea", 100)

@@ -81,6 +81,8 @@ var _ = Describe("Paying an order", func() {
 		_, err = s.clients.payments.GetPayment(ctx,
 			&paymentv1.GetPaymentRequest{BuyerId: "bob", PaymentId: c.GetPayment().GetPaymentId()})
 		Expect(err).To(failWith(connect.CodeNotFound, "PAYMENT_NOT_FOUND"))
+		_, err = s.clients.payments.ListPayments(ctx, &paymentv1.ListPaymentsRequest{BuyerId: "bob", OrderId: o.GetOrderId()})
+		Expect(err).To(failWith(connect.CodeNotFound, "ORDER_NOT_FOUND"))
 		s.cancel(ctx, o)
 		_, err = s.clients.payments.CreatePayment(ctx, s.chargeRequest(o))
 		Expect(err).To(failWith(connect.CodeFailedPrecondition, "ORDER_STATE_CONFLICT"))

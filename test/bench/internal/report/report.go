@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -19,6 +20,8 @@ type Row struct {
 	// Goal is the least the value should be, or with AtMost the most; only where one is set.
 	Goal   *float64 `json:"goal,omitempty"`
 	AtMost bool     `json:"-"`
+	// Better is higher or lower; Write knows it of times, and of what has a goal.
+	Better string `json:"better"`
 }
 
 // Missed says whether the row has a goal and is not there.
@@ -86,6 +89,13 @@ func Table(out io.Writer, rows []Row) error {
 
 // Write the rows to a JSON file, whose folder is made.
 func Write(path string, rows []Row) error {
+	rows = slices.Clone(rows)
+	for i, r := range rows {
+		rows[i].Better = "higher"
+		if r.AtMost || strings.HasPrefix(r.Unit, "ms") || strings.HasPrefix(r.Unit, "µs") {
+			rows[i].Better = "lower"
+		}
+	}
 	raw, err := json.MarshalIndent(map[string][]Row{"rows": rows}, "", "  ")
 	if err != nil {
 		return err

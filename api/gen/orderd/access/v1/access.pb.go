@@ -22,47 +22,68 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What a caller does, which is all that its token lets it do. Tokens write a role in lower case, with hyphens: catalog-sync.
 type Role int32
 
 const (
 	Role_ROLE_UNSPECIFIED Role = 0
 	// A buyer, signed in or a guest: the token's subject. Reaches only what is theirs.
 	Role_ROLE_BUYER Role = 1
-	// A backend of the shop's own, which may act for every buyer.
-	Role_ROLE_SERVICE Role = 2
-	// Staff, by what they look after.
-	Role_ROLE_CATALOG   Role = 3
-	Role_ROLE_RETURNS   Role = 4
-	Role_ROLE_SHIPPING  Role = 5
+	// Answers buyers: reads their orders, payments, parcels, returns and coupons.
+	Role_ROLE_SUPPORT Role = 9
+	// Sends parcels and takes in those that come back.
+	Role_ROLE_FULFILMENT Role = 10
+	// Decides about returns and refunds them.
+	Role_ROLE_RETURNS Role = 4
+	// Looks after the money: refunds, and what the payment gateways have reported.
+	Role_ROLE_FINANCE Role = 11
+	// Looks after SKUs, stock, freight and taxes.
+	Role_ROLE_CATALOG Role = 3
+	// Looks after coupons, campaigns and push templates.
 	Role_ROLE_MARKETING Role = 6
-	Role_ROLE_REPORTS   Role = 7
-	// Staff who keep the platform going: dead letters, the audit.
+	// Keeps the platform going: dead letters, the audit.
 	Role_ROLE_OPERATIONS Role = 8
+	// The backend that acts for buyers and names the buyer in each request.
+	Role_ROLE_CHECKOUT Role = 12
+	// The backend of a sale's page, which admits buyers to the sale and does nothing else.
+	Role_ROLE_ADMISSION Role = 13
+	// Brings SKUs, stock, freight and taxes from where the shop keeps them: a PIM, an ERP.
+	Role_ROLE_CATALOG_SYNC Role = 14
+	// Tells of parcels: a WMS.
+	Role_ROLE_FULFILMENT_SYNC Role = 15
 )
 
 // Enum value maps for Role.
 var (
 	Role_name = map[int32]string{
-		0: "ROLE_UNSPECIFIED",
-		1: "ROLE_BUYER",
-		2: "ROLE_SERVICE",
-		3: "ROLE_CATALOG",
-		4: "ROLE_RETURNS",
-		5: "ROLE_SHIPPING",
-		6: "ROLE_MARKETING",
-		7: "ROLE_REPORTS",
-		8: "ROLE_OPERATIONS",
+		0:  "ROLE_UNSPECIFIED",
+		1:  "ROLE_BUYER",
+		9:  "ROLE_SUPPORT",
+		10: "ROLE_FULFILMENT",
+		4:  "ROLE_RETURNS",
+		11: "ROLE_FINANCE",
+		3:  "ROLE_CATALOG",
+		6:  "ROLE_MARKETING",
+		8:  "ROLE_OPERATIONS",
+		12: "ROLE_CHECKOUT",
+		13: "ROLE_ADMISSION",
+		14: "ROLE_CATALOG_SYNC",
+		15: "ROLE_FULFILMENT_SYNC",
 	}
 	Role_value = map[string]int32{
-		"ROLE_UNSPECIFIED": 0,
-		"ROLE_BUYER":       1,
-		"ROLE_SERVICE":     2,
-		"ROLE_CATALOG":     3,
-		"ROLE_RETURNS":     4,
-		"ROLE_SHIPPING":    5,
-		"ROLE_MARKETING":   6,
-		"ROLE_REPORTS":     7,
-		"ROLE_OPERATIONS":  8,
+		"ROLE_UNSPECIFIED":     0,
+		"ROLE_BUYER":           1,
+		"ROLE_SUPPORT":         9,
+		"ROLE_FULFILMENT":      10,
+		"ROLE_RETURNS":         4,
+		"ROLE_FINANCE":         11,
+		"ROLE_CATALOG":         3,
+		"ROLE_MARKETING":       6,
+		"ROLE_OPERATIONS":      8,
+		"ROLE_CHECKOUT":        12,
+		"ROLE_ADMISSION":       13,
+		"ROLE_CATALOG_SYNC":    14,
+		"ROLE_FULFILMENT_SYNC": 15,
 	}
 )
 
@@ -102,6 +123,8 @@ type Access struct {
 	// For how long any cache may keep an answer by GET, which a public RPC without side effects can have: it is the same for everybody.
 	// 0, as for all others: no cache keeps it.
 	MaxAgeSeconds int32 `protobuf:"varint,3,opt,name=max_age_seconds,json=maxAgeSeconds,proto3" json:"max_age_seconds,omitempty"`
+	// It answers personal data of buyers: that staff called it is in the audit, though nothing is changed.
+	Personal      bool `protobuf:"varint,4,opt,name=personal,proto3" json:"personal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -157,6 +180,13 @@ func (x *Access) GetMaxAgeSeconds() int32 {
 	return 0
 }
 
+func (x *Access) GetPersonal() bool {
+	if x != nil {
+		return x.Personal
+	}
+	return false
+}
+
 var file_orderd_access_v1_access_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -178,22 +208,28 @@ var File_orderd_access_v1_access_proto protoreflect.FileDescriptor
 
 const file_orderd_access_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\x1dorderd/access/v1/access.proto\x12\x10orderd.access.v1\x1a google/protobuf/descriptor.proto\"v\n" +
+	"\x1dorderd/access/v1/access.proto\x12\x10orderd.access.v1\x1a google/protobuf/descriptor.proto\"\x92\x01\n" +
 	"\x06Access\x12,\n" +
 	"\x05roles\x18\x01 \x03(\x0e2\x16.orderd.access.v1.RoleR\x05roles\x12\x16\n" +
 	"\x06public\x18\x02 \x01(\bR\x06public\x12&\n" +
-	"\x0fmax_age_seconds\x18\x03 \x01(\x05R\rmaxAgeSeconds*\xb0\x01\n" +
+	"\x0fmax_age_seconds\x18\x03 \x01(\x05R\rmaxAgeSeconds\x12\x1a\n" +
+	"\bpersonal\x18\x04 \x01(\bR\bpersonal*\xc7\x02\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"ROLE_BUYER\x10\x01\x12\x10\n" +
-	"\fROLE_SERVICE\x10\x02\x12\x10\n" +
-	"\fROLE_CATALOG\x10\x03\x12\x10\n" +
-	"\fROLE_RETURNS\x10\x04\x12\x11\n" +
-	"\rROLE_SHIPPING\x10\x05\x12\x12\n" +
-	"\x0eROLE_MARKETING\x10\x06\x12\x10\n" +
-	"\fROLE_REPORTS\x10\a\x12\x13\n" +
-	"\x0fROLE_OPERATIONS\x10\b:R\n" +
+	"\fROLE_SUPPORT\x10\t\x12\x13\n" +
+	"\x0fROLE_FULFILMENT\x10\n" +
+	"\x12\x10\n" +
+	"\fROLE_RETURNS\x10\x04\x12\x10\n" +
+	"\fROLE_FINANCE\x10\v\x12\x10\n" +
+	"\fROLE_CATALOG\x10\x03\x12\x12\n" +
+	"\x0eROLE_MARKETING\x10\x06\x12\x13\n" +
+	"\x0fROLE_OPERATIONS\x10\b\x12\x11\n" +
+	"\rROLE_CHECKOUT\x10\f\x12\x12\n" +
+	"\x0eROLE_ADMISSION\x10\r\x12\x15\n" +
+	"\x11ROLE_CATALOG_SYNC\x10\x0e\x12\x18\n" +
+	"\x14ROLE_FULFILMENT_SYNC\x10\x0f\"\x04\b\x02\x10\x02\"\x04\b\x05\x10\x05\"\x04\b\a\x10\a*\fROLE_SERVICE*\rROLE_SHIPPING*\fROLE_REPORTS:R\n" +
 	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\x81\x8d\x03 \x01(\v2\x18.orderd.access.v1.AccessR\x06accessB\xc5\x01\n" +
 	"\x14com.orderd.access.v1B\vAccessProtoP\x01Z>github.com/orderd-dev/orderd/api/gen/orderd/access/v1;accessv1\xa2\x02\x03OAX\xaa\x02\x10Orderd.Access.V1\xca\x02\x10Orderd\\Access\\V1\xe2\x02\x1cOrderd\\Access\\V1\\GPBMetadata\xea\x02\x12Orderd::Access::V1b\x06proto3"
 

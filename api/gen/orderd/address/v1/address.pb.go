@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Where goods are delivered.
+// Where goods are delivered. What tells of a person is redacted in the audit.
 type Address struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Recipient string                 `protobuf:"bytes,1,opt,name=recipient,proto3" json:"recipient,omitempty"`
@@ -506,19 +506,19 @@ var File_orderd_address_v1_address_proto protoreflect.FileDescriptor
 
 const file_orderd_address_v1_address_proto_rawDesc = "" +
 	"\n" +
-	"\x1forderd/address/v1/address.proto\x12\x11orderd.address.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\"\xdd\x02\n" +
-	"\aAddress\x12+\n" +
-	"\trecipient\x18\x01 \x01(\tB\r\xbaH\n" +
-	"r\b\x10\x01\x18d\xba\x01\x01\x00R\trecipient\x121\n" +
-	"\x05phone\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^\\+?[0-9 ()-]{5,24}$R\x05phone\x12+\n" +
+	"\x1forderd/address/v1/address.proto\x12\x11orderd.address.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\"\xec\x02\n" +
+	"\aAddress\x12.\n" +
+	"\trecipient\x18\x01 \x01(\tB\x10\xbaH\n" +
+	"r\b\x10\x01\x18d\xba\x01\x01\x00\x80\x01\x01R\trecipient\x124\n" +
+	"\x05phone\x18\x02 \x01(\tB\x1e\xbaH\x18r\x162\x14^\\+?[0-9 ()-]{5,24}$\x80\x01\x01R\x05phone\x12+\n" +
 	"\acountry\x18\x03 \x01(\tB\x11\xbaH\x0er\f2\n" +
 	"^[A-Z]{2}$R\acountry\x12#\n" +
 	"\x06region\x18\x04 \x01(\tB\v\xbaH\br\x06\x18@\xba\x01\x01\x00R\x06region\x12!\n" +
 	"\x04city\x18\x05 \x01(\tB\r\xbaH\n" +
-	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x04city\x12'\n" +
-	"\bdistrict\x18\x06 \x01(\tB\v\xbaH\br\x06\x18@\xba\x01\x01\x00R\bdistrict\x12&\n" +
-	"\x06street\x18\a \x01(\tB\x0e\xbaH\vr\t\x10\x01\x18\xc8\x01\xba\x01\x01\x00R\x06street\x12,\n" +
-	"\vpostal_code\x18\b \x01(\tB\v\xbaH\br\x06\x18\x10\xba\x01\x01\x00R\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x04city\x12*\n" +
+	"\bdistrict\x18\x06 \x01(\tB\x0e\xbaH\br\x06\x18@\xba\x01\x01\x00\x80\x01\x01R\bdistrict\x12)\n" +
+	"\x06street\x18\a \x01(\tB\x11\xbaH\vr\t\x10\x01\x18\xc8\x01\xba\x01\x01\x00\x80\x01\x01R\x06street\x12/\n" +
+	"\vpostal_code\x18\b \x01(\tB\x0e\xbaH\br\x06\x18\x10\xba\x01\x01\x00\x80\x01\x01R\n" +
 	"postalCode\"\xbd\x01\n" +
 	"\fSavedAddress\x12\x1d\n" +
 	"\n" +
@@ -557,11 +557,11 @@ const file_orderd_address_v1_address_proto_rawDesc = "" +
 	"\x15DeleteAddressResponse2\xdd\x02\n" +
 	"\x0eAddressService\x12i\n" +
 	"\vSaveAddress\x12%.orderd.address.v1.SaveAddressRequest\x1a&.orderd.address.v1.SaveAddressResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12o\n" +
+	"\x02\x01\f\x90\x02\x02\x12o\n" +
 	"\rListAddresses\x12'.orderd.address.v1.ListAddressesRequest\x1a(.orderd.address.v1.ListAddressesResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12o\n" +
+	"\x02\x01\f\x90\x02\x01\x12o\n" +
 	"\rDeleteAddress\x12'.orderd.address.v1.DeleteAddressRequest\x1a(.orderd.address.v1.DeleteAddressResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02B\xcd\x01\n" +
+	"\x02\x01\f\x90\x02\x02B\xcd\x01\n" +
 	"\x15com.orderd.address.v1B\fAddressProtoP\x01Z@github.com/orderd-dev/orderd/api/gen/orderd/address/v1;addressv1\xa2\x02\x03OAX\xaa\x02\x11Orderd.Address.V1\xca\x02\x11Orderd\\Address\\V1\xe2\x02\x1dOrderd\\Address\\V1\\GPBMetadata\xea\x02\x13Orderd::Address::V1b\x06proto3"
 
 var (

@@ -37,7 +37,7 @@ type AuditEntry struct {
 	Procedure string `protobuf:"bytes,5,opt,name=procedure,proto3" json:"procedure,omitempty"`
 	// The request's own id; several entries have it if the request was repeated.
 	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The request as JSON. What is long is shortened, so that it has 16 KiB at most.
+	// The request as JSON, without addresses. What is long is shortened, so that it has 16 KiB at most.
 	Request string `protobuf:"bytes,7,opt,name=request,proto3" json:"request,omitempty"`
 	// ATTEMPTED until the call has ended: an entry that stays so is of a call whose pod died or lost the database, and whose
 	// effect is not known. Then OK, or the Connect code of the refusal, such as NOT_FOUND.
@@ -156,7 +156,7 @@ type ListAuditEntriesRequest struct {
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// From the answer before, to the same question; empty for the first page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Only what this member of staff did; everybody's if empty.
+	// Only what this member of staff or service did; everybody's if empty.
 	Subject       string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -292,10 +292,11 @@ const file_orderd_audit_v1_audit_proto_rawDesc = "" +
 	"\asubject\x18\x03 \x01(\tB\f\xbaH\tr\a\x18\x80\x02\xba\x01\x01\x00R\asubject\"y\n" +
 	"\x18ListAuditEntriesResponse\x125\n" +
 	"\aentries\x18\x01 \x03(\v2\x1b.orderd.audit.v1.AuditEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x84\x01\n" +
-	"\fAuditService\x12t\n" +
-	"\x10ListAuditEntries\x12(.orderd.audit.v1.ListAuditEntriesRequest\x1a).orderd.audit.v1.ListAuditEntriesResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\b\a\x90\x02\x01B\xbd\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x83\x01\n" +
+	"\fAuditService\x12s\n" +
+	"\x10ListAuditEntries\x12(.orderd.audit.v1.ListAuditEntriesRequest\x1a).orderd.audit.v1.ListAuditEntriesResponse\"\n" +
+	"\x8a\xe8\x18\x03\n" +
+	"\x01\b\x90\x02\x01B\xbd\x01\n" +
 	"\x13com.orderd.audit.v1B\n" +
 	"AuditProtoP\x01Z<github.com/orderd-dev/orderd/api/gen/orderd/audit/v1;auditv1\xa2\x02\x03OAX\xaa\x02\x0fOrderd.Audit.V1\xca\x02\x0fOrderd\\Audit\\V1\xe2\x02\x1bOrderd\\Audit\\V1\\GPBMetadata\xea\x02\x11Orderd::Audit::V1b\x06proto3"
 

@@ -880,17 +880,17 @@ const file_orderd_cart_v1_cart_proto_rawDesc = "" +
 	"\fdropped_skus\x18\x02 \x03(\tR\vdroppedSkus2\xfa\x04\n" +
 	"\vCartService\x12c\n" +
 	"\vAddCartLine\x12\".orderd.cart.v1.AddCartLineRequest\x1a#.orderd.cart.v1.AddCartLineResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12l\n" +
+	"\x02\x01\f\x90\x02\x02\x12l\n" +
 	"\x0eChangeCartLine\x12%.orderd.cart.v1.ChangeCartLineRequest\x1a&.orderd.cart.v1.ChangeCartLineResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12o\n" +
+	"\x02\x01\f\x90\x02\x02\x12o\n" +
 	"\x0fRemoveCartLines\x12&.orderd.cart.v1.RemoveCartLinesRequest\x1a'.orderd.cart.v1.RemoveCartLinesResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12o\n" +
+	"\x02\x01\f\x90\x02\x02\x12o\n" +
 	"\x0fSelectCartLines\x12&.orderd.cart.v1.SelectCartLinesRequest\x1a'.orderd.cart.v1.SelectCartLinesResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12W\n" +
+	"\x02\x01\f\x90\x02\x02\x12W\n" +
 	"\aGetCart\x12\x1e.orderd.cart.v1.GetCartRequest\x1a\x1f.orderd.cart.v1.GetCartResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12]\n" +
+	"\x02\x01\f\x90\x02\x01\x12]\n" +
 	"\tMergeCart\x12 .orderd.cart.v1.MergeCartRequest\x1a!.orderd.cart.v1.MergeCartResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02B\xb5\x01\n" +
+	"\x02\x01\f\x90\x02\x02B\xb5\x01\n" +
 	"\x12com.orderd.cart.v1B\tCartProtoP\x01Z:github.com/orderd-dev/orderd/api/gen/orderd/cart/v1;cartv1\xa2\x02\x03OCX\xaa\x02\x0eOrderd.Cart.V1\xca\x02\x0eOrderd\\Cart\\V1\xe2\x02\x1aOrderd\\Cart\\V1\\GPBMetadata\xea\x02\x10Orderd::Cart::V1b\x06proto3"
 
 var (

@@ -851,18 +851,22 @@ const file_orderd_catalog_v1_catalog_proto_rawDesc = "" +
 	"\x18AVAILABILITY_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15AVAILABILITY_SOLD_OUT\x10\x01\x12\x14\n" +
 	"\x10AVAILABILITY_FEW\x10\x02\x12\x19\n" +
-	"\x15AVAILABILITY_IN_STOCK\x10\x032\x8d\x04\n" +
+	"\x15AVAILABILITY_IN_STOCK\x10\x032\x95\x04\n" +
 	"\x0eCatalogService\x12c\n" +
 	"\tUpsertSku\x12#.orderd.catalog.v1.UpsertSkuRequest\x1a$.orderd.catalog.v1.UpsertSkuResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x03\x02\x90\x02\x02\x12\\\n" +
-	"\x06GetSku\x12 .orderd.catalog.v1.GetSkuRequest\x1a!.orderd.catalog.v1.GetSkuResponse\"\r\x8a\xe8\x18\x06\n" +
-	"\x04\x01\x02\x03\x06\x90\x02\x01\x12b\n" +
-	"\bListSkus\x12\".orderd.catalog.v1.ListSkusRequest\x1a#.orderd.catalog.v1.ListSkusResponse\"\r\x8a\xe8\x18\x06\n" +
-	"\x04\x01\x02\x03\x06\x90\x02\x01\x12i\n" +
+	"\x02\x03\x0e\x90\x02\x02\x12`\n" +
+	"\x06GetSku\x12 .orderd.catalog.v1.GetSkuRequest\x1a!.orderd.catalog.v1.GetSkuResponse\"\x11\x8a\xe8\x18\n" +
+	"\n" +
+	"\b\x01\f\t\n" +
+	"\x03\x06\x0e\x0f\x90\x02\x01\x12f\n" +
+	"\bListSkus\x12\".orderd.catalog.v1.ListSkusRequest\x1a#.orderd.catalog.v1.ListSkusResponse\"\x11\x8a\xe8\x18\n" +
+	"\n" +
+	"\b\x01\f\t\n" +
+	"\x03\x06\x0e\x0f\x90\x02\x01\x12i\n" +
 	"\vAdjustStock\x12%.orderd.catalog.v1.AdjustStockRequest\x1a&.orderd.catalog.v1.AdjustStockResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x03\x02\x90\x02\x02\x12i\n" +
+	"\x02\x03\x0e\x90\x02\x02\x12i\n" +
 	"\vSpreadStock\x12%.orderd.catalog.v1.SpreadStockRequest\x1a&.orderd.catalog.v1.SpreadStockResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x03\x02\x90\x02\x02B\xcd\x01\n" +
+	"\x02\x03\x0e\x90\x02\x02B\xcd\x01\n" +
 	"\x15com.orderd.catalog.v1B\fCatalogProtoP\x01Z@github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1;catalogv1\xa2\x02\x03OCX\xaa\x02\x11Orderd.Catalog.V1\xca\x02\x11Orderd\\Catalog\\V1\xe2\x02\x1dOrderd\\Catalog\\V1\\GPBMetadata\xea\x02\x13Orderd::Catalog::V1b\x06proto3"
 
 var (

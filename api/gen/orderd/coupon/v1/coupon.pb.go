@@ -2059,26 +2059,26 @@ const file_orderd_coupon_v1_coupon_proto_rawDesc = "" +
 	"\x13COUPON_STATE_LOCKED\x10\x02\x12\x15\n" +
 	"\x11COUPON_STATE_USED\x10\x03\x12\x18\n" +
 	"\x14COUPON_STATE_EXPIRED\x10\x04\x12\x18\n" +
-	"\x14COUPON_STATE_REVOKED\x10\x052\xe3\a\n" +
+	"\x14COUPON_STATE_REVOKED\x10\x052\xe5\a\n" +
 	"\rCouponService\x12\x81\x01\n" +
 	"\x14UpsertCouponTemplate\x12-.orderd.coupon.v1.UpsertCouponTemplateRequest\x1a..orderd.coupon.v1.UpsertCouponTemplateResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
 	"\x01\x06\x90\x02\x02\x12y\n" +
 	"\x11GetCouponTemplate\x12*.orderd.coupon.v1.GetCouponTemplateRequest\x1a+.orderd.coupon.v1.GetCouponTemplateResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x06\x02\x90\x02\x01\x12\x7f\n" +
+	"\x02\x06\f\x90\x02\x01\x12\x7f\n" +
 	"\x13ListCouponTemplates\x12,.orderd.coupon.v1.ListCouponTemplatesRequest\x1a-.orderd.coupon.v1.ListCouponTemplatesResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x06\x02\x90\x02\x01\x12\x81\x01\n" +
+	"\x02\x06\f\x90\x02\x01\x12\x81\x01\n" +
 	"\x14SwitchCouponTemplate\x12-.orderd.coupon.v1.SwitchCouponTemplateRequest\x1a..orderd.coupon.v1.SwitchCouponTemplateResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
 	"\x01\x06\x90\x02\x02\x12g\n" +
 	"\vClaimCoupon\x12$.orderd.coupon.v1.ClaimCouponRequest\x1a%.orderd.coupon.v1.ClaimCouponResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12\x82\x01\n" +
+	"\x02\x01\f\x90\x02\x02\x12\x82\x01\n" +
 	"\x14ListClaimableCoupons\x12-.orderd.coupon.v1.ListClaimableCouponsRequest\x1a..orderd.coupon.v1.ListClaimableCouponsResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12g\n" +
-	"\vListCoupons\x12$.orderd.coupon.v1.ListCouponsRequest\x1a%.orderd.coupon.v1.ListCouponsResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12w\n" +
-	"\x10GetCouponHistory\x12).orderd.coupon.v1.GetCouponHistoryRequest\x1a*.orderd.coupon.v1.GetCouponHistoryResponse\"\f\x8a\xe8\x18\x05\n" +
-	"\x03\x01\x02\x06\x90\x02\x01B\xc5\x01\n" +
+	"\x02\x01\f\x90\x02\x01\x12h\n" +
+	"\vListCoupons\x12$.orderd.coupon.v1.ListCouponsRequest\x1a%.orderd.coupon.v1.ListCouponsResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\x01\f\t\x90\x02\x01\x12x\n" +
+	"\x10GetCouponHistory\x12).orderd.coupon.v1.GetCouponHistoryRequest\x1a*.orderd.coupon.v1.GetCouponHistoryResponse\"\r\x8a\xe8\x18\x06\n" +
+	"\x04\x01\f\t\x06\x90\x02\x01B\xc5\x01\n" +
 	"\x14com.orderd.coupon.v1B\vCouponProtoP\x01Z>github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1;couponv1\xa2\x02\x03OCX\xaa\x02\x10Orderd.Coupon.V1\xca\x02\x10Orderd\\Coupon\\V1\xe2\x02\x1cOrderd\\Coupon\\V1\\GPBMetadata\xea\x02\x12Orderd::Coupon::V1b\x06proto3"
 
 var (

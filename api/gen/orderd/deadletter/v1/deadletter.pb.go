@@ -613,14 +613,13 @@ const file_orderd_deadletter_v1_deadletter_proto_rawDesc = "" +
 	"\x0edead_letter_id\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\fdeadLetterId\"^\n" +
 	"\x19DiscardDeadLetterResponse\x12A\n" +
 	"\vdead_letter\x18\x01 \x01(\v2 .orderd.deadletter.v1.DeadLetterR\n" +
-	"deadLetter2\x87\x04\n" +
+	"deadLetter2\x89\x04\n" +
 	"\x11DeadLetterService\x12z\n" +
 	"\x0fListDeadLetters\x12,.orderd.deadletter.v1.ListDeadLettersRequest\x1a-.orderd.deadletter.v1.ListDeadLettersResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
-	"\x01\b\x90\x02\x01\x12t\n" +
-	"\rGetDeadLetter\x12*.orderd.deadletter.v1.GetDeadLetterRequest\x1a+.orderd.deadletter.v1.GetDeadLetterResponse\"\n" +
-	"\x8a\xe8\x18\x03\n" +
-	"\x01\b\x90\x02\x01\x12}\n" +
+	"\x01\b\x90\x02\x01\x12v\n" +
+	"\rGetDeadLetter\x12*.orderd.deadletter.v1.GetDeadLetterRequest\x1a+.orderd.deadletter.v1.GetDeadLetterResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x01\b \x01\x90\x02\x01\x12}\n" +
 	"\x10ReplayDeadLetter\x12-.orderd.deadletter.v1.ReplayDeadLetterRequest\x1a..orderd.deadletter.v1.ReplayDeadLetterResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
 	"\x01\b\x90\x02\x02\x12\x80\x01\n" +

@@ -1143,15 +1143,15 @@ const file_orderd_flash_v1_flash_proto_rawDesc = "" +
 	"\x1aFLASH_ORDER_STATE_RELEASED\x10\x022\xb7\x04\n" +
 	"\fFlashService\x12q\n" +
 	"\x0fPlaceFlashOrder\x12'.orderd.flash.v1.PlaceFlashOrderRequest\x1a(.orderd.flash.v1.PlaceFlashOrderResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12w\n" +
+	"\x02\x01\f\x90\x02\x02\x12w\n" +
 	"\x10PlaceFlashOrders\x12(.orderd.flash.v1.PlaceFlashOrdersRequest\x1a).orderd.flash.v1.PlaceFlashOrdersResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
-	"\x01\x02\x90\x02\x02(\x010\x01\x12k\n" +
+	"\x01\f\x90\x02\x02(\x010\x01\x12k\n" +
 	"\rGetFlashOrder\x12%.orderd.flash.v1.GetFlashOrderRequest\x1a&.orderd.flash.v1.GetFlashOrderResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12d\n" +
+	"\x02\x01\f\x90\x02\x01\x12d\n" +
 	"\vAdmitBuyers\x12#.orderd.flash.v1.AdmitBuyersRequest\x1a$.orderd.flash.v1.AdmitBuyersResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
-	"\x01\x02\x90\x02\x02\x12h\n" +
+	"\x01\r\x90\x02\x02\x12h\n" +
 	"\fGetPromotion\x12$.orderd.flash.v1.GetPromotionRequest\x1a%.orderd.flash.v1.GetPromotionResponse\"\v\x8a\xe8\x18\x04\x10\x01\x18\x01\x90\x02\x01B\xbd\x01\n" +
 	"\x13com.orderd.flash.v1B\n" +
 	"FlashProtoP\x01Z<github.com/orderd-dev/orderd/api/gen/orderd/flash/v1;flashv1\xa2\x02\x03OFX\xaa\x02\x0fOrderd.Flash.V1\xca\x02\x0fOrderd\\Flash\\V1\xe2\x02\x1bOrderd\\Flash\\V1\\GPBMetadata\xea\x02\x11Orderd::Flash::V1b\x06proto3"

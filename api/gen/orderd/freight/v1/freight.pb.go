@@ -942,20 +942,26 @@ const file_orderd_freight_v1_freight_proto_rawDesc = "" +
 	"\x15CHARGE_BY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10CHARGE_BY_WEIGHT\x10\x01\x12\x13\n" +
 	"\x0fCHARGE_BY_PIECE\x10\x02\x12\x19\n" +
-	"\x15CHARGE_BY_ORDER_VALUE\x10\x032\xc3\x06\n" +
+	"\x15CHARGE_BY_ORDER_VALUE\x10\x032\xc5\x06\n" +
 	"\x0eFreightService\x12\x88\x01\n" +
 	"\x15UpsertFreightTemplate\x12/.orderd.freight.v1.UpsertFreightTemplateRequest\x1a0.orderd.freight.v1.UpsertFreightTemplateResponse\"\f\x8a\xe8\x18\x05\n" +
-	"\x03\x03\x05\x02\x90\x02\x02\x12\x85\x01\n" +
-	"\x14ListFreightTemplates\x12..orderd.freight.v1.ListFreightTemplatesRequest\x1a/.orderd.freight.v1.ListFreightTemplatesResponse\"\f\x8a\xe8\x18\x05\n" +
-	"\x03\x03\x05\x02\x90\x02\x01\x12\x88\x01\n" +
+	"\x03\n" +
+	"\x03\x0e\x90\x02\x02\x12\x86\x01\n" +
+	"\x14ListFreightTemplates\x12..orderd.freight.v1.ListFreightTemplatesRequest\x1a/.orderd.freight.v1.ListFreightTemplatesResponse\"\r\x8a\xe8\x18\x06\n" +
+	"\x04\n" +
+	"\x03\f\x0e\x90\x02\x01\x12\x88\x01\n" +
 	"\x15DeleteFreightTemplate\x12/.orderd.freight.v1.DeleteFreightTemplateRequest\x1a0.orderd.freight.v1.DeleteFreightTemplateResponse\"\f\x8a\xe8\x18\x05\n" +
-	"\x03\x03\x05\x02\x90\x02\x02\x12\x85\x01\n" +
+	"\x03\n" +
+	"\x03\x0e\x90\x02\x02\x12\x85\x01\n" +
 	"\x14UpsertDeliveryMethod\x12..orderd.freight.v1.UpsertDeliveryMethodRequest\x1a/.orderd.freight.v1.UpsertDeliveryMethodResponse\"\f\x8a\xe8\x18\x05\n" +
-	"\x03\x03\x05\x02\x90\x02\x02\x12\x82\x01\n" +
-	"\x13ListDeliveryMethods\x12-.orderd.freight.v1.ListDeliveryMethodsRequest\x1a..orderd.freight.v1.ListDeliveryMethodsResponse\"\f\x8a\xe8\x18\x05\n" +
-	"\x03\x03\x05\x02\x90\x02\x01\x12\x85\x01\n" +
+	"\x03\n" +
+	"\x03\x0e\x90\x02\x02\x12\x83\x01\n" +
+	"\x13ListDeliveryMethods\x12-.orderd.freight.v1.ListDeliveryMethodsRequest\x1a..orderd.freight.v1.ListDeliveryMethodsResponse\"\r\x8a\xe8\x18\x06\n" +
+	"\x04\n" +
+	"\x03\f\x0e\x90\x02\x01\x12\x85\x01\n" +
 	"\x14DeleteDeliveryMethod\x12..orderd.freight.v1.DeleteDeliveryMethodRequest\x1a/.orderd.freight.v1.DeleteDeliveryMethodResponse\"\f\x8a\xe8\x18\x05\n" +
-	"\x03\x03\x05\x02\x90\x02\x02B\xcd\x01\n" +
+	"\x03\n" +
+	"\x03\x0e\x90\x02\x02B\xcd\x01\n" +
 	"\x15com.orderd.freight.v1B\fFreightProtoP\x01Z@github.com/orderd-dev/orderd/api/gen/orderd/freight/v1;freightv1\xa2\x02\x03OFX\xaa\x02\x11Orderd.Freight.V1\xca\x02\x11Orderd\\Freight\\V1\xe2\x02\x1dOrderd\\Freight\\V1\\GPBMetadata\xea\x02\x13Orderd::Freight::V1b\x06proto3"
 
 var (

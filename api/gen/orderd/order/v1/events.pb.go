@@ -22,6 +22,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Who made the change, and why.
+type Cause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the order's history has it: buyer, provider, expirer, staff and a name.
+	Actor string `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	// A code, or what staff wrote for colleagues.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cause) Reset() {
+	*x = Cause{}
+	mi := &file_orderd_order_v1_events_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cause) ProtoMessage() {}
+
+func (x *Cause) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_events_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cause.ProtoReflect.Descriptor instead.
+func (*Cause) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Cause) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Cause) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // An order was placed, in either lane.
 type OrderPlaced struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -32,7 +87,7 @@ type OrderPlaced struct {
 
 func (x *OrderPlaced) Reset() {
 	*x = OrderPlaced{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[0]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -44,7 +99,7 @@ func (x *OrderPlaced) String() string {
 func (*OrderPlaced) ProtoMessage() {}
 
 func (x *OrderPlaced) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[0]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -57,7 +112,7 @@ func (x *OrderPlaced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderPlaced.ProtoReflect.Descriptor instead.
 func (*OrderPlaced) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{0}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *OrderPlaced) GetOrder() *Order {
@@ -77,7 +132,7 @@ type OrderPaid struct {
 
 func (x *OrderPaid) Reset() {
 	*x = OrderPaid{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[1]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -89,7 +144,7 @@ func (x *OrderPaid) String() string {
 func (*OrderPaid) ProtoMessage() {}
 
 func (x *OrderPaid) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[1]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -102,7 +157,7 @@ func (x *OrderPaid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderPaid.ProtoReflect.Descriptor instead.
 func (*OrderPaid) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{1}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *OrderPaid) GetOrder() *Order {
@@ -117,13 +172,14 @@ func (x *OrderPaid) GetOrder() *Order {
 type OrderCancelled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Cause         *Cause                 `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[2]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -135,7 +191,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[2]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -148,7 +204,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{2}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *OrderCancelled) GetOrder() *Order {
@@ -158,17 +214,25 @@ func (x *OrderCancelled) GetOrder() *Order {
 	return nil
 }
 
+func (x *OrderCancelled) GetCause() *Cause {
+	if x != nil {
+		return x.Cause
+	}
+	return nil
+}
+
 // The order got its address, or another.
 type OrderDeliverySet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Cause         *Cause                 `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OrderDeliverySet) Reset() {
 	*x = OrderDeliverySet{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[3]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +244,7 @@ func (x *OrderDeliverySet) String() string {
 func (*OrderDeliverySet) ProtoMessage() {}
 
 func (x *OrderDeliverySet) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[3]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,12 +257,19 @@ func (x *OrderDeliverySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDeliverySet.ProtoReflect.Descriptor instead.
 func (*OrderDeliverySet) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{3}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *OrderDeliverySet) GetOrder() *Order {
 	if x != nil {
 		return x.Order
+	}
+	return nil
+}
+
+func (x *OrderDeliverySet) GetCause() *Cause {
+	if x != nil {
+		return x.Cause
 	}
 	return nil
 }
@@ -214,7 +285,7 @@ type OrderShipped struct {
 
 func (x *OrderShipped) Reset() {
 	*x = OrderShipped{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[4]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -226,7 +297,7 @@ func (x *OrderShipped) String() string {
 func (*OrderShipped) ProtoMessage() {}
 
 func (x *OrderShipped) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[4]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -239,7 +310,7 @@ func (x *OrderShipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderShipped.ProtoReflect.Descriptor instead.
 func (*OrderShipped) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{4}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OrderShipped) GetOrder() *Order {
@@ -267,7 +338,7 @@ type OrderDelivered struct {
 
 func (x *OrderDelivered) Reset() {
 	*x = OrderDelivered{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[5]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -279,7 +350,7 @@ func (x *OrderDelivered) String() string {
 func (*OrderDelivered) ProtoMessage() {}
 
 func (x *OrderDelivered) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[5]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -292,7 +363,7 @@ func (x *OrderDelivered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDelivered.ProtoReflect.Descriptor instead.
 func (*OrderDelivered) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{5}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *OrderDelivered) GetOrder() *Order {
@@ -319,7 +390,7 @@ type OrderCompleted struct {
 
 func (x *OrderCompleted) Reset() {
 	*x = OrderCompleted{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[6]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -331,7 +402,7 @@ func (x *OrderCompleted) String() string {
 func (*OrderCompleted) ProtoMessage() {}
 
 func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[6]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -344,12 +415,65 @@ func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
 func (*OrderCompleted) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{6}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *OrderCompleted) GetOrder() *Order {
 	if x != nil {
 		return x.Order
+	}
+	return nil
+}
+
+// Staff promised money back for units that will not be shipped.
+type OrderRefundGranted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Cause         *Cause                 `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderRefundGranted) Reset() {
+	*x = OrderRefundGranted{}
+	mi := &file_orderd_order_v1_events_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderRefundGranted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderRefundGranted) ProtoMessage() {}
+
+func (x *OrderRefundGranted) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_events_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderRefundGranted.ProtoReflect.Descriptor instead.
+func (*OrderRefundGranted) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OrderRefundGranted) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *OrderRefundGranted) GetCause() *Cause {
+	if x != nil {
+		return x.Cause
 	}
 	return nil
 }
@@ -366,7 +490,7 @@ type OrderRefunded struct {
 
 func (x *OrderRefunded) Reset() {
 	*x = OrderRefunded{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[7]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -378,7 +502,7 @@ func (x *OrderRefunded) String() string {
 func (*OrderRefunded) ProtoMessage() {}
 
 func (x *OrderRefunded) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[7]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -391,7 +515,7 @@ func (x *OrderRefunded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRefunded.ProtoReflect.Descriptor instead.
 func (*OrderRefunded) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{7}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OrderRefunded) GetOrder() *Order {
@@ -428,7 +552,7 @@ type OrderReturnChanged struct {
 
 func (x *OrderReturnChanged) Reset() {
 	*x = OrderReturnChanged{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[8]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +564,7 @@ func (x *OrderReturnChanged) String() string {
 func (*OrderReturnChanged) ProtoMessage() {}
 
 func (x *OrderReturnChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[8]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +577,7 @@ func (x *OrderReturnChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderReturnChanged.ProtoReflect.Descriptor instead.
 func (*OrderReturnChanged) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{8}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OrderReturnChanged) GetOrder() *Order {
@@ -477,19 +601,130 @@ func (x *OrderReturnChanged) GetState() string {
 	return ""
 }
 
+// Staff put tags on the order or took some off.
+type OrderTagged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Cause         *Cause                 `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderTagged) Reset() {
+	*x = OrderTagged{}
+	mi := &file_orderd_order_v1_events_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderTagged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderTagged) ProtoMessage() {}
+
+func (x *OrderTagged) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_events_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderTagged.ProtoReflect.Descriptor instead.
+func (*OrderTagged) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *OrderTagged) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *OrderTagged) GetCause() *Cause {
+	if x != nil {
+		return x.Cause
+	}
+	return nil
+}
+
+// Staff added a note to the order; what it says is theirs alone.
+type OrderNoted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	Cause         *Cause                 `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderNoted) Reset() {
+	*x = OrderNoted{}
+	mi := &file_orderd_order_v1_events_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderNoted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderNoted) ProtoMessage() {}
+
+func (x *OrderNoted) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_events_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderNoted.ProtoReflect.Descriptor instead.
+func (*OrderNoted) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *OrderNoted) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *OrderNoted) GetCause() *Cause {
+	if x != nil {
+		return x.Cause
+	}
+	return nil
+}
+
 var File_orderd_order_v1_events_proto protoreflect.FileDescriptor
 
 const file_orderd_order_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x1corderd/order/v1/events.proto\x12\x0forderd.order.v1\x1a\x1borderd/money/v1/money.proto\x1a\x1borderd/order/v1/order.proto\";\n" +
+	"\x1corderd/order/v1/events.proto\x12\x0forderd.order.v1\x1a\x1borderd/money/v1/money.proto\x1a\x1borderd/order/v1/order.proto\"5\n" +
+	"\x05Cause\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\";\n" +
 	"\vOrderPlaced\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"9\n" +
 	"\tOrderPaid\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\">\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"l\n" +
 	"\x0eOrderCancelled\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"@\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12,\n" +
+	"\x05cause\x18\x02 \x01(\v2\x16.orderd.order.v1.CauseR\x05cause\"n\n" +
 	"\x10OrderDeliverySet\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"]\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12,\n" +
+	"\x05cause\x18\x02 \x01(\v2\x16.orderd.order.v1.CauseR\x05cause\"]\n" +
 	"\fOrderShipped\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12\x1f\n" +
 	"\vshipment_id\x18\x02 \x01(\tR\n" +
@@ -499,7 +734,10 @@ const file_orderd_order_v1_events_proto_rawDesc = "" +
 	"\vshipment_id\x18\x02 \x01(\tR\n" +
 	"shipmentId\">\n" +
 	"\x0eOrderCompleted\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"\x8a\x01\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"p\n" +
+	"\x12OrderRefundGranted\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12,\n" +
+	"\x05cause\x18\x02 \x01(\v2\x16.orderd.order.v1.CauseR\x05cause\"\x8a\x01\n" +
 	"\rOrderRefunded\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12\x1b\n" +
 	"\trefund_id\x18\x02 \x01(\tR\brefundId\x12.\n" +
@@ -507,7 +745,14 @@ const file_orderd_order_v1_events_proto_rawDesc = "" +
 	"\x12OrderReturnChanged\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12\x1b\n" +
 	"\treturn_id\x18\x02 \x01(\tR\breturnId\x12\x14\n" +
-	"\x05state\x18\x03 \x01(\tR\x05stateB\xbe\x01\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\"i\n" +
+	"\vOrderTagged\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12,\n" +
+	"\x05cause\x18\x02 \x01(\v2\x16.orderd.order.v1.CauseR\x05cause\"h\n" +
+	"\n" +
+	"OrderNoted\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12,\n" +
+	"\x05cause\x18\x02 \x01(\v2\x16.orderd.order.v1.CauseR\x05causeB\xbe\x01\n" +
 	"\x13com.orderd.order.v1B\vEventsProtoP\x01Z<github.com/orderd-dev/orderd/api/gen/orderd/order/v1;orderv1\xa2\x02\x03OOX\xaa\x02\x0fOrderd.Order.V1\xca\x02\x0fOrderd\\Order\\V1\xe2\x02\x1bOrderd\\Order\\V1\\GPBMetadata\xea\x02\x11Orderd::Order::V1b\x06proto3"
 
 var (
@@ -522,36 +767,48 @@ func file_orderd_order_v1_events_proto_rawDescGZIP() []byte {
 	return file_orderd_order_v1_events_proto_rawDescData
 }
 
-var file_orderd_order_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_orderd_order_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_orderd_order_v1_events_proto_goTypes = []any{
-	(*OrderPlaced)(nil),        // 0: orderd.order.v1.OrderPlaced
-	(*OrderPaid)(nil),          // 1: orderd.order.v1.OrderPaid
-	(*OrderCancelled)(nil),     // 2: orderd.order.v1.OrderCancelled
-	(*OrderDeliverySet)(nil),   // 3: orderd.order.v1.OrderDeliverySet
-	(*OrderShipped)(nil),       // 4: orderd.order.v1.OrderShipped
-	(*OrderDelivered)(nil),     // 5: orderd.order.v1.OrderDelivered
-	(*OrderCompleted)(nil),     // 6: orderd.order.v1.OrderCompleted
-	(*OrderRefunded)(nil),      // 7: orderd.order.v1.OrderRefunded
-	(*OrderReturnChanged)(nil), // 8: orderd.order.v1.OrderReturnChanged
-	(*Order)(nil),              // 9: orderd.order.v1.Order
-	(*v1.Money)(nil),           // 10: orderd.money.v1.Money
+	(*Cause)(nil),              // 0: orderd.order.v1.Cause
+	(*OrderPlaced)(nil),        // 1: orderd.order.v1.OrderPlaced
+	(*OrderPaid)(nil),          // 2: orderd.order.v1.OrderPaid
+	(*OrderCancelled)(nil),     // 3: orderd.order.v1.OrderCancelled
+	(*OrderDeliverySet)(nil),   // 4: orderd.order.v1.OrderDeliverySet
+	(*OrderShipped)(nil),       // 5: orderd.order.v1.OrderShipped
+	(*OrderDelivered)(nil),     // 6: orderd.order.v1.OrderDelivered
+	(*OrderCompleted)(nil),     // 7: orderd.order.v1.OrderCompleted
+	(*OrderRefundGranted)(nil), // 8: orderd.order.v1.OrderRefundGranted
+	(*OrderRefunded)(nil),      // 9: orderd.order.v1.OrderRefunded
+	(*OrderReturnChanged)(nil), // 10: orderd.order.v1.OrderReturnChanged
+	(*OrderTagged)(nil),        // 11: orderd.order.v1.OrderTagged
+	(*OrderNoted)(nil),         // 12: orderd.order.v1.OrderNoted
+	(*Order)(nil),              // 13: orderd.order.v1.Order
+	(*v1.Money)(nil),           // 14: orderd.money.v1.Money
 }
 var file_orderd_order_v1_events_proto_depIdxs = []int32{
-	9,  // 0: orderd.order.v1.OrderPlaced.order:type_name -> orderd.order.v1.Order
-	9,  // 1: orderd.order.v1.OrderPaid.order:type_name -> orderd.order.v1.Order
-	9,  // 2: orderd.order.v1.OrderCancelled.order:type_name -> orderd.order.v1.Order
-	9,  // 3: orderd.order.v1.OrderDeliverySet.order:type_name -> orderd.order.v1.Order
-	9,  // 4: orderd.order.v1.OrderShipped.order:type_name -> orderd.order.v1.Order
-	9,  // 5: orderd.order.v1.OrderDelivered.order:type_name -> orderd.order.v1.Order
-	9,  // 6: orderd.order.v1.OrderCompleted.order:type_name -> orderd.order.v1.Order
-	9,  // 7: orderd.order.v1.OrderRefunded.order:type_name -> orderd.order.v1.Order
-	10, // 8: orderd.order.v1.OrderRefunded.amount:type_name -> orderd.money.v1.Money
-	9,  // 9: orderd.order.v1.OrderReturnChanged.order:type_name -> orderd.order.v1.Order
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	13, // 0: orderd.order.v1.OrderPlaced.order:type_name -> orderd.order.v1.Order
+	13, // 1: orderd.order.v1.OrderPaid.order:type_name -> orderd.order.v1.Order
+	13, // 2: orderd.order.v1.OrderCancelled.order:type_name -> orderd.order.v1.Order
+	0,  // 3: orderd.order.v1.OrderCancelled.cause:type_name -> orderd.order.v1.Cause
+	13, // 4: orderd.order.v1.OrderDeliverySet.order:type_name -> orderd.order.v1.Order
+	0,  // 5: orderd.order.v1.OrderDeliverySet.cause:type_name -> orderd.order.v1.Cause
+	13, // 6: orderd.order.v1.OrderShipped.order:type_name -> orderd.order.v1.Order
+	13, // 7: orderd.order.v1.OrderDelivered.order:type_name -> orderd.order.v1.Order
+	13, // 8: orderd.order.v1.OrderCompleted.order:type_name -> orderd.order.v1.Order
+	13, // 9: orderd.order.v1.OrderRefundGranted.order:type_name -> orderd.order.v1.Order
+	0,  // 10: orderd.order.v1.OrderRefundGranted.cause:type_name -> orderd.order.v1.Cause
+	13, // 11: orderd.order.v1.OrderRefunded.order:type_name -> orderd.order.v1.Order
+	14, // 12: orderd.order.v1.OrderRefunded.amount:type_name -> orderd.money.v1.Money
+	13, // 13: orderd.order.v1.OrderReturnChanged.order:type_name -> orderd.order.v1.Order
+	13, // 14: orderd.order.v1.OrderTagged.order:type_name -> orderd.order.v1.Order
+	0,  // 15: orderd.order.v1.OrderTagged.cause:type_name -> orderd.order.v1.Cause
+	13, // 16: orderd.order.v1.OrderNoted.order:type_name -> orderd.order.v1.Order
+	0,  // 17: orderd.order.v1.OrderNoted.cause:type_name -> orderd.order.v1.Cause
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_orderd_order_v1_events_proto_init() }
@@ -566,7 +823,7 @@ func file_orderd_order_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_order_v1_events_proto_rawDesc), len(file_orderd_order_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

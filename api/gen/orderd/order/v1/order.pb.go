@@ -154,6 +154,124 @@ func (FulfilmentStatus) EnumDescriptor() ([]byte, []int) {
 	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{1}
 }
 
+// The tabs of an app's order pages. An order is in exactly one of TO_PAY, TO_SHIP, TO_RECEIVE and CLOSED, which its state says, and besides
+// in AFTER_SALE or not.
+type OrderGroup int32
+
+const (
+	OrderGroup_ORDER_GROUP_UNSPECIFIED OrderGroup = 0
+	// PENDING_PAYMENT.
+	OrderGroup_ORDER_GROUP_TO_PAY OrderGroup = 1
+	// PAID: no parcel has left.
+	OrderGroup_ORDER_GROUP_TO_SHIP OrderGroup = 2
+	// SHIPPED or DELIVERED: a parcel has left, and the order is not COMPLETED. Other units of it may still have to leave.
+	OrderGroup_ORDER_GROUP_TO_RECEIVE OrderGroup = 3
+	// In any state: a return of it has not ended (REQUESTED, APPROVED, IN_TRANSIT or RECEIVED), or its refund_status is PENDING.
+	OrderGroup_ORDER_GROUP_AFTER_SALE OrderGroup = 4
+	// COMPLETED or CANCELLED.
+	OrderGroup_ORDER_GROUP_CLOSED OrderGroup = 5
+)
+
+// Enum value maps for OrderGroup.
+var (
+	OrderGroup_name = map[int32]string{
+		0: "ORDER_GROUP_UNSPECIFIED",
+		1: "ORDER_GROUP_TO_PAY",
+		2: "ORDER_GROUP_TO_SHIP",
+		3: "ORDER_GROUP_TO_RECEIVE",
+		4: "ORDER_GROUP_AFTER_SALE",
+		5: "ORDER_GROUP_CLOSED",
+	}
+	OrderGroup_value = map[string]int32{
+		"ORDER_GROUP_UNSPECIFIED": 0,
+		"ORDER_GROUP_TO_PAY":      1,
+		"ORDER_GROUP_TO_SHIP":     2,
+		"ORDER_GROUP_TO_RECEIVE":  3,
+		"ORDER_GROUP_AFTER_SALE":  4,
+		"ORDER_GROUP_CLOSED":      5,
+	}
+)
+
+func (x OrderGroup) Enum() *OrderGroup {
+	p := new(OrderGroup)
+	*p = x
+	return p
+}
+
+func (x OrderGroup) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OrderGroup) Descriptor() protoreflect.EnumDescriptor {
+	return file_orderd_order_v1_order_proto_enumTypes[2].Descriptor()
+}
+
+func (OrderGroup) Type() protoreflect.EnumType {
+	return &file_orderd_order_v1_order_proto_enumTypes[2]
+}
+
+func (x OrderGroup) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OrderGroup.Descriptor instead.
+func (OrderGroup) EnumDescriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{2}
+}
+
+// How much of an order a list has.
+type OrderView int32
+
+const (
+	// FULL.
+	OrderView_ORDER_VIEW_UNSPECIFIED OrderView = 0
+	// As GetOrder answers it.
+	OrderView_ORDER_VIEW_FULL OrderView = 1
+	// What a list shows; see OrderSummary.
+	OrderView_ORDER_VIEW_SUMMARY OrderView = 2
+)
+
+// Enum value maps for OrderView.
+var (
+	OrderView_name = map[int32]string{
+		0: "ORDER_VIEW_UNSPECIFIED",
+		1: "ORDER_VIEW_FULL",
+		2: "ORDER_VIEW_SUMMARY",
+	}
+	OrderView_value = map[string]int32{
+		"ORDER_VIEW_UNSPECIFIED": 0,
+		"ORDER_VIEW_FULL":        1,
+		"ORDER_VIEW_SUMMARY":     2,
+	}
+)
+
+func (x OrderView) Enum() *OrderView {
+	p := new(OrderView)
+	*p = x
+	return p
+}
+
+func (x OrderView) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OrderView) Descriptor() protoreflect.EnumDescriptor {
+	return file_orderd_order_v1_order_proto_enumTypes[3].Descriptor()
+}
+
+func (OrderView) Type() protoreflect.EnumType {
+	return &file_orderd_order_v1_order_proto_enumTypes[3]
+}
+
+func (x OrderView) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OrderView.Descriptor instead.
+func (OrderView) EnumDescriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{3}
+}
+
 // How much of what was paid went back, from the lines.
 type RefundStatus int32
 
@@ -195,11 +313,11 @@ func (x RefundStatus) String() string {
 }
 
 func (RefundStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_orderd_order_v1_order_proto_enumTypes[2].Descriptor()
+	return file_orderd_order_v1_order_proto_enumTypes[4].Descriptor()
 }
 
 func (RefundStatus) Type() protoreflect.EnumType {
-	return &file_orderd_order_v1_order_proto_enumTypes[2]
+	return &file_orderd_order_v1_order_proto_enumTypes[4]
 }
 
 func (x RefundStatus) Number() protoreflect.EnumNumber {
@@ -208,7 +326,7 @@ func (x RefundStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RefundStatus.Descriptor instead.
 func (RefundStatus) EnumDescriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{2}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{4}
 }
 
 type OrderLine struct {
@@ -388,7 +506,7 @@ type Order struct {
 	ExpiresAt   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	PaidAt      *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=paid_at,json=paidAt,proto3" json:"paid_at,omitempty"`
 	CancelledAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=cancelled_at,json=cancelledAt,proto3" json:"cancelled_at,omitempty"`
-	// Why it was cancelled: BUYER, EXPIRED, REFUNDED if all of it was refunded before anything had left, or UNWRITABLE if a flash order
+	// Why it was cancelled: BUYER, STAFF, EXPIRED, REFUNDED if all of it was refunded before anything had left, or UNWRITABLE if a flash order
 	// could not be put into the database (a SKU of it was deleted).
 	CancelReason string `protobuf:"bytes,10,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
 	// The promotion the order was bought in; empty in the standard lane.
@@ -408,7 +526,20 @@ type Order struct {
 	DeliveredAt      *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=delivered_at,json=deliveredAt,proto3" json:"delivered_at,omitempty"`
 	CompletedAt      *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
 	// How often the order has changed; events carry it as well.
-	Version       int64 `protobuf:"varint,25,opt,name=version,proto3" json:"version,omitempty"`
+	Version int64 `protobuf:"varint,25,opt,name=version,proto3" json:"version,omitempty"`
+	// The order's number for people, such as 261130-7K3MX-9QZ4T-C: the day (UTC) of its placing, ten characters that tell nothing, and one
+	// that a mistyped number does not have. Without the letters I, L, O and U.
+	Number string `protobuf:"bytes,26,opt,name=number,proto3" json:"number,omitempty"`
+	// Where it was placed, such as app or web; empty for flash orders.
+	Channel string `protobuf:"bytes,27,opt,name=channel,proto3" json:"channel,omitempty"`
+	// What the shop's own systems keep beside the order; see PlaceOrderRequest.
+	Attributes map[string]string `protobuf:"bytes,28,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What the buyer wrote for the shop.
+	BuyerMessage string `protobuf:"bytes,29,opt,name=buyer_message,json=buyerMessage,proto3" json:"buyer_message,omitempty"`
+	// What goes with the goods if they are a present.
+	GiftNote string `protobuf:"bytes,30,opt,name=gift_note,json=giftNote,proto3" json:"gift_note,omitempty"`
+	// The staff's; by name. Buyers do not see them.
+	Tags          []string `protobuf:"bytes,31,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -618,6 +749,48 @@ func (x *Order) GetVersion() int64 {
 	return 0
 }
 
+func (x *Order) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *Order) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *Order) GetAttributes() map[string]string {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+func (x *Order) GetBuyerMessage() string {
+	if x != nil {
+		return x.BuyerMessage
+	}
+	return ""
+}
+
+func (x *Order) GetGiftNote() string {
+	if x != nil {
+		return x.GiftNote
+	}
+	return ""
+}
+
+func (x *Order) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
 type PlaceOrderLine struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sku           string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
@@ -678,10 +851,18 @@ type PlaceOrderRequest struct {
 	// A SKU may stand in one line only.
 	Lines []*PlaceOrderLine `protobuf:"bytes,3,rep,name=lines,proto3" json:"lines,omitempty"`
 	// A quote's token, instead of lines, delivery, coupons and invoice.
-	QuoteToken    string        `protobuf:"bytes,4,opt,name=quote_token,json=quoteToken,proto3" json:"quote_token,omitempty"`
-	Delivery      *v12.Delivery `protobuf:"bytes,5,opt,name=delivery,proto3" json:"delivery,omitempty"`
-	CouponIds     []string      `protobuf:"bytes,6,rep,name=coupon_ids,json=couponIds,proto3" json:"coupon_ids,omitempty"`
-	Invoice       *v12.Invoice  `protobuf:"bytes,7,opt,name=invoice,proto3" json:"invoice,omitempty"`
+	QuoteToken string        `protobuf:"bytes,4,opt,name=quote_token,json=quoteToken,proto3" json:"quote_token,omitempty"`
+	Delivery   *v12.Delivery `protobuf:"bytes,5,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	CouponIds  []string      `protobuf:"bytes,6,rep,name=coupon_ids,json=couponIds,proto3" json:"coupon_ids,omitempty"`
+	Invoice    *v12.Invoice  `protobuf:"bytes,7,opt,name=invoice,proto3" json:"invoice,omitempty"`
+	// Where it is placed: app, mini-program, web, marketplace, staff, or another word.
+	Channel string `protobuf:"bytes,8,opt,name=channel,proto3" json:"channel,omitempty"`
+	// What the shop's own systems keep beside the order, such as the id of a campaign's link.
+	Attributes map[string]string `protobuf:"bytes,9,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// For the shop.
+	BuyerMessage string `protobuf:"bytes,10,opt,name=buyer_message,json=buyerMessage,proto3" json:"buyer_message,omitempty"`
+	// To go with the goods if they are a present.
+	GiftNote      string `protobuf:"bytes,11,opt,name=gift_note,json=giftNote,proto3" json:"gift_note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -763,6 +944,34 @@ func (x *PlaceOrderRequest) GetInvoice() *v12.Invoice {
 		return x.Invoice
 	}
 	return nil
+}
+
+func (x *PlaceOrderRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *PlaceOrderRequest) GetAttributes() map[string]string {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+func (x *PlaceOrderRequest) GetBuyerMessage() string {
+	if x != nil {
+		return x.BuyerMessage
+	}
+	return ""
+}
+
+func (x *PlaceOrderRequest) GetGiftNote() string {
+	if x != nil {
+		return x.GiftNote
+	}
+	return ""
 }
 
 type PlaceOrderResponse struct {
@@ -1016,8 +1225,11 @@ type ListOrdersRequest struct {
 	BuyerId string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
 	// At most 100; 20 if not given.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// From the answer before; empty for the first page.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// From the answer before, to the same group; empty for the first page.
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// All if not given.
+	Group         OrderGroup `protobuf:"varint,4,opt,name=group,proto3,enum=orderd.order.v1.OrderGroup" json:"group,omitempty"`
+	View          OrderView  `protobuf:"varint,5,opt,name=view,proto3,enum=orderd.order.v1.OrderView" json:"view,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1073,11 +1285,28 @@ func (x *ListOrdersRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListOrdersRequest) GetGroup() OrderGroup {
+	if x != nil {
+		return x.Group
+	}
+	return OrderGroup_ORDER_GROUP_UNSPECIFIED
+}
+
+func (x *ListOrdersRequest) GetView() OrderView {
+	if x != nil {
+		return x.View
+	}
+	return OrderView_ORDER_VIEW_UNSPECIFIED
+}
+
 type ListOrdersResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Orders []*Order               `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty with the view SUMMARY.
+	Orders []*Order `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
 	// Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The orders with the view SUMMARY.
+	Summaries     []*OrderSummary `protobuf:"bytes,3,rep,name=summaries,proto3" json:"summaries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1126,6 +1355,314 @@ func (x *ListOrdersResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListOrdersResponse) GetSummaries() []*OrderSummary {
+	if x != nil {
+		return x.Summaries
+	}
+	return nil
+}
+
+// An order without its lines, its address and what else only the order's own page shows. The fields that Order has too are the same.
+type OrderSummary struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	OrderId          string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Number           string                 `protobuf:"bytes,2,opt,name=number,proto3" json:"number,omitempty"`
+	State            OrderState             `protobuf:"varint,3,opt,name=state,proto3,enum=orderd.order.v1.OrderState" json:"state,omitempty"`
+	FulfilmentStatus FulfilmentStatus       `protobuf:"varint,4,opt,name=fulfilment_status,json=fulfilmentStatus,proto3,enum=orderd.order.v1.FulfilmentStatus" json:"fulfilment_status,omitempty"`
+	RefundStatus     RefundStatus           `protobuf:"varint,5,opt,name=refund_status,json=refundStatus,proto3,enum=orderd.order.v1.RefundStatus" json:"refund_status,omitempty"`
+	Total            *v1.Money              `protobuf:"bytes,6,opt,name=total,proto3" json:"total,omitempty"`
+	CreatedAt        *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	ExpiresAt        *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	CancelReason     string                 `protobuf:"bytes,9,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
+	Promotion        string                 `protobuf:"bytes,10,opt,name=promotion,proto3" json:"promotion,omitempty"`
+	// The first line's.
+	Sku   string `protobuf:"bytes,11,opt,name=sku,proto3" json:"sku,omitempty"`
+	Title string `protobuf:"bytes,12,opt,name=title,proto3" json:"title,omitempty"`
+	// How many lines there are, and how many units in all of them.
+	LineCount     int64 `protobuf:"varint,13,opt,name=line_count,json=lineCount,proto3" json:"line_count,omitempty"`
+	UnitCount     int64 `protobuf:"varint,14,opt,name=unit_count,json=unitCount,proto3" json:"unit_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderSummary) Reset() {
+	*x = OrderSummary{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderSummary) ProtoMessage() {}
+
+func (x *OrderSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderSummary.ProtoReflect.Descriptor instead.
+func (*OrderSummary) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *OrderSummary) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *OrderSummary) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *OrderSummary) GetState() OrderState {
+	if x != nil {
+		return x.State
+	}
+	return OrderState_ORDER_STATE_UNSPECIFIED
+}
+
+func (x *OrderSummary) GetFulfilmentStatus() FulfilmentStatus {
+	if x != nil {
+		return x.FulfilmentStatus
+	}
+	return FulfilmentStatus_FULFILMENT_STATUS_UNSPECIFIED
+}
+
+func (x *OrderSummary) GetRefundStatus() RefundStatus {
+	if x != nil {
+		return x.RefundStatus
+	}
+	return RefundStatus_REFUND_STATUS_UNSPECIFIED
+}
+
+func (x *OrderSummary) GetTotal() *v1.Money {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+func (x *OrderSummary) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *OrderSummary) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *OrderSummary) GetCancelReason() string {
+	if x != nil {
+		return x.CancelReason
+	}
+	return ""
+}
+
+func (x *OrderSummary) GetPromotion() string {
+	if x != nil {
+		return x.Promotion
+	}
+	return ""
+}
+
+func (x *OrderSummary) GetSku() string {
+	if x != nil {
+		return x.Sku
+	}
+	return ""
+}
+
+func (x *OrderSummary) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *OrderSummary) GetLineCount() int64 {
+	if x != nil {
+		return x.LineCount
+	}
+	return 0
+}
+
+func (x *OrderSummary) GetUnitCount() int64 {
+	if x != nil {
+		return x.UnitCount
+	}
+	return 0
+}
+
+type CountOrdersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountOrdersRequest) Reset() {
+	*x = CountOrdersRequest{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountOrdersRequest) ProtoMessage() {}
+
+func (x *CountOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountOrdersRequest.ProtoReflect.Descriptor instead.
+func (*CountOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CountOrdersRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+type CountOrdersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Every group once, in the enum's order, also with 0 orders.
+	Counts []*GroupCount `protobuf:"bytes,1,rep,name=counts,proto3" json:"counts,omitempty"`
+	// The buyer has older orders, which are not counted.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountOrdersResponse) Reset() {
+	*x = CountOrdersResponse{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountOrdersResponse) ProtoMessage() {}
+
+func (x *CountOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountOrdersResponse.ProtoReflect.Descriptor instead.
+func (*CountOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CountOrdersResponse) GetCounts() []*GroupCount {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *CountOrdersResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type GroupCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         OrderGroup             `protobuf:"varint,1,opt,name=group,proto3,enum=orderd.order.v1.OrderGroup" json:"group,omitempty"`
+	Orders        int32                  `protobuf:"varint,2,opt,name=orders,proto3" json:"orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupCount) Reset() {
+	*x = GroupCount{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupCount) ProtoMessage() {}
+
+func (x *GroupCount) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupCount.ProtoReflect.Descriptor instead.
+func (*GroupCount) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GroupCount) GetGroup() OrderGroup {
+	if x != nil {
+		return x.Group
+	}
+	return OrderGroup_ORDER_GROUP_UNSPECIFIED
+}
+
+func (x *GroupCount) GetOrders() int32 {
+	if x != nil {
+		return x.Orders
+	}
+	return 0
+}
+
 type GetOrderHistoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
@@ -1136,7 +1673,7 @@ type GetOrderHistoryRequest struct {
 
 func (x *GetOrderHistoryRequest) Reset() {
 	*x = GetOrderHistoryRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1685,7 @@ func (x *GetOrderHistoryRequest) String() string {
 func (*GetOrderHistoryRequest) ProtoMessage() {}
 
 func (x *GetOrderHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1698,7 @@ func (x *GetOrderHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{11}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetOrderHistoryRequest) GetBuyerId() string {
@@ -1194,7 +1731,7 @@ type OrderChange struct {
 
 func (x *OrderChange) Reset() {
 	*x = OrderChange{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1743,7 @@ func (x *OrderChange) String() string {
 func (*OrderChange) ProtoMessage() {}
 
 func (x *OrderChange) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1756,7 @@ func (x *OrderChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderChange.ProtoReflect.Descriptor instead.
 func (*OrderChange) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{12}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OrderChange) GetVersion() int64 {
@@ -1280,7 +1817,7 @@ type GetOrderHistoryResponse struct {
 
 func (x *GetOrderHistoryResponse) Reset() {
 	*x = GetOrderHistoryResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1829,7 @@ func (x *GetOrderHistoryResponse) String() string {
 func (*GetOrderHistoryResponse) ProtoMessage() {}
 
 func (x *GetOrderHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1842,7 @@ func (x *GetOrderHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{13}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetOrderHistoryResponse) GetChanges() []*OrderChange {
@@ -1326,7 +1863,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1875,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1888,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{14}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelOrderRequest) GetRequestId() string {
@@ -1384,7 +1921,7 @@ type CancelOrderResponse struct {
 
 func (x *CancelOrderResponse) Reset() {
 	*x = CancelOrderResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1933,7 @@ func (x *CancelOrderResponse) String() string {
 func (*CancelOrderResponse) ProtoMessage() {}
 
 func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1946,7 @@ func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CancelOrderResponse) GetOrder() *Order {
@@ -1430,7 +1967,7 @@ type ConfirmReceiptRequest struct {
 
 func (x *ConfirmReceiptRequest) Reset() {
 	*x = ConfirmReceiptRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1979,7 @@ func (x *ConfirmReceiptRequest) String() string {
 func (*ConfirmReceiptRequest) ProtoMessage() {}
 
 func (x *ConfirmReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1992,7 @@ func (x *ConfirmReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmReceiptRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ConfirmReceiptRequest) GetRequestId() string {
@@ -1488,7 +2025,7 @@ type ConfirmReceiptResponse struct {
 
 func (x *ConfirmReceiptResponse) Reset() {
 	*x = ConfirmReceiptResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +2037,7 @@ func (x *ConfirmReceiptResponse) String() string {
 func (*ConfirmReceiptResponse) ProtoMessage() {}
 
 func (x *ConfirmReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +2050,7 @@ func (x *ConfirmReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmReceiptResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ConfirmReceiptResponse) GetOrder() *Order {
@@ -1535,7 +2072,7 @@ type SetDeliveryRequest struct {
 
 func (x *SetDeliveryRequest) Reset() {
 	*x = SetDeliveryRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +2084,7 @@ func (x *SetDeliveryRequest) String() string {
 func (*SetDeliveryRequest) ProtoMessage() {}
 
 func (x *SetDeliveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +2097,7 @@ func (x *SetDeliveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetDeliveryRequest.ProtoReflect.Descriptor instead.
 func (*SetDeliveryRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{18}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SetDeliveryRequest) GetRequestId() string {
@@ -1600,7 +2137,7 @@ type SetDeliveryResponse struct {
 
 func (x *SetDeliveryResponse) Reset() {
 	*x = SetDeliveryResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +2149,7 @@ func (x *SetDeliveryResponse) String() string {
 func (*SetDeliveryResponse) ProtoMessage() {}
 
 func (x *SetDeliveryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +2162,7 @@ func (x *SetDeliveryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetDeliveryResponse.ProtoReflect.Descriptor instead.
 func (*SetDeliveryResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{19}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SetDeliveryResponse) GetOrder() *Order {
@@ -1657,7 +2194,7 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\x12delivered_quantity\x18\f \x01(\x03R\x11deliveredQuantity\x12+\n" +
 	"\x11returned_quantity\x18\r \x01(\x03R\x10returnedQuantity\x12=\n" +
 	"\x0erefund_granted\x18\x0e \x01(\v2\x16.orderd.money.v1.MoneyR\rrefundGranted\x122\n" +
-	"\brefunded\x18\x0f \x01(\v2\x16.orderd.money.v1.MoneyR\brefunded\"\xd4\t\n" +
+	"\brefunded\x18\x0f \x01(\v2\x16.orderd.money.v1.MoneyR\brefunded\"\xe3\v\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x19\n" +
 	"\bbuyer_id\x18\x02 \x01(\tR\abuyerId\x121\n" +
@@ -1688,12 +2225,23 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"shipped_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x12=\n" +
 	"\fdelivered_at\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\vdeliveredAt\x12=\n" +
 	"\fcompleted_at\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12\x18\n" +
-	"\aversion\x18\x19 \x01(\x03R\aversion\"Y\n" +
+	"\aversion\x18\x19 \x01(\x03R\aversion\x12\x16\n" +
+	"\x06number\x18\x1a \x01(\tR\x06number\x12\x18\n" +
+	"\achannel\x18\x1b \x01(\tR\achannel\x12F\n" +
+	"\n" +
+	"attributes\x18\x1c \x03(\v2&.orderd.order.v1.Order.AttributesEntryR\n" +
+	"attributes\x12#\n" +
+	"\rbuyer_message\x18\x1d \x01(\tR\fbuyerMessage\x12\x1b\n" +
+	"\tgift_note\x18\x1e \x01(\tR\bgiftNote\x12\x12\n" +
+	"\x04tags\x18\x1f \x03(\tR\x04tags\x1a=\n" +
+	"\x0fAttributesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Y\n" +
 	"\x0ePlaceOrderLine\x12\x1f\n" +
 	"\x03sku\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12&\n" +
 	"\bquantity\x18\x02 \x01(\x03B\n" +
-	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\xf2\x05\n" +
+	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\x80\t\n" +
 	"\x11PlaceOrderRequest\x12,\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
@@ -1708,7 +2256,17 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"coupon_ids\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\n" +
 	"\x18\x01\"\x05r\x03\xb0\x01\x01R\tcouponIds\x122\n" +
-	"\ainvoice\x18\a \x01(\v2\x18.orderd.quote.v1.InvoiceR\ainvoice:\x92\x02\xbaH\x8e\x02\x1a\x8b\x02\n" +
+	"\ainvoice\x18\a \x01(\v2\x18.orderd.quote.v1.InvoiceR\ainvoice\x12H\n" +
+	"\achannel\x18\b \x01(\tB.\xbaH+\xd8\x01\x01r&2$^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$R\achannel\x12\x9e\x01\n" +
+	"\n" +
+	"attributes\x18\t \x03(\v22.orderd.order.v1.PlaceOrderRequest.AttributesEntryBJ\xbaHG\x9a\x01D\x10\x14\"3r12/^[A-Za-z0-9]([A-Za-z0-9._-]{0,38}[A-Za-z0-9])?$*\vr\t\x10\x01\x18\xc8\x01\xba\x01\x01\x00R\n" +
+	"attributes\x124\n" +
+	"\rbuyer_message\x18\n" +
+	" \x01(\tB\x0f\xbaH\tr\a\x18\xf4\x03\xba\x01\x01\x00\x80\x01\x01R\fbuyerMessage\x12,\n" +
+	"\tgift_note\x18\v \x01(\tB\x0f\xbaH\tr\a\x18\xf4\x03\xba\x01\x01\x00\x80\x01\x01R\bgiftNote\x1a=\n" +
+	"\x0fAttributesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01:\x92\x02\xbaH\x8e\x02\x1a\x8b\x02\n" +
 	"\x14place.token_or_lines\x12]give quote_token, or lines with their delivery, coupon_ids and invoice, not both and not none\x1a\x93\x01this.quote_token == '' ? this.lines.size() > 0 : this.lines.size() == 0 && !has(this.delivery) && this.coupon_ids.size() == 0 && !has(this.invoice)\"B\n" +
 	"\x12PlaceOrderResponse\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"A\n" +
@@ -1723,16 +2281,49 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
 	"\border_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\"@\n" +
 	"\x10GetOrderResponse\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"\x8e\x01\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"\x85\x02\n" +
 	"\x11ListOrdersRequest\x12(\n" +
 	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12&\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"l\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\x12;\n" +
+	"\x05group\x18\x04 \x01(\x0e2\x1b.orderd.order.v1.OrderGroupB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05group\x128\n" +
+	"\x04view\x18\x05 \x01(\x0e2\x1a.orderd.order.v1.OrderViewB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04view\"\xa9\x01\n" +
 	"\x12ListOrdersResponse\x12.\n" +
 	"\x06orders\x18\x01 \x03(\v2\x16.orderd.order.v1.OrderR\x06orders\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"g\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12;\n" +
+	"\tsummaries\x18\x03 \x03(\v2\x1d.orderd.order.v1.OrderSummaryR\tsummaries\"\xd5\x04\n" +
+	"\fOrderSummary\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\tR\x06number\x121\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1b.orderd.order.v1.OrderStateR\x05state\x12N\n" +
+	"\x11fulfilment_status\x18\x04 \x01(\x0e2!.orderd.order.v1.FulfilmentStatusR\x10fulfilmentStatus\x12B\n" +
+	"\rrefund_status\x18\x05 \x01(\x0e2\x1d.orderd.order.v1.RefundStatusR\frefundStatus\x12,\n" +
+	"\x05total\x18\x06 \x01(\v2\x16.orderd.money.v1.MoneyR\x05total\x129\n" +
+	"\n" +
+	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12#\n" +
+	"\rcancel_reason\x18\t \x01(\tR\fcancelReason\x12\x1c\n" +
+	"\tpromotion\x18\n" +
+	" \x01(\tR\tpromotion\x12\x10\n" +
+	"\x03sku\x18\v \x01(\tR\x03sku\x12\x14\n" +
+	"\x05title\x18\f \x01(\tR\x05title\x12\x1d\n" +
+	"\n" +
+	"line_count\x18\r \x01(\x03R\tlineCount\x12\x1d\n" +
+	"\n" +
+	"unit_count\x18\x0e \x01(\x03R\tunitCount\">\n" +
+	"\x12CountOrdersRequest\x12(\n" +
+	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\"^\n" +
+	"\x13CountOrdersResponse\x123\n" +
+	"\x06counts\x18\x01 \x03(\v2\x1b.orderd.order.v1.GroupCountR\x06counts\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"W\n" +
+	"\n" +
+	"GroupCount\x121\n" +
+	"\x05group\x18\x01 \x01(\x0e2\x1b.orderd.order.v1.OrderGroupR\x05group\x12\x16\n" +
+	"\x06orders\x18\x02 \x01(\x05R\x06orders\"g\n" +
 	"\x16GetOrderHistoryRequest\x12(\n" +
 	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
@@ -1791,30 +2382,44 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"#FULFILMENT_STATUS_PARTIALLY_SHIPPED\x10\x02\x12\x1d\n" +
 	"\x19FULFILMENT_STATUS_SHIPPED\x10\x03\x12)\n" +
 	"%FULFILMENT_STATUS_PARTIALLY_DELIVERED\x10\x04\x12\x1f\n" +
-	"\x1bFULFILMENT_STATUS_DELIVERED\x10\x05*\xa2\x01\n" +
+	"\x1bFULFILMENT_STATUS_DELIVERED\x10\x05*\xaa\x01\n" +
+	"\n" +
+	"OrderGroup\x12\x1b\n" +
+	"\x17ORDER_GROUP_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12ORDER_GROUP_TO_PAY\x10\x01\x12\x17\n" +
+	"\x13ORDER_GROUP_TO_SHIP\x10\x02\x12\x1a\n" +
+	"\x16ORDER_GROUP_TO_RECEIVE\x10\x03\x12\x1a\n" +
+	"\x16ORDER_GROUP_AFTER_SALE\x10\x04\x12\x16\n" +
+	"\x12ORDER_GROUP_CLOSED\x10\x05*T\n" +
+	"\tOrderView\x12\x1a\n" +
+	"\x16ORDER_VIEW_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fORDER_VIEW_FULL\x10\x01\x12\x16\n" +
+	"\x12ORDER_VIEW_SUMMARY\x10\x02*\xa2\x01\n" +
 	"\fRefundStatus\x12\x1d\n" +
 	"\x19REFUND_STATUS_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REFUND_STATUS_NONE\x10\x01\x12\x19\n" +
 	"\x15REFUND_STATUS_PENDING\x10\x02\x12$\n" +
 	" REFUND_STATUS_PARTIALLY_REFUNDED\x10\x03\x12\x1a\n" +
-	"\x16REFUND_STATUS_REFUNDED\x10\x042\xe5\x05\n" +
+	"\x16REFUND_STATUS_REFUNDED\x10\x042\xd4\x06\n" +
 	"\fOrderService\x12b\n" +
 	"\n" +
 	"PlaceOrder\x12\".orderd.order.v1.PlaceOrderRequest\x1a#.orderd.order.v1.PlaceOrderResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12\\\n" +
-	"\bGetOrder\x12 .orderd.order.v1.GetOrderRequest\x1a!.orderd.order.v1.GetOrderResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12b\n" +
+	"\x02\x01\f\x90\x02\x02\x12_\n" +
+	"\bGetOrder\x12 .orderd.order.v1.GetOrderRequest\x1a!.orderd.order.v1.GetOrderResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x03\x01\f\t \x01\x90\x02\x01\x12e\n" +
 	"\n" +
-	"ListOrders\x12\".orderd.order.v1.ListOrdersRequest\x1a#.orderd.order.v1.ListOrdersResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12q\n" +
-	"\x0fGetOrderHistory\x12'.orderd.order.v1.GetOrderHistoryRequest\x1a(.orderd.order.v1.GetOrderHistoryResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12e\n" +
+	"ListOrders\x12\".orderd.order.v1.ListOrdersRequest\x1a#.orderd.order.v1.ListOrdersResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x03\x01\f\t \x01\x90\x02\x01\x12f\n" +
+	"\vCountOrders\x12#.orderd.order.v1.CountOrdersRequest\x1a$.orderd.order.v1.CountOrdersResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\x01\f\t\x90\x02\x01\x12r\n" +
+	"\x0fGetOrderHistory\x12'.orderd.order.v1.GetOrderHistoryRequest\x1a(.orderd.order.v1.GetOrderHistoryResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\x01\f\t\x90\x02\x01\x12e\n" +
 	"\vCancelOrder\x12#.orderd.order.v1.CancelOrderRequest\x1a$.orderd.order.v1.CancelOrderResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12n\n" +
+	"\x02\x01\f\x90\x02\x02\x12n\n" +
 	"\x0eConfirmReceipt\x12&.orderd.order.v1.ConfirmReceiptRequest\x1a'.orderd.order.v1.ConfirmReceiptResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12e\n" +
+	"\x02\x01\f\x90\x02\x02\x12e\n" +
 	"\vSetDelivery\x12#.orderd.order.v1.SetDeliveryRequest\x1a$.orderd.order.v1.SetDeliveryResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02B\xbd\x01\n" +
+	"\x02\x01\f\x90\x02\x02B\xbd\x01\n" +
 	"\x13com.orderd.order.v1B\n" +
 	"OrderProtoP\x01Z<github.com/orderd-dev/orderd/api/gen/orderd/order/v1;orderv1\xa2\x02\x03OOX\xaa\x02\x0fOrderd.Order.V1\xca\x02\x0fOrderd\\Order\\V1\xe2\x02\x1bOrderd\\Order\\V1\\GPBMetadata\xea\x02\x11Orderd::Order::V1b\x06proto3"
 
@@ -1830,99 +2435,122 @@ func file_orderd_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_orderd_order_v1_order_proto_rawDescData
 }
 
-var file_orderd_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_orderd_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_orderd_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_orderd_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_orderd_order_v1_order_proto_goTypes = []any{
 	(OrderState)(0),                 // 0: orderd.order.v1.OrderState
 	(FulfilmentStatus)(0),           // 1: orderd.order.v1.FulfilmentStatus
-	(RefundStatus)(0),               // 2: orderd.order.v1.RefundStatus
-	(*OrderLine)(nil),               // 3: orderd.order.v1.OrderLine
-	(*Order)(nil),                   // 4: orderd.order.v1.Order
-	(*PlaceOrderLine)(nil),          // 5: orderd.order.v1.PlaceOrderLine
-	(*PlaceOrderRequest)(nil),       // 6: orderd.order.v1.PlaceOrderRequest
-	(*PlaceOrderResponse)(nil),      // 7: orderd.order.v1.PlaceOrderResponse
-	(*StockShortage)(nil),           // 8: orderd.order.v1.StockShortage
-	(*ShortLine)(nil),               // 9: orderd.order.v1.ShortLine
-	(*GetOrderRequest)(nil),         // 10: orderd.order.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),        // 11: orderd.order.v1.GetOrderResponse
-	(*ListOrdersRequest)(nil),       // 12: orderd.order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),      // 13: orderd.order.v1.ListOrdersResponse
-	(*GetOrderHistoryRequest)(nil),  // 14: orderd.order.v1.GetOrderHistoryRequest
-	(*OrderChange)(nil),             // 15: orderd.order.v1.OrderChange
-	(*GetOrderHistoryResponse)(nil), // 16: orderd.order.v1.GetOrderHistoryResponse
-	(*CancelOrderRequest)(nil),      // 17: orderd.order.v1.CancelOrderRequest
-	(*CancelOrderResponse)(nil),     // 18: orderd.order.v1.CancelOrderResponse
-	(*ConfirmReceiptRequest)(nil),   // 19: orderd.order.v1.ConfirmReceiptRequest
-	(*ConfirmReceiptResponse)(nil),  // 20: orderd.order.v1.ConfirmReceiptResponse
-	(*SetDeliveryRequest)(nil),      // 21: orderd.order.v1.SetDeliveryRequest
-	(*SetDeliveryResponse)(nil),     // 22: orderd.order.v1.SetDeliveryResponse
-	(*v1.Money)(nil),                // 23: orderd.money.v1.Money
-	(*timestamppb.Timestamp)(nil),   // 24: google.protobuf.Timestamp
-	(*v11.Address)(nil),             // 25: orderd.address.v1.Address
-	(*v12.Invoice)(nil),             // 26: orderd.quote.v1.Invoice
-	(*v12.Delivery)(nil),            // 27: orderd.quote.v1.Delivery
+	(OrderGroup)(0),                 // 2: orderd.order.v1.OrderGroup
+	(OrderView)(0),                  // 3: orderd.order.v1.OrderView
+	(RefundStatus)(0),               // 4: orderd.order.v1.RefundStatus
+	(*OrderLine)(nil),               // 5: orderd.order.v1.OrderLine
+	(*Order)(nil),                   // 6: orderd.order.v1.Order
+	(*PlaceOrderLine)(nil),          // 7: orderd.order.v1.PlaceOrderLine
+	(*PlaceOrderRequest)(nil),       // 8: orderd.order.v1.PlaceOrderRequest
+	(*PlaceOrderResponse)(nil),      // 9: orderd.order.v1.PlaceOrderResponse
+	(*StockShortage)(nil),           // 10: orderd.order.v1.StockShortage
+	(*ShortLine)(nil),               // 11: orderd.order.v1.ShortLine
+	(*GetOrderRequest)(nil),         // 12: orderd.order.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),        // 13: orderd.order.v1.GetOrderResponse
+	(*ListOrdersRequest)(nil),       // 14: orderd.order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),      // 15: orderd.order.v1.ListOrdersResponse
+	(*OrderSummary)(nil),            // 16: orderd.order.v1.OrderSummary
+	(*CountOrdersRequest)(nil),      // 17: orderd.order.v1.CountOrdersRequest
+	(*CountOrdersResponse)(nil),     // 18: orderd.order.v1.CountOrdersResponse
+	(*GroupCount)(nil),              // 19: orderd.order.v1.GroupCount
+	(*GetOrderHistoryRequest)(nil),  // 20: orderd.order.v1.GetOrderHistoryRequest
+	(*OrderChange)(nil),             // 21: orderd.order.v1.OrderChange
+	(*GetOrderHistoryResponse)(nil), // 22: orderd.order.v1.GetOrderHistoryResponse
+	(*CancelOrderRequest)(nil),      // 23: orderd.order.v1.CancelOrderRequest
+	(*CancelOrderResponse)(nil),     // 24: orderd.order.v1.CancelOrderResponse
+	(*ConfirmReceiptRequest)(nil),   // 25: orderd.order.v1.ConfirmReceiptRequest
+	(*ConfirmReceiptResponse)(nil),  // 26: orderd.order.v1.ConfirmReceiptResponse
+	(*SetDeliveryRequest)(nil),      // 27: orderd.order.v1.SetDeliveryRequest
+	(*SetDeliveryResponse)(nil),     // 28: orderd.order.v1.SetDeliveryResponse
+	nil,                             // 29: orderd.order.v1.Order.AttributesEntry
+	nil,                             // 30: orderd.order.v1.PlaceOrderRequest.AttributesEntry
+	(*v1.Money)(nil),                // 31: orderd.money.v1.Money
+	(*timestamppb.Timestamp)(nil),   // 32: google.protobuf.Timestamp
+	(*v11.Address)(nil),             // 33: orderd.address.v1.Address
+	(*v12.Invoice)(nil),             // 34: orderd.quote.v1.Invoice
+	(*v12.Delivery)(nil),            // 35: orderd.quote.v1.Delivery
 }
 var file_orderd_order_v1_order_proto_depIdxs = []int32{
-	23, // 0: orderd.order.v1.OrderLine.unit_price:type_name -> orderd.money.v1.Money
-	23, // 1: orderd.order.v1.OrderLine.amount:type_name -> orderd.money.v1.Money
-	23, // 2: orderd.order.v1.OrderLine.discount:type_name -> orderd.money.v1.Money
-	23, // 3: orderd.order.v1.OrderLine.freight:type_name -> orderd.money.v1.Money
-	23, // 4: orderd.order.v1.OrderLine.total:type_name -> orderd.money.v1.Money
-	23, // 5: orderd.order.v1.OrderLine.tax:type_name -> orderd.money.v1.Money
-	23, // 6: orderd.order.v1.OrderLine.refund_granted:type_name -> orderd.money.v1.Money
-	23, // 7: orderd.order.v1.OrderLine.refunded:type_name -> orderd.money.v1.Money
+	31, // 0: orderd.order.v1.OrderLine.unit_price:type_name -> orderd.money.v1.Money
+	31, // 1: orderd.order.v1.OrderLine.amount:type_name -> orderd.money.v1.Money
+	31, // 2: orderd.order.v1.OrderLine.discount:type_name -> orderd.money.v1.Money
+	31, // 3: orderd.order.v1.OrderLine.freight:type_name -> orderd.money.v1.Money
+	31, // 4: orderd.order.v1.OrderLine.total:type_name -> orderd.money.v1.Money
+	31, // 5: orderd.order.v1.OrderLine.tax:type_name -> orderd.money.v1.Money
+	31, // 6: orderd.order.v1.OrderLine.refund_granted:type_name -> orderd.money.v1.Money
+	31, // 7: orderd.order.v1.OrderLine.refunded:type_name -> orderd.money.v1.Money
 	0,  // 8: orderd.order.v1.Order.state:type_name -> orderd.order.v1.OrderState
-	3,  // 9: orderd.order.v1.Order.lines:type_name -> orderd.order.v1.OrderLine
-	23, // 10: orderd.order.v1.Order.total:type_name -> orderd.money.v1.Money
-	24, // 11: orderd.order.v1.Order.created_at:type_name -> google.protobuf.Timestamp
-	24, // 12: orderd.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
-	24, // 13: orderd.order.v1.Order.paid_at:type_name -> google.protobuf.Timestamp
-	24, // 14: orderd.order.v1.Order.cancelled_at:type_name -> google.protobuf.Timestamp
-	23, // 15: orderd.order.v1.Order.goods:type_name -> orderd.money.v1.Money
-	23, // 16: orderd.order.v1.Order.discount:type_name -> orderd.money.v1.Money
-	23, // 17: orderd.order.v1.Order.freight:type_name -> orderd.money.v1.Money
-	23, // 18: orderd.order.v1.Order.tax:type_name -> orderd.money.v1.Money
-	25, // 19: orderd.order.v1.Order.address:type_name -> orderd.address.v1.Address
-	26, // 20: orderd.order.v1.Order.invoice:type_name -> orderd.quote.v1.Invoice
+	5,  // 9: orderd.order.v1.Order.lines:type_name -> orderd.order.v1.OrderLine
+	31, // 10: orderd.order.v1.Order.total:type_name -> orderd.money.v1.Money
+	32, // 11: orderd.order.v1.Order.created_at:type_name -> google.protobuf.Timestamp
+	32, // 12: orderd.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
+	32, // 13: orderd.order.v1.Order.paid_at:type_name -> google.protobuf.Timestamp
+	32, // 14: orderd.order.v1.Order.cancelled_at:type_name -> google.protobuf.Timestamp
+	31, // 15: orderd.order.v1.Order.goods:type_name -> orderd.money.v1.Money
+	31, // 16: orderd.order.v1.Order.discount:type_name -> orderd.money.v1.Money
+	31, // 17: orderd.order.v1.Order.freight:type_name -> orderd.money.v1.Money
+	31, // 18: orderd.order.v1.Order.tax:type_name -> orderd.money.v1.Money
+	33, // 19: orderd.order.v1.Order.address:type_name -> orderd.address.v1.Address
+	34, // 20: orderd.order.v1.Order.invoice:type_name -> orderd.quote.v1.Invoice
 	1,  // 21: orderd.order.v1.Order.fulfilment_status:type_name -> orderd.order.v1.FulfilmentStatus
-	2,  // 22: orderd.order.v1.Order.refund_status:type_name -> orderd.order.v1.RefundStatus
-	24, // 23: orderd.order.v1.Order.shipped_at:type_name -> google.protobuf.Timestamp
-	24, // 24: orderd.order.v1.Order.delivered_at:type_name -> google.protobuf.Timestamp
-	24, // 25: orderd.order.v1.Order.completed_at:type_name -> google.protobuf.Timestamp
-	5,  // 26: orderd.order.v1.PlaceOrderRequest.lines:type_name -> orderd.order.v1.PlaceOrderLine
-	27, // 27: orderd.order.v1.PlaceOrderRequest.delivery:type_name -> orderd.quote.v1.Delivery
-	26, // 28: orderd.order.v1.PlaceOrderRequest.invoice:type_name -> orderd.quote.v1.Invoice
-	4,  // 29: orderd.order.v1.PlaceOrderResponse.order:type_name -> orderd.order.v1.Order
-	9,  // 30: orderd.order.v1.StockShortage.lines:type_name -> orderd.order.v1.ShortLine
-	4,  // 31: orderd.order.v1.GetOrderResponse.order:type_name -> orderd.order.v1.Order
-	4,  // 32: orderd.order.v1.ListOrdersResponse.orders:type_name -> orderd.order.v1.Order
-	0,  // 33: orderd.order.v1.OrderChange.from:type_name -> orderd.order.v1.OrderState
-	0,  // 34: orderd.order.v1.OrderChange.to:type_name -> orderd.order.v1.OrderState
-	24, // 35: orderd.order.v1.OrderChange.at:type_name -> google.protobuf.Timestamp
-	15, // 36: orderd.order.v1.GetOrderHistoryResponse.changes:type_name -> orderd.order.v1.OrderChange
-	4,  // 37: orderd.order.v1.CancelOrderResponse.order:type_name -> orderd.order.v1.Order
-	4,  // 38: orderd.order.v1.ConfirmReceiptResponse.order:type_name -> orderd.order.v1.Order
-	27, // 39: orderd.order.v1.SetDeliveryRequest.delivery:type_name -> orderd.quote.v1.Delivery
-	4,  // 40: orderd.order.v1.SetDeliveryResponse.order:type_name -> orderd.order.v1.Order
-	6,  // 41: orderd.order.v1.OrderService.PlaceOrder:input_type -> orderd.order.v1.PlaceOrderRequest
-	10, // 42: orderd.order.v1.OrderService.GetOrder:input_type -> orderd.order.v1.GetOrderRequest
-	12, // 43: orderd.order.v1.OrderService.ListOrders:input_type -> orderd.order.v1.ListOrdersRequest
-	14, // 44: orderd.order.v1.OrderService.GetOrderHistory:input_type -> orderd.order.v1.GetOrderHistoryRequest
-	17, // 45: orderd.order.v1.OrderService.CancelOrder:input_type -> orderd.order.v1.CancelOrderRequest
-	19, // 46: orderd.order.v1.OrderService.ConfirmReceipt:input_type -> orderd.order.v1.ConfirmReceiptRequest
-	21, // 47: orderd.order.v1.OrderService.SetDelivery:input_type -> orderd.order.v1.SetDeliveryRequest
-	7,  // 48: orderd.order.v1.OrderService.PlaceOrder:output_type -> orderd.order.v1.PlaceOrderResponse
-	11, // 49: orderd.order.v1.OrderService.GetOrder:output_type -> orderd.order.v1.GetOrderResponse
-	13, // 50: orderd.order.v1.OrderService.ListOrders:output_type -> orderd.order.v1.ListOrdersResponse
-	16, // 51: orderd.order.v1.OrderService.GetOrderHistory:output_type -> orderd.order.v1.GetOrderHistoryResponse
-	18, // 52: orderd.order.v1.OrderService.CancelOrder:output_type -> orderd.order.v1.CancelOrderResponse
-	20, // 53: orderd.order.v1.OrderService.ConfirmReceipt:output_type -> orderd.order.v1.ConfirmReceiptResponse
-	22, // 54: orderd.order.v1.OrderService.SetDelivery:output_type -> orderd.order.v1.SetDeliveryResponse
-	48, // [48:55] is the sub-list for method output_type
-	41, // [41:48] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	4,  // 22: orderd.order.v1.Order.refund_status:type_name -> orderd.order.v1.RefundStatus
+	32, // 23: orderd.order.v1.Order.shipped_at:type_name -> google.protobuf.Timestamp
+	32, // 24: orderd.order.v1.Order.delivered_at:type_name -> google.protobuf.Timestamp
+	32, // 25: orderd.order.v1.Order.completed_at:type_name -> google.protobuf.Timestamp
+	29, // 26: orderd.order.v1.Order.attributes:type_name -> orderd.order.v1.Order.AttributesEntry
+	7,  // 27: orderd.order.v1.PlaceOrderRequest.lines:type_name -> orderd.order.v1.PlaceOrderLine
+	35, // 28: orderd.order.v1.PlaceOrderRequest.delivery:type_name -> orderd.quote.v1.Delivery
+	34, // 29: orderd.order.v1.PlaceOrderRequest.invoice:type_name -> orderd.quote.v1.Invoice
+	30, // 30: orderd.order.v1.PlaceOrderRequest.attributes:type_name -> orderd.order.v1.PlaceOrderRequest.AttributesEntry
+	6,  // 31: orderd.order.v1.PlaceOrderResponse.order:type_name -> orderd.order.v1.Order
+	11, // 32: orderd.order.v1.StockShortage.lines:type_name -> orderd.order.v1.ShortLine
+	6,  // 33: orderd.order.v1.GetOrderResponse.order:type_name -> orderd.order.v1.Order
+	2,  // 34: orderd.order.v1.ListOrdersRequest.group:type_name -> orderd.order.v1.OrderGroup
+	3,  // 35: orderd.order.v1.ListOrdersRequest.view:type_name -> orderd.order.v1.OrderView
+	6,  // 36: orderd.order.v1.ListOrdersResponse.orders:type_name -> orderd.order.v1.Order
+	16, // 37: orderd.order.v1.ListOrdersResponse.summaries:type_name -> orderd.order.v1.OrderSummary
+	0,  // 38: orderd.order.v1.OrderSummary.state:type_name -> orderd.order.v1.OrderState
+	1,  // 39: orderd.order.v1.OrderSummary.fulfilment_status:type_name -> orderd.order.v1.FulfilmentStatus
+	4,  // 40: orderd.order.v1.OrderSummary.refund_status:type_name -> orderd.order.v1.RefundStatus
+	31, // 41: orderd.order.v1.OrderSummary.total:type_name -> orderd.money.v1.Money
+	32, // 42: orderd.order.v1.OrderSummary.created_at:type_name -> google.protobuf.Timestamp
+	32, // 43: orderd.order.v1.OrderSummary.expires_at:type_name -> google.protobuf.Timestamp
+	19, // 44: orderd.order.v1.CountOrdersResponse.counts:type_name -> orderd.order.v1.GroupCount
+	2,  // 45: orderd.order.v1.GroupCount.group:type_name -> orderd.order.v1.OrderGroup
+	0,  // 46: orderd.order.v1.OrderChange.from:type_name -> orderd.order.v1.OrderState
+	0,  // 47: orderd.order.v1.OrderChange.to:type_name -> orderd.order.v1.OrderState
+	32, // 48: orderd.order.v1.OrderChange.at:type_name -> google.protobuf.Timestamp
+	21, // 49: orderd.order.v1.GetOrderHistoryResponse.changes:type_name -> orderd.order.v1.OrderChange
+	6,  // 50: orderd.order.v1.CancelOrderResponse.order:type_name -> orderd.order.v1.Order
+	6,  // 51: orderd.order.v1.ConfirmReceiptResponse.order:type_name -> orderd.order.v1.Order
+	35, // 52: orderd.order.v1.SetDeliveryRequest.delivery:type_name -> orderd.quote.v1.Delivery
+	6,  // 53: orderd.order.v1.SetDeliveryResponse.order:type_name -> orderd.order.v1.Order
+	8,  // 54: orderd.order.v1.OrderService.PlaceOrder:input_type -> orderd.order.v1.PlaceOrderRequest
+	12, // 55: orderd.order.v1.OrderService.GetOrder:input_type -> orderd.order.v1.GetOrderRequest
+	14, // 56: orderd.order.v1.OrderService.ListOrders:input_type -> orderd.order.v1.ListOrdersRequest
+	17, // 57: orderd.order.v1.OrderService.CountOrders:input_type -> orderd.order.v1.CountOrdersRequest
+	20, // 58: orderd.order.v1.OrderService.GetOrderHistory:input_type -> orderd.order.v1.GetOrderHistoryRequest
+	23, // 59: orderd.order.v1.OrderService.CancelOrder:input_type -> orderd.order.v1.CancelOrderRequest
+	25, // 60: orderd.order.v1.OrderService.ConfirmReceipt:input_type -> orderd.order.v1.ConfirmReceiptRequest
+	27, // 61: orderd.order.v1.OrderService.SetDelivery:input_type -> orderd.order.v1.SetDeliveryRequest
+	9,  // 62: orderd.order.v1.OrderService.PlaceOrder:output_type -> orderd.order.v1.PlaceOrderResponse
+	13, // 63: orderd.order.v1.OrderService.GetOrder:output_type -> orderd.order.v1.GetOrderResponse
+	15, // 64: orderd.order.v1.OrderService.ListOrders:output_type -> orderd.order.v1.ListOrdersResponse
+	18, // 65: orderd.order.v1.OrderService.CountOrders:output_type -> orderd.order.v1.CountOrdersResponse
+	22, // 66: orderd.order.v1.OrderService.GetOrderHistory:output_type -> orderd.order.v1.GetOrderHistoryResponse
+	24, // 67: orderd.order.v1.OrderService.CancelOrder:output_type -> orderd.order.v1.CancelOrderResponse
+	26, // 68: orderd.order.v1.OrderService.ConfirmReceipt:output_type -> orderd.order.v1.ConfirmReceiptResponse
+	28, // 69: orderd.order.v1.OrderService.SetDelivery:output_type -> orderd.order.v1.SetDeliveryResponse
+	62, // [62:70] is the sub-list for method output_type
+	54, // [54:62] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_orderd_order_v1_order_proto_init() }
@@ -1935,8 +2563,8 @@ func file_orderd_order_v1_order_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_order_v1_order_proto_rawDesc), len(file_orderd_order_v1_order_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   20,
+			NumEnums:      5,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

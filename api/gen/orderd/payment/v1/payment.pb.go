@@ -153,7 +153,9 @@ type Payment struct {
 	// The provider's method, such as native.
 	Method string `protobuf:"bytes,8,opt,name=method,proto3" json:"method,omitempty"`
 	// The provider's own code if the state is FAILED.
-	Failure       string `protobuf:"bytes,9,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure string `protobuf:"bytes,9,opt,name=failure,proto3" json:"failure,omitempty"`
+	// When the order can no longer be paid.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +251,13 @@ func (x *Payment) GetFailure() string {
 		return x.Failure
 	}
 	return ""
+}
+
+func (x *Payment) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
 }
 
 type PaymentMethod struct {
@@ -626,6 +635,102 @@ func (x *CreatePaymentResponse) GetSdkParams() map[string]string {
 	return nil
 }
 
+type ListPaymentsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	OrderId       string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPaymentsRequest) Reset() {
+	*x = ListPaymentsRequest{}
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPaymentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPaymentsRequest) ProtoMessage() {}
+
+func (x *ListPaymentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPaymentsRequest.ProtoReflect.Descriptor instead.
+func (*ListPaymentsRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListPaymentsRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *ListPaymentsRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+type ListPaymentsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Payments      []*Payment             `protobuf:"bytes,1,rep,name=payments,proto3" json:"payments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPaymentsResponse) Reset() {
+	*x = ListPaymentsResponse{}
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPaymentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPaymentsResponse) ProtoMessage() {}
+
+func (x *ListPaymentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPaymentsResponse.ProtoReflect.Descriptor instead.
+func (*ListPaymentsResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListPaymentsResponse) GetPayments() []*Payment {
+	if x != nil {
+		return x.Payments
+	}
+	return nil
+}
+
 type GetPaymentRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
@@ -636,7 +741,7 @@ type GetPaymentRequest struct {
 
 func (x *GetPaymentRequest) Reset() {
 	*x = GetPaymentRequest{}
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[6]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +753,7 @@ func (x *GetPaymentRequest) String() string {
 func (*GetPaymentRequest) ProtoMessage() {}
 
 func (x *GetPaymentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[6]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +766,7 @@ func (x *GetPaymentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPaymentRequest.ProtoReflect.Descriptor instead.
 func (*GetPaymentRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{6}
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetPaymentRequest) GetBuyerId() string {
@@ -687,7 +792,7 @@ type GetPaymentResponse struct {
 
 func (x *GetPaymentResponse) Reset() {
 	*x = GetPaymentResponse{}
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[7]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +804,7 @@ func (x *GetPaymentResponse) String() string {
 func (*GetPaymentResponse) ProtoMessage() {}
 
 func (x *GetPaymentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_payment_v1_payment_proto_msgTypes[7]
+	mi := &file_orderd_payment_v1_payment_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +817,7 @@ func (x *GetPaymentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPaymentResponse.ProtoReflect.Descriptor instead.
 func (*GetPaymentResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{7}
+	return file_orderd_payment_v1_payment_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetPaymentResponse) GetPayment() *Payment {
@@ -726,7 +831,7 @@ var File_orderd_payment_v1_payment_proto protoreflect.FileDescriptor
 
 const file_orderd_payment_v1_payment_proto_rawDesc = "" +
 	"\n" +
-	"\x1forderd/payment/v1/payment.proto\x12\x11orderd.payment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1borderd/money/v1/money.proto\"\xf2\x02\n" +
+	"\x1forderd/payment/v1/payment.proto\x12\x11orderd.payment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1borderd/money/v1/money.proto\"\xad\x03\n" +
 	"\aPayment\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x19\n" +
@@ -738,7 +843,10 @@ const file_orderd_payment_v1_payment_proto_rawDesc = "" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12=\n" +
 	"\fsucceeded_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vsucceededAt\x12\x16\n" +
 	"\x06method\x18\b \x01(\tR\x06method\x12\x18\n" +
-	"\afailure\x18\t \x01(\tR\afailure\"\xd8\x01\n" +
+	"\afailure\x18\t \x01(\tR\afailure\x129\n" +
+	"\n" +
+	"expires_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xd8\x01\n" +
 	"\rPaymentMethod\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x14\n" +
@@ -777,7 +885,13 @@ const file_orderd_payment_v1_payment_proto_rawDesc = "" +
 	"sdk_params\x18\x04 \x03(\v27.orderd.payment.v1.CreatePaymentResponse.SdkParamsEntryR\tsdkParams\x1a<\n" +
 	"\x0eSdkParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"f\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"d\n" +
+	"\x13ListPaymentsRequest\x12(\n" +
+	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
+	"\border_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\"N\n" +
+	"\x14ListPaymentsResponse\x126\n" +
+	"\bpayments\x18\x01 \x03(\v2\x1a.orderd.payment.v1.PaymentR\bpayments\"f\n" +
 	"\x11GetPaymentRequest\x12(\n" +
 	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12'\n" +
@@ -797,15 +911,17 @@ const file_orderd_payment_v1_payment_proto_rawDesc = "" +
 	"\x17METHOD_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14METHOD_KIND_REDIRECT\x10\x01\x12\x12\n" +
 	"\x0eMETHOD_KIND_QR\x10\x02\x12\x13\n" +
-	"\x0fMETHOD_KIND_SDK\x10\x032\xe9\x02\n" +
+	"\x0fMETHOD_KIND_SDK\x10\x032\xd9\x03\n" +
 	"\x0ePaymentService\x12~\n" +
 	"\x12ListPaymentMethods\x12,.orderd.payment.v1.ListPaymentMethodsRequest\x1a-.orderd.payment.v1.ListPaymentMethodsResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12o\n" +
+	"\x02\x01\f\x90\x02\x01\x12o\n" +
 	"\rCreatePayment\x12'.orderd.payment.v1.CreatePaymentRequest\x1a(.orderd.payment.v1.CreatePaymentResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12f\n" +
+	"\x02\x01\f\x90\x02\x02\x12m\n" +
+	"\fListPayments\x12&.orderd.payment.v1.ListPaymentsRequest\x1a'.orderd.payment.v1.ListPaymentsResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\x01\f\t\x90\x02\x01\x12g\n" +
 	"\n" +
-	"GetPayment\x12$.orderd.payment.v1.GetPaymentRequest\x1a%.orderd.payment.v1.GetPaymentResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01B\xcd\x01\n" +
+	"GetPayment\x12$.orderd.payment.v1.GetPaymentRequest\x1a%.orderd.payment.v1.GetPaymentResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\x01\f\t\x90\x02\x01B\xcd\x01\n" +
 	"\x15com.orderd.payment.v1B\fPaymentProtoP\x01Z@github.com/orderd-dev/orderd/api/gen/orderd/payment/v1;paymentv1\xa2\x02\x03OPX\xaa\x02\x11Orderd.Payment.V1\xca\x02\x11Orderd\\Payment\\V1\xe2\x02\x1dOrderd\\Payment\\V1\\GPBMetadata\xea\x02\x13Orderd::Payment::V1b\x06proto3"
 
 var (
@@ -821,7 +937,7 @@ func file_orderd_payment_v1_payment_proto_rawDescGZIP() []byte {
 }
 
 var file_orderd_payment_v1_payment_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_orderd_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_orderd_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_orderd_payment_v1_payment_proto_goTypes = []any{
 	(PaymentState)(0),                  // 0: orderd.payment.v1.PaymentState
 	(MethodKind)(0),                    // 1: orderd.payment.v1.MethodKind
@@ -831,35 +947,41 @@ var file_orderd_payment_v1_payment_proto_goTypes = []any{
 	(*ListPaymentMethodsResponse)(nil), // 5: orderd.payment.v1.ListPaymentMethodsResponse
 	(*CreatePaymentRequest)(nil),       // 6: orderd.payment.v1.CreatePaymentRequest
 	(*CreatePaymentResponse)(nil),      // 7: orderd.payment.v1.CreatePaymentResponse
-	(*GetPaymentRequest)(nil),          // 8: orderd.payment.v1.GetPaymentRequest
-	(*GetPaymentResponse)(nil),         // 9: orderd.payment.v1.GetPaymentResponse
-	nil,                                // 10: orderd.payment.v1.CreatePaymentResponse.SdkParamsEntry
-	(*v1.Money)(nil),                   // 11: orderd.money.v1.Money
-	(*timestamppb.Timestamp)(nil),      // 12: google.protobuf.Timestamp
+	(*ListPaymentsRequest)(nil),        // 8: orderd.payment.v1.ListPaymentsRequest
+	(*ListPaymentsResponse)(nil),       // 9: orderd.payment.v1.ListPaymentsResponse
+	(*GetPaymentRequest)(nil),          // 10: orderd.payment.v1.GetPaymentRequest
+	(*GetPaymentResponse)(nil),         // 11: orderd.payment.v1.GetPaymentResponse
+	nil,                                // 12: orderd.payment.v1.CreatePaymentResponse.SdkParamsEntry
+	(*v1.Money)(nil),                   // 13: orderd.money.v1.Money
+	(*timestamppb.Timestamp)(nil),      // 14: google.protobuf.Timestamp
 }
 var file_orderd_payment_v1_payment_proto_depIdxs = []int32{
 	0,  // 0: orderd.payment.v1.Payment.state:type_name -> orderd.payment.v1.PaymentState
-	11, // 1: orderd.payment.v1.Payment.amount:type_name -> orderd.money.v1.Money
-	12, // 2: orderd.payment.v1.Payment.created_at:type_name -> google.protobuf.Timestamp
-	12, // 3: orderd.payment.v1.Payment.succeeded_at:type_name -> google.protobuf.Timestamp
-	1,  // 4: orderd.payment.v1.PaymentMethod.kind:type_name -> orderd.payment.v1.MethodKind
-	3,  // 5: orderd.payment.v1.ListPaymentMethodsResponse.methods:type_name -> orderd.payment.v1.PaymentMethod
-	11, // 6: orderd.payment.v1.ListPaymentMethodsResponse.amount:type_name -> orderd.money.v1.Money
-	12, // 7: orderd.payment.v1.ListPaymentMethodsResponse.expires_at:type_name -> google.protobuf.Timestamp
-	2,  // 8: orderd.payment.v1.CreatePaymentResponse.payment:type_name -> orderd.payment.v1.Payment
-	10, // 9: orderd.payment.v1.CreatePaymentResponse.sdk_params:type_name -> orderd.payment.v1.CreatePaymentResponse.SdkParamsEntry
-	2,  // 10: orderd.payment.v1.GetPaymentResponse.payment:type_name -> orderd.payment.v1.Payment
-	4,  // 11: orderd.payment.v1.PaymentService.ListPaymentMethods:input_type -> orderd.payment.v1.ListPaymentMethodsRequest
-	6,  // 12: orderd.payment.v1.PaymentService.CreatePayment:input_type -> orderd.payment.v1.CreatePaymentRequest
-	8,  // 13: orderd.payment.v1.PaymentService.GetPayment:input_type -> orderd.payment.v1.GetPaymentRequest
-	5,  // 14: orderd.payment.v1.PaymentService.ListPaymentMethods:output_type -> orderd.payment.v1.ListPaymentMethodsResponse
-	7,  // 15: orderd.payment.v1.PaymentService.CreatePayment:output_type -> orderd.payment.v1.CreatePaymentResponse
-	9,  // 16: orderd.payment.v1.PaymentService.GetPayment:output_type -> orderd.payment.v1.GetPaymentResponse
-	14, // [14:17] is the sub-list for method output_type
-	11, // [11:14] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	13, // 1: orderd.payment.v1.Payment.amount:type_name -> orderd.money.v1.Money
+	14, // 2: orderd.payment.v1.Payment.created_at:type_name -> google.protobuf.Timestamp
+	14, // 3: orderd.payment.v1.Payment.succeeded_at:type_name -> google.protobuf.Timestamp
+	14, // 4: orderd.payment.v1.Payment.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 5: orderd.payment.v1.PaymentMethod.kind:type_name -> orderd.payment.v1.MethodKind
+	3,  // 6: orderd.payment.v1.ListPaymentMethodsResponse.methods:type_name -> orderd.payment.v1.PaymentMethod
+	13, // 7: orderd.payment.v1.ListPaymentMethodsResponse.amount:type_name -> orderd.money.v1.Money
+	14, // 8: orderd.payment.v1.ListPaymentMethodsResponse.expires_at:type_name -> google.protobuf.Timestamp
+	2,  // 9: orderd.payment.v1.CreatePaymentResponse.payment:type_name -> orderd.payment.v1.Payment
+	12, // 10: orderd.payment.v1.CreatePaymentResponse.sdk_params:type_name -> orderd.payment.v1.CreatePaymentResponse.SdkParamsEntry
+	2,  // 11: orderd.payment.v1.ListPaymentsResponse.payments:type_name -> orderd.payment.v1.Payment
+	2,  // 12: orderd.payment.v1.GetPaymentResponse.payment:type_name -> orderd.payment.v1.Payment
+	4,  // 13: orderd.payment.v1.PaymentService.ListPaymentMethods:input_type -> orderd.payment.v1.ListPaymentMethodsRequest
+	6,  // 14: orderd.payment.v1.PaymentService.CreatePayment:input_type -> orderd.payment.v1.CreatePaymentRequest
+	8,  // 15: orderd.payment.v1.PaymentService.ListPayments:input_type -> orderd.payment.v1.ListPaymentsRequest
+	10, // 16: orderd.payment.v1.PaymentService.GetPayment:input_type -> orderd.payment.v1.GetPaymentRequest
+	5,  // 17: orderd.payment.v1.PaymentService.ListPaymentMethods:output_type -> orderd.payment.v1.ListPaymentMethodsResponse
+	7,  // 18: orderd.payment.v1.PaymentService.CreatePayment:output_type -> orderd.payment.v1.CreatePaymentResponse
+	9,  // 19: orderd.payment.v1.PaymentService.ListPayments:output_type -> orderd.payment.v1.ListPaymentsResponse
+	11, // 20: orderd.payment.v1.PaymentService.GetPayment:output_type -> orderd.payment.v1.GetPaymentResponse
+	17, // [17:21] is the sub-list for method output_type
+	13, // [13:17] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_orderd_payment_v1_payment_proto_init() }
@@ -873,7 +995,7 @@ func file_orderd_payment_v1_payment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_payment_v1_payment_proto_rawDesc), len(file_orderd_payment_v1_payment_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

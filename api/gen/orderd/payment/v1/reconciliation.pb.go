@@ -1034,20 +1034,19 @@ const file_orderd_payment_v1_reconciliation_proto_rawDesc = "" +
 	"\x11DifferenceSubject\x12\"\n" +
 	"\x1eDIFFERENCE_SUBJECT_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aDIFFERENCE_SUBJECT_PAYMENT\x10\x01\x12\x1d\n" +
-	"\x19DIFFERENCE_SUBJECT_REFUND\x10\x022\x9e\x04\n" +
+	"\x19DIFFERENCE_SUBJECT_REFUND\x10\x022\xa0\x04\n" +
 	"\x15ReconciliationService\x12z\n" +
 	"\x11RunReconciliation\x12+.orderd.payment.v1.RunReconciliationRequest\x1a,.orderd.payment.v1.RunReconciliationResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
-	"\x01\a\x90\x02\x02\x12\x80\x01\n" +
+	"\x01\v\x90\x02\x02\x12\x80\x01\n" +
 	"\x13ListReconciliations\x12-.orderd.payment.v1.ListReconciliationsRequest\x1a..orderd.payment.v1.ListReconciliationsResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
-	"\x01\a\x90\x02\x01\x12t\n" +
+	"\x01\v\x90\x02\x01\x12t\n" +
 	"\x0fListDifferences\x12).orderd.payment.v1.ListDifferencesRequest\x1a*.orderd.payment.v1.ListDifferencesResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
-	"\x01\a\x90\x02\x01\x12\x8f\x01\n" +
-	"\x18ListRefusedNotifications\x122.orderd.payment.v1.ListRefusedNotificationsRequest\x1a3.orderd.payment.v1.ListRefusedNotificationsResponse\"\n" +
-	"\x8a\xe8\x18\x03\n" +
-	"\x01\a\x90\x02\x01B\xd4\x01\n" +
+	"\x01\v\x90\x02\x01\x12\x91\x01\n" +
+	"\x18ListRefusedNotifications\x122.orderd.payment.v1.ListRefusedNotificationsRequest\x1a3.orderd.payment.v1.ListRefusedNotificationsResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x01\v \x01\x90\x02\x01B\xd4\x01\n" +
 	"\x15com.orderd.payment.v1B\x13ReconciliationProtoP\x01Z@github.com/orderd-dev/orderd/api/gen/orderd/payment/v1;paymentv1\xa2\x02\x03OPX\xaa\x02\x11Orderd.Payment.V1\xca\x02\x11Orderd\\Payment\\V1\xe2\x02\x1dOrderd\\Payment\\V1\\GPBMetadata\xea\x02\x13Orderd::Payment::V1b\x06proto3"
 
 var (

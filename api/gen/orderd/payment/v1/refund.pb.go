@@ -716,17 +716,16 @@ const file_orderd_payment_v1_refund_proto_rawDesc = "" +
 	"\x16REFUND_STATE_REQUESTED\x10\x01\x12\x18\n" +
 	"\x14REFUND_STATE_PENDING\x10\x02\x12\x1a\n" +
 	"\x16REFUND_STATE_SUCCEEDED\x10\x03\x12\x17\n" +
-	"\x13REFUND_STATE_FAILED\x10\x042\xc3\x03\n" +
-	"\rRefundService\x12c\n" +
-	"\tGetRefund\x12#.orderd.payment.v1.GetRefundRequest\x1a$.orderd.payment.v1.GetRefundResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12x\n" +
-	"\x10ListOrderRefunds\x12*.orderd.payment.v1.ListOrderRefundsRequest\x1a+.orderd.payment.v1.ListOrderRefundsResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12i\n" +
-	"\vListRefunds\x12%.orderd.payment.v1.ListRefundsRequest\x1a&.orderd.payment.v1.ListRefundsResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x04\a\x90\x02\x01\x12h\n" +
-	"\vRetryRefund\x12%.orderd.payment.v1.RetryRefundRequest\x1a&.orderd.payment.v1.RetryRefundResponse\"\n" +
-	"\x8a\xe8\x18\x03\n" +
-	"\x01\x04\x90\x02\x02B\xcc\x01\n" +
+	"\x13REFUND_STATE_FAILED\x10\x042\xc7\x03\n" +
+	"\rRefundService\x12d\n" +
+	"\tGetRefund\x12#.orderd.payment.v1.GetRefundRequest\x1a$.orderd.payment.v1.GetRefundResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\x01\f\t\x90\x02\x01\x12y\n" +
+	"\x10ListOrderRefunds\x12*.orderd.payment.v1.ListOrderRefundsRequest\x1a+.orderd.payment.v1.ListOrderRefundsResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\x01\f\t\x90\x02\x01\x12j\n" +
+	"\vListRefunds\x12%.orderd.payment.v1.ListRefundsRequest\x1a&.orderd.payment.v1.ListRefundsResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\t\x04\v\x90\x02\x01\x12i\n" +
+	"\vRetryRefund\x12%.orderd.payment.v1.RetryRefundRequest\x1a&.orderd.payment.v1.RetryRefundResponse\"\v\x8a\xe8\x18\x04\n" +
+	"\x02\x04\v\x90\x02\x02B\xcc\x01\n" +
 	"\x15com.orderd.payment.v1B\vRefundProtoP\x01Z@github.com/orderd-dev/orderd/api/gen/orderd/payment/v1;paymentv1\xa2\x02\x03OPX\xaa\x02\x11Orderd.Payment.V1\xca\x02\x11Orderd\\Payment\\V1\xe2\x02\x1dOrderd\\Payment\\V1\\GPBMetadata\xea\x02\x13Orderd::Payment::V1b\x06proto3"
 
 var (

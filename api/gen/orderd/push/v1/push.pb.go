@@ -801,9 +801,9 @@ const file_orderd_push_v1_push_proto_rawDesc = "" +
 	"\x12DeletePushTemplate\x12).orderd.push.v1.DeletePushTemplateRequest\x1a*.orderd.push.v1.DeletePushTemplateResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\x06\b\x90\x02\x02\x12c\n" +
 	"\vSetLanguage\x12\".orderd.push.v1.SetLanguageRequest\x1a#.orderd.push.v1.SetLanguageResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12c\n" +
+	"\x02\x01\f\x90\x02\x02\x12c\n" +
 	"\vGetLanguage\x12\".orderd.push.v1.GetLanguageRequest\x1a#.orderd.push.v1.GetLanguageResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01B\xb5\x01\n" +
+	"\x02\x01\f\x90\x02\x01B\xb5\x01\n" +
 	"\x12com.orderd.push.v1B\tPushProtoP\x01Z:github.com/orderd-dev/orderd/api/gen/orderd/push/v1;pushv1\xa2\x02\x03OPX\xaa\x02\x0eOrderd.Push.V1\xca\x02\x0eOrderd\\Push\\V1\xe2\x02\x1aOrderd\\Push\\V1\\GPBMetadata\xea\x02\x10Orderd::Push::V1b\x06proto3"
 
 var (

@@ -852,7 +852,7 @@ const file_orderd_quote_v1_quote_proto_rawDesc = "" +
 	"\fQuoteService\x12b\n" +
 	"\n" +
 	"QuoteOrder\x12\".orderd.quote.v1.QuoteOrderRequest\x1a#.orderd.quote.v1.QuoteOrderResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01B\xbd\x01\n" +
+	"\x02\x01\f\x90\x02\x01B\xbd\x01\n" +
 	"\x13com.orderd.quote.v1B\n" +
 	"QuoteProtoP\x01Z<github.com/orderd-dev/orderd/api/gen/orderd/quote/v1;quotev1\xa2\x02\x03OQX\xaa\x02\x0fOrderd.Quote.V1\xca\x02\x0fOrderd\\Quote\\V1\xe2\x02\x1bOrderd\\Quote\\V1\\GPBMetadata\xea\x02\x11Orderd::Quote::V1b\x06proto3"
 

@@ -2166,34 +2166,40 @@ const file_orderd_returns_v1_returns_proto_rawDesc = "" +
 	"\x18RETURN_REASON_WRONG_ITEM\x10\x03\x12\"\n" +
 	"\x1eRETURN_REASON_NOT_AS_DESCRIBED\x10\x04\x12\x1e\n" +
 	"\x1aRETURN_REASON_NOT_RECEIVED\x10\x05\x12\x17\n" +
-	"\x13RETURN_REASON_OTHER\x10\x062\xba\n" +
+	"\x13RETURN_REASON_OTHER\x10\x062\xc4\n" +
 	"\n" +
 	"\rReturnService\x12o\n" +
 	"\rRequestReturn\x12'.orderd.returns.v1.RequestReturnRequest\x1a(.orderd.returns.v1.RequestReturnResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12l\n" +
+	"\x02\x01\f\x90\x02\x02\x12l\n" +
 	"\fCancelReturn\x12&.orderd.returns.v1.CancelReturnRequest\x1a'.orderd.returns.v1.CancelReturnResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12f\n" +
+	"\x02\x01\f\x90\x02\x02\x12f\n" +
 	"\n" +
 	"SendReturn\x12$.orderd.returns.v1.SendReturnRequest\x1a%.orderd.returns.v1.SendReturnResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x02\x12c\n" +
-	"\tGetReturn\x12#.orderd.returns.v1.GetReturnRequest\x1a$.orderd.returns.v1.GetReturnResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12i\n" +
-	"\vListReturns\x12%.orderd.returns.v1.ListReturnsRequest\x1a&.orderd.returns.v1.ListReturnsResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12i\n" +
-	"\vFindReturns\x12%.orderd.returns.v1.FindReturnsRequest\x1a&.orderd.returns.v1.FindReturnsResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x04\x02\x90\x02\x01\x12x\n" +
-	"\x10GetReturnHistory\x12*.orderd.returns.v1.GetReturnHistoryRequest\x1a+.orderd.returns.v1.GetReturnHistoryResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x04\x02\x90\x02\x01\x12o\n" +
-	"\rApproveReturn\x12'.orderd.returns.v1.ApproveReturnRequest\x1a(.orderd.returns.v1.ApproveReturnResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x04\x02\x90\x02\x02\x12l\n" +
-	"\fRejectReturn\x12&.orderd.returns.v1.RejectReturnRequest\x1a'.orderd.returns.v1.RejectReturnResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x04\x02\x90\x02\x02\x12o\n" +
-	"\rReceiveReturn\x12'.orderd.returns.v1.ReceiveReturnRequest\x1a(.orderd.returns.v1.ReceiveReturnResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x04\x02\x90\x02\x02\x12o\n" +
-	"\rInspectReturn\x12'.orderd.returns.v1.InspectReturnRequest\x1a(.orderd.returns.v1.InspectReturnResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x04\x02\x90\x02\x02\x12l\n" +
+	"\x02\x01\f\x90\x02\x02\x12e\n" +
+	"\tGetReturn\x12#.orderd.returns.v1.GetReturnRequest\x1a$.orderd.returns.v1.GetReturnResponse\"\r\x8a\xe8\x18\x06\n" +
+	"\x04\x01\f\t\x04\x90\x02\x01\x12k\n" +
+	"\vListReturns\x12%.orderd.returns.v1.ListReturnsRequest\x1a&.orderd.returns.v1.ListReturnsResponse\"\r\x8a\xe8\x18\x06\n" +
+	"\x04\x01\f\t\x04\x90\x02\x01\x12l\n" +
+	"\vFindReturns\x12%.orderd.returns.v1.FindReturnsRequest\x1a&.orderd.returns.v1.FindReturnsResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x05\t\n" +
+	"\x04\v\x0f\x90\x02\x01\x12{\n" +
+	"\x10GetReturnHistory\x12*.orderd.returns.v1.GetReturnHistoryRequest\x1a+.orderd.returns.v1.GetReturnHistoryResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x05\t\n" +
+	"\x04\v\x0f\x90\x02\x01\x12n\n" +
+	"\rApproveReturn\x12'.orderd.returns.v1.ApproveReturnRequest\x1a(.orderd.returns.v1.ApproveReturnResponse\"\n" +
+	"\x8a\xe8\x18\x03\n" +
+	"\x01\x04\x90\x02\x02\x12k\n" +
+	"\fRejectReturn\x12&.orderd.returns.v1.RejectReturnRequest\x1a'.orderd.returns.v1.RejectReturnResponse\"\n" +
+	"\x8a\xe8\x18\x03\n" +
+	"\x01\x04\x90\x02\x02\x12p\n" +
+	"\rReceiveReturn\x12'.orderd.returns.v1.ReceiveReturnRequest\x1a(.orderd.returns.v1.ReceiveReturnResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\n" +
+	"\x04\x0f\x90\x02\x02\x12p\n" +
+	"\rInspectReturn\x12'.orderd.returns.v1.InspectReturnRequest\x1a(.orderd.returns.v1.InspectReturnResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\n" +
+	"\x04\x0f\x90\x02\x02\x12l\n" +
 	"\fRefundReturn\x12&.orderd.returns.v1.RefundReturnRequest\x1a'.orderd.returns.v1.RefundReturnResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x04\x02\x90\x02\x02B\xcd\x01\n" +
+	"\x02\x04\v\x90\x02\x02B\xcd\x01\n" +
 	"\x15com.orderd.returns.v1B\fReturnsProtoP\x01Z@github.com/orderd-dev/orderd/api/gen/orderd/returns/v1;returnsv1\xa2\x02\x03ORX\xaa\x02\x11Orderd.Returns.V1\xca\x02\x11Orderd\\Returns\\V1\xe2\x02\x1dOrderd\\Returns\\V1\\GPBMetadata\xea\x02\x13Orderd::Returns::V1b\x06proto3"
 
 var (

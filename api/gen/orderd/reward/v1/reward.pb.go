@@ -1002,15 +1002,15 @@ const file_orderd_reward_v1_reward_proto_rawDesc = "" +
 	"\x8a\xe8\x18\x03\n" +
 	"\x01\x06\x90\x02\x02\x12g\n" +
 	"\vGetCampaign\x12$.orderd.reward.v1.GetCampaignRequest\x1a%.orderd.reward.v1.GetCampaignResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x06\x02\x90\x02\x01\x12m\n" +
+	"\x02\x06\f\x90\x02\x01\x12m\n" +
 	"\rListCampaigns\x12&.orderd.reward.v1.ListCampaignsRequest\x1a'.orderd.reward.v1.ListCampaignsResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x06\x02\x90\x02\x01\x12o\n" +
+	"\x02\x06\f\x90\x02\x01\x12o\n" +
 	"\x0eSwitchCampaign\x12'.orderd.reward.v1.SwitchCampaignRequest\x1a(.orderd.reward.v1.SwitchCampaignResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
 	"\x01\x06\x90\x02\x02\x12d\n" +
 	"\n" +
 	"ListGrants\x12#.orderd.reward.v1.ListGrantsRequest\x1a$.orderd.reward.v1.ListGrantsResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x06\x02\x90\x02\x01B\xc5\x01\n" +
+	"\x02\x06\f\x90\x02\x01B\xc5\x01\n" +
 	"\x14com.orderd.reward.v1B\vRewardProtoP\x01Z>github.com/orderd-dev/orderd/api/gen/orderd/reward/v1;rewardv1\xa2\x02\x03ORX\xaa\x02\x10Orderd.Reward.V1\xca\x02\x10Orderd\\Reward\\V1\xe2\x02\x1cOrderd\\Reward\\V1\\GPBMetadata\xea\x02\x12Orderd::Reward::V1b\x06proto3"
 
 var (

@@ -1525,22 +1525,27 @@ const file_orderd_shipment_v1_shipment_proto_rawDesc = "" +
 	"\x1bSHIPMENT_EVENT_CODE_DAMAGED\x10\b\x12 \n" +
 	"\x1cSHIPMENT_EVENT_CODE_RETURNED\x10\t\x12#\n" +
 	"\x1fSHIPMENT_EVENT_CODE_INFORMATION\x10\n" +
-	"2\xd9\x06\n" +
+	"2\xe3\x06\n" +
 	"\x0fShipmentService\x12t\n" +
 	"\x0eCreateShipment\x12).orderd.shipment.v1.CreateShipmentRequest\x1a*.orderd.shipment.v1.CreateShipmentResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x05\x02\x90\x02\x02\x12q\n" +
-	"\rListShipments\x12(.orderd.shipment.v1.ListShipmentsRequest\x1a).orderd.shipment.v1.ListShipmentsResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x05\x02\x90\x02\x01\x12k\n" +
-	"\vGetShipment\x12&.orderd.shipment.v1.GetShipmentRequest\x1a'.orderd.shipment.v1.GetShipmentResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x05\x02\x90\x02\x01\x12\x83\x01\n" +
+	"\x02\n" +
+	"\x0f\x90\x02\x02\x12t\n" +
+	"\rListShipments\x12(.orderd.shipment.v1.ListShipmentsRequest\x1a).orderd.shipment.v1.ListShipmentsResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x03\t\n" +
+	"\x0f \x01\x90\x02\x01\x12n\n" +
+	"\vGetShipment\x12&.orderd.shipment.v1.GetShipmentRequest\x1a'.orderd.shipment.v1.GetShipmentResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x03\t\n" +
+	"\x0f \x01\x90\x02\x01\x12\x83\x01\n" +
 	"\x13RecordShipmentEvent\x12..orderd.shipment.v1.RecordShipmentEventRequest\x1a/.orderd.shipment.v1.RecordShipmentEventResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x05\x02\x90\x02\x02\x12t\n" +
+	"\x02\n" +
+	"\x0f\x90\x02\x02\x12t\n" +
 	"\x0eCancelShipment\x12).orderd.shipment.v1.CancelShipmentRequest\x1a*.orderd.shipment.v1.CancelShipmentResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x05\x02\x90\x02\x02\x12\x80\x01\n" +
-	"\x12ListOrderShipments\x12-.orderd.shipment.v1.ListOrderShipmentsRequest\x1a..orderd.shipment.v1.ListOrderShipmentsResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01\x12q\n" +
-	"\rTrackShipment\x12(.orderd.shipment.v1.TrackShipmentRequest\x1a).orderd.shipment.v1.TrackShipmentResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\x02\x90\x02\x01B\xd5\x01\n" +
+	"\x02\n" +
+	"\x0f\x90\x02\x02\x12\x83\x01\n" +
+	"\x12ListOrderShipments\x12-.orderd.shipment.v1.ListOrderShipmentsRequest\x1a..orderd.shipment.v1.ListOrderShipmentsResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x03\x01\f\t \x01\x90\x02\x01\x12r\n" +
+	"\rTrackShipment\x12(.orderd.shipment.v1.TrackShipmentRequest\x1a).orderd.shipment.v1.TrackShipmentResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\x01\f\t\x90\x02\x01B\xd5\x01\n" +
 	"\x16com.orderd.shipment.v1B\rShipmentProtoP\x01ZBgithub.com/orderd-dev/orderd/api/gen/orderd/shipment/v1;shipmentv1\xa2\x02\x03OSX\xaa\x02\x12Orderd.Shipment.V1\xca\x02\x12Orderd\\Shipment\\V1\xe2\x02\x1eOrderd\\Shipment\\V1\\GPBMetadata\xea\x02\x14Orderd::Shipment::V1b\x06proto3"
 
 var (

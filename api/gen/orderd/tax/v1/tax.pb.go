@@ -281,13 +281,13 @@ const file_orderd_tax_v1_tax_proto_rawDesc = "" +
 	"\x15ListTaxClassesRequest\"R\n" +
 	"\x16ListTaxClassesResponse\x128\n" +
 	"\vtax_classes\x18\x01 \x03(\v2\x17.orderd.tax.v1.TaxClassR\n" +
-	"taxClasses2\xe5\x01\n" +
+	"taxClasses2\xe6\x01\n" +
 	"\n" +
 	"TaxService\x12j\n" +
 	"\x0eUpsertTaxClass\x12$.orderd.tax.v1.UpsertTaxClassRequest\x1a%.orderd.tax.v1.UpsertTaxClassResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x03\x02\x90\x02\x02\x12k\n" +
-	"\x0eListTaxClasses\x12$.orderd.tax.v1.ListTaxClassesRequest\x1a%.orderd.tax.v1.ListTaxClassesResponse\"\f\x8a\xe8\x18\x05\n" +
-	"\x03\x03\a\x02\x90\x02\x01B\xad\x01\n" +
+	"\x02\x03\x0e\x90\x02\x02\x12l\n" +
+	"\x0eListTaxClasses\x12$.orderd.tax.v1.ListTaxClassesRequest\x1a%.orderd.tax.v1.ListTaxClassesResponse\"\r\x8a\xe8\x18\x06\n" +
+	"\x04\v\x03\f\x0e\x90\x02\x01B\xad\x01\n" +
 	"\x11com.orderd.tax.v1B\bTaxProtoP\x01Z8github.com/orderd-dev/orderd/api/gen/orderd/tax/v1;taxv1\xa2\x02\x03OTX\xaa\x02\rOrderd.Tax.V1\xca\x02\rOrderd\\Tax\\V1\xe2\x02\x19Orderd\\Tax\\V1\\GPBMetadata\xea\x02\x0fOrderd::Tax::V1b\x06proto3"
 
 var (

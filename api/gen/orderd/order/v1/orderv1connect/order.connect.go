@@ -30,6 +30,8 @@ const (
 	OrderServiceGetOrderProcedure = "/orderd.order.v1.OrderService/GetOrder"
 	// OrderServiceListOrdersProcedure is the procedure name of the OrderService's ListOrders RPC.
 	OrderServiceListOrdersProcedure = "/orderd.order.v1.OrderService/ListOrders"
+	// OrderServiceCountOrdersProcedure is the procedure name of the OrderService's CountOrders RPC.
+	OrderServiceCountOrdersProcedure = "/orderd.order.v1.OrderService/CountOrders"
 	// OrderServiceGetOrderHistoryProcedure is the procedure name of the OrderService's GetOrderHistory
 	// RPC.
 	OrderServiceGetOrderHistoryProcedure = "/orderd.order.v1.OrderService/GetOrderHistory"
@@ -64,6 +66,14 @@ var (
 			StreamType:       connect.StreamTypeUnary,
 			Schema:           v1.File_orderd_order_v1_order_proto.Services().ByName("OrderService").Methods().ByName("ListOrders"),
 			Procedure:        OrderServiceListOrdersProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	orderServiceCountOrdersSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_orderd_order_v1_order_proto.Services().ByName("OrderService").Methods().ByName("CountOrders"),
+			Procedure:        OrderServiceCountOrdersProcedure,
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
@@ -106,7 +116,7 @@ type OrderServiceClient interface {
 	// Places an order, from a quote's token or from the same input: stock is reserved and coupons are locked for all of it or for none.
 	// Errors: FAILED_PRECONDITION/PRICE_CHANGED (details: the new orderd.quote.v1.Quote), QUOTE_EXPIRED or QUOTE_INVALID; those of
 	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage) or TOO_MANY_UNPAID (metadata limit,
-	// most, left); FAILED_PRECONDITION/COUPON_UNUSABLE;
+	// most, left); FAILED_PRECONDITION/COUPON_UNUSABLE (metadata coupon_id, why, order_id);
 	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay;
 	// UNAVAILABLE/REQUEST_UNDER_WAY with a retry delay while the same request is being placed.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
@@ -114,9 +124,12 @@ type OrderServiceClient interface {
 	// shortly after. The other RPCs that name an order answer UNAVAILABLE/ORDER_NOT_READY until then.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/LANE_UNAVAILABLE with a retry delay if it may be in the flash lane, which does not answer.
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
-	// A buyer's orders, newest first.
+	// A buyer's orders, newest first: all, or those of one group. A call looks at 1,000 of them at most, so that a group's page may have fewer
+	// than were asked for, or none, and still a next page.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
+	// How many of a buyer's newest 1,000 orders are in each group.
+	CountOrders(context.Context, *v1.CountOrdersRequest) (*v1.CountOrdersResponse, error)
 	// What happened to an order, oldest first.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
 	GetOrderHistory(context.Context, *v1.GetOrderHistoryRequest) (*v1.GetOrderHistoryResponse, error)
@@ -148,7 +161,7 @@ type OrderServiceHandler interface {
 	// Places an order, from a quote's token or from the same input: stock is reserved and coupons are locked for all of it or for none.
 	// Errors: FAILED_PRECONDITION/PRICE_CHANGED (details: the new orderd.quote.v1.Quote), QUOTE_EXPIRED or QUOTE_INVALID; those of
 	// QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage) or TOO_MANY_UNPAID (metadata limit,
-	// most, left); FAILED_PRECONDITION/COUPON_UNUSABLE;
+	// most, left); FAILED_PRECONDITION/COUPON_UNUSABLE (metadata coupon_id, why, order_id);
 	// ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay;
 	// UNAVAILABLE/REQUEST_UNDER_WAY with a retry delay while the same request is being placed.
 	PlaceOrder(context.Context, *v1.PlaceOrderRequest) (*v1.PlaceOrderResponse, error)
@@ -156,9 +169,12 @@ type OrderServiceHandler interface {
 	// shortly after. The other RPCs that name an order answer UNAVAILABLE/ORDER_NOT_READY until then.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/LANE_UNAVAILABLE with a retry delay if it may be in the flash lane, which does not answer.
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
-	// A buyer's orders, newest first.
+	// A buyer's orders, newest first: all, or those of one group. A call looks at 1,000 of them at most, so that a group's page may have fewer
+	// than were asked for, or none, and still a next page.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
+	// How many of a buyer's newest 1,000 orders are in each group.
+	CountOrders(context.Context, *v1.CountOrdersRequest) (*v1.CountOrdersResponse, error)
 	// What happened to an order, oldest first.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
 	GetOrderHistory(context.Context, *v1.GetOrderHistoryRequest) (*v1.GetOrderHistoryResponse, error)
@@ -187,6 +203,7 @@ func RegisterOrderServiceHandler(server *connect.Server, svc OrderServiceHandler
 		connect.Method{Spec: orderServicePlaceOrderSpec(), Handler: adapter.placeOrder},
 		connect.Method{Spec: orderServiceGetOrderSpec(), Handler: adapter.getOrder},
 		connect.Method{Spec: orderServiceListOrdersSpec(), Handler: adapter.listOrders},
+		connect.Method{Spec: orderServiceCountOrdersSpec(), Handler: adapter.countOrders},
 		connect.Method{Spec: orderServiceGetOrderHistorySpec(), Handler: adapter.getOrderHistory},
 		connect.Method{Spec: orderServiceCancelOrderSpec(), Handler: adapter.cancelOrder},
 		connect.Method{Spec: orderServiceConfirmReceiptSpec(), Handler: adapter.confirmReceipt},
@@ -207,6 +224,10 @@ func (UnimplementedOrderServiceHandler) GetOrder(context.Context, *v1.GetOrderRe
 
 func (UnimplementedOrderServiceHandler) ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.order.v1.OrderService.ListOrders is not implemented")
+}
+
+func (UnimplementedOrderServiceHandler) CountOrders(context.Context, *v1.CountOrdersRequest) (*v1.CountOrdersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.order.v1.OrderService.CountOrders is not implemented")
 }
 
 func (UnimplementedOrderServiceHandler) GetOrderHistory(context.Context, *v1.GetOrderHistoryRequest) (*v1.GetOrderHistoryResponse, error) {
@@ -248,6 +269,14 @@ func (c *orderServiceClient) GetOrder(ctx context.Context, req *v1.GetOrderReque
 func (c *orderServiceClient) ListOrders(ctx context.Context, req *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error) {
 	var res v1.ListOrdersResponse
 	if err := c.client.CallUnary(ctx, orderServiceListOrdersSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *orderServiceClient) CountOrders(ctx context.Context, req *v1.CountOrdersRequest) (*v1.CountOrdersResponse, error) {
+	var res v1.CountOrdersResponse
+	if err := c.client.CallUnary(ctx, orderServiceCountOrdersSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -317,6 +346,18 @@ func (h orderServiceHandler) listOrders(ctx context.Context, _ connect.Spec, str
 		return err
 	}
 	res, err := h.svc.ListOrders(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h orderServiceHandler) countOrders(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.CountOrdersRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.CountOrders(ctx, &req)
 	if err != nil {
 		return err
 	}

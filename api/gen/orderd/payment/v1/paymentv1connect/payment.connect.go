@@ -30,6 +30,9 @@ const (
 	// PaymentServiceCreatePaymentProcedure is the procedure name of the PaymentService's CreatePayment
 	// RPC.
 	PaymentServiceCreatePaymentProcedure = "/orderd.payment.v1.PaymentService/CreatePayment"
+	// PaymentServiceListPaymentsProcedure is the procedure name of the PaymentService's ListPayments
+	// RPC.
+	PaymentServiceListPaymentsProcedure = "/orderd.payment.v1.PaymentService/ListPayments"
 	// PaymentServiceGetPaymentProcedure is the procedure name of the PaymentService's GetPayment RPC.
 	PaymentServiceGetPaymentProcedure = "/orderd.payment.v1.PaymentService/GetPayment"
 )
@@ -49,6 +52,14 @@ var (
 			Schema:           v1.File_orderd_payment_v1_payment_proto.Services().ByName("PaymentService").Methods().ByName("CreatePayment"),
 			Procedure:        PaymentServiceCreatePaymentProcedure,
 			IdempotencyLevel: connect.IdempotencyIdempotent,
+		}
+	})
+	paymentServiceListPaymentsSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_orderd_payment_v1_payment_proto.Services().ByName("PaymentService").Methods().ByName("ListPayments"),
+			Procedure:        PaymentServiceListPaymentsProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
 	paymentServiceGetPaymentSpec = sync.OnceValue(func() connect.Spec {
@@ -76,6 +87,9 @@ type PaymentServiceClient interface {
 	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
+	// The payments of a buyer's order, newest first, at most 100. The order was paid by the one that SUCCEEDED first.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
+	ListPayments(context.Context, *v1.ListPaymentsRequest) (*v1.ListPaymentsResponse, error)
 	// Errors: NOT_FOUND/PAYMENT_NOT_FOUND.
 	GetPayment(context.Context, *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error)
 }
@@ -101,6 +115,9 @@ type PaymentServiceHandler interface {
 	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
+	// The payments of a buyer's order, newest first, at most 100. The order was paid by the one that SUCCEEDED first.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
+	ListPayments(context.Context, *v1.ListPaymentsRequest) (*v1.ListPaymentsResponse, error)
 	// Errors: NOT_FOUND/PAYMENT_NOT_FOUND.
 	GetPayment(context.Context, *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error)
 }
@@ -112,6 +129,7 @@ func RegisterPaymentServiceHandler(server *connect.Server, svc PaymentServiceHan
 	server.Register(
 		connect.Method{Spec: paymentServiceListPaymentMethodsSpec(), Handler: adapter.listPaymentMethods},
 		connect.Method{Spec: paymentServiceCreatePaymentSpec(), Handler: adapter.createPayment},
+		connect.Method{Spec: paymentServiceListPaymentsSpec(), Handler: adapter.listPayments},
 		connect.Method{Spec: paymentServiceGetPaymentSpec(), Handler: adapter.getPayment},
 	)
 }
@@ -125,6 +143,10 @@ func (UnimplementedPaymentServiceHandler) ListPaymentMethods(context.Context, *v
 
 func (UnimplementedPaymentServiceHandler) CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.payment.v1.PaymentService.CreatePayment is not implemented")
+}
+
+func (UnimplementedPaymentServiceHandler) ListPayments(context.Context, *v1.ListPaymentsRequest) (*v1.ListPaymentsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.payment.v1.PaymentService.ListPayments is not implemented")
 }
 
 func (UnimplementedPaymentServiceHandler) GetPayment(context.Context, *v1.GetPaymentRequest) (*v1.GetPaymentResponse, error) {
@@ -146,6 +168,14 @@ func (c *paymentServiceClient) ListPaymentMethods(ctx context.Context, req *v1.L
 func (c *paymentServiceClient) CreatePayment(ctx context.Context, req *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error) {
 	var res v1.CreatePaymentResponse
 	if err := c.client.CallUnary(ctx, paymentServiceCreatePaymentSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *paymentServiceClient) ListPayments(ctx context.Context, req *v1.ListPaymentsRequest) (*v1.ListPaymentsResponse, error) {
+	var res v1.ListPaymentsResponse
+	if err := c.client.CallUnary(ctx, paymentServiceListPaymentsSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -179,6 +209,18 @@ func (h paymentServiceHandler) createPayment(ctx context.Context, _ connect.Spec
 		return err
 	}
 	res, err := h.svc.CreatePayment(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h paymentServiceHandler) listPayments(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.ListPaymentsRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ListPayments(ctx, &req)
 	if err != nil {
 		return err
 	}

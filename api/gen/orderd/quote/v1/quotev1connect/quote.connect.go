@@ -43,7 +43,7 @@ var (
 type QuoteServiceClient interface {
 	// What the selection would cost, and with which coupons. Nothing is reserved.
 	// Errors: NOT_FOUND/SKU_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/SKU_NOT_ON_SALE, CURRENCY_MISMATCH,
-	// CART_EMPTY, COUPON_UNUSABLE (metadata coupon_id, why), DELIVERY_METHOD_UNKNOWN or UNDELIVERABLE (metadata country, region);
+	// CART_EMPTY, COUPON_UNUSABLE (metadata coupon_id, why, order_id), DELIVERY_METHOD_UNKNOWN or UNDELIVERABLE (metadata country, region);
 	// INVALID_ARGUMENT/AMOUNT_TOO_LARGE.
 	QuoteOrder(context.Context, *v1.QuoteOrderRequest) (*v1.QuoteOrderResponse, error)
 }
@@ -58,7 +58,7 @@ func NewQuoteServiceClient(client *connect.Client) QuoteServiceClient {
 type QuoteServiceHandler interface {
 	// What the selection would cost, and with which coupons. Nothing is reserved.
 	// Errors: NOT_FOUND/SKU_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/SKU_NOT_ON_SALE, CURRENCY_MISMATCH,
-	// CART_EMPTY, COUPON_UNUSABLE (metadata coupon_id, why), DELIVERY_METHOD_UNKNOWN or UNDELIVERABLE (metadata country, region);
+	// CART_EMPTY, COUPON_UNUSABLE (metadata coupon_id, why, order_id), DELIVERY_METHOD_UNKNOWN or UNDELIVERABLE (metadata country, region);
 	// INVALID_ARGUMENT/AMOUNT_TOO_LARGE.
 	QuoteOrder(context.Context, *v1.QuoteOrderRequest) (*v1.QuoteOrderResponse, error)
 }

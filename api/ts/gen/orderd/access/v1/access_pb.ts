@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/access/v1/access.proto.
  */
 export const file_orderd_access_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("Ch1vcmRlcmQvYWNjZXNzL3YxL2FjY2Vzcy5wcm90bxIQb3JkZXJkLmFjY2Vzcy52MSJYCgZBY2Nlc3MSJQoFcm9sZXMYASADKA4yFi5vcmRlcmQuYWNjZXNzLnYxLlJvbGUSDgoGcHVibGljGAIgASgIEhcKD21heF9hZ2Vfc2Vjb25kcxgDIAEoBSqwAQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDgoKUk9MRV9CVVlFUhABEhAKDFJPTEVfU0VSVklDRRACEhAKDFJPTEVfQ0FUQUxPRxADEhAKDFJPTEVfUkVUVVJOUxAEEhEKDVJPTEVfU0hJUFBJTkcQBRISCg5ST0xFX01BUktFVElORxAGEhAKDFJPTEVfUkVQT1JUUxAHEhMKD1JPTEVfT1BFUkFUSU9OUxAIOlIKBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGIGNAyABKAsyGC5vcmRlcmQuYWNjZXNzLnYxLkFjY2Vzc1IGYWNjZXNzYgZwcm90bzM", [file_google_protobuf_descriptor]);
+  fileDesc("Ch1vcmRlcmQvYWNjZXNzL3YxL2FjY2Vzcy5wcm90bxIQb3JkZXJkLmFjY2Vzcy52MSJqCgZBY2Nlc3MSJQoFcm9sZXMYASADKA4yFi5vcmRlcmQuYWNjZXNzLnYxLlJvbGUSDgoGcHVibGljGAIgASgIEhcKD21heF9hZ2Vfc2Vjb25kcxgDIAEoBRIQCghwZXJzb25hbBgEIAEoCCrHAgoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDgoKUk9MRV9CVVlFUhABEhAKDFJPTEVfU1VQUE9SVBAJEhMKD1JPTEVfRlVMRklMTUVOVBAKEhAKDFJPTEVfUkVUVVJOUxAEEhAKDFJPTEVfRklOQU5DRRALEhAKDFJPTEVfQ0FUQUxPRxADEhIKDlJPTEVfTUFSS0VUSU5HEAYSEwoPUk9MRV9PUEVSQVRJT05TEAgSEQoNUk9MRV9DSEVDS09VVBAMEhIKDlJPTEVfQURNSVNTSU9OEA0SFQoRUk9MRV9DQVRBTE9HX1NZTkMQDhIYChRST0xFX0ZVTEZJTE1FTlRfU1lOQxAPIgQIAhACIgQIBRAFIgQIBxAHKgxST0xFX1NFUlZJQ0UqDVJPTEVfU0hJUFBJTkcqDFJPTEVfUkVQT1JUUzpSCgZhY2Nlc3MSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxiBjQMgASgLMhgub3JkZXJkLmFjY2Vzcy52MS5BY2Nlc3NSBmFjY2Vzc2IGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * @generated from message orderd.access.v1.Access
@@ -39,6 +39,13 @@ export type Access = Message<"orderd.access.v1.Access"> & {
    * @generated from field: int32 max_age_seconds = 3;
    */
   maxAgeSeconds: number;
+
+  /**
+   * It answers personal data of buyers: that staff called it is in the audit, though nothing is changed.
+   *
+   * @generated from field: bool personal = 4;
+   */
+  personal: boolean;
 };
 
 /**
@@ -49,6 +56,8 @@ export const AccessSchema: GenMessage<Access> = /*@__PURE__*/
   messageDesc(file_orderd_access_v1_access, 0);
 
 /**
+ * What a caller does, which is all that its token lets it do. Tokens write a role in lower case, with hyphens: catalog-sync.
+ *
  * @generated from enum orderd.access.v1.Role
  */
 export enum Role {
@@ -65,45 +74,81 @@ export enum Role {
   BUYER = 1,
 
   /**
-   * A backend of the shop's own, which may act for every buyer.
+   * Answers buyers: reads their orders, payments, parcels, returns and coupons.
    *
-   * @generated from enum value: ROLE_SERVICE = 2;
+   * @generated from enum value: ROLE_SUPPORT = 9;
    */
-  SERVICE = 2,
+  SUPPORT = 9,
 
   /**
-   * Staff, by what they look after.
+   * Sends parcels and takes in those that come back.
+   *
+   * @generated from enum value: ROLE_FULFILMENT = 10;
+   */
+  FULFILMENT = 10,
+
+  /**
+   * Decides about returns and refunds them.
+   *
+   * @generated from enum value: ROLE_RETURNS = 4;
+   */
+  RETURNS = 4,
+
+  /**
+   * Looks after the money: refunds, and what the payment gateways have reported.
+   *
+   * @generated from enum value: ROLE_FINANCE = 11;
+   */
+  FINANCE = 11,
+
+  /**
+   * Looks after SKUs, stock, freight and taxes.
    *
    * @generated from enum value: ROLE_CATALOG = 3;
    */
   CATALOG = 3,
 
   /**
-   * @generated from enum value: ROLE_RETURNS = 4;
-   */
-  RETURNS = 4,
-
-  /**
-   * @generated from enum value: ROLE_SHIPPING = 5;
-   */
-  SHIPPING = 5,
-
-  /**
+   * Looks after coupons, campaigns and push templates.
+   *
    * @generated from enum value: ROLE_MARKETING = 6;
    */
   MARKETING = 6,
 
   /**
-   * @generated from enum value: ROLE_REPORTS = 7;
-   */
-  REPORTS = 7,
-
-  /**
-   * Staff who keep the platform going: dead letters, the audit.
+   * Keeps the platform going: dead letters, the audit.
    *
    * @generated from enum value: ROLE_OPERATIONS = 8;
    */
   OPERATIONS = 8,
+
+  /**
+   * The backend that acts for buyers and names the buyer in each request.
+   *
+   * @generated from enum value: ROLE_CHECKOUT = 12;
+   */
+  CHECKOUT = 12,
+
+  /**
+   * The backend of a sale's page, which admits buyers to the sale and does nothing else.
+   *
+   * @generated from enum value: ROLE_ADMISSION = 13;
+   */
+  ADMISSION = 13,
+
+  /**
+   * Brings SKUs, stock, freight and taxes from where the shop keeps them: a PIM, an ERP.
+   *
+   * @generated from enum value: ROLE_CATALOG_SYNC = 14;
+   */
+  CATALOG_SYNC = 14,
+
+  /**
+   * Tells of parcels: a WMS.
+   *
+   * @generated from enum value: ROLE_FULFILMENT_SYNC = 15;
+   */
+  FULFILMENT_SYNC = 15,
 }
 
 /**

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/audit/v1/audit.proto.
  */
 export const file_orderd_audit_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("ChtvcmRlcmQvYXVkaXQvdjEvYXVkaXQucHJvdG8SD29yZGVyZC5hdWRpdC52MSLxAQoKQXVkaXRFbnRyeRIQCghlbnRyeV9pZBgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHc3ViamVjdBgDIAEoCRINCgVyb2xlcxgEIAMoCRIRCglwcm9jZWR1cmUYBSABKAkSEgoKcmVxdWVzdF9pZBgGIAEoCRIPCgdyZXF1ZXN0GAcgASgJEg8KB291dGNvbWUYCCABKAkSDgoGcmVhc29uGAkgASgJEjAKDGNvbXBsZXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAidAoXTGlzdEF1ZGl0RW50cmllc1JlcXVlc3QSHAoJcGFnZV9zaXplGAEgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAESHQoHc3ViamVjdBgDIAEoCUIMukgJcgcYgAK6AQEAImEKGExpc3RBdWRpdEVudHJpZXNSZXNwb25zZRIsCgdlbnRyaWVzGAEgAygLMhsub3JkZXJkLmF1ZGl0LnYxLkF1ZGl0RW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMoQBCgxBdWRpdFNlcnZpY2USdAoQTGlzdEF1ZGl0RW50cmllcxIoLm9yZGVyZC5hdWRpdC52MS5MaXN0QXVkaXRFbnRyaWVzUmVxdWVzdBopLm9yZGVyZC5hdWRpdC52MS5MaXN0QXVkaXRFbnRyaWVzUmVzcG9uc2UiC5ACAYroGAQKAggHYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access]);
+  fileDesc("ChtvcmRlcmQvYXVkaXQvdjEvYXVkaXQucHJvdG8SD29yZGVyZC5hdWRpdC52MSLxAQoKQXVkaXRFbnRyeRIQCghlbnRyeV9pZBgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHc3ViamVjdBgDIAEoCRINCgVyb2xlcxgEIAMoCRIRCglwcm9jZWR1cmUYBSABKAkSEgoKcmVxdWVzdF9pZBgGIAEoCRIPCgdyZXF1ZXN0GAcgASgJEg8KB291dGNvbWUYCCABKAkSDgoGcmVhc29uGAkgASgJEjAKDGNvbXBsZXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAidAoXTGlzdEF1ZGl0RW50cmllc1JlcXVlc3QSHAoJcGFnZV9zaXplGAEgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAESHQoHc3ViamVjdBgDIAEoCUIMukgJcgcYgAK6AQEAImEKGExpc3RBdWRpdEVudHJpZXNSZXNwb25zZRIsCgdlbnRyaWVzGAEgAygLMhsub3JkZXJkLmF1ZGl0LnYxLkF1ZGl0RW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMoMBCgxBdWRpdFNlcnZpY2UScwoQTGlzdEF1ZGl0RW50cmllcxIoLm9yZGVyZC5hdWRpdC52MS5MaXN0QXVkaXRFbnRyaWVzUmVxdWVzdBopLm9yZGVyZC5hdWRpdC52MS5MaXN0QXVkaXRFbnRyaWVzUmVzcG9uc2UiCpACAYroGAMKAQhiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access]);
 
 /**
  * @generated from message orderd.audit.v1.AuditEntry
@@ -61,7 +61,7 @@ export type AuditEntry = Message<"orderd.audit.v1.AuditEntry"> & {
   requestId: string;
 
   /**
-   * The request as JSON. What is long is shortened, so that it has 16 KiB at most.
+   * The request as JSON, without addresses. What is long is shortened, so that it has 16 KiB at most.
    *
    * @generated from field: string request = 7;
    */
@@ -116,7 +116,7 @@ export type ListAuditEntriesRequest = Message<"orderd.audit.v1.ListAuditEntriesR
   pageToken: string;
 
   /**
-   * Only what this member of staff did; everybody's if empty.
+   * Only what this member of staff or service did; everybody's if empty.
    *
    * @generated from field: string subject = 3;
    */
@@ -155,8 +155,9 @@ export const ListAuditEntriesResponseSchema: GenMessage<ListAuditEntriesResponse
   messageDesc(file_orderd_audit_v1_audit, 2);
 
 /**
- * What the shop's staff changed. Every mutation by a member of staff leaves an entry, which is written before
- * the mutation is made and completed after it. Entries cannot be changed or removed by any RPC.
+ * What the shop's staff and its services changed. Every mutation by anybody but a buyer acting for themselves leaves an entry,
+ * which is written before the mutation is made and completed after it. Flash orders leave none: the promotion's log has them.
+ * Entries cannot be changed or removed by any RPC.
  *
  * @generated from service orderd.audit.v1.AuditService
  */

@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/order/v1/order.proto.
  */
 export const file_orderd_order_v1_order: GenFile = /*@__PURE__*/
-  fileDesc("ChtvcmRlcmQvb3JkZXIvdjEvb3JkZXIucHJvdG8SD29yZGVyZC5vcmRlci52MSLlAwoJT3JkZXJMaW5lEgsKA3NrdRgBIAEoCRINCgV0aXRsZRgCIAEoCRIQCghxdWFudGl0eRgDIAEoAxIqCgp1bml0X3ByaWNlGAQgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EiYKBmFtb3VudBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIMCgRsaW5lGAYgASgDEigKCGRpc2NvdW50GAcgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYCCABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSJQoFdG90YWwYCSABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GAogASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EhgKEHNoaXBwZWRfcXVhbnRpdHkYCyABKAMSGgoSZGVsaXZlcmVkX3F1YW50aXR5GAwgASgDEhkKEXJldHVybmVkX3F1YW50aXR5GA0gASgDEi4KDnJlZnVuZF9ncmFudGVkGA4gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCHJlZnVuZGVkGA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5Is8HCgVPcmRlchIQCghvcmRlcl9pZBgBIAEoCRIQCghidXllcl9pZBgCIAEoCRIqCgVzdGF0ZRgDIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEikKBWxpbmVzGAQgAygLMhoub3JkZXJkLm9yZGVyLnYxLk9yZGVyTGluZRIlCgV0b3RhbBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdwYWlkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxjYW5jZWxsZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDWNhbmNlbF9yZWFzb24YCiABKAkSEQoJcHJvbW90aW9uGAsgASgJEiUKBWdvb2RzGAwgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCGRpc2NvdW50GA0gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYDiABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EisKB2FkZHJlc3MYECABKAsyGi5vcmRlcmQuYWRkcmVzcy52MS5BZGRyZXNzEhcKD2RlbGl2ZXJ5X21ldGhvZBgRIAEoCRIpCgdpbnZvaWNlGBIgASgLMhgub3JkZXJkLnF1b3RlLnYxLkludm9pY2USEgoKY291cG9uX2lkcxgTIAMoCRI8ChFmdWxmaWxtZW50X3N0YXR1cxgUIAEoDjIhLm9yZGVyZC5vcmRlci52MS5GdWxmaWxtZW50U3RhdHVzEjQKDXJlZnVuZF9zdGF0dXMYFSABKA4yHS5vcmRlcmQub3JkZXIudjEuUmVmdW5kU3RhdHVzEi4KCnNoaXBwZWRfYXQYFiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGRlbGl2ZXJlZF9hdBgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GBggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGBkgASgDIkoKDlBsYWNlT3JkZXJMaW5lEhoKA3NrdRgBIAEoCUINukgKcggQARhAugEBABIcCghxdWFudGl0eRgCIAEoA0IKukgHIgUYj04oASKtBQoRUGxhY2VPcmRlclJlcXVlc3QSIQoKcmVxdWVzdF9pZBgBIAEoCUINukgKcggQARhAugEBABIfCghidXllcl9pZBgCIAEoCUINukgKcggQARhAugEBABKfAQoFbGluZXMYAyADKAsyHy5vcmRlcmQub3JkZXIudjEuUGxhY2VPcmRlckxpbmVCb7pIbLoBZAoQbGluZXMudW5pcXVlX3NrdRIgYSBTS1UgbWF5IHN0YW5kIGluIG9uZSBsaW5lIG9ubHkaLnRoaXMuc2l6ZSgpIDwgMiB8fCB0aGlzLm1hcChsLCBsLnNrdSkudW5pcXVlKCmSAQIQZBIeCgtxdW90ZV90b2tlbhgEIAEoCUIJukgGcgQYgIAEEisKCGRlbGl2ZXJ5GAUgASgLMhkub3JkZXJkLnF1b3RlLnYxLkRlbGl2ZXJ5EiUKCmNvdXBvbl9pZHMYBiADKAlCEbpIDpIBCxAKGAEiBXIDsAEBEikKB2ludm9pY2UYByABKAsyGC5vcmRlcmQucXVvdGUudjEuSW52b2ljZTqSArpIjgIaiwIKFHBsYWNlLnRva2VuX29yX2xpbmVzEl1naXZlIHF1b3RlX3Rva2VuLCBvciBsaW5lcyB3aXRoIHRoZWlyIGRlbGl2ZXJ5LCBjb3Vwb25faWRzIGFuZCBpbnZvaWNlLCBub3QgYm90aCBhbmQgbm90IG5vbmUakwF0aGlzLnF1b3RlX3Rva2VuID09ICcnID8gdGhpcy5saW5lcy5zaXplKCkgPiAwIDogdGhpcy5saW5lcy5zaXplKCkgPT0gMCAmJiAhaGFzKHRoaXMuZGVsaXZlcnkpICYmIHRoaXMuY291cG9uX2lkcy5zaXplKCkgPT0gMCAmJiAhaGFzKHRoaXMuaW52b2ljZSkiOwoSUGxhY2VPcmRlclJlc3BvbnNlEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyIjoKDVN0b2NrU2hvcnRhZ2USKQoFbGluZXMYASADKAsyGi5vcmRlcmQub3JkZXIudjEuU2hvcnRMaW5lIjYKCVNob3J0TGluZRILCgNza3UYASABKAkSDgoGd2FudGVkGAIgASgDEgwKBGxlZnQYAyABKAMiTgoPR2V0T3JkZXJSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAIgASgJQgi6SAVyA7ABASI5ChBHZXRPcmRlclJlc3BvbnNlEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyInAKEUxpc3RPcmRlcnNSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhwKCXBhZ2Vfc2l6ZRgCIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIABIlUKEkxpc3RPcmRlcnNSZXNwb25zZRImCgZvcmRlcnMYASADKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlUKFkdldE9yZGVySGlzdG9yeVJlcXVlc3QSHwoIYnV5ZXJfaWQYASABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAiABKAlCCLpIBXIDsAEBIsgBCgtPcmRlckNoYW5nZRIPCgd2ZXJzaW9uGAEgASgDEg0KBWV2ZW50GAIgASgJEikKBGZyb20YAyABKA4yGy5vcmRlcmQub3JkZXIudjEuT3JkZXJTdGF0ZRInCgJ0bxgEIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEg0KBWFjdG9yGAUgASgJEg4KBnJlYXNvbhgGIAEoCRImCgJhdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSAoXR2V0T3JkZXJIaXN0b3J5UmVzcG9uc2USLQoHY2hhbmdlcxgBIAMoCzIcLm9yZGVyZC5vcmRlci52MS5PcmRlckNoYW5nZSJ0ChJDYW5jZWxPcmRlclJlcXVlc3QSIQoKcmVxdWVzdF9pZBgBIAEoCUINukgKcggQARhAugEBABIfCghidXllcl9pZBgCIAEoCUINukgKcggQARhAugEBABIaCghvcmRlcl9pZBgDIAEoCUIIukgFcgOwAQEiPAoTQ2FuY2VsT3JkZXJSZXNwb25zZRIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlciJ3ChVDb25maXJtUmVjZWlwdFJlcXVlc3QSIQoKcmVxdWVzdF9pZBgBIAEoCUINukgKcggQARhAugEBABIfCghidXllcl9pZBgCIAEoCUINukgKcggQARhAugEBABIaCghvcmRlcl9pZBgDIAEoCUIIukgFcgOwAQEiPwoWQ29uZmlybVJlY2VpcHRSZXNwb25zZRIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlciKpAQoSU2V0RGVsaXZlcnlSZXF1ZXN0EiEKCnJlcXVlc3RfaWQYASABKAlCDbpICnIIEAEYQLoBAQASHwoIYnV5ZXJfaWQYAiABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAyABKAlCCLpIBXIDsAEBEjMKCGRlbGl2ZXJ5GAQgASgLMhkub3JkZXJkLnF1b3RlLnYxLkRlbGl2ZXJ5Qga6SAPIAQEiPAoTU2V0RGVsaXZlcnlSZXNwb25zZRIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlcirkAQoKT3JkZXJTdGF0ZRIbChdPUkRFUl9TVEFURV9VTlNQRUNJRklFRBAAEh8KG09SREVSX1NUQVRFX1BFTkRJTkdfUEFZTUVOVBABEhQKEE9SREVSX1NUQVRFX1BBSUQQAhIXChNPUkRFUl9TVEFURV9TSElQUEVEEAMSGQoVT1JERVJfU1RBVEVfREVMSVZFUkVEEAQSGQoVT1JERVJfU1RBVEVfQ09NUExFVEVEEAUSGQoVT1JERVJfU1RBVEVfQ0FOQ0VMTEVEEAYSGAoUT1JERVJfU1RBVEVfQUNDRVBURUQQByrsAQoQRnVsZmlsbWVudFN0YXR1cxIhCh1GVUxGSUxNRU5UX1NUQVRVU19VTlNQRUNJRklFRBAAEiEKHUZVTEZJTE1FTlRfU1RBVFVTX1VORlVMRklMTEVEEAESJwojRlVMRklMTUVOVF9TVEFUVVNfUEFSVElBTExZX1NISVBQRUQQAhIdChlGVUxGSUxNRU5UX1NUQVRVU19TSElQUEVEEAMSKQolRlVMRklMTUVOVF9TVEFUVVNfUEFSVElBTExZX0RFTElWRVJFRBAEEh8KG0ZVTEZJTE1FTlRfU1RBVFVTX0RFTElWRVJFRBAFKqIBCgxSZWZ1bmRTdGF0dXMSHQoZUkVGVU5EX1NUQVRVU19VTlNQRUNJRklFRBAAEhYKElJFRlVORF9TVEFUVVNfTk9ORRABEhkKFVJFRlVORF9TVEFUVVNfUEVORElORxACEiQKIFJFRlVORF9TVEFUVVNfUEFSVElBTExZX1JFRlVOREVEEAMSGgoWUkVGVU5EX1NUQVRVU19SRUZVTkRFRBAEMuUFCgxPcmRlclNlcnZpY2USYgoKUGxhY2VPcmRlchIiLm9yZGVyZC5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdBojLm9yZGVyZC5vcmRlci52MS5QbGFjZU9yZGVyUmVzcG9uc2UiC5ACAoroGAQKAgECElwKCEdldE9yZGVyEiAub3JkZXJkLm9yZGVyLnYxLkdldE9yZGVyUmVxdWVzdBohLm9yZGVyZC5vcmRlci52MS5HZXRPcmRlclJlc3BvbnNlIguQAgGK6BgECgIBAhJiCgpMaXN0T3JkZXJzEiIub3JkZXJkLm9yZGVyLnYxLkxpc3RPcmRlcnNSZXF1ZXN0GiMub3JkZXJkLm9yZGVyLnYxLkxpc3RPcmRlcnNSZXNwb25zZSILkAIBiugYBAoCAQIScQoPR2V0T3JkZXJIaXN0b3J5Eicub3JkZXJkLm9yZGVyLnYxLkdldE9yZGVySGlzdG9yeVJlcXVlc3QaKC5vcmRlcmQub3JkZXIudjEuR2V0T3JkZXJIaXN0b3J5UmVzcG9uc2UiC5ACAYroGAQKAgECEmUKC0NhbmNlbE9yZGVyEiMub3JkZXJkLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVxdWVzdBokLm9yZGVyZC5vcmRlci52MS5DYW5jZWxPcmRlclJlc3BvbnNlIguQAgKK6BgECgIBAhJuCg5Db25maXJtUmVjZWlwdBImLm9yZGVyZC5vcmRlci52MS5Db25maXJtUmVjZWlwdFJlcXVlc3QaJy5vcmRlcmQub3JkZXIudjEuQ29uZmlybVJlY2VpcHRSZXNwb25zZSILkAICiugYBAoCAQISZQoLU2V0RGVsaXZlcnkSIy5vcmRlcmQub3JkZXIudjEuU2V0RGVsaXZlcnlSZXF1ZXN0GiQub3JkZXJkLm9yZGVyLnYxLlNldERlbGl2ZXJ5UmVzcG9uc2UiC5ACAoroGAQKAgECYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_address_v1_address, file_orderd_money_v1_money, file_orderd_quote_v1_quote]);
+  fileDesc("ChtvcmRlcmQvb3JkZXIvdjEvb3JkZXIucHJvdG8SD29yZGVyZC5vcmRlci52MSLlAwoJT3JkZXJMaW5lEgsKA3NrdRgBIAEoCRINCgV0aXRsZRgCIAEoCRIQCghxdWFudGl0eRgDIAEoAxIqCgp1bml0X3ByaWNlGAQgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EiYKBmFtb3VudBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIMCgRsaW5lGAYgASgDEigKCGRpc2NvdW50GAcgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYCCABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSJQoFdG90YWwYCSABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GAogASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EhgKEHNoaXBwZWRfcXVhbnRpdHkYCyABKAMSGgoSZGVsaXZlcmVkX3F1YW50aXR5GAwgASgDEhkKEXJldHVybmVkX3F1YW50aXR5GA0gASgDEi4KDnJlZnVuZF9ncmFudGVkGA4gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCHJlZnVuZGVkGA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5IpcJCgVPcmRlchIQCghvcmRlcl9pZBgBIAEoCRIQCghidXllcl9pZBgCIAEoCRIqCgVzdGF0ZRgDIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEikKBWxpbmVzGAQgAygLMhoub3JkZXJkLm9yZGVyLnYxLk9yZGVyTGluZRIlCgV0b3RhbBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdwYWlkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxjYW5jZWxsZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDWNhbmNlbF9yZWFzb24YCiABKAkSEQoJcHJvbW90aW9uGAsgASgJEiUKBWdvb2RzGAwgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCGRpc2NvdW50GA0gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYDiABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EisKB2FkZHJlc3MYECABKAsyGi5vcmRlcmQuYWRkcmVzcy52MS5BZGRyZXNzEhcKD2RlbGl2ZXJ5X21ldGhvZBgRIAEoCRIpCgdpbnZvaWNlGBIgASgLMhgub3JkZXJkLnF1b3RlLnYxLkludm9pY2USEgoKY291cG9uX2lkcxgTIAMoCRI8ChFmdWxmaWxtZW50X3N0YXR1cxgUIAEoDjIhLm9yZGVyZC5vcmRlci52MS5GdWxmaWxtZW50U3RhdHVzEjQKDXJlZnVuZF9zdGF0dXMYFSABKA4yHS5vcmRlcmQub3JkZXIudjEuUmVmdW5kU3RhdHVzEi4KCnNoaXBwZWRfYXQYFiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGRlbGl2ZXJlZF9hdBgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GBggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGBkgASgDEg4KBm51bWJlchgaIAEoCRIPCgdjaGFubmVsGBsgASgJEjoKCmF0dHJpYnV0ZXMYHCADKAsyJi5vcmRlcmQub3JkZXIudjEuT3JkZXIuQXR0cmlidXRlc0VudHJ5EhUKDWJ1eWVyX21lc3NhZ2UYHSABKAkSEQoJZ2lmdF9ub3RlGB4gASgJEgwKBHRhZ3MYHyADKAkaMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiSgoOUGxhY2VPcmRlckxpbmUSGgoDc2t1GAEgASgJQg26SApyCBABGEC6AQEAEhwKCHF1YW50aXR5GAIgASgDQgq6SAciBRiPTigBIoIIChFQbGFjZU9yZGVyUmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEp8BCgVsaW5lcxgDIAMoCzIfLm9yZGVyZC5vcmRlci52MS5QbGFjZU9yZGVyTGluZUJvukhsugFkChBsaW5lcy51bmlxdWVfc2t1EiBhIFNLVSBtYXkgc3RhbmQgaW4gb25lIGxpbmUgb25seRoudGhpcy5zaXplKCkgPCAyIHx8IHRoaXMubWFwKGwsIGwuc2t1KS51bmlxdWUoKZIBAhBkEh4KC3F1b3RlX3Rva2VuGAQgASgJQgm6SAZyBBiAgAQSKwoIZGVsaXZlcnkYBSABKAsyGS5vcmRlcmQucXVvdGUudjEuRGVsaXZlcnkSJQoKY291cG9uX2lkcxgGIAMoCUIRukgOkgELEAoYASIFcgOwAQESKQoHaW52b2ljZRgHIAEoCzIYLm9yZGVyZC5xdW90ZS52MS5JbnZvaWNlEj8KB2NoYW5uZWwYCCABKAlCLrpIK9gBAXImMiReW2EtejAtOV0oW2EtejAtOS1dezAsMzB9W2EtejAtOV0pPyQSkgEKCmF0dHJpYnV0ZXMYCSADKAsyMi5vcmRlcmQub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3QuQXR0cmlidXRlc0VudHJ5Qkq6SEeaAUQQFCIzcjEyL15bQS1aYS16MC05XShbQS1aYS16MC05Ll8tXXswLDM4fVtBLVphLXowLTldKT8kKgtyCRABGMgBugEBABImCg1idXllcl9tZXNzYWdlGAogASgJQg+AAQG6SAlyBxj0A7oBAQASIgoJZ2lmdF9ub3RlGAsgASgJQg+AAQG6SAlyBxj0A7oBAQAaMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAE6kgK6SI4CGosCChRwbGFjZS50b2tlbl9vcl9saW5lcxJdZ2l2ZSBxdW90ZV90b2tlbiwgb3IgbGluZXMgd2l0aCB0aGVpciBkZWxpdmVyeSwgY291cG9uX2lkcyBhbmQgaW52b2ljZSwgbm90IGJvdGggYW5kIG5vdCBub25lGpMBdGhpcy5xdW90ZV90b2tlbiA9PSAnJyA/IHRoaXMubGluZXMuc2l6ZSgpID4gMCA6IHRoaXMubGluZXMuc2l6ZSgpID09IDAgJiYgIWhhcyh0aGlzLmRlbGl2ZXJ5KSAmJiB0aGlzLmNvdXBvbl9pZHMuc2l6ZSgpID09IDAgJiYgIWhhcyh0aGlzLmludm9pY2UpIjsKElBsYWNlT3JkZXJSZXNwb25zZRIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlciI6Cg1TdG9ja1Nob3J0YWdlEikKBWxpbmVzGAEgAygLMhoub3JkZXJkLm9yZGVyLnYxLlNob3J0TGluZSI2CglTaG9ydExpbmUSCwoDc2t1GAEgASgJEg4KBndhbnRlZBgCIAEoAxIMCgRsZWZ0GAMgASgDIk4KD0dldE9yZGVyUmVxdWVzdBIfCghidXllcl9pZBgBIAEoCUINukgKcggQARhAugEBABIaCghvcmRlcl9pZBgCIAEoCUIIukgFcgOwAQEiOQoQR2V0T3JkZXJSZXNwb25zZRIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlciLaAQoRTGlzdE9yZGVyc1JlcXVlc3QSHwoIYnV5ZXJfaWQYASABKAlCDbpICnIIEAEYQLoBAQASHAoJcGFnZV9zaXplGAIgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYgAESNAoFZ3JvdXAYBCABKA4yGy5vcmRlcmQub3JkZXIudjEuT3JkZXJHcm91cEIIukgFggECEAESMgoEdmlldxgFIAEoDjIaLm9yZGVyZC5vcmRlci52MS5PcmRlclZpZXdCCLpIBYIBAhABIocBChJMaXN0T3JkZXJzUmVzcG9uc2USJgoGb3JkZXJzGAEgAygLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIwCglzdW1tYXJpZXMYAyADKAsyHS5vcmRlcmQub3JkZXIudjEuT3JkZXJTdW1tYXJ5IsUDCgxPcmRlclN1bW1hcnkSEAoIb3JkZXJfaWQYASABKAkSDgoGbnVtYmVyGAIgASgJEioKBXN0YXRlGAMgASgOMhsub3JkZXJkLm9yZGVyLnYxLk9yZGVyU3RhdGUSPAoRZnVsZmlsbWVudF9zdGF0dXMYBCABKA4yIS5vcmRlcmQub3JkZXIudjEuRnVsZmlsbWVudFN0YXR1cxI0Cg1yZWZ1bmRfc3RhdHVzGAUgASgOMh0ub3JkZXJkLm9yZGVyLnYxLlJlZnVuZFN0YXR1cxIlCgV0b3RhbBgGIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1jYW5jZWxfcmVhc29uGAkgASgJEhEKCXByb21vdGlvbhgKIAEoCRILCgNza3UYCyABKAkSDQoFdGl0bGUYDCABKAkSEgoKbGluZV9jb3VudBgNIAEoAxISCgp1bml0X2NvdW50GA4gASgDIjUKEkNvdW50T3JkZXJzUmVxdWVzdBIfCghidXllcl9pZBgBIAEoCUINukgKcggQARhAugEBACJQChNDb3VudE9yZGVyc1Jlc3BvbnNlEisKBmNvdW50cxgBIAMoCzIbLm9yZGVyZC5vcmRlci52MS5Hcm91cENvdW50EgwKBG1vcmUYAiABKAgiSAoKR3JvdXBDb3VudBIqCgVncm91cBgBIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlckdyb3VwEg4KBm9yZGVycxgCIAEoBSJVChZHZXRPcmRlckhpc3RvcnlSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAIgASgJQgi6SAVyA7ABASLIAQoLT3JkZXJDaGFuZ2USDwoHdmVyc2lvbhgBIAEoAxINCgVldmVudBgCIAEoCRIpCgRmcm9tGAMgASgOMhsub3JkZXJkLm9yZGVyLnYxLk9yZGVyU3RhdGUSJwoCdG8YBCABKA4yGy5vcmRlcmQub3JkZXIudjEuT3JkZXJTdGF0ZRINCgVhY3RvchgFIAEoCRIOCgZyZWFzb24YBiABKAkSJgoCYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKF0dldE9yZGVySGlzdG9yeVJlc3BvbnNlEi0KB2NoYW5nZXMYASADKAsyHC5vcmRlcmQub3JkZXIudjEuT3JkZXJDaGFuZ2UidAoSQ2FuY2VsT3JkZXJSZXF1ZXN0EiEKCnJlcXVlc3RfaWQYASABKAlCDbpICnIIEAEYQLoBAQASHwoIYnV5ZXJfaWQYAiABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAyABKAlCCLpIBXIDsAEBIjwKE0NhbmNlbE9yZGVyUmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIidwoVQ29uZmlybVJlY2VpcHRSZXF1ZXN0EiEKCnJlcXVlc3RfaWQYASABKAlCDbpICnIIEAEYQLoBAQASHwoIYnV5ZXJfaWQYAiABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAyABKAlCCLpIBXIDsAEBIj8KFkNvbmZpcm1SZWNlaXB0UmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIiqQEKElNldERlbGl2ZXJ5UmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAMgASgJQgi6SAVyA7ABARIzCghkZWxpdmVyeRgEIAEoCzIZLm9yZGVyZC5xdW90ZS52MS5EZWxpdmVyeUIGukgDyAEBIjwKE1NldERlbGl2ZXJ5UmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIq5AEKCk9yZGVyU3RhdGUSGwoXT1JERVJfU1RBVEVfVU5TUEVDSUZJRUQQABIfChtPUkRFUl9TVEFURV9QRU5ESU5HX1BBWU1FTlQQARIUChBPUkRFUl9TVEFURV9QQUlEEAISFwoTT1JERVJfU1RBVEVfU0hJUFBFRBADEhkKFU9SREVSX1NUQVRFX0RFTElWRVJFRBAEEhkKFU9SREVSX1NUQVRFX0NPTVBMRVRFRBAFEhkKFU9SREVSX1NUQVRFX0NBTkNFTExFRBAGEhgKFE9SREVSX1NUQVRFX0FDQ0VQVEVEEAcq7AEKEEZ1bGZpbG1lbnRTdGF0dXMSIQodRlVMRklMTUVOVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIhCh1GVUxGSUxNRU5UX1NUQVRVU19VTkZVTEZJTExFRBABEicKI0ZVTEZJTE1FTlRfU1RBVFVTX1BBUlRJQUxMWV9TSElQUEVEEAISHQoZRlVMRklMTUVOVF9TVEFUVVNfU0hJUFBFRBADEikKJUZVTEZJTE1FTlRfU1RBVFVTX1BBUlRJQUxMWV9ERUxJVkVSRUQQBBIfChtGVUxGSUxNRU5UX1NUQVRVU19ERUxJVkVSRUQQBSqqAQoKT3JkZXJHcm91cBIbChdPUkRFUl9HUk9VUF9VTlNQRUNJRklFRBAAEhYKEk9SREVSX0dST1VQX1RPX1BBWRABEhcKE09SREVSX0dST1VQX1RPX1NISVAQAhIaChZPUkRFUl9HUk9VUF9UT19SRUNFSVZFEAMSGgoWT1JERVJfR1JPVVBfQUZURVJfU0FMRRAEEhYKEk9SREVSX0dST1VQX0NMT1NFRBAFKlQKCU9yZGVyVmlldxIaChZPUkRFUl9WSUVXX1VOU1BFQ0lGSUVEEAASEwoPT1JERVJfVklFV19GVUxMEAESFgoST1JERVJfVklFV19TVU1NQVJZEAIqogEKDFJlZnVuZFN0YXR1cxIdChlSRUZVTkRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASFgoSUkVGVU5EX1NUQVRVU19OT05FEAESGQoVUkVGVU5EX1NUQVRVU19QRU5ESU5HEAISJAogUkVGVU5EX1NUQVRVU19QQVJUSUFMTFlfUkVGVU5ERUQQAxIaChZSRUZVTkRfU1RBVFVTX1JFRlVOREVEEAQy1AYKDE9yZGVyU2VydmljZRJiCgpQbGFjZU9yZGVyEiIub3JkZXJkLm9yZGVyLnYxLlBsYWNlT3JkZXJSZXF1ZXN0GiMub3JkZXJkLm9yZGVyLnYxLlBsYWNlT3JkZXJSZXNwb25zZSILkAICiugYBAoCAQwSXwoIR2V0T3JkZXISIC5vcmRlcmQub3JkZXIudjEuR2V0T3JkZXJSZXF1ZXN0GiEub3JkZXJkLm9yZGVyLnYxLkdldE9yZGVyUmVzcG9uc2UiDpACAYroGAcKAwEMCSABEmUKCkxpc3RPcmRlcnMSIi5vcmRlcmQub3JkZXIudjEuTGlzdE9yZGVyc1JlcXVlc3QaIy5vcmRlcmQub3JkZXIudjEuTGlzdE9yZGVyc1Jlc3BvbnNlIg6QAgGK6BgHCgMBDAkgARJmCgtDb3VudE9yZGVycxIjLm9yZGVyZC5vcmRlci52MS5Db3VudE9yZGVyc1JlcXVlc3QaJC5vcmRlcmQub3JkZXIudjEuQ291bnRPcmRlcnNSZXNwb25zZSIMkAIBiugYBQoDAQwJEnIKD0dldE9yZGVySGlzdG9yeRInLm9yZGVyZC5vcmRlci52MS5HZXRPcmRlckhpc3RvcnlSZXF1ZXN0Gigub3JkZXJkLm9yZGVyLnYxLkdldE9yZGVySGlzdG9yeVJlc3BvbnNlIgyQAgGK6BgFCgMBDAkSZQoLQ2FuY2VsT3JkZXISIy5vcmRlcmQub3JkZXIudjEuQ2FuY2VsT3JkZXJSZXF1ZXN0GiQub3JkZXJkLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVzcG9uc2UiC5ACAoroGAQKAgEMEm4KDkNvbmZpcm1SZWNlaXB0EiYub3JkZXJkLm9yZGVyLnYxLkNvbmZpcm1SZWNlaXB0UmVxdWVzdBonLm9yZGVyZC5vcmRlci52MS5Db25maXJtUmVjZWlwdFJlc3BvbnNlIguQAgKK6BgECgIBDBJlCgtTZXREZWxpdmVyeRIjLm9yZGVyZC5vcmRlci52MS5TZXREZWxpdmVyeVJlcXVlc3QaJC5vcmRlcmQub3JkZXIudjEuU2V0RGVsaXZlcnlSZXNwb25zZSILkAICiugYBAoCAQxiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_address_v1_address, file_orderd_money_v1_money, file_orderd_quote_v1_quote]);
 
 /**
  * @generated from message orderd.order.v1.OrderLine
@@ -179,7 +179,7 @@ export type Order = Message<"orderd.order.v1.Order"> & {
   cancelledAt?: Timestamp | undefined;
 
   /**
-   * Why it was cancelled: BUYER, EXPIRED, REFUNDED if all of it was refunded before anything had left, or UNWRITABLE if a flash order
+   * Why it was cancelled: BUYER, STAFF, EXPIRED, REFUNDED if all of it was refunded before anything had left, or UNWRITABLE if a flash order
    * could not be put into the database (a SKU of it was deleted).
    *
    * @generated from field: string cancel_reason = 10;
@@ -266,6 +266,49 @@ export type Order = Message<"orderd.order.v1.Order"> & {
    * @generated from field: int64 version = 25;
    */
   version: bigint;
+
+  /**
+   * The order's number for people, such as 261130-7K3MX-9QZ4T-C: the day (UTC) of its placing, ten characters that tell nothing, and one
+   * that a mistyped number does not have. Without the letters I, L, O and U.
+   *
+   * @generated from field: string number = 26;
+   */
+  number: string;
+
+  /**
+   * Where it was placed, such as app or web; empty for flash orders.
+   *
+   * @generated from field: string channel = 27;
+   */
+  channel: string;
+
+  /**
+   * What the shop's own systems keep beside the order; see PlaceOrderRequest.
+   *
+   * @generated from field: map<string, string> attributes = 28;
+   */
+  attributes: { [key: string]: string };
+
+  /**
+   * What the buyer wrote for the shop.
+   *
+   * @generated from field: string buyer_message = 29;
+   */
+  buyerMessage: string;
+
+  /**
+   * What goes with the goods if they are a present.
+   *
+   * @generated from field: string gift_note = 30;
+   */
+  giftNote: string;
+
+  /**
+   * The staff's; by name. Buyers do not see them.
+   *
+   * @generated from field: repeated string tags = 31;
+   */
+  tags: string[];
 };
 
 /**
@@ -341,6 +384,34 @@ export type PlaceOrderRequest = Message<"orderd.order.v1.PlaceOrderRequest"> & {
    * @generated from field: orderd.quote.v1.Invoice invoice = 7;
    */
   invoice?: Invoice | undefined;
+
+  /**
+   * Where it is placed: app, mini-program, web, marketplace, staff, or another word.
+   *
+   * @generated from field: string channel = 8;
+   */
+  channel: string;
+
+  /**
+   * What the shop's own systems keep beside the order, such as the id of a campaign's link.
+   *
+   * @generated from field: map<string, string> attributes = 9;
+   */
+  attributes: { [key: string]: string };
+
+  /**
+   * For the shop.
+   *
+   * @generated from field: string buyer_message = 10;
+   */
+  buyerMessage: string;
+
+  /**
+   * To go with the goods if they are a present.
+   *
+   * @generated from field: string gift_note = 11;
+   */
+  giftNote: string;
 };
 
 /**
@@ -471,11 +542,23 @@ export type ListOrdersRequest = Message<"orderd.order.v1.ListOrdersRequest"> & {
   pageSize: number;
 
   /**
-   * From the answer before; empty for the first page.
+   * From the answer before, to the same group; empty for the first page.
    *
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * All if not given.
+   *
+   * @generated from field: orderd.order.v1.OrderGroup group = 4;
+   */
+  group: OrderGroup;
+
+  /**
+   * @generated from field: orderd.order.v1.OrderView view = 5;
+   */
+  view: OrderView;
 };
 
 /**
@@ -490,6 +573,8 @@ export const ListOrdersRequestSchema: GenMessage<ListOrdersRequest> = /*@__PURE_
  */
 export type ListOrdersResponse = Message<"orderd.order.v1.ListOrdersResponse"> & {
   /**
+   * Empty with the view SUMMARY.
+   *
    * @generated from field: repeated orderd.order.v1.Order orders = 1;
    */
   orders: Order[];
@@ -500,6 +585,13 @@ export type ListOrdersResponse = Message<"orderd.order.v1.ListOrdersResponse"> &
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
+
+  /**
+   * The orders with the view SUMMARY.
+   *
+   * @generated from field: repeated orderd.order.v1.OrderSummary summaries = 3;
+   */
+  summaries: OrderSummary[];
 };
 
 /**
@@ -508,6 +600,159 @@ export type ListOrdersResponse = Message<"orderd.order.v1.ListOrdersResponse"> &
  */
 export const ListOrdersResponseSchema: GenMessage<ListOrdersResponse> = /*@__PURE__*/
   messageDesc(file_orderd_order_v1_order, 10);
+
+/**
+ * An order without its lines, its address and what else only the order's own page shows. The fields that Order has too are the same.
+ *
+ * @generated from message orderd.order.v1.OrderSummary
+ */
+export type OrderSummary = Message<"orderd.order.v1.OrderSummary"> & {
+  /**
+   * @generated from field: string order_id = 1;
+   */
+  orderId: string;
+
+  /**
+   * @generated from field: string number = 2;
+   */
+  number: string;
+
+  /**
+   * @generated from field: orderd.order.v1.OrderState state = 3;
+   */
+  state: OrderState;
+
+  /**
+   * @generated from field: orderd.order.v1.FulfilmentStatus fulfilment_status = 4;
+   */
+  fulfilmentStatus: FulfilmentStatus;
+
+  /**
+   * @generated from field: orderd.order.v1.RefundStatus refund_status = 5;
+   */
+  refundStatus: RefundStatus;
+
+  /**
+   * @generated from field: orderd.money.v1.Money total = 6;
+   */
+  total?: Money | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 7;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 8;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string cancel_reason = 9;
+   */
+  cancelReason: string;
+
+  /**
+   * @generated from field: string promotion = 10;
+   */
+  promotion: string;
+
+  /**
+   * The first line's.
+   *
+   * @generated from field: string sku = 11;
+   */
+  sku: string;
+
+  /**
+   * @generated from field: string title = 12;
+   */
+  title: string;
+
+  /**
+   * How many lines there are, and how many units in all of them.
+   *
+   * @generated from field: int64 line_count = 13;
+   */
+  lineCount: bigint;
+
+  /**
+   * @generated from field: int64 unit_count = 14;
+   */
+  unitCount: bigint;
+};
+
+/**
+ * Describes the message orderd.order.v1.OrderSummary.
+ * Use `create(OrderSummarySchema)` to create a new message.
+ */
+export const OrderSummarySchema: GenMessage<OrderSummary> = /*@__PURE__*/
+  messageDesc(file_orderd_order_v1_order, 11);
+
+/**
+ * @generated from message orderd.order.v1.CountOrdersRequest
+ */
+export type CountOrdersRequest = Message<"orderd.order.v1.CountOrdersRequest"> & {
+  /**
+   * @generated from field: string buyer_id = 1;
+   */
+  buyerId: string;
+};
+
+/**
+ * Describes the message orderd.order.v1.CountOrdersRequest.
+ * Use `create(CountOrdersRequestSchema)` to create a new message.
+ */
+export const CountOrdersRequestSchema: GenMessage<CountOrdersRequest> = /*@__PURE__*/
+  messageDesc(file_orderd_order_v1_order, 12);
+
+/**
+ * @generated from message orderd.order.v1.CountOrdersResponse
+ */
+export type CountOrdersResponse = Message<"orderd.order.v1.CountOrdersResponse"> & {
+  /**
+   * Every group once, in the enum's order, also with 0 orders.
+   *
+   * @generated from field: repeated orderd.order.v1.GroupCount counts = 1;
+   */
+  counts: GroupCount[];
+
+  /**
+   * The buyer has older orders, which are not counted.
+   *
+   * @generated from field: bool more = 2;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message orderd.order.v1.CountOrdersResponse.
+ * Use `create(CountOrdersResponseSchema)` to create a new message.
+ */
+export const CountOrdersResponseSchema: GenMessage<CountOrdersResponse> = /*@__PURE__*/
+  messageDesc(file_orderd_order_v1_order, 13);
+
+/**
+ * @generated from message orderd.order.v1.GroupCount
+ */
+export type GroupCount = Message<"orderd.order.v1.GroupCount"> & {
+  /**
+   * @generated from field: orderd.order.v1.OrderGroup group = 1;
+   */
+  group: OrderGroup;
+
+  /**
+   * @generated from field: int32 orders = 2;
+   */
+  orders: number;
+};
+
+/**
+ * Describes the message orderd.order.v1.GroupCount.
+ * Use `create(GroupCountSchema)` to create a new message.
+ */
+export const GroupCountSchema: GenMessage<GroupCount> = /*@__PURE__*/
+  messageDesc(file_orderd_order_v1_order, 14);
 
 /**
  * @generated from message orderd.order.v1.GetOrderHistoryRequest
@@ -529,7 +774,7 @@ export type GetOrderHistoryRequest = Message<"orderd.order.v1.GetOrderHistoryReq
  * Use `create(GetOrderHistoryRequestSchema)` to create a new message.
  */
 export const GetOrderHistoryRequestSchema: GenMessage<GetOrderHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 11);
+  messageDesc(file_orderd_order_v1_order, 15);
 
 /**
  * @generated from message orderd.order.v1.OrderChange
@@ -578,7 +823,7 @@ export type OrderChange = Message<"orderd.order.v1.OrderChange"> & {
  * Use `create(OrderChangeSchema)` to create a new message.
  */
 export const OrderChangeSchema: GenMessage<OrderChange> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 12);
+  messageDesc(file_orderd_order_v1_order, 16);
 
 /**
  * @generated from message orderd.order.v1.GetOrderHistoryResponse
@@ -595,7 +840,7 @@ export type GetOrderHistoryResponse = Message<"orderd.order.v1.GetOrderHistoryRe
  * Use `create(GetOrderHistoryResponseSchema)` to create a new message.
  */
 export const GetOrderHistoryResponseSchema: GenMessage<GetOrderHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 13);
+  messageDesc(file_orderd_order_v1_order, 17);
 
 /**
  * @generated from message orderd.order.v1.CancelOrderRequest
@@ -622,7 +867,7 @@ export type CancelOrderRequest = Message<"orderd.order.v1.CancelOrderRequest"> &
  * Use `create(CancelOrderRequestSchema)` to create a new message.
  */
 export const CancelOrderRequestSchema: GenMessage<CancelOrderRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 14);
+  messageDesc(file_orderd_order_v1_order, 18);
 
 /**
  * @generated from message orderd.order.v1.CancelOrderResponse
@@ -639,7 +884,7 @@ export type CancelOrderResponse = Message<"orderd.order.v1.CancelOrderResponse">
  * Use `create(CancelOrderResponseSchema)` to create a new message.
  */
 export const CancelOrderResponseSchema: GenMessage<CancelOrderResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 15);
+  messageDesc(file_orderd_order_v1_order, 19);
 
 /**
  * @generated from message orderd.order.v1.ConfirmReceiptRequest
@@ -666,7 +911,7 @@ export type ConfirmReceiptRequest = Message<"orderd.order.v1.ConfirmReceiptReque
  * Use `create(ConfirmReceiptRequestSchema)` to create a new message.
  */
 export const ConfirmReceiptRequestSchema: GenMessage<ConfirmReceiptRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 16);
+  messageDesc(file_orderd_order_v1_order, 20);
 
 /**
  * @generated from message orderd.order.v1.ConfirmReceiptResponse
@@ -683,7 +928,7 @@ export type ConfirmReceiptResponse = Message<"orderd.order.v1.ConfirmReceiptResp
  * Use `create(ConfirmReceiptResponseSchema)` to create a new message.
  */
 export const ConfirmReceiptResponseSchema: GenMessage<ConfirmReceiptResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 17);
+  messageDesc(file_orderd_order_v1_order, 21);
 
 /**
  * @generated from message orderd.order.v1.SetDeliveryRequest
@@ -715,7 +960,7 @@ export type SetDeliveryRequest = Message<"orderd.order.v1.SetDeliveryRequest"> &
  * Use `create(SetDeliveryRequestSchema)` to create a new message.
  */
 export const SetDeliveryRequestSchema: GenMessage<SetDeliveryRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 18);
+  messageDesc(file_orderd_order_v1_order, 22);
 
 /**
  * @generated from message orderd.order.v1.SetDeliveryResponse
@@ -732,7 +977,7 @@ export type SetDeliveryResponse = Message<"orderd.order.v1.SetDeliveryResponse">
  * Use `create(SetDeliveryResponseSchema)` to create a new message.
  */
 export const SetDeliveryResponseSchema: GenMessage<SetDeliveryResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 19);
+  messageDesc(file_orderd_order_v1_order, 23);
 
 /**
  * @generated from enum orderd.order.v1.OrderState
@@ -836,6 +1081,94 @@ export const FulfilmentStatusSchema: GenEnum<FulfilmentStatus> = /*@__PURE__*/
   enumDesc(file_orderd_order_v1_order, 1);
 
 /**
+ * The tabs of an app's order pages. An order is in exactly one of TO_PAY, TO_SHIP, TO_RECEIVE and CLOSED, which its state says, and besides
+ * in AFTER_SALE or not.
+ *
+ * @generated from enum orderd.order.v1.OrderGroup
+ */
+export enum OrderGroup {
+  /**
+   * @generated from enum value: ORDER_GROUP_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * PENDING_PAYMENT.
+   *
+   * @generated from enum value: ORDER_GROUP_TO_PAY = 1;
+   */
+  TO_PAY = 1,
+
+  /**
+   * PAID: no parcel has left.
+   *
+   * @generated from enum value: ORDER_GROUP_TO_SHIP = 2;
+   */
+  TO_SHIP = 2,
+
+  /**
+   * SHIPPED or DELIVERED: a parcel has left, and the order is not COMPLETED. Other units of it may still have to leave.
+   *
+   * @generated from enum value: ORDER_GROUP_TO_RECEIVE = 3;
+   */
+  TO_RECEIVE = 3,
+
+  /**
+   * In any state: a return of it has not ended (REQUESTED, APPROVED, IN_TRANSIT or RECEIVED), or its refund_status is PENDING.
+   *
+   * @generated from enum value: ORDER_GROUP_AFTER_SALE = 4;
+   */
+  AFTER_SALE = 4,
+
+  /**
+   * COMPLETED or CANCELLED.
+   *
+   * @generated from enum value: ORDER_GROUP_CLOSED = 5;
+   */
+  CLOSED = 5,
+}
+
+/**
+ * Describes the enum orderd.order.v1.OrderGroup.
+ */
+export const OrderGroupSchema: GenEnum<OrderGroup> = /*@__PURE__*/
+  enumDesc(file_orderd_order_v1_order, 2);
+
+/**
+ * How much of an order a list has.
+ *
+ * @generated from enum orderd.order.v1.OrderView
+ */
+export enum OrderView {
+  /**
+   * FULL.
+   *
+   * @generated from enum value: ORDER_VIEW_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * As GetOrder answers it.
+   *
+   * @generated from enum value: ORDER_VIEW_FULL = 1;
+   */
+  FULL = 1,
+
+  /**
+   * What a list shows; see OrderSummary.
+   *
+   * @generated from enum value: ORDER_VIEW_SUMMARY = 2;
+   */
+  SUMMARY = 2,
+}
+
+/**
+ * Describes the enum orderd.order.v1.OrderView.
+ */
+export const OrderViewSchema: GenEnum<OrderView> = /*@__PURE__*/
+  enumDesc(file_orderd_order_v1_order, 3);
+
+/**
  * How much of what was paid went back, from the lines.
  *
  * @generated from enum orderd.order.v1.RefundStatus
@@ -873,7 +1206,7 @@ export enum RefundStatus {
  * Describes the enum orderd.order.v1.RefundStatus.
  */
 export const RefundStatusSchema: GenEnum<RefundStatus> = /*@__PURE__*/
-  enumDesc(file_orderd_order_v1_order, 2);
+  enumDesc(file_orderd_order_v1_order, 4);
 
 /**
  * Orders of the standard lane, and every order once it is in the database. A buyer sees only their
@@ -886,7 +1219,7 @@ export const OrderService: GenService<{
    * Places an order, from a quote's token or from the same input: stock is reserved and coupons are locked for all of it or for none.
    * Errors: FAILED_PRECONDITION/PRICE_CHANGED (details: the new orderd.quote.v1.Quote), QUOTE_EXPIRED or QUOTE_INVALID; those of
    * QuoteService.QuoteOrder; RESOURCE_EXHAUSTED/INSUFFICIENT_STOCK (details: StockShortage) or TOO_MANY_UNPAID (metadata limit,
-   * most, left); FAILED_PRECONDITION/COUPON_UNUSABLE;
+   * most, left); FAILED_PRECONDITION/COUPON_UNUSABLE (metadata coupon_id, why, order_id);
    * ALREADY_EXISTS/REQUEST_ID_REUSED for the same request id with another body; UNAVAILABLE/OVERLOADED with a retry delay;
    * UNAVAILABLE/REQUEST_UNDER_WAY with a retry delay while the same request is being placed.
    *
@@ -910,7 +1243,8 @@ export const OrderService: GenService<{
     output: typeof GetOrderResponseSchema;
   },
   /**
-   * A buyer's orders, newest first.
+   * A buyer's orders, newest first: all, or those of one group. A call looks at 1,000 of them at most, so that a group's page may have fewer
+   * than were asked for, or none, and still a next page.
    * Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
    *
    * @generated from rpc orderd.order.v1.OrderService.ListOrders
@@ -919,6 +1253,16 @@ export const OrderService: GenService<{
     methodKind: "unary";
     input: typeof ListOrdersRequestSchema;
     output: typeof ListOrdersResponseSchema;
+  },
+  /**
+   * How many of a buyer's newest 1,000 orders are in each group.
+   *
+   * @generated from rpc orderd.order.v1.OrderService.CountOrders
+   */
+  countOrders: {
+    methodKind: "unary";
+    input: typeof CountOrdersRequestSchema;
+    output: typeof CountOrdersResponseSchema;
   },
   /**
    * What happened to an order, oldest first.

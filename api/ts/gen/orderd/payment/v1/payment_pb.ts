@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/payment/v1/payment.proto.
  */
 export const file_orderd_payment_v1_payment: GenFile = /*@__PURE__*/
-  fileDesc("Ch9vcmRlcmQvcGF5bWVudC92MS9wYXltZW50LnByb3RvEhFvcmRlcmQucGF5bWVudC52MSKcAgoHUGF5bWVudBISCgpwYXltZW50X2lkGAEgASgJEhAKCG9yZGVyX2lkGAIgASgJEhAKCHByb3ZpZGVyGAMgASgJEi4KBXN0YXRlGAQgASgOMh8ub3JkZXJkLnBheW1lbnQudjEuUGF5bWVudFN0YXRlEiYKBmFtb3VudBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxzdWNjZWVkZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBm1ldGhvZBgIIAEoCRIPCgdmYWlsdXJlGAkgASgJIp0BCg1QYXltZW50TWV0aG9kEhAKCHByb3ZpZGVyGAEgASgJEg4KBm1ldGhvZBgCIAEoCRINCgV0aXRsZRgDIAEoCRIrCgRraW5kGAQgASgOMh0ub3JkZXJkLnBheW1lbnQudjEuTWV0aG9kS2luZBIVCg1uZWVkc19vcGVuX2lkGAUgASgIEhcKD25lZWRzX2NsaWVudF9pcBgGIAEoCCJYChlMaXN0UGF5bWVudE1ldGhvZHNSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAIgASgJQgi6SAVyA7ABASKnAQoaTGlzdFBheW1lbnRNZXRob2RzUmVzcG9uc2USMQoHbWV0aG9kcxgBIAMoCzIgLm9yZGVyZC5wYXltZW50LnYxLlBheW1lbnRNZXRob2QSJgoGYW1vdW50GAIgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5Ei4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo4CChRDcmVhdGVQYXltZW50UmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAMgASgJQgi6SAVyA7ABARIbCghwcm92aWRlchgEIAEoCUIJukgGcgQQARggEhcKBm1ldGhvZBgFIAEoCUIHukgEcgIYIBIdCgdvcGVuX2lkGAYgASgJQgy6SAlyBxiAAboBAQASHQoJY2xpZW50X2lwGAcgASgJQgq6SAfYAQFyAnABEiIKCnJldHVybl91cmwYCCABKAlCDrpIC9gBAXIGGIAEiAEBIuoBChVDcmVhdGVQYXltZW50UmVzcG9uc2USKwoHcGF5bWVudBgBIAEoCzIaLm9yZGVyZC5wYXltZW50LnYxLlBheW1lbnQSFAoMcmVkaXJlY3RfdXJsGAIgASgJEg8KB3FyX2NvZGUYAyABKAkSSwoKc2RrX3BhcmFtcxgEIAMoCzI3Lm9yZGVyZC5wYXltZW50LnYxLkNyZWF0ZVBheW1lbnRSZXNwb25zZS5TZGtQYXJhbXNFbnRyeRowCg5TZGtQYXJhbXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlIKEUdldFBheW1lbnRSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhwKCnBheW1lbnRfaWQYAiABKAlCCLpIBXIDsAEBIkEKEkdldFBheW1lbnRSZXNwb25zZRIrCgdwYXltZW50GAEgASgLMhoub3JkZXJkLnBheW1lbnQudjEuUGF5bWVudCq0AQoMUGF5bWVudFN0YXRlEh0KGVBBWU1FTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVQQVlNRU5UX1NUQVRFX0NSRUFURUQQARIZChVQQVlNRU5UX1NUQVRFX1BFTkRJTkcQAhIbChdQQVlNRU5UX1NUQVRFX1NVQ0NFRURFRBADEhgKFFBBWU1FTlRfU1RBVEVfRkFJTEVEEAQSGAoUUEFZTUVOVF9TVEFURV9DTE9TRUQQBSpsCgpNZXRob2RLaW5kEhsKF01FVEhPRF9LSU5EX1VOU1BFQ0lGSUVEEAASGAoUTUVUSE9EX0tJTkRfUkVESVJFQ1QQARISCg5NRVRIT0RfS0lORF9RUhACEhMKD01FVEhPRF9LSU5EX1NESxADMukCCg5QYXltZW50U2VydmljZRJ+ChJMaXN0UGF5bWVudE1ldGhvZHMSLC5vcmRlcmQucGF5bWVudC52MS5MaXN0UGF5bWVudE1ldGhvZHNSZXF1ZXN0Gi0ub3JkZXJkLnBheW1lbnQudjEuTGlzdFBheW1lbnRNZXRob2RzUmVzcG9uc2UiC5ACAYroGAQKAgECEm8KDUNyZWF0ZVBheW1lbnQSJy5vcmRlcmQucGF5bWVudC52MS5DcmVhdGVQYXltZW50UmVxdWVzdBooLm9yZGVyZC5wYXltZW50LnYxLkNyZWF0ZVBheW1lbnRSZXNwb25zZSILkAICiugYBAoCAQISZgoKR2V0UGF5bWVudBIkLm9yZGVyZC5wYXltZW50LnYxLkdldFBheW1lbnRSZXF1ZXN0GiUub3JkZXJkLnBheW1lbnQudjEuR2V0UGF5bWVudFJlc3BvbnNlIguQAgGK6BgECgIBAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_money_v1_money]);
+  fileDesc("Ch9vcmRlcmQvcGF5bWVudC92MS9wYXltZW50LnByb3RvEhFvcmRlcmQucGF5bWVudC52MSLMAgoHUGF5bWVudBISCgpwYXltZW50X2lkGAEgASgJEhAKCG9yZGVyX2lkGAIgASgJEhAKCHByb3ZpZGVyGAMgASgJEi4KBXN0YXRlGAQgASgOMh8ub3JkZXJkLnBheW1lbnQudjEuUGF5bWVudFN0YXRlEiYKBmFtb3VudBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxzdWNjZWVkZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBm1ldGhvZBgIIAEoCRIPCgdmYWlsdXJlGAkgASgJEi4KCmV4cGlyZXNfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp0BCg1QYXltZW50TWV0aG9kEhAKCHByb3ZpZGVyGAEgASgJEg4KBm1ldGhvZBgCIAEoCRINCgV0aXRsZRgDIAEoCRIrCgRraW5kGAQgASgOMh0ub3JkZXJkLnBheW1lbnQudjEuTWV0aG9kS2luZBIVCg1uZWVkc19vcGVuX2lkGAUgASgIEhcKD25lZWRzX2NsaWVudF9pcBgGIAEoCCJYChlMaXN0UGF5bWVudE1ldGhvZHNSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAIgASgJQgi6SAVyA7ABASKnAQoaTGlzdFBheW1lbnRNZXRob2RzUmVzcG9uc2USMQoHbWV0aG9kcxgBIAMoCzIgLm9yZGVyZC5wYXltZW50LnYxLlBheW1lbnRNZXRob2QSJgoGYW1vdW50GAIgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5Ei4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo4CChRDcmVhdGVQYXltZW50UmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAMgASgJQgi6SAVyA7ABARIbCghwcm92aWRlchgEIAEoCUIJukgGcgQQARggEhcKBm1ldGhvZBgFIAEoCUIHukgEcgIYIBIdCgdvcGVuX2lkGAYgASgJQgy6SAlyBxiAAboBAQASHQoJY2xpZW50X2lwGAcgASgJQgq6SAfYAQFyAnABEiIKCnJldHVybl91cmwYCCABKAlCDrpIC9gBAXIGGIAEiAEBIuoBChVDcmVhdGVQYXltZW50UmVzcG9uc2USKwoHcGF5bWVudBgBIAEoCzIaLm9yZGVyZC5wYXltZW50LnYxLlBheW1lbnQSFAoMcmVkaXJlY3RfdXJsGAIgASgJEg8KB3FyX2NvZGUYAyABKAkSSwoKc2RrX3BhcmFtcxgEIAMoCzI3Lm9yZGVyZC5wYXltZW50LnYxLkNyZWF0ZVBheW1lbnRSZXNwb25zZS5TZGtQYXJhbXNFbnRyeRowCg5TZGtQYXJhbXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlIKE0xpc3RQYXltZW50c1JlcXVlc3QSHwoIYnV5ZXJfaWQYASABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAiABKAlCCLpIBXIDsAEBIkQKFExpc3RQYXltZW50c1Jlc3BvbnNlEiwKCHBheW1lbnRzGAEgAygLMhoub3JkZXJkLnBheW1lbnQudjEuUGF5bWVudCJSChFHZXRQYXltZW50UmVxdWVzdBIfCghidXllcl9pZBgBIAEoCUINukgKcggQARhAugEBABIcCgpwYXltZW50X2lkGAIgASgJQgi6SAVyA7ABASJBChJHZXRQYXltZW50UmVzcG9uc2USKwoHcGF5bWVudBgBIAEoCzIaLm9yZGVyZC5wYXltZW50LnYxLlBheW1lbnQqtAEKDFBheW1lbnRTdGF0ZRIdChlQQVlNRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVUEFZTUVOVF9TVEFURV9DUkVBVEVEEAESGQoVUEFZTUVOVF9TVEFURV9QRU5ESU5HEAISGwoXUEFZTUVOVF9TVEFURV9TVUNDRUVERUQQAxIYChRQQVlNRU5UX1NUQVRFX0ZBSUxFRBAEEhgKFFBBWU1FTlRfU1RBVEVfQ0xPU0VEEAUqbAoKTWV0aG9kS2luZBIbChdNRVRIT0RfS0lORF9VTlNQRUNJRklFRBAAEhgKFE1FVEhPRF9LSU5EX1JFRElSRUNUEAESEgoOTUVUSE9EX0tJTkRfUVIQAhITCg9NRVRIT0RfS0lORF9TREsQAzLZAwoOUGF5bWVudFNlcnZpY2USfgoSTGlzdFBheW1lbnRNZXRob2RzEiwub3JkZXJkLnBheW1lbnQudjEuTGlzdFBheW1lbnRNZXRob2RzUmVxdWVzdBotLm9yZGVyZC5wYXltZW50LnYxLkxpc3RQYXltZW50TWV0aG9kc1Jlc3BvbnNlIguQAgGK6BgECgIBDBJvCg1DcmVhdGVQYXltZW50Eicub3JkZXJkLnBheW1lbnQudjEuQ3JlYXRlUGF5bWVudFJlcXVlc3QaKC5vcmRlcmQucGF5bWVudC52MS5DcmVhdGVQYXltZW50UmVzcG9uc2UiC5ACAoroGAQKAgEMEm0KDExpc3RQYXltZW50cxImLm9yZGVyZC5wYXltZW50LnYxLkxpc3RQYXltZW50c1JlcXVlc3QaJy5vcmRlcmQucGF5bWVudC52MS5MaXN0UGF5bWVudHNSZXNwb25zZSIMkAIBiugYBQoDAQwJEmcKCkdldFBheW1lbnQSJC5vcmRlcmQucGF5bWVudC52MS5HZXRQYXltZW50UmVxdWVzdBolLm9yZGVyZC5wYXltZW50LnYxLkdldFBheW1lbnRSZXNwb25zZSIMkAIBiugYBQoDAQwJYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_money_v1_money]);
 
 /**
  * @generated from message orderd.payment.v1.Payment
@@ -74,6 +74,13 @@ export type Payment = Message<"orderd.payment.v1.Payment"> & {
    * @generated from field: string failure = 9;
    */
   failure: string;
+
+  /**
+   * When the order can no longer be paid.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 10;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -281,6 +288,45 @@ export const CreatePaymentResponseSchema: GenMessage<CreatePaymentResponse> = /*
   messageDesc(file_orderd_payment_v1_payment, 5);
 
 /**
+ * @generated from message orderd.payment.v1.ListPaymentsRequest
+ */
+export type ListPaymentsRequest = Message<"orderd.payment.v1.ListPaymentsRequest"> & {
+  /**
+   * @generated from field: string buyer_id = 1;
+   */
+  buyerId: string;
+
+  /**
+   * @generated from field: string order_id = 2;
+   */
+  orderId: string;
+};
+
+/**
+ * Describes the message orderd.payment.v1.ListPaymentsRequest.
+ * Use `create(ListPaymentsRequestSchema)` to create a new message.
+ */
+export const ListPaymentsRequestSchema: GenMessage<ListPaymentsRequest> = /*@__PURE__*/
+  messageDesc(file_orderd_payment_v1_payment, 6);
+
+/**
+ * @generated from message orderd.payment.v1.ListPaymentsResponse
+ */
+export type ListPaymentsResponse = Message<"orderd.payment.v1.ListPaymentsResponse"> & {
+  /**
+   * @generated from field: repeated orderd.payment.v1.Payment payments = 1;
+   */
+  payments: Payment[];
+};
+
+/**
+ * Describes the message orderd.payment.v1.ListPaymentsResponse.
+ * Use `create(ListPaymentsResponseSchema)` to create a new message.
+ */
+export const ListPaymentsResponseSchema: GenMessage<ListPaymentsResponse> = /*@__PURE__*/
+  messageDesc(file_orderd_payment_v1_payment, 7);
+
+/**
  * @generated from message orderd.payment.v1.GetPaymentRequest
  */
 export type GetPaymentRequest = Message<"orderd.payment.v1.GetPaymentRequest"> & {
@@ -300,7 +346,7 @@ export type GetPaymentRequest = Message<"orderd.payment.v1.GetPaymentRequest"> &
  * Use `create(GetPaymentRequestSchema)` to create a new message.
  */
 export const GetPaymentRequestSchema: GenMessage<GetPaymentRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_payment_v1_payment, 6);
+  messageDesc(file_orderd_payment_v1_payment, 8);
 
 /**
  * @generated from message orderd.payment.v1.GetPaymentResponse
@@ -317,7 +363,7 @@ export type GetPaymentResponse = Message<"orderd.payment.v1.GetPaymentResponse">
  * Use `create(GetPaymentResponseSchema)` to create a new message.
  */
 export const GetPaymentResponseSchema: GenMessage<GetPaymentResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_payment_v1_payment, 7);
+  messageDesc(file_orderd_payment_v1_payment, 9);
 
 /**
  * @generated from enum orderd.payment.v1.PaymentState
@@ -434,6 +480,17 @@ export const PaymentService: GenService<{
     methodKind: "unary";
     input: typeof CreatePaymentRequestSchema;
     output: typeof CreatePaymentResponseSchema;
+  },
+  /**
+   * The payments of a buyer's order, newest first, at most 100. The order was paid by the one that SUCCEEDED first.
+   * Errors: NOT_FOUND/ORDER_NOT_FOUND.
+   *
+   * @generated from rpc orderd.payment.v1.PaymentService.ListPayments
+   */
+  listPayments: {
+    methodKind: "unary";
+    input: typeof ListPaymentsRequestSchema;
+    output: typeof ListPaymentsResponseSchema;
   },
   /**
    * Errors: NOT_FOUND/PAYMENT_NOT_FOUND.

@@ -1,0 +1,90 @@
+package desk
+
+import (
+	"context"
+	"strings"
+	"unicode/utf8"
+
+	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
+	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
+	deskv1 "github.com/orderd-dev/orderd/api/gen/orderd/desk/v1"
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
+)
+
+// knows are the roles that need to know who a buyer is and where they live: to talk to them, and to send them parcels.
+var knows = auth.RolesOf(accessv1.Role_ROLE_SUPPORT, accessv1.Role_ROLE_FULFILMENT, accessv1.Role_ROLE_RETURNS)
+
+// maySee tells whether the caller sees personal data. Nobody is a caller in a process of our own.
+func maySee(ctx context.Context) bool {
+	c, ok := auth.CallerFrom(ctx)
+	return !ok || c.Acting&knows != 0
+}
+
+// maskListed hides who an order's buyer is from those who do not need it.
+func maskListed(ctx context.Context, o *deskv1.ListedOrder) {
+	if !maySee(ctx) {
+		o.Recipient, o.Phone = maskName(o.GetRecipient()), maskPhone(o.GetPhone())
+	}
+}
+
+func maskStory(ctx context.Context, f *deskv1.FindOrderResponse) {
+	maskOrder(ctx, f.GetOrder())
+	if maySee(ctx) {
+		return
+	}
+	for _, sh := range f.GetShipments() {
+		maskAddress(sh.GetAddress())
+	}
+	for _, r := range f.GetReturns() {
+		r.Description, r.Pictures = hidden(r.GetDescription()), nil
+	}
+}
+
+func maskOrder(ctx context.Context, o *orderv1.Order) {
+	if o == nil || maySee(ctx) {
+		return
+	}
+	maskAddress(o.GetAddress())
+	o.BuyerMessage, o.GiftNote = hidden(o.GetBuyerMessage()), hidden(o.GetGiftNote())
+	c, _ := auth.CallerFrom(ctx)
+	if i := o.GetInvoice(); i != nil && !c.Acting.Has(accessv1.Role_ROLE_FINANCE) {
+		i.Title, i.TaxId, i.Email = maskName(i.GetTitle()), hidden(i.GetTaxId()), hidden(i.GetEmail())
+	}
+}
+
+// maskAddress leaves of an address what says where the goods go, roughly.
+func maskAddress(a *addressv1.Address) {
+	if a == nil {
+		return
+	}
+	a.Recipient, a.Phone = maskName(a.GetRecipient()), maskPhone(a.GetPhone())
+	a.District, a.Street, a.PostalCode = hidden(a.GetDistrict()), hidden(a.GetStreet()), hidden(a.GetPostalCode())
+}
+
+const mask = "***"
+
+func hidden(text string) string {
+	if text == "" {
+		return ""
+	}
+	return mask
+}
+
+// maskName leaves the first character.
+func maskName(name string) string {
+	if name == "" {
+		return ""
+	}
+	r, _ := utf8.DecodeRuneInString(name)
+	return string(r) + mask
+}
+
+// maskPhone leaves the last two digits.
+func maskPhone(phone string) string {
+	digits := phoneKey(phone)
+	if digits == "" {
+		return ""
+	}
+	return strings.Join([]string{mask, digits[max(0, len(digits)-2):]}, "")
+}

@@ -1,0 +1,63 @@
+package desk
+
+import (
+	"context"
+	"strings"
+
+	"connectrpc.com/connect/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	deskv1 "github.com/orderd-dev/orderd/api/gen/orderd/desk/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/orderid"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/shop/order"
+)
+
+const (
+	// mostAmbiguous is how many orders with the same key are named.
+	mostAmbiguous = 10
+)
+
+// find is the id of the only order that has the key.
+func (s *Service) find(ctx context.Context, req *deskv1.FindOrderRequest) (uuid.UUID, error) {
+	var rows pgx.Rows
+	var err error
+	const byTerm = "SELECT order_id FROM desk_terms WHERE kind = $1 AND term = $2 ORDER BY created_at DESC LIMIT $3"
+	switch key := req.GetKey().(type) {
+	case *deskv1.FindOrderRequest_OrderId:
+		id, err := uuid.Parse(key.OrderId)
+		if err != nil {
+			return uuid.Nil, order.ErrNotFound
+		}
+		return id, nil
+	case *deskv1.FindOrderRequest_Number:
+		number, ok := orderid.ParseNumber(key.Number)
+		if !ok {
+			return uuid.Nil, order.ErrNotFound
+		}
+		rows, err = s.pool.Query(ctx, "SELECT order_id FROM desk_orders WHERE number = $1 LIMIT $2", number, mostAmbiguous)
+	case *deskv1.FindOrderRequest_TransactionId:
+		rows, err = s.pool.Query(ctx, byTerm, kindTransaction, key.TransactionId, mostAmbiguous)
+	case *deskv1.FindOrderRequest_TrackingNumber:
+		rows, err = s.pool.Query(ctx, byTerm, kindTracking, key.TrackingNumber, mostAmbiguous)
+	}
+	if err != nil {
+		return uuid.Nil, err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	switch {
+	case err != nil:
+		return uuid.Nil, err
+	case len(ids) == 0:
+		return uuid.Nil, order.ErrNotFound
+	case len(ids) > 1:
+		texts := make([]string, len(ids))
+		for i, id := range ids {
+			texts[i] = id.String()
+		}
+		return uuid.Nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonKeyAmbiguous,
+			"several orders have this key", "order_ids", strings.Join(texts, ","))
+	}
+	return ids[0], nil
+}

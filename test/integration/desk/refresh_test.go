@@ -1,0 +1,136 @@
+package desk_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	deskv1 "github.com/orderd-dev/orderd/api/gen/orderd/desk/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/consume"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/shop/desk"
+)
+
+var _ = Describe("The desk's index", func() {
+	var (
+		w       *world
+		r       *rand.Rand
+		samples []*sample
+	)
+	BeforeEach(func(ctx SpecContext) {
+		w = newWorld(ctx)
+		r = rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), 2))
+		samples = nil
+		for n := range 60 {
+			samples = append(samples, randomSample(r, n, time.Now().UTC().Truncate(time.Minute)))
+		}
+		w.store(ctx, samples...)
+	})
+
+	// tell follows events of orders, in one transaction.
+	tell := func(ctx context.Context, ids ...uuid.UUID) error {
+		events := make([]consume.Event, len(ids))
+		for i, id := range ids {
+			events[i].OrderID = id
+		}
+		return w.tx(ctx, func(tx *database.Tx) error { return desk.Follow(ctx, tx, events) })
+	}
+
+	It("is the same after events in any order, repeated, and about orders that are not there", func(ctx SpecContext) {
+		before := w.index(ctx)
+		for range 5 {
+			ids := []uuid.UUID{uuid.New(), uuid.New()}
+			for _, n := range r.Perm(len(samples))[:40] {
+				ids = append(ids, samples[n].id)
+			}
+			Expect(tell(ctx, append(ids, ids[:10]...)...)).To(Succeed())
+			Expect(w.index(ctx)).To(Equal(before))
+		}
+		Expect(tell(ctx)).To(Succeed())
+		Expect(tell(ctx, uuid.New())).To(Succeed())
+		Expect(w.index(ctx)).To(Equal(before))
+		w.anew(ctx)
+		Expect(w.index(ctx)).To(Equal(before))
+	})
+
+	It("forgets what an order no longer has, and orders that are gone", func(ctx SpecContext) {
+		full, gone := samples[0], samples[1]
+		for _, statement := range []string{
+			`UPDATE orders SET tags = '{}', attributes = NULL, address = NULL, channel = '', coupon_ids = '{}'
+				WHERE order_id = $1`,
+			"DELETE FROM payments WHERE order_id = $1", "DELETE FROM shipments WHERE order_id = $1",
+			"DELETE FROM returns WHERE order_id = $1", "DELETE FROM order_notes WHERE order_id = $1",
+			"DELETE FROM order_lines WHERE order_id = $1",
+		} {
+			w.exec(ctx, statement, full.id)
+		}
+		w.exec(ctx, "DELETE FROM orders WHERE order_id = $1", gone.id)
+		w.follow(ctx, full.id, gone.id)
+		left := w.texts(ctx, "SELECT kind FROM desk_terms WHERE order_id = $1 OR order_id = $2", full.id, gone.id)
+		Expect(left).To(BeEmpty())
+		Expect(w.texts(ctx, "SELECT number FROM desk_orders WHERE order_id = $1", gone.id)).To(BeEmpty())
+		Expect(w.texts(ctx, `SELECT phone || recipient || return_state || channel || provider || method FROM desk_orders
+			WHERE order_id = $1 AND NOT has_note`, full.id)).To(Equal([]string{""}))
+		after := w.index(ctx)
+		w.anew(ctx)
+		Expect(w.index(ctx)).To(Equal(after))
+	})
+
+	It("has the provider of the payment that counts", func(ctx SpecContext) {
+		var s *sample
+		for _, s = range samples {
+			if s.paidAt != nil {
+				break
+			}
+		}
+		for i, at := range []time.Duration{-time.Hour, time.Hour} {
+			w.exec(ctx, `INSERT INTO payments (payment_id, order_id, buyer_id, provider, method, reference, state, version,
+					amount, currency, redirect_url, transaction_id, bucket, created_at, expires_at)
+				VALUES ($1, $2, 'ann', 'wechatpay', 'native', '', 'SUCCEEDED', 1, 1, 'CNY', '', $3, 0, $4, $4)`,
+				uuid.New(), s.id, fmt.Sprintf("second-%d", i), s.created.Add(at))
+		}
+		w.follow(ctx, s.id)
+		Expect(w.texts(ctx, "SELECT provider || ' ' || method FROM desk_orders WHERE order_id = $1", s.id)).
+			To(Equal([]string{s.provider + " " + s.method}))
+		Expect(w.texts(ctx, "SELECT term FROM desk_terms WHERE order_id = $1 AND kind = 'transaction' ORDER BY term", s.id)).
+			To(ConsistOf("second-0", "second-1", s.transactions[0]))
+	})
+
+	It("is the truth after followers and changes that were at work at once", func(ctx SpecContext) {
+		ids := []uuid.UUID{samples[0].id, samples[1].id, uuid.New()}
+		// What a later follower puts right would hide what an earlier one did wrong: so the last ones are many.
+		for round := range 40 {
+			var wg sync.WaitGroup
+			for n := range 6 {
+				wg.Go(func() {
+					defer GinkgoRecover()
+					own := rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), uint64(6*round+n)))
+					for range 2 {
+						id, tag := ids[own.IntN(2)], fmt.Sprintf("t%d", own.IntN(6))
+						w.exec(ctx, "UPDATE orders SET channel = $2, version = version + 1 WHERE order_id = $1",
+							id, fmt.Sprintf("c%d", own.IntN(1000)))
+						req := &deskv1.TagOrderRequest{RequestId: uuid.NewString(), OrderId: id.String(), Add: []string{tag}}
+						if own.IntN(2) == 0 {
+							req.Add, req.Remove = nil, []string{tag}
+						}
+						_, err := w.service.TagOrder(support(ctx), req)
+						Expect(err).NotTo(HaveOccurred())
+						told := append([]uuid.UUID{id, id}, some(own, ids)...)
+						own.Shuffle(len(told), func(i, j int) { told[i], told[j] = told[j], told[i] })
+						Expect(tell(ctx, told...)).To(Succeed())
+					}
+				})
+			}
+			wg.Wait()
+			after := w.index(ctx)
+			w.follow(ctx, ids...)
+			Expect(after).To(Equal(w.index(ctx)))
+		}
+	})
+})

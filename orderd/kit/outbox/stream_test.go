@@ -24,8 +24,11 @@ func TestNameOf(t *testing.T) {
 		"OrderShipped":       "shipped",
 		"OrderDelivered":     "delivered",
 		"OrderCompleted":     "completed",
+		"OrderRefundGranted": "refund_granted",
 		"OrderRefunded":      "refunded",
 		"OrderReturnChanged": "return_changed",
+		"OrderTagged":        "tagged",
+		"OrderNoted":         "noted",
 	}
 	messages := orderv1.File_orderd_order_v1_events_proto.Messages()
 	for i := range messages.Len() {

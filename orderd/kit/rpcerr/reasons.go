@@ -119,6 +119,9 @@ const (
 	ReasonEventUnknown = "EVENT_UNKNOWN"
 	// ReasonFieldRequired: The payment method needs the field that the metadata `field` names.
 	ReasonFieldRequired = "FIELD_REQUIRED"
+	// ReasonFilterNotAllowed: The caller's role does not see what the metadata `field` names, and so cannot
+	// find orders by it.
+	ReasonFilterNotAllowed = "FILTER_NOT_ALLOWED"
 	// ReasonFreightDiffers: The freight there is not what the order was placed with. Cancel it and
 	// place another.
 	ReasonFreightDiffers = "FREIGHT_DIFFERS"

@@ -17,6 +17,7 @@ import (
 	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
 	shipmentv1 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/auth"
+	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 )
 
 func as(roles ...accessv1.Role) context.Context {
@@ -138,6 +139,31 @@ func TestMaskListed(t *testing.T) {
 		maskListed(tt.ctx, o)
 		if o.GetRecipient() != tt.recipient || o.GetPhone() != tt.phone {
 			t.Errorf("%s, %s; want %s, %s", o.GetRecipient(), o.GetPhone(), tt.recipient, tt.phone)
+		}
+	}
+}
+
+func TestWhoMayFindByWhat(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		ctx     context.Context
+		filters []*deskv1.OrderFilter
+		field   string
+	}{
+		{"support by a phone", as(accessv1.Role_ROLE_SUPPORT), []*deskv1.OrderFilter{{Phone: "13800138000"}}, ""},
+		{"marketing by what it sees", as(accessv1.Role_ROLE_MARKETING), []*deskv1.OrderFilter{{Sku: "tea"}, nil}, ""},
+		{
+			"marketing by a phone", as(accessv1.Role_ROLE_MARKETING),
+			[]*deskv1.OrderFilter{{Sku: "tea"}, {Phone: "13800138000"}}, "filter.phone",
+		},
+		{
+			"finance by a name", as(accessv1.Role_ROLE_FINANCE), []*deskv1.OrderFilter{{Recipient: "Ann Li", Sku: "tea"}},
+			"filter.recipient",
+		},
+	} {
+		err := mayFind(tt.ctx, tt.filters...)
+		if (err != nil) != (tt.field != "") || err != nil && rpcerr.Metadata(err)["field"] != tt.field {
+			t.Errorf("%s: %v, want field %q", tt.name, err, tt.field)
 		}
 	}
 }

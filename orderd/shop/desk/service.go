@@ -20,6 +20,9 @@ func (s *Service) ListOrders(ctx context.Context, req *deskv1.ListOrdersRequest)
 	if _, err := page.Parse(req.GetPageToken(), &after.at, &after.id); err != nil {
 		return nil, err
 	}
+	if err := mayFind(ctx, req.GetFilter()); err != nil {
+		return nil, err
+	}
 	q := newQuery(req.GetFilter(), s.now())
 	oldest := req.GetSort() == deskv1.OrderSort_ORDER_SORT_OLDEST
 	ids, next, err := q.scan(ctx, s.pool, s.bounds, after, oldest, page.Size(req.GetPageSize(), defaultPageSize))
@@ -71,6 +74,9 @@ func (s *Service) listed(ctx context.Context, ids []uuid.UUID) ([]*deskv1.Listed
 func (s *Service) CountOrders(
 	ctx context.Context, req *deskv1.CountOrdersRequest,
 ) (*deskv1.CountOrdersResponse, error) {
+	if err := mayFind(ctx, req.GetFilters()...); err != nil {
+		return nil, err
+	}
 	answer := &deskv1.CountOrdersResponse{}
 	for _, f := range req.GetFilters() {
 		n, more, err := newQuery(f, s.now()).count(ctx, s.pool, s.bounds.most)

@@ -84,7 +84,8 @@ func TestTableAndFile(t *testing.T) {
       "id": "unary_vs_noop",
       "value": 0.9,
       "unit": "ratio",
-      "goal": 0.85
+      "goal": 0.85,
+      "better": "higher"
     }
   ]
 }

@@ -29,13 +29,13 @@ const (
 	Role_ROLE_UNSPECIFIED Role = 0
 	// A buyer, signed in or a guest: the token's subject. Reaches only what is theirs.
 	Role_ROLE_BUYER Role = 1
-	// Answers buyers: reads their orders, payments, parcels, returns and coupons.
+	// Answers buyers: finds their orders and what belongs to them, and changes what they ask for.
 	Role_ROLE_SUPPORT Role = 9
 	// Sends parcels and takes in those that come back.
 	Role_ROLE_FULFILMENT Role = 10
 	// Decides about returns and refunds them.
 	Role_ROLE_RETURNS Role = 4
-	// Looks after the money: refunds, and what the payment gateways have reported.
+	// Looks after the money: refunds, and what the payment providers have reported.
 	Role_ROLE_FINANCE Role = 11
 	// Looks after SKUs, stock, freight and taxes.
 	Role_ROLE_CATALOG Role = 3

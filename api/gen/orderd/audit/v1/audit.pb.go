@@ -37,7 +37,7 @@ type AuditEntry struct {
 	Procedure string `protobuf:"bytes,5,opt,name=procedure,proto3" json:"procedure,omitempty"`
 	// The request's own id; several entries have it if the request was repeated.
 	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The request as JSON, without addresses. What is long is shortened, so that it has 16 KiB at most.
+	// The request as JSON, without addresses, phones and texts of or about buyers. What is long is shortened, so that it has 16 KiB at most.
 	Request string `protobuf:"bytes,7,opt,name=request,proto3" json:"request,omitempty"`
 	// ATTEMPTED until the call has ended: an entry that stays so is of a call whose pod died or lost the database, and whose
 	// effect is not known. Then OK, or the Connect code of the refusal, such as NOT_FOUND.

@@ -245,9 +245,9 @@ func (*FindOrderRequest_TrackingNumber) isFindOrderRequest_Key() {}
 type FindOrderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Order *v1.Order              `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
-	// Oldest first, with the reasons and names of staff.
+	// Oldest first, with the reasons and the subjects of staff.
 	Changes []*v1.OrderChange `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
-	// Newest first, as the following ones.
+	// Newest first; so are refunds, shipments, returns and notes.
 	Payments      []*v11.Payment  `protobuf:"bytes,3,rep,name=payments,proto3" json:"payments,omitempty"`
 	Refunds       []*v11.Refund   `protobuf:"bytes,4,rep,name=refunds,proto3" json:"refunds,omitempty"`
 	Shipments     []*v12.Shipment `protobuf:"bytes,5,rep,name=shipments,proto3" json:"shipments,omitempty"`
@@ -397,7 +397,8 @@ func (x *Note) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// What orders are found by. All that is given has to match; of a repeated field any value is enough.
+// What orders are found by. All that is given has to match; of a repeated field any value is enough, but of tags, which all have to
+// be there.
 type OrderFilter struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	States             []v1.OrderState        `protobuf:"varint,1,rep,packed,name=states,proto3,enum=orderd.order.v1.OrderState" json:"states,omitempty"`
@@ -1637,8 +1638,9 @@ type TagOrderRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	RequestId string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	OrderId   string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	Version   int64                  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
-	Reason    string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The order's, as it was shown; 0: whatever it is, since tags that others put on or take off stay as they are.
+	Version int64  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Reason  string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Lower case letters, digits, and - _ : between them; an order has 20 at most.
 	Add           []string `protobuf:"bytes,5,rep,name=add,proto3" json:"add,omitempty"`
 	Remove        []string `protobuf:"bytes,6,rep,name=remove,proto3" json:"remove,omitempty"`
@@ -2016,7 +2018,7 @@ const file_orderd_desk_v1_desk_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\trequestId\x12#\n" +
 	"\border_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\x12!\n" +
-	"\aversion\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x01R\aversion\x12$\n" +
+	"\aversion\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12$\n" +
 	"\x06reason\x18\x04 \x01(\tB\f\xbaH\tr\a\x18\xc8\x01\xba\x01\x01\x00R\x06reason\x12H\n" +
 	"\x03add\x18\x05 \x03(\tB6\xbaH3\x92\x010\x10\x14\x18\x01\"*r(2&^[a-z0-9]([a-z0-9_:-]{0,38}[a-z0-9])?$R\x03add\x12.\n" +
 	"\x06remove\x18\x06 \x03(\tB\x16\xbaH\x13\x92\x01\x10\x10\x14\x18\x01\"\n" +

@@ -22,61 +22,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Who made the change, and why.
-type Cause struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// As the order's history has it: buyer, provider, expirer, staff and a name.
-	Actor string `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
-	// A code, or what staff wrote for colleagues.
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Cause) Reset() {
-	*x = Cause{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Cause) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Cause) ProtoMessage() {}
-
-func (x *Cause) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Cause.ProtoReflect.Descriptor instead.
-func (*Cause) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *Cause) GetActor() string {
-	if x != nil {
-		return x.Actor
-	}
-	return ""
-}
-
-func (x *Cause) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
 // An order was placed, in either lane.
 type OrderPlaced struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -87,7 +32,7 @@ type OrderPlaced struct {
 
 func (x *OrderPlaced) Reset() {
 	*x = OrderPlaced{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[1]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -99,7 +44,7 @@ func (x *OrderPlaced) String() string {
 func (*OrderPlaced) ProtoMessage() {}
 
 func (x *OrderPlaced) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[1]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -112,7 +57,7 @@ func (x *OrderPlaced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderPlaced.ProtoReflect.Descriptor instead.
 func (*OrderPlaced) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{1}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *OrderPlaced) GetOrder() *Order {
@@ -132,7 +77,7 @@ type OrderPaid struct {
 
 func (x *OrderPaid) Reset() {
 	*x = OrderPaid{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[2]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -144,7 +89,7 @@ func (x *OrderPaid) String() string {
 func (*OrderPaid) ProtoMessage() {}
 
 func (x *OrderPaid) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[2]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -157,7 +102,7 @@ func (x *OrderPaid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderPaid.ProtoReflect.Descriptor instead.
 func (*OrderPaid) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{2}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *OrderPaid) GetOrder() *Order {
@@ -167,8 +112,8 @@ func (x *OrderPaid) GetOrder() *Order {
 	return nil
 }
 
-// The order was cancelled: before payment, its stock is released; after it, its stock is back and a
-// refund of all of it is under way.
+// The order was cancelled: before payment, its stock is released; after it, a refund of all of it is under way, and
+// its stock is back unless staff wrote it off.
 type OrderCancelled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -179,7 +124,7 @@ type OrderCancelled struct {
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[3]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -191,7 +136,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[3]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -204,7 +149,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{3}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *OrderCancelled) GetOrder() *Order {
@@ -232,7 +177,7 @@ type OrderDeliverySet struct {
 
 func (x *OrderDeliverySet) Reset() {
 	*x = OrderDeliverySet{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[4]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -244,7 +189,7 @@ func (x *OrderDeliverySet) String() string {
 func (*OrderDeliverySet) ProtoMessage() {}
 
 func (x *OrderDeliverySet) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[4]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -257,7 +202,7 @@ func (x *OrderDeliverySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDeliverySet.ProtoReflect.Descriptor instead.
 func (*OrderDeliverySet) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{4}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *OrderDeliverySet) GetOrder() *Order {
@@ -285,7 +230,7 @@ type OrderShipped struct {
 
 func (x *OrderShipped) Reset() {
 	*x = OrderShipped{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[5]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -297,7 +242,7 @@ func (x *OrderShipped) String() string {
 func (*OrderShipped) ProtoMessage() {}
 
 func (x *OrderShipped) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[5]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -310,7 +255,7 @@ func (x *OrderShipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderShipped.ProtoReflect.Descriptor instead.
 func (*OrderShipped) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{5}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *OrderShipped) GetOrder() *Order {
@@ -327,7 +272,8 @@ func (x *OrderShipped) GetShipmentId() string {
 	return ""
 }
 
-// A parcel of the order has arrived; the order is DELIVERED if it was the last.
+// A parcel of the order has arrived, or a refund of the rest has left nothing to arrive: then shipment_id is empty. The
+// order is DELIVERED if it was the last.
 type OrderDelivered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -338,7 +284,7 @@ type OrderDelivered struct {
 
 func (x *OrderDelivered) Reset() {
 	*x = OrderDelivered{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[6]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -350,7 +296,7 @@ func (x *OrderDelivered) String() string {
 func (*OrderDelivered) ProtoMessage() {}
 
 func (x *OrderDelivered) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[6]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -363,7 +309,7 @@ func (x *OrderDelivered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDelivered.ProtoReflect.Descriptor instead.
 func (*OrderDelivered) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{6}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OrderDelivered) GetOrder() *Order {
@@ -390,7 +336,7 @@ type OrderCompleted struct {
 
 func (x *OrderCompleted) Reset() {
 	*x = OrderCompleted{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[7]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +348,7 @@ func (x *OrderCompleted) String() string {
 func (*OrderCompleted) ProtoMessage() {}
 
 func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[7]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +361,7 @@ func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
 func (*OrderCompleted) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{7}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *OrderCompleted) GetOrder() *Order {
@@ -436,7 +382,7 @@ type OrderRefundGranted struct {
 
 func (x *OrderRefundGranted) Reset() {
 	*x = OrderRefundGranted{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[8]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +394,7 @@ func (x *OrderRefundGranted) String() string {
 func (*OrderRefundGranted) ProtoMessage() {}
 
 func (x *OrderRefundGranted) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[8]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,7 +407,7 @@ func (x *OrderRefundGranted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRefundGranted.ProtoReflect.Descriptor instead.
 func (*OrderRefundGranted) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{8}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *OrderRefundGranted) GetOrder() *Order {
@@ -490,7 +436,7 @@ type OrderRefunded struct {
 
 func (x *OrderRefunded) Reset() {
 	*x = OrderRefunded{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[9]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +448,7 @@ func (x *OrderRefunded) String() string {
 func (*OrderRefunded) ProtoMessage() {}
 
 func (x *OrderRefunded) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[9]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +461,7 @@ func (x *OrderRefunded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRefunded.ProtoReflect.Descriptor instead.
 func (*OrderRefunded) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{9}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OrderRefunded) GetOrder() *Order {
@@ -552,7 +498,7 @@ type OrderReturnChanged struct {
 
 func (x *OrderReturnChanged) Reset() {
 	*x = OrderReturnChanged{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[10]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +510,7 @@ func (x *OrderReturnChanged) String() string {
 func (*OrderReturnChanged) ProtoMessage() {}
 
 func (x *OrderReturnChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[10]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +523,7 @@ func (x *OrderReturnChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderReturnChanged.ProtoReflect.Descriptor instead.
 func (*OrderReturnChanged) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OrderReturnChanged) GetOrder() *Order {
@@ -612,7 +558,7 @@ type OrderTagged struct {
 
 func (x *OrderTagged) Reset() {
 	*x = OrderTagged{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[11]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +570,7 @@ func (x *OrderTagged) String() string {
 func (*OrderTagged) ProtoMessage() {}
 
 func (x *OrderTagged) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[11]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +583,7 @@ func (x *OrderTagged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderTagged.ProtoReflect.Descriptor instead.
 func (*OrderTagged) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OrderTagged) GetOrder() *Order {
@@ -665,7 +611,7 @@ type OrderNoted struct {
 
 func (x *OrderNoted) Reset() {
 	*x = OrderNoted{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[12]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -677,7 +623,7 @@ func (x *OrderNoted) String() string {
 func (*OrderNoted) ProtoMessage() {}
 
 func (x *OrderNoted) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[12]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -690,7 +636,7 @@ func (x *OrderNoted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderNoted.ProtoReflect.Descriptor instead.
 func (*OrderNoted) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *OrderNoted) GetOrder() *Order {
@@ -711,10 +657,7 @@ var File_orderd_order_v1_events_proto protoreflect.FileDescriptor
 
 const file_orderd_order_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x1corderd/order/v1/events.proto\x12\x0forderd.order.v1\x1a\x1borderd/money/v1/money.proto\x1a\x1borderd/order/v1/order.proto\"5\n" +
-	"\x05Cause\x12\x14\n" +
-	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\";\n" +
+	"\x1corderd/order/v1/events.proto\x12\x0forderd.order.v1\x1a\x1borderd/money/v1/money.proto\x1a\x1borderd/order/v1/order.proto\";\n" +
 	"\vOrderPlaced\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"9\n" +
 	"\tOrderPaid\x12,\n" +
@@ -767,43 +710,43 @@ func file_orderd_order_v1_events_proto_rawDescGZIP() []byte {
 	return file_orderd_order_v1_events_proto_rawDescData
 }
 
-var file_orderd_order_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_orderd_order_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_orderd_order_v1_events_proto_goTypes = []any{
-	(*Cause)(nil),              // 0: orderd.order.v1.Cause
-	(*OrderPlaced)(nil),        // 1: orderd.order.v1.OrderPlaced
-	(*OrderPaid)(nil),          // 2: orderd.order.v1.OrderPaid
-	(*OrderCancelled)(nil),     // 3: orderd.order.v1.OrderCancelled
-	(*OrderDeliverySet)(nil),   // 4: orderd.order.v1.OrderDeliverySet
-	(*OrderShipped)(nil),       // 5: orderd.order.v1.OrderShipped
-	(*OrderDelivered)(nil),     // 6: orderd.order.v1.OrderDelivered
-	(*OrderCompleted)(nil),     // 7: orderd.order.v1.OrderCompleted
-	(*OrderRefundGranted)(nil), // 8: orderd.order.v1.OrderRefundGranted
-	(*OrderRefunded)(nil),      // 9: orderd.order.v1.OrderRefunded
-	(*OrderReturnChanged)(nil), // 10: orderd.order.v1.OrderReturnChanged
-	(*OrderTagged)(nil),        // 11: orderd.order.v1.OrderTagged
-	(*OrderNoted)(nil),         // 12: orderd.order.v1.OrderNoted
-	(*Order)(nil),              // 13: orderd.order.v1.Order
+	(*OrderPlaced)(nil),        // 0: orderd.order.v1.OrderPlaced
+	(*OrderPaid)(nil),          // 1: orderd.order.v1.OrderPaid
+	(*OrderCancelled)(nil),     // 2: orderd.order.v1.OrderCancelled
+	(*OrderDeliverySet)(nil),   // 3: orderd.order.v1.OrderDeliverySet
+	(*OrderShipped)(nil),       // 4: orderd.order.v1.OrderShipped
+	(*OrderDelivered)(nil),     // 5: orderd.order.v1.OrderDelivered
+	(*OrderCompleted)(nil),     // 6: orderd.order.v1.OrderCompleted
+	(*OrderRefundGranted)(nil), // 7: orderd.order.v1.OrderRefundGranted
+	(*OrderRefunded)(nil),      // 8: orderd.order.v1.OrderRefunded
+	(*OrderReturnChanged)(nil), // 9: orderd.order.v1.OrderReturnChanged
+	(*OrderTagged)(nil),        // 10: orderd.order.v1.OrderTagged
+	(*OrderNoted)(nil),         // 11: orderd.order.v1.OrderNoted
+	(*Order)(nil),              // 12: orderd.order.v1.Order
+	(*Cause)(nil),              // 13: orderd.order.v1.Cause
 	(*v1.Money)(nil),           // 14: orderd.money.v1.Money
 }
 var file_orderd_order_v1_events_proto_depIdxs = []int32{
-	13, // 0: orderd.order.v1.OrderPlaced.order:type_name -> orderd.order.v1.Order
-	13, // 1: orderd.order.v1.OrderPaid.order:type_name -> orderd.order.v1.Order
-	13, // 2: orderd.order.v1.OrderCancelled.order:type_name -> orderd.order.v1.Order
-	0,  // 3: orderd.order.v1.OrderCancelled.cause:type_name -> orderd.order.v1.Cause
-	13, // 4: orderd.order.v1.OrderDeliverySet.order:type_name -> orderd.order.v1.Order
-	0,  // 5: orderd.order.v1.OrderDeliverySet.cause:type_name -> orderd.order.v1.Cause
-	13, // 6: orderd.order.v1.OrderShipped.order:type_name -> orderd.order.v1.Order
-	13, // 7: orderd.order.v1.OrderDelivered.order:type_name -> orderd.order.v1.Order
-	13, // 8: orderd.order.v1.OrderCompleted.order:type_name -> orderd.order.v1.Order
-	13, // 9: orderd.order.v1.OrderRefundGranted.order:type_name -> orderd.order.v1.Order
-	0,  // 10: orderd.order.v1.OrderRefundGranted.cause:type_name -> orderd.order.v1.Cause
-	13, // 11: orderd.order.v1.OrderRefunded.order:type_name -> orderd.order.v1.Order
+	12, // 0: orderd.order.v1.OrderPlaced.order:type_name -> orderd.order.v1.Order
+	12, // 1: orderd.order.v1.OrderPaid.order:type_name -> orderd.order.v1.Order
+	12, // 2: orderd.order.v1.OrderCancelled.order:type_name -> orderd.order.v1.Order
+	13, // 3: orderd.order.v1.OrderCancelled.cause:type_name -> orderd.order.v1.Cause
+	12, // 4: orderd.order.v1.OrderDeliverySet.order:type_name -> orderd.order.v1.Order
+	13, // 5: orderd.order.v1.OrderDeliverySet.cause:type_name -> orderd.order.v1.Cause
+	12, // 6: orderd.order.v1.OrderShipped.order:type_name -> orderd.order.v1.Order
+	12, // 7: orderd.order.v1.OrderDelivered.order:type_name -> orderd.order.v1.Order
+	12, // 8: orderd.order.v1.OrderCompleted.order:type_name -> orderd.order.v1.Order
+	12, // 9: orderd.order.v1.OrderRefundGranted.order:type_name -> orderd.order.v1.Order
+	13, // 10: orderd.order.v1.OrderRefundGranted.cause:type_name -> orderd.order.v1.Cause
+	12, // 11: orderd.order.v1.OrderRefunded.order:type_name -> orderd.order.v1.Order
 	14, // 12: orderd.order.v1.OrderRefunded.amount:type_name -> orderd.money.v1.Money
-	13, // 13: orderd.order.v1.OrderReturnChanged.order:type_name -> orderd.order.v1.Order
-	13, // 14: orderd.order.v1.OrderTagged.order:type_name -> orderd.order.v1.Order
-	0,  // 15: orderd.order.v1.OrderTagged.cause:type_name -> orderd.order.v1.Cause
-	13, // 16: orderd.order.v1.OrderNoted.order:type_name -> orderd.order.v1.Order
-	0,  // 17: orderd.order.v1.OrderNoted.cause:type_name -> orderd.order.v1.Cause
+	12, // 13: orderd.order.v1.OrderReturnChanged.order:type_name -> orderd.order.v1.Order
+	12, // 14: orderd.order.v1.OrderTagged.order:type_name -> orderd.order.v1.Order
+	13, // 15: orderd.order.v1.OrderTagged.cause:type_name -> orderd.order.v1.Cause
+	12, // 16: orderd.order.v1.OrderNoted.order:type_name -> orderd.order.v1.Order
+	13, // 17: orderd.order.v1.OrderNoted.cause:type_name -> orderd.order.v1.Cause
 	18, // [18:18] is the sub-list for method output_type
 	18, // [18:18] is the sub-list for method input_type
 	18, // [18:18] is the sub-list for extension type_name
@@ -823,7 +766,7 @@ func file_orderd_order_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_order_v1_events_proto_rawDesc), len(file_orderd_order_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

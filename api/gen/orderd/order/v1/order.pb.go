@@ -532,13 +532,13 @@ type Order struct {
 	Number string `protobuf:"bytes,26,opt,name=number,proto3" json:"number,omitempty"`
 	// Where it was placed, such as app or web; empty for flash orders.
 	Channel string `protobuf:"bytes,27,opt,name=channel,proto3" json:"channel,omitempty"`
-	// What the shop's own systems keep beside the order; see PlaceOrderRequest.
+	// What the app gave at placing for the shop's own systems; never changed afterwards.
 	Attributes map[string]string `protobuf:"bytes,28,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// What the buyer wrote for the shop.
 	BuyerMessage string `protobuf:"bytes,29,opt,name=buyer_message,json=buyerMessage,proto3" json:"buyer_message,omitempty"`
 	// What goes with the goods if they are a present.
 	GiftNote string `protobuf:"bytes,30,opt,name=gift_note,json=giftNote,proto3" json:"gift_note,omitempty"`
-	// The staff's; by name. Buyers do not see them.
+	// Set by staff, in alphabetical order. Buyers do not see them.
 	Tags          []string `protobuf:"bytes,31,rep,name=tags,proto3" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -791,6 +791,61 @@ func (x *Order) GetTags() []string {
 	return nil
 }
 
+// Who made a change, and why; events have it.
+type Cause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the order's history has it: buyer, provider, expirer, staff and the token's subject.
+	Actor string `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	// A code, or what staff wrote for colleagues.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cause) Reset() {
+	*x = Cause{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cause) ProtoMessage() {}
+
+func (x *Cause) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cause.ProtoReflect.Descriptor instead.
+func (*Cause) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Cause) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Cause) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type PlaceOrderLine struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sku           string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
@@ -801,7 +856,7 @@ type PlaceOrderLine struct {
 
 func (x *PlaceOrderLine) Reset() {
 	*x = PlaceOrderLine{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[2]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +868,7 @@ func (x *PlaceOrderLine) String() string {
 func (*PlaceOrderLine) ProtoMessage() {}
 
 func (x *PlaceOrderLine) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[2]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +881,7 @@ func (x *PlaceOrderLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceOrderLine.ProtoReflect.Descriptor instead.
 func (*PlaceOrderLine) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{2}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PlaceOrderLine) GetSku() string {
@@ -857,7 +912,8 @@ type PlaceOrderRequest struct {
 	Invoice    *v12.Invoice  `protobuf:"bytes,7,opt,name=invoice,proto3" json:"invoice,omitempty"`
 	// Where it is placed: app, mini-program, web, marketplace, staff, or another word.
 	Channel string `protobuf:"bytes,8,opt,name=channel,proto3" json:"channel,omitempty"`
-	// What the shop's own systems keep beside the order, such as the id of a campaign's link.
+	// For the shop's own systems, such as the id of a campaign's link. Not to be trusted: an app that places with the buyer's
+	// token writes them.
 	Attributes map[string]string `protobuf:"bytes,9,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// For the shop.
 	BuyerMessage string `protobuf:"bytes,10,opt,name=buyer_message,json=buyerMessage,proto3" json:"buyer_message,omitempty"`
@@ -869,7 +925,7 @@ type PlaceOrderRequest struct {
 
 func (x *PlaceOrderRequest) Reset() {
 	*x = PlaceOrderRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[3]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +937,7 @@ func (x *PlaceOrderRequest) String() string {
 func (*PlaceOrderRequest) ProtoMessage() {}
 
 func (x *PlaceOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[3]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +950,7 @@ func (x *PlaceOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceOrderRequest.ProtoReflect.Descriptor instead.
 func (*PlaceOrderRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{3}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PlaceOrderRequest) GetRequestId() string {
@@ -983,7 +1039,7 @@ type PlaceOrderResponse struct {
 
 func (x *PlaceOrderResponse) Reset() {
 	*x = PlaceOrderResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[4]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1051,7 @@ func (x *PlaceOrderResponse) String() string {
 func (*PlaceOrderResponse) ProtoMessage() {}
 
 func (x *PlaceOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[4]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1064,7 @@ func (x *PlaceOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceOrderResponse.ProtoReflect.Descriptor instead.
 func (*PlaceOrderResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{4}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PlaceOrderResponse) GetOrder() *Order {
@@ -1028,7 +1084,7 @@ type StockShortage struct {
 
 func (x *StockShortage) Reset() {
 	*x = StockShortage{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[5]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1096,7 @@ func (x *StockShortage) String() string {
 func (*StockShortage) ProtoMessage() {}
 
 func (x *StockShortage) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[5]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1109,7 @@ func (x *StockShortage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StockShortage.ProtoReflect.Descriptor instead.
 func (*StockShortage) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{5}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *StockShortage) GetLines() []*ShortLine {
@@ -1075,7 +1131,7 @@ type ShortLine struct {
 
 func (x *ShortLine) Reset() {
 	*x = ShortLine{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[6]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1143,7 @@ func (x *ShortLine) String() string {
 func (*ShortLine) ProtoMessage() {}
 
 func (x *ShortLine) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[6]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1156,7 @@ func (x *ShortLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShortLine.ProtoReflect.Descriptor instead.
 func (*ShortLine) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{6}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ShortLine) GetSku() string {
@@ -1134,7 +1190,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[7]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1146,7 +1202,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[7]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1159,7 +1215,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{7}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetOrderRequest) GetBuyerId() string {
@@ -1185,7 +1241,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[8]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1253,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[8]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1266,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{8}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -1236,7 +1292,7 @@ type ListOrdersRequest struct {
 
 func (x *ListOrdersRequest) Reset() {
 	*x = ListOrdersRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[9]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1304,7 @@ func (x *ListOrdersRequest) String() string {
 func (*ListOrdersRequest) ProtoMessage() {}
 
 func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[9]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1317,7 @@ func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{9}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListOrdersRequest) GetBuyerId() string {
@@ -1313,7 +1369,7 @@ type ListOrdersResponse struct {
 
 func (x *ListOrdersResponse) Reset() {
 	*x = ListOrdersResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1381,7 @@ func (x *ListOrdersResponse) String() string {
 func (*ListOrdersResponse) ProtoMessage() {}
 
 func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1394,7 @@ func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{10}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListOrdersResponse) GetOrders() []*Order {
@@ -1387,7 +1443,7 @@ type OrderSummary struct {
 
 func (x *OrderSummary) Reset() {
 	*x = OrderSummary{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1399,7 +1455,7 @@ func (x *OrderSummary) String() string {
 func (*OrderSummary) ProtoMessage() {}
 
 func (x *OrderSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1412,7 +1468,7 @@ func (x *OrderSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderSummary.ProtoReflect.Descriptor instead.
 func (*OrderSummary) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{11}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *OrderSummary) GetOrderId() string {
@@ -1522,7 +1578,7 @@ type CountOrdersRequest struct {
 
 func (x *CountOrdersRequest) Reset() {
 	*x = CountOrdersRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1590,7 @@ func (x *CountOrdersRequest) String() string {
 func (*CountOrdersRequest) ProtoMessage() {}
 
 func (x *CountOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1603,7 @@ func (x *CountOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountOrdersRequest.ProtoReflect.Descriptor instead.
 func (*CountOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{12}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CountOrdersRequest) GetBuyerId() string {
@@ -1569,7 +1625,7 @@ type CountOrdersResponse struct {
 
 func (x *CountOrdersResponse) Reset() {
 	*x = CountOrdersResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1637,7 @@ func (x *CountOrdersResponse) String() string {
 func (*CountOrdersResponse) ProtoMessage() {}
 
 func (x *CountOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1650,7 @@ func (x *CountOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountOrdersResponse.ProtoReflect.Descriptor instead.
 func (*CountOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{13}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CountOrdersResponse) GetCounts() []*GroupCount {
@@ -1621,7 +1677,7 @@ type GroupCount struct {
 
 func (x *GroupCount) Reset() {
 	*x = GroupCount{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +1689,7 @@ func (x *GroupCount) String() string {
 func (*GroupCount) ProtoMessage() {}
 
 func (x *GroupCount) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +1702,7 @@ func (x *GroupCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupCount.ProtoReflect.Descriptor instead.
 func (*GroupCount) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{14}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GroupCount) GetGroup() OrderGroup {
@@ -1673,7 +1729,7 @@ type GetOrderHistoryRequest struct {
 
 func (x *GetOrderHistoryRequest) Reset() {
 	*x = GetOrderHistoryRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1741,7 @@ func (x *GetOrderHistoryRequest) String() string {
 func (*GetOrderHistoryRequest) ProtoMessage() {}
 
 func (x *GetOrderHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1754,7 @@ func (x *GetOrderHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetOrderHistoryRequest) GetBuyerId() string {
@@ -1731,7 +1787,7 @@ type OrderChange struct {
 
 func (x *OrderChange) Reset() {
 	*x = OrderChange{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1743,7 +1799,7 @@ func (x *OrderChange) String() string {
 func (*OrderChange) ProtoMessage() {}
 
 func (x *OrderChange) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1756,7 +1812,7 @@ func (x *OrderChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderChange.ProtoReflect.Descriptor instead.
 func (*OrderChange) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OrderChange) GetVersion() int64 {
@@ -1817,7 +1873,7 @@ type GetOrderHistoryResponse struct {
 
 func (x *GetOrderHistoryResponse) Reset() {
 	*x = GetOrderHistoryResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1885,7 @@ func (x *GetOrderHistoryResponse) String() string {
 func (*GetOrderHistoryResponse) ProtoMessage() {}
 
 func (x *GetOrderHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1898,7 @@ func (x *GetOrderHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetOrderHistoryResponse) GetChanges() []*OrderChange {
@@ -1863,7 +1919,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1875,7 +1931,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1888,7 +1944,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{18}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CancelOrderRequest) GetRequestId() string {
@@ -1921,7 +1977,7 @@ type CancelOrderResponse struct {
 
 func (x *CancelOrderResponse) Reset() {
 	*x = CancelOrderResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +1989,7 @@ func (x *CancelOrderResponse) String() string {
 func (*CancelOrderResponse) ProtoMessage() {}
 
 func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2002,7 @@ func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{19}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CancelOrderResponse) GetOrder() *Order {
@@ -1967,7 +2023,7 @@ type ConfirmReceiptRequest struct {
 
 func (x *ConfirmReceiptRequest) Reset() {
 	*x = ConfirmReceiptRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[20]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2035,7 @@ func (x *ConfirmReceiptRequest) String() string {
 func (*ConfirmReceiptRequest) ProtoMessage() {}
 
 func (x *ConfirmReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[20]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2048,7 @@ func (x *ConfirmReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmReceiptRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{20}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ConfirmReceiptRequest) GetRequestId() string {
@@ -2025,7 +2081,7 @@ type ConfirmReceiptResponse struct {
 
 func (x *ConfirmReceiptResponse) Reset() {
 	*x = ConfirmReceiptResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[21]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2093,7 @@ func (x *ConfirmReceiptResponse) String() string {
 func (*ConfirmReceiptResponse) ProtoMessage() {}
 
 func (x *ConfirmReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[21]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2106,7 @@ func (x *ConfirmReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmReceiptResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{21}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConfirmReceiptResponse) GetOrder() *Order {
@@ -2072,7 +2128,7 @@ type SetDeliveryRequest struct {
 
 func (x *SetDeliveryRequest) Reset() {
 	*x = SetDeliveryRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[22]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2140,7 @@ func (x *SetDeliveryRequest) String() string {
 func (*SetDeliveryRequest) ProtoMessage() {}
 
 func (x *SetDeliveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[22]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2153,7 @@ func (x *SetDeliveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetDeliveryRequest.ProtoReflect.Descriptor instead.
 func (*SetDeliveryRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{22}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SetDeliveryRequest) GetRequestId() string {
@@ -2137,7 +2193,7 @@ type SetDeliveryResponse struct {
 
 func (x *SetDeliveryResponse) Reset() {
 	*x = SetDeliveryResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[23]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2205,7 @@ func (x *SetDeliveryResponse) String() string {
 func (*SetDeliveryResponse) ProtoMessage() {}
 
 func (x *SetDeliveryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[23]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2218,7 @@ func (x *SetDeliveryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetDeliveryResponse.ProtoReflect.Descriptor instead.
 func (*SetDeliveryResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{23}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SetDeliveryResponse) GetOrder() *Order {
@@ -2236,7 +2292,10 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\x04tags\x18\x1f \x03(\tR\x04tags\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Y\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"5\n" +
+	"\x05Cause\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"Y\n" +
 	"\x0ePlaceOrderLine\x12\x1f\n" +
 	"\x03sku\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12&\n" +
@@ -2436,7 +2495,7 @@ func file_orderd_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_orderd_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_orderd_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_orderd_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_orderd_order_v1_order_proto_goTypes = []any{
 	(OrderState)(0),                 // 0: orderd.order.v1.OrderState
 	(FulfilmentStatus)(0),           // 1: orderd.order.v1.FulfilmentStatus
@@ -2445,107 +2504,108 @@ var file_orderd_order_v1_order_proto_goTypes = []any{
 	(RefundStatus)(0),               // 4: orderd.order.v1.RefundStatus
 	(*OrderLine)(nil),               // 5: orderd.order.v1.OrderLine
 	(*Order)(nil),                   // 6: orderd.order.v1.Order
-	(*PlaceOrderLine)(nil),          // 7: orderd.order.v1.PlaceOrderLine
-	(*PlaceOrderRequest)(nil),       // 8: orderd.order.v1.PlaceOrderRequest
-	(*PlaceOrderResponse)(nil),      // 9: orderd.order.v1.PlaceOrderResponse
-	(*StockShortage)(nil),           // 10: orderd.order.v1.StockShortage
-	(*ShortLine)(nil),               // 11: orderd.order.v1.ShortLine
-	(*GetOrderRequest)(nil),         // 12: orderd.order.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),        // 13: orderd.order.v1.GetOrderResponse
-	(*ListOrdersRequest)(nil),       // 14: orderd.order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),      // 15: orderd.order.v1.ListOrdersResponse
-	(*OrderSummary)(nil),            // 16: orderd.order.v1.OrderSummary
-	(*CountOrdersRequest)(nil),      // 17: orderd.order.v1.CountOrdersRequest
-	(*CountOrdersResponse)(nil),     // 18: orderd.order.v1.CountOrdersResponse
-	(*GroupCount)(nil),              // 19: orderd.order.v1.GroupCount
-	(*GetOrderHistoryRequest)(nil),  // 20: orderd.order.v1.GetOrderHistoryRequest
-	(*OrderChange)(nil),             // 21: orderd.order.v1.OrderChange
-	(*GetOrderHistoryResponse)(nil), // 22: orderd.order.v1.GetOrderHistoryResponse
-	(*CancelOrderRequest)(nil),      // 23: orderd.order.v1.CancelOrderRequest
-	(*CancelOrderResponse)(nil),     // 24: orderd.order.v1.CancelOrderResponse
-	(*ConfirmReceiptRequest)(nil),   // 25: orderd.order.v1.ConfirmReceiptRequest
-	(*ConfirmReceiptResponse)(nil),  // 26: orderd.order.v1.ConfirmReceiptResponse
-	(*SetDeliveryRequest)(nil),      // 27: orderd.order.v1.SetDeliveryRequest
-	(*SetDeliveryResponse)(nil),     // 28: orderd.order.v1.SetDeliveryResponse
-	nil,                             // 29: orderd.order.v1.Order.AttributesEntry
-	nil,                             // 30: orderd.order.v1.PlaceOrderRequest.AttributesEntry
-	(*v1.Money)(nil),                // 31: orderd.money.v1.Money
-	(*timestamppb.Timestamp)(nil),   // 32: google.protobuf.Timestamp
-	(*v11.Address)(nil),             // 33: orderd.address.v1.Address
-	(*v12.Invoice)(nil),             // 34: orderd.quote.v1.Invoice
-	(*v12.Delivery)(nil),            // 35: orderd.quote.v1.Delivery
+	(*Cause)(nil),                   // 7: orderd.order.v1.Cause
+	(*PlaceOrderLine)(nil),          // 8: orderd.order.v1.PlaceOrderLine
+	(*PlaceOrderRequest)(nil),       // 9: orderd.order.v1.PlaceOrderRequest
+	(*PlaceOrderResponse)(nil),      // 10: orderd.order.v1.PlaceOrderResponse
+	(*StockShortage)(nil),           // 11: orderd.order.v1.StockShortage
+	(*ShortLine)(nil),               // 12: orderd.order.v1.ShortLine
+	(*GetOrderRequest)(nil),         // 13: orderd.order.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),        // 14: orderd.order.v1.GetOrderResponse
+	(*ListOrdersRequest)(nil),       // 15: orderd.order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),      // 16: orderd.order.v1.ListOrdersResponse
+	(*OrderSummary)(nil),            // 17: orderd.order.v1.OrderSummary
+	(*CountOrdersRequest)(nil),      // 18: orderd.order.v1.CountOrdersRequest
+	(*CountOrdersResponse)(nil),     // 19: orderd.order.v1.CountOrdersResponse
+	(*GroupCount)(nil),              // 20: orderd.order.v1.GroupCount
+	(*GetOrderHistoryRequest)(nil),  // 21: orderd.order.v1.GetOrderHistoryRequest
+	(*OrderChange)(nil),             // 22: orderd.order.v1.OrderChange
+	(*GetOrderHistoryResponse)(nil), // 23: orderd.order.v1.GetOrderHistoryResponse
+	(*CancelOrderRequest)(nil),      // 24: orderd.order.v1.CancelOrderRequest
+	(*CancelOrderResponse)(nil),     // 25: orderd.order.v1.CancelOrderResponse
+	(*ConfirmReceiptRequest)(nil),   // 26: orderd.order.v1.ConfirmReceiptRequest
+	(*ConfirmReceiptResponse)(nil),  // 27: orderd.order.v1.ConfirmReceiptResponse
+	(*SetDeliveryRequest)(nil),      // 28: orderd.order.v1.SetDeliveryRequest
+	(*SetDeliveryResponse)(nil),     // 29: orderd.order.v1.SetDeliveryResponse
+	nil,                             // 30: orderd.order.v1.Order.AttributesEntry
+	nil,                             // 31: orderd.order.v1.PlaceOrderRequest.AttributesEntry
+	(*v1.Money)(nil),                // 32: orderd.money.v1.Money
+	(*timestamppb.Timestamp)(nil),   // 33: google.protobuf.Timestamp
+	(*v11.Address)(nil),             // 34: orderd.address.v1.Address
+	(*v12.Invoice)(nil),             // 35: orderd.quote.v1.Invoice
+	(*v12.Delivery)(nil),            // 36: orderd.quote.v1.Delivery
 }
 var file_orderd_order_v1_order_proto_depIdxs = []int32{
-	31, // 0: orderd.order.v1.OrderLine.unit_price:type_name -> orderd.money.v1.Money
-	31, // 1: orderd.order.v1.OrderLine.amount:type_name -> orderd.money.v1.Money
-	31, // 2: orderd.order.v1.OrderLine.discount:type_name -> orderd.money.v1.Money
-	31, // 3: orderd.order.v1.OrderLine.freight:type_name -> orderd.money.v1.Money
-	31, // 4: orderd.order.v1.OrderLine.total:type_name -> orderd.money.v1.Money
-	31, // 5: orderd.order.v1.OrderLine.tax:type_name -> orderd.money.v1.Money
-	31, // 6: orderd.order.v1.OrderLine.refund_granted:type_name -> orderd.money.v1.Money
-	31, // 7: orderd.order.v1.OrderLine.refunded:type_name -> orderd.money.v1.Money
+	32, // 0: orderd.order.v1.OrderLine.unit_price:type_name -> orderd.money.v1.Money
+	32, // 1: orderd.order.v1.OrderLine.amount:type_name -> orderd.money.v1.Money
+	32, // 2: orderd.order.v1.OrderLine.discount:type_name -> orderd.money.v1.Money
+	32, // 3: orderd.order.v1.OrderLine.freight:type_name -> orderd.money.v1.Money
+	32, // 4: orderd.order.v1.OrderLine.total:type_name -> orderd.money.v1.Money
+	32, // 5: orderd.order.v1.OrderLine.tax:type_name -> orderd.money.v1.Money
+	32, // 6: orderd.order.v1.OrderLine.refund_granted:type_name -> orderd.money.v1.Money
+	32, // 7: orderd.order.v1.OrderLine.refunded:type_name -> orderd.money.v1.Money
 	0,  // 8: orderd.order.v1.Order.state:type_name -> orderd.order.v1.OrderState
 	5,  // 9: orderd.order.v1.Order.lines:type_name -> orderd.order.v1.OrderLine
-	31, // 10: orderd.order.v1.Order.total:type_name -> orderd.money.v1.Money
-	32, // 11: orderd.order.v1.Order.created_at:type_name -> google.protobuf.Timestamp
-	32, // 12: orderd.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
-	32, // 13: orderd.order.v1.Order.paid_at:type_name -> google.protobuf.Timestamp
-	32, // 14: orderd.order.v1.Order.cancelled_at:type_name -> google.protobuf.Timestamp
-	31, // 15: orderd.order.v1.Order.goods:type_name -> orderd.money.v1.Money
-	31, // 16: orderd.order.v1.Order.discount:type_name -> orderd.money.v1.Money
-	31, // 17: orderd.order.v1.Order.freight:type_name -> orderd.money.v1.Money
-	31, // 18: orderd.order.v1.Order.tax:type_name -> orderd.money.v1.Money
-	33, // 19: orderd.order.v1.Order.address:type_name -> orderd.address.v1.Address
-	34, // 20: orderd.order.v1.Order.invoice:type_name -> orderd.quote.v1.Invoice
+	32, // 10: orderd.order.v1.Order.total:type_name -> orderd.money.v1.Money
+	33, // 11: orderd.order.v1.Order.created_at:type_name -> google.protobuf.Timestamp
+	33, // 12: orderd.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
+	33, // 13: orderd.order.v1.Order.paid_at:type_name -> google.protobuf.Timestamp
+	33, // 14: orderd.order.v1.Order.cancelled_at:type_name -> google.protobuf.Timestamp
+	32, // 15: orderd.order.v1.Order.goods:type_name -> orderd.money.v1.Money
+	32, // 16: orderd.order.v1.Order.discount:type_name -> orderd.money.v1.Money
+	32, // 17: orderd.order.v1.Order.freight:type_name -> orderd.money.v1.Money
+	32, // 18: orderd.order.v1.Order.tax:type_name -> orderd.money.v1.Money
+	34, // 19: orderd.order.v1.Order.address:type_name -> orderd.address.v1.Address
+	35, // 20: orderd.order.v1.Order.invoice:type_name -> orderd.quote.v1.Invoice
 	1,  // 21: orderd.order.v1.Order.fulfilment_status:type_name -> orderd.order.v1.FulfilmentStatus
 	4,  // 22: orderd.order.v1.Order.refund_status:type_name -> orderd.order.v1.RefundStatus
-	32, // 23: orderd.order.v1.Order.shipped_at:type_name -> google.protobuf.Timestamp
-	32, // 24: orderd.order.v1.Order.delivered_at:type_name -> google.protobuf.Timestamp
-	32, // 25: orderd.order.v1.Order.completed_at:type_name -> google.protobuf.Timestamp
-	29, // 26: orderd.order.v1.Order.attributes:type_name -> orderd.order.v1.Order.AttributesEntry
-	7,  // 27: orderd.order.v1.PlaceOrderRequest.lines:type_name -> orderd.order.v1.PlaceOrderLine
-	35, // 28: orderd.order.v1.PlaceOrderRequest.delivery:type_name -> orderd.quote.v1.Delivery
-	34, // 29: orderd.order.v1.PlaceOrderRequest.invoice:type_name -> orderd.quote.v1.Invoice
-	30, // 30: orderd.order.v1.PlaceOrderRequest.attributes:type_name -> orderd.order.v1.PlaceOrderRequest.AttributesEntry
+	33, // 23: orderd.order.v1.Order.shipped_at:type_name -> google.protobuf.Timestamp
+	33, // 24: orderd.order.v1.Order.delivered_at:type_name -> google.protobuf.Timestamp
+	33, // 25: orderd.order.v1.Order.completed_at:type_name -> google.protobuf.Timestamp
+	30, // 26: orderd.order.v1.Order.attributes:type_name -> orderd.order.v1.Order.AttributesEntry
+	8,  // 27: orderd.order.v1.PlaceOrderRequest.lines:type_name -> orderd.order.v1.PlaceOrderLine
+	36, // 28: orderd.order.v1.PlaceOrderRequest.delivery:type_name -> orderd.quote.v1.Delivery
+	35, // 29: orderd.order.v1.PlaceOrderRequest.invoice:type_name -> orderd.quote.v1.Invoice
+	31, // 30: orderd.order.v1.PlaceOrderRequest.attributes:type_name -> orderd.order.v1.PlaceOrderRequest.AttributesEntry
 	6,  // 31: orderd.order.v1.PlaceOrderResponse.order:type_name -> orderd.order.v1.Order
-	11, // 32: orderd.order.v1.StockShortage.lines:type_name -> orderd.order.v1.ShortLine
+	12, // 32: orderd.order.v1.StockShortage.lines:type_name -> orderd.order.v1.ShortLine
 	6,  // 33: orderd.order.v1.GetOrderResponse.order:type_name -> orderd.order.v1.Order
 	2,  // 34: orderd.order.v1.ListOrdersRequest.group:type_name -> orderd.order.v1.OrderGroup
 	3,  // 35: orderd.order.v1.ListOrdersRequest.view:type_name -> orderd.order.v1.OrderView
 	6,  // 36: orderd.order.v1.ListOrdersResponse.orders:type_name -> orderd.order.v1.Order
-	16, // 37: orderd.order.v1.ListOrdersResponse.summaries:type_name -> orderd.order.v1.OrderSummary
+	17, // 37: orderd.order.v1.ListOrdersResponse.summaries:type_name -> orderd.order.v1.OrderSummary
 	0,  // 38: orderd.order.v1.OrderSummary.state:type_name -> orderd.order.v1.OrderState
 	1,  // 39: orderd.order.v1.OrderSummary.fulfilment_status:type_name -> orderd.order.v1.FulfilmentStatus
 	4,  // 40: orderd.order.v1.OrderSummary.refund_status:type_name -> orderd.order.v1.RefundStatus
-	31, // 41: orderd.order.v1.OrderSummary.total:type_name -> orderd.money.v1.Money
-	32, // 42: orderd.order.v1.OrderSummary.created_at:type_name -> google.protobuf.Timestamp
-	32, // 43: orderd.order.v1.OrderSummary.expires_at:type_name -> google.protobuf.Timestamp
-	19, // 44: orderd.order.v1.CountOrdersResponse.counts:type_name -> orderd.order.v1.GroupCount
+	32, // 41: orderd.order.v1.OrderSummary.total:type_name -> orderd.money.v1.Money
+	33, // 42: orderd.order.v1.OrderSummary.created_at:type_name -> google.protobuf.Timestamp
+	33, // 43: orderd.order.v1.OrderSummary.expires_at:type_name -> google.protobuf.Timestamp
+	20, // 44: orderd.order.v1.CountOrdersResponse.counts:type_name -> orderd.order.v1.GroupCount
 	2,  // 45: orderd.order.v1.GroupCount.group:type_name -> orderd.order.v1.OrderGroup
 	0,  // 46: orderd.order.v1.OrderChange.from:type_name -> orderd.order.v1.OrderState
 	0,  // 47: orderd.order.v1.OrderChange.to:type_name -> orderd.order.v1.OrderState
-	32, // 48: orderd.order.v1.OrderChange.at:type_name -> google.protobuf.Timestamp
-	21, // 49: orderd.order.v1.GetOrderHistoryResponse.changes:type_name -> orderd.order.v1.OrderChange
+	33, // 48: orderd.order.v1.OrderChange.at:type_name -> google.protobuf.Timestamp
+	22, // 49: orderd.order.v1.GetOrderHistoryResponse.changes:type_name -> orderd.order.v1.OrderChange
 	6,  // 50: orderd.order.v1.CancelOrderResponse.order:type_name -> orderd.order.v1.Order
 	6,  // 51: orderd.order.v1.ConfirmReceiptResponse.order:type_name -> orderd.order.v1.Order
-	35, // 52: orderd.order.v1.SetDeliveryRequest.delivery:type_name -> orderd.quote.v1.Delivery
+	36, // 52: orderd.order.v1.SetDeliveryRequest.delivery:type_name -> orderd.quote.v1.Delivery
 	6,  // 53: orderd.order.v1.SetDeliveryResponse.order:type_name -> orderd.order.v1.Order
-	8,  // 54: orderd.order.v1.OrderService.PlaceOrder:input_type -> orderd.order.v1.PlaceOrderRequest
-	12, // 55: orderd.order.v1.OrderService.GetOrder:input_type -> orderd.order.v1.GetOrderRequest
-	14, // 56: orderd.order.v1.OrderService.ListOrders:input_type -> orderd.order.v1.ListOrdersRequest
-	17, // 57: orderd.order.v1.OrderService.CountOrders:input_type -> orderd.order.v1.CountOrdersRequest
-	20, // 58: orderd.order.v1.OrderService.GetOrderHistory:input_type -> orderd.order.v1.GetOrderHistoryRequest
-	23, // 59: orderd.order.v1.OrderService.CancelOrder:input_type -> orderd.order.v1.CancelOrderRequest
-	25, // 60: orderd.order.v1.OrderService.ConfirmReceipt:input_type -> orderd.order.v1.ConfirmReceiptRequest
-	27, // 61: orderd.order.v1.OrderService.SetDelivery:input_type -> orderd.order.v1.SetDeliveryRequest
-	9,  // 62: orderd.order.v1.OrderService.PlaceOrder:output_type -> orderd.order.v1.PlaceOrderResponse
-	13, // 63: orderd.order.v1.OrderService.GetOrder:output_type -> orderd.order.v1.GetOrderResponse
-	15, // 64: orderd.order.v1.OrderService.ListOrders:output_type -> orderd.order.v1.ListOrdersResponse
-	18, // 65: orderd.order.v1.OrderService.CountOrders:output_type -> orderd.order.v1.CountOrdersResponse
-	22, // 66: orderd.order.v1.OrderService.GetOrderHistory:output_type -> orderd.order.v1.GetOrderHistoryResponse
-	24, // 67: orderd.order.v1.OrderService.CancelOrder:output_type -> orderd.order.v1.CancelOrderResponse
-	26, // 68: orderd.order.v1.OrderService.ConfirmReceipt:output_type -> orderd.order.v1.ConfirmReceiptResponse
-	28, // 69: orderd.order.v1.OrderService.SetDelivery:output_type -> orderd.order.v1.SetDeliveryResponse
+	9,  // 54: orderd.order.v1.OrderService.PlaceOrder:input_type -> orderd.order.v1.PlaceOrderRequest
+	13, // 55: orderd.order.v1.OrderService.GetOrder:input_type -> orderd.order.v1.GetOrderRequest
+	15, // 56: orderd.order.v1.OrderService.ListOrders:input_type -> orderd.order.v1.ListOrdersRequest
+	18, // 57: orderd.order.v1.OrderService.CountOrders:input_type -> orderd.order.v1.CountOrdersRequest
+	21, // 58: orderd.order.v1.OrderService.GetOrderHistory:input_type -> orderd.order.v1.GetOrderHistoryRequest
+	24, // 59: orderd.order.v1.OrderService.CancelOrder:input_type -> orderd.order.v1.CancelOrderRequest
+	26, // 60: orderd.order.v1.OrderService.ConfirmReceipt:input_type -> orderd.order.v1.ConfirmReceiptRequest
+	28, // 61: orderd.order.v1.OrderService.SetDelivery:input_type -> orderd.order.v1.SetDeliveryRequest
+	10, // 62: orderd.order.v1.OrderService.PlaceOrder:output_type -> orderd.order.v1.PlaceOrderResponse
+	14, // 63: orderd.order.v1.OrderService.GetOrder:output_type -> orderd.order.v1.GetOrderResponse
+	16, // 64: orderd.order.v1.OrderService.ListOrders:output_type -> orderd.order.v1.ListOrdersResponse
+	19, // 65: orderd.order.v1.OrderService.CountOrders:output_type -> orderd.order.v1.CountOrdersResponse
+	23, // 66: orderd.order.v1.OrderService.GetOrderHistory:output_type -> orderd.order.v1.GetOrderHistoryResponse
+	25, // 67: orderd.order.v1.OrderService.CancelOrder:output_type -> orderd.order.v1.CancelOrderResponse
+	27, // 68: orderd.order.v1.OrderService.ConfirmReceipt:output_type -> orderd.order.v1.ConfirmReceiptResponse
+	29, // 69: orderd.order.v1.OrderService.SetDelivery:output_type -> orderd.order.v1.SetDeliveryResponse
 	62, // [62:70] is the sub-list for method output_type
 	54, // [54:62] is the sub-list for method input_type
 	54, // [54:54] is the sub-list for extension type_name
@@ -2564,7 +2624,7 @@ func file_orderd_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_order_v1_order_proto_rawDesc), len(file_orderd_order_v1_order_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -2166,7 +2166,7 @@ const file_orderd_returns_v1_returns_proto_rawDesc = "" +
 	"\x18RETURN_REASON_WRONG_ITEM\x10\x03\x12\"\n" +
 	"\x1eRETURN_REASON_NOT_AS_DESCRIBED\x10\x04\x12\x1e\n" +
 	"\x1aRETURN_REASON_NOT_RECEIVED\x10\x05\x12\x17\n" +
-	"\x13RETURN_REASON_OTHER\x10\x062\xc4\n" +
+	"\x13RETURN_REASON_OTHER\x10\x062\xca\n" +
 	"\n" +
 	"\rReturnService\x12o\n" +
 	"\rRequestReturn\x12'.orderd.returns.v1.RequestReturnRequest\x1a(.orderd.returns.v1.RequestReturnResponse\"\v\x8a\xe8\x18\x04\n" +
@@ -2175,17 +2175,17 @@ const file_orderd_returns_v1_returns_proto_rawDesc = "" +
 	"\x02\x01\f\x90\x02\x02\x12f\n" +
 	"\n" +
 	"SendReturn\x12$.orderd.returns.v1.SendReturnRequest\x1a%.orderd.returns.v1.SendReturnResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\x01\f\x90\x02\x02\x12e\n" +
-	"\tGetReturn\x12#.orderd.returns.v1.GetReturnRequest\x1a$.orderd.returns.v1.GetReturnResponse\"\r\x8a\xe8\x18\x06\n" +
-	"\x04\x01\f\t\x04\x90\x02\x01\x12k\n" +
+	"\x02\x01\f\x90\x02\x02\x12g\n" +
+	"\tGetReturn\x12#.orderd.returns.v1.GetReturnRequest\x1a$.orderd.returns.v1.GetReturnResponse\"\x0f\x8a\xe8\x18\b\n" +
+	"\x04\x01\f\t\x04 \x01\x90\x02\x01\x12k\n" +
 	"\vListReturns\x12%.orderd.returns.v1.ListReturnsRequest\x1a&.orderd.returns.v1.ListReturnsResponse\"\r\x8a\xe8\x18\x06\n" +
-	"\x04\x01\f\t\x04\x90\x02\x01\x12l\n" +
-	"\vFindReturns\x12%.orderd.returns.v1.FindReturnsRequest\x1a&.orderd.returns.v1.FindReturnsResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x04\x01\f\t\x04\x90\x02\x01\x12n\n" +
+	"\vFindReturns\x12%.orderd.returns.v1.FindReturnsRequest\x1a&.orderd.returns.v1.FindReturnsResponse\"\x10\x8a\xe8\x18\t\n" +
 	"\x05\t\n" +
-	"\x04\v\x0f\x90\x02\x01\x12{\n" +
-	"\x10GetReturnHistory\x12*.orderd.returns.v1.GetReturnHistoryRequest\x1a+.orderd.returns.v1.GetReturnHistoryResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x04\v\x0f \x01\x90\x02\x01\x12}\n" +
+	"\x10GetReturnHistory\x12*.orderd.returns.v1.GetReturnHistoryRequest\x1a+.orderd.returns.v1.GetReturnHistoryResponse\"\x10\x8a\xe8\x18\t\n" +
 	"\x05\t\n" +
-	"\x04\v\x0f\x90\x02\x01\x12n\n" +
+	"\x04\v\x0f \x01\x90\x02\x01\x12n\n" +
 	"\rApproveReturn\x12'.orderd.returns.v1.ApproveReturnRequest\x1a(.orderd.returns.v1.ApproveReturnResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
 	"\x01\x04\x90\x02\x02\x12k\n" +

@@ -121,9 +121,11 @@ type DeskServiceClient interface {
 	// attribute, tag, sku, promotion, return_state, refund_status (without NONE), unpaid, fulfilment_status, provider, channel, state, placed. What else the filter
 	// says is compared with what the index gives, of which one call looks at 10,000 orders at most: then the page is short, even
 	// empty, and next_page_token goes on from there. So no filter is slow, and a rare pair may take several calls.
-	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
+	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN; PERMISSION_DENIED/FILTER_NOT_ALLOWED (metadata field) for a phone or a recipient, if the
+	// caller sees these masked.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
 	// How many orders match each of several filters, as for the tabs of a list.
+	// Errors: PERMISSION_DENIED/FILTER_NOT_ALLOWED (metadata field), as of ListOrders.
 	CountOrders(context.Context, *v1.CountOrdersRequest) (*v1.CountOrdersResponse, error)
 	// Cancels an order that is not paid, or that no parcel has left for; a paid one is refunded in full. cancel_reason is STAFF.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; ABORTED/ORDER_CHANGED (metadata version); FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata
@@ -134,7 +136,8 @@ type DeskServiceClient interface {
 	// state); FAILED_PRECONDITION/UNITS_NOT_HERE (metadata line, left) if a parcel has them or they were refunded;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	RefundUnits(context.Context, *v1.RefundUnitsRequest) (*v1.RefundUnitsResponse, error)
-	// Gives an order another address or delivery method, until its first parcel is asked for.
+	// Gives an order another address or delivery method, while no parcel of it has left or is asked for; with a configured carrier one
+	// is asked for right after the payment, and can be taken back by ShipmentService.CancelShipment.
 	// Errors: those of OrderService.SetDelivery; ABORTED/ORDER_CHANGED (metadata version).
 	SetDelivery(context.Context, *v1.SetDeliveryRequest) (*v1.SetDeliveryResponse, error)
 	// Puts tags on an order and takes others off.
@@ -164,9 +167,11 @@ type DeskServiceHandler interface {
 	// attribute, tag, sku, promotion, return_state, refund_status (without NONE), unpaid, fulfilment_status, provider, channel, state, placed. What else the filter
 	// says is compared with what the index gives, of which one call looks at 10,000 orders at most: then the page is short, even
 	// empty, and next_page_token goes on from there. So no filter is slow, and a rare pair may take several calls.
-	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
+	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN; PERMISSION_DENIED/FILTER_NOT_ALLOWED (metadata field) for a phone or a recipient, if the
+	// caller sees these masked.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
 	// How many orders match each of several filters, as for the tabs of a list.
+	// Errors: PERMISSION_DENIED/FILTER_NOT_ALLOWED (metadata field), as of ListOrders.
 	CountOrders(context.Context, *v1.CountOrdersRequest) (*v1.CountOrdersResponse, error)
 	// Cancels an order that is not paid, or that no parcel has left for; a paid one is refunded in full. cancel_reason is STAFF.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; ABORTED/ORDER_CHANGED (metadata version); FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata
@@ -177,7 +182,8 @@ type DeskServiceHandler interface {
 	// state); FAILED_PRECONDITION/UNITS_NOT_HERE (metadata line, left) if a parcel has them or they were refunded;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	RefundUnits(context.Context, *v1.RefundUnitsRequest) (*v1.RefundUnitsResponse, error)
-	// Gives an order another address or delivery method, until its first parcel is asked for.
+	// Gives an order another address or delivery method, while no parcel of it has left or is asked for; with a configured carrier one
+	// is asked for right after the payment, and can be taken back by ShipmentService.CancelShipment.
 	// Errors: those of OrderService.SetDelivery; ABORTED/ORDER_CHANGED (metadata version).
 	SetDelivery(context.Context, *v1.SetDeliveryRequest) (*v1.SetDeliveryResponse, error)
 	// Puts tags on an order and takes others off.

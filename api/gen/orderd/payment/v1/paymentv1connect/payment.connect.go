@@ -87,7 +87,8 @@ type PaymentServiceClient interface {
 	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
-	// The payments of a buyer's order, newest first, at most 100. The order was paid by the one that SUCCEEDED first.
+	// The payments of a buyer's order, newest first, at most 100. Of several that SUCCEEDED the order keeps one; the
+	// others are refunded.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
 	ListPayments(context.Context, *v1.ListPaymentsRequest) (*v1.ListPaymentsResponse, error)
 	// Errors: NOT_FOUND/PAYMENT_NOT_FOUND.
@@ -115,7 +116,8 @@ type PaymentServiceHandler interface {
 	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
-	// The payments of a buyer's order, newest first, at most 100. The order was paid by the one that SUCCEEDED first.
+	// The payments of a buyer's order, newest first, at most 100. Of several that SUCCEEDED the order keeps one; the
+	// others are refunded.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
 	ListPayments(context.Context, *v1.ListPaymentsRequest) (*v1.ListPaymentsResponse, error)
 	// Errors: NOT_FOUND/PAYMENT_NOT_FOUND.

@@ -74,7 +74,7 @@ export enum Role {
   BUYER = 1,
 
   /**
-   * Answers buyers: reads their orders, payments, parcels, returns and coupons.
+   * Answers buyers: finds their orders and what belongs to them, and changes what they ask for.
    *
    * @generated from enum value: ROLE_SUPPORT = 9;
    */
@@ -95,7 +95,7 @@ export enum Role {
   RETURNS = 4,
 
   /**
-   * Looks after the money: refunds, and what the payment gateways have reported.
+   * Looks after the money: refunds, and what the payment providers have reported.
    *
    * @generated from enum value: ROLE_FINANCE = 11;
    */

@@ -61,7 +61,7 @@ export type AuditEntry = Message<"orderd.audit.v1.AuditEntry"> & {
   requestId: string;
 
   /**
-   * The request as JSON, without addresses. What is long is shortened, so that it has 16 KiB at most.
+   * The request as JSON, without addresses, phones and texts of or about buyers. What is long is shortened, so that it has 16 KiB at most.
    *
    * @generated from field: string request = 7;
    */
@@ -156,7 +156,7 @@ export const ListAuditEntriesResponseSchema: GenMessage<ListAuditEntriesResponse
 
 /**
  * What the shop's staff and its services changed. Every mutation by anybody but a buyer acting for themselves leaves an entry,
- * which is written before the mutation is made and completed after it. Flash orders leave none: the promotion's log has them.
+ * which is written before the mutation is made and completed after it; so does every call by which staff are shown buyers' personal data. Flash orders leave none: the promotion's log has them.
  * Entries cannot be changed or removed by any RPC.
  *
  * @generated from service orderd.audit.v1.AuditService

@@ -6,7 +6,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Money } from "../../money/v1/money_pb.js";
 import { file_orderd_money_v1_money } from "../../money/v1/money_pb.js";
-import type { Order } from "./order_pb.js";
+import type { Cause, Order } from "./order_pb.js";
 import { file_orderd_order_v1_order } from "./order_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,35 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/order/v1/events.proto.
  */
 export const file_orderd_order_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("ChxvcmRlcmQvb3JkZXIvdjEvZXZlbnRzLnByb3RvEg9vcmRlcmQub3JkZXIudjEiJgoFQ2F1c2USDQoFYWN0b3IYASABKAkSDgoGcmVhc29uGAIgASgJIjQKC09yZGVyUGxhY2VkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyIjIKCU9yZGVyUGFpZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlciJeCg5PcmRlckNhbmNlbGxlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIlCgVjYXVzZRgCIAEoCzIWLm9yZGVyZC5vcmRlci52MS5DYXVzZSJgChBPcmRlckRlbGl2ZXJ5U2V0EiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEiUKBWNhdXNlGAIgASgLMhYub3JkZXJkLm9yZGVyLnYxLkNhdXNlIkoKDE9yZGVyU2hpcHBlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchITCgtzaGlwbWVudF9pZBgCIAEoCSJMCg5PcmRlckRlbGl2ZXJlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchITCgtzaGlwbWVudF9pZBgCIAEoCSI3Cg5PcmRlckNvbXBsZXRlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlciJiChJPcmRlclJlZnVuZEdyYW50ZWQSJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXISJQoFY2F1c2UYAiABKAsyFi5vcmRlcmQub3JkZXIudjEuQ2F1c2UicQoNT3JkZXJSZWZ1bmRlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIRCglyZWZ1bmRfaWQYAiABKAkSJgoGYW1vdW50GAMgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5Il0KEk9yZGVyUmV0dXJuQ2hhbmdlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIRCglyZXR1cm5faWQYAiABKAkSDQoFc3RhdGUYAyABKAkiWwoLT3JkZXJUYWdnZWQSJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXISJQoFY2F1c2UYAiABKAsyFi5vcmRlcmQub3JkZXIudjEuQ2F1c2UiWgoKT3JkZXJOb3RlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIlCgVjYXVzZRgCIAEoCzIWLm9yZGVyZC5vcmRlci52MS5DYXVzZWIGcHJvdG8z", [file_orderd_money_v1_money, file_orderd_order_v1_order]);
-
-/**
- * Who made the change, and why.
- *
- * @generated from message orderd.order.v1.Cause
- */
-export type Cause = Message<"orderd.order.v1.Cause"> & {
-  /**
-   * As the order's history has it: buyer, provider, expirer, staff and a name.
-   *
-   * @generated from field: string actor = 1;
-   */
-  actor: string;
-
-  /**
-   * A code, or what staff wrote for colleagues.
-   *
-   * @generated from field: string reason = 2;
-   */
-  reason: string;
-};
-
-/**
- * Describes the message orderd.order.v1.Cause.
- * Use `create(CauseSchema)` to create a new message.
- */
-export const CauseSchema: GenMessage<Cause> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 0);
+  fileDesc("ChxvcmRlcmQvb3JkZXIvdjEvZXZlbnRzLnByb3RvEg9vcmRlcmQub3JkZXIudjEiNAoLT3JkZXJQbGFjZWQSJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIiMgoJT3JkZXJQYWlkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyIl4KDk9yZGVyQ2FuY2VsbGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEiUKBWNhdXNlGAIgASgLMhYub3JkZXJkLm9yZGVyLnYxLkNhdXNlImAKEE9yZGVyRGVsaXZlcnlTZXQSJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXISJQoFY2F1c2UYAiABKAsyFi5vcmRlcmQub3JkZXIudjEuQ2F1c2UiSgoMT3JkZXJTaGlwcGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhMKC3NoaXBtZW50X2lkGAIgASgJIkwKDk9yZGVyRGVsaXZlcmVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhMKC3NoaXBtZW50X2lkGAIgASgJIjcKDk9yZGVyQ29tcGxldGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyImIKEk9yZGVyUmVmdW5kR3JhbnRlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIlCgVjYXVzZRgCIAEoCzIWLm9yZGVyZC5vcmRlci52MS5DYXVzZSJxCg1PcmRlclJlZnVuZGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhEKCXJlZnVuZF9pZBgCIAEoCRImCgZhbW91bnQYAyABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkiXQoST3JkZXJSZXR1cm5DaGFuZ2VkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhEKCXJldHVybl9pZBgCIAEoCRINCgVzdGF0ZRgDIAEoCSJbCgtPcmRlclRhZ2dlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIlCgVjYXVzZRgCIAEoCzIWLm9yZGVyZC5vcmRlci52MS5DYXVzZSJaCgpPcmRlck5vdGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEiUKBWNhdXNlGAIgASgLMhYub3JkZXJkLm9yZGVyLnYxLkNhdXNlYgZwcm90bzM", [file_orderd_money_v1_money, file_orderd_order_v1_order]);
 
 /**
  * An order was placed, in either lane.
@@ -61,7 +33,7 @@ export type OrderPlaced = Message<"orderd.order.v1.OrderPlaced"> & {
  * Use `create(OrderPlacedSchema)` to create a new message.
  */
 export const OrderPlacedSchema: GenMessage<OrderPlaced> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 1);
+  messageDesc(file_orderd_order_v1_events, 0);
 
 /**
  * A payment for the order succeeded; its stock is deducted.
@@ -80,11 +52,11 @@ export type OrderPaid = Message<"orderd.order.v1.OrderPaid"> & {
  * Use `create(OrderPaidSchema)` to create a new message.
  */
 export const OrderPaidSchema: GenMessage<OrderPaid> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 2);
+  messageDesc(file_orderd_order_v1_events, 1);
 
 /**
- * The order was cancelled: before payment, its stock is released; after it, its stock is back and a
- * refund of all of it is under way.
+ * The order was cancelled: before payment, its stock is released; after it, a refund of all of it is under way, and
+ * its stock is back unless staff wrote it off.
  *
  * @generated from message orderd.order.v1.OrderCancelled
  */
@@ -105,7 +77,7 @@ export type OrderCancelled = Message<"orderd.order.v1.OrderCancelled"> & {
  * Use `create(OrderCancelledSchema)` to create a new message.
  */
 export const OrderCancelledSchema: GenMessage<OrderCancelled> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 3);
+  messageDesc(file_orderd_order_v1_events, 2);
 
 /**
  * The order got its address, or another.
@@ -129,7 +101,7 @@ export type OrderDeliverySet = Message<"orderd.order.v1.OrderDeliverySet"> & {
  * Use `create(OrderDeliverySetSchema)` to create a new message.
  */
 export const OrderDeliverySetSchema: GenMessage<OrderDeliverySet> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 4);
+  messageDesc(file_orderd_order_v1_events, 3);
 
 /**
  * A parcel of the order has left.
@@ -153,10 +125,11 @@ export type OrderShipped = Message<"orderd.order.v1.OrderShipped"> & {
  * Use `create(OrderShippedSchema)` to create a new message.
  */
 export const OrderShippedSchema: GenMessage<OrderShipped> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 5);
+  messageDesc(file_orderd_order_v1_events, 4);
 
 /**
- * A parcel of the order has arrived; the order is DELIVERED if it was the last.
+ * A parcel of the order has arrived, or a refund of the rest has left nothing to arrive: then shipment_id is empty. The
+ * order is DELIVERED if it was the last.
  *
  * @generated from message orderd.order.v1.OrderDelivered
  */
@@ -177,7 +150,7 @@ export type OrderDelivered = Message<"orderd.order.v1.OrderDelivered"> & {
  * Use `create(OrderDeliveredSchema)` to create a new message.
  */
 export const OrderDeliveredSchema: GenMessage<OrderDelivered> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 6);
+  messageDesc(file_orderd_order_v1_events, 5);
 
 /**
  * The buyer has confirmed the receipt, or the time to complain is over.
@@ -196,7 +169,7 @@ export type OrderCompleted = Message<"orderd.order.v1.OrderCompleted"> & {
  * Use `create(OrderCompletedSchema)` to create a new message.
  */
 export const OrderCompletedSchema: GenMessage<OrderCompleted> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 7);
+  messageDesc(file_orderd_order_v1_events, 6);
 
 /**
  * Staff promised money back for units that will not be shipped.
@@ -220,7 +193,7 @@ export type OrderRefundGranted = Message<"orderd.order.v1.OrderRefundGranted"> &
  * Use `create(OrderRefundGrantedSchema)` to create a new message.
  */
 export const OrderRefundGrantedSchema: GenMessage<OrderRefundGranted> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 8);
+  messageDesc(file_orderd_order_v1_events, 7);
 
 /**
  * The provider has paid a refund back to the buyer.
@@ -249,7 +222,7 @@ export type OrderRefunded = Message<"orderd.order.v1.OrderRefunded"> & {
  * Use `create(OrderRefundedSchema)` to create a new message.
  */
 export const OrderRefundedSchema: GenMessage<OrderRefunded> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 9);
+  messageDesc(file_orderd_order_v1_events, 8);
 
 /**
  * A return of the order's goods was requested or went on.
@@ -280,7 +253,7 @@ export type OrderReturnChanged = Message<"orderd.order.v1.OrderReturnChanged"> &
  * Use `create(OrderReturnChangedSchema)` to create a new message.
  */
 export const OrderReturnChangedSchema: GenMessage<OrderReturnChanged> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 10);
+  messageDesc(file_orderd_order_v1_events, 9);
 
 /**
  * Staff put tags on the order or took some off.
@@ -304,7 +277,7 @@ export type OrderTagged = Message<"orderd.order.v1.OrderTagged"> & {
  * Use `create(OrderTaggedSchema)` to create a new message.
  */
 export const OrderTaggedSchema: GenMessage<OrderTagged> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 11);
+  messageDesc(file_orderd_order_v1_events, 10);
 
 /**
  * Staff added a note to the order; what it says is theirs alone.
@@ -328,5 +301,5 @@ export type OrderNoted = Message<"orderd.order.v1.OrderNoted"> & {
  * Use `create(OrderNotedSchema)` to create a new message.
  */
 export const OrderNotedSchema: GenMessage<OrderNoted> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 12);
+  messageDesc(file_orderd_order_v1_events, 11);
 

@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/order/v1/order.proto.
  */
 export const file_orderd_order_v1_order: GenFile = /*@__PURE__*/
-  fileDesc("ChtvcmRlcmQvb3JkZXIvdjEvb3JkZXIucHJvdG8SD29yZGVyZC5vcmRlci52MSLlAwoJT3JkZXJMaW5lEgsKA3NrdRgBIAEoCRINCgV0aXRsZRgCIAEoCRIQCghxdWFudGl0eRgDIAEoAxIqCgp1bml0X3ByaWNlGAQgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EiYKBmFtb3VudBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIMCgRsaW5lGAYgASgDEigKCGRpc2NvdW50GAcgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYCCABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSJQoFdG90YWwYCSABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GAogASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EhgKEHNoaXBwZWRfcXVhbnRpdHkYCyABKAMSGgoSZGVsaXZlcmVkX3F1YW50aXR5GAwgASgDEhkKEXJldHVybmVkX3F1YW50aXR5GA0gASgDEi4KDnJlZnVuZF9ncmFudGVkGA4gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCHJlZnVuZGVkGA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5IpcJCgVPcmRlchIQCghvcmRlcl9pZBgBIAEoCRIQCghidXllcl9pZBgCIAEoCRIqCgVzdGF0ZRgDIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEikKBWxpbmVzGAQgAygLMhoub3JkZXJkLm9yZGVyLnYxLk9yZGVyTGluZRIlCgV0b3RhbBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdwYWlkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxjYW5jZWxsZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDWNhbmNlbF9yZWFzb24YCiABKAkSEQoJcHJvbW90aW9uGAsgASgJEiUKBWdvb2RzGAwgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCGRpc2NvdW50GA0gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYDiABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EisKB2FkZHJlc3MYECABKAsyGi5vcmRlcmQuYWRkcmVzcy52MS5BZGRyZXNzEhcKD2RlbGl2ZXJ5X21ldGhvZBgRIAEoCRIpCgdpbnZvaWNlGBIgASgLMhgub3JkZXJkLnF1b3RlLnYxLkludm9pY2USEgoKY291cG9uX2lkcxgTIAMoCRI8ChFmdWxmaWxtZW50X3N0YXR1cxgUIAEoDjIhLm9yZGVyZC5vcmRlci52MS5GdWxmaWxtZW50U3RhdHVzEjQKDXJlZnVuZF9zdGF0dXMYFSABKA4yHS5vcmRlcmQub3JkZXIudjEuUmVmdW5kU3RhdHVzEi4KCnNoaXBwZWRfYXQYFiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGRlbGl2ZXJlZF9hdBgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GBggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGBkgASgDEg4KBm51bWJlchgaIAEoCRIPCgdjaGFubmVsGBsgASgJEjoKCmF0dHJpYnV0ZXMYHCADKAsyJi5vcmRlcmQub3JkZXIudjEuT3JkZXIuQXR0cmlidXRlc0VudHJ5EhUKDWJ1eWVyX21lc3NhZ2UYHSABKAkSEQoJZ2lmdF9ub3RlGB4gASgJEgwKBHRhZ3MYHyADKAkaMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiSgoOUGxhY2VPcmRlckxpbmUSGgoDc2t1GAEgASgJQg26SApyCBABGEC6AQEAEhwKCHF1YW50aXR5GAIgASgDQgq6SAciBRiPTigBIoIIChFQbGFjZU9yZGVyUmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEp8BCgVsaW5lcxgDIAMoCzIfLm9yZGVyZC5vcmRlci52MS5QbGFjZU9yZGVyTGluZUJvukhsugFkChBsaW5lcy51bmlxdWVfc2t1EiBhIFNLVSBtYXkgc3RhbmQgaW4gb25lIGxpbmUgb25seRoudGhpcy5zaXplKCkgPCAyIHx8IHRoaXMubWFwKGwsIGwuc2t1KS51bmlxdWUoKZIBAhBkEh4KC3F1b3RlX3Rva2VuGAQgASgJQgm6SAZyBBiAgAQSKwoIZGVsaXZlcnkYBSABKAsyGS5vcmRlcmQucXVvdGUudjEuRGVsaXZlcnkSJQoKY291cG9uX2lkcxgGIAMoCUIRukgOkgELEAoYASIFcgOwAQESKQoHaW52b2ljZRgHIAEoCzIYLm9yZGVyZC5xdW90ZS52MS5JbnZvaWNlEj8KB2NoYW5uZWwYCCABKAlCLrpIK9gBAXImMiReW2EtejAtOV0oW2EtejAtOS1dezAsMzB9W2EtejAtOV0pPyQSkgEKCmF0dHJpYnV0ZXMYCSADKAsyMi5vcmRlcmQub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3QuQXR0cmlidXRlc0VudHJ5Qkq6SEeaAUQQFCIzcjEyL15bQS1aYS16MC05XShbQS1aYS16MC05Ll8tXXswLDM4fVtBLVphLXowLTldKT8kKgtyCRABGMgBugEBABImCg1idXllcl9tZXNzYWdlGAogASgJQg+AAQG6SAlyBxj0A7oBAQASIgoJZ2lmdF9ub3RlGAsgASgJQg+AAQG6SAlyBxj0A7oBAQAaMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAE6kgK6SI4CGosCChRwbGFjZS50b2tlbl9vcl9saW5lcxJdZ2l2ZSBxdW90ZV90b2tlbiwgb3IgbGluZXMgd2l0aCB0aGVpciBkZWxpdmVyeSwgY291cG9uX2lkcyBhbmQgaW52b2ljZSwgbm90IGJvdGggYW5kIG5vdCBub25lGpMBdGhpcy5xdW90ZV90b2tlbiA9PSAnJyA/IHRoaXMubGluZXMuc2l6ZSgpID4gMCA6IHRoaXMubGluZXMuc2l6ZSgpID09IDAgJiYgIWhhcyh0aGlzLmRlbGl2ZXJ5KSAmJiB0aGlzLmNvdXBvbl9pZHMuc2l6ZSgpID09IDAgJiYgIWhhcyh0aGlzLmludm9pY2UpIjsKElBsYWNlT3JkZXJSZXNwb25zZRIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlciI6Cg1TdG9ja1Nob3J0YWdlEikKBWxpbmVzGAEgAygLMhoub3JkZXJkLm9yZGVyLnYxLlNob3J0TGluZSI2CglTaG9ydExpbmUSCwoDc2t1GAEgASgJEg4KBndhbnRlZBgCIAEoAxIMCgRsZWZ0GAMgASgDIk4KD0dldE9yZGVyUmVxdWVzdBIfCghidXllcl9pZBgBIAEoCUINukgKcggQARhAugEBABIaCghvcmRlcl9pZBgCIAEoCUIIukgFcgOwAQEiOQoQR2V0T3JkZXJSZXNwb25zZRIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlciLaAQoRTGlzdE9yZGVyc1JlcXVlc3QSHwoIYnV5ZXJfaWQYASABKAlCDbpICnIIEAEYQLoBAQASHAoJcGFnZV9zaXplGAIgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYgAESNAoFZ3JvdXAYBCABKA4yGy5vcmRlcmQub3JkZXIudjEuT3JkZXJHcm91cEIIukgFggECEAESMgoEdmlldxgFIAEoDjIaLm9yZGVyZC5vcmRlci52MS5PcmRlclZpZXdCCLpIBYIBAhABIocBChJMaXN0T3JkZXJzUmVzcG9uc2USJgoGb3JkZXJzGAEgAygLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIwCglzdW1tYXJpZXMYAyADKAsyHS5vcmRlcmQub3JkZXIudjEuT3JkZXJTdW1tYXJ5IsUDCgxPcmRlclN1bW1hcnkSEAoIb3JkZXJfaWQYASABKAkSDgoGbnVtYmVyGAIgASgJEioKBXN0YXRlGAMgASgOMhsub3JkZXJkLm9yZGVyLnYxLk9yZGVyU3RhdGUSPAoRZnVsZmlsbWVudF9zdGF0dXMYBCABKA4yIS5vcmRlcmQub3JkZXIudjEuRnVsZmlsbWVudFN0YXR1cxI0Cg1yZWZ1bmRfc3RhdHVzGAUgASgOMh0ub3JkZXJkLm9yZGVyLnYxLlJlZnVuZFN0YXR1cxIlCgV0b3RhbBgGIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1jYW5jZWxfcmVhc29uGAkgASgJEhEKCXByb21vdGlvbhgKIAEoCRILCgNza3UYCyABKAkSDQoFdGl0bGUYDCABKAkSEgoKbGluZV9jb3VudBgNIAEoAxISCgp1bml0X2NvdW50GA4gASgDIjUKEkNvdW50T3JkZXJzUmVxdWVzdBIfCghidXllcl9pZBgBIAEoCUINukgKcggQARhAugEBACJQChNDb3VudE9yZGVyc1Jlc3BvbnNlEisKBmNvdW50cxgBIAMoCzIbLm9yZGVyZC5vcmRlci52MS5Hcm91cENvdW50EgwKBG1vcmUYAiABKAgiSAoKR3JvdXBDb3VudBIqCgVncm91cBgBIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlckdyb3VwEg4KBm9yZGVycxgCIAEoBSJVChZHZXRPcmRlckhpc3RvcnlSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAIgASgJQgi6SAVyA7ABASLIAQoLT3JkZXJDaGFuZ2USDwoHdmVyc2lvbhgBIAEoAxINCgVldmVudBgCIAEoCRIpCgRmcm9tGAMgASgOMhsub3JkZXJkLm9yZGVyLnYxLk9yZGVyU3RhdGUSJwoCdG8YBCABKA4yGy5vcmRlcmQub3JkZXIudjEuT3JkZXJTdGF0ZRINCgVhY3RvchgFIAEoCRIOCgZyZWFzb24YBiABKAkSJgoCYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKF0dldE9yZGVySGlzdG9yeVJlc3BvbnNlEi0KB2NoYW5nZXMYASADKAsyHC5vcmRlcmQub3JkZXIudjEuT3JkZXJDaGFuZ2UidAoSQ2FuY2VsT3JkZXJSZXF1ZXN0EiEKCnJlcXVlc3RfaWQYASABKAlCDbpICnIIEAEYQLoBAQASHwoIYnV5ZXJfaWQYAiABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAyABKAlCCLpIBXIDsAEBIjwKE0NhbmNlbE9yZGVyUmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIidwoVQ29uZmlybVJlY2VpcHRSZXF1ZXN0EiEKCnJlcXVlc3RfaWQYASABKAlCDbpICnIIEAEYQLoBAQASHwoIYnV5ZXJfaWQYAiABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAyABKAlCCLpIBXIDsAEBIj8KFkNvbmZpcm1SZWNlaXB0UmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIiqQEKElNldERlbGl2ZXJ5UmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAMgASgJQgi6SAVyA7ABARIzCghkZWxpdmVyeRgEIAEoCzIZLm9yZGVyZC5xdW90ZS52MS5EZWxpdmVyeUIGukgDyAEBIjwKE1NldERlbGl2ZXJ5UmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIq5AEKCk9yZGVyU3RhdGUSGwoXT1JERVJfU1RBVEVfVU5TUEVDSUZJRUQQABIfChtPUkRFUl9TVEFURV9QRU5ESU5HX1BBWU1FTlQQARIUChBPUkRFUl9TVEFURV9QQUlEEAISFwoTT1JERVJfU1RBVEVfU0hJUFBFRBADEhkKFU9SREVSX1NUQVRFX0RFTElWRVJFRBAEEhkKFU9SREVSX1NUQVRFX0NPTVBMRVRFRBAFEhkKFU9SREVSX1NUQVRFX0NBTkNFTExFRBAGEhgKFE9SREVSX1NUQVRFX0FDQ0VQVEVEEAcq7AEKEEZ1bGZpbG1lbnRTdGF0dXMSIQodRlVMRklMTUVOVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIhCh1GVUxGSUxNRU5UX1NUQVRVU19VTkZVTEZJTExFRBABEicKI0ZVTEZJTE1FTlRfU1RBVFVTX1BBUlRJQUxMWV9TSElQUEVEEAISHQoZRlVMRklMTUVOVF9TVEFUVVNfU0hJUFBFRBADEikKJUZVTEZJTE1FTlRfU1RBVFVTX1BBUlRJQUxMWV9ERUxJVkVSRUQQBBIfChtGVUxGSUxNRU5UX1NUQVRVU19ERUxJVkVSRUQQBSqqAQoKT3JkZXJHcm91cBIbChdPUkRFUl9HUk9VUF9VTlNQRUNJRklFRBAAEhYKEk9SREVSX0dST1VQX1RPX1BBWRABEhcKE09SREVSX0dST1VQX1RPX1NISVAQAhIaChZPUkRFUl9HUk9VUF9UT19SRUNFSVZFEAMSGgoWT1JERVJfR1JPVVBfQUZURVJfU0FMRRAEEhYKEk9SREVSX0dST1VQX0NMT1NFRBAFKlQKCU9yZGVyVmlldxIaChZPUkRFUl9WSUVXX1VOU1BFQ0lGSUVEEAASEwoPT1JERVJfVklFV19GVUxMEAESFgoST1JERVJfVklFV19TVU1NQVJZEAIqogEKDFJlZnVuZFN0YXR1cxIdChlSRUZVTkRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASFgoSUkVGVU5EX1NUQVRVU19OT05FEAESGQoVUkVGVU5EX1NUQVRVU19QRU5ESU5HEAISJAogUkVGVU5EX1NUQVRVU19QQVJUSUFMTFlfUkVGVU5ERUQQAxIaChZSRUZVTkRfU1RBVFVTX1JFRlVOREVEEAQy1AYKDE9yZGVyU2VydmljZRJiCgpQbGFjZU9yZGVyEiIub3JkZXJkLm9yZGVyLnYxLlBsYWNlT3JkZXJSZXF1ZXN0GiMub3JkZXJkLm9yZGVyLnYxLlBsYWNlT3JkZXJSZXNwb25zZSILkAICiugYBAoCAQwSXwoIR2V0T3JkZXISIC5vcmRlcmQub3JkZXIudjEuR2V0T3JkZXJSZXF1ZXN0GiEub3JkZXJkLm9yZGVyLnYxLkdldE9yZGVyUmVzcG9uc2UiDpACAYroGAcKAwEMCSABEmUKCkxpc3RPcmRlcnMSIi5vcmRlcmQub3JkZXIudjEuTGlzdE9yZGVyc1JlcXVlc3QaIy5vcmRlcmQub3JkZXIudjEuTGlzdE9yZGVyc1Jlc3BvbnNlIg6QAgGK6BgHCgMBDAkgARJmCgtDb3VudE9yZGVycxIjLm9yZGVyZC5vcmRlci52MS5Db3VudE9yZGVyc1JlcXVlc3QaJC5vcmRlcmQub3JkZXIudjEuQ291bnRPcmRlcnNSZXNwb25zZSIMkAIBiugYBQoDAQwJEnIKD0dldE9yZGVySGlzdG9yeRInLm9yZGVyZC5vcmRlci52MS5HZXRPcmRlckhpc3RvcnlSZXF1ZXN0Gigub3JkZXJkLm9yZGVyLnYxLkdldE9yZGVySGlzdG9yeVJlc3BvbnNlIgyQAgGK6BgFCgMBDAkSZQoLQ2FuY2VsT3JkZXISIy5vcmRlcmQub3JkZXIudjEuQ2FuY2VsT3JkZXJSZXF1ZXN0GiQub3JkZXJkLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVzcG9uc2UiC5ACAoroGAQKAgEMEm4KDkNvbmZpcm1SZWNlaXB0EiYub3JkZXJkLm9yZGVyLnYxLkNvbmZpcm1SZWNlaXB0UmVxdWVzdBonLm9yZGVyZC5vcmRlci52MS5Db25maXJtUmVjZWlwdFJlc3BvbnNlIguQAgKK6BgECgIBDBJlCgtTZXREZWxpdmVyeRIjLm9yZGVyZC5vcmRlci52MS5TZXREZWxpdmVyeVJlcXVlc3QaJC5vcmRlcmQub3JkZXIudjEuU2V0RGVsaXZlcnlSZXNwb25zZSILkAICiugYBAoCAQxiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_address_v1_address, file_orderd_money_v1_money, file_orderd_quote_v1_quote]);
+  fileDesc("ChtvcmRlcmQvb3JkZXIvdjEvb3JkZXIucHJvdG8SD29yZGVyZC5vcmRlci52MSLlAwoJT3JkZXJMaW5lEgsKA3NrdRgBIAEoCRINCgV0aXRsZRgCIAEoCRIQCghxdWFudGl0eRgDIAEoAxIqCgp1bml0X3ByaWNlGAQgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EiYKBmFtb3VudBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIMCgRsaW5lGAYgASgDEigKCGRpc2NvdW50GAcgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYCCABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSJQoFdG90YWwYCSABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GAogASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EhgKEHNoaXBwZWRfcXVhbnRpdHkYCyABKAMSGgoSZGVsaXZlcmVkX3F1YW50aXR5GAwgASgDEhkKEXJldHVybmVkX3F1YW50aXR5GA0gASgDEi4KDnJlZnVuZF9ncmFudGVkGA4gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCHJlZnVuZGVkGA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5IpcJCgVPcmRlchIQCghvcmRlcl9pZBgBIAEoCRIQCghidXllcl9pZBgCIAEoCRIqCgVzdGF0ZRgDIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEikKBWxpbmVzGAQgAygLMhoub3JkZXJkLm9yZGVyLnYxLk9yZGVyTGluZRIlCgV0b3RhbBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdwYWlkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxjYW5jZWxsZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDWNhbmNlbF9yZWFzb24YCiABKAkSEQoJcHJvbW90aW9uGAsgASgJEiUKBWdvb2RzGAwgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCGRpc2NvdW50GA0gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYDiABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EisKB2FkZHJlc3MYECABKAsyGi5vcmRlcmQuYWRkcmVzcy52MS5BZGRyZXNzEhcKD2RlbGl2ZXJ5X21ldGhvZBgRIAEoCRIpCgdpbnZvaWNlGBIgASgLMhgub3JkZXJkLnF1b3RlLnYxLkludm9pY2USEgoKY291cG9uX2lkcxgTIAMoCRI8ChFmdWxmaWxtZW50X3N0YXR1cxgUIAEoDjIhLm9yZGVyZC5vcmRlci52MS5GdWxmaWxtZW50U3RhdHVzEjQKDXJlZnVuZF9zdGF0dXMYFSABKA4yHS5vcmRlcmQub3JkZXIudjEuUmVmdW5kU3RhdHVzEi4KCnNoaXBwZWRfYXQYFiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGRlbGl2ZXJlZF9hdBgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GBggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGBkgASgDEg4KBm51bWJlchgaIAEoCRIPCgdjaGFubmVsGBsgASgJEjoKCmF0dHJpYnV0ZXMYHCADKAsyJi5vcmRlcmQub3JkZXIudjEuT3JkZXIuQXR0cmlidXRlc0VudHJ5EhUKDWJ1eWVyX21lc3NhZ2UYHSABKAkSEQoJZ2lmdF9ub3RlGB4gASgJEgwKBHRhZ3MYHyADKAkaMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiJgoFQ2F1c2USDQoFYWN0b3IYASABKAkSDgoGcmVhc29uGAIgASgJIkoKDlBsYWNlT3JkZXJMaW5lEhoKA3NrdRgBIAEoCUINukgKcggQARhAugEBABIcCghxdWFudGl0eRgCIAEoA0IKukgHIgUYj04oASKCCAoRUGxhY2VPcmRlclJlcXVlc3QSIQoKcmVxdWVzdF9pZBgBIAEoCUINukgKcggQARhAugEBABIfCghidXllcl9pZBgCIAEoCUINukgKcggQARhAugEBABKfAQoFbGluZXMYAyADKAsyHy5vcmRlcmQub3JkZXIudjEuUGxhY2VPcmRlckxpbmVCb7pIbLoBZAoQbGluZXMudW5pcXVlX3NrdRIgYSBTS1UgbWF5IHN0YW5kIGluIG9uZSBsaW5lIG9ubHkaLnRoaXMuc2l6ZSgpIDwgMiB8fCB0aGlzLm1hcChsLCBsLnNrdSkudW5pcXVlKCmSAQIQZBIeCgtxdW90ZV90b2tlbhgEIAEoCUIJukgGcgQYgIAEEisKCGRlbGl2ZXJ5GAUgASgLMhkub3JkZXJkLnF1b3RlLnYxLkRlbGl2ZXJ5EiUKCmNvdXBvbl9pZHMYBiADKAlCEbpIDpIBCxAKGAEiBXIDsAEBEikKB2ludm9pY2UYByABKAsyGC5vcmRlcmQucXVvdGUudjEuSW52b2ljZRI/CgdjaGFubmVsGAggASgJQi66SCvYAQFyJjIkXlthLXowLTldKFthLXowLTktXXswLDMwfVthLXowLTldKT8kEpIBCgphdHRyaWJ1dGVzGAkgAygLMjIub3JkZXJkLm9yZGVyLnYxLlBsYWNlT3JkZXJSZXF1ZXN0LkF0dHJpYnV0ZXNFbnRyeUJKukhHmgFEEBQiM3IxMi9eW0EtWmEtejAtOV0oW0EtWmEtejAtOS5fLV17MCwzOH1bQS1aYS16MC05XSk/JCoLcgkQARjIAboBAQASJgoNYnV5ZXJfbWVzc2FnZRgKIAEoCUIPgAEBukgJcgcY9AO6AQEAEiIKCWdpZnRfbm90ZRgLIAEoCUIPgAEBukgJcgcY9AO6AQEAGjEKD0F0dHJpYnV0ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBOpICukiOAhqLAgoUcGxhY2UudG9rZW5fb3JfbGluZXMSXWdpdmUgcXVvdGVfdG9rZW4sIG9yIGxpbmVzIHdpdGggdGhlaXIgZGVsaXZlcnksIGNvdXBvbl9pZHMgYW5kIGludm9pY2UsIG5vdCBib3RoIGFuZCBub3Qgbm9uZRqTAXRoaXMucXVvdGVfdG9rZW4gPT0gJycgPyB0aGlzLmxpbmVzLnNpemUoKSA+IDAgOiB0aGlzLmxpbmVzLnNpemUoKSA9PSAwICYmICFoYXModGhpcy5kZWxpdmVyeSkgJiYgdGhpcy5jb3Vwb25faWRzLnNpemUoKSA9PSAwICYmICFoYXModGhpcy5pbnZvaWNlKSI7ChJQbGFjZU9yZGVyUmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIiOgoNU3RvY2tTaG9ydGFnZRIpCgVsaW5lcxgBIAMoCzIaLm9yZGVyZC5vcmRlci52MS5TaG9ydExpbmUiNgoJU2hvcnRMaW5lEgsKA3NrdRgBIAEoCRIOCgZ3YW50ZWQYAiABKAMSDAoEbGVmdBgDIAEoAyJOCg9HZXRPcmRlclJlcXVlc3QSHwoIYnV5ZXJfaWQYASABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAiABKAlCCLpIBXIDsAEBIjkKEEdldE9yZGVyUmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIi2gEKEUxpc3RPcmRlcnNSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhwKCXBhZ2Vfc2l6ZRgCIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIABEjQKBWdyb3VwGAQgASgOMhsub3JkZXJkLm9yZGVyLnYxLk9yZGVyR3JvdXBCCLpIBYIBAhABEjIKBHZpZXcYBSABKA4yGi5vcmRlcmQub3JkZXIudjEuT3JkZXJWaWV3Qgi6SAWCAQIQASKHAQoSTGlzdE9yZGVyc1Jlc3BvbnNlEiYKBm9yZGVycxgBIAMoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSMAoJc3VtbWFyaWVzGAMgAygLMh0ub3JkZXJkLm9yZGVyLnYxLk9yZGVyU3VtbWFyeSLFAwoMT3JkZXJTdW1tYXJ5EhAKCG9yZGVyX2lkGAEgASgJEg4KBm51bWJlchgCIAEoCRIqCgVzdGF0ZRgDIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEjwKEWZ1bGZpbG1lbnRfc3RhdHVzGAQgASgOMiEub3JkZXJkLm9yZGVyLnYxLkZ1bGZpbG1lbnRTdGF0dXMSNAoNcmVmdW5kX3N0YXR1cxgFIAEoDjIdLm9yZGVyZC5vcmRlci52MS5SZWZ1bmRTdGF0dXMSJQoFdG90YWwYBiABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSLgoKY3JlYXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNY2FuY2VsX3JlYXNvbhgJIAEoCRIRCglwcm9tb3Rpb24YCiABKAkSCwoDc2t1GAsgASgJEg0KBXRpdGxlGAwgASgJEhIKCmxpbmVfY291bnQYDSABKAMSEgoKdW5pdF9jb3VudBgOIAEoAyI1ChJDb3VudE9yZGVyc1JlcXVlc3QSHwoIYnV5ZXJfaWQYASABKAlCDbpICnIIEAEYQLoBAQAiUAoTQ291bnRPcmRlcnNSZXNwb25zZRIrCgZjb3VudHMYASADKAsyGy5vcmRlcmQub3JkZXIudjEuR3JvdXBDb3VudBIMCgRtb3JlGAIgASgIIkgKCkdyb3VwQ291bnQSKgoFZ3JvdXAYASABKA4yGy5vcmRlcmQub3JkZXIudjEuT3JkZXJHcm91cBIOCgZvcmRlcnMYAiABKAUiVQoWR2V0T3JkZXJIaXN0b3J5UmVxdWVzdBIfCghidXllcl9pZBgBIAEoCUINukgKcggQARhAugEBABIaCghvcmRlcl9pZBgCIAEoCUIIukgFcgOwAQEiyAEKC09yZGVyQ2hhbmdlEg8KB3ZlcnNpb24YASABKAMSDQoFZXZlbnQYAiABKAkSKQoEZnJvbRgDIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEicKAnRvGAQgASgOMhsub3JkZXJkLm9yZGVyLnYxLk9yZGVyU3RhdGUSDQoFYWN0b3IYBSABKAkSDgoGcmVhc29uGAYgASgJEiYKAmF0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJIChdHZXRPcmRlckhpc3RvcnlSZXNwb25zZRItCgdjaGFuZ2VzGAEgAygLMhwub3JkZXJkLm9yZGVyLnYxLk9yZGVyQ2hhbmdlInQKEkNhbmNlbE9yZGVyUmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAMgASgJQgi6SAVyA7ABASI8ChNDYW5jZWxPcmRlclJlc3BvbnNlEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyIncKFUNvbmZpcm1SZWNlaXB0UmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAMgASgJQgi6SAVyA7ABASI/ChZDb25maXJtUmVjZWlwdFJlc3BvbnNlEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyIqkBChJTZXREZWxpdmVyeVJlcXVlc3QSIQoKcmVxdWVzdF9pZBgBIAEoCUINukgKcggQARhAugEBABIfCghidXllcl9pZBgCIAEoCUINukgKcggQARhAugEBABIaCghvcmRlcl9pZBgDIAEoCUIIukgFcgOwAQESMwoIZGVsaXZlcnkYBCABKAsyGS5vcmRlcmQucXVvdGUudjEuRGVsaXZlcnlCBrpIA8gBASI8ChNTZXREZWxpdmVyeVJlc3BvbnNlEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyKuQBCgpPcmRlclN0YXRlEhsKF09SREVSX1NUQVRFX1VOU1BFQ0lGSUVEEAASHwobT1JERVJfU1RBVEVfUEVORElOR19QQVlNRU5UEAESFAoQT1JERVJfU1RBVEVfUEFJRBACEhcKE09SREVSX1NUQVRFX1NISVBQRUQQAxIZChVPUkRFUl9TVEFURV9ERUxJVkVSRUQQBBIZChVPUkRFUl9TVEFURV9DT01QTEVURUQQBRIZChVPUkRFUl9TVEFURV9DQU5DRUxMRUQQBhIYChRPUkRFUl9TVEFURV9BQ0NFUFRFRBAHKuwBChBGdWxmaWxtZW50U3RhdHVzEiEKHUZVTEZJTE1FTlRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASIQodRlVMRklMTUVOVF9TVEFUVVNfVU5GVUxGSUxMRUQQARInCiNGVUxGSUxNRU5UX1NUQVRVU19QQVJUSUFMTFlfU0hJUFBFRBACEh0KGUZVTEZJTE1FTlRfU1RBVFVTX1NISVBQRUQQAxIpCiVGVUxGSUxNRU5UX1NUQVRVU19QQVJUSUFMTFlfREVMSVZFUkVEEAQSHwobRlVMRklMTUVOVF9TVEFUVVNfREVMSVZFUkVEEAUqqgEKCk9yZGVyR3JvdXASGwoXT1JERVJfR1JPVVBfVU5TUEVDSUZJRUQQABIWChJPUkRFUl9HUk9VUF9UT19QQVkQARIXChNPUkRFUl9HUk9VUF9UT19TSElQEAISGgoWT1JERVJfR1JPVVBfVE9fUkVDRUlWRRADEhoKFk9SREVSX0dST1VQX0FGVEVSX1NBTEUQBBIWChJPUkRFUl9HUk9VUF9DTE9TRUQQBSpUCglPcmRlclZpZXcSGgoWT1JERVJfVklFV19VTlNQRUNJRklFRBAAEhMKD09SREVSX1ZJRVdfRlVMTBABEhYKEk9SREVSX1ZJRVdfU1VNTUFSWRACKqIBCgxSZWZ1bmRTdGF0dXMSHQoZUkVGVU5EX1NUQVRVU19VTlNQRUNJRklFRBAAEhYKElJFRlVORF9TVEFUVVNfTk9ORRABEhkKFVJFRlVORF9TVEFUVVNfUEVORElORxACEiQKIFJFRlVORF9TVEFUVVNfUEFSVElBTExZX1JFRlVOREVEEAMSGgoWUkVGVU5EX1NUQVRVU19SRUZVTkRFRBAEMtQGCgxPcmRlclNlcnZpY2USYgoKUGxhY2VPcmRlchIiLm9yZGVyZC5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdBojLm9yZGVyZC5vcmRlci52MS5QbGFjZU9yZGVyUmVzcG9uc2UiC5ACAoroGAQKAgEMEl8KCEdldE9yZGVyEiAub3JkZXJkLm9yZGVyLnYxLkdldE9yZGVyUmVxdWVzdBohLm9yZGVyZC5vcmRlci52MS5HZXRPcmRlclJlc3BvbnNlIg6QAgGK6BgHCgMBDAkgARJlCgpMaXN0T3JkZXJzEiIub3JkZXJkLm9yZGVyLnYxLkxpc3RPcmRlcnNSZXF1ZXN0GiMub3JkZXJkLm9yZGVyLnYxLkxpc3RPcmRlcnNSZXNwb25zZSIOkAIBiugYBwoDAQwJIAESZgoLQ291bnRPcmRlcnMSIy5vcmRlcmQub3JkZXIudjEuQ291bnRPcmRlcnNSZXF1ZXN0GiQub3JkZXJkLm9yZGVyLnYxLkNvdW50T3JkZXJzUmVzcG9uc2UiDJACAYroGAUKAwEMCRJyCg9HZXRPcmRlckhpc3RvcnkSJy5vcmRlcmQub3JkZXIudjEuR2V0T3JkZXJIaXN0b3J5UmVxdWVzdBooLm9yZGVyZC5vcmRlci52MS5HZXRPcmRlckhpc3RvcnlSZXNwb25zZSIMkAIBiugYBQoDAQwJEmUKC0NhbmNlbE9yZGVyEiMub3JkZXJkLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVxdWVzdBokLm9yZGVyZC5vcmRlci52MS5DYW5jZWxPcmRlclJlc3BvbnNlIguQAgKK6BgECgIBDBJuCg5Db25maXJtUmVjZWlwdBImLm9yZGVyZC5vcmRlci52MS5Db25maXJtUmVjZWlwdFJlcXVlc3QaJy5vcmRlcmQub3JkZXIudjEuQ29uZmlybVJlY2VpcHRSZXNwb25zZSILkAICiugYBAoCAQwSZQoLU2V0RGVsaXZlcnkSIy5vcmRlcmQub3JkZXIudjEuU2V0RGVsaXZlcnlSZXF1ZXN0GiQub3JkZXJkLm9yZGVyLnYxLlNldERlbGl2ZXJ5UmVzcG9uc2UiC5ACAoroGAQKAgEMYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_address_v1_address, file_orderd_money_v1_money, file_orderd_quote_v1_quote]);
 
 /**
  * @generated from message orderd.order.v1.OrderLine
@@ -283,7 +283,7 @@ export type Order = Message<"orderd.order.v1.Order"> & {
   channel: string;
 
   /**
-   * What the shop's own systems keep beside the order; see PlaceOrderRequest.
+   * What the app gave at placing for the shop's own systems; never changed afterwards.
    *
    * @generated from field: map<string, string> attributes = 28;
    */
@@ -304,7 +304,7 @@ export type Order = Message<"orderd.order.v1.Order"> & {
   giftNote: string;
 
   /**
-   * The staff's; by name. Buyers do not see them.
+   * Set by staff, in alphabetical order. Buyers do not see them.
    *
    * @generated from field: repeated string tags = 31;
    */
@@ -317,6 +317,34 @@ export type Order = Message<"orderd.order.v1.Order"> & {
  */
 export const OrderSchema: GenMessage<Order> = /*@__PURE__*/
   messageDesc(file_orderd_order_v1_order, 1);
+
+/**
+ * Who made a change, and why; events have it.
+ *
+ * @generated from message orderd.order.v1.Cause
+ */
+export type Cause = Message<"orderd.order.v1.Cause"> & {
+  /**
+   * As the order's history has it: buyer, provider, expirer, staff and the token's subject.
+   *
+   * @generated from field: string actor = 1;
+   */
+  actor: string;
+
+  /**
+   * A code, or what staff wrote for colleagues.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message orderd.order.v1.Cause.
+ * Use `create(CauseSchema)` to create a new message.
+ */
+export const CauseSchema: GenMessage<Cause> = /*@__PURE__*/
+  messageDesc(file_orderd_order_v1_order, 2);
 
 /**
  * @generated from message orderd.order.v1.PlaceOrderLine
@@ -338,7 +366,7 @@ export type PlaceOrderLine = Message<"orderd.order.v1.PlaceOrderLine"> & {
  * Use `create(PlaceOrderLineSchema)` to create a new message.
  */
 export const PlaceOrderLineSchema: GenMessage<PlaceOrderLine> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 2);
+  messageDesc(file_orderd_order_v1_order, 3);
 
 /**
  * @generated from message orderd.order.v1.PlaceOrderRequest
@@ -393,7 +421,8 @@ export type PlaceOrderRequest = Message<"orderd.order.v1.PlaceOrderRequest"> & {
   channel: string;
 
   /**
-   * What the shop's own systems keep beside the order, such as the id of a campaign's link.
+   * For the shop's own systems, such as the id of a campaign's link. Not to be trusted: an app that places with the buyer's
+   * token writes them.
    *
    * @generated from field: map<string, string> attributes = 9;
    */
@@ -419,7 +448,7 @@ export type PlaceOrderRequest = Message<"orderd.order.v1.PlaceOrderRequest"> & {
  * Use `create(PlaceOrderRequestSchema)` to create a new message.
  */
 export const PlaceOrderRequestSchema: GenMessage<PlaceOrderRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 3);
+  messageDesc(file_orderd_order_v1_order, 4);
 
 /**
  * @generated from message orderd.order.v1.PlaceOrderResponse
@@ -436,7 +465,7 @@ export type PlaceOrderResponse = Message<"orderd.order.v1.PlaceOrderResponse"> &
  * Use `create(PlaceOrderResponseSchema)` to create a new message.
  */
 export const PlaceOrderResponseSchema: GenMessage<PlaceOrderResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 4);
+  messageDesc(file_orderd_order_v1_order, 5);
 
 /**
  * A detail of INSUFFICIENT_STOCK: the lines there is too little of.
@@ -455,7 +484,7 @@ export type StockShortage = Message<"orderd.order.v1.StockShortage"> & {
  * Use `create(StockShortageSchema)` to create a new message.
  */
 export const StockShortageSchema: GenMessage<StockShortage> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 5);
+  messageDesc(file_orderd_order_v1_order, 6);
 
 /**
  * @generated from message orderd.order.v1.ShortLine
@@ -484,7 +513,7 @@ export type ShortLine = Message<"orderd.order.v1.ShortLine"> & {
  * Use `create(ShortLineSchema)` to create a new message.
  */
 export const ShortLineSchema: GenMessage<ShortLine> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 6);
+  messageDesc(file_orderd_order_v1_order, 7);
 
 /**
  * @generated from message orderd.order.v1.GetOrderRequest
@@ -506,7 +535,7 @@ export type GetOrderRequest = Message<"orderd.order.v1.GetOrderRequest"> & {
  * Use `create(GetOrderRequestSchema)` to create a new message.
  */
 export const GetOrderRequestSchema: GenMessage<GetOrderRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 7);
+  messageDesc(file_orderd_order_v1_order, 8);
 
 /**
  * @generated from message orderd.order.v1.GetOrderResponse
@@ -523,7 +552,7 @@ export type GetOrderResponse = Message<"orderd.order.v1.GetOrderResponse"> & {
  * Use `create(GetOrderResponseSchema)` to create a new message.
  */
 export const GetOrderResponseSchema: GenMessage<GetOrderResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 8);
+  messageDesc(file_orderd_order_v1_order, 9);
 
 /**
  * @generated from message orderd.order.v1.ListOrdersRequest
@@ -566,7 +595,7 @@ export type ListOrdersRequest = Message<"orderd.order.v1.ListOrdersRequest"> & {
  * Use `create(ListOrdersRequestSchema)` to create a new message.
  */
 export const ListOrdersRequestSchema: GenMessage<ListOrdersRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 9);
+  messageDesc(file_orderd_order_v1_order, 10);
 
 /**
  * @generated from message orderd.order.v1.ListOrdersResponse
@@ -599,7 +628,7 @@ export type ListOrdersResponse = Message<"orderd.order.v1.ListOrdersResponse"> &
  * Use `create(ListOrdersResponseSchema)` to create a new message.
  */
 export const ListOrdersResponseSchema: GenMessage<ListOrdersResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 10);
+  messageDesc(file_orderd_order_v1_order, 11);
 
 /**
  * An order without its lines, its address and what else only the order's own page shows. The fields that Order has too are the same.
@@ -687,7 +716,7 @@ export type OrderSummary = Message<"orderd.order.v1.OrderSummary"> & {
  * Use `create(OrderSummarySchema)` to create a new message.
  */
 export const OrderSummarySchema: GenMessage<OrderSummary> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 11);
+  messageDesc(file_orderd_order_v1_order, 12);
 
 /**
  * @generated from message orderd.order.v1.CountOrdersRequest
@@ -704,7 +733,7 @@ export type CountOrdersRequest = Message<"orderd.order.v1.CountOrdersRequest"> &
  * Use `create(CountOrdersRequestSchema)` to create a new message.
  */
 export const CountOrdersRequestSchema: GenMessage<CountOrdersRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 12);
+  messageDesc(file_orderd_order_v1_order, 13);
 
 /**
  * @generated from message orderd.order.v1.CountOrdersResponse
@@ -730,7 +759,7 @@ export type CountOrdersResponse = Message<"orderd.order.v1.CountOrdersResponse">
  * Use `create(CountOrdersResponseSchema)` to create a new message.
  */
 export const CountOrdersResponseSchema: GenMessage<CountOrdersResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 13);
+  messageDesc(file_orderd_order_v1_order, 14);
 
 /**
  * @generated from message orderd.order.v1.GroupCount
@@ -752,7 +781,7 @@ export type GroupCount = Message<"orderd.order.v1.GroupCount"> & {
  * Use `create(GroupCountSchema)` to create a new message.
  */
 export const GroupCountSchema: GenMessage<GroupCount> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 14);
+  messageDesc(file_orderd_order_v1_order, 15);
 
 /**
  * @generated from message orderd.order.v1.GetOrderHistoryRequest
@@ -774,7 +803,7 @@ export type GetOrderHistoryRequest = Message<"orderd.order.v1.GetOrderHistoryReq
  * Use `create(GetOrderHistoryRequestSchema)` to create a new message.
  */
 export const GetOrderHistoryRequestSchema: GenMessage<GetOrderHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 15);
+  messageDesc(file_orderd_order_v1_order, 16);
 
 /**
  * @generated from message orderd.order.v1.OrderChange
@@ -823,7 +852,7 @@ export type OrderChange = Message<"orderd.order.v1.OrderChange"> & {
  * Use `create(OrderChangeSchema)` to create a new message.
  */
 export const OrderChangeSchema: GenMessage<OrderChange> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 16);
+  messageDesc(file_orderd_order_v1_order, 17);
 
 /**
  * @generated from message orderd.order.v1.GetOrderHistoryResponse
@@ -840,7 +869,7 @@ export type GetOrderHistoryResponse = Message<"orderd.order.v1.GetOrderHistoryRe
  * Use `create(GetOrderHistoryResponseSchema)` to create a new message.
  */
 export const GetOrderHistoryResponseSchema: GenMessage<GetOrderHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 17);
+  messageDesc(file_orderd_order_v1_order, 18);
 
 /**
  * @generated from message orderd.order.v1.CancelOrderRequest
@@ -867,7 +896,7 @@ export type CancelOrderRequest = Message<"orderd.order.v1.CancelOrderRequest"> &
  * Use `create(CancelOrderRequestSchema)` to create a new message.
  */
 export const CancelOrderRequestSchema: GenMessage<CancelOrderRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 18);
+  messageDesc(file_orderd_order_v1_order, 19);
 
 /**
  * @generated from message orderd.order.v1.CancelOrderResponse
@@ -884,7 +913,7 @@ export type CancelOrderResponse = Message<"orderd.order.v1.CancelOrderResponse">
  * Use `create(CancelOrderResponseSchema)` to create a new message.
  */
 export const CancelOrderResponseSchema: GenMessage<CancelOrderResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 19);
+  messageDesc(file_orderd_order_v1_order, 20);
 
 /**
  * @generated from message orderd.order.v1.ConfirmReceiptRequest
@@ -911,7 +940,7 @@ export type ConfirmReceiptRequest = Message<"orderd.order.v1.ConfirmReceiptReque
  * Use `create(ConfirmReceiptRequestSchema)` to create a new message.
  */
 export const ConfirmReceiptRequestSchema: GenMessage<ConfirmReceiptRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 20);
+  messageDesc(file_orderd_order_v1_order, 21);
 
 /**
  * @generated from message orderd.order.v1.ConfirmReceiptResponse
@@ -928,7 +957,7 @@ export type ConfirmReceiptResponse = Message<"orderd.order.v1.ConfirmReceiptResp
  * Use `create(ConfirmReceiptResponseSchema)` to create a new message.
  */
 export const ConfirmReceiptResponseSchema: GenMessage<ConfirmReceiptResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 21);
+  messageDesc(file_orderd_order_v1_order, 22);
 
 /**
  * @generated from message orderd.order.v1.SetDeliveryRequest
@@ -960,7 +989,7 @@ export type SetDeliveryRequest = Message<"orderd.order.v1.SetDeliveryRequest"> &
  * Use `create(SetDeliveryRequestSchema)` to create a new message.
  */
 export const SetDeliveryRequestSchema: GenMessage<SetDeliveryRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 22);
+  messageDesc(file_orderd_order_v1_order, 23);
 
 /**
  * @generated from message orderd.order.v1.SetDeliveryResponse
@@ -977,7 +1006,7 @@ export type SetDeliveryResponse = Message<"orderd.order.v1.SetDeliveryResponse">
  * Use `create(SetDeliveryResponseSchema)` to create a new message.
  */
 export const SetDeliveryResponseSchema: GenMessage<SetDeliveryResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 23);
+  messageDesc(file_orderd_order_v1_order, 24);
 
 /**
  * @generated from enum orderd.order.v1.OrderState

@@ -482,7 +482,8 @@ export const PaymentService: GenService<{
     output: typeof CreatePaymentResponseSchema;
   },
   /**
-   * The payments of a buyer's order, newest first, at most 100. The order was paid by the one that SUCCEEDED first.
+   * The payments of a buyer's order, newest first, at most 100. Of several that SUCCEEDED the order keeps one; the
+   * others are refunded.
    * Errors: NOT_FOUND/ORDER_NOT_FOUND.
    *
    * @generated from rpc orderd.payment.v1.PaymentService.ListPayments

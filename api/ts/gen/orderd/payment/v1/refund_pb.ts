@@ -339,7 +339,7 @@ export const RefundStateSchema: GenEnum<RefundState> = /*@__PURE__*/
   enumDesc(file_orderd_payment_v1_refund, 0);
 
 /**
- * Money that goes back to buyers. Refunds begin where they are granted: by cancelling a paid order or by a return, and on their
+ * Money that goes back to buyers. Refunds begin where they are granted: by cancelling a paid order, by a return or by staff, and on their
  * own for a payment that came too late or was one too many. They are carried out in the background.
  *
  * @generated from service orderd.payment.v1.RefundService

@@ -30,7 +30,7 @@ func mayFind(ctx context.Context, filters ...*deskv1.OrderFilter) error {
 		return nil
 	}
 	for _, f := range filters {
-		field := ""
+		var field string
 		switch {
 		case f.GetPhone() != "":
 			field = "filter.phone"

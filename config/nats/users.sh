@@ -74,6 +74,11 @@ nsc add user --account "$account" --name worker \
   --allow-pub '$JS.API.CONSUMER.DELETE.KV_orderd_promotions.*' \
   --allow-pub '$JS.FC.KV_orderd_promotions.>' \
   --allow-pub '$JS.FC.*.*.KV_orderd_promotions.>' \
+  --allow-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.desk' \
+  --allow-pub '$JS.API.CONSUMER.INFO.ORDER_EVENTS.desk' \
+  --allow-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.desk' \
+  --allow-pub '$JS.ACK.ORDER_EVENTS.desk.>' \
+  --allow-pub '$JS.ACK.*.*.ORDER_EVENTS.desk.>' \
   --allow-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.payment' \
   --allow-pub '$JS.API.CONSUMER.INFO.ORDER_EVENTS.payment' \
   --allow-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.payment' \
@@ -157,6 +162,13 @@ nsc add user --account "$account" --name reader \
   --allow-pub '$JS.FC.*.*.ORDER_EVENTS.>' \
   --allow-pub '$JS.ACK.ORDER_EVENTS.*.>' \
   --allow-pub '$JS.ACK.*.*.ORDER_EVENTS.*.>' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.desk' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.desk.>' \
+  --deny-pub '$JS.API.CONSUMER.DURABLE.CREATE.ORDER_EVENTS.desk' \
+  --deny-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.desk' \
+  --deny-pub '$JS.API.CONSUMER.DELETE.ORDER_EVENTS.desk' \
+  --deny-pub '$JS.ACK.ORDER_EVENTS.desk.>' \
+  --deny-pub '$JS.ACK.*.*.ORDER_EVENTS.desk.>' \
   --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.payment' \
   --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.payment.>' \
   --deny-pub '$JS.API.CONSUMER.DURABLE.CREATE.ORDER_EVENTS.payment' \

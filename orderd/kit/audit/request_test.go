@@ -11,7 +11,10 @@ import (
 	"pgregory.net/rapid"
 
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
+	cartv1 "github.com/orderd-dev/orderd/api/gen/orderd/cart/v1"
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
+	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
 )
 
 func TestRequest(t *testing.T) {
@@ -39,6 +42,18 @@ func TestRequest(t *testing.T) {
 			}},
 			wantID: "home", want: `{"requestId":"home","buyerId":"ann",` +
 				`"address":{"recipient":"…","phone":"…","country":"CN","city":"Hangzhou","street":"…"}}`,
+		},
+		{
+			name: "a guest's token", msg: &cartv1.MergeCartRequest{RequestId: "merge", BuyerId: "ann", GuestToken: "secret"},
+			wantID: "merge", want: `{"requestId":"merge","buyerId":"ann","guestToken":"…"}`,
+		},
+		{
+			name: "a quote's token, which has the address", msg: &orderv1.PlaceOrderRequest{RequestId: "1", QuoteToken: "ZXM"},
+			wantID: "1", want: `{"requestId":"1","quoteToken":"…"}`,
+		},
+		{
+			name: "who pays", msg: &paymentv1.CreatePaymentRequest{RequestId: "1", OpenId: "o1", ClientIp: "127.0.0.1"},
+			wantID: "1", want: `{"requestId":"1","openId":"…","clientIp":"…"}`,
 		},
 		{
 			name: "addresses in a list", msg: &addressv1.ListAddressesResponse{Addresses: []*addressv1.SavedAddress{

@@ -18,6 +18,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 	"github.com/orderd-dev/orderd/orderd/kit/outbox"
 	"github.com/orderd-dev/orderd/orderd/sale"
+	"github.com/orderd-dev/orderd/orderd/shop/desk"
 	"github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/shop/push"
 	"github.com/orderd-dev/orderd/orderd/shop/reward"
@@ -42,7 +43,9 @@ var (
 
 // Durables are the consumers of events that worker pods have.
 func Durables() []string {
-	return []string{payment.CloserName, push.ConsumerName, reward.ConsumerName, shipment.ConsumerName}
+	return []string{
+		desk.ConsumerName, payment.CloserName, push.ConsumerName, reward.ConsumerName, shipment.ConsumerName,
+	}
 }
 
 // Of a role; the zero value for an unknown one.

@@ -31,6 +31,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/shop/catalog"
+	"github.com/orderd-dev/orderd/orderd/shop/desk"
 	"github.com/orderd-dev/orderd/orderd/shop/push"
 	"github.com/orderd-dev/orderd/orderd/shop/reward"
 	"github.com/orderd-dev/orderd/orderd/shop/shipment"
@@ -278,7 +279,7 @@ func (w *world) discard(ctx context.Context) {
 	_, err := worker.PublishMsg(ctx, &nats.Msg{Subject: "order.events.paid." + uuid.NewString(), Data: []byte("none")})
 	Expect(err).NotTo(HaveOccurred())
 	// Of those that take OrderPaid each has one.
-	for _, consumer := range []string{reward.ConsumerName, shipment.ConsumerName, push.ConsumerName} {
+	for _, consumer := range []string{desk.ConsumerName, reward.ConsumerName, shipment.ConsumerName, push.ConsumerName} {
 		Eventually(w.letters).WithArguments(ctx, consumer).Should(HaveLen(1))
 		letters, err := w.letters(ctx, consumer)
 		Expect(err).NotTo(HaveOccurred())

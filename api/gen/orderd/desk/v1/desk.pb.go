@@ -2042,7 +2042,7 @@ const file_orderd_desk_v1_desk_proto_rawDesc = "" +
 	"\tCHOICE_NO\x10\x02*>\n" +
 	"\tOrderSort\x12\x1a\n" +
 	"\x16ORDER_SORT_UNSPECIFIED\x10\x00\x12\x15\n" +
-	"\x11ORDER_SORT_OLDEST\x10\x012\xaa\x06\n" +
+	"\x11ORDER_SORT_OLDEST\x10\x012\xac\x06\n" +
 	"\vDeskService\x12b\n" +
 	"\tFindOrder\x12 .orderd.desk.v1.FindOrderRequest\x1a!.orderd.desk.v1.FindOrderResponse\"\x10\x8a\xe8\x18\t\n" +
 	"\x05\t\n" +
@@ -2050,10 +2050,10 @@ const file_orderd_desk_v1_desk_proto_rawDesc = "" +
 	"\n" +
 	"ListOrders\x12!.orderd.desk.v1.ListOrdersRequest\x1a\".orderd.desk.v1.ListOrdersResponse\"\x10\x8a\xe8\x18\t\n" +
 	"\x05\t\n" +
-	"\x04\v\x06 \x01\x90\x02\x01\x12f\n" +
-	"\vCountOrders\x12\".orderd.desk.v1.CountOrdersRequest\x1a#.orderd.desk.v1.CountOrdersResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x04\v\x06 \x01\x90\x02\x01\x12h\n" +
+	"\vCountOrders\x12\".orderd.desk.v1.CountOrdersRequest\x1a#.orderd.desk.v1.CountOrdersResponse\"\x10\x8a\xe8\x18\t\n" +
 	"\x05\t\n" +
-	"\x04\v\x06\x90\x02\x01\x12b\n" +
+	"\x04\v\x06 \x01\x90\x02\x01\x12b\n" +
 	"\vCancelOrder\x12\".orderd.desk.v1.CancelOrderRequest\x1a#.orderd.desk.v1.CancelOrderResponse\"\n" +
 	"\x8a\xe8\x18\x03\n" +
 	"\x01\t\x90\x02\x02\x12d\n" +

@@ -2300,7 +2300,7 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\x03sku\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\x03sku\x12&\n" +
 	"\bquantity\x18\x02 \x01(\x03B\n" +
-	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\x80\t\n" +
+	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\x83\t\n" +
 	"\x11PlaceOrderRequest\x12,\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
@@ -2308,8 +2308,8 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\bbuyer_id\x18\x02 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12\xa6\x01\n" +
 	"\x05lines\x18\x03 \x03(\v2\x1f.orderd.order.v1.PlaceOrderLineBo\xbaHl\xba\x01d\n" +
-	"\x10lines.unique_sku\x12 a SKU may stand in one line only\x1a.this.size() < 2 || this.map(l, l.sku).unique()\x92\x01\x02\x10dR\x05lines\x12*\n" +
-	"\vquote_token\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x04R\n" +
+	"\x10lines.unique_sku\x12 a SKU may stand in one line only\x1a.this.size() < 2 || this.map(l, l.sku).unique()\x92\x01\x02\x10dR\x05lines\x12-\n" +
+	"\vquote_token\x18\x04 \x01(\tB\f\xbaH\x06r\x04\x18\x80\x80\x04\x80\x01\x01R\n" +
 	"quoteToken\x125\n" +
 	"\bdelivery\x18\x05 \x01(\v2\x19.orderd.quote.v1.DeliveryR\bdelivery\x120\n" +
 	"\n" +

@@ -2031,7 +2031,7 @@ const file_orderd_returns_v1_returns_proto_rawDesc = "" +
 	"\x12ReturnLineQuantity\x12\x1d\n" +
 	"\x04line\x18\x01 \x01(\x03B\t\xbaH\x06\"\x04\x18d(\x01R\x04line\x12&\n" +
 	"\bquantity\x18\x02 \x01(\x03B\n" +
-	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\x9f\x05\n" +
+	"\xbaH\a\"\x05\x18\x8fN(\x01R\bquantity\"\xa5\x05\n" +
 	"\x14RequestReturnRequest\x12,\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +
@@ -2045,9 +2045,9 @@ const file_orderd_returns_v1_returns_proto_rawDesc = "" +
 	"\x11lines.unique_line\x12\x18a line may be named once\x1a\x1cthis.map(l, l.line).unique()\x92\x01\x04\b\x01\x10dR\x05lines\x12\x1c\n" +
 	"\tunshipped\x18\x06 \x01(\bR\tunshipped\x12C\n" +
 	"\x06reason\x18\a \x01(\x0e2\x1f.orderd.returns.v1.ReturnReasonB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06reason\x12.\n" +
-	"\vdescription\x18\b \x01(\tB\f\xbaH\tr\a\x18\xe8\a\xba\x01\x01\x00R\vdescription\x121\n" +
-	"\bpictures\x18\t \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x10\t\"\vr\t\x10\x01\x18\x80\x04\xba\x01\x01\x00R\bpictures:m\xbaHj\x1ah\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06reason\x121\n" +
+	"\vdescription\x18\b \x01(\tB\x0f\xbaH\tr\a\x18\xe8\a\xba\x01\x01\x00\x80\x01\x01R\vdescription\x124\n" +
+	"\bpictures\x18\t \x03(\tB\x18\xbaH\x12\x92\x01\x0f\x10\t\"\vr\t\x10\x01\x18\x80\x04\xba\x01\x01\x00\x80\x01\x01R\bpictures:m\xbaHj\x1ah\n" +
 	"\x11request.unshipped\x120what has not left cannot come back with a parcel\x1a!!this.unshipped || this.kind == 1\"J\n" +
 	"\x15RequestReturnResponse\x121\n" +
 	"\x06return\x18\x01 \x01(\v2\x19.orderd.returns.v1.ReturnR\x06return\"\x94\x01\n" +
@@ -2166,7 +2166,7 @@ const file_orderd_returns_v1_returns_proto_rawDesc = "" +
 	"\x18RETURN_REASON_WRONG_ITEM\x10\x03\x12\"\n" +
 	"\x1eRETURN_REASON_NOT_AS_DESCRIBED\x10\x04\x12\x1e\n" +
 	"\x1aRETURN_REASON_NOT_RECEIVED\x10\x05\x12\x17\n" +
-	"\x13RETURN_REASON_OTHER\x10\x062\xca\n" +
+	"\x13RETURN_REASON_OTHER\x10\x062\xcc\n" +
 	"\n" +
 	"\rReturnService\x12o\n" +
 	"\rRequestReturn\x12'.orderd.returns.v1.RequestReturnRequest\x1a(.orderd.returns.v1.RequestReturnResponse\"\v\x8a\xe8\x18\x04\n" +
@@ -2177,9 +2177,9 @@ const file_orderd_returns_v1_returns_proto_rawDesc = "" +
 	"SendReturn\x12$.orderd.returns.v1.SendReturnRequest\x1a%.orderd.returns.v1.SendReturnResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\x01\f\x90\x02\x02\x12g\n" +
 	"\tGetReturn\x12#.orderd.returns.v1.GetReturnRequest\x1a$.orderd.returns.v1.GetReturnResponse\"\x0f\x8a\xe8\x18\b\n" +
-	"\x04\x01\f\t\x04 \x01\x90\x02\x01\x12k\n" +
-	"\vListReturns\x12%.orderd.returns.v1.ListReturnsRequest\x1a&.orderd.returns.v1.ListReturnsResponse\"\r\x8a\xe8\x18\x06\n" +
-	"\x04\x01\f\t\x04\x90\x02\x01\x12n\n" +
+	"\x04\x01\f\t\x04 \x01\x90\x02\x01\x12m\n" +
+	"\vListReturns\x12%.orderd.returns.v1.ListReturnsRequest\x1a&.orderd.returns.v1.ListReturnsResponse\"\x0f\x8a\xe8\x18\b\n" +
+	"\x04\x01\f\t\x04 \x01\x90\x02\x01\x12n\n" +
 	"\vFindReturns\x12%.orderd.returns.v1.FindReturnsRequest\x1a&.orderd.returns.v1.FindReturnsResponse\"\x10\x8a\xe8\x18\t\n" +
 	"\x05\t\n" +
 	"\x04\v\x0f \x01\x90\x02\x01\x12}\n" +

@@ -79,6 +79,11 @@ nsc add user --account "$account" --name worker \
   --allow-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.desk' \
   --allow-pub '$JS.ACK.ORDER_EVENTS.desk.>' \
   --allow-pub '$JS.ACK.*.*.ORDER_EVENTS.desk.>' \
+  --allow-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.invoice' \
+  --allow-pub '$JS.API.CONSUMER.INFO.ORDER_EVENTS.invoice' \
+  --allow-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.invoice' \
+  --allow-pub '$JS.ACK.ORDER_EVENTS.invoice.>' \
+  --allow-pub '$JS.ACK.*.*.ORDER_EVENTS.invoice.>' \
   --allow-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.payment' \
   --allow-pub '$JS.API.CONSUMER.INFO.ORDER_EVENTS.payment' \
   --allow-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.payment' \
@@ -108,11 +113,44 @@ nsc add user --account "$account" --name standard \
   --allow-pub '$JS.API.DIRECT.GET.ORDER_DEADLETTERS' \
   --allow-pub '$JS.API.STREAM.MSG.DELETE.ORDER_DEADLETTERS' \
   --allow-pub '$JS.API.CONSUMER.INFO.ORDER_EVENTS.*' \
+  --allow-pub '$JS.API.STREAM.INFO.ORDER_EVENTS' \
+  --allow-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.*.order.events.>' \
+  --allow-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.*' \
   --allow-pub '$JS.API.STREAM.INFO.KV_orderd_promotions' \
   --allow-pub '$JS.API.CONSUMER.CREATE.KV_orderd_promotions.*.$KV.orderd_promotions.>' \
   --allow-pub '$JS.API.CONSUMER.DELETE.KV_orderd_promotions.*' \
   --allow-pub '$JS.FC.KV_orderd_promotions.>' \
   --allow-pub '$JS.FC.*.*.KV_orderd_promotions.>' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.desk' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.desk.>' \
+  --deny-pub '$JS.API.CONSUMER.DURABLE.CREATE.ORDER_EVENTS.desk' \
+  --deny-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.desk' \
+  --deny-pub '$JS.API.CONSUMER.DELETE.ORDER_EVENTS.desk' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.invoice' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.invoice.>' \
+  --deny-pub '$JS.API.CONSUMER.DURABLE.CREATE.ORDER_EVENTS.invoice' \
+  --deny-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.invoice' \
+  --deny-pub '$JS.API.CONSUMER.DELETE.ORDER_EVENTS.invoice' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.payment' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.payment.>' \
+  --deny-pub '$JS.API.CONSUMER.DURABLE.CREATE.ORDER_EVENTS.payment' \
+  --deny-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.payment' \
+  --deny-pub '$JS.API.CONSUMER.DELETE.ORDER_EVENTS.payment' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.push' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.push.>' \
+  --deny-pub '$JS.API.CONSUMER.DURABLE.CREATE.ORDER_EVENTS.push' \
+  --deny-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.push' \
+  --deny-pub '$JS.API.CONSUMER.DELETE.ORDER_EVENTS.push' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.reward' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.reward.>' \
+  --deny-pub '$JS.API.CONSUMER.DURABLE.CREATE.ORDER_EVENTS.reward' \
+  --deny-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.reward' \
+  --deny-pub '$JS.API.CONSUMER.DELETE.ORDER_EVENTS.reward' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.shipment' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.shipment.>' \
+  --deny-pub '$JS.API.CONSUMER.DURABLE.CREATE.ORDER_EVENTS.shipment' \
+  --deny-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.shipment' \
+  --deny-pub '$JS.API.CONSUMER.DELETE.ORDER_EVENTS.shipment' \
   --allow-sub '_INBOX_standard.>'
 
 nsc add user --account "$account" --name operator \
@@ -169,6 +207,13 @@ nsc add user --account "$account" --name reader \
   --deny-pub '$JS.API.CONSUMER.DELETE.ORDER_EVENTS.desk' \
   --deny-pub '$JS.ACK.ORDER_EVENTS.desk.>' \
   --deny-pub '$JS.ACK.*.*.ORDER_EVENTS.desk.>' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.invoice' \
+  --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.invoice.>' \
+  --deny-pub '$JS.API.CONSUMER.DURABLE.CREATE.ORDER_EVENTS.invoice' \
+  --deny-pub '$JS.API.CONSUMER.MSG.NEXT.ORDER_EVENTS.invoice' \
+  --deny-pub '$JS.API.CONSUMER.DELETE.ORDER_EVENTS.invoice' \
+  --deny-pub '$JS.ACK.ORDER_EVENTS.invoice.>' \
+  --deny-pub '$JS.ACK.*.*.ORDER_EVENTS.invoice.>' \
   --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.payment' \
   --deny-pub '$JS.API.CONSUMER.CREATE.ORDER_EVENTS.payment.>' \
   --deny-pub '$JS.API.CONSUMER.DURABLE.CREATE.ORDER_EVENTS.payment' \

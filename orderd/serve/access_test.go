@@ -375,7 +375,7 @@ func TestTooManyRequestsOfOneCaller(t *testing.T) {
 func TestRoleNames(t *testing.T) {
 	want := []string{
 		"buyer", "catalog", "returns", "marketing", "operations", "support", "fulfilment", "finance",
-		"checkout", "admission", "catalog-sync", "fulfilment-sync",
+		"checkout", "admission", "catalog-sync", "fulfilment-sync", "invoice-sync",
 	}
 	if diff := cmp.Diff(want, auth.RolesOf(everyRole()...).Names()); diff != "" {
 		t.Errorf("names of roles in tokens (-want +got):\n%s", diff)

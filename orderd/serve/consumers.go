@@ -6,6 +6,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/kit/consume"
 	"github.com/orderd-dev/orderd/orderd/shop/desk"
+	"github.com/orderd-dev/orderd/orderd/shop/invoice"
 	"github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/shop/push"
 	"github.com/orderd-dev/orderd/orderd/shop/reward"
@@ -27,6 +28,7 @@ func (p *pod) consumers(s *shop) ([]loop, error) {
 		{Name: payment.CloserName, Types: closer.Types(), Effect: closer.Handle},
 		{Name: shipment.ConsumerName, Types: shipment.Types(), Effect: s.shipments.Handle},
 		{Name: desk.ConsumerName, Types: desk.Types(), BatchEffect: desk.Follow, Batch: desk.Batch},
+		{Name: invoice.ConsumerName, Types: invoice.Types(), BatchEffect: s.invoices.Follow, Batch: invoice.Batch},
 	}
 	if p.config.Push.URL != "" {
 		gateway, err := p.gateway(s)

@@ -127,7 +127,7 @@ const minCompressed = 4 << 10
 func mount(mux *http.ServeMux, server *connect.Server, c config.HTTP) {
 	connecthttp.Mount(mux, server, connecthttp.WithCodecs(connectproto.NewBinaryCodec(), strictjson.New()),
 		connecthttp.WithReadMaxBytes(c.MaxBodyBytes),
-		connecthttp.WithCompressMinBytes(minCompressed), connecthttp.WithConditionalOptions(streamOptions))
+		connecthttp.WithCompressMinBytes(minCompressed), connecthttp.WithConditionalOptions(limits))
 }
 
 // offer is what a listener serves.
@@ -189,6 +189,9 @@ func (s stack) unary(spec connect.Spec, mux http.Handler) http.Handler {
 	}
 	gated := s.gate.Handler(answerDirectly(mux))
 	whole, unread := s.whole(gated), overload.Unread(gated)
+	if hasFile[spec.Procedure] && s.uploads != nil {
+		whole = s.uploads.handler(gated)
+	}
 	if method, ok := spec.Schema.(protoreflect.MethodDescriptor); ok && auth.PolicyOf(method).Public {
 		return whole
 	}

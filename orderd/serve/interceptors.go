@@ -23,7 +23,9 @@ type stack struct {
 	// gate and bodies are nil for what is not for apps.
 	gate   *overload.Gate
 	bodies *overload.Bodies
-	log    *slog.Logger
+	// uploads reads what is larger than bodies; nil where nothing is.
+	uploads *uploads
+	log     *slog.Logger
 	http   config.HTTP
 	clock  func() time.Time
 	// leaving is closed when streams have to end, because the pod does.
@@ -40,7 +42,7 @@ func (s stack) forApps(
 ) []connect.ServerInterceptor {
 	around := []connect.ServerInterceptor{
 		unlessAnswered, s.metrics.observe(s.gate), caching, explain(s.log), guard.Authenticate(), unhurried(ofKnown),
-		s.bound(), guard.KeepToOwn(), onlyUnary(validate.NewServerInterceptor()),
+		s.bound(), guard.KeepToOwn(), ofOneRequest(validate.NewServerInterceptor()),
 	}
 	if recorder != nil {
 		around = append(around, recorder.Interceptor())
@@ -60,7 +62,7 @@ func (s stack) forPeers(known connect.ServerInterceptor) []connect.ServerInterce
 		known,
 		unhurried(ofAnybody),
 		s.bound(),
-		onlyUnary(validate.NewServerInterceptor()),
+		ofOneRequest(validate.NewServerInterceptor()),
 	}
 }
 

@@ -264,11 +264,16 @@ func (p *pod) around(c config.HTTP) (stack, error) {
 	if err != nil {
 		return stack{}, err
 	}
+	files, err := newUploads(time.Now)
+	if err != nil {
+		return stack{}, err
+	}
 	measured, err := newMetrics(p.registerer)
 	if err != nil {
 		return stack{}, err
 	}
 	return stack{
-		metrics: measured, gate: gate, bodies: bodies, log: p.log, http: c, clock: p.now, leaving: p.leaving,
+		metrics: measured, gate: gate, bodies: bodies, uploads: files, log: p.log, http: c, clock: p.now,
+		leaving: p.leaving,
 	}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/messaging"
 	"github.com/orderd-dev/orderd/orderd/shop/coupon"
 	"github.com/orderd-dev/orderd/orderd/shop/desk"
+	"github.com/orderd-dev/orderd/orderd/shop/invoice"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 	"github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/shop/payment/providers"
@@ -34,6 +35,7 @@ type shop struct {
 	shipments *shipment.Store
 	coupons   *coupon.Store
 	rewards   *reward.Store
+	invoices  *invoice.Service
 	// pages are served by payment providers of our own, by pattern.
 	pages map[string]http.Handler
 }
@@ -72,7 +74,7 @@ func (p *pod) shop() (_ *shop, err error) {
 	}
 	s.payments, err = payment.NewService(payment.Options{
 		Pool: s.pool, Orders: s.orders, Providers: guarded, Clock: p.now, Random: rand.Reader,
-		Logger: p.log, Registerer: p.registerer, Index: desk.Refresh,
+		Logger: p.log, Registerer: p.registerer, Stale: desk.MarkStale,
 	})
 	if err != nil {
 		return nil, err
@@ -89,13 +91,19 @@ func (p *pod) shop() (_ *shop, err error) {
 		Random:     rand.Reader,
 		Logger:     p.log,
 		Registerer: p.registerer,
-		Index:      desk.Refresh,
+		Stale:      desk.MarkStale,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.coupons = coupon.NewStore(coupon.StoreOptions{Pool: s.pool, Clock: p.now, Random: rand.Reader})
 	s.rewards = reward.NewStore(reward.StoreOptions{Pool: s.pool, Coupons: s.coupons, Clock: p.now})
+	s.invoices, err = invoice.NewService(invoice.Options{
+		Pool: s.pool, Orders: s.orders, Clock: p.now, Random: rand.Reader, Registerer: p.registerer,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 

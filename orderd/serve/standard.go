@@ -10,12 +10,14 @@ import (
 
 	"github.com/orderd-dev/orderd/api/gen/orderd/address/v1/addressv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/audit/v1/auditv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/bulk/v1/bulkv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/cart/v1/cartv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/coupon/v1/couponv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/deadletter/v1/deadletterv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/desk/v1/deskv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/freight/v1/freightv1connect"
+	"github.com/orderd-dev/orderd/api/gen/orderd/invoice/v1/invoicev1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
 	"github.com/orderd-dev/orderd/api/gen/orderd/push/v1/pushv1connect"
@@ -28,6 +30,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/audit"
 	"github.com/orderd-dev/orderd/orderd/kit/auth"
 	"github.com/orderd-dev/orderd/orderd/shop/address"
+	"github.com/orderd-dev/orderd/orderd/shop/bulk"
 	"github.com/orderd-dev/orderd/orderd/shop/cart"
 	"github.com/orderd-dev/orderd/orderd/shop/catalog"
 	"github.com/orderd-dev/orderd/orderd/shop/coupon"
@@ -42,6 +45,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/shop/reward"
 	"github.com/orderd-dev/orderd/orderd/shop/shipment"
 	"github.com/orderd-dev/orderd/orderd/shop/tax"
+	"github.com/orderd-dev/orderd/orderd/shop/watch"
 )
 
 // standard serves everything that apps and staff ask for, but for the flash lane.
@@ -88,12 +92,19 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
+	changes, err := watch.New(watch.Options{
+		JetStream: s.js, OrderIDKey: key, Random: random(), Logger: p.log, Registerer: p.registerer,
+	})
+	if err != nil {
+		return nil, err
+	}
 	limits := p.config.Orders.Limits
 	orders := order.NewService(order.ServiceOptions{
 		Store: s.orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.config.Orders.PaymentTimeout),
 		Limits:      order.Limits{Orders: limits.UnpaidOrders, Units: limits.ReservedUnits},
 		GuestLimits: order.Limits{Orders: limits.GuestUnpaidOrders, Units: limits.GuestReservedUnits},
 		MaxBatch:    p.config.Orders.PlaceBatch, Random: random(), Flash: flash, Returns: returned,
+		Changes: changes,
 	})
 	return &role{
 		services: func(server *connect.Server) {
@@ -105,7 +116,7 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 		recorder: recorder,
 		inside:   orders.NotYet(),
 		plain:    p.plainHandlers(s),
-		loops:    []loop{verifier.Run},
+		loops:    []loop{verifier.Run, changes.Run},
 		ready:    allReady(untilMigrated(s.pool), verifier.Ready),
 		drain:    func(context.Context) {},
 		close:    s.close,
@@ -118,6 +129,8 @@ func (p *pod) registerShop(server *connect.Server, s *shop, guests auth.Guests, 
 	addressv1connect.RegisterAddressServiceHandler(server,
 		address.NewService(address.Options{Pool: pool, Clock: clock, Random: rand.Reader}))
 	auditv1connect.RegisterAuditServiceHandler(server, audit.NewService(audit.ServiceOptions{Pool: pool}))
+	bulkv1connect.RegisterBulkServiceHandler(server,
+		bulk.NewService(bulk.Options{Pool: pool, Clock: clock, Random: rand.Reader}))
 	cartv1connect.RegisterCartServiceHandler(server,
 		cart.NewService(cart.Options{Pool: pool, Guests: guests, Clock: clock}))
 	catalogv1connect.RegisterCatalogServiceHandler(server, catalog.NewService(catalog.Options{Pool: pool, Clock: clock}))
@@ -128,6 +141,7 @@ func (p *pod) registerShop(server *connect.Server, s *shop, guests auth.Guests, 
 	deskv1connect.RegisterDeskServiceHandler(server,
 		desk.NewService(desk.Options{Pool: pool, Orders: s.orders, Clock: clock}))
 	freightv1connect.RegisterFreightServiceHandler(server, freight.NewService(freight.Options{Pool: pool, Clock: clock}))
+	invoicev1connect.RegisterInvoiceServiceHandler(server, s.invoices)
 	paymentv1connect.RegisterPaymentServiceHandler(server, s.payments)
 	paymentv1connect.RegisterRefundServiceHandler(server, s.payments)
 	paymentv1connect.RegisterReconciliationServiceHandler(server, s.payments)

@@ -118,6 +118,15 @@ func (i *incoming) end() {
 	}
 }
 
+// cut ends the stream of a caller who does not take what is sent.
+func (i *incoming) cut() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.control != nil {
+		_ = i.control.SetWriteDeadline(time.Unix(1, 0))
+	}
+}
+
 // forget says that the handler is done, after which the server's things must not be touched.
 func (i *incoming) forget() {
 	i.mu.Lock()
@@ -159,6 +168,10 @@ func (s stack) live(
 			return
 		}
 		requests.why.Store(why)
+		if spec.StreamType == connect.StreamTypeServer {
+			// It has no requests to answer.
+			cancel()
+		}
 		if in, ok := ctx.Value(incomingKey{}).(*incoming); ok {
 			in.end()
 		}
@@ -168,6 +181,9 @@ func (s stack) live(
 		case <-done:
 		case <-grace.C:
 			cancel()
+			if in, ok := ctx.Value(incomingKey{}).(*incoming); ok && spec.StreamType == connect.StreamTypeServer {
+				in.cut()
+			}
 		}
 	}()
 	err := next(ctx, spec, requests)
@@ -199,16 +215,16 @@ func (s stack) untilEnd(ctx context.Context, done <-chan struct{}) *connect.Erro
 	}
 }
 
-// onlyUnary keeps an interceptor away from streams, whose handlers look at each of a
+// ofOneRequest keeps an interceptor away from streams of requests, whose handlers look at each of a
 // message's requests by itself.
-func onlyUnary(interceptor connect.ServerInterceptor) connect.ServerInterceptor {
+func ofOneRequest(interceptor connect.ServerInterceptor) connect.ServerInterceptor {
 	return func(next connect.ServerFunc) connect.ServerFunc {
-		unary := interceptor(next)
+		one := interceptor(next)
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
-			if spec.StreamType != connect.StreamTypeUnary {
+			if spec.StreamType != connect.StreamTypeUnary && spec.StreamType != connect.StreamTypeServer {
 				return next(ctx, spec, stream)
 			}
-			return unary(ctx, spec, stream)
+			return one(ctx, spec, stream)
 		}
 	}
 }

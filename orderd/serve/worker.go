@@ -9,6 +9,8 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/lease"
 	"github.com/orderd-dev/orderd/orderd/kit/outbox"
 	"github.com/orderd-dev/orderd/orderd/kit/retention"
+	"github.com/orderd-dev/orderd/orderd/shop/desk"
+	"github.com/orderd-dev/orderd/orderd/shop/bulk"
 	"github.com/orderd-dev/orderd/orderd/shop/materializer"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 	"github.com/orderd-dev/orderd/orderd/shop/payment"
@@ -35,6 +37,12 @@ func (p *pod) worker(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
+	files, err := bulk.NewWorker(bulk.WorkerOptions{
+		Pool: s.pool, Orders: s.orders, Shipments: s.shipments, Clock: p.now, WorkerOptions: p.leases(),
+	})
+	if err != nil {
+		return nil, err
+	}
 	money, err := p.paymentLoops(s)
 	if err != nil {
 		return nil, err
@@ -43,8 +51,14 @@ func (p *pod) worker(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
+	follower, err := desk.NewFollower(
+		desk.FollowerOptions{WorkerOptions: p.leases(), Pool: s.pool, Clock: p.now},
+	)
+	if err != nil {
+		return nil, err
+	}
 	return &role{
-		loops: slices.Concat(orders, money, consumers, []loop{parcels.Run}),
+		loops: slices.Concat(orders, money, consumers, []loop{parcels.Run, follower.Run, files.Run}),
 		ready: untilMigrated(s.pool),
 		drain: func(context.Context) {},
 		close: s.close,

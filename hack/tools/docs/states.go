@@ -8,6 +8,7 @@ import (
 
 	"github.com/orderd-dev/orderd/orderd/kit/lifecycle"
 	"github.com/orderd-dev/orderd/orderd/shop/coupon"
+	"github.com/orderd-dev/orderd/orderd/shop/invoice"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 	"github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/shop/returns"
@@ -50,6 +51,9 @@ func statesPage() string {
 			"`refund_only` for the others.",
 		diagram(returns.Transitions()),
 	)
+	section("Invoice",
+		"`INVOICE_STATE_…`; history: `InvoiceService/GetInvoiceHistory`. After a rejected or voided one the order may have another.",
+		diagram(invoice.Transitions()))
 	section(
 		"Coupon",
 		"`COUPON_STATE_…`; history: `CouponService/GetCouponHistory`. `COUPON_STATE_EXPIRED` is an available coupon whose "+

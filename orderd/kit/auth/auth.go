@@ -25,7 +25,7 @@
 //	buyers    buyer
 //	staff     support, fulfilment, returns, finance, catalog, marketing, operations
 //	services  checkout, which acts for buyers; admission, which admits buyers to sales;
-//	          catalog-sync, a PIM or an ERP; fulfilment-sync, a WMS
+//	          catalog-sync, a PIM or an ERP; fulfilment-sync, a WMS; invoice-sync, a tax system
 //
 // Each RPC names its roles in the option orderd.access.v1.access; one that names none can be called
 // by nobody. A caller that only its buyer role lets in reaches only its own: buyer_id is filled
@@ -97,7 +97,19 @@ const StaffRoles = Roles(1<<accessv1.Role_ROLE_SUPPORT | 1<<accessv1.Role_ROLE_F
 
 // ServiceRoles are those of the shop's own services, which ask for more than a person does.
 const ServiceRoles = Roles(1<<accessv1.Role_ROLE_CHECKOUT | 1<<accessv1.Role_ROLE_ADMISSION |
-	1<<accessv1.Role_ROLE_CATALOG_SYNC | 1<<accessv1.Role_ROLE_FULFILMENT_SYNC)
+	1<<accessv1.Role_ROLE_CATALOG_SYNC | 1<<accessv1.Role_ROLE_FULFILMENT_SYNC | 1<<accessv1.Role_ROLE_INVOICE_SYNC)
+
+// knowBuyers are the staff roles that need to know who a buyer is and where they live: to talk to them, and to send them
+// parcels.
+const knowBuyers = Roles(1<<accessv1.Role_ROLE_SUPPORT | 1<<accessv1.Role_ROLE_FULFILMENT |
+	1<<accessv1.Role_ROLE_RETURNS)
+
+// KnowsBuyers tells whether whoever calls as a member of the staff may see buyers' names, addresses and words. Nobody
+// is a caller in a process of our own.
+func KnowsBuyers(ctx context.Context) bool {
+	c, ok := CallerFrom(ctx)
+	return !ok || c.Acting&knowBuyers != 0
+}
 
 // RolesOf makes a set.
 func RolesOf(roles ...accessv1.Role) Roles {

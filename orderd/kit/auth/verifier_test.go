@@ -35,7 +35,7 @@ func goodClaims(now int64) []claimsCase {
 			name: "every role", change: func(c jwt.MapClaims) {
 				c["roles"] = []string{
 					"buyer", "support", "fulfilment", "returns", "finance", "catalog", "marketing", "operations",
-					"checkout", "admission", "catalog-sync", "fulfilment-sync",
+					"checkout", "admission", "catalog-sync", "fulfilment-sync", "invoice-sync",
 				}
 			},
 			want: auth.Caller{Subject: "ann", Roles: auth.StaffRoles | auth.ServiceRoles | auth.RolesOf(buyer)},

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -34,6 +35,9 @@ const (
 	maxEventBytes = 1 << 20
 
 	contentType = "application/protobuf"
+
+	// HeaderID is the header with an event's id; see [ParseID].
+	HeaderID = "ce-id"
 )
 
 // EnsureStream makes the stream unless it is there; replicas are 1, 3 or 5. What an administrator has
@@ -81,13 +85,21 @@ func ReplaySubject(consumer, eventID string) string { return replayPrefix + cons
 // IsReplay tells whether a subject is one of ReplaySubject's.
 func IsReplay(subject string) bool { return strings.HasPrefix(subject, replayPrefix) }
 
+// ParseID takes an event's id apart, which names the order and its version after the change.
+func ParseID(id string) (orderID uuid.UUID, version int64, ok bool) {
+	order, number, found := strings.Cut(id, ".")
+	orderID, err := uuid.Parse(order)
+	version, numberErr := strconv.ParseInt(number, 10, 64)
+	return orderID, version, found && err == nil && numberErr == nil
+}
+
 // message is the row as a CloudEvent in binary mode: attributes in headers, the
 // protobuf event as data.
 func (r *row) message(source string) *nats.Msg {
 	msg := nats.NewMsg(subjectPrefix + r.Event + "." + r.OrderID.String())
 	msg.Data = r.Payload
 	for name, value := range map[string]string{
-		"ce-specversion": "1.0", "ce-id": r.id(), "ce-source": source, "ce-type": r.Type, "ce-subject": r.OrderID.String(),
+		"ce-specversion": "1.0", HeaderID: r.id(), "ce-source": source, "ce-type": r.Type, "ce-subject": r.OrderID.String(),
 		"ce-time": r.CreatedAt.UTC().Format(time.RFC3339Nano), "ce-datacontenttype": contentType,
 	} {
 		msg.Header.Set(name, value)

@@ -17,18 +17,19 @@ import (
 func TestNameOf(t *testing.T) {
 	// Consumers outside go by these, so they stay.
 	want := map[protoreflect.Name]string{
-		"OrderPlaced":        "placed",
-		"OrderPaid":          "paid",
-		"OrderCancelled":     "cancelled",
-		"OrderDeliverySet":   "delivery_set",
-		"OrderShipped":       "shipped",
-		"OrderDelivered":     "delivered",
-		"OrderCompleted":     "completed",
-		"OrderRefundGranted": "refund_granted",
-		"OrderRefunded":      "refunded",
-		"OrderReturnChanged": "return_changed",
-		"OrderTagged":        "tagged",
-		"OrderNoted":         "noted",
+		"OrderPlaced":         "placed",
+		"OrderPaid":           "paid",
+		"OrderCancelled":      "cancelled",
+		"OrderDeliverySet":    "delivery_set",
+		"OrderShipped":        "shipped",
+		"OrderDelivered":      "delivered",
+		"OrderCompleted":      "completed",
+		"OrderRefundGranted":  "refund_granted",
+		"OrderRefunded":       "refunded",
+		"OrderReturnChanged":  "return_changed",
+		"OrderInvoiceChanged": "invoice_changed",
+		"OrderTagged":         "tagged",
+		"OrderNoted":          "noted",
 	}
 	messages := orderv1.File_orderd_order_v1_events_proto.Messages()
 	for i := range messages.Len() {

@@ -1,6 +1,7 @@
 // Package retention removes rows that have done their work: request ids that nobody repeats any
-// more, and notifications as they came. It walks a table's primary key, a page at a time, so that
-// no table needs an index by age, which every insert would pay for. The inbox of consumed events is
+// more, notifications as they came, and old entries of the audit. It walks a table's primary key, a page
+// at a time, so that no table needs an index by age, which every insert would pay for; the audit's key begins
+// with the time. The inbox of consumed events is
 // kit/consume's to sweep, and published events are kit/outbox's.
 package retention
 
@@ -22,6 +23,8 @@ const (
 	DefaultRequests = 30 * 24 * time.Hour
 	// DefaultNotifications is how long what providers have told is kept as it came.
 	DefaultNotifications = 180 * 24 * time.Hour
+	// DefaultAudit is how long it is known who changed and read what: a year, and time to look into it.
+	DefaultAudit = 400 * 24 * time.Hour
 
 	// page is how many rows are looked at by one statement, and removed by the next at most.
 	page = 1000
@@ -36,8 +39,8 @@ type Options struct {
 	Pool *pgxpool.Pool
 	// Worker names this process among the live workers: the pod's name.
 	Worker string
-	// Requests and Notifications are how long rows are kept; the defaults if zero.
-	Requests, Notifications time.Duration
+	// Requests, Notifications and Audit are how long rows are kept; the defaults if zero.
+	Requests, Notifications, Audit time.Duration
 	// Interval between looks for new work, and TTL of a lease; sensible ones if zero.
 	Interval, TTL time.Duration
 	Clock         func() time.Time
@@ -65,6 +68,7 @@ type place struct {
 type Cleaner struct {
 	pool    *pgxpool.Pool
 	tables  []table
+	audit   time.Duration
 	now     func() time.Time
 	loop    *lease.Loop
 	removed *prometheus.CounterVec
@@ -85,8 +89,11 @@ func New(o Options) (*Cleaner, error) {
 	if o.Interval <= 0 {
 		o.Interval = interval
 	}
+	if o.Audit <= 0 {
+		o.Audit = DefaultAudit
+	}
 	c := &Cleaner{
-		pool: o.Pool, now: o.Clock, places: map[string]place{},
+		pool: o.Pool, audit: o.Audit, now: o.Clock, places: map[string]place{},
 		tables: []table{
 			{name: "requests", first: "scope", second: "request_id", at: "created_at", keep: o.Requests},
 			{
@@ -117,7 +124,10 @@ func (c *Cleaner) Run(ctx context.Context) error { return c.loop.Run(ctx) }
 
 // work looks at one page of the bucket's table.
 func (c *Cleaner) work(ctx context.Context, bucket int64) (bool, error) {
-	if bucket >= int64(len(c.tables)) {
+	if bucket == int64(len(c.tables)) {
+		return c.removeAudit(ctx, c.now().Add(-c.audit))
+	}
+	if bucket > int64(len(c.tables)) {
 		return false, nil
 	}
 	t, now := c.tables[bucket], c.now()

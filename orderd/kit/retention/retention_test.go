@@ -77,3 +77,29 @@ func TestOldRowsGo(t *testing.T) {
 		t.Error("notifications went with the requests")
 	}
 }
+
+func TestTheAuditForgetsInTheEnd(t *testing.T) {
+	pool, ctx := testdb.NewPool(t), context.Background()
+	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	if _, err := pool.Exec(ctx, `INSERT INTO audit_entries (at, entry_id, subject, roles, procedure, request_id, request, outcome)
+		SELECT $1::timestamptz - i * interval '1 day', gen_random_uuid(), 'sam', '{}', 'p', '', '', 'OK'
+		FROM generate_series(1, 500) AS g (i), generate_series(1, 12)`, now); err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(
+		Options{Pool: pool, Worker: "w", Clock: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rounds := 1
+	for more := true; more; rounds++ {
+		if more, err = c.work(ctx, int64(len(c.tables))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// 1,200 of them are older than 400 days.
+	if got := count(t, pool, "audit_entries"); got != 4800 || rounds != 3 {
+		t.Errorf("%d entries are left after %d rounds, want 4800 after 3", got, rounds)
+	}
+}

@@ -57,3 +57,14 @@ func (c *Cleaner) remove(ctx context.Context, t table, found rows) error {
 	c.removed.WithLabelValues(t.name).Add(float64(tag.RowsAffected()))
 	return nil
 }
+
+// removeAudit deletes a page of the audit's entries that were begun before a time, and tells whether there may be more.
+func (c *Cleaner) removeAudit(ctx context.Context, before time.Time) (more bool, err error) {
+	tag, err := c.pool.Exec(ctx, `DELETE FROM audit_entries WHERE (at, entry_id) IN (
+		SELECT at, entry_id FROM audit_entries WHERE at < $1 ORDER BY at, entry_id LIMIT $2)`, before, page)
+	if err != nil {
+		return false, fmt.Errorf("removing old entries of the audit: %w", err)
+	}
+	c.removed.WithLabelValues("audit_entries").Add(float64(tag.RowsAffected()))
+	return tag.RowsAffected() == page, nil
+}

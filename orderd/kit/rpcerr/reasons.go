@@ -35,6 +35,9 @@ const (
 	// ReasonUnimplemented: There is no such RPC at this address. It may come without a reason; a
 	// service that is not at this address is HTTP 404.
 	ReasonUnimplemented = "UNIMPLEMENTED"
+	// ReasonParcelRequested: A parcel was asked for that has not left. Staff take it back by CancelShipment, then it is
+	// possible; for a buyer it is too late.
+	ReasonParcelRequested = "PARCEL_REQUESTED"
 	// ReasonUnitsNotHere: A parcel has the units, or they were refunded: of the line in the metadata `line`, `left` can
 	// be. What has left comes back by a return.
 	ReasonUnitsNotHere = "UNITS_NOT_HERE"
@@ -119,6 +122,9 @@ const (
 	ReasonEventUnknown = "EVENT_UNKNOWN"
 	// ReasonFieldRequired: The payment method needs the field that the metadata `field` names.
 	ReasonFieldRequired = "FIELD_REQUIRED"
+	// ReasonFileInvalid: The file cannot be read: metadata `field`, `line` (from 1, the header's) and `problem` (EMPTY, NOT_UTF8,
+	// ZERO_BYTE, QUOTES, FIELDS, TOO_LONG, TOO_MANY_ROWS, TOO_MANY_COLUMNS, COLUMN_MISSING, COLUMN_TWICE). Mend it and upload it again.
+	ReasonFileInvalid = "FILE_INVALID"
 	// ReasonFilterNotAllowed: The caller's role does not see what the metadata `field` names, and so cannot
 	// find orders by it.
 	ReasonFilterNotAllowed = "FILTER_NOT_ALLOWED"
@@ -137,6 +143,19 @@ const (
 	ReasonInsufficientStock = "INSUFFICIENT_STOCK"
 	// ReasonInvalidPageToken: Not a `nextPageToken` of this RPC. Begin with the first page.
 	ReasonInvalidPageToken = "INVALID_PAGE_TOKEN"
+	// ReasonInvoiceChanged: What was asked for was changed since it was read; the metadata `version` is the one now.
+	// Read the invoice again.
+	ReasonInvoiceChanged = "INVOICE_CHANGED"
+	// ReasonInvoiceExceeds: More than can be on an invoice of the order: what was paid and is not promised back is in
+	// the metadata `left`, in the minor unit; `field` names the amount.
+	ReasonInvoiceExceeds = "INVOICE_EXCEEDS"
+	// ReasonInvoiceNotFound: There is no such invoice.
+	ReasonInvoiceNotFound = "INVOICE_NOT_FOUND"
+	// ReasonInvoiceStateConflict: The invoice's state, in the metadata `state`, does not allow it. Read the invoices
+	// again.
+	ReasonInvoiceStateConflict = "INVOICE_STATE_CONFLICT"
+	// ReasonInvoiceWindowClosed: The order was paid too long ago.
+	ReasonInvoiceWindowClosed = "INVOICE_WINDOW_CLOSED"
 	// ReasonItemsApart: The item in the metadata `sku` cannot be in one flash order with the first
 	// one. Order it by itself.
 	ReasonItemsApart = "ITEMS_APART"
@@ -144,6 +163,10 @@ const (
 	ReasonItemNotFound = "ITEM_NOT_FOUND"
 	// ReasonItemOff: The shop has switched the item off.
 	ReasonItemOff = "ITEM_OFF"
+	// ReasonJobNotFound: There is no such job, or it is of a kind that the caller may not do.
+	ReasonJobNotFound = "JOB_NOT_FOUND"
+	// ReasonKindNotAllowed: The caller's roles may not do jobs of the kind in the metadata `kind`.
+	ReasonKindNotAllowed = "KIND_NOT_ALLOWED"
 	// ReasonLaneUnavailable: The order may be one that the flash lane has just accepted, and the
 	// lane does not answer now. Retry after the delay.
 	ReasonLaneUnavailable = "LANE_UNAVAILABLE"
@@ -166,6 +189,8 @@ const (
 	// ReasonNotReplayable: The materializer took the order out for good and its stock goes back,
 	// so it can never be written. The dead letter can be discarded.
 	ReasonNotReplayable = "NOT_REPLAYABLE"
+	// ReasonNothingToInvoice: The order cost nothing, or all that was paid is refunded.
+	ReasonNothingToInvoice = "NOTHING_TO_INVOICE"
 	// ReasonNotReturnable: A line has not as many units that can be returned: metadata `line` and
 	// `left`.
 	ReasonNotReturnable = "NOT_RETURNABLE"
@@ -228,6 +253,9 @@ const (
 	ReasonRequestUnderWay = "REQUEST_UNDER_WAY"
 	// ReasonRestockExceeds: More units of a line, in the metadata `line`, than are in the return.
 	ReasonRestockExceeds = "RESTOCK_EXCEEDS"
+	// ReasonResumeTooOld: What changed since the token was given is not known any more. Begin without a token, and list
+	// the orders again.
+	ReasonResumeTooOld = "RESUME_TOO_OLD"
 	// ReasonReturnNotFound: There is no such return, or it is not this buyer's.
 	ReasonReturnNotFound = "RETURN_NOT_FOUND"
 	// ReasonReturnStateConflict: The return's state, in the metadata `state`, does not allow it.
@@ -235,6 +263,8 @@ const (
 	ReasonReturnStateConflict = "RETURN_STATE_CONFLICT"
 	// ReasonReturnWindowClosed: It was delivered too long ago.
 	ReasonReturnWindowClosed = "RETURN_WINDOW_CLOSED"
+	// ReasonRowInvalid: The column in the metadata `field` of a file's row cannot be what it says. Mend it and upload the row again.
+	ReasonRowInvalid = "ROW_INVALID"
 	// ReasonShipmentNotFound: There is no such shipment, or it is not of this buyer's.
 	ReasonShipmentNotFound = "SHIPMENT_NOT_FOUND"
 	// ReasonShipmentStateConflict: The shipment's state, in the metadata `state`, does not allow
@@ -267,6 +297,12 @@ const (
 	ReasonTooManyDeliveryMethods = "TOO_MANY_DELIVERY_METHODS"
 	// ReasonTooManyFreightTemplates: There are as many freight templates as there may be.
 	ReasonTooManyFreightTemplates = "TOO_MANY_FREIGHT_TEMPLATES"
+	// ReasonTooManyInvoices: The order has as many invoices, or the invoice as many changes, as the metadata `most` says.
+	ReasonTooManyInvoices = "TOO_MANY_INVOICES"
+	// ReasonTooManyJobs: As many jobs are running as the metadata `most` says. Wait until one has ended.
+	ReasonTooManyJobs = "TOO_MANY_JOBS"
+	// ReasonTooManyPayments: The order has as many payments as the metadata `most` says. Pay by one of them.
+	ReasonTooManyPayments = "TOO_MANY_PAYMENTS"
 	// ReasonTooManyReturns: The order has as many returns as an order may have.
 	ReasonTooManyReturns = "TOO_MANY_RETURNS"
 	// ReasonTooManyShipments: The order has as many shipments as an order may have.

@@ -19,6 +19,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/outbox"
 	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/shop/desk"
+	"github.com/orderd-dev/orderd/orderd/shop/invoice"
 	"github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/shop/push"
 	"github.com/orderd-dev/orderd/orderd/shop/reward"
@@ -44,7 +45,8 @@ var (
 // Durables are the consumers of events that worker pods have.
 func Durables() []string {
 	return []string{
-		desk.ConsumerName, payment.CloserName, push.ConsumerName, reward.ConsumerName, shipment.ConsumerName,
+		desk.ConsumerName, invoice.ConsumerName, payment.CloserName, push.ConsumerName, reward.ConsumerName,
+		shipment.ConsumerName,
 	}
 }
 
@@ -144,17 +146,24 @@ func worker() Permissions {
 	return p
 }
 
-// standard pods show dead letters, and have them replayed or removed; and they look whether there are
-// promotions at all.
+// standard pods show dead letters, and have them replayed or removed; they look whether there are
+// promotions at all; and they read events for those who watch orders, by a consumer without a name of
+// its own, which is none of the workers'.
 func standard() Permissions {
-	return Permissions{Publish: slices.Concat(
+	p := Permissions{Publish: slices.Concat(
 		[]string{
 			outbox.ReplaySubjects,
 			api("STREAM.INFO." + letters), api("STREAM.CREATE." + letters), api("DIRECT.GET." + letters),
 			api("STREAM.MSG.DELETE." + letters), api("CONSUMER.INFO." + events + ".*"),
+			api("STREAM.INFO." + events), api("CONSUMER.CREATE." + events + ".*." + outbox.EventSubjects),
+			api("CONSUMER.MSG.NEXT." + events + ".*"),
 		},
 		watch(prepare.PromotionsBucket),
 	)}
+	for _, durable := range Durables() {
+		p.DenyPublish = append(p.DenyPublish, ofConsumer(events, durable)...)
+	}
+	return p
 }
 
 // operator makes the streams and buckets, tells the pods of promotions, and opens, counts and closes the

@@ -17,23 +17,34 @@ func (s *Service) AdjustStock(
 	ctx context.Context, req *catalogv1.AdjustStockRequest,
 ) (*catalogv1.AdjustStockResponse, error) {
 	answer, err := once(ctx, s, req, func(tx *database.Tx) (*catalogv1.AdjustStockResponse, error) {
-		levels, buckets, err := lockStock(ctx, tx, req.GetSku())
+		levels, err := Adjust(ctx, tx, ref(req), req.GetSku(), req.GetDelta())
 		if err != nil {
 			return nil, err
 		}
-		levels.Available += req.GetDelta()
-		err = stock.Adjust(ctx, tx, ref(req), stock.Quantity{SKU: req.GetSku(), Quantity: req.GetDelta()})
+		buckets, err := stock.Buckets(ctx, tx, req.GetSku())
 		return &catalogv1.AdjustStockResponse{Stock: stockProto(levels, buckets)}, err
 	})
-	var short *stock.InsufficientError
-	if errors.As(err, &short) {
-		return nil, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonInsufficientStock,
-			"more would be taken than is available", "sku", req.GetSku())
-	}
 	if err != nil {
 		return nil, database.RPCError(err)
 	}
 	return answer, nil
+}
+
+// Adjust adds to a SKU's available stock or takes from it, in the caller's transaction, and returns what there is then. ref is
+// the change's key: with the same it happens once. Errors: NOT_FOUND/SKU_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_STOCK.
+func Adjust(ctx context.Context, tx *database.Tx, ref, sku string, delta int64) (stock.Levels, error) {
+	levels, _, err := lockStock(ctx, tx, sku)
+	if err != nil {
+		return stock.Levels{}, err
+	}
+	levels.Available += delta
+	err = stock.Adjust(ctx, tx, ref, stock.Quantity{SKU: sku, Quantity: delta})
+	var short *stock.InsufficientError
+	if errors.As(err, &short) {
+		return stock.Levels{}, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonInsufficientStock,
+			"more would be taken than is available", "sku", sku)
+	}
+	return levels, err
 }
 
 // SpreadStock spreads the stock over rows of the database, once a request id.

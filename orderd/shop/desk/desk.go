@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/text/cases"
@@ -63,18 +64,28 @@ func attributeTerm(key, value string) string { return key + "=" + value }
 // phoneDigits is how many of a phone number's last digits are compared: with or without what is dialled before them.
 const phoneDigits = 8
 
-// phoneKey is what of a phone number is compared.
+// phoneKey is what of a phone number is compared: full-width digits are digits as well.
 func phoneKey(phone string) string {
 	digits := strings.Map(func(r rune) rune {
 		if r < '0' || r > '9' {
 			return -1
 		}
 		return r
-	}, phone)
+	}, norm.NFKC.String(phone))
 	return digits[max(0, len(digits)-phoneDigits):]
 }
 
-// nameKey is a name as it is compared: in one Unicode form and case, with single blanks.
+// nameKey is a name as it is compared: in one Unicode form, width and case, with single blanks.
 func nameKey(name string) string {
-	return norm.NFC.String(strings.Join(strings.Fields(cases.Fold().String(norm.NFC.String(name))), " "))
+	return norm.NFKC.String(strings.Join(strings.Fields(cases.Fold().String(norm.NFKC.String(name))), " "))
+}
+
+// trackingKey is a tracking number as it is compared: in capitals, without what people put between its parts.
+func trackingKey(number string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || r == '-' {
+			return -1
+		}
+		return unicode.ToUpper(r)
+	}, norm.NFKC.String(number))
 }

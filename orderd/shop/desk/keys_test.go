@@ -16,7 +16,7 @@ func TestPhoneKey(t *testing.T) {
 		"(0571) 8888 1234":     "88881234",
 		"88881234":             "88881234",
 		"12345":                "12345",
-		"１３８００１３８０００":          "",
+		"１３８００１３８０００":          "00138000",
 		"+86 138 0013 8000 x7": "01380007",
 	} {
 		if got := phoneKey(phone); got != want {
@@ -37,6 +37,7 @@ func TestNameKey(t *testing.T) {
 		"ΣΊΣΥΦΟΣ":             "σίσυφοσ",
 		"李雷":                  "李雷",
 		"李　雷":                 "李 雷",
+		"Ｗａｎｇ Ｌｅｉ":            "wang lei",
 		"한글":                  norm.NFC.String("한글"),
 		norm.NFD.String("한글"): norm.NFC.String("한글"),
 		"がぎ":                  norm.NFC.String("がぎ"),
@@ -44,6 +45,21 @@ func TestNameKey(t *testing.T) {
 	} {
 		if got := nameKey(name); got != want {
 			t.Errorf("nameKey(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestTrackingKey(t *testing.T) {
+	for number, want := range map[string]string{
+		"":                "",
+		" - ":             "",
+		"SF123":           "SF123",
+		"sf 123-456\t":    "SF123456",
+		"ＳＦ１２３":           "SF123",
+		"1Z 999 AA1 0123": "1Z999AA10123",
+	} {
+		if got := trackingKey(number); got != want {
+			t.Errorf("trackingKey(%q) = %q, want %q", number, got, want)
 		}
 	}
 }

@@ -11,22 +11,15 @@ import (
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
 	deskv1 "github.com/orderd-dev/orderd/api/gen/orderd/desk/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/auth"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
+	"github.com/orderd-dev/orderd/orderd/shop/returns"
 )
-
-// knows are the roles that need to know who a buyer is and where they live: to talk to them, and to send them parcels.
-var knows = auth.RolesOf(accessv1.Role_ROLE_SUPPORT, accessv1.Role_ROLE_FULFILMENT, accessv1.Role_ROLE_RETURNS)
-
-// maySee tells whether the caller sees personal data. Nobody is a caller in a process of our own.
-func maySee(ctx context.Context) bool {
-	c, ok := auth.CallerFrom(ctx)
-	return !ok || c.Acting&knows != 0
-}
 
 // mayFind refuses filters by what the caller does not see: who can count by a phone number knows whose it is.
 func mayFind(ctx context.Context, filters ...*deskv1.OrderFilter) error {
-	if maySee(ctx) {
+	if auth.KnowsBuyers(ctx) {
 		return nil
 	}
 	for _, f := range filters {
@@ -47,33 +40,50 @@ func mayFind(ctx context.Context, filters ...*deskv1.OrderFilter) error {
 
 // maskListed hides who an order's buyer is from those who do not need it.
 func maskListed(ctx context.Context, o *deskv1.ListedOrder) {
-	if !maySee(ctx) {
+	if !auth.KnowsBuyers(ctx) {
 		o.Recipient, o.Phone = maskName(o.GetRecipient()), maskPhone(o.GetPhone())
 	}
 }
 
 func maskStory(ctx context.Context, f *deskv1.FindOrderResponse) {
 	maskOrder(ctx, f.GetOrder())
-	if maySee(ctx) {
+	if auth.KnowsBuyers(ctx) {
 		return
 	}
 	for _, sh := range f.GetShipments() {
 		maskAddress(sh.GetAddress())
 	}
 	for _, r := range f.GetReturns() {
-		r.Description, r.Pictures = hidden(r.GetDescription()), nil
+		returns.Mask(r)
+	}
+	for _, i := range f.GetInvoices() {
+		if !knowsInvoices(ctx) {
+			maskInvoice(i.GetRequest())
+			i.File = hidden(i.GetFile())
+		}
+	}
+}
+
+// knowsInvoices tells whether the caller, who does not know buyers, looks after invoices.
+func knowsInvoices(ctx context.Context) bool {
+	c, _ := auth.CallerFrom(ctx)
+	return c.Acting.Has(accessv1.Role_ROLE_FINANCE)
+}
+
+func maskInvoice(i *quotev1.Invoice) {
+	if i != nil {
+		i.Title, i.TaxId, i.Email = maskName(i.GetTitle()), hidden(i.GetTaxId()), hidden(i.GetEmail())
 	}
 }
 
 func maskOrder(ctx context.Context, o *orderv1.Order) {
-	if o == nil || maySee(ctx) {
+	if o == nil || auth.KnowsBuyers(ctx) {
 		return
 	}
 	maskAddress(o.GetAddress())
 	o.BuyerMessage, o.GiftNote = hidden(o.GetBuyerMessage()), hidden(o.GetGiftNote())
-	c, _ := auth.CallerFrom(ctx)
-	if i := o.GetInvoice(); i != nil && !c.Acting.Has(accessv1.Role_ROLE_FINANCE) {
-		i.Title, i.TaxId, i.Email = maskName(i.GetTitle()), hidden(i.GetTaxId()), hidden(i.GetEmail())
+	if !knowsInvoices(ctx) {
+		maskInvoice(o.GetInvoice())
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	accessv1 "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
 	addressv1 "github.com/orderd-dev/orderd/api/gen/orderd/address/v1"
 	deskv1 "github.com/orderd-dev/orderd/api/gen/orderd/desk/v1"
+	invoicev1 "github.com/orderd-dev/orderd/api/gen/orderd/invoice/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	quotev1 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
 	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
@@ -50,7 +51,7 @@ func TestMaskPhone(t *testing.T) {
 const (
 	secrets = "Ann Secret|+86 13800138000|Secret District|1 Secret Street|310000|ring twice|happy birthday|it is torn|" +
 		"pic-1"
-	invoiced = "Secret Ltd|TAX-1|secret@example.org"
+	invoiced = "Secret Ltd|TAX-1|secret@example.org|Second Ltd|TAX-2|second@example.org|files/second.pdf"
 )
 
 func secretAddress() *addressv1.Address {
@@ -68,6 +69,9 @@ func secretStory() *deskv1.FindOrderResponse {
 		},
 		Shipments: []*shipmentv1.Shipment{{Address: secretAddress(), TrackingNumber: "T1"}, {}},
 		Returns:   []*returnsv1.Return{{Description: "it is torn", Pictures: []string{"pic-1"}}},
+		Invoices: []*invoicev1.Invoice{{}, {
+			Request: &quotev1.Invoice{Title: "Second Ltd", TaxId: "TAX-2", Email: "second@example.org"}, File: "files/second.pdf",
+		}},
 	}
 }
 

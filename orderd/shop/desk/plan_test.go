@@ -18,15 +18,16 @@ func fill(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	for _, statement := range []string{
 		`INSERT INTO desk_orders (order_id, number, buyer_id, state, fulfilment, refund, return_state, created_at, paid_at,
-				currency, total, phone, recipient, promotion, provider, method, channel, has_note)
+				currency, total, phone, recipient, promotion, provider, method, channel, has_note, made)
 			SELECT md5(i::text)::uuid, i::text, 'buyer-' || i % 500,
 				(ARRAY['COMPLETED', 'COMPLETED', 'COMPLETED', 'CANCELLED', 'PAID', 'SHIPPED', 'PENDING_PAYMENT',
 					'DELIVERED'])[1 + i % 8],
 				(ARRAY['DELIVERED', 'DELIVERED', 'DELIVERED', 'UNFULFILLED', 'SHIPPED'])[1 + i % 5],
 				CASE WHEN i % 50 = 0 THEN 'PENDING' ELSE 'NONE' END, CASE WHEN i % 60 = 0 THEN 'REQUESTED' ELSE '' END,
-				'2026-11-30T12:00:00Z'::timestamptz - i * interval '1 minute', NULL, 'CNY', i, lpad((i % 9000)::text, 8, '0'),
+				'2026-11-30T12:00:00Z'::timestamptz - i * interval '1 minute',
+				CASE WHEN i % 8 < 3 THEN '2026-11-30T12:01:00Z'::timestamptz - i * interval '1 minute' END, 'CNY', i, lpad((i % 9000)::text, 8, '0'),
 				'name ' || i % 9000, CASE WHEN i % 100 = 0 THEN 'spring' ELSE '' END,
-				(ARRAY['sandbox', 'stripe', 'alipay', ''])[1 + i % 4], 'card', (ARRAY['web', 'app', ''])[1 + i % 3], i % 300 = 0
+				(ARRAY['sandbox', 'stripe', 'alipay', ''])[1 + i % 4], 'card', (ARRAY['web', 'app', ''])[1 + i % 3], i % 300 = 0, 1
 			FROM generate_series(1, 20000) AS i`,
 		`INSERT INTO desk_terms (order_id, kind, term, created_at)
 			SELECT d.order_id, k.kind, CASE k.kind WHEN 'sku' THEN 'sku-' || d.total % 700 WHEN 'tag' THEN 'tag-' || d.total % 40
@@ -74,8 +75,8 @@ func TestEveryFilterHasItsIndex(t *testing.T) {
 		"promotion": "desk_orders_promotion", "returns": "desk_orders_return", "refund": "desk_orders_refund",
 		"no refund": "desk_orders_created", "unpaid": "desk_orders_state", "fulfilment": "desk_orders_fulfilment",
 		"provider": "desk_orders_provider", "channel": "desk_orders_channel", "state": "desk_orders_state",
-		"placed": "desk_orders_created", "paid": "desk_orders_created", "method": "desk_orders_created",
-		"total": "desk_orders_created", "note": "desk_orders_created", "no note": "desk_orders_created",
+		"placed": "desk_orders_created", "paid": "desk_orders_paid", "method": "desk_orders_created",
+		"total": "desk_orders_created", "note": "desk_orders_noted", "no note": "desk_orders_created",
 		"nothing": "desk_orders_created",
 	} {
 		q := newQuery(singles[name], noon)

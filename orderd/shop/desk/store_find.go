@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"connectrpc.com/connect/v2"
@@ -9,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	deskv1 "github.com/orderd-dev/orderd/api/gen/orderd/desk/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
@@ -36,15 +38,21 @@ func (s *Service) find(ctx context.Context, req *deskv1.FindOrderRequest) (uuid.
 		if !ok {
 			return uuid.Nil, order.ErrNotFound
 		}
-		rows, err = s.pool.Query(ctx, "SELECT order_id FROM desk_orders WHERE number = $1 LIMIT $2", number, mostAmbiguous)
+		rows, err = s.pool.Query(ctx,
+			"SELECT order_id FROM desk_orders WHERE number = $1 AND number <> '' LIMIT $2", number, mostAmbiguous)
 	case *deskv1.FindOrderRequest_TransactionId:
 		rows, err = s.pool.Query(ctx, byTerm, kindTransaction, key.TransactionId, mostAmbiguous)
 	case *deskv1.FindOrderRequest_TrackingNumber:
-		rows, err = s.pool.Query(ctx, byTerm, kindTracking, key.TrackingNumber, mostAmbiguous)
+		rows, err = s.pool.Query(ctx, byTerm, kindTracking, trackingKey(key.TrackingNumber), mostAmbiguous)
 	}
 	if err != nil {
 		return uuid.Nil, err
 	}
+	return only(rows)
+}
+
+// only is the only id that was found.
+func only(rows pgx.Rows) (uuid.UUID, error) {
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	switch {
 	case err != nil:
@@ -60,4 +68,14 @@ func (s *Service) find(ctx context.Context, req *deskv1.FindOrderRequest) (uuid.
 			"several orders have this key", "order_ids", strings.Join(texts, ","))
 	}
 	return ids[0], nil
+}
+
+// FindNumber is the id of the only order that has a number, which is written as orderid.Number writes it; q is a pool or a
+// transaction. Errors are order.ErrNotFound and FAILED_PRECONDITION/KEY_AMBIGUOUS.
+func FindNumber(ctx context.Context, q database.Querier, number string) (uuid.UUID, error) {
+	rows, err := q.Query(ctx, "SELECT order_id FROM desk_orders WHERE number = $1 LIMIT $2", number, mostAmbiguous)
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("finding an order's number: %w", err)
+	}
+	return only(rows)
 }

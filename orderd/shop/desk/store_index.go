@@ -13,6 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
+	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/consume"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
@@ -23,6 +25,10 @@ import (
 
 // ConsumerName is the name of the consumer whose effect Follow is.
 const ConsumerName = "desk"
+
+// maker is the number of the code that makes rows: raise it when it makes others from the same orders, and all are made
+// anew.
+const maker = 1
 
 // Batch is how many events one transaction best has.
 const Batch = 64
@@ -79,9 +85,11 @@ func Refresh(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 
 // without are the ids that no row is of.
 func without(ids []uuid.UUID, rows []*row) []uuid.UUID {
-	return slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool {
-		return slices.ContainsFunc(rows, func(r *row) bool { return r.id == id })
-	})
+	there := map[uuid.UUID]bool{}
+	for _, r := range rows {
+		there[r.id] = true
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id uuid.UUID) bool { return there[id] })
 }
 
 // row is what an order is found by.
@@ -107,7 +115,7 @@ func read(ctx context.Context, q database.Querier, ids []uuid.UUID) ([]*row, err
 	if err != nil {
 		return nil, err
 	}
-	paidBy, err := order.PaidBy(ctx, q, ids)
+	surplus, err := payment.Surplus(ctx, q, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +127,7 @@ func read(ctx context.Context, q database.Querier, ids []uuid.UUID) ([]*row, err
 	if err != nil {
 		return nil, err
 	}
-	notes, err := order.Notes(ctx, q, ids)
+	noted, err := order.Noted(ctx, q, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -130,24 +138,35 @@ func read(ctx context.Context, q database.Querier, ids []uuid.UUID) ([]*row, err
 			continue
 		}
 		r := &row{
-			id: id, order: o, hasNote: len(notes[id]) > 0,
+			id: id, order: o, hasNote: noted[id], returnState: openReturn(returned[id]),
 			phone: phoneKey(o.GetAddress().GetPhone()), recipient: nameKey(o.GetAddress().GetRecipient()),
-		}
-		for _, ret := range returned[id] {
-			// The newest comes first.
-			r.returnState = strings.TrimPrefix(ret.GetState().String(), "RETURN_STATE_")
-			break
 		}
 		r.findTerms()
 		for _, p := range payments[id] {
-			r.paid(p, paidBy[id])
+			r.paid(p)
+		}
+		for _, transaction := range surplus[id] {
+			r.add(kindTransaction, transaction)
 		}
 		for _, sh := range shipments[id] {
-			r.add(kindTracking, sh.GetTrackingNumber())
+			r.add(kindTracking, trackingKey(sh.GetTrackingNumber()))
+		}
+		for _, ret := range returned[id] {
+			r.add(kindTracking, trackingKey(ret.GetTrackingNumber()))
 		}
 		rows = append(rows, r)
 	}
 	return rows, nil
+}
+
+// openReturn is the state of the return that somebody has to do something about: the newest open one, else the newest.
+// The list has the newest first.
+func openReturn(list []*returnsv1.Return) string {
+	if len(list) == 0 {
+		return ""
+	}
+	i := max(0, slices.IndexFunc(list, func(r *returnsv1.Return) bool { return returns.Open(r.GetState()) }))
+	return strings.TrimPrefix(list[i].GetState().String(), "RETURN_STATE_")
 }
 
 func (r *row) findTerms() {
@@ -166,10 +185,10 @@ func (r *row) findTerms() {
 }
 
 // paid notes a payment, and the provider and method if it is the one that counts.
-func (r *row) paid(p payment.Known, counts uuid.UUID) {
-	r.add(kindTransaction, p.TransactionID)
-	if p.Payment.GetPaymentId() == counts.String() {
-		r.provider, r.method = p.Payment.GetProvider(), p.Payment.GetMethod()
+func (r *row) paid(p *paymentv1.Payment) {
+	r.add(kindTransaction, p.GetTransactionId())
+	if p.GetPaymentId() == r.order.GetPaymentId() {
+		r.provider, r.method = p.GetProvider(), p.GetMethod()
 	}
 }
 
@@ -181,12 +200,13 @@ func (r *row) add(kind, text string) {
 
 func queueRows(b *pgx.Batch, rows []*row) {
 	n := len(rows)
-	ids, totals, notes := make([]uuid.UUID, n), make([]int64, n), make([]bool, n)
+	ids, totals, versions, notes := make([]uuid.UUID, n), make([]int64, n), make([]int64, n), make([]bool, n)
 	created, paid := make([]time.Time, n), make([]*time.Time, n)
 	texts := make([][]string, 14)
 	for i, r := range rows {
 		o := r.order
 		ids[i], totals[i], notes[i], created[i] = r.id, o.GetTotal().GetAmount(), r.hasNote, o.GetCreatedAt().AsTime()
+		versions[i] = o.GetVersion()
 		if o.GetPaidAt() != nil {
 			at := o.GetPaidAt().AsTime()
 			paid[i] = &at
@@ -203,15 +223,15 @@ func queueRows(b *pgx.Batch, rows []*row) {
 	b.Queue(`UPDATE desk_orders SET number = v.number, buyer_id = v.buyer_id, state = v.state, fulfilment = v.fulfilment,
 			refund = v.refund, return_state = v.return_state, currency = v.currency, phone = v.phone, recipient = v.recipient,
 			promotion = v.promotion, provider = v.provider, method = v.method, channel = v.channel, total = v.total,
-			has_note = v.has_note, created_at = v.created_at, paid_at = v.paid_at
+			has_note = v.has_note, created_at = v.created_at, paid_at = v.paid_at, version = v.version, made = $20
 		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
 				$9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::boolean[],
-				$17::timestamptz[], $18::timestamptz[])
+				$17::timestamptz[], $18::timestamptz[], $19::bigint[])
 			AS v (order_id, number, buyer_id, state, fulfilment, refund, return_state, currency, phone, recipient, promotion,
-				provider, method, channel, total, has_note, created_at, paid_at)
+				provider, method, channel, total, has_note, created_at, paid_at, version)
 		WHERE desk_orders.order_id = v.order_id`,
 		ids, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], texts[6], texts[7], texts[8], texts[9],
-		texts[10], texts[11], texts[12], totals, notes, created, paid).Exec(database.MustChange(n))
+		texts[10], texts[11], texts[12], totals, notes, created, paid, versions, maker).Exec(database.MustChange(n))
 }
 
 func queueTerms(b *pgx.Batch, rows []*row) {

@@ -47,14 +47,14 @@ func (q *query) sql(after position, oldest bool, limit int) (sql string, args []
 	conditions := append([]string{}, q.within...)
 	if after != (position{}) {
 		conditions = append(conditions,
-			fmt.Sprintf("(%s.created_at, %s.order_id)%s(%s, %s)", q.by, q.by, beyond, arg(after.at), arg(after.id)))
+			fmt.Sprintf("(%s, %s)%s(%s, %s)", q.time, q.id, beyond, arg(after.at), arg(after.id)))
 	}
 	most := arg(limit)
 	branches := make([]string, len(q.branches))
 	for i, b := range q.branches {
-		branches[i] = fmt.Sprintf(`(SELECT %[1]s.created_at AS at, %[1]s.order_id AS id, (%[2]s) IS TRUE AS matches
-			FROM desk_orders AS d%[3]s WHERE %[4]s ORDER BY %[1]s.created_at %[5]s, %[1]s.order_id %[5]s LIMIT %[6]s)`,
-			q.by, matches, q.join, strings.Join(append([]string{b}, conditions...), " AND "), direction, most)
+		branches[i] = fmt.Sprintf(`(SELECT %[1]s AS at, %[7]s AS id, (%[2]s) IS TRUE AS matches
+			FROM desk_orders AS d%[3]s WHERE %[4]s ORDER BY %[1]s %[5]s, %[7]s %[5]s LIMIT %[6]s)`,
+			q.time, matches, q.join, strings.Join(append([]string{b}, conditions...), " AND "), direction, most, q.id)
 	}
 	if len(branches) == 1 {
 		return branches[0], args

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	deskv1 "github.com/orderd-dev/orderd/api/gen/orderd/desk/v1"
+	"github.com/orderd-dev/orderd/orderd/shop/invoice"
 	"github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/shop/returns"
 	"github.com/orderd-dev/orderd/orderd/shop/shipment"
@@ -18,9 +19,7 @@ func (s *Service) beside(ctx context.Context, id uuid.UUID, answer *deskv1.FindO
 	if err != nil {
 		return err
 	}
-	for _, p := range payments[id] {
-		answer.Payments = append(answer.Payments, p.Payment)
-	}
+	answer.Payments = payments[id]
 	if answer.Refunds, err = payment.RefundsOf(ctx, s.pool, id); err != nil {
 		return err
 	}
@@ -33,5 +32,6 @@ func (s *Service) beside(ctx context.Context, id uuid.UUID, answer *deskv1.FindO
 		return err
 	}
 	answer.Shipments, answer.Returns = shipments[id], returned[id]
-	return nil
+	answer.Invoices, err = invoice.OfOrder(ctx, s.pool, id)
+	return err
 }

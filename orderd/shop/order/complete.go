@@ -45,7 +45,7 @@ func (s *Store) confirm(
 		var changes []change
 		now := database.Stamp(s.now())
 		if o.State != Completed {
-			c, err := confirmed(o, now)
+			c, err := confirmed(o, cause{actorBuyer, ""}, now)
 			if err != nil {
 				return err
 			}
@@ -66,11 +66,11 @@ func (s *Store) confirm(
 
 // confirmed is the step of an order whose buyer has it: what has left has arrived,
 // whatever the carrier says.
-func confirmed(o *Order, at time.Time) (change, error) {
+func confirmed(o *Order, by cause, at time.Time) (change, error) {
 	if !o.left() {
 		return change{}, refusedIn(o, Confirm)
 	}
-	c, err := step(o, Confirm, at, actorBuyer, "")
+	c, err := step(o, Confirm, at, by.actor, by.reason)
 	if err != nil {
 		return change{}, err
 	}

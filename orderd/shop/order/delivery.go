@@ -65,8 +65,11 @@ func (s *Store) setDelivery(
 func deliverLocked(
 	ctx context.Context, q database.Querier, o *Order, by cause, wanted *quote.Delivery, now time.Time,
 ) (change, error) {
-	if o.sum(func(l Line) int64 { return l.Shipping + l.Shipped }) > 0 {
+	if o.sum(func(l Line) int64 { return l.Shipped }) > 0 {
 		return change{}, refusedIn(o, SetDelivery)
+	}
+	if o.sum(func(l Line) int64 { return l.Shipping }) > 0 {
+		return change{}, parcelRequested()
 	}
 	c, err := step(o, SetDelivery, now, by.actor, by.reason)
 	if err != nil {

@@ -48,6 +48,9 @@ func (o *Order) proto() *orderv1.Order {
 		BuyerMessage:     o.BuyerMessage,
 		GiftNote:         o.GiftNote,
 	}
+	if o.PaymentID != nil {
+		out.PaymentId = o.PaymentID.String()
+	}
 	for _, id := range o.CouponIDs {
 		out.CouponIds = append(out.CouponIds, id.String())
 	}
@@ -88,6 +91,7 @@ func (o *Order) summary() *orderv1.OrderSummary {
 		Promotion:        o.Promotion,
 		LineCount:        int64(len(o.Lines)),
 		UnitCount:        o.sum(func(l Line) int64 { return l.Quantity }),
+		Version:          o.Version,
 	}
 	if len(o.Lines) > 0 {
 		out.Sku, out.Title = o.Lines[0].SKU, o.Lines[0].Title

@@ -17,6 +17,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/orderid"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/shop/quote"
+	"github.com/orderd-dev/orderd/orderd/shop/watch"
 )
 
 const (
@@ -34,7 +35,7 @@ const (
 	placeRetry = 750 * time.Millisecond
 )
 
-// ServiceOptions of a Service. All have to be set but the limits, MaxBatch, Flash and Returns.
+// ServiceOptions of a Service. All have to be set but the limits, MaxBatch, Flash, Returns and Changes.
 type ServiceOptions struct {
 	Store *Store
 	// IDs makes the ids of orders.
@@ -53,6 +54,8 @@ type ServiceOptions struct {
 	Flash FlashFinder
 	// Returns is asked which orders have a return; nil: none has.
 	Returns Returns
+	// Changes tells of orders that change; nil: WatchOrder and WatchOrders are not implemented.
+	Changes *watch.Hub
 	// Random spreads the retries of callers that are refused; nobody else may use it.
 	Random *rand.Rand
 }
@@ -67,7 +70,10 @@ type Service struct {
 	placing             *batch.Batcher[wish, *orderv1.PlaceOrderResponse]
 	random              *backoff.Random
 	returns             Returns
-	flash               FlashFinder
+	changes             *watch.Hub
+	// newest reads orders for those who watch them.
+	newest *batch.Batcher[[]uuid.UUID, []*Order]
+	flash  FlashFinder
 	// flashSlots has one entry for each question to the flash lane that is under way.
 	flashSlots chan struct{}
 }
@@ -77,7 +83,7 @@ func NewService(o ServiceOptions) *Service {
 	s := &Service{
 		store: o.Store, ids: o.IDs, tokens: o.Tokens, timeout: o.PaymentTimeout,
 		limits: o.Limits, guestLimits: o.GuestLimits, random: backoff.NewRandom(o.Random),
-		returns: o.Returns, flash: o.Flash, flashSlots: make(chan struct{}, maxFlashQuestions),
+		returns: o.Returns, changes: o.Changes, flash: o.Flash, flashSlots: make(chan struct{}, maxFlashQuestions),
 	}
 	options := batch.Options{
 		Limit: placeLimit, Size: o.MaxBatch, Parallel: placeParallel, Timeout: placeTimeout, Observe: s.store.metrics.placing,
@@ -89,7 +95,7 @@ func NewService(o ServiceOptions) *Service {
 		options.Parallel = int(s.store.pool.Config().MaxConns)
 	}
 	options.Beside = options.Size / 2
-	s.placing = batch.New(options, s.placeAll)
+	s.placing, s.newest = batch.New(options, s.placeAll), s.newNewest()
 	return s
 }
 
@@ -207,6 +213,12 @@ const reasonNotFound = "ORDER_NOT_FOUND"
 // NotFound is the error for an order that the buyer does not have.
 func NotFound() error {
 	return rpcerr.New(connect.CodeNotFound, reasonNotFound, "the buyer has no such order")
+}
+
+// parcelRequested is the error for what a parcel that has not left is in the way of.
+func parcelRequested() error {
+	return rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonParcelRequested,
+		"a parcel was asked for: take it back first, by ShipmentService.CancelShipment")
 }
 
 // Conflict is the error for what the order's state does not allow.

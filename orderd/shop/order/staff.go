@@ -68,7 +68,8 @@ func (s *Store) CancelByStaff(
 }
 
 // RefundUnits gives back what was paid for units that no parcel has, which will not be shipped. key is unique among the
-// order's grants. Errors beside the lock's: FAILED_PRECONDITION/UNITS_NOT_HERE, and those of GrantRefund.
+// order's grants. Errors beside the lock's: FAILED_PRECONDITION/PARCEL_REQUESTED and UNITS_NOT_HERE, and those of
+// GrantRefund.
 func (s *Store) RefundUnits(
 	ctx context.Context, tx *database.Tx, at time.Time, c StaffChange, key string, lines []LineQuantity, restock bool,
 ) (*orderv1.Order, Granted, error) {
@@ -77,9 +78,12 @@ func (s *Store) RefundUnits(
 		return nil, Granted{}, err
 	}
 	for _, l := range lines {
-		left := int64(0)
+		var left, parcel int64
 		if l.Line >= 1 && l.Line <= int64(len(o.Lines)) {
-			left = o.Lines[l.Line-1].unshipped()
+			left, parcel = o.Lines[l.Line-1].unshipped(), o.Lines[l.Line-1].Shipping
+		}
+		if l.Quantity > left && l.Quantity <= left+parcel {
+			return nil, Granted{}, parcelRequested()
 		}
 		if l.Quantity > left {
 			return nil, Granted{}, rpcerr.New(connect.CodeFailedPrecondition, rpcerr.ReasonUnitsNotHere,

@@ -64,6 +64,23 @@ func History(ctx context.Context, q database.Querier, id uuid.UUID) ([]*orderv1.
 	return changes, nil
 }
 
+// Noted are those of the orders that have a note.
+func Noted(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
+	rows, err := q.Query(ctx, "SELECT DISTINCT order_id FROM order_notes WHERE order_id = ANY ($1)", ids)
+	if err != nil {
+		return nil, fmt.Errorf("looking for notes: %w", err)
+	}
+	found := map[uuid.UUID]bool{}
+	var id uuid.UUID
+	if _, err = pgx.ForEachRow(rows, []any{&id}, func() error {
+		found[id] = true
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("looking for notes: %w", err)
+	}
+	return found, nil
+}
+
 // Notes are what staff wrote about orders, newest first; q is a pool or a transaction.
 func Notes(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UUID][]Note, error) {
 	rows, err := q.Query(ctx,

@@ -112,24 +112,6 @@ func Read(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UU
 	return found, nil
 }
 
-// PaidBy are the payments that count, by their orders; those that were not paid, or cost nothing, are left out.
-func PaidBy(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UUID]uuid.UUID, error) {
-	rows, err := q.Query(ctx,
-		"SELECT order_id, payment_id FROM orders WHERE order_id = ANY ($1) AND payment_id IS NOT NULL", ids)
-	if err != nil {
-		return nil, fmt.Errorf("reading orders' payments: %w", err)
-	}
-	found := map[uuid.UUID]uuid.UUID{}
-	var id, paidBy uuid.UUID
-	if _, err = pgx.ForEachRow(rows, []any{&id, &paidBy}, func() error {
-		found[id] = paidBy
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("reading orders' payments: %w", err)
-	}
-	return found, nil
-}
-
 // lock reads orders and keeps their rows locked until the transaction ends, in the order of their
 // ids. Who changes an order's lines holds its row.
 func lock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]*Order, error) {

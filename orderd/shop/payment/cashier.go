@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -252,6 +253,9 @@ func (c *creation) reserve(ctx context.Context) (*paymentv1.CreatePaymentRespons
 	return answer, found, err
 }
 
+// maxPayments is how many an order has at most, or as many more as are asked for at once: staff see all of them.
+const maxPayments = 50
+
 // newPayment is the payment that the request asks for, if the order can be paid so.
 func (c *creation) newPayment(
 	ctx context.Context, tx *database.Tx, id uuid.UUID, now time.Time,
@@ -266,6 +270,12 @@ func (c *creation) newPayment(
 	chosen, err := method(c.provider, c.req, due.Currency)
 	if err != nil {
 		return nil, order.Due{}, err
+	}
+	if n, err := countOf(ctx, tx, c.orderID); err != nil {
+		return nil, order.Due{}, err
+	} else if n >= maxPayments {
+		return nil, order.Due{}, rpcerr.New(connect.CodeResourceExhausted, rpcerr.ReasonTooManyPayments,
+			"the order has too many payments already", "most", strconv.Itoa(maxPayments))
 	}
 	next := now.Add(firstQuery)
 	return &Payment{

@@ -160,6 +160,30 @@ func TestAProviderThatRefusesAPayment(t *testing.T) {
 	wantError(t, err, connect.CodeFailedPrecondition, "ALREADY_PAID")
 }
 
+func TestAnOrderHasSoManyPayments(t *testing.T) {
+	s := newShop(t)
+	s.sell(5)
+	o := s.place("ann", 1)
+	first := s.request(o)
+	if _, err := s.service.CreatePayment(context.Background(), first); err != nil {
+		t.Fatal(err)
+	}
+	for range 49 {
+		if _, err := s.service.CreatePayment(context.Background(), s.request(o)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := s.service.CreatePayment(context.Background(), s.request(o))
+	wantError(t, err, connect.CodeResourceExhausted, "TOO_MANY_PAYMENTS")
+	// What was made before is answered again.
+	if _, err := s.service.CreatePayment(context.Background(), first); err != nil {
+		t.Error(err)
+	}
+	if n := s.count("payments", "true"); n != 50 {
+		t.Errorf("%d payments", n)
+	}
+}
+
 func TestAPaymentOfAnOrderThatEndedWhileTheProviderWasCalled(t *testing.T) {
 	s := newShop(t)
 	s.sell(5)

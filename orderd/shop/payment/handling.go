@@ -213,7 +213,6 @@ func (h *handling) write(ctx context.Context, tx *database.Tx) error {
 			return fmt.Errorf("writing payments: %w", err)
 		}
 	}
-	var surplus []uuid.UUID
 	if len(h.marks) > 0 {
 		outcomes, err := h.service.orders.MarkPaid(ctx, tx, h.at, h.marks)
 		if err != nil {
@@ -226,16 +225,17 @@ func (h *handling) write(ctx context.Context, tx *database.Tx) error {
 			if err := h.refund(h.paid[i], h.paid[i].TransactionID, string(outcome)); err != nil {
 				return err
 			}
-			surplus = append(surplus, h.paid[i].OrderID)
 		}
 	}
+	var surplus []uuid.UUID
 	for _, r := range h.refunds {
 		if err := insertRefund(ctx, tx, r, h.actor()); err != nil {
 			return err
 		}
+		surplus = append(surplus, r.OrderID)
 	}
-	if len(surplus) > 0 && h.service.index != nil {
-		if err := h.service.index(ctx, tx, surplus); err != nil {
+	if len(surplus) > 0 && h.service.stale != nil {
+		if err := h.service.stale(ctx, tx, surplus); err != nil {
 			return err
 		}
 	}

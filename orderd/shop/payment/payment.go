@@ -61,7 +61,7 @@ func (p *Payment) proto() *paymentv1.Payment {
 		PaymentId: p.ID.String(), OrderId: p.OrderID.String(), Provider: p.Provider, Method: p.Method,
 		State: p.State.proto(), Amount: money(p.Amount, p.Currency),
 		CreatedAt: timestamppb.New(p.CreatedAt), ExpiresAt: timestamppb.New(p.ExpiresAt),
-		SucceededAt: pb.Time(p.SucceededAt),
+		SucceededAt: pb.Time(p.SucceededAt), TransactionId: p.TransactionID,
 	}
 	if p.State == Failed {
 		out.Failure = p.Failure

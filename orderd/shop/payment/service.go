@@ -35,7 +35,7 @@ const (
 	maxListed = 100
 )
 
-// Options of a [Service]. All but Registerer and Index have to be set.
+// Options of a [Service]. All but Registerer and Stale have to be set.
 type Options struct {
 	Pool   *pgxpool.Pool
 	Orders *order.Store
@@ -46,9 +46,9 @@ type Options struct {
 	Random     io.Reader
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
-	// Index is told, last in the transaction, of orders with a payment that has succeeded and does not count: no event
-	// tells of it. Nobody is if nil.
-	Index func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
+	// Stale is told, last in the transaction, of orders with a transaction that has succeeded and does not count: no event
+	// tells of it. It must not wait for anybody. Nobody is told if nil.
+	Stale func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
 }
 
 // Service is the handler of PaymentService, RefundService and ReconciliationService, and what
@@ -65,7 +65,7 @@ type Service struct {
 	log       *slog.Logger
 	metrics   *metrics
 	gatherers map[string]*gatherer
-	index     func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
+	stale     func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
 }
 
 var (
@@ -82,7 +82,7 @@ func NewService(o Options) (*Service, error) {
 	}
 	s := &Service{
 		pool: o.Pool, orders: o.Orders, providers: map[string]Provider{}, now: o.Clock, random: o.Random,
-		log: o.Logger, metrics: m, gatherers: map[string]*gatherer{}, index: o.Index,
+		log: o.Logger, metrics: m, gatherers: map[string]*gatherer{}, stale: o.Stale,
 	}
 	for _, p := range o.Providers {
 		if _, twice := s.providers[p.Name()]; twice {

@@ -221,22 +221,45 @@ func (s *Service) stopAsking(ctx context.Context, p *Payment) error {
 	return nil
 }
 
-// Known is a payment as staff see it.
-type Known struct {
-	Payment *paymentv1.Payment
-	// TransactionID is the provider's; empty until it succeeded.
-	TransactionID string
+// countOf is how many payments an order has.
+func countOf(ctx context.Context, q database.Querier, orderID uuid.UUID) (n int, err error) {
+	if err := q.QueryRow(ctx, "SELECT count(*) FROM payments WHERE order_id = $1", orderID).Scan(&n); err != nil {
+		return 0, fmt.Errorf("counting payments: %w", err)
+	}
+	return n, nil
 }
 
 // OfOrders are the payments of orders, newest first; q is a pool or a transaction.
-func OfOrders(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UUID][]Known, error) {
+func OfOrders(
+	ctx context.Context, q database.Querier, ids []uuid.UUID,
+) (map[uuid.UUID][]*paymentv1.Payment, error) {
 	list, err := load(ctx, q, "WHERE order_id = ANY ($1) ORDER BY created_at DESC, payment_id DESC", ids)
 	if err != nil {
 		return nil, err
 	}
-	found := map[uuid.UUID][]Known{}
+	found := map[uuid.UUID][]*paymentv1.Payment{}
 	for _, p := range list {
-		found[p.OrderID] = append(found[p.OrderID], Known{Payment: p.proto(), TransactionID: p.TransactionID})
+		found[p.OrderID] = append(found[p.OrderID], p.proto())
+	}
+	return found, nil
+}
+
+// Surplus are the providers' transactions of orders that do not count and go back to the buyer, such as the second one
+// of a payment.
+func Surplus(ctx context.Context, q database.Querier, ids []uuid.UUID) (map[uuid.UUID][]string, error) {
+	rows, err := q.Query(ctx,
+		"SELECT DISTINCT order_id, paid_by FROM refunds WHERE order_id = ANY ($1) ORDER BY order_id, paid_by", ids)
+	if err != nil {
+		return nil, fmt.Errorf("reading surplus transactions: %w", err)
+	}
+	found := map[uuid.UUID][]string{}
+	var id uuid.UUID
+	var transaction string
+	if _, err = pgx.ForEachRow(rows, []any{&id, &transaction}, func() error {
+		found[id] = append(found[id], transaction)
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("reading surplus transactions: %w", err)
 	}
 	return found, nil
 }

@@ -24,6 +24,8 @@ func builtIn() map[string]map[string]Template {
 	add("refunded", "zh", "退款到账", "您的订单（{item}）已退款 {amount}。")
 	add("return_changed", "en", "Your return", "Your return for {item} is now: {state}.")
 	add("return_changed", "zh", "退货进度更新", "您的退货（{item}）状态更新为：{state}。")
+	add("invoice_changed", "en", "Your invoice", "Your invoice for {item} is now: {state}.")
+	add("invoice_changed", "zh", "发票进度更新", "您的订单（{item}）的发票状态更新为：{state}。")
 	return all
 }
 
@@ -38,6 +40,14 @@ func returnStates() map[string]map[string]string {
 			"REQUESTED": "已申请", "APPROVED": "已同意", "REJECTED": "已拒绝", "IN_TRANSIT": "退货途中",
 			"RECEIVED": "已收货", "REFUNDED": "已退款", "CANCELLED": "已撤销",
 		},
+	}
+}
+
+// invoiceStates are how buyers are told of an invoice's state.
+func invoiceStates() map[string]map[string]string {
+	return map[string]map[string]string{
+		"en": {"ISSUED": "issued", "REJECTED": "rejected", "VOIDED": "voided"},
+		"zh": {"ISSUED": "已开具", "REJECTED": "已驳回", "VOIDED": "已作废"},
 	}
 }
 

@@ -36,14 +36,17 @@ func fields(event carriesOrder, lang string) map[string]string {
 	case *orderv1.OrderRefunded:
 		out["amount"] = amount(e.GetAmount())
 	case *orderv1.OrderReturnChanged:
-		out["return_id"], out["state"] = e.GetReturnId(), state(e.GetState(), lang)
+		out["return_id"], out["state"] = e.GetReturnId(), state(returnStates(), e.GetState(), lang)
+	case *orderv1.OrderInvoiceChanged:
+		out["invoice_id"], out["state"] = e.GetInvoiceId(), state(invoiceStates(), e.GetState(), lang)
 	}
 	return out
 }
 
-func state(name, lang string) string {
+// state is the name of a state as the texts have it, or the name itself.
+func state(texts map[string]map[string]string, name, lang string) string {
 	for _, l := range candidates(lang) {
-		if text, ok := returnStates()[l][name]; ok {
+		if text, ok := texts[l][name]; ok {
 			return text
 		}
 	}
@@ -87,6 +90,8 @@ func example(event string) carriesOrder {
 		return &orderv1.OrderRefunded{Order: o, RefundId: "9d3e4f50-6172-4839-a4b5-c6d7e8f90a1b", Amount: money(12950)}
 	case "return_changed":
 		return &orderv1.OrderReturnChanged{Order: o, ReturnId: "5e6f7081-92a3-4b4c-8d5e-6f708192a3b4", State: "APPROVED"}
+	case "invoice_changed":
+		return &orderv1.OrderInvoiceChanged{Order: o, InvoiceId: "7f8091a2-b3c4-4d5e-8f60-718293a4b5c6", State: "ISSUED"}
 	}
 	return &orderv1.OrderPaid{Order: o}
 }

@@ -138,6 +138,9 @@ func (g *Gateway) compose(ctx context.Context, e consume.Event) (*pushv1.Notific
 	if !ok || about.GetOrder().GetBuyerId() == "" {
 		return nil, consume.Permanent(fmt.Errorf("event %s of type %s tells nothing of a buyer", e.ID, e.Type))
 	}
+	if !news(about) {
+		return nil, nil
+	}
 	templates, err := g.templates(ctx)
 	if err != nil {
 		return nil, databaseError(err)

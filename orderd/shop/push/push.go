@@ -32,7 +32,14 @@ func messages() []proto.Message {
 		&orderv1.OrderCompleted{},
 		&orderv1.OrderRefunded{},
 		&orderv1.OrderReturnChanged{},
+		&orderv1.OrderInvoiceChanged{},
 	}
+}
+
+// news tells whether the event is news to the buyer: who has asked for an invoice knows.
+func news(event proto.Message) bool {
+	e, ok := event.(*orderv1.OrderInvoiceChanged)
+	return !ok || e.GetState() != "REQUESTED"
 }
 
 // ConsumerName is the name of the consumer that delivers by [Gateway.Deliver].

@@ -29,12 +29,16 @@ func TestBuyersAreToldInTheirLanguage(t *testing.T) {
 		w.publish(o, 4, &orderv1.OrderReturnChanged{Order: o, ReturnId: "r", State: "IN_TRANSIT"}),
 		w.publish(o, 5,
 			&orderv1.OrderRefunded{Order: o, RefundId: "f", Amount: &moneyv1.Money{Amount: 100, Currency: "CNY"}}),
+		w.publish(o, 6, &orderv1.OrderInvoiceChanged{Order: o, InvoiceId: "i", State: "ISSUED"}),
 	}
+	// Who has asked knows that they have.
+	w.publish(o, 7, &orderv1.OrderInvoiceChanged{Order: o, InvoiceId: "i", State: "REQUESTED"})
 	for i, texts := range [][3]string{
 		1: {"paid", "Order paid", "We received 259.00 CNY for Green tea. Your order is being prepared."},
 		2: {"shipped", "Order shipped", "A parcel of your order of Green tea is on its way."},
 		3: {"return_changed", "Your return", "Your return for Green tea is now: on its way to us."},
 		4: {"refunded", "Refund paid", "1.00 CNY for your order of Green tea was paid back to you."},
+		5: {"invoice_changed", "Your invoice", "Your invoice for Green tea is now: issued."},
 	} {
 		if i > 0 {
 			want[ids[i]] = pushgateway.Data{

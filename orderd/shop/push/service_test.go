@@ -72,6 +72,7 @@ func TestTemplates(t *testing.T) {
 			"cancelled en true", "cancelled zh true",
 			"completed en true", "completed zh true",
 			"delivered en true", "delivered zh true",
+			"invoice_changed en true", "invoice_changed zh true",
 			"paid en false", "paid zh true", "paid zh-TW false",
 			"refunded en true", "refunded zh true",
 			"return_changed en true", "return_changed zh true",

@@ -1,6 +1,9 @@
 package returns
 
 import (
+	"slices"
+	"strings"
+
 	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/lifecycle"
 )
@@ -56,6 +59,11 @@ func Transitions() lifecycle.Table[State, Event] { return transitions }
 // open are the states in which a return's units are spoken for.
 func open() []string {
 	return []string{string(Requested), string(Approved), string(InTransit), string(Received)}
+}
+
+// Open tells whether somebody has yet to do something about a return in the state.
+func Open(s returnsv1.ReturnState) bool {
+	return slices.Contains(open(), strings.TrimPrefix(s.String(), "RETURN_STATE_"))
 }
 
 // proto is the state's name in the API.

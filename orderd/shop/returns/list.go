@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	returnsv1 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
+	"github.com/orderd-dev/orderd/orderd/kit/auth"
 	"github.com/orderd-dev/orderd/orderd/kit/page"
 )
 
@@ -106,7 +107,20 @@ func (s *Service) FindReturns(
 	}
 	answer := &returnsv1.FindReturnsResponse{}
 	answer.Returns, answer.NextPageToken = cut(returns, size)
+	if c, _ := auth.CallerFrom(ctx); !auth.KnowsBuyers(ctx) && c.Acting&auth.ServiceRoles == 0 {
+		for _, r := range answer.GetReturns() {
+			Mask(r)
+		}
+	}
 	return answer, nil
+}
+
+// Mask hides what the buyer said and showed from those of the staff who do not talk to buyers.
+func Mask(r *returnsv1.Return) {
+	if r.GetDescription() != "" {
+		r.Description = "***"
+	}
+	r.Pictures = nil
 }
 
 // cut makes a page of what was read, which is one more than the size if there is another page.

@@ -70,10 +70,10 @@ func (s *Store) changeIn(ctx context.Context, tx *database.Tx, id uuid.UUID, do 
 }
 
 func (w *work) write(ctx context.Context) error {
-	if err := update(ctx, w.tx, w.shipment, w.changes); err != nil || !w.numbered || w.store.index == nil {
+	if err := update(ctx, w.tx, w.shipment, w.changes); err != nil || !w.numbered || w.store.stale == nil {
 		return err
 	}
-	return w.store.index(ctx, w.tx, []uuid.UUID{w.shipment.OrderID})
+	return w.store.stale(ctx, w.tx, []uuid.UUID{w.shipment.OrderID})
 }
 
 func (w *work) step(event Event, actor, reason string) error {

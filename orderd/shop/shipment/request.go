@@ -86,9 +86,9 @@ type Options struct {
 	Random     io.Reader
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
-	// Index is told, last in the transaction, of orders with a parcel that has got its tracking number: no event tells of
-	// it before it leaves. Nobody is if nil.
-	Index func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
+	// Stale is told, last in the transaction, of orders with a parcel that has got its tracking number: no event tells of
+	// it before it leaves. It must not wait for anybody. Nobody is told if nil.
+	Stale func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
 }
 
 // Store keeps shipments. Its methods are safe for concurrent use.
@@ -105,7 +105,7 @@ type Store struct {
 	log          *slog.Logger
 	metrics      *metrics
 	flights      singleflight.Group
-	index        func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
+	stale        func(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) error
 	// refreshes bounds how many buyers' questions are passed on at once.
 	refreshes chan struct{}
 }
@@ -128,7 +128,7 @@ func NewStore(o Options) (*Store, error) {
 		log:          o.Logger,
 		metrics:      m,
 		refreshes:    make(chan struct{}, maxRefreshes),
-		index:        o.Index,
+		stale:        o.Stale,
 	}
 	if s.pollInterval <= 0 {
 		s.pollInterval = DefaultPollInterval

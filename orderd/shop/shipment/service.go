@@ -1,6 +1,7 @@
 package shipment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -57,42 +58,17 @@ func (s *Service) wish(ctx context.Context, req *shipmentv1.CreateShipmentReques
 	want := wish{
 		orderID:        id,
 		source:         "request:" + req.GetRequestId(),
-		carrier:        req.GetCarrier(),
+		carrier:        cmp.Or(req.GetCarrier(), s.store.first),
 		trackingNumber: req.GetTrackingNumber(),
 		actor:          auth.StaffActor(ctx),
 	}
-	if want.carrier == "" {
-		want.carrier = s.store.first
-	}
-	_, known := s.store.carriers[want.carrier]
-	switch {
-	case known && want.trackingNumber != "":
-		return wish{}, rpcerr.New(connect.CodeInvalidArgument, rpcerr.ReasonTrackingNumberNotYours,
-			"this carrier gives its tracking numbers itself", "field", "tracking_number")
-	case !known && (want.trackingNumber == "" || want.carrier == ""):
-		return wish{}, rpcerr.New(
-			connect.CodeInvalidArgument,
-			rpcerr.ReasonCarrierUnknown,
-			"no such carrier is configured; a parcel that was handed over without one needs "+
-				"the carrier's name and its tracking number",
-			"field",
-			"carrier",
-		)
+	if err := s.store.check(want); err != nil {
+		return wish{}, err
 	}
 	for _, l := range req.GetLines() {
 		want.lines = append(want.lines, order.LineQuantity{Line: l.GetLine(), Quantity: l.GetQuantity()})
 	}
 	return want, nil
-}
-
-// handedOver records that a parcel has left that staff gave to a carrier themselves.
-func (w *work) handedOver(ctx context.Context, actor string) error {
-	collected := carrier.Event{ID: "handed-over", Code: carrier.Collected, At: w.at}
-	before := len(w.changes)
-	if err := w.record(ctx, report{actor: actor, events: []carrier.Event{collected}}); err != nil {
-		return err
-	}
-	return update(ctx, w.tx, w.shipment, w.changes[before:])
 }
 
 // ListShipments returns a page of shipments, oldest first.

@@ -160,14 +160,14 @@ var tables = []table{
 		}}
 	}},
 	{"desk_orders", "order_id number buyer_id state fulfilment refund created_at paid_at currency total phone recipient " +
-		"promotion provider method channel has_note", func(m made) [][]any {
+		"promotion provider method channel has_note version made", func(m made) [][]any {
 		method := ""
 		if m.provider != "" {
 			method = "native"
 		}
 		return [][]any{{
 			m.id, orderid.Number(m.id), m.buyer, m.state, m.fulfilment, m.refund, m.at, m.paid, "EUR", m.total, m.phone,
-			m.recipient, m.promotion, m.provider, method, m.channel, m.hasNote,
+			m.recipient, m.promotion, m.provider, method, m.channel, m.hasNote, int64(4), 1,
 		}}
 	}},
 	{"desk_terms", "order_id kind term created_at", func(m made) [][]any {

@@ -226,10 +226,12 @@ var _ = Describe("Refunding units", func() {
 			units []int64
 			line  string
 			left  string
-		}{{[]int64{2}, "1", "1"}, {[]int64{0, 1}, "2", "0"}, {[]int64{1, 1}, "2", "0"}} {
+		}{{[]int64{3}, "1", "1"}, {[]int64{0, 1}, "2", "0"}, {[]int64{1, 1}, "2", "0"}} {
 			_, err = w.service.RefundUnits(support(ctx), refund(answer.GetOrder(), false, tt.units...))
 			refused(err, "UNITS_NOT_HERE", map[string]string{"line": tt.line, "left": tt.left})
 		}
+		_, err = w.service.RefundUnits(support(ctx), refund(answer.GetOrder(), false, 2))
+		refused(err, "PARCEL_REQUESTED", nil)
 		Expect(w.shop.Refunds(ctx, uuid.MustParse(o.GetOrderId()))).To(BeEquivalentTo(100))
 		_, err = w.service.RefundUnits(support(ctx), refund(answer.GetOrder(), false, 1))
 		Expect(err).NotTo(HaveOccurred())
@@ -273,7 +275,7 @@ var _ = Describe("Small changes of an order", func() {
 		refused(err, "ORDER_CHANGED", map[string]string{"version": strconv.FormatInt(o.GetVersion()+1, 10)})
 		w.parcel(ctx, o, false)
 		_, err = deliver(w.order(ctx, o.GetOrderId()))
-		refused(err, "ORDER_STATE_CONFLICT", map[string]string{"state": "PAID"})
+		refused(err, "PARCEL_REQUESTED", nil)
 	})
 
 	It("puts on as many tags as an order may have", func(ctx SpecContext) {

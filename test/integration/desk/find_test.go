@@ -116,7 +116,13 @@ var _ = Describe("Finding one order", func() {
 		Expect(story.GetShipments()).To(HaveLen(1))
 		Expect(story.GetShipments()[0].GetTrackingNumber()).To(Equal("SF-1"))
 		Expect(story.GetReturns()).To(HaveLen(2))
-		Expect(story.GetReturns()[0].GetState().String()).To(Equal("RETURN_STATE_REQUESTED"))
+		Expect(story.GetReturns()[1].GetState().String()).To(Equal("RETURN_STATE_REQUESTED"))
+		Expect(story.GetOrder().GetPaymentId()).NotTo(BeEmpty())
+		for _, p := range story.GetPayments() {
+			// Only the one that counts has succeeded.
+			counts := p.GetPaymentId() == story.GetOrder().GetPaymentId()
+			Expect(p.GetTransactionId() != "").To(Equal(counts))
+		}
 		Expect(story.GetOrder().GetTags()).To(Equal([]string{"vip"}))
 		var notes []string
 		for _, n := range story.GetNotes() {

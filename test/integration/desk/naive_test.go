@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/text/unicode/norm"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	deskv1 "github.com/orderd-dev/orderd/api/gen/orderd/desk/v1"
@@ -88,8 +89,12 @@ func expected(samples []*sample, f *deskv1.OrderFilter, now time.Time, oldest bo
 			matching = append(matching, s)
 		}
 	}
+	at := func(s *sample) time.Time { return s.created }
+	if inOrderOfPaying(f) {
+		at = func(s *sample) time.Time { return *s.paidAt }
+	}
 	slices.SortFunc(matching, func(a, b *sample) int {
-		c := a.created.Compare(b.created)
+		c := at(a).Compare(at(b))
 		if c == 0 {
 			c = bytes.Compare(a.id[:], b.id[:])
 		}
@@ -103,6 +108,22 @@ func expected(samples []*sample, f *deskv1.OrderFilter, now time.Time, oldest bo
 		ids = append(ids, s.id.String())
 	}
 	return ids
+}
+
+// inOrderOfPaying tells whether nothing that comes before the time of paying is asked for.
+func inOrderOfPaying(f *deskv1.OrderFilter) bool {
+	rest := proto.CloneOf(f)
+	if rest.GetPaid().GetSince() == nil && rest.GetPaid().GetUntil() == nil {
+		return false
+	}
+	if slices.Contains(rest.GetRefundStatuses(), orderv1.RefundStatus_REFUND_STATUS_NONE) {
+		rest.RefundStatuses = nil
+	}
+	if rest.GetHasNote() == deskv1.Choice_CHOICE_NO {
+		rest.HasNote = 0
+	}
+	rest.Paid, rest.Placed, rest.Method, rest.Total = nil, nil, "", nil
+	return proto.Equal(rest, &deskv1.OrderFilter{})
 }
 
 // asks are what a filter may say, one each.

@@ -3,6 +3,7 @@ package desk_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	deskv1 "github.com/orderd-dev/orderd/api/gen/orderd/desk/v1"
 	"github.com/orderd-dev/orderd/orderd/kit/consume"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
+	"github.com/orderd-dev/orderd/orderd/kit/lease"
 	"github.com/orderd-dev/orderd/orderd/shop/desk"
 )
 
@@ -100,6 +102,54 @@ var _ = Describe("The desk's index", func() {
 			To(Equal([]string{s.provider + " " + s.method}))
 		Expect(w.texts(ctx, "SELECT term FROM desk_terms WHERE order_id = $1 AND kind = 'transaction' ORDER BY term", s.id)).
 			To(ConsistOf("second-0", "second-1", s.transactions[0]))
+	})
+
+	It("has the transactions that go back, and the numbers of parcels that came back, however they are written", func(ctx SpecContext) {
+		s := samples[0]
+		w.exec(ctx, `INSERT INTO refunds (refund_id, payment_id, order_id, provider, transaction_id, order_key, paid_by, reason,
+				state, version, amount, currency, seq, left_after, bucket, created_at)
+			VALUES ($1, $2, $3, 'sandbox', 'twice', '', 'twice', 'DUPLICATE', 'PENDING', 1, 1, 'CNY', 1, 0, 0, now())`,
+			uuid.New(), uuid.New(), s.id)
+		w.exec(ctx, `INSERT INTO returns (return_id, order_id, buyer_id, kind, unshipped, state, version, reason, description,
+				pictures, rejection, carrier, tracking_number, currency, created_at, updated_at)
+			VALUES ($1, $2, 'ann', 'RETURN', false, 'IN_TRANSIT', 1, 'DAMAGED', '', '{}', '', 'swift', 'back-1 z', 'CNY', now(), now())`,
+			uuid.New(), s.id)
+		w.follow(ctx, s.id)
+		for _, key := range []*deskv1.FindOrderRequest{
+			{Key: &deskv1.FindOrderRequest_TransactionId{TransactionId: "twice"}},
+			{Key: &deskv1.FindOrderRequest_TrackingNumber{TrackingNumber: "BACK1Z"}},
+			{Key: &deskv1.FindOrderRequest_TrackingNumber{TrackingNumber: " back 1-z"}},
+		} {
+			found, err := w.service.FindOrder(support(ctx), key)
+			Expect(err).NotTo(HaveOccurred(), "%v", key)
+			Expect(found.GetOrder().GetOrderId()).To(Equal(s.id.String()))
+		}
+	})
+
+	It("is made anew by the follower: of orders that were marked, that no row is of, and whose rows are old", func(ctx SpecContext) {
+		want := w.index(ctx)
+		follower, err := desk.NewFollower(desk.FollowerOptions{
+			WorkerOptions: lease.WorkerOptions{Worker: "w", Interval: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)},
+			Pool:          w.pool, Clock: time.Now,
+		})
+		Expect(err).NotTo(HaveOccurred())
+		w.exec(ctx, "DELETE FROM desk_orders WHERE order_id = $1", samples[0].id)
+		w.exec(ctx, "DELETE FROM desk_terms WHERE order_id = $1", samples[0].id)
+		w.exec(ctx, "UPDATE desk_orders SET version = version - 1, buyer_id = 'x' WHERE order_id = $1", samples[1].id)
+		w.exec(ctx, "UPDATE desk_orders SET made = 0, phone = 'x' WHERE order_id = $1", samples[2].id)
+		running, stop := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() { defer close(done); _ = follower.Run(running) }()
+		DeferCleanup(func() { stop(); <-done })
+		Eventually(func() []map[string]any { return w.index(ctx) }).WithTimeout(time.Minute).Should(Equal(want))
+
+		By("marking one more, which the walk that has ended does not look at")
+		w.exec(ctx, "UPDATE desk_orders SET recipient = 'x' WHERE order_id = $1", samples[3].id)
+		Expect(w.tx(ctx, func(tx *database.Tx) error {
+			return desk.MarkStale(ctx, tx, []uuid.UUID{samples[3].id, samples[3].id, uuid.New()})
+		})).To(Succeed())
+		Eventually(func() []map[string]any { return w.index(ctx) }).WithTimeout(time.Minute).Should(Equal(want))
+		Eventually(func() []string { return w.texts(ctx, "SELECT order_id::text FROM desk_stale") }).Should(BeEmpty())
 	})
 
 	It("is the truth after followers and changes that were at work at once", func(ctx SpecContext) {

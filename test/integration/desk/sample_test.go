@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -170,7 +171,12 @@ func (s *sample) queueBeside(b *pgx.Batch, payment *uuid.UUID) {
 	if s.returned == "" {
 		return
 	}
-	for i, state := range []string{"REJECTED", s.returned} {
+	// An open one counts, though there is a newer one; else the newest.
+	states := []string{"REJECTED", s.returned}
+	if slices.Contains([]string{"REQUESTED", "APPROVED", "IN_TRANSIT", "RECEIVED"}, s.returned) {
+		states = []string{s.returned, "REJECTED"}
+	}
+	for i, state := range states {
 		b.Queue(`INSERT INTO returns (return_id, order_id, buyer_id, kind, unshipped, state, version, reason, description,
 				pictures, rejection, carrier, tracking_number, currency, created_at, updated_at)
 			VALUES ($1, $2, $3, 'REFUND_ONLY', false, $4, 1, 'DAMAGED', '', '{}', '', '', '', $5, $6, $6)`,

@@ -33,6 +33,7 @@ var unrest = map[string]string{
 	"parcels wait for their carrier":    `SELECT shipment_id::text || ' ' || work FROM shipments WHERE state = 'REQUESTED' AND tracking_number = ''`,
 	"paid goods are in no parcel": `SELECT o.order_id::text FROM orders o JOIN order_lines l USING (order_id)
 		WHERE o.state = 'PAID' AND l.quantity - l.withdrawn - l.shipped - l.shipping > 0`,
+	"the desk is told of orders":                `SELECT order_id::text FROM desk_stale`,
 	"parcels of cancelled orders are requested": `SELECT s.shipment_id::text FROM shipments s JOIN orders o USING (order_id) WHERE o.state = 'CANCELLED' AND s.state = 'REQUESTED'`,
 }
 

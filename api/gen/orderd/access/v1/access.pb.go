@@ -51,6 +51,8 @@ const (
 	Role_ROLE_CATALOG_SYNC Role = 14
 	// Tells of parcels: a WMS.
 	Role_ROLE_FULFILMENT_SYNC Role = 15
+	// Makes out invoices: a tax system.
+	Role_ROLE_INVOICE_SYNC Role = 16
 )
 
 // Enum value maps for Role.
@@ -69,6 +71,7 @@ var (
 		13: "ROLE_ADMISSION",
 		14: "ROLE_CATALOG_SYNC",
 		15: "ROLE_FULFILMENT_SYNC",
+		16: "ROLE_INVOICE_SYNC",
 	}
 	Role_value = map[string]int32{
 		"ROLE_UNSPECIFIED":     0,
@@ -84,6 +87,7 @@ var (
 		"ROLE_ADMISSION":       13,
 		"ROLE_CATALOG_SYNC":    14,
 		"ROLE_FULFILMENT_SYNC": 15,
+		"ROLE_INVOICE_SYNC":    16,
 	}
 )
 
@@ -213,7 +217,7 @@ const file_orderd_access_v1_access_proto_rawDesc = "" +
 	"\x05roles\x18\x01 \x03(\x0e2\x16.orderd.access.v1.RoleR\x05roles\x12\x16\n" +
 	"\x06public\x18\x02 \x01(\bR\x06public\x12&\n" +
 	"\x0fmax_age_seconds\x18\x03 \x01(\x05R\rmaxAgeSeconds\x12\x1a\n" +
-	"\bpersonal\x18\x04 \x01(\bR\bpersonal*\xc7\x02\n" +
+	"\bpersonal\x18\x04 \x01(\bR\bpersonal*\xde\x02\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -229,7 +233,8 @@ const file_orderd_access_v1_access_proto_rawDesc = "" +
 	"\rROLE_CHECKOUT\x10\f\x12\x12\n" +
 	"\x0eROLE_ADMISSION\x10\r\x12\x15\n" +
 	"\x11ROLE_CATALOG_SYNC\x10\x0e\x12\x18\n" +
-	"\x14ROLE_FULFILMENT_SYNC\x10\x0f\"\x04\b\x02\x10\x02\"\x04\b\x05\x10\x05\"\x04\b\a\x10\a*\fROLE_SERVICE*\rROLE_SHIPPING*\fROLE_REPORTS:R\n" +
+	"\x14ROLE_FULFILMENT_SYNC\x10\x0f\x12\x15\n" +
+	"\x11ROLE_INVOICE_SYNC\x10\x10\"\x04\b\x02\x10\x02\"\x04\b\x05\x10\x05\"\x04\b\a\x10\a*\fROLE_SERVICE*\rROLE_SHIPPING*\fROLE_REPORTS:R\n" +
 	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\x81\x8d\x03 \x01(\v2\x18.orderd.access.v1.AccessR\x06accessB\xc5\x01\n" +
 	"\x14com.orderd.access.v1B\vAccessProtoP\x01Z>github.com/orderd-dev/orderd/api/gen/orderd/access/v1;accessv1\xa2\x02\x03OAX\xaa\x02\x10Orderd.Access.V1\xca\x02\x10Orderd\\Access\\V1\xe2\x02\x1cOrderd\\Access\\V1\\GPBMetadata\xea\x02\x12Orderd::Access::V1b\x06proto3"
 

@@ -9,10 +9,11 @@ package deskv1
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "github.com/orderd-dev/orderd/api/gen/orderd/access/v1"
-	v14 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
+	v14 "github.com/orderd-dev/orderd/api/gen/orderd/invoice/v1"
+	v15 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	v1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
 	v11 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
-	v15 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
+	v16 "github.com/orderd-dev/orderd/api/gen/orderd/quote/v1"
 	v13 "github.com/orderd-dev/orderd/api/gen/orderd/returns/v1"
 	v12 "github.com/orderd-dev/orderd/api/gen/orderd/shipment/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -82,7 +83,7 @@ func (Choice) EnumDescriptor() ([]byte, []int) {
 type OrderSort int32
 
 const (
-	// By when they were placed, newest first.
+	// By when they were placed (or paid: see ListOrders), newest first.
 	OrderSort_ORDER_SORT_UNSPECIFIED OrderSort = 0
 	OrderSort_ORDER_SORT_OLDEST      OrderSort = 1
 )
@@ -247,12 +248,13 @@ type FindOrderResponse struct {
 	Order *v1.Order              `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
 	// Oldest first, with the reasons and the subjects of staff.
 	Changes []*v1.OrderChange `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
-	// Newest first; so are refunds, shipments, returns and notes.
+	// Newest first; so are refunds, shipments, returns, notes and invoices.
 	Payments      []*v11.Payment  `protobuf:"bytes,3,rep,name=payments,proto3" json:"payments,omitempty"`
 	Refunds       []*v11.Refund   `protobuf:"bytes,4,rep,name=refunds,proto3" json:"refunds,omitempty"`
 	Shipments     []*v12.Shipment `protobuf:"bytes,5,rep,name=shipments,proto3" json:"shipments,omitempty"`
 	Returns       []*v13.Return   `protobuf:"bytes,6,rep,name=returns,proto3" json:"returns,omitempty"`
 	Notes         []*Note         `protobuf:"bytes,7,rep,name=notes,proto3" json:"notes,omitempty"`
+	Invoices      []*v14.Invoice  `protobuf:"bytes,8,rep,name=invoices,proto3" json:"invoices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -336,6 +338,13 @@ func (x *FindOrderResponse) GetNotes() []*Note {
 	return nil
 }
 
+func (x *FindOrderResponse) GetInvoices() []*v14.Invoice {
+	if x != nil {
+		return x.Invoices
+	}
+	return nil
+}
+
 type Note struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Text  string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
@@ -404,14 +413,14 @@ type OrderFilter struct {
 	States             []v1.OrderState        `protobuf:"varint,1,rep,packed,name=states,proto3,enum=orderd.order.v1.OrderState" json:"states,omitempty"`
 	FulfilmentStatuses []v1.FulfilmentStatus  `protobuf:"varint,2,rep,packed,name=fulfilment_statuses,json=fulfilmentStatuses,proto3,enum=orderd.order.v1.FulfilmentStatus" json:"fulfilment_statuses,omitempty"`
 	RefundStatuses     []v1.RefundStatus      `protobuf:"varint,3,rep,packed,name=refund_statuses,json=refundStatuses,proto3,enum=orderd.order.v1.RefundStatus" json:"refund_statuses,omitempty"`
-	// The state of the order's newest return.
+	// The state of the order's newest open return, or of its newest if none is open.
 	ReturnStates []v13.ReturnState `protobuf:"varint,4,rep,packed,name=return_states,json=returnStates,proto3,enum=orderd.returns.v1.ReturnState" json:"return_states,omitempty"`
 	Placed       *TimeRange        `protobuf:"bytes,5,opt,name=placed,proto3" json:"placed,omitempty"`
 	Paid         *TimeRange        `protobuf:"bytes,6,opt,name=paid,proto3" json:"paid,omitempty"`
 	BuyerId      string            `protobuf:"bytes,7,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
-	// The recipient's; of its digits the last 8 are compared.
+	// The recipient's; of its digits (full-width ones too) the last 8 are compared.
 	Phone string `protobuf:"bytes,8,opt,name=phone,proto3" json:"phone,omitempty"`
-	// The recipient's whole name, in any case and Unicode form.
+	// The recipient's whole name, in any case, width and Unicode form.
 	Recipient string `protobuf:"bytes,9,opt,name=recipient,proto3" json:"recipient,omitempty"`
 	Sku       string `protobuf:"bytes,10,opt,name=sku,proto3" json:"sku,omitempty"`
 	// A PromotionEvent's name.
@@ -427,8 +436,9 @@ type OrderFilter struct {
 	Tags    []string `protobuf:"bytes,17,rep,name=tags,proto3" json:"tags,omitempty"`
 	HasNote Choice   `protobuf:"varint,18,opt,name=has_note,json=hasNote,proto3,enum=orderd.desk.v1.Choice" json:"has_note,omitempty"`
 	// Unpaid, and placed at least so many seconds ago.
-	UnpaidSeconds  int64  `protobuf:"varint,19,opt,name=unpaid_seconds,json=unpaidSeconds,proto3" json:"unpaid_seconds,omitempty"`
-	TransactionId  string `protobuf:"bytes,20,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	UnpaidSeconds int64  `protobuf:"varint,19,opt,name=unpaid_seconds,json=unpaidSeconds,proto3" json:"unpaid_seconds,omitempty"`
+	TransactionId string `protobuf:"bytes,20,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	// A parcel's, to the buyer or back; blanks, dashes and case do not matter.
 	TrackingNumber string `protobuf:"bytes,21,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
 	// An attribute's key, and its value.
 	AttributeKey   string `protobuf:"bytes,22,opt,name=attribute_key,json=attributeKey,proto3" json:"attribute_key,omitempty"`
@@ -875,9 +885,9 @@ type ListedOrder struct {
 	State            v1.OrderState          `protobuf:"varint,4,opt,name=state,proto3,enum=orderd.order.v1.OrderState" json:"state,omitempty"`
 	FulfilmentStatus v1.FulfilmentStatus    `protobuf:"varint,5,opt,name=fulfilment_status,json=fulfilmentStatus,proto3,enum=orderd.order.v1.FulfilmentStatus" json:"fulfilment_status,omitempty"`
 	RefundStatus     v1.RefundStatus        `protobuf:"varint,6,opt,name=refund_status,json=refundStatus,proto3,enum=orderd.order.v1.RefundStatus" json:"refund_status,omitempty"`
-	// Of its newest return; unspecified if there is none.
+	// Of its newest open return, or of its newest; unspecified if there is none.
 	ReturnState v13.ReturnState        `protobuf:"varint,7,opt,name=return_state,json=returnState,proto3,enum=orderd.returns.v1.ReturnState" json:"return_state,omitempty"`
-	Total       *v14.Money             `protobuf:"bytes,8,opt,name=total,proto3" json:"total,omitempty"`
+	Total       *v15.Money             `protobuf:"bytes,8,opt,name=total,proto3" json:"total,omitempty"`
 	CreatedAt   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	PaidAt      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=paid_at,json=paidAt,proto3" json:"paid_at,omitempty"`
 	Recipient   string                 `protobuf:"bytes,11,opt,name=recipient,proto3" json:"recipient,omitempty"`
@@ -974,7 +984,7 @@ func (x *ListedOrder) GetReturnState() v13.ReturnState {
 	return v13.ReturnState(0)
 }
 
-func (x *ListedOrder) GetTotal() *v14.Money {
+func (x *ListedOrder) GetTotal() *v15.Money {
 	if x != nil {
 		return x.Total
 	}
@@ -1465,7 +1475,7 @@ type RefundUnitsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Order *v1.Order              `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
 	// What goes back to the buyer for it.
-	Amount        *v14.Money `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	Amount        *v15.Money `protobuf:"bytes,2,opt,name=amount,proto3" json:"amount,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1507,7 +1517,7 @@ func (x *RefundUnitsResponse) GetOrder() *v1.Order {
 	return nil
 }
 
-func (x *RefundUnitsResponse) GetAmount() *v14.Money {
+func (x *RefundUnitsResponse) GetAmount() *v15.Money {
 	if x != nil {
 		return x.Amount
 	}
@@ -1520,7 +1530,7 @@ type SetDeliveryRequest struct {
 	OrderId       string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	Version       int64                  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	Delivery      *v15.Delivery          `protobuf:"bytes,5,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	Delivery      *v16.Delivery          `protobuf:"bytes,5,opt,name=delivery,proto3" json:"delivery,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1583,7 +1593,7 @@ func (x *SetDeliveryRequest) GetReason() string {
 	return ""
 }
 
-func (x *SetDeliveryRequest) GetDelivery() *v15.Delivery {
+func (x *SetDeliveryRequest) GetDelivery() *v16.Delivery {
 	if x != nil {
 		return x.Delivery
 	}
@@ -1880,14 +1890,14 @@ var File_orderd_desk_v1_desk_proto protoreflect.FileDescriptor
 
 const file_orderd_desk_v1_desk_proto_rawDesc = "" +
 	"\n" +
-	"\x19orderd/desk/v1/desk.proto\x12\x0eorderd.desk.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1borderd/money/v1/money.proto\x1a\x1borderd/order/v1/order.proto\x1a\x1forderd/payment/v1/payment.proto\x1a\x1eorderd/payment/v1/refund.proto\x1a\x1borderd/quote/v1/quote.proto\x1a\x1forderd/returns/v1/returns.proto\x1a!orderd/shipment/v1/shipment.proto\"\xdf\x01\n" +
+	"\x19orderd/desk/v1/desk.proto\x12\x0eorderd.desk.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dorderd/access/v1/access.proto\x1a\x1forderd/invoice/v1/invoice.proto\x1a\x1borderd/money/v1/money.proto\x1a\x1borderd/order/v1/order.proto\x1a\x1forderd/payment/v1/payment.proto\x1a\x1eorderd/payment/v1/refund.proto\x1a\x1borderd/quote/v1/quote.proto\x1a\x1forderd/returns/v1/returns.proto\x1a!orderd/shipment/v1/shipment.proto\"\xdf\x01\n" +
 	"\x10FindOrderRequest\x12%\n" +
 	"\border_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01H\x00R\aorderId\x12#\n" +
 	"\x06number\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 H\x00R\x06number\x127\n" +
 	"\x0etransaction_id\x18\x03 \x01(\tB\x0e\xbaH\vr\t\x10\x01\x18\x80\x01\xba\x01\x01\x00H\x00R\rtransactionId\x128\n" +
 	"\x0ftracking_number\x18\x04 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00H\x00R\x0etrackingNumberB\f\n" +
-	"\x03key\x12\x05\xbaH\x02\b\x01\"\x83\x03\n" +
+	"\x03key\x12\x05\xbaH\x02\b\x01\"\xbb\x03\n" +
 	"\x11FindOrderResponse\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x126\n" +
 	"\achanges\x18\x02 \x03(\v2\x1c.orderd.order.v1.OrderChangeR\achanges\x126\n" +
@@ -1895,7 +1905,8 @@ const file_orderd_desk_v1_desk_proto_rawDesc = "" +
 	"\arefunds\x18\x04 \x03(\v2\x19.orderd.payment.v1.RefundR\arefunds\x12:\n" +
 	"\tshipments\x18\x05 \x03(\v2\x1c.orderd.shipment.v1.ShipmentR\tshipments\x123\n" +
 	"\areturns\x18\x06 \x03(\v2\x19.orderd.returns.v1.ReturnR\areturns\x12*\n" +
-	"\x05notes\x18\a \x03(\v2\x14.orderd.desk.v1.NoteR\x05notes\"^\n" +
+	"\x05notes\x18\a \x03(\v2\x14.orderd.desk.v1.NoteR\x05notes\x126\n" +
+	"\binvoices\x18\b \x03(\v2\x1a.orderd.invoice.v1.InvoiceR\binvoices\"^\n" +
 	"\x04Note\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x16\n" +
 	"\x06author\x18\x02 \x01(\tR\x06author\x12*\n" +
@@ -2117,13 +2128,14 @@ var file_orderd_desk_v1_desk_proto_goTypes = []any{
 	(*v11.Refund)(nil),            // 28: orderd.payment.v1.Refund
 	(*v12.Shipment)(nil),          // 29: orderd.shipment.v1.Shipment
 	(*v13.Return)(nil),            // 30: orderd.returns.v1.Return
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
-	(v1.OrderState)(0),            // 32: orderd.order.v1.OrderState
-	(v1.FulfilmentStatus)(0),      // 33: orderd.order.v1.FulfilmentStatus
-	(v1.RefundStatus)(0),          // 34: orderd.order.v1.RefundStatus
-	(v13.ReturnState)(0),          // 35: orderd.returns.v1.ReturnState
-	(*v14.Money)(nil),             // 36: orderd.money.v1.Money
-	(*v15.Delivery)(nil),          // 37: orderd.quote.v1.Delivery
+	(*v14.Invoice)(nil),           // 31: orderd.invoice.v1.Invoice
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(v1.OrderState)(0),            // 33: orderd.order.v1.OrderState
+	(v1.FulfilmentStatus)(0),      // 34: orderd.order.v1.FulfilmentStatus
+	(v1.RefundStatus)(0),          // 35: orderd.order.v1.RefundStatus
+	(v13.ReturnState)(0),          // 36: orderd.returns.v1.ReturnState
+	(*v15.Money)(nil),             // 37: orderd.money.v1.Money
+	(*v16.Delivery)(nil),          // 38: orderd.quote.v1.Delivery
 }
 var file_orderd_desk_v1_desk_proto_depIdxs = []int32{
 	25, // 0: orderd.desk.v1.FindOrderResponse.order:type_name -> orderd.order.v1.Order
@@ -2133,59 +2145,60 @@ var file_orderd_desk_v1_desk_proto_depIdxs = []int32{
 	29, // 4: orderd.desk.v1.FindOrderResponse.shipments:type_name -> orderd.shipment.v1.Shipment
 	30, // 5: orderd.desk.v1.FindOrderResponse.returns:type_name -> orderd.returns.v1.Return
 	4,  // 6: orderd.desk.v1.FindOrderResponse.notes:type_name -> orderd.desk.v1.Note
-	31, // 7: orderd.desk.v1.Note.at:type_name -> google.protobuf.Timestamp
-	32, // 8: orderd.desk.v1.OrderFilter.states:type_name -> orderd.order.v1.OrderState
-	33, // 9: orderd.desk.v1.OrderFilter.fulfilment_statuses:type_name -> orderd.order.v1.FulfilmentStatus
-	34, // 10: orderd.desk.v1.OrderFilter.refund_statuses:type_name -> orderd.order.v1.RefundStatus
-	35, // 11: orderd.desk.v1.OrderFilter.return_states:type_name -> orderd.returns.v1.ReturnState
-	6,  // 12: orderd.desk.v1.OrderFilter.placed:type_name -> orderd.desk.v1.TimeRange
-	6,  // 13: orderd.desk.v1.OrderFilter.paid:type_name -> orderd.desk.v1.TimeRange
-	7,  // 14: orderd.desk.v1.OrderFilter.total:type_name -> orderd.desk.v1.AmountRange
-	0,  // 15: orderd.desk.v1.OrderFilter.has_note:type_name -> orderd.desk.v1.Choice
-	31, // 16: orderd.desk.v1.TimeRange.since:type_name -> google.protobuf.Timestamp
-	31, // 17: orderd.desk.v1.TimeRange.until:type_name -> google.protobuf.Timestamp
-	5,  // 18: orderd.desk.v1.ListOrdersRequest.filter:type_name -> orderd.desk.v1.OrderFilter
-	1,  // 19: orderd.desk.v1.ListOrdersRequest.sort:type_name -> orderd.desk.v1.OrderSort
-	10, // 20: orderd.desk.v1.ListOrdersResponse.orders:type_name -> orderd.desk.v1.ListedOrder
-	32, // 21: orderd.desk.v1.ListedOrder.state:type_name -> orderd.order.v1.OrderState
-	33, // 22: orderd.desk.v1.ListedOrder.fulfilment_status:type_name -> orderd.order.v1.FulfilmentStatus
-	34, // 23: orderd.desk.v1.ListedOrder.refund_status:type_name -> orderd.order.v1.RefundStatus
-	35, // 24: orderd.desk.v1.ListedOrder.return_state:type_name -> orderd.returns.v1.ReturnState
-	36, // 25: orderd.desk.v1.ListedOrder.total:type_name -> orderd.money.v1.Money
-	31, // 26: orderd.desk.v1.ListedOrder.created_at:type_name -> google.protobuf.Timestamp
-	31, // 27: orderd.desk.v1.ListedOrder.paid_at:type_name -> google.protobuf.Timestamp
-	5,  // 28: orderd.desk.v1.CountOrdersRequest.filters:type_name -> orderd.desk.v1.OrderFilter
-	13, // 29: orderd.desk.v1.CountOrdersResponse.counts:type_name -> orderd.desk.v1.OrderCount
-	25, // 30: orderd.desk.v1.CancelOrderResponse.order:type_name -> orderd.order.v1.Order
-	17, // 31: orderd.desk.v1.RefundUnitsRequest.lines:type_name -> orderd.desk.v1.RefundedUnits
-	25, // 32: orderd.desk.v1.RefundUnitsResponse.order:type_name -> orderd.order.v1.Order
-	36, // 33: orderd.desk.v1.RefundUnitsResponse.amount:type_name -> orderd.money.v1.Money
-	37, // 34: orderd.desk.v1.SetDeliveryRequest.delivery:type_name -> orderd.quote.v1.Delivery
-	25, // 35: orderd.desk.v1.SetDeliveryResponse.order:type_name -> orderd.order.v1.Order
-	25, // 36: orderd.desk.v1.TagOrderResponse.order:type_name -> orderd.order.v1.Order
-	4,  // 37: orderd.desk.v1.AddNoteResponse.note:type_name -> orderd.desk.v1.Note
-	25, // 38: orderd.desk.v1.AddNoteResponse.order:type_name -> orderd.order.v1.Order
-	2,  // 39: orderd.desk.v1.DeskService.FindOrder:input_type -> orderd.desk.v1.FindOrderRequest
-	8,  // 40: orderd.desk.v1.DeskService.ListOrders:input_type -> orderd.desk.v1.ListOrdersRequest
-	11, // 41: orderd.desk.v1.DeskService.CountOrders:input_type -> orderd.desk.v1.CountOrdersRequest
-	14, // 42: orderd.desk.v1.DeskService.CancelOrder:input_type -> orderd.desk.v1.CancelOrderRequest
-	16, // 43: orderd.desk.v1.DeskService.RefundUnits:input_type -> orderd.desk.v1.RefundUnitsRequest
-	19, // 44: orderd.desk.v1.DeskService.SetDelivery:input_type -> orderd.desk.v1.SetDeliveryRequest
-	21, // 45: orderd.desk.v1.DeskService.TagOrder:input_type -> orderd.desk.v1.TagOrderRequest
-	23, // 46: orderd.desk.v1.DeskService.AddNote:input_type -> orderd.desk.v1.AddNoteRequest
-	3,  // 47: orderd.desk.v1.DeskService.FindOrder:output_type -> orderd.desk.v1.FindOrderResponse
-	9,  // 48: orderd.desk.v1.DeskService.ListOrders:output_type -> orderd.desk.v1.ListOrdersResponse
-	12, // 49: orderd.desk.v1.DeskService.CountOrders:output_type -> orderd.desk.v1.CountOrdersResponse
-	15, // 50: orderd.desk.v1.DeskService.CancelOrder:output_type -> orderd.desk.v1.CancelOrderResponse
-	18, // 51: orderd.desk.v1.DeskService.RefundUnits:output_type -> orderd.desk.v1.RefundUnitsResponse
-	20, // 52: orderd.desk.v1.DeskService.SetDelivery:output_type -> orderd.desk.v1.SetDeliveryResponse
-	22, // 53: orderd.desk.v1.DeskService.TagOrder:output_type -> orderd.desk.v1.TagOrderResponse
-	24, // 54: orderd.desk.v1.DeskService.AddNote:output_type -> orderd.desk.v1.AddNoteResponse
-	47, // [47:55] is the sub-list for method output_type
-	39, // [39:47] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	31, // 7: orderd.desk.v1.FindOrderResponse.invoices:type_name -> orderd.invoice.v1.Invoice
+	32, // 8: orderd.desk.v1.Note.at:type_name -> google.protobuf.Timestamp
+	33, // 9: orderd.desk.v1.OrderFilter.states:type_name -> orderd.order.v1.OrderState
+	34, // 10: orderd.desk.v1.OrderFilter.fulfilment_statuses:type_name -> orderd.order.v1.FulfilmentStatus
+	35, // 11: orderd.desk.v1.OrderFilter.refund_statuses:type_name -> orderd.order.v1.RefundStatus
+	36, // 12: orderd.desk.v1.OrderFilter.return_states:type_name -> orderd.returns.v1.ReturnState
+	6,  // 13: orderd.desk.v1.OrderFilter.placed:type_name -> orderd.desk.v1.TimeRange
+	6,  // 14: orderd.desk.v1.OrderFilter.paid:type_name -> orderd.desk.v1.TimeRange
+	7,  // 15: orderd.desk.v1.OrderFilter.total:type_name -> orderd.desk.v1.AmountRange
+	0,  // 16: orderd.desk.v1.OrderFilter.has_note:type_name -> orderd.desk.v1.Choice
+	32, // 17: orderd.desk.v1.TimeRange.since:type_name -> google.protobuf.Timestamp
+	32, // 18: orderd.desk.v1.TimeRange.until:type_name -> google.protobuf.Timestamp
+	5,  // 19: orderd.desk.v1.ListOrdersRequest.filter:type_name -> orderd.desk.v1.OrderFilter
+	1,  // 20: orderd.desk.v1.ListOrdersRequest.sort:type_name -> orderd.desk.v1.OrderSort
+	10, // 21: orderd.desk.v1.ListOrdersResponse.orders:type_name -> orderd.desk.v1.ListedOrder
+	33, // 22: orderd.desk.v1.ListedOrder.state:type_name -> orderd.order.v1.OrderState
+	34, // 23: orderd.desk.v1.ListedOrder.fulfilment_status:type_name -> orderd.order.v1.FulfilmentStatus
+	35, // 24: orderd.desk.v1.ListedOrder.refund_status:type_name -> orderd.order.v1.RefundStatus
+	36, // 25: orderd.desk.v1.ListedOrder.return_state:type_name -> orderd.returns.v1.ReturnState
+	37, // 26: orderd.desk.v1.ListedOrder.total:type_name -> orderd.money.v1.Money
+	32, // 27: orderd.desk.v1.ListedOrder.created_at:type_name -> google.protobuf.Timestamp
+	32, // 28: orderd.desk.v1.ListedOrder.paid_at:type_name -> google.protobuf.Timestamp
+	5,  // 29: orderd.desk.v1.CountOrdersRequest.filters:type_name -> orderd.desk.v1.OrderFilter
+	13, // 30: orderd.desk.v1.CountOrdersResponse.counts:type_name -> orderd.desk.v1.OrderCount
+	25, // 31: orderd.desk.v1.CancelOrderResponse.order:type_name -> orderd.order.v1.Order
+	17, // 32: orderd.desk.v1.RefundUnitsRequest.lines:type_name -> orderd.desk.v1.RefundedUnits
+	25, // 33: orderd.desk.v1.RefundUnitsResponse.order:type_name -> orderd.order.v1.Order
+	37, // 34: orderd.desk.v1.RefundUnitsResponse.amount:type_name -> orderd.money.v1.Money
+	38, // 35: orderd.desk.v1.SetDeliveryRequest.delivery:type_name -> orderd.quote.v1.Delivery
+	25, // 36: orderd.desk.v1.SetDeliveryResponse.order:type_name -> orderd.order.v1.Order
+	25, // 37: orderd.desk.v1.TagOrderResponse.order:type_name -> orderd.order.v1.Order
+	4,  // 38: orderd.desk.v1.AddNoteResponse.note:type_name -> orderd.desk.v1.Note
+	25, // 39: orderd.desk.v1.AddNoteResponse.order:type_name -> orderd.order.v1.Order
+	2,  // 40: orderd.desk.v1.DeskService.FindOrder:input_type -> orderd.desk.v1.FindOrderRequest
+	8,  // 41: orderd.desk.v1.DeskService.ListOrders:input_type -> orderd.desk.v1.ListOrdersRequest
+	11, // 42: orderd.desk.v1.DeskService.CountOrders:input_type -> orderd.desk.v1.CountOrdersRequest
+	14, // 43: orderd.desk.v1.DeskService.CancelOrder:input_type -> orderd.desk.v1.CancelOrderRequest
+	16, // 44: orderd.desk.v1.DeskService.RefundUnits:input_type -> orderd.desk.v1.RefundUnitsRequest
+	19, // 45: orderd.desk.v1.DeskService.SetDelivery:input_type -> orderd.desk.v1.SetDeliveryRequest
+	21, // 46: orderd.desk.v1.DeskService.TagOrder:input_type -> orderd.desk.v1.TagOrderRequest
+	23, // 47: orderd.desk.v1.DeskService.AddNote:input_type -> orderd.desk.v1.AddNoteRequest
+	3,  // 48: orderd.desk.v1.DeskService.FindOrder:output_type -> orderd.desk.v1.FindOrderResponse
+	9,  // 49: orderd.desk.v1.DeskService.ListOrders:output_type -> orderd.desk.v1.ListOrdersResponse
+	12, // 50: orderd.desk.v1.DeskService.CountOrders:output_type -> orderd.desk.v1.CountOrdersResponse
+	15, // 51: orderd.desk.v1.DeskService.CancelOrder:output_type -> orderd.desk.v1.CancelOrderResponse
+	18, // 52: orderd.desk.v1.DeskService.RefundUnits:output_type -> orderd.desk.v1.RefundUnitsResponse
+	20, // 53: orderd.desk.v1.DeskService.SetDelivery:output_type -> orderd.desk.v1.SetDeliveryResponse
+	22, // 54: orderd.desk.v1.DeskService.TagOrder:output_type -> orderd.desk.v1.TagOrderResponse
+	24, // 55: orderd.desk.v1.DeskService.AddNote:output_type -> orderd.desk.v1.AddNoteResponse
+	48, // [48:56] is the sub-list for method output_type
+	40, // [40:48] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_orderd_desk_v1_desk_proto_init() }

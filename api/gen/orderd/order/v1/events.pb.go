@@ -547,6 +547,68 @@ func (x *OrderReturnChanged) GetState() string {
 	return ""
 }
 
+// An invoice of the order was asked for, changed, issued, rejected or voided.
+type OrderInvoiceChanged struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Order     *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	InvoiceId string                 `protobuf:"bytes,2,opt,name=invoice_id,json=invoiceId,proto3" json:"invoice_id,omitempty"`
+	// Its state, as the invoice's life cycle names it.
+	State         string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderInvoiceChanged) Reset() {
+	*x = OrderInvoiceChanged{}
+	mi := &file_orderd_order_v1_events_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderInvoiceChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderInvoiceChanged) ProtoMessage() {}
+
+func (x *OrderInvoiceChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_events_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderInvoiceChanged.ProtoReflect.Descriptor instead.
+func (*OrderInvoiceChanged) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *OrderInvoiceChanged) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *OrderInvoiceChanged) GetInvoiceId() string {
+	if x != nil {
+		return x.InvoiceId
+	}
+	return ""
+}
+
+func (x *OrderInvoiceChanged) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
 // Staff put tags on the order or took some off.
 type OrderTagged struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -558,7 +620,7 @@ type OrderTagged struct {
 
 func (x *OrderTagged) Reset() {
 	*x = OrderTagged{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[10]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +632,7 @@ func (x *OrderTagged) String() string {
 func (*OrderTagged) ProtoMessage() {}
 
 func (x *OrderTagged) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[10]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +645,7 @@ func (x *OrderTagged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderTagged.ProtoReflect.Descriptor instead.
 func (*OrderTagged) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *OrderTagged) GetOrder() *Order {
@@ -611,7 +673,7 @@ type OrderNoted struct {
 
 func (x *OrderNoted) Reset() {
 	*x = OrderNoted{}
-	mi := &file_orderd_order_v1_events_proto_msgTypes[11]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +685,7 @@ func (x *OrderNoted) String() string {
 func (*OrderNoted) ProtoMessage() {}
 
 func (x *OrderNoted) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_events_proto_msgTypes[11]
+	mi := &file_orderd_order_v1_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +698,7 @@ func (x *OrderNoted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderNoted.ProtoReflect.Descriptor instead.
 func (*OrderNoted) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_orderd_order_v1_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *OrderNoted) GetOrder() *Order {
@@ -688,6 +750,11 @@ const file_orderd_order_v1_events_proto_rawDesc = "" +
 	"\x12OrderReturnChanged\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12\x1b\n" +
 	"\treturn_id\x18\x02 \x01(\tR\breturnId\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\"x\n" +
+	"\x13OrderInvoiceChanged\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12\x1d\n" +
+	"\n" +
+	"invoice_id\x18\x02 \x01(\tR\tinvoiceId\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\"i\n" +
 	"\vOrderTagged\x12,\n" +
 	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\x12,\n" +
@@ -710,48 +777,50 @@ func file_orderd_order_v1_events_proto_rawDescGZIP() []byte {
 	return file_orderd_order_v1_events_proto_rawDescData
 }
 
-var file_orderd_order_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_orderd_order_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_orderd_order_v1_events_proto_goTypes = []any{
-	(*OrderPlaced)(nil),        // 0: orderd.order.v1.OrderPlaced
-	(*OrderPaid)(nil),          // 1: orderd.order.v1.OrderPaid
-	(*OrderCancelled)(nil),     // 2: orderd.order.v1.OrderCancelled
-	(*OrderDeliverySet)(nil),   // 3: orderd.order.v1.OrderDeliverySet
-	(*OrderShipped)(nil),       // 4: orderd.order.v1.OrderShipped
-	(*OrderDelivered)(nil),     // 5: orderd.order.v1.OrderDelivered
-	(*OrderCompleted)(nil),     // 6: orderd.order.v1.OrderCompleted
-	(*OrderRefundGranted)(nil), // 7: orderd.order.v1.OrderRefundGranted
-	(*OrderRefunded)(nil),      // 8: orderd.order.v1.OrderRefunded
-	(*OrderReturnChanged)(nil), // 9: orderd.order.v1.OrderReturnChanged
-	(*OrderTagged)(nil),        // 10: orderd.order.v1.OrderTagged
-	(*OrderNoted)(nil),         // 11: orderd.order.v1.OrderNoted
-	(*Order)(nil),              // 12: orderd.order.v1.Order
-	(*Cause)(nil),              // 13: orderd.order.v1.Cause
-	(*v1.Money)(nil),           // 14: orderd.money.v1.Money
+	(*OrderPlaced)(nil),         // 0: orderd.order.v1.OrderPlaced
+	(*OrderPaid)(nil),           // 1: orderd.order.v1.OrderPaid
+	(*OrderCancelled)(nil),      // 2: orderd.order.v1.OrderCancelled
+	(*OrderDeliverySet)(nil),    // 3: orderd.order.v1.OrderDeliverySet
+	(*OrderShipped)(nil),        // 4: orderd.order.v1.OrderShipped
+	(*OrderDelivered)(nil),      // 5: orderd.order.v1.OrderDelivered
+	(*OrderCompleted)(nil),      // 6: orderd.order.v1.OrderCompleted
+	(*OrderRefundGranted)(nil),  // 7: orderd.order.v1.OrderRefundGranted
+	(*OrderRefunded)(nil),       // 8: orderd.order.v1.OrderRefunded
+	(*OrderReturnChanged)(nil),  // 9: orderd.order.v1.OrderReturnChanged
+	(*OrderInvoiceChanged)(nil), // 10: orderd.order.v1.OrderInvoiceChanged
+	(*OrderTagged)(nil),         // 11: orderd.order.v1.OrderTagged
+	(*OrderNoted)(nil),          // 12: orderd.order.v1.OrderNoted
+	(*Order)(nil),               // 13: orderd.order.v1.Order
+	(*Cause)(nil),               // 14: orderd.order.v1.Cause
+	(*v1.Money)(nil),            // 15: orderd.money.v1.Money
 }
 var file_orderd_order_v1_events_proto_depIdxs = []int32{
-	12, // 0: orderd.order.v1.OrderPlaced.order:type_name -> orderd.order.v1.Order
-	12, // 1: orderd.order.v1.OrderPaid.order:type_name -> orderd.order.v1.Order
-	12, // 2: orderd.order.v1.OrderCancelled.order:type_name -> orderd.order.v1.Order
-	13, // 3: orderd.order.v1.OrderCancelled.cause:type_name -> orderd.order.v1.Cause
-	12, // 4: orderd.order.v1.OrderDeliverySet.order:type_name -> orderd.order.v1.Order
-	13, // 5: orderd.order.v1.OrderDeliverySet.cause:type_name -> orderd.order.v1.Cause
-	12, // 6: orderd.order.v1.OrderShipped.order:type_name -> orderd.order.v1.Order
-	12, // 7: orderd.order.v1.OrderDelivered.order:type_name -> orderd.order.v1.Order
-	12, // 8: orderd.order.v1.OrderCompleted.order:type_name -> orderd.order.v1.Order
-	12, // 9: orderd.order.v1.OrderRefundGranted.order:type_name -> orderd.order.v1.Order
-	13, // 10: orderd.order.v1.OrderRefundGranted.cause:type_name -> orderd.order.v1.Cause
-	12, // 11: orderd.order.v1.OrderRefunded.order:type_name -> orderd.order.v1.Order
-	14, // 12: orderd.order.v1.OrderRefunded.amount:type_name -> orderd.money.v1.Money
-	12, // 13: orderd.order.v1.OrderReturnChanged.order:type_name -> orderd.order.v1.Order
-	12, // 14: orderd.order.v1.OrderTagged.order:type_name -> orderd.order.v1.Order
-	13, // 15: orderd.order.v1.OrderTagged.cause:type_name -> orderd.order.v1.Cause
-	12, // 16: orderd.order.v1.OrderNoted.order:type_name -> orderd.order.v1.Order
-	13, // 17: orderd.order.v1.OrderNoted.cause:type_name -> orderd.order.v1.Cause
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	13, // 0: orderd.order.v1.OrderPlaced.order:type_name -> orderd.order.v1.Order
+	13, // 1: orderd.order.v1.OrderPaid.order:type_name -> orderd.order.v1.Order
+	13, // 2: orderd.order.v1.OrderCancelled.order:type_name -> orderd.order.v1.Order
+	14, // 3: orderd.order.v1.OrderCancelled.cause:type_name -> orderd.order.v1.Cause
+	13, // 4: orderd.order.v1.OrderDeliverySet.order:type_name -> orderd.order.v1.Order
+	14, // 5: orderd.order.v1.OrderDeliverySet.cause:type_name -> orderd.order.v1.Cause
+	13, // 6: orderd.order.v1.OrderShipped.order:type_name -> orderd.order.v1.Order
+	13, // 7: orderd.order.v1.OrderDelivered.order:type_name -> orderd.order.v1.Order
+	13, // 8: orderd.order.v1.OrderCompleted.order:type_name -> orderd.order.v1.Order
+	13, // 9: orderd.order.v1.OrderRefundGranted.order:type_name -> orderd.order.v1.Order
+	14, // 10: orderd.order.v1.OrderRefundGranted.cause:type_name -> orderd.order.v1.Cause
+	13, // 11: orderd.order.v1.OrderRefunded.order:type_name -> orderd.order.v1.Order
+	15, // 12: orderd.order.v1.OrderRefunded.amount:type_name -> orderd.money.v1.Money
+	13, // 13: orderd.order.v1.OrderReturnChanged.order:type_name -> orderd.order.v1.Order
+	13, // 14: orderd.order.v1.OrderInvoiceChanged.order:type_name -> orderd.order.v1.Order
+	13, // 15: orderd.order.v1.OrderTagged.order:type_name -> orderd.order.v1.Order
+	14, // 16: orderd.order.v1.OrderTagged.cause:type_name -> orderd.order.v1.Cause
+	13, // 17: orderd.order.v1.OrderNoted.order:type_name -> orderd.order.v1.Order
+	14, // 18: orderd.order.v1.OrderNoted.cause:type_name -> orderd.order.v1.Cause
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_orderd_order_v1_events_proto_init() }
@@ -766,7 +835,7 @@ func file_orderd_order_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_order_v1_events_proto_rawDesc), len(file_orderd_order_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -39,7 +39,7 @@ const (
 	OrderState_ORDER_STATE_DELIVERED OrderState = 4
 	OrderState_ORDER_STATE_COMPLETED OrderState = 5
 	OrderState_ORDER_STATE_CANCELLED OrderState = 6
-	// A flash order that is taken for good and not in the database yet: only GetOrder answers it, with version 0. It can be paid,
+	// A flash order that is taken for good and not in the database yet: only GetOrder and WatchOrder answer it, with version 0. It can be paid,
 	// delivered and cancelled from PENDING_PAYMENT on.
 	OrderState_ORDER_STATE_ACCEPTED OrderState = 7
 )
@@ -539,7 +539,9 @@ type Order struct {
 	// What goes with the goods if they are a present.
 	GiftNote string `protobuf:"bytes,30,opt,name=gift_note,json=giftNote,proto3" json:"gift_note,omitempty"`
 	// Set by staff, in alphabetical order. Buyers do not see them.
-	Tags          []string `protobuf:"bytes,31,rep,name=tags,proto3" json:"tags,omitempty"`
+	Tags []string `protobuf:"bytes,31,rep,name=tags,proto3" json:"tags,omitempty"`
+	// The payment that counts; empty until it is paid, and if there was nothing to pay.
+	PaymentId     string `protobuf:"bytes,32,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -789,6 +791,13 @@ func (x *Order) GetTags() []string {
 		return x.Tags
 	}
 	return nil
+}
+
+func (x *Order) GetPaymentId() string {
+	if x != nil {
+		return x.PaymentId
+	}
+	return ""
 }
 
 // Who made a change, and why; events have it.
@@ -1276,6 +1285,219 @@ func (x *GetOrderResponse) GetOrder() *Order {
 	return nil
 }
 
+type WatchOrderRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuyerId string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	OrderId string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// The version that the caller has: the order is sent once it has another one. Not given, it is sent at once.
+	AfterVersion  *int64 `protobuf:"varint,3,opt,name=after_version,json=afterVersion,proto3,oneof" json:"after_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOrderRequest) Reset() {
+	*x = WatchOrderRequest{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOrderRequest) ProtoMessage() {}
+
+func (x *WatchOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOrderRequest.ProtoReflect.Descriptor instead.
+func (*WatchOrderRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *WatchOrderRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *WatchOrderRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *WatchOrderRequest) GetAfterVersion() int64 {
+	if x != nil && x.AfterVersion != nil {
+		return *x.AfterVersion
+	}
+	return 0
+}
+
+type WatchOrderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Not set in a message that only says that the stream lives, about every half minute.
+	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOrderResponse) Reset() {
+	*x = WatchOrderResponse{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOrderResponse) ProtoMessage() {}
+
+func (x *WatchOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOrderResponse.ProtoReflect.Descriptor instead.
+func (*WatchOrderResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WatchOrderResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+type WatchOrdersRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	BuyerId string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	// The last one that a stream of this buyer's has brought; from now on, if empty.
+	ResumeToken   string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOrdersRequest) Reset() {
+	*x = WatchOrdersRequest{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOrdersRequest) ProtoMessage() {}
+
+func (x *WatchOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOrdersRequest.ProtoReflect.Descriptor instead.
+func (*WatchOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *WatchOrdersRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *WatchOrdersRequest) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+type WatchOrdersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Not set in the first message, nor in one that only says that the stream lives, about every half minute.
+	Order *OrderSummary `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// A new stream with it goes on behind this message. It holds for minutes, for less when many orders change, and at every pod.
+	ResumeToken   string `protobuf:"bytes,2,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOrdersResponse) Reset() {
+	*x = WatchOrdersResponse{}
+	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOrdersResponse) ProtoMessage() {}
+
+func (x *WatchOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOrdersResponse.ProtoReflect.Descriptor instead.
+func (*WatchOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *WatchOrdersResponse) GetOrder() *OrderSummary {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *WatchOrdersResponse) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
 type ListOrdersRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	BuyerId string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
@@ -1292,7 +1514,7 @@ type ListOrdersRequest struct {
 
 func (x *ListOrdersRequest) Reset() {
 	*x = ListOrdersRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1526,7 @@ func (x *ListOrdersRequest) String() string {
 func (*ListOrdersRequest) ProtoMessage() {}
 
 func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[10]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1539,7 @@ func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{10}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListOrdersRequest) GetBuyerId() string {
@@ -1369,7 +1591,7 @@ type ListOrdersResponse struct {
 
 func (x *ListOrdersResponse) Reset() {
 	*x = ListOrdersResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1603,7 @@ func (x *ListOrdersResponse) String() string {
 func (*ListOrdersResponse) ProtoMessage() {}
 
 func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[11]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1616,7 @@ func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{11}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListOrdersResponse) GetOrders() []*Order {
@@ -1437,13 +1659,14 @@ type OrderSummary struct {
 	// How many lines there are, and how many units in all of them.
 	LineCount     int64 `protobuf:"varint,13,opt,name=line_count,json=lineCount,proto3" json:"line_count,omitempty"`
 	UnitCount     int64 `protobuf:"varint,14,opt,name=unit_count,json=unitCount,proto3" json:"unit_count,omitempty"`
+	Version       int64 `protobuf:"varint,15,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OrderSummary) Reset() {
 	*x = OrderSummary{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1455,7 +1678,7 @@ func (x *OrderSummary) String() string {
 func (*OrderSummary) ProtoMessage() {}
 
 func (x *OrderSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[12]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1468,7 +1691,7 @@ func (x *OrderSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderSummary.ProtoReflect.Descriptor instead.
 func (*OrderSummary) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{12}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OrderSummary) GetOrderId() string {
@@ -1569,6 +1792,13 @@ func (x *OrderSummary) GetUnitCount() int64 {
 	return 0
 }
 
+func (x *OrderSummary) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 type CountOrdersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	BuyerId       string                 `protobuf:"bytes,1,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
@@ -1578,7 +1808,7 @@ type CountOrdersRequest struct {
 
 func (x *CountOrdersRequest) Reset() {
 	*x = CountOrdersRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1820,7 @@ func (x *CountOrdersRequest) String() string {
 func (*CountOrdersRequest) ProtoMessage() {}
 
 func (x *CountOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[13]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1833,7 @@ func (x *CountOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountOrdersRequest.ProtoReflect.Descriptor instead.
 func (*CountOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{13}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CountOrdersRequest) GetBuyerId() string {
@@ -1625,7 +1855,7 @@ type CountOrdersResponse struct {
 
 func (x *CountOrdersResponse) Reset() {
 	*x = CountOrdersResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1867,7 @@ func (x *CountOrdersResponse) String() string {
 func (*CountOrdersResponse) ProtoMessage() {}
 
 func (x *CountOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[14]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1880,7 @@ func (x *CountOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountOrdersResponse.ProtoReflect.Descriptor instead.
 func (*CountOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{14}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CountOrdersResponse) GetCounts() []*GroupCount {
@@ -1677,7 +1907,7 @@ type GroupCount struct {
 
 func (x *GroupCount) Reset() {
 	*x = GroupCount{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +1919,7 @@ func (x *GroupCount) String() string {
 func (*GroupCount) ProtoMessage() {}
 
 func (x *GroupCount) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[15]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +1932,7 @@ func (x *GroupCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupCount.ProtoReflect.Descriptor instead.
 func (*GroupCount) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GroupCount) GetGroup() OrderGroup {
@@ -1729,7 +1959,7 @@ type GetOrderHistoryRequest struct {
 
 func (x *GetOrderHistoryRequest) Reset() {
 	*x = GetOrderHistoryRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1741,7 +1971,7 @@ func (x *GetOrderHistoryRequest) String() string {
 func (*GetOrderHistoryRequest) ProtoMessage() {}
 
 func (x *GetOrderHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[16]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1754,7 +1984,7 @@ func (x *GetOrderHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetOrderHistoryRequest) GetBuyerId() string {
@@ -1787,7 +2017,7 @@ type OrderChange struct {
 
 func (x *OrderChange) Reset() {
 	*x = OrderChange{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +2029,7 @@ func (x *OrderChange) String() string {
 func (*OrderChange) ProtoMessage() {}
 
 func (x *OrderChange) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[17]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +2042,7 @@ func (x *OrderChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderChange.ProtoReflect.Descriptor instead.
 func (*OrderChange) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OrderChange) GetVersion() int64 {
@@ -1873,7 +2103,7 @@ type GetOrderHistoryResponse struct {
 
 func (x *GetOrderHistoryResponse) Reset() {
 	*x = GetOrderHistoryResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +2115,7 @@ func (x *GetOrderHistoryResponse) String() string {
 func (*GetOrderHistoryResponse) ProtoMessage() {}
 
 func (x *GetOrderHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[18]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +2128,7 @@ func (x *GetOrderHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{18}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetOrderHistoryResponse) GetChanges() []*OrderChange {
@@ -1919,7 +2149,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2161,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[19]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2174,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{19}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelOrderRequest) GetRequestId() string {
@@ -1977,7 +2207,7 @@ type CancelOrderResponse struct {
 
 func (x *CancelOrderResponse) Reset() {
 	*x = CancelOrderResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[20]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +2219,7 @@ func (x *CancelOrderResponse) String() string {
 func (*CancelOrderResponse) ProtoMessage() {}
 
 func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[20]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +2232,7 @@ func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{20}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CancelOrderResponse) GetOrder() *Order {
@@ -2023,7 +2253,7 @@ type ConfirmReceiptRequest struct {
 
 func (x *ConfirmReceiptRequest) Reset() {
 	*x = ConfirmReceiptRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[21]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2035,7 +2265,7 @@ func (x *ConfirmReceiptRequest) String() string {
 func (*ConfirmReceiptRequest) ProtoMessage() {}
 
 func (x *ConfirmReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[21]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2048,7 +2278,7 @@ func (x *ConfirmReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmReceiptRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{21}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ConfirmReceiptRequest) GetRequestId() string {
@@ -2081,7 +2311,7 @@ type ConfirmReceiptResponse struct {
 
 func (x *ConfirmReceiptResponse) Reset() {
 	*x = ConfirmReceiptResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[22]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2323,7 @@ func (x *ConfirmReceiptResponse) String() string {
 func (*ConfirmReceiptResponse) ProtoMessage() {}
 
 func (x *ConfirmReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[22]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2336,7 @@ func (x *ConfirmReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmReceiptResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{22}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ConfirmReceiptResponse) GetOrder() *Order {
@@ -2128,7 +2358,7 @@ type SetDeliveryRequest struct {
 
 func (x *SetDeliveryRequest) Reset() {
 	*x = SetDeliveryRequest{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[23]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2140,7 +2370,7 @@ func (x *SetDeliveryRequest) String() string {
 func (*SetDeliveryRequest) ProtoMessage() {}
 
 func (x *SetDeliveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[23]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2153,7 +2383,7 @@ func (x *SetDeliveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetDeliveryRequest.ProtoReflect.Descriptor instead.
 func (*SetDeliveryRequest) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{23}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SetDeliveryRequest) GetRequestId() string {
@@ -2193,7 +2423,7 @@ type SetDeliveryResponse struct {
 
 func (x *SetDeliveryResponse) Reset() {
 	*x = SetDeliveryResponse{}
-	mi := &file_orderd_order_v1_order_proto_msgTypes[24]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2435,7 @@ func (x *SetDeliveryResponse) String() string {
 func (*SetDeliveryResponse) ProtoMessage() {}
 
 func (x *SetDeliveryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_orderd_order_v1_order_proto_msgTypes[24]
+	mi := &file_orderd_order_v1_order_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2448,7 @@ func (x *SetDeliveryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetDeliveryResponse.ProtoReflect.Descriptor instead.
 func (*SetDeliveryResponse) Descriptor() ([]byte, []int) {
-	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{24}
+	return file_orderd_order_v1_order_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetDeliveryResponse) GetOrder() *Order {
@@ -2250,7 +2480,7 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\x12delivered_quantity\x18\f \x01(\x03R\x11deliveredQuantity\x12+\n" +
 	"\x11returned_quantity\x18\r \x01(\x03R\x10returnedQuantity\x12=\n" +
 	"\x0erefund_granted\x18\x0e \x01(\v2\x16.orderd.money.v1.MoneyR\rrefundGranted\x122\n" +
-	"\brefunded\x18\x0f \x01(\v2\x16.orderd.money.v1.MoneyR\brefunded\"\xe3\v\n" +
+	"\brefunded\x18\x0f \x01(\v2\x16.orderd.money.v1.MoneyR\brefunded\"\x82\f\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x19\n" +
 	"\bbuyer_id\x18\x02 \x01(\tR\abuyerId\x121\n" +
@@ -2289,7 +2519,9 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"attributes\x12#\n" +
 	"\rbuyer_message\x18\x1d \x01(\tR\fbuyerMessage\x12\x1b\n" +
 	"\tgift_note\x18\x1e \x01(\tR\bgiftNote\x12\x12\n" +
-	"\x04tags\x18\x1f \x03(\tR\x04tags\x1a=\n" +
+	"\x04tags\x18\x1f \x03(\tR\x04tags\x12\x1d\n" +
+	"\n" +
+	"payment_id\x18  \x01(\tR\tpaymentId\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"5\n" +
@@ -2340,7 +2572,22 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
 	"\border_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\"@\n" +
 	"\x10GetOrderResponse\x12,\n" +
-	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"\x85\x02\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"\xa7\x01\n" +
+	"\x11WatchOrderRequest\x12(\n" +
+	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12#\n" +
+	"\border_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\aorderId\x121\n" +
+	"\rafter_version\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x00H\x00R\fafterVersion\x88\x01\x01B\x10\n" +
+	"\x0e_after_version\"B\n" +
+	"\x12WatchOrderResponse\x12,\n" +
+	"\x05order\x18\x01 \x01(\v2\x16.orderd.order.v1.OrderR\x05order\"j\n" +
+	"\x12WatchOrdersRequest\x12(\n" +
+	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
+	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12*\n" +
+	"\fresume_token\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\vresumeToken\"m\n" +
+	"\x13WatchOrdersResponse\x123\n" +
+	"\x05order\x18\x01 \x01(\v2\x1d.orderd.order.v1.OrderSummaryR\x05order\x12!\n" +
+	"\fresume_token\x18\x02 \x01(\tR\vresumeToken\"\x85\x02\n" +
 	"\x11ListOrdersRequest\x12(\n" +
 	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\x12&\n" +
@@ -2352,7 +2599,7 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\x12ListOrdersResponse\x12.\n" +
 	"\x06orders\x18\x01 \x03(\v2\x16.orderd.order.v1.OrderR\x06orders\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12;\n" +
-	"\tsummaries\x18\x03 \x03(\v2\x1d.orderd.order.v1.OrderSummaryR\tsummaries\"\xd5\x04\n" +
+	"\tsummaries\x18\x03 \x03(\v2\x1d.orderd.order.v1.OrderSummaryR\tsummaries\"\xef\x04\n" +
 	"\fOrderSummary\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\tR\x06number\x121\n" +
@@ -2372,7 +2619,8 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"line_count\x18\r \x01(\x03R\tlineCount\x12\x1d\n" +
 	"\n" +
-	"unit_count\x18\x0e \x01(\x03R\tunitCount\">\n" +
+	"unit_count\x18\x0e \x01(\x03R\tunitCount\x12\x18\n" +
+	"\aversion\x18\x0f \x01(\x03R\aversion\">\n" +
 	"\x12CountOrdersRequest\x12(\n" +
 	"\bbuyer_id\x18\x01 \x01(\tB\r\xbaH\n" +
 	"r\b\x10\x01\x18@\xba\x01\x01\x00R\abuyerId\"^\n" +
@@ -2459,13 +2707,18 @@ const file_orderd_order_v1_order_proto_rawDesc = "" +
 	"\x12REFUND_STATUS_NONE\x10\x01\x12\x19\n" +
 	"\x15REFUND_STATUS_PENDING\x10\x02\x12$\n" +
 	" REFUND_STATUS_PARTIALLY_REFUNDED\x10\x03\x12\x1a\n" +
-	"\x16REFUND_STATUS_REFUNDED\x10\x042\xd4\x06\n" +
+	"\x16REFUND_STATUS_REFUNDED\x10\x042\xa9\b\n" +
 	"\fOrderService\x12b\n" +
 	"\n" +
 	"PlaceOrder\x12\".orderd.order.v1.PlaceOrderRequest\x1a#.orderd.order.v1.PlaceOrderResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\x01\f\x90\x02\x02\x12_\n" +
 	"\bGetOrder\x12 .orderd.order.v1.GetOrderRequest\x1a!.orderd.order.v1.GetOrderResponse\"\x0e\x8a\xe8\x18\a\n" +
-	"\x03\x01\f\t \x01\x90\x02\x01\x12e\n" +
+	"\x03\x01\f\t \x01\x90\x02\x01\x12g\n" +
+	"\n" +
+	"WatchOrder\x12\".orderd.order.v1.WatchOrderRequest\x1a#.orderd.order.v1.WatchOrderResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x03\x01\f\t \x01\x90\x02\x010\x01\x12j\n" +
+	"\vWatchOrders\x12#.orderd.order.v1.WatchOrdersRequest\x1a$.orderd.order.v1.WatchOrdersResponse\"\x0e\x8a\xe8\x18\a\n" +
+	"\x03\x01\f\t \x01\x90\x02\x010\x01\x12e\n" +
 	"\n" +
 	"ListOrders\x12\".orderd.order.v1.ListOrdersRequest\x1a#.orderd.order.v1.ListOrdersResponse\"\x0e\x8a\xe8\x18\a\n" +
 	"\x03\x01\f\t \x01\x90\x02\x01\x12f\n" +
@@ -2495,7 +2748,7 @@ func file_orderd_order_v1_order_proto_rawDescGZIP() []byte {
 }
 
 var file_orderd_order_v1_order_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_orderd_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_orderd_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_orderd_order_v1_order_proto_goTypes = []any{
 	(OrderState)(0),                 // 0: orderd.order.v1.OrderState
 	(FulfilmentStatus)(0),           // 1: orderd.order.v1.FulfilmentStatus
@@ -2512,105 +2765,115 @@ var file_orderd_order_v1_order_proto_goTypes = []any{
 	(*ShortLine)(nil),               // 12: orderd.order.v1.ShortLine
 	(*GetOrderRequest)(nil),         // 13: orderd.order.v1.GetOrderRequest
 	(*GetOrderResponse)(nil),        // 14: orderd.order.v1.GetOrderResponse
-	(*ListOrdersRequest)(nil),       // 15: orderd.order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),      // 16: orderd.order.v1.ListOrdersResponse
-	(*OrderSummary)(nil),            // 17: orderd.order.v1.OrderSummary
-	(*CountOrdersRequest)(nil),      // 18: orderd.order.v1.CountOrdersRequest
-	(*CountOrdersResponse)(nil),     // 19: orderd.order.v1.CountOrdersResponse
-	(*GroupCount)(nil),              // 20: orderd.order.v1.GroupCount
-	(*GetOrderHistoryRequest)(nil),  // 21: orderd.order.v1.GetOrderHistoryRequest
-	(*OrderChange)(nil),             // 22: orderd.order.v1.OrderChange
-	(*GetOrderHistoryResponse)(nil), // 23: orderd.order.v1.GetOrderHistoryResponse
-	(*CancelOrderRequest)(nil),      // 24: orderd.order.v1.CancelOrderRequest
-	(*CancelOrderResponse)(nil),     // 25: orderd.order.v1.CancelOrderResponse
-	(*ConfirmReceiptRequest)(nil),   // 26: orderd.order.v1.ConfirmReceiptRequest
-	(*ConfirmReceiptResponse)(nil),  // 27: orderd.order.v1.ConfirmReceiptResponse
-	(*SetDeliveryRequest)(nil),      // 28: orderd.order.v1.SetDeliveryRequest
-	(*SetDeliveryResponse)(nil),     // 29: orderd.order.v1.SetDeliveryResponse
-	nil,                             // 30: orderd.order.v1.Order.AttributesEntry
-	nil,                             // 31: orderd.order.v1.PlaceOrderRequest.AttributesEntry
-	(*v1.Money)(nil),                // 32: orderd.money.v1.Money
-	(*timestamppb.Timestamp)(nil),   // 33: google.protobuf.Timestamp
-	(*v11.Address)(nil),             // 34: orderd.address.v1.Address
-	(*v12.Invoice)(nil),             // 35: orderd.quote.v1.Invoice
-	(*v12.Delivery)(nil),            // 36: orderd.quote.v1.Delivery
+	(*WatchOrderRequest)(nil),       // 15: orderd.order.v1.WatchOrderRequest
+	(*WatchOrderResponse)(nil),      // 16: orderd.order.v1.WatchOrderResponse
+	(*WatchOrdersRequest)(nil),      // 17: orderd.order.v1.WatchOrdersRequest
+	(*WatchOrdersResponse)(nil),     // 18: orderd.order.v1.WatchOrdersResponse
+	(*ListOrdersRequest)(nil),       // 19: orderd.order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),      // 20: orderd.order.v1.ListOrdersResponse
+	(*OrderSummary)(nil),            // 21: orderd.order.v1.OrderSummary
+	(*CountOrdersRequest)(nil),      // 22: orderd.order.v1.CountOrdersRequest
+	(*CountOrdersResponse)(nil),     // 23: orderd.order.v1.CountOrdersResponse
+	(*GroupCount)(nil),              // 24: orderd.order.v1.GroupCount
+	(*GetOrderHistoryRequest)(nil),  // 25: orderd.order.v1.GetOrderHistoryRequest
+	(*OrderChange)(nil),             // 26: orderd.order.v1.OrderChange
+	(*GetOrderHistoryResponse)(nil), // 27: orderd.order.v1.GetOrderHistoryResponse
+	(*CancelOrderRequest)(nil),      // 28: orderd.order.v1.CancelOrderRequest
+	(*CancelOrderResponse)(nil),     // 29: orderd.order.v1.CancelOrderResponse
+	(*ConfirmReceiptRequest)(nil),   // 30: orderd.order.v1.ConfirmReceiptRequest
+	(*ConfirmReceiptResponse)(nil),  // 31: orderd.order.v1.ConfirmReceiptResponse
+	(*SetDeliveryRequest)(nil),      // 32: orderd.order.v1.SetDeliveryRequest
+	(*SetDeliveryResponse)(nil),     // 33: orderd.order.v1.SetDeliveryResponse
+	nil,                             // 34: orderd.order.v1.Order.AttributesEntry
+	nil,                             // 35: orderd.order.v1.PlaceOrderRequest.AttributesEntry
+	(*v1.Money)(nil),                // 36: orderd.money.v1.Money
+	(*timestamppb.Timestamp)(nil),   // 37: google.protobuf.Timestamp
+	(*v11.Address)(nil),             // 38: orderd.address.v1.Address
+	(*v12.Invoice)(nil),             // 39: orderd.quote.v1.Invoice
+	(*v12.Delivery)(nil),            // 40: orderd.quote.v1.Delivery
 }
 var file_orderd_order_v1_order_proto_depIdxs = []int32{
-	32, // 0: orderd.order.v1.OrderLine.unit_price:type_name -> orderd.money.v1.Money
-	32, // 1: orderd.order.v1.OrderLine.amount:type_name -> orderd.money.v1.Money
-	32, // 2: orderd.order.v1.OrderLine.discount:type_name -> orderd.money.v1.Money
-	32, // 3: orderd.order.v1.OrderLine.freight:type_name -> orderd.money.v1.Money
-	32, // 4: orderd.order.v1.OrderLine.total:type_name -> orderd.money.v1.Money
-	32, // 5: orderd.order.v1.OrderLine.tax:type_name -> orderd.money.v1.Money
-	32, // 6: orderd.order.v1.OrderLine.refund_granted:type_name -> orderd.money.v1.Money
-	32, // 7: orderd.order.v1.OrderLine.refunded:type_name -> orderd.money.v1.Money
+	36, // 0: orderd.order.v1.OrderLine.unit_price:type_name -> orderd.money.v1.Money
+	36, // 1: orderd.order.v1.OrderLine.amount:type_name -> orderd.money.v1.Money
+	36, // 2: orderd.order.v1.OrderLine.discount:type_name -> orderd.money.v1.Money
+	36, // 3: orderd.order.v1.OrderLine.freight:type_name -> orderd.money.v1.Money
+	36, // 4: orderd.order.v1.OrderLine.total:type_name -> orderd.money.v1.Money
+	36, // 5: orderd.order.v1.OrderLine.tax:type_name -> orderd.money.v1.Money
+	36, // 6: orderd.order.v1.OrderLine.refund_granted:type_name -> orderd.money.v1.Money
+	36, // 7: orderd.order.v1.OrderLine.refunded:type_name -> orderd.money.v1.Money
 	0,  // 8: orderd.order.v1.Order.state:type_name -> orderd.order.v1.OrderState
 	5,  // 9: orderd.order.v1.Order.lines:type_name -> orderd.order.v1.OrderLine
-	32, // 10: orderd.order.v1.Order.total:type_name -> orderd.money.v1.Money
-	33, // 11: orderd.order.v1.Order.created_at:type_name -> google.protobuf.Timestamp
-	33, // 12: orderd.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
-	33, // 13: orderd.order.v1.Order.paid_at:type_name -> google.protobuf.Timestamp
-	33, // 14: orderd.order.v1.Order.cancelled_at:type_name -> google.protobuf.Timestamp
-	32, // 15: orderd.order.v1.Order.goods:type_name -> orderd.money.v1.Money
-	32, // 16: orderd.order.v1.Order.discount:type_name -> orderd.money.v1.Money
-	32, // 17: orderd.order.v1.Order.freight:type_name -> orderd.money.v1.Money
-	32, // 18: orderd.order.v1.Order.tax:type_name -> orderd.money.v1.Money
-	34, // 19: orderd.order.v1.Order.address:type_name -> orderd.address.v1.Address
-	35, // 20: orderd.order.v1.Order.invoice:type_name -> orderd.quote.v1.Invoice
+	36, // 10: orderd.order.v1.Order.total:type_name -> orderd.money.v1.Money
+	37, // 11: orderd.order.v1.Order.created_at:type_name -> google.protobuf.Timestamp
+	37, // 12: orderd.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
+	37, // 13: orderd.order.v1.Order.paid_at:type_name -> google.protobuf.Timestamp
+	37, // 14: orderd.order.v1.Order.cancelled_at:type_name -> google.protobuf.Timestamp
+	36, // 15: orderd.order.v1.Order.goods:type_name -> orderd.money.v1.Money
+	36, // 16: orderd.order.v1.Order.discount:type_name -> orderd.money.v1.Money
+	36, // 17: orderd.order.v1.Order.freight:type_name -> orderd.money.v1.Money
+	36, // 18: orderd.order.v1.Order.tax:type_name -> orderd.money.v1.Money
+	38, // 19: orderd.order.v1.Order.address:type_name -> orderd.address.v1.Address
+	39, // 20: orderd.order.v1.Order.invoice:type_name -> orderd.quote.v1.Invoice
 	1,  // 21: orderd.order.v1.Order.fulfilment_status:type_name -> orderd.order.v1.FulfilmentStatus
 	4,  // 22: orderd.order.v1.Order.refund_status:type_name -> orderd.order.v1.RefundStatus
-	33, // 23: orderd.order.v1.Order.shipped_at:type_name -> google.protobuf.Timestamp
-	33, // 24: orderd.order.v1.Order.delivered_at:type_name -> google.protobuf.Timestamp
-	33, // 25: orderd.order.v1.Order.completed_at:type_name -> google.protobuf.Timestamp
-	30, // 26: orderd.order.v1.Order.attributes:type_name -> orderd.order.v1.Order.AttributesEntry
+	37, // 23: orderd.order.v1.Order.shipped_at:type_name -> google.protobuf.Timestamp
+	37, // 24: orderd.order.v1.Order.delivered_at:type_name -> google.protobuf.Timestamp
+	37, // 25: orderd.order.v1.Order.completed_at:type_name -> google.protobuf.Timestamp
+	34, // 26: orderd.order.v1.Order.attributes:type_name -> orderd.order.v1.Order.AttributesEntry
 	8,  // 27: orderd.order.v1.PlaceOrderRequest.lines:type_name -> orderd.order.v1.PlaceOrderLine
-	36, // 28: orderd.order.v1.PlaceOrderRequest.delivery:type_name -> orderd.quote.v1.Delivery
-	35, // 29: orderd.order.v1.PlaceOrderRequest.invoice:type_name -> orderd.quote.v1.Invoice
-	31, // 30: orderd.order.v1.PlaceOrderRequest.attributes:type_name -> orderd.order.v1.PlaceOrderRequest.AttributesEntry
+	40, // 28: orderd.order.v1.PlaceOrderRequest.delivery:type_name -> orderd.quote.v1.Delivery
+	39, // 29: orderd.order.v1.PlaceOrderRequest.invoice:type_name -> orderd.quote.v1.Invoice
+	35, // 30: orderd.order.v1.PlaceOrderRequest.attributes:type_name -> orderd.order.v1.PlaceOrderRequest.AttributesEntry
 	6,  // 31: orderd.order.v1.PlaceOrderResponse.order:type_name -> orderd.order.v1.Order
 	12, // 32: orderd.order.v1.StockShortage.lines:type_name -> orderd.order.v1.ShortLine
 	6,  // 33: orderd.order.v1.GetOrderResponse.order:type_name -> orderd.order.v1.Order
-	2,  // 34: orderd.order.v1.ListOrdersRequest.group:type_name -> orderd.order.v1.OrderGroup
-	3,  // 35: orderd.order.v1.ListOrdersRequest.view:type_name -> orderd.order.v1.OrderView
-	6,  // 36: orderd.order.v1.ListOrdersResponse.orders:type_name -> orderd.order.v1.Order
-	17, // 37: orderd.order.v1.ListOrdersResponse.summaries:type_name -> orderd.order.v1.OrderSummary
-	0,  // 38: orderd.order.v1.OrderSummary.state:type_name -> orderd.order.v1.OrderState
-	1,  // 39: orderd.order.v1.OrderSummary.fulfilment_status:type_name -> orderd.order.v1.FulfilmentStatus
-	4,  // 40: orderd.order.v1.OrderSummary.refund_status:type_name -> orderd.order.v1.RefundStatus
-	32, // 41: orderd.order.v1.OrderSummary.total:type_name -> orderd.money.v1.Money
-	33, // 42: orderd.order.v1.OrderSummary.created_at:type_name -> google.protobuf.Timestamp
-	33, // 43: orderd.order.v1.OrderSummary.expires_at:type_name -> google.protobuf.Timestamp
-	20, // 44: orderd.order.v1.CountOrdersResponse.counts:type_name -> orderd.order.v1.GroupCount
-	2,  // 45: orderd.order.v1.GroupCount.group:type_name -> orderd.order.v1.OrderGroup
-	0,  // 46: orderd.order.v1.OrderChange.from:type_name -> orderd.order.v1.OrderState
-	0,  // 47: orderd.order.v1.OrderChange.to:type_name -> orderd.order.v1.OrderState
-	33, // 48: orderd.order.v1.OrderChange.at:type_name -> google.protobuf.Timestamp
-	22, // 49: orderd.order.v1.GetOrderHistoryResponse.changes:type_name -> orderd.order.v1.OrderChange
-	6,  // 50: orderd.order.v1.CancelOrderResponse.order:type_name -> orderd.order.v1.Order
-	6,  // 51: orderd.order.v1.ConfirmReceiptResponse.order:type_name -> orderd.order.v1.Order
-	36, // 52: orderd.order.v1.SetDeliveryRequest.delivery:type_name -> orderd.quote.v1.Delivery
-	6,  // 53: orderd.order.v1.SetDeliveryResponse.order:type_name -> orderd.order.v1.Order
-	9,  // 54: orderd.order.v1.OrderService.PlaceOrder:input_type -> orderd.order.v1.PlaceOrderRequest
-	13, // 55: orderd.order.v1.OrderService.GetOrder:input_type -> orderd.order.v1.GetOrderRequest
-	15, // 56: orderd.order.v1.OrderService.ListOrders:input_type -> orderd.order.v1.ListOrdersRequest
-	18, // 57: orderd.order.v1.OrderService.CountOrders:input_type -> orderd.order.v1.CountOrdersRequest
-	21, // 58: orderd.order.v1.OrderService.GetOrderHistory:input_type -> orderd.order.v1.GetOrderHistoryRequest
-	24, // 59: orderd.order.v1.OrderService.CancelOrder:input_type -> orderd.order.v1.CancelOrderRequest
-	26, // 60: orderd.order.v1.OrderService.ConfirmReceipt:input_type -> orderd.order.v1.ConfirmReceiptRequest
-	28, // 61: orderd.order.v1.OrderService.SetDelivery:input_type -> orderd.order.v1.SetDeliveryRequest
-	10, // 62: orderd.order.v1.OrderService.PlaceOrder:output_type -> orderd.order.v1.PlaceOrderResponse
-	14, // 63: orderd.order.v1.OrderService.GetOrder:output_type -> orderd.order.v1.GetOrderResponse
-	16, // 64: orderd.order.v1.OrderService.ListOrders:output_type -> orderd.order.v1.ListOrdersResponse
-	19, // 65: orderd.order.v1.OrderService.CountOrders:output_type -> orderd.order.v1.CountOrdersResponse
-	23, // 66: orderd.order.v1.OrderService.GetOrderHistory:output_type -> orderd.order.v1.GetOrderHistoryResponse
-	25, // 67: orderd.order.v1.OrderService.CancelOrder:output_type -> orderd.order.v1.CancelOrderResponse
-	27, // 68: orderd.order.v1.OrderService.ConfirmReceipt:output_type -> orderd.order.v1.ConfirmReceiptResponse
-	29, // 69: orderd.order.v1.OrderService.SetDelivery:output_type -> orderd.order.v1.SetDeliveryResponse
-	62, // [62:70] is the sub-list for method output_type
-	54, // [54:62] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	6,  // 34: orderd.order.v1.WatchOrderResponse.order:type_name -> orderd.order.v1.Order
+	21, // 35: orderd.order.v1.WatchOrdersResponse.order:type_name -> orderd.order.v1.OrderSummary
+	2,  // 36: orderd.order.v1.ListOrdersRequest.group:type_name -> orderd.order.v1.OrderGroup
+	3,  // 37: orderd.order.v1.ListOrdersRequest.view:type_name -> orderd.order.v1.OrderView
+	6,  // 38: orderd.order.v1.ListOrdersResponse.orders:type_name -> orderd.order.v1.Order
+	21, // 39: orderd.order.v1.ListOrdersResponse.summaries:type_name -> orderd.order.v1.OrderSummary
+	0,  // 40: orderd.order.v1.OrderSummary.state:type_name -> orderd.order.v1.OrderState
+	1,  // 41: orderd.order.v1.OrderSummary.fulfilment_status:type_name -> orderd.order.v1.FulfilmentStatus
+	4,  // 42: orderd.order.v1.OrderSummary.refund_status:type_name -> orderd.order.v1.RefundStatus
+	36, // 43: orderd.order.v1.OrderSummary.total:type_name -> orderd.money.v1.Money
+	37, // 44: orderd.order.v1.OrderSummary.created_at:type_name -> google.protobuf.Timestamp
+	37, // 45: orderd.order.v1.OrderSummary.expires_at:type_name -> google.protobuf.Timestamp
+	24, // 46: orderd.order.v1.CountOrdersResponse.counts:type_name -> orderd.order.v1.GroupCount
+	2,  // 47: orderd.order.v1.GroupCount.group:type_name -> orderd.order.v1.OrderGroup
+	0,  // 48: orderd.order.v1.OrderChange.from:type_name -> orderd.order.v1.OrderState
+	0,  // 49: orderd.order.v1.OrderChange.to:type_name -> orderd.order.v1.OrderState
+	37, // 50: orderd.order.v1.OrderChange.at:type_name -> google.protobuf.Timestamp
+	26, // 51: orderd.order.v1.GetOrderHistoryResponse.changes:type_name -> orderd.order.v1.OrderChange
+	6,  // 52: orderd.order.v1.CancelOrderResponse.order:type_name -> orderd.order.v1.Order
+	6,  // 53: orderd.order.v1.ConfirmReceiptResponse.order:type_name -> orderd.order.v1.Order
+	40, // 54: orderd.order.v1.SetDeliveryRequest.delivery:type_name -> orderd.quote.v1.Delivery
+	6,  // 55: orderd.order.v1.SetDeliveryResponse.order:type_name -> orderd.order.v1.Order
+	9,  // 56: orderd.order.v1.OrderService.PlaceOrder:input_type -> orderd.order.v1.PlaceOrderRequest
+	13, // 57: orderd.order.v1.OrderService.GetOrder:input_type -> orderd.order.v1.GetOrderRequest
+	15, // 58: orderd.order.v1.OrderService.WatchOrder:input_type -> orderd.order.v1.WatchOrderRequest
+	17, // 59: orderd.order.v1.OrderService.WatchOrders:input_type -> orderd.order.v1.WatchOrdersRequest
+	19, // 60: orderd.order.v1.OrderService.ListOrders:input_type -> orderd.order.v1.ListOrdersRequest
+	22, // 61: orderd.order.v1.OrderService.CountOrders:input_type -> orderd.order.v1.CountOrdersRequest
+	25, // 62: orderd.order.v1.OrderService.GetOrderHistory:input_type -> orderd.order.v1.GetOrderHistoryRequest
+	28, // 63: orderd.order.v1.OrderService.CancelOrder:input_type -> orderd.order.v1.CancelOrderRequest
+	30, // 64: orderd.order.v1.OrderService.ConfirmReceipt:input_type -> orderd.order.v1.ConfirmReceiptRequest
+	32, // 65: orderd.order.v1.OrderService.SetDelivery:input_type -> orderd.order.v1.SetDeliveryRequest
+	10, // 66: orderd.order.v1.OrderService.PlaceOrder:output_type -> orderd.order.v1.PlaceOrderResponse
+	14, // 67: orderd.order.v1.OrderService.GetOrder:output_type -> orderd.order.v1.GetOrderResponse
+	16, // 68: orderd.order.v1.OrderService.WatchOrder:output_type -> orderd.order.v1.WatchOrderResponse
+	18, // 69: orderd.order.v1.OrderService.WatchOrders:output_type -> orderd.order.v1.WatchOrdersResponse
+	20, // 70: orderd.order.v1.OrderService.ListOrders:output_type -> orderd.order.v1.ListOrdersResponse
+	23, // 71: orderd.order.v1.OrderService.CountOrders:output_type -> orderd.order.v1.CountOrdersResponse
+	27, // 72: orderd.order.v1.OrderService.GetOrderHistory:output_type -> orderd.order.v1.GetOrderHistoryResponse
+	29, // 73: orderd.order.v1.OrderService.CancelOrder:output_type -> orderd.order.v1.CancelOrderResponse
+	31, // 74: orderd.order.v1.OrderService.ConfirmReceipt:output_type -> orderd.order.v1.ConfirmReceiptResponse
+	33, // 75: orderd.order.v1.OrderService.SetDelivery:output_type -> orderd.order.v1.SetDeliveryResponse
+	66, // [66:76] is the sub-list for method output_type
+	56, // [56:66] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_orderd_order_v1_order_proto_init() }
@@ -2618,13 +2881,14 @@ func file_orderd_order_v1_order_proto_init() {
 	if File_orderd_order_v1_order_proto != nil {
 		return
 	}
+	file_orderd_order_v1_order_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_orderd_order_v1_order_proto_rawDesc), len(file_orderd_order_v1_order_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   27,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

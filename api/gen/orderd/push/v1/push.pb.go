@@ -123,12 +123,14 @@ func (x *Notification) GetOccurredAt() *timestamppb.Timestamp {
 
 type PushTemplate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event's name in its subject: paid, cancelled, shipped, delivered, completed, refunded or return_changed.
+	// The event's name in its subject: paid, cancelled, shipped, delivered, completed, refunded, return_changed or
+	// invoice_changed.
 	Event string `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	// A BCP 47 tag such as zh or zh-TW.
 	Language string `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
 	// Texts may hold fields in braces, such as {order_id}; a brace itself is written twice. The fields: order_id, item (the first line's
-	// title), quantity (of all lines), total, amount (of a refund), shipment_id, return_id, state (of a return), promotion.
+	// title), quantity (of all lines), total, amount (of a refund), shipment_id, return_id, invoice_id, state (of a
+	// return or an invoice), promotion.
 	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
 	Body  string `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
 	// Buyers with this language are not told.

@@ -1525,7 +1525,7 @@ const file_orderd_shipment_v1_shipment_proto_rawDesc = "" +
 	"\x1bSHIPMENT_EVENT_CODE_DAMAGED\x10\b\x12 \n" +
 	"\x1cSHIPMENT_EVENT_CODE_RETURNED\x10\t\x12#\n" +
 	"\x1fSHIPMENT_EVENT_CODE_INFORMATION\x10\n" +
-	"2\xe5\x06\n" +
+	"2\xe6\x06\n" +
 	"\x0fShipmentService\x12t\n" +
 	"\x0eCreateShipment\x12).orderd.shipment.v1.CreateShipmentRequest\x1a*.orderd.shipment.v1.CreateShipmentResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\n" +
@@ -1538,9 +1538,9 @@ const file_orderd_shipment_v1_shipment_proto_rawDesc = "" +
 	"\x0f \x01\x90\x02\x01\x12\x83\x01\n" +
 	"\x13RecordShipmentEvent\x12..orderd.shipment.v1.RecordShipmentEventRequest\x1a/.orderd.shipment.v1.RecordShipmentEventResponse\"\v\x8a\xe8\x18\x04\n" +
 	"\x02\n" +
-	"\x0f\x90\x02\x02\x12t\n" +
-	"\x0eCancelShipment\x12).orderd.shipment.v1.CancelShipmentRequest\x1a*.orderd.shipment.v1.CancelShipmentResponse\"\v\x8a\xe8\x18\x04\n" +
-	"\x02\n" +
+	"\x0f\x90\x02\x02\x12u\n" +
+	"\x0eCancelShipment\x12).orderd.shipment.v1.CancelShipmentRequest\x1a*.orderd.shipment.v1.CancelShipmentResponse\"\f\x8a\xe8\x18\x05\n" +
+	"\x03\t\n" +
 	"\x0f\x90\x02\x02\x12\x83\x01\n" +
 	"\x12ListOrderShipments\x12-.orderd.shipment.v1.ListOrderShipmentsRequest\x1a..orderd.shipment.v1.ListOrderShipmentsResponse\"\x0e\x8a\xe8\x18\a\n" +
 	"\x03\x01\f\t \x01\x90\x02\x01\x12t\n" +

@@ -118,9 +118,10 @@ type DeskServiceClient interface {
 	// Orders that match all that the filter says, a page at a time.
 	//
 	// A page is found by the index of the first of these that the filter has: buyer_id, phone, transaction, tracking, coupon_id, recipient,
-	// attribute, tag, sku, promotion, return_state, refund_status (without NONE), unpaid, fulfilment_status, provider, channel, state, placed. What else the filter
-	// says is compared with what the index gives, of which one call looks at 10,000 orders at most: then the page is short, even
-	// empty, and next_page_token goes on from there. So no filter is slow, and a rare pair may take several calls.
+	// attribute, tag, sku, promotion, return_state, refund_status (without NONE), unpaid, has_note (yes), fulfilment_status, provider,
+	// channel, state, paid (then the list is in the order of paying), placed. What else the filter says is compared with what the index
+	// gives, of which one call looks at 10,000 orders at most: then the page is short, even empty, and next_page_token goes on from
+	// there. So no filter is slow, and a rare pair may take several calls.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN; PERMISSION_DENIED/FILTER_NOT_ALLOWED (metadata field) for a phone or a recipient, if the
 	// caller sees these masked.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
@@ -133,11 +134,12 @@ type DeskServiceClient interface {
 	CancelOrder(context.Context, *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error)
 	// Gives back what was paid for units that no parcel has; they will not be shipped. Of the last units the order is cancelled.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; ABORTED/ORDER_CHANGED (metadata version); FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata
-	// state); FAILED_PRECONDITION/UNITS_NOT_HERE (metadata line, left) if a parcel has them or they were refunded;
+	// state); FAILED_PRECONDITION/UNITS_NOT_HERE (metadata line, left) if a parcel has left with them or they were refunded;
+	// FAILED_PRECONDITION/PARCEL_REQUESTED if one has them that has not left: ShipmentService.CancelShipment takes it back;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	RefundUnits(context.Context, *v1.RefundUnitsRequest) (*v1.RefundUnitsResponse, error)
 	// Gives an order another address or delivery method, while no parcel of it has left or is asked for; with a configured carrier one
-	// is asked for right after the payment, and can be taken back by ShipmentService.CancelShipment.
+	// is asked for right after the payment (PARCEL_REQUESTED), and can be taken back by ShipmentService.CancelShipment.
 	// Errors: those of OrderService.SetDelivery; ABORTED/ORDER_CHANGED (metadata version).
 	SetDelivery(context.Context, *v1.SetDeliveryRequest) (*v1.SetDeliveryResponse, error)
 	// Puts tags on an order and takes others off.
@@ -164,9 +166,10 @@ type DeskServiceHandler interface {
 	// Orders that match all that the filter says, a page at a time.
 	//
 	// A page is found by the index of the first of these that the filter has: buyer_id, phone, transaction, tracking, coupon_id, recipient,
-	// attribute, tag, sku, promotion, return_state, refund_status (without NONE), unpaid, fulfilment_status, provider, channel, state, placed. What else the filter
-	// says is compared with what the index gives, of which one call looks at 10,000 orders at most: then the page is short, even
-	// empty, and next_page_token goes on from there. So no filter is slow, and a rare pair may take several calls.
+	// attribute, tag, sku, promotion, return_state, refund_status (without NONE), unpaid, has_note (yes), fulfilment_status, provider,
+	// channel, state, paid (then the list is in the order of paying), placed. What else the filter says is compared with what the index
+	// gives, of which one call looks at 10,000 orders at most: then the page is short, even empty, and next_page_token goes on from
+	// there. So no filter is slow, and a rare pair may take several calls.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN; PERMISSION_DENIED/FILTER_NOT_ALLOWED (metadata field) for a phone or a recipient, if the
 	// caller sees these masked.
 	ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error)
@@ -179,11 +182,12 @@ type DeskServiceHandler interface {
 	CancelOrder(context.Context, *v1.CancelOrderRequest) (*v1.CancelOrderResponse, error)
 	// Gives back what was paid for units that no parcel has; they will not be shipped. Of the last units the order is cancelled.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; ABORTED/ORDER_CHANGED (metadata version); FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata
-	// state); FAILED_PRECONDITION/UNITS_NOT_HERE (metadata line, left) if a parcel has them or they were refunded;
+	// state); FAILED_PRECONDITION/UNITS_NOT_HERE (metadata line, left) if a parcel has left with them or they were refunded;
+	// FAILED_PRECONDITION/PARCEL_REQUESTED if one has them that has not left: ShipmentService.CancelShipment takes it back;
 	// ALREADY_EXISTS/REQUEST_ID_REUSED.
 	RefundUnits(context.Context, *v1.RefundUnitsRequest) (*v1.RefundUnitsResponse, error)
 	// Gives an order another address or delivery method, while no parcel of it has left or is asked for; with a configured carrier one
-	// is asked for right after the payment, and can be taken back by ShipmentService.CancelShipment.
+	// is asked for right after the payment (PARCEL_REQUESTED), and can be taken back by ShipmentService.CancelShipment.
 	// Errors: those of OrderService.SetDelivery; ABORTED/ORDER_CHANGED (metadata version).
 	SetDelivery(context.Context, *v1.SetDeliveryRequest) (*v1.SetDeliveryResponse, error)
 	// Puts tags on an order and takes others off.

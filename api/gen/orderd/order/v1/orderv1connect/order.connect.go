@@ -28,6 +28,10 @@ const (
 	OrderServicePlaceOrderProcedure = "/orderd.order.v1.OrderService/PlaceOrder"
 	// OrderServiceGetOrderProcedure is the procedure name of the OrderService's GetOrder RPC.
 	OrderServiceGetOrderProcedure = "/orderd.order.v1.OrderService/GetOrder"
+	// OrderServiceWatchOrderProcedure is the procedure name of the OrderService's WatchOrder RPC.
+	OrderServiceWatchOrderProcedure = "/orderd.order.v1.OrderService/WatchOrder"
+	// OrderServiceWatchOrdersProcedure is the procedure name of the OrderService's WatchOrders RPC.
+	OrderServiceWatchOrdersProcedure = "/orderd.order.v1.OrderService/WatchOrders"
 	// OrderServiceListOrdersProcedure is the procedure name of the OrderService's ListOrders RPC.
 	OrderServiceListOrdersProcedure = "/orderd.order.v1.OrderService/ListOrders"
 	// OrderServiceCountOrdersProcedure is the procedure name of the OrderService's CountOrders RPC.
@@ -58,6 +62,22 @@ var (
 			StreamType:       connect.StreamTypeUnary,
 			Schema:           v1.File_orderd_order_v1_order_proto.Services().ByName("OrderService").Methods().ByName("GetOrder"),
 			Procedure:        OrderServiceGetOrderProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	orderServiceWatchOrderSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeServer,
+			Schema:           v1.File_orderd_order_v1_order_proto.Services().ByName("OrderService").Methods().ByName("WatchOrder"),
+			Procedure:        OrderServiceWatchOrderProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	orderServiceWatchOrdersSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeServer,
+			Schema:           v1.File_orderd_order_v1_order_proto.Services().ByName("OrderService").Methods().ByName("WatchOrders"),
+			Procedure:        OrderServiceWatchOrdersProcedure,
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
@@ -124,6 +144,20 @@ type OrderServiceClient interface {
 	// shortly after. The other RPCs that name an order answer UNAVAILABLE/ORDER_NOT_READY until then.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/LANE_UNAVAILABLE with a retry delay if it may be in the flash lane, which does not answer.
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
+	// A buyer's order as it is, and again after every change, for as long as the caller listens: the newest state, so that who reads slowly
+	// skips those in between, never an older one after a newer one. It finds what GetOrder finds, and follows a flash order from
+	// ACCEPTED on. A stream ends with UNAVAILABLE when its connection is as old as it may get (half a minute by default) or its pod
+	// goes; a new one with after_version goes on where it ended.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/LANE_UNAVAILABLE with a retry delay, as for GetOrder; UNAVAILABLE/OVERLOADED with a
+	// retry delay when the pod has too many watchers or is going away, or the connection is as old as it may get.
+	WatchOrder(context.Context, *v1.WatchOrderRequest) (OrderServiceWatchOrderClientStream, error)
+	// Every change of any of a buyer's orders in the database, as the order is after it, from now on or from a token on. Open it first, and
+	// list the orders after its first message: nothing is missed then, and of two states of an order the one with the higher version is the
+	// newer. A flash order comes once it is in the database. Streams end as WatchOrder's do; a new one with the last token misses nothing,
+	// and may repeat.
+	// Errors: FAILED_PRECONDITION/RESUME_TOO_OLD; UNAVAILABLE/OVERLOADED with a retry delay when the pod has too many watchers, does not
+	// follow the changes yet or has lost them, or is going away, or the connection is as old as it may get.
+	WatchOrders(context.Context, *v1.WatchOrdersRequest) (OrderServiceWatchOrdersClientStream, error)
 	// A buyer's orders, newest first: all, or those of one group. A call looks at 1,000 of them at most, so that a group's page may have fewer
 	// than were asked for, or none, and still a next page.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
@@ -144,6 +178,7 @@ type OrderServiceClient interface {
 	ConfirmReceipt(context.Context, *v1.ConfirmReceiptRequest) (*v1.ConfirmReceiptResponse, error)
 	// Gives an order its address, or another one, until its first shipment is requested. For flash orders, which are taken without one.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state);
+	// FAILED_PRECONDITION/PARCEL_REQUESTED once a parcel was asked for;
 	// FAILED_PRECONDITION/FREIGHT_DIFFERS (metadata method) if the freight there is not what the order was placed with (a promotion's
 	// orders have it in their price); FAILED_PRECONDITION/UNDELIVERABLE (metadata country, region, method), DELIVERY_METHOD_UNKNOWN (metadata
 	// method) or CURRENCY_MISMATCH (metadata method); INVALID_ARGUMENT/AMOUNT_TOO_LARGE; ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -154,6 +189,46 @@ type OrderServiceClient interface {
 // service clients may share a single connect.Client.
 func NewOrderServiceClient(client *connect.Client) OrderServiceClient {
 	return &orderServiceClient{client: client}
+}
+
+// OrderServiceWatchOrderClientStream is the client stream for the OrderService's WatchOrder RPC.
+type OrderServiceWatchOrderClientStream struct {
+	stream connect.ClientStream
+}
+
+// Receive returns the next response message from the server.
+func (s OrderServiceWatchOrderClientStream) Receive() (*v1.WatchOrderResponse, error) {
+	var res v1.WatchOrderResponse
+	if err := s.stream.Receive(&res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+// Close releases the stream's resources. It is idempotent and is typically deferred to clean up a
+// stream abandoned before io.EOF.
+func (s OrderServiceWatchOrderClientStream) Close() error {
+	return s.stream.Close()
+}
+
+// OrderServiceWatchOrdersClientStream is the client stream for the OrderService's WatchOrders RPC.
+type OrderServiceWatchOrdersClientStream struct {
+	stream connect.ClientStream
+}
+
+// Receive returns the next response message from the server.
+func (s OrderServiceWatchOrdersClientStream) Receive() (*v1.WatchOrdersResponse, error) {
+	var res v1.WatchOrdersResponse
+	if err := s.stream.Receive(&res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+// Close releases the stream's resources. It is idempotent and is typically deferred to clean up a
+// stream abandoned before io.EOF.
+func (s OrderServiceWatchOrdersClientStream) Close() error {
+	return s.stream.Close()
 }
 
 // OrderServiceHandler is an implementation of the orderd.order.v1.OrderService service.
@@ -169,6 +244,20 @@ type OrderServiceHandler interface {
 	// shortly after. The other RPCs that name an order answer UNAVAILABLE/ORDER_NOT_READY until then.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/LANE_UNAVAILABLE with a retry delay if it may be in the flash lane, which does not answer.
 	GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error)
+	// A buyer's order as it is, and again after every change, for as long as the caller listens: the newest state, so that who reads slowly
+	// skips those in between, never an older one after a newer one. It finds what GetOrder finds, and follows a flash order from
+	// ACCEPTED on. A stream ends with UNAVAILABLE when its connection is as old as it may get (half a minute by default) or its pod
+	// goes; a new one with after_version goes on where it ended.
+	// Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/LANE_UNAVAILABLE with a retry delay, as for GetOrder; UNAVAILABLE/OVERLOADED with a
+	// retry delay when the pod has too many watchers or is going away, or the connection is as old as it may get.
+	WatchOrder(context.Context, *v1.WatchOrderRequest, OrderServiceWatchOrderServerStream) error
+	// Every change of any of a buyer's orders in the database, as the order is after it, from now on or from a token on. Open it first, and
+	// list the orders after its first message: nothing is missed then, and of two states of an order the one with the higher version is the
+	// newer. A flash order comes once it is in the database. Streams end as WatchOrder's do; a new one with the last token misses nothing,
+	// and may repeat.
+	// Errors: FAILED_PRECONDITION/RESUME_TOO_OLD; UNAVAILABLE/OVERLOADED with a retry delay when the pod has too many watchers, does not
+	// follow the changes yet or has lost them, or is going away, or the connection is as old as it may get.
+	WatchOrders(context.Context, *v1.WatchOrdersRequest, OrderServiceWatchOrdersServerStream) error
 	// A buyer's orders, newest first: all, or those of one group. A call looks at 1,000 of them at most, so that a group's page may have fewer
 	// than were asked for, or none, and still a next page.
 	// Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
@@ -189,6 +278,7 @@ type OrderServiceHandler interface {
 	ConfirmReceipt(context.Context, *v1.ConfirmReceiptRequest) (*v1.ConfirmReceiptResponse, error)
 	// Gives an order its address, or another one, until its first shipment is requested. For flash orders, which are taken without one.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state);
+	// FAILED_PRECONDITION/PARCEL_REQUESTED once a parcel was asked for;
 	// FAILED_PRECONDITION/FREIGHT_DIFFERS (metadata method) if the freight there is not what the order was placed with (a promotion's
 	// orders have it in their price); FAILED_PRECONDITION/UNDELIVERABLE (metadata country, region, method), DELIVERY_METHOD_UNKNOWN (metadata
 	// method) or CURRENCY_MISMATCH (metadata method); INVALID_ARGUMENT/AMOUNT_TOO_LARGE; ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -202,6 +292,8 @@ func RegisterOrderServiceHandler(server *connect.Server, svc OrderServiceHandler
 	server.Register(
 		connect.Method{Spec: orderServicePlaceOrderSpec(), Handler: adapter.placeOrder},
 		connect.Method{Spec: orderServiceGetOrderSpec(), Handler: adapter.getOrder},
+		connect.Method{Spec: orderServiceWatchOrderSpec(), Handler: adapter.watchOrder},
+		connect.Method{Spec: orderServiceWatchOrdersSpec(), Handler: adapter.watchOrders},
 		connect.Method{Spec: orderServiceListOrdersSpec(), Handler: adapter.listOrders},
 		connect.Method{Spec: orderServiceCountOrdersSpec(), Handler: adapter.countOrders},
 		connect.Method{Spec: orderServiceGetOrderHistorySpec(), Handler: adapter.getOrderHistory},
@@ -209,6 +301,36 @@ func RegisterOrderServiceHandler(server *connect.Server, svc OrderServiceHandler
 		connect.Method{Spec: orderServiceConfirmReceiptSpec(), Handler: adapter.confirmReceipt},
 		connect.Method{Spec: orderServiceSetDeliverySpec(), Handler: adapter.setDelivery},
 	)
+}
+
+// OrderServiceWatchOrderServerStream is the server stream for the OrderService's WatchOrder RPC.
+type OrderServiceWatchOrderServerStream struct {
+	stream connect.ServerStream
+}
+
+// SendHeaders flushes the response headers without a message. The first Send does this implicitly.
+func (s OrderServiceWatchOrderServerStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a response message to the client.
+func (s OrderServiceWatchOrderServerStream) Send(res *v1.WatchOrderResponse) error {
+	return s.stream.Send(res)
+}
+
+// OrderServiceWatchOrdersServerStream is the server stream for the OrderService's WatchOrders RPC.
+type OrderServiceWatchOrdersServerStream struct {
+	stream connect.ServerStream
+}
+
+// SendHeaders flushes the response headers without a message. The first Send does this implicitly.
+func (s OrderServiceWatchOrdersServerStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a response message to the client.
+func (s OrderServiceWatchOrdersServerStream) Send(res *v1.WatchOrdersResponse) error {
+	return s.stream.Send(res)
 }
 
 // UnimplementedOrderServiceHandler returns CodeUnimplemented from all methods.
@@ -220,6 +342,14 @@ func (UnimplementedOrderServiceHandler) PlaceOrder(context.Context, *v1.PlaceOrd
 
 func (UnimplementedOrderServiceHandler) GetOrder(context.Context, *v1.GetOrderRequest) (*v1.GetOrderResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "orderd.order.v1.OrderService.GetOrder is not implemented")
+}
+
+func (UnimplementedOrderServiceHandler) WatchOrder(context.Context, *v1.WatchOrderRequest, OrderServiceWatchOrderServerStream) error {
+	return connect.NewError(connect.CodeUnimplemented, "orderd.order.v1.OrderService.WatchOrder is not implemented")
+}
+
+func (UnimplementedOrderServiceHandler) WatchOrders(context.Context, *v1.WatchOrdersRequest, OrderServiceWatchOrdersServerStream) error {
+	return connect.NewError(connect.CodeUnimplemented, "orderd.order.v1.OrderService.WatchOrders is not implemented")
 }
 
 func (UnimplementedOrderServiceHandler) ListOrders(context.Context, *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error) {
@@ -264,6 +394,22 @@ func (c *orderServiceClient) GetOrder(ctx context.Context, req *v1.GetOrderReque
 		return nil, err
 	}
 	return &res, nil
+}
+
+func (c *orderServiceClient) WatchOrder(ctx context.Context, req *v1.WatchOrderRequest) (OrderServiceWatchOrderClientStream, error) {
+	stream, err := c.client.CallServerStream(ctx, orderServiceWatchOrderSpec(), req)
+	if err != nil {
+		return OrderServiceWatchOrderClientStream{}, err
+	}
+	return OrderServiceWatchOrderClientStream{stream: stream}, nil
+}
+
+func (c *orderServiceClient) WatchOrders(ctx context.Context, req *v1.WatchOrdersRequest) (OrderServiceWatchOrdersClientStream, error) {
+	stream, err := c.client.CallServerStream(ctx, orderServiceWatchOrdersSpec(), req)
+	if err != nil {
+		return OrderServiceWatchOrdersClientStream{}, err
+	}
+	return OrderServiceWatchOrdersClientStream{stream: stream}, nil
 }
 
 func (c *orderServiceClient) ListOrders(ctx context.Context, req *v1.ListOrdersRequest) (*v1.ListOrdersResponse, error) {
@@ -338,6 +484,22 @@ func (h orderServiceHandler) getOrder(ctx context.Context, _ connect.Spec, strea
 		return err
 	}
 	return stream.Send(res)
+}
+
+func (h orderServiceHandler) watchOrder(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.WatchOrderRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	return h.svc.WatchOrder(ctx, &req, OrderServiceWatchOrderServerStream{stream: stream})
+}
+
+func (h orderServiceHandler) watchOrders(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.WatchOrdersRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	return h.svc.WatchOrders(ctx, &req, OrderServiceWatchOrdersServerStream{stream: stream})
 }
 
 func (h orderServiceHandler) listOrders(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {

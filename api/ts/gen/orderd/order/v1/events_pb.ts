@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/order/v1/events.proto.
  */
 export const file_orderd_order_v1_events: GenFile = /*@__PURE__*/
-  fileDesc("ChxvcmRlcmQvb3JkZXIvdjEvZXZlbnRzLnByb3RvEg9vcmRlcmQub3JkZXIudjEiNAoLT3JkZXJQbGFjZWQSJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIiMgoJT3JkZXJQYWlkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyIl4KDk9yZGVyQ2FuY2VsbGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEiUKBWNhdXNlGAIgASgLMhYub3JkZXJkLm9yZGVyLnYxLkNhdXNlImAKEE9yZGVyRGVsaXZlcnlTZXQSJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXISJQoFY2F1c2UYAiABKAsyFi5vcmRlcmQub3JkZXIudjEuQ2F1c2UiSgoMT3JkZXJTaGlwcGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhMKC3NoaXBtZW50X2lkGAIgASgJIkwKDk9yZGVyRGVsaXZlcmVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhMKC3NoaXBtZW50X2lkGAIgASgJIjcKDk9yZGVyQ29tcGxldGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyImIKEk9yZGVyUmVmdW5kR3JhbnRlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIlCgVjYXVzZRgCIAEoCzIWLm9yZGVyZC5vcmRlci52MS5DYXVzZSJxCg1PcmRlclJlZnVuZGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhEKCXJlZnVuZF9pZBgCIAEoCRImCgZhbW91bnQYAyABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkiXQoST3JkZXJSZXR1cm5DaGFuZ2VkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhEKCXJldHVybl9pZBgCIAEoCRINCgVzdGF0ZRgDIAEoCSJbCgtPcmRlclRhZ2dlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIlCgVjYXVzZRgCIAEoCzIWLm9yZGVyZC5vcmRlci52MS5DYXVzZSJaCgpPcmRlck5vdGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEiUKBWNhdXNlGAIgASgLMhYub3JkZXJkLm9yZGVyLnYxLkNhdXNlYgZwcm90bzM", [file_orderd_money_v1_money, file_orderd_order_v1_order]);
+  fileDesc("ChxvcmRlcmQvb3JkZXIvdjEvZXZlbnRzLnByb3RvEg9vcmRlcmQub3JkZXIudjEiNAoLT3JkZXJQbGFjZWQSJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIiMgoJT3JkZXJQYWlkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyIl4KDk9yZGVyQ2FuY2VsbGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEiUKBWNhdXNlGAIgASgLMhYub3JkZXJkLm9yZGVyLnYxLkNhdXNlImAKEE9yZGVyRGVsaXZlcnlTZXQSJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXISJQoFY2F1c2UYAiABKAsyFi5vcmRlcmQub3JkZXIudjEuQ2F1c2UiSgoMT3JkZXJTaGlwcGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhMKC3NoaXBtZW50X2lkGAIgASgJIkwKDk9yZGVyRGVsaXZlcmVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhMKC3NoaXBtZW50X2lkGAIgASgJIjcKDk9yZGVyQ29tcGxldGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyImIKEk9yZGVyUmVmdW5kR3JhbnRlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIlCgVjYXVzZRgCIAEoCzIWLm9yZGVyZC5vcmRlci52MS5DYXVzZSJxCg1PcmRlclJlZnVuZGVkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhEKCXJlZnVuZF9pZBgCIAEoCRImCgZhbW91bnQYAyABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkiXQoST3JkZXJSZXR1cm5DaGFuZ2VkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhEKCXJldHVybl9pZBgCIAEoCRINCgVzdGF0ZRgDIAEoCSJfChNPcmRlckludm9pY2VDaGFuZ2VkEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyEhIKCmludm9pY2VfaWQYAiABKAkSDQoFc3RhdGUYAyABKAkiWwoLT3JkZXJUYWdnZWQSJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXISJQoFY2F1c2UYAiABKAsyFi5vcmRlcmQub3JkZXIudjEuQ2F1c2UiWgoKT3JkZXJOb3RlZBIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIlCgVjYXVzZRgCIAEoCzIWLm9yZGVyZC5vcmRlci52MS5DYXVzZWIGcHJvdG8z", [file_orderd_money_v1_money, file_orderd_order_v1_order]);
 
 /**
  * An order was placed, in either lane.
@@ -256,6 +256,37 @@ export const OrderReturnChangedSchema: GenMessage<OrderReturnChanged> = /*@__PUR
   messageDesc(file_orderd_order_v1_events, 9);
 
 /**
+ * An invoice of the order was asked for, changed, issued, rejected or voided.
+ *
+ * @generated from message orderd.order.v1.OrderInvoiceChanged
+ */
+export type OrderInvoiceChanged = Message<"orderd.order.v1.OrderInvoiceChanged"> & {
+  /**
+   * @generated from field: orderd.order.v1.Order order = 1;
+   */
+  order?: Order | undefined;
+
+  /**
+   * @generated from field: string invoice_id = 2;
+   */
+  invoiceId: string;
+
+  /**
+   * Its state, as the invoice's life cycle names it.
+   *
+   * @generated from field: string state = 3;
+   */
+  state: string;
+};
+
+/**
+ * Describes the message orderd.order.v1.OrderInvoiceChanged.
+ * Use `create(OrderInvoiceChangedSchema)` to create a new message.
+ */
+export const OrderInvoiceChangedSchema: GenMessage<OrderInvoiceChanged> = /*@__PURE__*/
+  messageDesc(file_orderd_order_v1_events, 10);
+
+/**
  * Staff put tags on the order or took some off.
  *
  * @generated from message orderd.order.v1.OrderTagged
@@ -277,7 +308,7 @@ export type OrderTagged = Message<"orderd.order.v1.OrderTagged"> & {
  * Use `create(OrderTaggedSchema)` to create a new message.
  */
 export const OrderTaggedSchema: GenMessage<OrderTagged> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 10);
+  messageDesc(file_orderd_order_v1_events, 11);
 
 /**
  * Staff added a note to the order; what it says is theirs alone.
@@ -301,5 +332,5 @@ export type OrderNoted = Message<"orderd.order.v1.OrderNoted"> & {
  * Use `create(OrderNotedSchema)` to create a new message.
  */
 export const OrderNotedSchema: GenMessage<OrderNoted> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_events, 11);
+  messageDesc(file_orderd_order_v1_events, 12);
 

@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file orderd/order/v1/order.proto.
  */
 export const file_orderd_order_v1_order: GenFile = /*@__PURE__*/
-  fileDesc("ChtvcmRlcmQvb3JkZXIvdjEvb3JkZXIucHJvdG8SD29yZGVyZC5vcmRlci52MSLlAwoJT3JkZXJMaW5lEgsKA3NrdRgBIAEoCRINCgV0aXRsZRgCIAEoCRIQCghxdWFudGl0eRgDIAEoAxIqCgp1bml0X3ByaWNlGAQgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EiYKBmFtb3VudBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIMCgRsaW5lGAYgASgDEigKCGRpc2NvdW50GAcgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYCCABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSJQoFdG90YWwYCSABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GAogASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EhgKEHNoaXBwZWRfcXVhbnRpdHkYCyABKAMSGgoSZGVsaXZlcmVkX3F1YW50aXR5GAwgASgDEhkKEXJldHVybmVkX3F1YW50aXR5GA0gASgDEi4KDnJlZnVuZF9ncmFudGVkGA4gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCHJlZnVuZGVkGA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5IpcJCgVPcmRlchIQCghvcmRlcl9pZBgBIAEoCRIQCghidXllcl9pZBgCIAEoCRIqCgVzdGF0ZRgDIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEikKBWxpbmVzGAQgAygLMhoub3JkZXJkLm9yZGVyLnYxLk9yZGVyTGluZRIlCgV0b3RhbBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdwYWlkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxjYW5jZWxsZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDWNhbmNlbF9yZWFzb24YCiABKAkSEQoJcHJvbW90aW9uGAsgASgJEiUKBWdvb2RzGAwgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCGRpc2NvdW50GA0gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYDiABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EisKB2FkZHJlc3MYECABKAsyGi5vcmRlcmQuYWRkcmVzcy52MS5BZGRyZXNzEhcKD2RlbGl2ZXJ5X21ldGhvZBgRIAEoCRIpCgdpbnZvaWNlGBIgASgLMhgub3JkZXJkLnF1b3RlLnYxLkludm9pY2USEgoKY291cG9uX2lkcxgTIAMoCRI8ChFmdWxmaWxtZW50X3N0YXR1cxgUIAEoDjIhLm9yZGVyZC5vcmRlci52MS5GdWxmaWxtZW50U3RhdHVzEjQKDXJlZnVuZF9zdGF0dXMYFSABKA4yHS5vcmRlcmQub3JkZXIudjEuUmVmdW5kU3RhdHVzEi4KCnNoaXBwZWRfYXQYFiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGRlbGl2ZXJlZF9hdBgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GBggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGBkgASgDEg4KBm51bWJlchgaIAEoCRIPCgdjaGFubmVsGBsgASgJEjoKCmF0dHJpYnV0ZXMYHCADKAsyJi5vcmRlcmQub3JkZXIudjEuT3JkZXIuQXR0cmlidXRlc0VudHJ5EhUKDWJ1eWVyX21lc3NhZ2UYHSABKAkSEQoJZ2lmdF9ub3RlGB4gASgJEgwKBHRhZ3MYHyADKAkaMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiJgoFQ2F1c2USDQoFYWN0b3IYASABKAkSDgoGcmVhc29uGAIgASgJIkoKDlBsYWNlT3JkZXJMaW5lEhoKA3NrdRgBIAEoCUINukgKcggQARhAugEBABIcCghxdWFudGl0eRgCIAEoA0IKukgHIgUYj04oASKFCAoRUGxhY2VPcmRlclJlcXVlc3QSIQoKcmVxdWVzdF9pZBgBIAEoCUINukgKcggQARhAugEBABIfCghidXllcl9pZBgCIAEoCUINukgKcggQARhAugEBABKfAQoFbGluZXMYAyADKAsyHy5vcmRlcmQub3JkZXIudjEuUGxhY2VPcmRlckxpbmVCb7pIbLoBZAoQbGluZXMudW5pcXVlX3NrdRIgYSBTS1UgbWF5IHN0YW5kIGluIG9uZSBsaW5lIG9ubHkaLnRoaXMuc2l6ZSgpIDwgMiB8fCB0aGlzLm1hcChsLCBsLnNrdSkudW5pcXVlKCmSAQIQZBIhCgtxdW90ZV90b2tlbhgEIAEoCUIMgAEBukgGcgQYgIAEEisKCGRlbGl2ZXJ5GAUgASgLMhkub3JkZXJkLnF1b3RlLnYxLkRlbGl2ZXJ5EiUKCmNvdXBvbl9pZHMYBiADKAlCEbpIDpIBCxAKGAEiBXIDsAEBEikKB2ludm9pY2UYByABKAsyGC5vcmRlcmQucXVvdGUudjEuSW52b2ljZRI/CgdjaGFubmVsGAggASgJQi66SCvYAQFyJjIkXlthLXowLTldKFthLXowLTktXXswLDMwfVthLXowLTldKT8kEpIBCgphdHRyaWJ1dGVzGAkgAygLMjIub3JkZXJkLm9yZGVyLnYxLlBsYWNlT3JkZXJSZXF1ZXN0LkF0dHJpYnV0ZXNFbnRyeUJKukhHmgFEEBQiM3IxMi9eW0EtWmEtejAtOV0oW0EtWmEtejAtOS5fLV17MCwzOH1bQS1aYS16MC05XSk/JCoLcgkQARjIAboBAQASJgoNYnV5ZXJfbWVzc2FnZRgKIAEoCUIPgAEBukgJcgcY9AO6AQEAEiIKCWdpZnRfbm90ZRgLIAEoCUIPgAEBukgJcgcY9AO6AQEAGjEKD0F0dHJpYnV0ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBOpICukiOAhqLAgoUcGxhY2UudG9rZW5fb3JfbGluZXMSXWdpdmUgcXVvdGVfdG9rZW4sIG9yIGxpbmVzIHdpdGggdGhlaXIgZGVsaXZlcnksIGNvdXBvbl9pZHMgYW5kIGludm9pY2UsIG5vdCBib3RoIGFuZCBub3Qgbm9uZRqTAXRoaXMucXVvdGVfdG9rZW4gPT0gJycgPyB0aGlzLmxpbmVzLnNpemUoKSA+IDAgOiB0aGlzLmxpbmVzLnNpemUoKSA9PSAwICYmICFoYXModGhpcy5kZWxpdmVyeSkgJiYgdGhpcy5jb3Vwb25faWRzLnNpemUoKSA9PSAwICYmICFoYXModGhpcy5pbnZvaWNlKSI7ChJQbGFjZU9yZGVyUmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIiOgoNU3RvY2tTaG9ydGFnZRIpCgVsaW5lcxgBIAMoCzIaLm9yZGVyZC5vcmRlci52MS5TaG9ydExpbmUiNgoJU2hvcnRMaW5lEgsKA3NrdRgBIAEoCRIOCgZ3YW50ZWQYAiABKAMSDAoEbGVmdBgDIAEoAyJOCg9HZXRPcmRlclJlcXVlc3QSHwoIYnV5ZXJfaWQYASABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAiABKAlCCLpIBXIDsAEBIjkKEEdldE9yZGVyUmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIi2gEKEUxpc3RPcmRlcnNSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhwKCXBhZ2Vfc2l6ZRgCIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIABEjQKBWdyb3VwGAQgASgOMhsub3JkZXJkLm9yZGVyLnYxLk9yZGVyR3JvdXBCCLpIBYIBAhABEjIKBHZpZXcYBSABKA4yGi5vcmRlcmQub3JkZXIudjEuT3JkZXJWaWV3Qgi6SAWCAQIQASKHAQoSTGlzdE9yZGVyc1Jlc3BvbnNlEiYKBm9yZGVycxgBIAMoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSMAoJc3VtbWFyaWVzGAMgAygLMh0ub3JkZXJkLm9yZGVyLnYxLk9yZGVyU3VtbWFyeSLFAwoMT3JkZXJTdW1tYXJ5EhAKCG9yZGVyX2lkGAEgASgJEg4KBm51bWJlchgCIAEoCRIqCgVzdGF0ZRgDIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEjwKEWZ1bGZpbG1lbnRfc3RhdHVzGAQgASgOMiEub3JkZXJkLm9yZGVyLnYxLkZ1bGZpbG1lbnRTdGF0dXMSNAoNcmVmdW5kX3N0YXR1cxgFIAEoDjIdLm9yZGVyZC5vcmRlci52MS5SZWZ1bmRTdGF0dXMSJQoFdG90YWwYBiABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSLgoKY3JlYXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNY2FuY2VsX3JlYXNvbhgJIAEoCRIRCglwcm9tb3Rpb24YCiABKAkSCwoDc2t1GAsgASgJEg0KBXRpdGxlGAwgASgJEhIKCmxpbmVfY291bnQYDSABKAMSEgoKdW5pdF9jb3VudBgOIAEoAyI1ChJDb3VudE9yZGVyc1JlcXVlc3QSHwoIYnV5ZXJfaWQYASABKAlCDbpICnIIEAEYQLoBAQAiUAoTQ291bnRPcmRlcnNSZXNwb25zZRIrCgZjb3VudHMYASADKAsyGy5vcmRlcmQub3JkZXIudjEuR3JvdXBDb3VudBIMCgRtb3JlGAIgASgIIkgKCkdyb3VwQ291bnQSKgoFZ3JvdXAYASABKA4yGy5vcmRlcmQub3JkZXIudjEuT3JkZXJHcm91cBIOCgZvcmRlcnMYAiABKAUiVQoWR2V0T3JkZXJIaXN0b3J5UmVxdWVzdBIfCghidXllcl9pZBgBIAEoCUINukgKcggQARhAugEBABIaCghvcmRlcl9pZBgCIAEoCUIIukgFcgOwAQEiyAEKC09yZGVyQ2hhbmdlEg8KB3ZlcnNpb24YASABKAMSDQoFZXZlbnQYAiABKAkSKQoEZnJvbRgDIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEicKAnRvGAQgASgOMhsub3JkZXJkLm9yZGVyLnYxLk9yZGVyU3RhdGUSDQoFYWN0b3IYBSABKAkSDgoGcmVhc29uGAYgASgJEiYKAmF0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJIChdHZXRPcmRlckhpc3RvcnlSZXNwb25zZRItCgdjaGFuZ2VzGAEgAygLMhwub3JkZXJkLm9yZGVyLnYxLk9yZGVyQ2hhbmdlInQKEkNhbmNlbE9yZGVyUmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAMgASgJQgi6SAVyA7ABASI8ChNDYW5jZWxPcmRlclJlc3BvbnNlEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyIncKFUNvbmZpcm1SZWNlaXB0UmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAMgASgJQgi6SAVyA7ABASI/ChZDb25maXJtUmVjZWlwdFJlc3BvbnNlEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyIqkBChJTZXREZWxpdmVyeVJlcXVlc3QSIQoKcmVxdWVzdF9pZBgBIAEoCUINukgKcggQARhAugEBABIfCghidXllcl9pZBgCIAEoCUINukgKcggQARhAugEBABIaCghvcmRlcl9pZBgDIAEoCUIIukgFcgOwAQESMwoIZGVsaXZlcnkYBCABKAsyGS5vcmRlcmQucXVvdGUudjEuRGVsaXZlcnlCBrpIA8gBASI8ChNTZXREZWxpdmVyeVJlc3BvbnNlEiUKBW9yZGVyGAEgASgLMhYub3JkZXJkLm9yZGVyLnYxLk9yZGVyKuQBCgpPcmRlclN0YXRlEhsKF09SREVSX1NUQVRFX1VOU1BFQ0lGSUVEEAASHwobT1JERVJfU1RBVEVfUEVORElOR19QQVlNRU5UEAESFAoQT1JERVJfU1RBVEVfUEFJRBACEhcKE09SREVSX1NUQVRFX1NISVBQRUQQAxIZChVPUkRFUl9TVEFURV9ERUxJVkVSRUQQBBIZChVPUkRFUl9TVEFURV9DT01QTEVURUQQBRIZChVPUkRFUl9TVEFURV9DQU5DRUxMRUQQBhIYChRPUkRFUl9TVEFURV9BQ0NFUFRFRBAHKuwBChBGdWxmaWxtZW50U3RhdHVzEiEKHUZVTEZJTE1FTlRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASIQodRlVMRklMTUVOVF9TVEFUVVNfVU5GVUxGSUxMRUQQARInCiNGVUxGSUxNRU5UX1NUQVRVU19QQVJUSUFMTFlfU0hJUFBFRBACEh0KGUZVTEZJTE1FTlRfU1RBVFVTX1NISVBQRUQQAxIpCiVGVUxGSUxNRU5UX1NUQVRVU19QQVJUSUFMTFlfREVMSVZFUkVEEAQSHwobRlVMRklMTUVOVF9TVEFUVVNfREVMSVZFUkVEEAUqqgEKCk9yZGVyR3JvdXASGwoXT1JERVJfR1JPVVBfVU5TUEVDSUZJRUQQABIWChJPUkRFUl9HUk9VUF9UT19QQVkQARIXChNPUkRFUl9HUk9VUF9UT19TSElQEAISGgoWT1JERVJfR1JPVVBfVE9fUkVDRUlWRRADEhoKFk9SREVSX0dST1VQX0FGVEVSX1NBTEUQBBIWChJPUkRFUl9HUk9VUF9DTE9TRUQQBSpUCglPcmRlclZpZXcSGgoWT1JERVJfVklFV19VTlNQRUNJRklFRBAAEhMKD09SREVSX1ZJRVdfRlVMTBABEhYKEk9SREVSX1ZJRVdfU1VNTUFSWRACKqIBCgxSZWZ1bmRTdGF0dXMSHQoZUkVGVU5EX1NUQVRVU19VTlNQRUNJRklFRBAAEhYKElJFRlVORF9TVEFUVVNfTk9ORRABEhkKFVJFRlVORF9TVEFUVVNfUEVORElORxACEiQKIFJFRlVORF9TVEFUVVNfUEFSVElBTExZX1JFRlVOREVEEAMSGgoWUkVGVU5EX1NUQVRVU19SRUZVTkRFRBAEMtQGCgxPcmRlclNlcnZpY2USYgoKUGxhY2VPcmRlchIiLm9yZGVyZC5vcmRlci52MS5QbGFjZU9yZGVyUmVxdWVzdBojLm9yZGVyZC5vcmRlci52MS5QbGFjZU9yZGVyUmVzcG9uc2UiC5ACAoroGAQKAgEMEl8KCEdldE9yZGVyEiAub3JkZXJkLm9yZGVyLnYxLkdldE9yZGVyUmVxdWVzdBohLm9yZGVyZC5vcmRlci52MS5HZXRPcmRlclJlc3BvbnNlIg6QAgGK6BgHCgMBDAkgARJlCgpMaXN0T3JkZXJzEiIub3JkZXJkLm9yZGVyLnYxLkxpc3RPcmRlcnNSZXF1ZXN0GiMub3JkZXJkLm9yZGVyLnYxLkxpc3RPcmRlcnNSZXNwb25zZSIOkAIBiugYBwoDAQwJIAESZgoLQ291bnRPcmRlcnMSIy5vcmRlcmQub3JkZXIudjEuQ291bnRPcmRlcnNSZXF1ZXN0GiQub3JkZXJkLm9yZGVyLnYxLkNvdW50T3JkZXJzUmVzcG9uc2UiDJACAYroGAUKAwEMCRJyCg9HZXRPcmRlckhpc3RvcnkSJy5vcmRlcmQub3JkZXIudjEuR2V0T3JkZXJIaXN0b3J5UmVxdWVzdBooLm9yZGVyZC5vcmRlci52MS5HZXRPcmRlckhpc3RvcnlSZXNwb25zZSIMkAIBiugYBQoDAQwJEmUKC0NhbmNlbE9yZGVyEiMub3JkZXJkLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVxdWVzdBokLm9yZGVyZC5vcmRlci52MS5DYW5jZWxPcmRlclJlc3BvbnNlIguQAgKK6BgECgIBDBJuCg5Db25maXJtUmVjZWlwdBImLm9yZGVyZC5vcmRlci52MS5Db25maXJtUmVjZWlwdFJlcXVlc3QaJy5vcmRlcmQub3JkZXIudjEuQ29uZmlybVJlY2VpcHRSZXNwb25zZSILkAICiugYBAoCAQwSZQoLU2V0RGVsaXZlcnkSIy5vcmRlcmQub3JkZXIudjEuU2V0RGVsaXZlcnlSZXF1ZXN0GiQub3JkZXJkLm9yZGVyLnYxLlNldERlbGl2ZXJ5UmVzcG9uc2UiC5ACAoroGAQKAgEMYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_address_v1_address, file_orderd_money_v1_money, file_orderd_quote_v1_quote]);
+  fileDesc("ChtvcmRlcmQvb3JkZXIvdjEvb3JkZXIucHJvdG8SD29yZGVyZC5vcmRlci52MSLlAwoJT3JkZXJMaW5lEgsKA3NrdRgBIAEoCRINCgV0aXRsZRgCIAEoCRIQCghxdWFudGl0eRgDIAEoAxIqCgp1bml0X3ByaWNlGAQgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EiYKBmFtb3VudBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIMCgRsaW5lGAYgASgDEigKCGRpc2NvdW50GAcgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYCCABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSJQoFdG90YWwYCSABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GAogASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EhgKEHNoaXBwZWRfcXVhbnRpdHkYCyABKAMSGgoSZGVsaXZlcmVkX3F1YW50aXR5GAwgASgDEhkKEXJldHVybmVkX3F1YW50aXR5GA0gASgDEi4KDnJlZnVuZF9ncmFudGVkGA4gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCHJlZnVuZGVkGA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5IqsJCgVPcmRlchIQCghvcmRlcl9pZBgBIAEoCRIQCghidXllcl9pZBgCIAEoCRIqCgVzdGF0ZRgDIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEikKBWxpbmVzGAQgAygLMhoub3JkZXJkLm9yZGVyLnYxLk9yZGVyTGluZRIlCgV0b3RhbBgFIAEoCzIWLm9yZGVyZC5tb25leS52MS5Nb25leRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdwYWlkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxjYW5jZWxsZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDWNhbmNlbF9yZWFzb24YCiABKAkSEQoJcHJvbW90aW9uGAsgASgJEiUKBWdvb2RzGAwgASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EigKCGRpc2NvdW50GA0gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EicKB2ZyZWlnaHQYDiABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSIwoDdGF4GA8gASgLMhYub3JkZXJkLm1vbmV5LnYxLk1vbmV5EisKB2FkZHJlc3MYECABKAsyGi5vcmRlcmQuYWRkcmVzcy52MS5BZGRyZXNzEhcKD2RlbGl2ZXJ5X21ldGhvZBgRIAEoCRIpCgdpbnZvaWNlGBIgASgLMhgub3JkZXJkLnF1b3RlLnYxLkludm9pY2USEgoKY291cG9uX2lkcxgTIAMoCRI8ChFmdWxmaWxtZW50X3N0YXR1cxgUIAEoDjIhLm9yZGVyZC5vcmRlci52MS5GdWxmaWxtZW50U3RhdHVzEjQKDXJlZnVuZF9zdGF0dXMYFSABKA4yHS5vcmRlcmQub3JkZXIudjEuUmVmdW5kU3RhdHVzEi4KCnNoaXBwZWRfYXQYFiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGRlbGl2ZXJlZF9hdBgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GBggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGBkgASgDEg4KBm51bWJlchgaIAEoCRIPCgdjaGFubmVsGBsgASgJEjoKCmF0dHJpYnV0ZXMYHCADKAsyJi5vcmRlcmQub3JkZXIudjEuT3JkZXIuQXR0cmlidXRlc0VudHJ5EhUKDWJ1eWVyX21lc3NhZ2UYHSABKAkSEQoJZ2lmdF9ub3RlGB4gASgJEgwKBHRhZ3MYHyADKAkSEgoKcGF5bWVudF9pZBggIAEoCRoxCg9BdHRyaWJ1dGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASImCgVDYXVzZRINCgVhY3RvchgBIAEoCRIOCgZyZWFzb24YAiABKAkiSgoOUGxhY2VPcmRlckxpbmUSGgoDc2t1GAEgASgJQg26SApyCBABGEC6AQEAEhwKCHF1YW50aXR5GAIgASgDQgq6SAciBRiPTigBIoUIChFQbGFjZU9yZGVyUmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEp8BCgVsaW5lcxgDIAMoCzIfLm9yZGVyZC5vcmRlci52MS5QbGFjZU9yZGVyTGluZUJvukhsugFkChBsaW5lcy51bmlxdWVfc2t1EiBhIFNLVSBtYXkgc3RhbmQgaW4gb25lIGxpbmUgb25seRoudGhpcy5zaXplKCkgPCAyIHx8IHRoaXMubWFwKGwsIGwuc2t1KS51bmlxdWUoKZIBAhBkEiEKC3F1b3RlX3Rva2VuGAQgASgJQgyAAQG6SAZyBBiAgAQSKwoIZGVsaXZlcnkYBSABKAsyGS5vcmRlcmQucXVvdGUudjEuRGVsaXZlcnkSJQoKY291cG9uX2lkcxgGIAMoCUIRukgOkgELEAoYASIFcgOwAQESKQoHaW52b2ljZRgHIAEoCzIYLm9yZGVyZC5xdW90ZS52MS5JbnZvaWNlEj8KB2NoYW5uZWwYCCABKAlCLrpIK9gBAXImMiReW2EtejAtOV0oW2EtejAtOS1dezAsMzB9W2EtejAtOV0pPyQSkgEKCmF0dHJpYnV0ZXMYCSADKAsyMi5vcmRlcmQub3JkZXIudjEuUGxhY2VPcmRlclJlcXVlc3QuQXR0cmlidXRlc0VudHJ5Qkq6SEeaAUQQFCIzcjEyL15bQS1aYS16MC05XShbQS1aYS16MC05Ll8tXXswLDM4fVtBLVphLXowLTldKT8kKgtyCRABGMgBugEBABImCg1idXllcl9tZXNzYWdlGAogASgJQg+AAQG6SAlyBxj0A7oBAQASIgoJZ2lmdF9ub3RlGAsgASgJQg+AAQG6SAlyBxj0A7oBAQAaMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAE6kgK6SI4CGosCChRwbGFjZS50b2tlbl9vcl9saW5lcxJdZ2l2ZSBxdW90ZV90b2tlbiwgb3IgbGluZXMgd2l0aCB0aGVpciBkZWxpdmVyeSwgY291cG9uX2lkcyBhbmQgaW52b2ljZSwgbm90IGJvdGggYW5kIG5vdCBub25lGpMBdGhpcy5xdW90ZV90b2tlbiA9PSAnJyA/IHRoaXMubGluZXMuc2l6ZSgpID4gMCA6IHRoaXMubGluZXMuc2l6ZSgpID09IDAgJiYgIWhhcyh0aGlzLmRlbGl2ZXJ5KSAmJiB0aGlzLmNvdXBvbl9pZHMuc2l6ZSgpID09IDAgJiYgIWhhcyh0aGlzLmludm9pY2UpIjsKElBsYWNlT3JkZXJSZXNwb25zZRIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlciI6Cg1TdG9ja1Nob3J0YWdlEikKBWxpbmVzGAEgAygLMhoub3JkZXJkLm9yZGVyLnYxLlNob3J0TGluZSI2CglTaG9ydExpbmUSCwoDc2t1GAEgASgJEg4KBndhbnRlZBgCIAEoAxIMCgRsZWZ0GAMgASgDIk4KD0dldE9yZGVyUmVxdWVzdBIfCghidXllcl9pZBgBIAEoCUINukgKcggQARhAugEBABIaCghvcmRlcl9pZBgCIAEoCUIIukgFcgOwAQEiOQoQR2V0T3JkZXJSZXNwb25zZRIlCgVvcmRlchgBIAEoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlciKHAQoRV2F0Y2hPcmRlclJlcXVlc3QSHwoIYnV5ZXJfaWQYASABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAiABKAlCCLpIBXIDsAEBEiMKDWFmdGVyX3ZlcnNpb24YAyABKANCB7pIBCICKABIAIgBAUIQCg5fYWZ0ZXJfdmVyc2lvbiI7ChJXYXRjaE9yZGVyUmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIiVAoSV2F0Y2hPcmRlcnNSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEh0KDHJlc3VtZV90b2tlbhgCIAEoCUIHukgEcgIYQCJZChNXYXRjaE9yZGVyc1Jlc3BvbnNlEiwKBW9yZGVyGAEgASgLMh0ub3JkZXJkLm9yZGVyLnYxLk9yZGVyU3VtbWFyeRIUCgxyZXN1bWVfdG9rZW4YAiABKAki2gEKEUxpc3RPcmRlcnNSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhwKCXBhZ2Vfc2l6ZRgCIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIABEjQKBWdyb3VwGAQgASgOMhsub3JkZXJkLm9yZGVyLnYxLk9yZGVyR3JvdXBCCLpIBYIBAhABEjIKBHZpZXcYBSABKA4yGi5vcmRlcmQub3JkZXIudjEuT3JkZXJWaWV3Qgi6SAWCAQIQASKHAQoSTGlzdE9yZGVyc1Jlc3BvbnNlEiYKBm9yZGVycxgBIAMoCzIWLm9yZGVyZC5vcmRlci52MS5PcmRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSMAoJc3VtbWFyaWVzGAMgAygLMh0ub3JkZXJkLm9yZGVyLnYxLk9yZGVyU3VtbWFyeSLWAwoMT3JkZXJTdW1tYXJ5EhAKCG9yZGVyX2lkGAEgASgJEg4KBm51bWJlchgCIAEoCRIqCgVzdGF0ZRgDIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlclN0YXRlEjwKEWZ1bGZpbG1lbnRfc3RhdHVzGAQgASgOMiEub3JkZXJkLm9yZGVyLnYxLkZ1bGZpbG1lbnRTdGF0dXMSNAoNcmVmdW5kX3N0YXR1cxgFIAEoDjIdLm9yZGVyZC5vcmRlci52MS5SZWZ1bmRTdGF0dXMSJQoFdG90YWwYBiABKAsyFi5vcmRlcmQubW9uZXkudjEuTW9uZXkSLgoKY3JlYXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNY2FuY2VsX3JlYXNvbhgJIAEoCRIRCglwcm9tb3Rpb24YCiABKAkSCwoDc2t1GAsgASgJEg0KBXRpdGxlGAwgASgJEhIKCmxpbmVfY291bnQYDSABKAMSEgoKdW5pdF9jb3VudBgOIAEoAxIPCgd2ZXJzaW9uGA8gASgDIjUKEkNvdW50T3JkZXJzUmVxdWVzdBIfCghidXllcl9pZBgBIAEoCUINukgKcggQARhAugEBACJQChNDb3VudE9yZGVyc1Jlc3BvbnNlEisKBmNvdW50cxgBIAMoCzIbLm9yZGVyZC5vcmRlci52MS5Hcm91cENvdW50EgwKBG1vcmUYAiABKAgiSAoKR3JvdXBDb3VudBIqCgVncm91cBgBIAEoDjIbLm9yZGVyZC5vcmRlci52MS5PcmRlckdyb3VwEg4KBm9yZGVycxgCIAEoBSJVChZHZXRPcmRlckhpc3RvcnlSZXF1ZXN0Eh8KCGJ1eWVyX2lkGAEgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAIgASgJQgi6SAVyA7ABASLIAQoLT3JkZXJDaGFuZ2USDwoHdmVyc2lvbhgBIAEoAxINCgVldmVudBgCIAEoCRIpCgRmcm9tGAMgASgOMhsub3JkZXJkLm9yZGVyLnYxLk9yZGVyU3RhdGUSJwoCdG8YBCABKA4yGy5vcmRlcmQub3JkZXIudjEuT3JkZXJTdGF0ZRINCgVhY3RvchgFIAEoCRIOCgZyZWFzb24YBiABKAkSJgoCYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkgKF0dldE9yZGVySGlzdG9yeVJlc3BvbnNlEi0KB2NoYW5nZXMYASADKAsyHC5vcmRlcmQub3JkZXIudjEuT3JkZXJDaGFuZ2UidAoSQ2FuY2VsT3JkZXJSZXF1ZXN0EiEKCnJlcXVlc3RfaWQYASABKAlCDbpICnIIEAEYQLoBAQASHwoIYnV5ZXJfaWQYAiABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAyABKAlCCLpIBXIDsAEBIjwKE0NhbmNlbE9yZGVyUmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIidwoVQ29uZmlybVJlY2VpcHRSZXF1ZXN0EiEKCnJlcXVlc3RfaWQYASABKAlCDbpICnIIEAEYQLoBAQASHwoIYnV5ZXJfaWQYAiABKAlCDbpICnIIEAEYQLoBAQASGgoIb3JkZXJfaWQYAyABKAlCCLpIBXIDsAEBIj8KFkNvbmZpcm1SZWNlaXB0UmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIiqQEKElNldERlbGl2ZXJ5UmVxdWVzdBIhCgpyZXF1ZXN0X2lkGAEgASgJQg26SApyCBABGEC6AQEAEh8KCGJ1eWVyX2lkGAIgASgJQg26SApyCBABGEC6AQEAEhoKCG9yZGVyX2lkGAMgASgJQgi6SAVyA7ABARIzCghkZWxpdmVyeRgEIAEoCzIZLm9yZGVyZC5xdW90ZS52MS5EZWxpdmVyeUIGukgDyAEBIjwKE1NldERlbGl2ZXJ5UmVzcG9uc2USJQoFb3JkZXIYASABKAsyFi5vcmRlcmQub3JkZXIudjEuT3JkZXIq5AEKCk9yZGVyU3RhdGUSGwoXT1JERVJfU1RBVEVfVU5TUEVDSUZJRUQQABIfChtPUkRFUl9TVEFURV9QRU5ESU5HX1BBWU1FTlQQARIUChBPUkRFUl9TVEFURV9QQUlEEAISFwoTT1JERVJfU1RBVEVfU0hJUFBFRBADEhkKFU9SREVSX1NUQVRFX0RFTElWRVJFRBAEEhkKFU9SREVSX1NUQVRFX0NPTVBMRVRFRBAFEhkKFU9SREVSX1NUQVRFX0NBTkNFTExFRBAGEhgKFE9SREVSX1NUQVRFX0FDQ0VQVEVEEAcq7AEKEEZ1bGZpbG1lbnRTdGF0dXMSIQodRlVMRklMTUVOVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIhCh1GVUxGSUxNRU5UX1NUQVRVU19VTkZVTEZJTExFRBABEicKI0ZVTEZJTE1FTlRfU1RBVFVTX1BBUlRJQUxMWV9TSElQUEVEEAISHQoZRlVMRklMTUVOVF9TVEFUVVNfU0hJUFBFRBADEikKJUZVTEZJTE1FTlRfU1RBVFVTX1BBUlRJQUxMWV9ERUxJVkVSRUQQBBIfChtGVUxGSUxNRU5UX1NUQVRVU19ERUxJVkVSRUQQBSqqAQoKT3JkZXJHcm91cBIbChdPUkRFUl9HUk9VUF9VTlNQRUNJRklFRBAAEhYKEk9SREVSX0dST1VQX1RPX1BBWRABEhcKE09SREVSX0dST1VQX1RPX1NISVAQAhIaChZPUkRFUl9HUk9VUF9UT19SRUNFSVZFEAMSGgoWT1JERVJfR1JPVVBfQUZURVJfU0FMRRAEEhYKEk9SREVSX0dST1VQX0NMT1NFRBAFKlQKCU9yZGVyVmlldxIaChZPUkRFUl9WSUVXX1VOU1BFQ0lGSUVEEAASEwoPT1JERVJfVklFV19GVUxMEAESFgoST1JERVJfVklFV19TVU1NQVJZEAIqogEKDFJlZnVuZFN0YXR1cxIdChlSRUZVTkRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASFgoSUkVGVU5EX1NUQVRVU19OT05FEAESGQoVUkVGVU5EX1NUQVRVU19QRU5ESU5HEAISJAogUkVGVU5EX1NUQVRVU19QQVJUSUFMTFlfUkVGVU5ERUQQAxIaChZSRUZVTkRfU1RBVFVTX1JFRlVOREVEEAQyqQgKDE9yZGVyU2VydmljZRJiCgpQbGFjZU9yZGVyEiIub3JkZXJkLm9yZGVyLnYxLlBsYWNlT3JkZXJSZXF1ZXN0GiMub3JkZXJkLm9yZGVyLnYxLlBsYWNlT3JkZXJSZXNwb25zZSILkAICiugYBAoCAQwSXwoIR2V0T3JkZXISIC5vcmRlcmQub3JkZXIudjEuR2V0T3JkZXJSZXF1ZXN0GiEub3JkZXJkLm9yZGVyLnYxLkdldE9yZGVyUmVzcG9uc2UiDpACAYroGAcKAwEMCSABEmcKCldhdGNoT3JkZXISIi5vcmRlcmQub3JkZXIudjEuV2F0Y2hPcmRlclJlcXVlc3QaIy5vcmRlcmQub3JkZXIudjEuV2F0Y2hPcmRlclJlc3BvbnNlIg6QAgGK6BgHCgMBDAkgATABEmoKC1dhdGNoT3JkZXJzEiMub3JkZXJkLm9yZGVyLnYxLldhdGNoT3JkZXJzUmVxdWVzdBokLm9yZGVyZC5vcmRlci52MS5XYXRjaE9yZGVyc1Jlc3BvbnNlIg6QAgGK6BgHCgMBDAkgATABEmUKCkxpc3RPcmRlcnMSIi5vcmRlcmQub3JkZXIudjEuTGlzdE9yZGVyc1JlcXVlc3QaIy5vcmRlcmQub3JkZXIudjEuTGlzdE9yZGVyc1Jlc3BvbnNlIg6QAgGK6BgHCgMBDAkgARJmCgtDb3VudE9yZGVycxIjLm9yZGVyZC5vcmRlci52MS5Db3VudE9yZGVyc1JlcXVlc3QaJC5vcmRlcmQub3JkZXIudjEuQ291bnRPcmRlcnNSZXNwb25zZSIMkAIBiugYBQoDAQwJEnIKD0dldE9yZGVySGlzdG9yeRInLm9yZGVyZC5vcmRlci52MS5HZXRPcmRlckhpc3RvcnlSZXF1ZXN0Gigub3JkZXJkLm9yZGVyLnYxLkdldE9yZGVySGlzdG9yeVJlc3BvbnNlIgyQAgGK6BgFCgMBDAkSZQoLQ2FuY2VsT3JkZXISIy5vcmRlcmQub3JkZXIudjEuQ2FuY2VsT3JkZXJSZXF1ZXN0GiQub3JkZXJkLm9yZGVyLnYxLkNhbmNlbE9yZGVyUmVzcG9uc2UiC5ACAoroGAQKAgEMEm4KDkNvbmZpcm1SZWNlaXB0EiYub3JkZXJkLm9yZGVyLnYxLkNvbmZpcm1SZWNlaXB0UmVxdWVzdBonLm9yZGVyZC5vcmRlci52MS5Db25maXJtUmVjZWlwdFJlc3BvbnNlIguQAgKK6BgECgIBDBJlCgtTZXREZWxpdmVyeRIjLm9yZGVyZC5vcmRlci52MS5TZXREZWxpdmVyeVJlcXVlc3QaJC5vcmRlcmQub3JkZXIudjEuU2V0RGVsaXZlcnlSZXNwb25zZSILkAICiugYBAoCAQxiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_orderd_access_v1_access, file_orderd_address_v1_address, file_orderd_money_v1_money, file_orderd_quote_v1_quote]);
 
 /**
  * @generated from message orderd.order.v1.OrderLine
@@ -309,6 +309,13 @@ export type Order = Message<"orderd.order.v1.Order"> & {
    * @generated from field: repeated string tags = 31;
    */
   tags: string[];
+
+  /**
+   * The payment that counts; empty until it is paid, and if there was nothing to pay.
+   *
+   * @generated from field: string payment_id = 32;
+   */
+  paymentId: string;
 };
 
 /**
@@ -555,6 +562,104 @@ export const GetOrderResponseSchema: GenMessage<GetOrderResponse> = /*@__PURE__*
   messageDesc(file_orderd_order_v1_order, 9);
 
 /**
+ * @generated from message orderd.order.v1.WatchOrderRequest
+ */
+export type WatchOrderRequest = Message<"orderd.order.v1.WatchOrderRequest"> & {
+  /**
+   * @generated from field: string buyer_id = 1;
+   */
+  buyerId: string;
+
+  /**
+   * @generated from field: string order_id = 2;
+   */
+  orderId: string;
+
+  /**
+   * The version that the caller has: the order is sent once it has another one. Not given, it is sent at once.
+   *
+   * @generated from field: optional int64 after_version = 3;
+   */
+  afterVersion?: bigint | undefined;
+};
+
+/**
+ * Describes the message orderd.order.v1.WatchOrderRequest.
+ * Use `create(WatchOrderRequestSchema)` to create a new message.
+ */
+export const WatchOrderRequestSchema: GenMessage<WatchOrderRequest> = /*@__PURE__*/
+  messageDesc(file_orderd_order_v1_order, 10);
+
+/**
+ * @generated from message orderd.order.v1.WatchOrderResponse
+ */
+export type WatchOrderResponse = Message<"orderd.order.v1.WatchOrderResponse"> & {
+  /**
+   * Not set in a message that only says that the stream lives, about every half minute.
+   *
+   * @generated from field: orderd.order.v1.Order order = 1;
+   */
+  order?: Order | undefined;
+};
+
+/**
+ * Describes the message orderd.order.v1.WatchOrderResponse.
+ * Use `create(WatchOrderResponseSchema)` to create a new message.
+ */
+export const WatchOrderResponseSchema: GenMessage<WatchOrderResponse> = /*@__PURE__*/
+  messageDesc(file_orderd_order_v1_order, 11);
+
+/**
+ * @generated from message orderd.order.v1.WatchOrdersRequest
+ */
+export type WatchOrdersRequest = Message<"orderd.order.v1.WatchOrdersRequest"> & {
+  /**
+   * @generated from field: string buyer_id = 1;
+   */
+  buyerId: string;
+
+  /**
+   * The last one that a stream of this buyer's has brought; from now on, if empty.
+   *
+   * @generated from field: string resume_token = 2;
+   */
+  resumeToken: string;
+};
+
+/**
+ * Describes the message orderd.order.v1.WatchOrdersRequest.
+ * Use `create(WatchOrdersRequestSchema)` to create a new message.
+ */
+export const WatchOrdersRequestSchema: GenMessage<WatchOrdersRequest> = /*@__PURE__*/
+  messageDesc(file_orderd_order_v1_order, 12);
+
+/**
+ * @generated from message orderd.order.v1.WatchOrdersResponse
+ */
+export type WatchOrdersResponse = Message<"orderd.order.v1.WatchOrdersResponse"> & {
+  /**
+   * Not set in the first message, nor in one that only says that the stream lives, about every half minute.
+   *
+   * @generated from field: orderd.order.v1.OrderSummary order = 1;
+   */
+  order?: OrderSummary | undefined;
+
+  /**
+   * A new stream with it goes on behind this message. It holds for minutes, for less when many orders change, and at every pod.
+   *
+   * @generated from field: string resume_token = 2;
+   */
+  resumeToken: string;
+};
+
+/**
+ * Describes the message orderd.order.v1.WatchOrdersResponse.
+ * Use `create(WatchOrdersResponseSchema)` to create a new message.
+ */
+export const WatchOrdersResponseSchema: GenMessage<WatchOrdersResponse> = /*@__PURE__*/
+  messageDesc(file_orderd_order_v1_order, 13);
+
+/**
  * @generated from message orderd.order.v1.ListOrdersRequest
  */
 export type ListOrdersRequest = Message<"orderd.order.v1.ListOrdersRequest"> & {
@@ -595,7 +700,7 @@ export type ListOrdersRequest = Message<"orderd.order.v1.ListOrdersRequest"> & {
  * Use `create(ListOrdersRequestSchema)` to create a new message.
  */
 export const ListOrdersRequestSchema: GenMessage<ListOrdersRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 10);
+  messageDesc(file_orderd_order_v1_order, 14);
 
 /**
  * @generated from message orderd.order.v1.ListOrdersResponse
@@ -628,7 +733,7 @@ export type ListOrdersResponse = Message<"orderd.order.v1.ListOrdersResponse"> &
  * Use `create(ListOrdersResponseSchema)` to create a new message.
  */
 export const ListOrdersResponseSchema: GenMessage<ListOrdersResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 11);
+  messageDesc(file_orderd_order_v1_order, 15);
 
 /**
  * An order without its lines, its address and what else only the order's own page shows. The fields that Order has too are the same.
@@ -709,6 +814,11 @@ export type OrderSummary = Message<"orderd.order.v1.OrderSummary"> & {
    * @generated from field: int64 unit_count = 14;
    */
   unitCount: bigint;
+
+  /**
+   * @generated from field: int64 version = 15;
+   */
+  version: bigint;
 };
 
 /**
@@ -716,7 +826,7 @@ export type OrderSummary = Message<"orderd.order.v1.OrderSummary"> & {
  * Use `create(OrderSummarySchema)` to create a new message.
  */
 export const OrderSummarySchema: GenMessage<OrderSummary> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 12);
+  messageDesc(file_orderd_order_v1_order, 16);
 
 /**
  * @generated from message orderd.order.v1.CountOrdersRequest
@@ -733,7 +843,7 @@ export type CountOrdersRequest = Message<"orderd.order.v1.CountOrdersRequest"> &
  * Use `create(CountOrdersRequestSchema)` to create a new message.
  */
 export const CountOrdersRequestSchema: GenMessage<CountOrdersRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 13);
+  messageDesc(file_orderd_order_v1_order, 17);
 
 /**
  * @generated from message orderd.order.v1.CountOrdersResponse
@@ -759,7 +869,7 @@ export type CountOrdersResponse = Message<"orderd.order.v1.CountOrdersResponse">
  * Use `create(CountOrdersResponseSchema)` to create a new message.
  */
 export const CountOrdersResponseSchema: GenMessage<CountOrdersResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 14);
+  messageDesc(file_orderd_order_v1_order, 18);
 
 /**
  * @generated from message orderd.order.v1.GroupCount
@@ -781,7 +891,7 @@ export type GroupCount = Message<"orderd.order.v1.GroupCount"> & {
  * Use `create(GroupCountSchema)` to create a new message.
  */
 export const GroupCountSchema: GenMessage<GroupCount> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 15);
+  messageDesc(file_orderd_order_v1_order, 19);
 
 /**
  * @generated from message orderd.order.v1.GetOrderHistoryRequest
@@ -803,7 +913,7 @@ export type GetOrderHistoryRequest = Message<"orderd.order.v1.GetOrderHistoryReq
  * Use `create(GetOrderHistoryRequestSchema)` to create a new message.
  */
 export const GetOrderHistoryRequestSchema: GenMessage<GetOrderHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 16);
+  messageDesc(file_orderd_order_v1_order, 20);
 
 /**
  * @generated from message orderd.order.v1.OrderChange
@@ -852,7 +962,7 @@ export type OrderChange = Message<"orderd.order.v1.OrderChange"> & {
  * Use `create(OrderChangeSchema)` to create a new message.
  */
 export const OrderChangeSchema: GenMessage<OrderChange> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 17);
+  messageDesc(file_orderd_order_v1_order, 21);
 
 /**
  * @generated from message orderd.order.v1.GetOrderHistoryResponse
@@ -869,7 +979,7 @@ export type GetOrderHistoryResponse = Message<"orderd.order.v1.GetOrderHistoryRe
  * Use `create(GetOrderHistoryResponseSchema)` to create a new message.
  */
 export const GetOrderHistoryResponseSchema: GenMessage<GetOrderHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 18);
+  messageDesc(file_orderd_order_v1_order, 22);
 
 /**
  * @generated from message orderd.order.v1.CancelOrderRequest
@@ -896,7 +1006,7 @@ export type CancelOrderRequest = Message<"orderd.order.v1.CancelOrderRequest"> &
  * Use `create(CancelOrderRequestSchema)` to create a new message.
  */
 export const CancelOrderRequestSchema: GenMessage<CancelOrderRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 19);
+  messageDesc(file_orderd_order_v1_order, 23);
 
 /**
  * @generated from message orderd.order.v1.CancelOrderResponse
@@ -913,7 +1023,7 @@ export type CancelOrderResponse = Message<"orderd.order.v1.CancelOrderResponse">
  * Use `create(CancelOrderResponseSchema)` to create a new message.
  */
 export const CancelOrderResponseSchema: GenMessage<CancelOrderResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 20);
+  messageDesc(file_orderd_order_v1_order, 24);
 
 /**
  * @generated from message orderd.order.v1.ConfirmReceiptRequest
@@ -940,7 +1050,7 @@ export type ConfirmReceiptRequest = Message<"orderd.order.v1.ConfirmReceiptReque
  * Use `create(ConfirmReceiptRequestSchema)` to create a new message.
  */
 export const ConfirmReceiptRequestSchema: GenMessage<ConfirmReceiptRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 21);
+  messageDesc(file_orderd_order_v1_order, 25);
 
 /**
  * @generated from message orderd.order.v1.ConfirmReceiptResponse
@@ -957,7 +1067,7 @@ export type ConfirmReceiptResponse = Message<"orderd.order.v1.ConfirmReceiptResp
  * Use `create(ConfirmReceiptResponseSchema)` to create a new message.
  */
 export const ConfirmReceiptResponseSchema: GenMessage<ConfirmReceiptResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 22);
+  messageDesc(file_orderd_order_v1_order, 26);
 
 /**
  * @generated from message orderd.order.v1.SetDeliveryRequest
@@ -989,7 +1099,7 @@ export type SetDeliveryRequest = Message<"orderd.order.v1.SetDeliveryRequest"> &
  * Use `create(SetDeliveryRequestSchema)` to create a new message.
  */
 export const SetDeliveryRequestSchema: GenMessage<SetDeliveryRequest> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 23);
+  messageDesc(file_orderd_order_v1_order, 27);
 
 /**
  * @generated from message orderd.order.v1.SetDeliveryResponse
@@ -1006,7 +1116,7 @@ export type SetDeliveryResponse = Message<"orderd.order.v1.SetDeliveryResponse">
  * Use `create(SetDeliveryResponseSchema)` to create a new message.
  */
 export const SetDeliveryResponseSchema: GenMessage<SetDeliveryResponse> = /*@__PURE__*/
-  messageDesc(file_orderd_order_v1_order, 24);
+  messageDesc(file_orderd_order_v1_order, 28);
 
 /**
  * @generated from enum orderd.order.v1.OrderState
@@ -1052,7 +1162,7 @@ export enum OrderState {
   CANCELLED = 6,
 
   /**
-   * A flash order that is taken for good and not in the database yet: only GetOrder answers it, with version 0. It can be paid,
+   * A flash order that is taken for good and not in the database yet: only GetOrder and WatchOrder answer it, with version 0. It can be paid,
    * delivered and cancelled from PENDING_PAYMENT on.
    *
    * @generated from enum value: ORDER_STATE_ACCEPTED = 7;
@@ -1272,6 +1382,36 @@ export const OrderService: GenService<{
     output: typeof GetOrderResponseSchema;
   },
   /**
+   * A buyer's order as it is, and again after every change, for as long as the caller listens: the newest state, so that who reads slowly
+   * skips those in between, never an older one after a newer one. It finds what GetOrder finds, and follows a flash order from
+   * ACCEPTED on. A stream ends with UNAVAILABLE when its connection is as old as it may get (half a minute by default) or its pod
+   * goes; a new one with after_version goes on where it ended.
+   * Errors: NOT_FOUND/ORDER_NOT_FOUND; UNAVAILABLE/LANE_UNAVAILABLE with a retry delay, as for GetOrder; UNAVAILABLE/OVERLOADED with a
+   * retry delay when the pod has too many watchers or is going away, or the connection is as old as it may get.
+   *
+   * @generated from rpc orderd.order.v1.OrderService.WatchOrder
+   */
+  watchOrder: {
+    methodKind: "server_streaming";
+    input: typeof WatchOrderRequestSchema;
+    output: typeof WatchOrderResponseSchema;
+  },
+  /**
+   * Every change of any of a buyer's orders in the database, as the order is after it, from now on or from a token on. Open it first, and
+   * list the orders after its first message: nothing is missed then, and of two states of an order the one with the higher version is the
+   * newer. A flash order comes once it is in the database. Streams end as WatchOrder's do; a new one with the last token misses nothing,
+   * and may repeat.
+   * Errors: FAILED_PRECONDITION/RESUME_TOO_OLD; UNAVAILABLE/OVERLOADED with a retry delay when the pod has too many watchers, does not
+   * follow the changes yet or has lost them, or is going away, or the connection is as old as it may get.
+   *
+   * @generated from rpc orderd.order.v1.OrderService.WatchOrders
+   */
+  watchOrders: {
+    methodKind: "server_streaming";
+    input: typeof WatchOrdersRequestSchema;
+    output: typeof WatchOrdersResponseSchema;
+  },
+  /**
    * A buyer's orders, newest first: all, or those of one group. A call looks at 1,000 of them at most, so that a group's page may have fewer
    * than were asked for, or none, and still a next page.
    * Errors: INVALID_ARGUMENT/INVALID_PAGE_TOKEN.
@@ -1332,6 +1472,7 @@ export const OrderService: GenService<{
   /**
    * Gives an order its address, or another one, until its first shipment is requested. For flash orders, which are taken without one.
    * Errors: NOT_FOUND/ORDER_NOT_FOUND; NOT_FOUND/ADDRESS_NOT_FOUND; FAILED_PRECONDITION/ORDER_STATE_CONFLICT (metadata state);
+   * FAILED_PRECONDITION/PARCEL_REQUESTED once a parcel was asked for;
    * FAILED_PRECONDITION/FREIGHT_DIFFERS (metadata method) if the freight there is not what the order was placed with (a promotion's
    * orders have it in their price); FAILED_PRECONDITION/UNDELIVERABLE (metadata country, region, method), DELIVERY_METHOD_UNKNOWN (metadata
    * method) or CURRENCY_MISMATCH (metadata method); INVALID_ARGUMENT/AMOUNT_TOO_LARGE; ALREADY_EXISTS/REQUEST_ID_REUSED.

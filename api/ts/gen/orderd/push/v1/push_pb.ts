@@ -76,7 +76,8 @@ export const NotificationSchema: GenMessage<Notification> = /*@__PURE__*/
  */
 export type PushTemplate = Message<"orderd.push.v1.PushTemplate"> & {
   /**
-   * The event's name in its subject: paid, cancelled, shipped, delivered, completed, refunded or return_changed.
+   * The event's name in its subject: paid, cancelled, shipped, delivered, completed, refunded, return_changed or
+   * invoice_changed.
    *
    * @generated from field: string event = 1;
    */
@@ -91,7 +92,8 @@ export type PushTemplate = Message<"orderd.push.v1.PushTemplate"> & {
 
   /**
    * Texts may hold fields in braces, such as {order_id}; a brace itself is written twice. The fields: order_id, item (the first line's
-   * title), quantity (of all lines), total, amount (of a refund), shipment_id, return_id, state (of a return), promotion.
+   * title), quantity (of all lines), total, amount (of a refund), shipment_id, return_id, invoice_id, state (of a
+   * return or an invoice), promotion.
    *
    * @generated from field: string title = 3;
    */

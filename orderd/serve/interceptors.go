@@ -26,8 +26,8 @@ type stack struct {
 	// uploads reads what is larger than bodies; nil where nothing is.
 	uploads *uploads
 	log     *slog.Logger
-	http   config.HTTP
-	clock  func() time.Time
+	http    config.HTTP
+	clock   func() time.Time
 	// leaving is closed when streams have to end, because the pod does.
 	leaving <-chan struct{}
 }

@@ -109,6 +109,8 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	return &role{
 		services: func(server *connect.Server) {
 			p.registerShop(server, s, auth.Guests{Verifier: verifier}, tokens)
+			auditv1connect.RegisterAuditServiceHandler(server,
+				audit.NewService(audit.ServiceOptions{Pool: s.pool, Recorder: recorder}))
 			orderv1connect.RegisterOrderServiceHandler(server, orders)
 			returnsv1connect.RegisterReturnServiceHandler(server, returned)
 		},
@@ -119,7 +121,10 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 		loops:    []loop{verifier.Run, changes.Run},
 		ready:    allReady(untilMigrated(s.pool), verifier.Ready),
 		drain:    func(context.Context) {},
-		close:    s.close,
+		close: func() {
+			recorder.Flush(context.Background())
+			s.close()
+		},
 	}, nil
 }
 
@@ -128,7 +133,6 @@ func (p *pod) registerShop(server *connect.Server, s *shop, guests auth.Guests, 
 	pool, clock := s.pool, p.now
 	addressv1connect.RegisterAddressServiceHandler(server,
 		address.NewService(address.Options{Pool: pool, Clock: clock, Random: rand.Reader}))
-	auditv1connect.RegisterAuditServiceHandler(server, audit.NewService(audit.ServiceOptions{Pool: pool}))
 	bulkv1connect.RegisterBulkServiceHandler(server,
 		bulk.NewService(bulk.Options{Pool: pool, Clock: clock, Random: rand.Reader}))
 	cartv1connect.RegisterCartServiceHandler(server,

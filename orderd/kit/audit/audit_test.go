@@ -48,7 +48,6 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{pool: testdb.NewPool(t), now: time.UnixMilli(1_800_000_000_000).UTC()}
-	d.entries = audit.NewService(audit.ServiceOptions{Pool: d.pool})
 	recorder, err := audit.NewRecorder(audit.Options{
 		Pool: d.pool, Random: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 		Clock: func() time.Time {
@@ -61,6 +60,7 @@ func newDesk(t *testing.T) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.entries = audit.NewService(audit.ServiceOptions{Pool: d.pool, Recorder: recorder})
 	calling := func(next connect.ServerFunc) connect.ServerFunc {
 		return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
 			if d.arrived != nil {
@@ -355,5 +355,33 @@ func TestEndIsWrittenThoughTheCallerHasGone(t *testing.T) {
 		case <-patience:
 			t.Fatalf("entry %v, want one that was CANCELED", got)
 		}
+	}
+}
+
+// The end of an entry is not what its caller waits for.
+func TestNobodyWaitsForTheEnd(t *testing.T) {
+	d := newDesk(t)
+	d.caller = acting("carol", catalog)
+	tx, err := d.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.adjust = func(ctx context.Context) error {
+		_, err := tx.Exec(ctx, "LOCK TABLE audit_entries IN EXCLUSIVE MODE")
+		return err
+	}
+	if _, err := d.client.AdjustStock(t.Context(), adjust()); err != nil {
+		t.Fatal(err)
+	}
+	var outcome string
+	err = d.pool.QueryRow(t.Context(), "SELECT outcome FROM audit_entries").Scan(&outcome)
+	if err != nil || outcome != audit.Attempted {
+		t.Errorf("%s, %v, want what was written first", outcome, err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.only(t); got == nil || got.Outcome != audit.OK {
+		t.Errorf("%+v, want the end of it", got)
 	}
 }

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -23,7 +26,7 @@ import (
 )
 
 const (
-	// completeTimeout bounds completing an entry, also after the caller went away.
+	// completeTimeout bounds completing an entry, which its caller does not wait for.
 	completeTimeout = 3 * time.Second
 	// maxWaiting calls of a process wait for their entry, or its end, to be written; more are refused.
 	maxWaiting = 4096
@@ -55,6 +58,10 @@ type Recorder struct {
 	log    *slog.Logger
 	// lost counts entries that stay Attempted though their call has ended.
 	lost prometheus.Counter
+
+	mu sync.Mutex
+	// ending are the entries whose end is being written; each is closed then.
+	ending map[chan struct{}]struct{}
 }
 
 // NewRecorder makes a recorder. An error is the registerer's.
@@ -62,6 +69,7 @@ func NewRecorder(o Options) (*Recorder, error) {
 	s := store{o.Pool}
 	r := &Recorder{
 		begins: together(s.insert), ends: together(s.complete), now: o.Clock, random: o.Random, log: o.Logger,
+		ending: map[chan struct{}]struct{}{},
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "orderd_audit_outcomes_lost_total", Help: "Audit entries whose call's outcome could not be written.",
 		}),
@@ -151,13 +159,42 @@ func (r *Recorder) attempt(ctx context.Context, e Entry, request proto.Message) 
 	return e, err
 }
 
-// complete does not fail the call, which has had its effect: the entry says by itself
-// that its end is missing.
+// complete has the end written. The call does not wait for it, and is not failed by it: it has had its effect, and the
+// entry says by itself that its end is missing.
 func (r *Recorder) complete(ctx context.Context, e Entry, result error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
-	defer cancel()
 	e.Outcome, e.Reason = outcomeOf(result)
 	e.CompletedAt = r.now().Truncate(time.Microsecond)
+	written := make(chan struct{})
+	r.mu.Lock()
+	r.ending[written] = struct{}{}
+	r.mu.Unlock()
+	go func() {
+		r.end(context.WithoutCancel(ctx), e)
+		close(written)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.ending, written)
+	}()
+}
+
+// Flush waits until the entries of all calls that have ended so far are complete, or ctx is done. Each takes 3 s at
+// most.
+func (r *Recorder) Flush(ctx context.Context) {
+	r.mu.Lock()
+	ending := slices.Collect(maps.Keys(r.ending))
+	r.mu.Unlock()
+	for _, written := range ending {
+		select {
+		case <-written:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *Recorder) end(ctx context.Context, e Entry) {
+	ctx, cancel := context.WithTimeout(ctx, completeTimeout)
+	defer cancel()
 	if _, err := r.ends.Do(ctx, e); err != nil {
 		r.lost.Inc()
 		r.log.Warn("the outcome of an audit entry was not written", "entry", e.ID, "procedure", e.Procedure, "outcome",

@@ -19,16 +19,23 @@ const defaultPageSize = 20
 type Service struct {
 	auditv1connect.UnimplementedAuditServiceHandler
 
-	store store
+	store    store
+	recorder *Recorder
 }
 
 // ServiceOptions of a [Service]. All have to be set.
-type ServiceOptions struct{ Pool *pgxpool.Pool }
+type ServiceOptions struct {
+	Pool *pgxpool.Pool
+	// Recorder is the one of this process.
+	Recorder *Recorder
+}
 
 // NewService makes the handler.
-func NewService(o ServiceOptions) *Service { return &Service{store: store{o.Pool}} }
+func NewService(o ServiceOptions) *Service {
+	return &Service{store: store{o.Pool}, recorder: o.Recorder}
+}
 
-// ListAuditEntries returns a page of entries, newest first.
+// ListAuditEntries returns a page of entries, newest first, with the outcomes of all that this process has answered.
 func (s *Service) ListAuditEntries(
 	ctx context.Context, req *auditv1.ListAuditEntriesRequest,
 ) (*auditv1.ListAuditEntriesResponse, error) {
@@ -37,6 +44,7 @@ func (s *Service) ListAuditEntries(
 	if _, err := page.Parse(req.GetPageToken(), &below.at, &below.id); err != nil {
 		return nil, err
 	}
+	s.recorder.Flush(ctx)
 	size := page.Size(req.GetPageSize(), defaultPageSize)
 	// One more than asked for tells whether there is a next page.
 	entries, err := s.store.list(ctx, req.GetSubject(), below, size+1)

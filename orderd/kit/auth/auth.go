@@ -99,8 +99,8 @@ const StaffRoles = Roles(1<<accessv1.Role_ROLE_SUPPORT | 1<<accessv1.Role_ROLE_F
 const ServiceRoles = Roles(1<<accessv1.Role_ROLE_CHECKOUT | 1<<accessv1.Role_ROLE_ADMISSION |
 	1<<accessv1.Role_ROLE_CATALOG_SYNC | 1<<accessv1.Role_ROLE_FULFILMENT_SYNC | 1<<accessv1.Role_ROLE_INVOICE_SYNC)
 
-// knowBuyers are the staff roles that need to know who a buyer is and where they live: to talk to them, and to send them
-// parcels.
+// knowBuyers are the staff roles that need to know who a buyer is and where they live: to talk to them, and to send
+// them parcels.
 const knowBuyers = Roles(1<<accessv1.Role_ROLE_SUPPORT | 1<<accessv1.Role_ROLE_FULFILMENT |
 	1<<accessv1.Role_ROLE_RETURNS)
 

@@ -51,7 +51,7 @@ type HTTP struct {
 	AdminAddress string `json:"adminAddress"`
 	// PeerAddress of the calls between orderd's pods; flash role only.
 	PeerAddress string `json:"peerAddress"`
-	// MaxBodyBytes is the largest request body, after decompression.
+	// MaxBodyBytes is the largest request body, after decompression, but of RPCs that take a file: see orderd/serve.
 	MaxBodyBytes int `json:"maxBodyBytes"`
 	// MaxInFlight is how many unary requests a pod works on at once at the very most; how many it
 	// is at a time follows from how long they take (see orderd/kit/overload). More are refused with

@@ -24,9 +24,10 @@ const (
 // of orderd is right at both levels: it changes a row only by a statement that carries its
 // condition (available >= n, state = …) or after it locked the row with FOR UPDATE, it takes its
 // locks in one order (request, bulk jobs, payments, refunds, returns, shipments, orders, invoices, buyers,
-// coupons, stock, the desk; each by key), and what may happen once is a unique key. It never decides from a row that it read
-// without a lock. On PostgreSQL the level has to be this one: crdb retries inside the transaction,
-// by a savepoint, and above READ COMMITTED the retry would see the snapshot that failed before.
+// coupons, stock, the desk; each by key), and what may happen once is a unique key. It never decides
+// from a row that it read without a lock. On PostgreSQL the level has to be this one: crdb retries inside
+// the transaction, by a savepoint, and above READ COMMITTED the retry would see the snapshot that failed
+// before.
 var txOptions = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 
 // Tx is a transaction that [ExecuteTx] or [QueryTx] runs.

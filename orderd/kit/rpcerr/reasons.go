@@ -122,8 +122,9 @@ const (
 	ReasonEventUnknown = "EVENT_UNKNOWN"
 	// ReasonFieldRequired: The payment method needs the field that the metadata `field` names.
 	ReasonFieldRequired = "FIELD_REQUIRED"
-	// ReasonFileInvalid: The file cannot be read: metadata `field`, `line` (from 1, the header's) and `problem` (EMPTY, NOT_UTF8,
-	// ZERO_BYTE, QUOTES, FIELDS, TOO_LONG, TOO_MANY_ROWS, TOO_MANY_COLUMNS, COLUMN_MISSING, COLUMN_TWICE). Mend it and upload it again.
+	// ReasonFileInvalid: The file cannot be read: metadata `field`, `line` (from 1, the header's) and `problem` (EMPTY,
+	// NOT_UTF8, ZERO_BYTE, QUOTES, FIELDS, TOO_LONG, TOO_MANY_ROWS, TOO_MANY_COLUMNS, COLUMN_MISSING, COLUMN_TWICE). Mend
+	// it and upload it again.
 	ReasonFileInvalid = "FILE_INVALID"
 	// ReasonFilterNotAllowed: The caller's role does not see what the metadata `field` names, and so cannot
 	// find orders by it.
@@ -263,7 +264,8 @@ const (
 	ReasonReturnStateConflict = "RETURN_STATE_CONFLICT"
 	// ReasonReturnWindowClosed: It was delivered too long ago.
 	ReasonReturnWindowClosed = "RETURN_WINDOW_CLOSED"
-	// ReasonRowInvalid: The column in the metadata `field` of a file's row cannot be what it says. Mend it and upload the row again.
+	// ReasonRowInvalid: The column in the metadata `field` of a file's row cannot be what it says. Mend it and upload the
+	// row again.
 	ReasonRowInvalid = "ROW_INVALID"
 	// ReasonShipmentNotFound: There is no such shipment, or it is not of this buyer's.
 	ReasonShipmentNotFound = "SHIPMENT_NOT_FOUND"

@@ -1,4 +1,5 @@
-// Package bulk does what each row of a file says: parcels that have left, orders that are closed, tags, notes and stock.
+// Package bulk does what each row of a file says: parcels that have left, orders that are closed, tags, notes and
+// stock.
 //
 // What holds:
 //   - A row has its effect at most once. Its effect, its answer and the job's counts are one transaction, which has

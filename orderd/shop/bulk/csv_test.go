@@ -44,7 +44,8 @@ func TestParse(t *testing.T) {
 		{"blank rows", "CLOSE", "order,x\n\n,\n1,\n , \u00a0\n", []string{"order", "x"}, [][]string{{"1", ""}}, []int64{4}},
 		{"one column", "CLOSE", "order\n1\n", []string{"order"}, [][]string{{"1"}}, []int64{2}},
 		{
-			"cells that are kept as text by =\"…\"", "SHIP", "order,tracking_number,x\n=\"1\",=\"00,1\",\"a,=\"\",b\"\r\n2,\"=\"\"3\"\"\",=\"4\"\r\n",
+			"cells that are kept as text by =\"…\"", "SHIP",
+			"order,tracking_number,x\n=\"1\",=\"00,1\",\"a,=\"\",b\"\r\n2,\"=\"\"3\"\"\",=\"4\"\r\n",
 			[]string{"order", "tracking_number", "x"},
 			[][]string{{`="1"`, `="00,1"`, `a,=",b`}, {"2", `="3"`, `="4"`}}, []int64{2, 3},
 		},
@@ -114,8 +115,8 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		})
 	}
 	for file, kind := range map[string]string{
-		"order\n" + strings.Repeat("1\n", maxRows):                         "CLOSE",
-		"order,text\n1," + strings.Repeat("a", maxCellBytes) + "\n":        "NOTE",
+		"order\n" + strings.Repeat("1\n", maxRows):                                    "CLOSE",
+		"order,text\n1," + strings.Repeat("a", maxCellBytes) + "\n":                   "NOTE",
 		strings.Repeat("x,", maxColumns-1) + "order\n" + wide[:2*maxColumns-1] + "\n": "CLOSE",
 	} {
 		if _, err := parse([]byte(file), kindNamed(kind)); err != nil {
@@ -177,7 +178,8 @@ func file(t *rapid.T) document {
 		for range d.header {
 			record = append(record, text.Draw(t, "cell"))
 		}
-		d.rows = append(d.rows, row{cells: record, state: rapid.SampledFrom([]string{rowLeft, rowDone, rowFailed}).Draw(t, "state"),
+		state := rapid.SampledFrom([]string{rowLeft, rowDone, rowFailed}).Draw(t, "state")
+		d.rows = append(d.rows, row{cells: record, state: state,
 			message: text.Draw(t, "message")})
 	}
 	return d
@@ -254,7 +256,8 @@ func TestWhatIsExportedIsReadAsItWas(t *testing.T) {
 // A file is refused for what it is, or read, written and read as the same.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
-		"order,x\n1,2\n", "\ufefforder;x\r\n=\"1\";\"a\"\"b\r\n\"\r\n", "order\n'=1\n''\n", "order,\"a;b\"\n1,\"\r\n\"\n", "order\n\r\r\n",
+		"order,x\n1,2\n", "\ufefforder;x\r\n=\"1\";\"a\"\"b\r\n\"\r\n", "order\n'=1\n''\n",
+		"order,\"a;b\"\n1,\"\r\n\"\n", "order\n\r\r\n",
 		"order,x,result,message\n1,,,\n", "order,=\"\n1,=\"\n", "order,x\n1,=\"a\"b\n", "order;a,order\n1;2\n",
 	} {
 		f.Add([]byte(seed))

@@ -29,8 +29,8 @@ const (
 	columnDelta    = "delta"
 )
 
-// aliases are other names of columns: of those that a file has the first one counts, and the others are columns that the
-// kind does not know.
+// aliases are other names of columns: of those that a file has the first one counts, and the others are columns that
+// the kind does not know.
 var aliases = map[string][]string{
 	columnOrder:    {"order_number", "number", "order_id"},
 	columnTracking: {"tracking"},

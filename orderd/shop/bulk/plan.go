@@ -22,6 +22,8 @@ import (
 )
 
 const (
+	// maxCode bounds a number or a code, in bytes.
+	maxCode      = 64
 	maxNoteRunes = 2000
 	maxCarrier   = 32
 	maxDelta     = 1_000_000_000
@@ -65,26 +67,19 @@ func (v values) raw(column string) string {
 	return ""
 }
 
-// code is a cell that is a number or a code of at most so many bytes, without blanks; it may be empty.
-func (v values) code(column string, most int) (string, error) {
+// code is a cell that is a number or a code, without blanks. It may not be empty.
+func (v values) code(column string) (string, error) {
 	code := withoutBlanks(plain(v.raw(column)))
 	switch {
 	case rounded.MatchString(code):
 		return "", rowInvalid(column, "the spreadsheet has rounded the number to "+code+
 			"; format the column as text, and fill the number in again")
-	case len(code) > most:
-		return "", rowInvalid(column, "longer than "+strconv.Itoa(most)+" characters")
+	case len(code) > maxCode:
+		return "", rowInvalid(column, "longer than "+strconv.Itoa(maxCode)+" characters")
+	case code == "":
+		return "", rowInvalid(column, "empty")
 	}
 	return code, nil
-}
-
-// needed is code that may not be empty.
-func (v values) needed(column string, most int) (string, error) {
-	code, err := v.code(column, most)
-	if err == nil && code == "" {
-		err = rowInvalid(column, "empty")
-	}
-	return code, err
 }
 
 // orderRef is an order as a row names it: by its id, or else by its number.
@@ -94,7 +89,7 @@ type orderRef struct {
 }
 
 func (v values) order() (orderRef, error) {
-	code, err := v.needed(columnOrder, 64)
+	code, err := v.code(columnOrder)
 	if err != nil {
 		return orderRef{}, err
 	}
@@ -129,7 +124,7 @@ func planShip(v values) (effect, error) {
 	if err != nil {
 		return nil, err
 	}
-	number, err := v.needed(columnTracking, 64)
+	number, err := v.code(columnTracking)
 	if err != nil {
 		return nil, err
 	}
@@ -249,11 +244,11 @@ func planNote(v values) (effect, error) {
 }
 
 func planStock(v values) (effect, error) {
-	sku, err := v.needed(columnSKU, 64)
+	sku, err := v.code(columnSKU)
 	if err != nil {
 		return nil, err
 	}
-	text, err := v.needed(columnDelta, 64)
+	text, err := v.code(columnDelta)
 	if err != nil {
 		return nil, err
 	}

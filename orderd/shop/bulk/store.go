@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -29,9 +30,7 @@ func scanJob(r pgx.CollectableRow) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, j.comma = range comma {
-		break
-	}
+	j.comma, _ = utf8.DecodeRuneInString(comma)
 	return j, json.Unmarshal([]byte(header), &j.header)
 }
 
@@ -81,11 +80,11 @@ func list(ctx context.Context, q database.Querier, kinds []string, after positio
 		ORDER BY created_at DESC, job_id DESC LIMIT $4`, after.at, after.id, kinds, limit)
 }
 
-// due is a bucket's running jobs that may be worked on, oldest first.
-func due(ctx context.Context, q database.Querier, bucket int64, now time.Time, limit int) ([]*job, error) {
+// due is a bucket's running jobs that may be worked on, oldest first, as many as a visit looks at.
+func due(ctx context.Context, q database.Querier, bucket int64, now time.Time) ([]*job, error) {
 	// The constant lets the planner use the partial index.
 	return jobs(ctx, q, `WHERE state = 'RUNNING' AND bucket = $1 AND due_at <= $2 ORDER BY created_at, job_id LIMIT $3`,
-		bucket, now, limit)
+		bucket, now, visitJobs)
 }
 
 // oldest is when the oldest running job of a bucket was created; zero if there is none.
@@ -139,7 +138,8 @@ func rowsOf(
 	ctx context.Context, q database.Querier, id uuid.UUID, state string, after int64, limit int,
 ) ([]row, error) {
 	found, err := q.Query(ctx, `SELECT number, line, cells, state, code, reason, field, message, at FROM bulk_rows
-		WHERE job_id = $1 AND number > $2 AND ($3::text = '' OR state = $3::text) ORDER BY number LIMIT $4`, id, after, state, limit)
+		WHERE job_id = $1 AND number > $2 AND ($3::text = '' OR state = $3::text) ORDER BY number LIMIT $4`,
+		id, after, state, limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading the rows of job %s: %w", id, err)
 	}

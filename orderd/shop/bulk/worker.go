@@ -29,8 +29,8 @@ const (
 	workInterval = time.Second
 	visitRows    = 50
 	// visitJobs of a bucket are looked at in a visit.
-	visitJobs = 100
-	rowTimeout = 10 * time.Second
+	visitJobs  = 100
+	rowTimeout = 5 * time.Second
 	// maxInternal is how often a row is tried that meets a mistake of orderd's.
 	maxInternal = 5
 	// keep is how long a job that has ended is kept, and cleanInterval between looks for older ones.
@@ -54,7 +54,7 @@ type WorkerOptions struct {
 	Clock     func() time.Time
 	// VisitRows is how many rows a bucket of jobs does an interval; 50 if zero.
 	VisitRows int
-	// RowTimeout bounds a row's transaction, which may have to wait for its order; 10 seconds if zero.
+	// RowTimeout bounds a row's transaction, which may have to wait for its order; 5 seconds if zero.
 	RowTimeout time.Duration
 }
 
@@ -83,7 +83,8 @@ func NewWorker(o WorkerOptions) (*Worker, error) {
 		turns: map[int64]int{}, cleaned: map[int64]time.Time{},
 	}
 	var err error
-	if w.loop, err = o.NewLoop(o.Pool, o.Clock, lease.Job{Kind: "bulk", Interval: workInterval, Work: w.work}); err != nil {
+	w.loop, err = o.NewLoop(o.Pool, o.Clock, lease.Job{Kind: "bulk", Interval: workInterval, Work: w.work})
+	if err != nil {
 		return nil, err
 	}
 	w.metrics, err = newMetrics(o.Registerer, o.Clock, w.loop.Held)
@@ -93,8 +94,8 @@ func NewWorker(o WorkerOptions) (*Worker, error) {
 // Run works until ctx ends and returns nil.
 func (w *Worker) Run(ctx context.Context) error { return w.loop.Run(ctx) }
 
-// work does some rows of a bucket's jobs, a row of each in turns. It never says that there is more: the interval is what
-// bounds its rate.
+// work does some rows of a bucket's jobs, a row of each in turns. It never says that there is more: the interval is
+// what bounds its rate.
 func (w *Worker) work(ctx context.Context, bucket int64) (bool, error) {
 	since, err := oldest(ctx, w.pool, bucket)
 	if err != nil {
@@ -104,7 +105,7 @@ func (w *Worker) work(ctx context.Context, bucket int64) (bool, error) {
 	if err := w.clean(ctx, bucket); err != nil || since.IsZero() {
 		return false, err
 	}
-	jobs, err := due(ctx, w.pool, bucket, w.now(), visitJobs)
+	jobs, err := due(ctx, w.pool, bucket, w.now())
 	if err != nil || len(jobs) == 0 {
 		return false, err
 	}
@@ -222,8 +223,8 @@ func (w *Worker) effect(ctx context.Context, tx *database.Tx, j *job, r row) (st
 	})
 }
 
-// undone gives a row its answer that was rolled back, because it was refused or only tried. Nobody else has done the row
-// meanwhile, or nothing happens. An error is a failure that passes.
+// undone gives a row its answer that was rolled back, because it was refused or only tried. Nobody else has done the
+// row meanwhile, or nothing happens. An error is a failure that passes.
 func (w *Worker) undone(ctx context.Context, j *job, met *rowError, message string) (*job, error) {
 	r, state := met.row, rowDone
 	if !errors.Is(met.cause, errDry) {

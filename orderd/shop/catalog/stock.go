@@ -30,8 +30,9 @@ func (s *Service) AdjustStock(
 	return answer, nil
 }
 
-// Adjust adds to a SKU's available stock or takes from it, in the caller's transaction, and returns what there is then. ref is
-// the change's key: with the same it happens once. Errors: NOT_FOUND/SKU_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_STOCK.
+// Adjust adds to a SKU's available stock or takes from it, in the caller's transaction, and returns what there is then.
+// ref is the change's key: with the same it happens once. Errors: NOT_FOUND/SKU_NOT_FOUND,
+// FAILED_PRECONDITION/INSUFFICIENT_STOCK.
 func Adjust(ctx context.Context, tx *database.Tx, ref, sku string, delta int64) (stock.Levels, error) {
 	levels, _, err := lockStock(ctx, tx, sku)
 	if err != nil {

@@ -149,8 +149,8 @@ func TestWhatAQueryOfSeveralIsDrivenBy(t *testing.T) {
 			&deskv1.OrderFilter{
 				Sku: "tea", BuyerId: "ann", Phone: "12345678", Placed: &deskv1.TimeRange{Since: timestamppb.New(noon)},
 			},
-			"d.buyer_id = ann AND d.made > 0|d.created_at >= 12:00:00|d.phone = ANY (12345678) AND EXISTS (SELECT 1 FROM desk_terms AS x " +
-				"WHERE x.order_id = d.order_id AND x.kind = sku AND x.term = tea)",
+			"d.buyer_id = ann AND d.made > 0|d.created_at >= 12:00:00|d.phone = ANY (12345678) AND " +
+				"EXISTS (SELECT 1 FROM desk_terms AS x WHERE x.order_id = d.order_id AND x.kind = sku AND x.term = tea)",
 		},
 		{
 			&deskv1.OrderFilter{Sku: "tea", Placed: &deskv1.TimeRange{Since: timestamppb.New(noon)}},

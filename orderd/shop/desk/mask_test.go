@@ -70,7 +70,8 @@ func secretStory() *deskv1.FindOrderResponse {
 		Shipments: []*shipmentv1.Shipment{{Address: secretAddress(), TrackingNumber: "T1"}, {}},
 		Returns:   []*returnsv1.Return{{Description: "it is torn", Pictures: []string{"pic-1"}}},
 		Invoices: []*invoicev1.Invoice{{}, {
-			Request: &quotev1.Invoice{Title: "Second Ltd", TaxId: "TAX-2", Email: "second@example.org"}, File: "files/second.pdf",
+			Request: &quotev1.Invoice{Title: "Second Ltd", TaxId: "TAX-2", Email: "second@example.org"},
+			File:    "files/second.pdf",
 		}},
 	}
 }

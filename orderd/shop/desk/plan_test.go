@@ -25,8 +25,8 @@ func fill(t *testing.T, pool *pgxpool.Pool) {
 				(ARRAY['DELIVERED', 'DELIVERED', 'DELIVERED', 'UNFULFILLED', 'SHIPPED'])[1 + i % 5],
 				CASE WHEN i % 50 = 0 THEN 'PENDING' ELSE 'NONE' END, CASE WHEN i % 60 = 0 THEN 'REQUESTED' ELSE '' END,
 				'2026-11-30T12:00:00Z'::timestamptz - i * interval '1 minute',
-				CASE WHEN i % 8 < 3 THEN '2026-11-30T12:01:00Z'::timestamptz - i * interval '1 minute' END, 'CNY', i, lpad((i % 9000)::text, 8, '0'),
-				'name ' || i % 9000, CASE WHEN i % 100 = 0 THEN 'spring' ELSE '' END,
+				CASE WHEN i % 8 < 3 THEN '2026-11-30T12:01:00Z'::timestamptz - i * interval '1 minute' END, 'CNY', i,
+				lpad((i % 9000)::text, 8, '0'), 'name ' || i % 9000, CASE WHEN i % 100 = 0 THEN 'spring' ELSE '' END,
 				(ARRAY['sandbox', 'stripe', 'alipay', ''])[1 + i % 4], 'card', (ARRAY['web', 'app', ''])[1 + i % 3], i % 300 = 0, 1
 			FROM generate_series(1, 20000) AS i`,
 		`INSERT INTO desk_terms (order_id, kind, term, created_at)

@@ -79,11 +79,11 @@ func (s *Service) CountOrders(
 	}
 	answer := &deskv1.CountOrdersResponse{}
 	for _, f := range req.GetFilters() {
-		n, more, err := newQuery(f, s.now()).count(ctx, s.pool, s.bounds.most)
+		n, more, unfinished, err := newQuery(f, s.now()).count(ctx, s.pool, s.bounds.most)
 		if err != nil {
 			return nil, rpcError(err)
 		}
-		answer.Counts = append(answer.Counts, &deskv1.OrderCount{Count: n, More: more})
+		answer.Counts = append(answer.Counts, &deskv1.OrderCount{Count: n, More: more, Unfinished: unfinished})
 	}
 	return answer, nil
 }

@@ -38,8 +38,7 @@ func (s *Service) find(ctx context.Context, req *deskv1.FindOrderRequest) (uuid.
 		if !ok {
 			return uuid.Nil, order.ErrNotFound
 		}
-		rows, err = s.pool.Query(ctx,
-			"SELECT order_id FROM desk_orders WHERE number = $1 AND number <> '' LIMIT $2", number, mostAmbiguous)
+		return FindNumber(ctx, s.pool, number)
 	case *deskv1.FindOrderRequest_TransactionId:
 		rows, err = s.pool.Query(ctx, byTerm, kindTransaction, key.TransactionId, mostAmbiguous)
 	case *deskv1.FindOrderRequest_TrackingNumber:
@@ -70,10 +69,11 @@ func only(rows pgx.Rows) (uuid.UUID, error) {
 	return ids[0], nil
 }
 
-// FindNumber is the id of the only order that has a number, which is written as orderid.Number writes it; q is a pool or a
-// transaction. Errors are order.ErrNotFound and FAILED_PRECONDITION/KEY_AMBIGUOUS.
+// FindNumber is the id of the only order that has a number, which is written as orderid.Number writes it; q is a pool
+// or a transaction. Errors are order.ErrNotFound and FAILED_PRECONDITION/KEY_AMBIGUOUS.
 func FindNumber(ctx context.Context, q database.Querier, number string) (uuid.UUID, error) {
-	rows, err := q.Query(ctx, "SELECT order_id FROM desk_orders WHERE number = $1 LIMIT $2", number, mostAmbiguous)
+	rows, err := q.Query(ctx,
+		"SELECT order_id FROM desk_orders WHERE number = $1 AND number <> '' LIMIT $2", number, mostAmbiguous)
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("finding an order's number: %w", err)
 	}

@@ -63,7 +63,7 @@ const (
 func NewFollower(o FollowerOptions) (*Follower, error) {
 	f := &Follower{pool: o.Pool, now: o.Clock, found: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "orderd_desk_rows_made_total",
-		Help: "Rows of the desk that were made anew though no event said so: stale (something told) or walk (found to differ).",
+		Help: "Rows of the desk that were made anew without an event: stale (was told) or walk (found to differ).",
 	}, []string{"by"})}
 	f.found.WithLabelValues("stale")
 	f.found.WithLabelValues("walk")
@@ -145,7 +145,9 @@ func (f *Follower) walk(ctx context.Context) error {
 
 // compare looks at the next orders: the last one's id, how many they are, and those whose rows are not what they were
 // made from now.
-func (f *Follower) compare(ctx context.Context, after uuid.UUID) (last uuid.UUID, seen int, differ []uuid.UUID, err error) {
+func (f *Follower) compare(
+	ctx context.Context, after uuid.UUID,
+) (last uuid.UUID, seen int, differ []uuid.UUID, err error) {
 	rows, err := f.pool.Query(ctx, `SELECT o.order_id, d.order_id IS NULL OR d.version <> o.version OR d.made <> $1
 		FROM (SELECT order_id, version FROM orders WHERE order_id > $2 ORDER BY order_id LIMIT $3) AS o
 		LEFT JOIN desk_orders AS d ON d.order_id = o.order_id ORDER BY o.order_id`, maker, after, walked)

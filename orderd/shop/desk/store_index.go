@@ -40,6 +40,7 @@ func Types() []string {
 		&orderv1.OrderPlaced{}, &orderv1.OrderPaid{}, &orderv1.OrderCancelled{}, &orderv1.OrderDeliverySet{},
 		&orderv1.OrderShipped{}, &orderv1.OrderDelivered{}, &orderv1.OrderCompleted{}, &orderv1.OrderRefunded{},
 		&orderv1.OrderRefundGranted{}, &orderv1.OrderReturnChanged{}, &orderv1.OrderTagged{}, &orderv1.OrderNoted{},
+		&orderv1.OrderInvoiceChanged{},
 	} {
 		names = append(names, string(m.ProtoReflect().Descriptor().FullName()))
 	}

@@ -113,14 +113,17 @@ func (q *query) scan(
 	return ids, after, nil
 }
 
-// count gives how many orders match, up to most, and whether there are or may be more.
-func (q *query) count(ctx context.Context, db database.Querier, most int) (n int64, more bool, err error) {
+// count gives how many orders match, up to most, whether there are more, and whether it did not look at all of them.
+func (q *query) count(
+	ctx context.Context, db database.Querier, most int,
+) (n int64, more, unfinished bool, err error) {
 	sql, args := q.sql(position{}, false, most+1)
 	var scanned int64
 	err = db.QueryRow(ctx, "SELECT count(*) FILTER (WHERE matches), count(*) FROM ("+sql+") AS c", args...).
 		Scan(&n, &scanned)
 	if err != nil {
-		return 0, false, fmt.Errorf("counting orders: %w", err)
+		return 0, false, false, fmt.Errorf("counting orders: %w", err)
 	}
-	return min(n, int64(most)), scanned > int64(most), nil
+	more = n > int64(most)
+	return min(n, int64(most)), more, !more && scanned > int64(most), nil
 }

@@ -110,7 +110,7 @@ func (s *Service) request(
 	if err != nil {
 		return nil, order.ErrNotFound
 	}
-	o, err := order.Get(ctx, tx, req.GetBuyerId(), orderID)
+	o, err := order.Lock(ctx, tx, orderID)
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,9 @@ import (
 // ConsumerName is the name of the consumer whose effect Follow is.
 const ConsumerName = "invoice"
 
-// Batch is how many events one transaction best has: most orders have no invoice, and are only read.
-const Batch = 64
+// Batch is how many events one transaction best has: most orders have no invoice, and are only read; the others stay
+// locked until its commit.
+const Batch = 16
 
 // Types are the events that Follow has to see: payments, and whatever gives money back.
 func Types() []string {

@@ -4,13 +4,14 @@
 // What holds:
 //   - An order has one invoice that is asked for or issued at most: its row is locked while invoices of it are made or
 //     changed, always before theirs, and an index refuses a second one.
-//   - When an invoice is issued, no more is on it than was paid and not promised back. What is promised back later leaves
-//     it as it is, and shows that it exceeds.
+//   - When an invoice is issued, no more is on it than was paid and not promised back. What is promised back later
+//     leaves it as it is, and shows that it exceeds.
 //   - It is issued with what was asked for in the version that whoever issues it has read.
 package invoice
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,7 +69,10 @@ type Wish struct {
 }
 
 func newWish(i *quotev1.Invoice) Wish {
-	return Wish{Kind: i.GetKind().String()[len(kindPrefix):], Title: i.GetTitle(), TaxID: i.GetTaxId(), Email: i.GetEmail()}
+	return Wish{
+		Kind: strings.TrimPrefix(i.GetKind().String(), kindPrefix), Title: i.GetTitle(), TaxID: i.GetTaxId(),
+		Email: i.GetEmail(),
+	}
 }
 
 // exceeds tells whether it is issued, for more than is left.

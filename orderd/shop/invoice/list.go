@@ -60,7 +60,9 @@ func (s *Service) ListInvoices(
 		return nil, rpcError(err)
 	}
 	answer := &invoicev1.ListInvoicesResponse{}
-	found, answer.NextPageToken = page.Cut(found, size, func(last *Invoice) []any { return []any{last.CreatedAt, last.ID} })
+	found, answer.NextPageToken = page.Cut(found, size, func(last *Invoice) []any {
+		return []any{last.CreatedAt, last.ID}
+	})
 	if answer.Invoices, err = shown(ctx, s.pool, found); err != nil {
 		return nil, rpcError(err)
 	}

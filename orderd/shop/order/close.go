@@ -10,9 +10,9 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 )
 
-// CloseByStaff ends an order, in the transaction; at is now. One that is not paid is cancelled as by [Store.CancelByStaff],
-// one of which all has left is completed as by its buyer's ConfirmReceipt, and one that has ended stays as it is. Errors
-// beside the lock's: a *lifecycle.RefusedError for any other.
+// CloseByStaff ends an order, in the transaction; at is now. One that is not paid is cancelled as by
+// [Store.CancelByStaff], one of which all has left is completed as by its buyer's ConfirmReceipt, and one that has
+// ended stays as it is. Errors beside the lock's: a *lifecycle.RefusedError for any other.
 func (s *Store) CloseByStaff(
 	ctx context.Context, tx *database.Tx, at time.Time, c StaffChange,
 ) (*orderv1.Order, error) {

@@ -48,7 +48,7 @@ const (
 	Arrive Event = "arrive"
 	// Deliver is the arrival of the last parcel, or a refund of all that has not arrived.
 	Deliver Event = "deliver"
-	// Confirm is the buyer's word that the goods are there.
+	// Confirm is the buyer's word that the goods are there, or the staff's who close the order.
 	Confirm Event = "confirm"
 	// Complete is the end of the time to complain.
 	Complete Event = "complete"

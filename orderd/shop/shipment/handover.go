@@ -24,13 +24,14 @@ type HandedOver struct {
 	Actor string
 }
 
-// RecordHandedOver records a parcel that has left, in the caller's transaction, as CreateShipment with a tracking number does,
-// and returns its id. [RPCError] is what a caller sees of its errors.
+// RecordHandedOver records a parcel that has left, in the caller's transaction, as CreateShipment with a tracking
+// number does, and returns its id. [RPCError] is what a caller sees of its errors.
 func (s *Store) RecordHandedOver(
 	ctx context.Context, tx *database.Tx, at time.Time, h HandedOver,
 ) (uuid.UUID, error) {
 	want := wish{
-		orderID: h.OrderID, source: h.Source, carrier: cmp.Or(h.Carrier, s.first), trackingNumber: h.TrackingNumber, actor: h.Actor,
+		orderID: h.OrderID, source: h.Source, carrier: cmp.Or(h.Carrier, s.first), trackingNumber: h.TrackingNumber,
+		actor: h.Actor,
 	}
 	if err := s.check(want); err != nil {
 		return uuid.Nil, err

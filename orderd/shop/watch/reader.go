@@ -116,8 +116,8 @@ func (h *Hub) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a consumer of %s: %w", outbox.Stream, err)
 	}
-	s.messages, err = consumer.Messages(jetstream.PullMaxMessages(readAhead),
-		jetstream.PullHeartbeat(heartbeat), jetstream.PullExpiry(5*heartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	s.messages, err = consumer.Messages(jetstream.PullMaxMessages(readAhead), jetstream.PullHeartbeat(heartbeat),
+		jetstream.PullExpiry(5*heartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", outbox.Stream, err)
 	}

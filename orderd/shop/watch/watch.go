@@ -120,6 +120,7 @@ func New(o Options) (*Hub, error) {
 	}
 	return &Hub{
 		js: o.JetStream, seal: seal, random: backoff.NewRandom(o.Random), log: o.Logger, metrics: m,
-		recent: newRecent(recentChanges), orders: map[uuid.UUID]map[*Order]struct{}{}, buyers: map[buyer]map[*Buyer]struct{}{},
+		recent: newRecent(recentChanges),
+		orders: map[uuid.UUID]map[*Order]struct{}{}, buyers: map[buyer]map[*Buyer]struct{}{},
 	}, nil
 }

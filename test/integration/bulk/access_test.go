@@ -85,7 +85,8 @@ var _ = Describe("Who may do what", func() {
 					}
 					listed, err := w.service.ListJobs(who, &bulkv1.ListJobsRequest{PageSize: 100})
 					Expect(err).NotTo(HaveOccurred())
-					Expect(slices.ContainsFunc(listed.GetJobs(), func(j *bulkv1.Job) bool { return j.GetJobId() == id })).To(Equal(sees))
+					is := func(j *bulkv1.Job) bool { return j.GetJobId() == id }
+					Expect(slices.ContainsFunc(listed.GetJobs(), is)).To(Equal(sees))
 				}
 			}
 		}
@@ -227,4 +228,3 @@ func measured(registries []*prometheus.Registry, name string) float64 {
 	}
 	return sum
 }
-

@@ -43,11 +43,12 @@ var _ = Describe("What a job does with each row", func() {
 		for _, id := range []string{one, two, half} {
 			Expect(w.state(ctx, id)).To(Equal("SHIPPED"))
 			Expect(w.history(ctx, id)).To(ConsistOf(HavePrefix("ship|staff sam|shipment ")))
-			Expect(w.texts(ctx, "SELECT (quantity - shipped)::text FROM order_lines WHERE order_id = $1", id)).To(Equal([]string{"0"}))
+			const left = "SELECT (quantity - shipped)::text FROM order_lines WHERE order_id = $1"
+			Expect(w.texts(ctx, left, id)).To(Equal([]string{"0"}))
 		}
 		Expect(w.file(ctx, job.GetJobId(), bulkv1.RowState_ROW_STATE_FAILED)).To(And(
-			HavePrefix("\ufeff\"Order\";\"Tracking Number\";\"carrier\";\"comment\";\"result\";\"message\"\r\n"+one+";78;post;again;FAILED;"+
-				"FAILED_PRECONDITION/NOTHING_LEFT_TO_SHIP: "),
+			HavePrefix("\ufeff\"Order\";\"Tracking Number\";\"carrier\";\"comment\";\"result\";\"message\"\r\n"+
+				one+";78;post;again;FAILED;FAILED_PRECONDITION/NOTHING_LEFT_TO_SHIP: "),
 			ContainSubstring("has rounded the number to 1.2E+12"), Not(ContainSubstring("0012"))))
 		Expect(w.file(ctx, job.GetJobId(), bulkv1.RowState_ROW_STATE_UNSPECIFIED)).To(
 			ContainSubstring("'=\"\"0012\"\"\";post;x;DONE;shipment "))
@@ -73,7 +74,8 @@ var _ = Describe("What a job does with each row", func() {
 		id := w.paid(ctx)
 		first := w.create(ctx, tagging, false, "order,add,remove", id+`,"gift, vip",`, id+",late,vip", id+",Gift,")
 		w.ended(ctx, first.GetJobId())
-		Expect(w.answers(ctx, first.GetJobId())).To(Equal([]string{"DONE", "DONE", "FAILED INVALID_ARGUMENT ROW_INVALID add"}))
+		Expect(w.answers(ctx, first.GetJobId())).To(
+			Equal([]string{"DONE", "DONE", "FAILED INVALID_ARGUMENT ROW_INVALID add"}))
 		Expect(w.rows(ctx, first.GetJobId())[1].GetMessage()).To(Equal("tags: gift, late"))
 		second := w.create(ctx, noting, false, "order,text", id+",'tis late", id+",'=SUM(1)")
 		w.ended(ctx, second.GetJobId())
@@ -113,7 +115,10 @@ var _ = Describe("What a job does with each row", func() {
 			},
 			{closing, []string{"order", unpaid, paid}, []string{"DONE", "FAILED FAILED_PRECONDITION ORDER_STATE_CONFLICT"}},
 			{tagging, []string{"order,add", paid + ",gift"}, []string{"DONE"}},
-			{noting, []string{"order,text", paid + ",hm", nobodys + ",hm"}, []string{"DONE", "FAILED NOT_FOUND ORDER_NOT_FOUND"}},
+			{
+				noting, []string{"order,text", paid + ",hm", nobodys + ",hm"},
+				[]string{"DONE", "FAILED NOT_FOUND ORDER_NOT_FOUND"},
+			},
 			{
 				stocking, []string{"sku,delta", "tea,-10", "tea,-11", "coffee,1"},
 				[]string{"DONE", "FAILED FAILED_PRECONDITION INSUFFICIENT_STOCK", "FAILED NOT_FOUND SKU_NOT_FOUND"},
@@ -132,7 +137,8 @@ func (w *world) everything(ctx context.Context) []string {
 	GinkgoHelper()
 	var all []string
 	for _, table := range []string{
-		"orders", "order_lines", "order_history", "order_notes", "shipments", "shipment_history", "stock", "stock_movements", "outbox",
+		"orders", "order_lines", "order_history", "order_notes", "shipments", "shipment_history", "stock", "stock_movements",
+		"outbox",
 	} {
 		all = append(all, w.texts(ctx, "SELECT '"+table+" ' || t::text FROM "+table+" AS t ORDER BY t::text")...)
 	}
@@ -168,7 +174,8 @@ var _ = Describe("A job under way", func() {
 		job := w.create(ctx, noting, false, "order,text", id+",hm", nobodys+",hm")
 		w.work("worker", nil)
 		w.ended(ctx, job.GetJobId())
-		Expect(w.answers(ctx, job.GetJobId())).To(Equal([]string{"FAILED INTERNAL INTERNAL", "FAILED NOT_FOUND ORDER_NOT_FOUND"}))
+		Expect(w.answers(ctx, job.GetJobId())).To(
+			Equal([]string{"FAILED INTERNAL INTERNAL", "FAILED NOT_FOUND ORDER_NOT_FOUND"}))
 		Expect(w.rows(ctx, job.GetJobId())[0].GetMessage()).To(Equal("internal error"))
 	})
 

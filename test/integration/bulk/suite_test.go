@@ -1,5 +1,5 @@
-// Package bulk_test does what files of the shop's staff say, against a real database and with real pods: workers die between
-// rows and within one, rows are refused, jobs are cancelled.
+// Package bulk_test does what files of the shop's staff say, against a real database and with real pods: workers die
+// between rows and within one, rows are refused, jobs are cancelled.
 package bulk_test
 
 import (

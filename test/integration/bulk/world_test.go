@@ -264,4 +264,6 @@ func (w *world) available(ctx context.Context, sku string) int64 {
 	return levels.Available
 }
 
-func reason(job *bulkv1.Job, row int) string { return fmt.Sprintf("bulk job %s, row %d", job.GetJobId(), row) }
+func reason(job *bulkv1.Job, row int) string {
+	return fmt.Sprintf("bulk job %s, row %d", job.GetJobId(), row)
+}

@@ -104,7 +104,7 @@ var _ = Describe("The desk's index", func() {
 			To(ConsistOf("second-0", "second-1", s.transactions[0]))
 	})
 
-	It("has the transactions that go back, and the numbers of parcels that came back, however they are written", func(ctx SpecContext) {
+	It("has transactions that go back and parcels that came back, however they are written", func(ctx SpecContext) {
 		s := samples[0]
 		w.exec(ctx, `INSERT INTO refunds (refund_id, payment_id, order_id, provider, transaction_id, order_key, paid_by, reason,
 				state, version, amount, currency, seq, left_after, bucket, created_at)
@@ -126,11 +126,13 @@ var _ = Describe("The desk's index", func() {
 		}
 	})
 
-	It("is made anew by the follower: of orders that were marked, that no row is of, and whose rows are old", func(ctx SpecContext) {
+	It("is made anew of orders that were marked, that no row is of, and whose rows are old", func(ctx SpecContext) {
 		want := w.index(ctx)
 		follower, err := desk.NewFollower(desk.FollowerOptions{
-			WorkerOptions: lease.WorkerOptions{Worker: "w", Interval: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)},
-			Pool:          w.pool, Clock: time.Now,
+			WorkerOptions: lease.WorkerOptions{
+				Worker: "w", Interval: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+			},
+			Pool: w.pool, Clock: time.Now,
 		})
 		Expect(err).NotTo(HaveOccurred())
 		w.exec(ctx, "DELETE FROM desk_orders WHERE order_id = $1", samples[0].id)

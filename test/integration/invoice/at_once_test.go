@@ -115,6 +115,25 @@ var _ = Describe("many at once", func() {
 			Expect(w.steps(ctx, mine[0].GetInvoiceId())).To(HaveLen(2))
 		}
 	})
+
+	It("issue and refund: whatever is issued is issued before the refund", func(ctx context.Context) {
+		for range 20 {
+			id := w.paid(ctx, three)
+			i := w.requested(ctx, id, "Ann")
+			atOnce(2, func(n int) {
+				if n == 0 {
+					w.refund(ctx, id, 3)
+					return
+				}
+				_, err := w.issue(ctx, i, "F-1", 300)
+				Expect(rpcerr.Reason(err)).To(BeElementOf("", "INVOICE_EXCEEDS"))
+			})
+			for _, e := range w.events(ctx, id) {
+				// The order as it was when the invoice was issued.
+				Expect(e.GetOrder().GetLines()[0].GetRefundGranted().GetAmount()).To(BeZero(), e.GetState())
+			}
+		}
+	})
 })
 
 // atOnce does it so many times at the same time.

@@ -16,20 +16,19 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/orderd-dev/orderd/api/gen/orderd/audit/v1/auditv1connect"
-	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
-	"github.com/orderd-dev/orderd/api/gen/orderd/desk/v1/deskv1connect"
-	"github.com/orderd-dev/orderd/api/gen/orderd/invoice/v1/invoicev1connect"
-	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
-	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
-
 	auditv1 "github.com/orderd-dev/orderd/api/gen/orderd/audit/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/audit/v1/auditv1connect"
 	catalogv1 "github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/catalog/v1/catalogv1connect"
 	deskv1 "github.com/orderd-dev/orderd/api/gen/orderd/desk/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/desk/v1/deskv1connect"
 	invoicev1 "github.com/orderd-dev/orderd/api/gen/orderd/invoice/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/invoice/v1/invoicev1connect"
 	moneyv1 "github.com/orderd-dev/orderd/api/gen/orderd/money/v1"
 	orderv1 "github.com/orderd-dev/orderd/api/gen/orderd/order/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/order/v1/orderv1connect"
 	paymentv1 "github.com/orderd-dev/orderd/api/gen/orderd/payment/v1"
+	"github.com/orderd-dev/orderd/api/gen/orderd/payment/v1/paymentv1connect"
 	"github.com/orderd-dev/orderd/orderd/kit/config"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/sim/issuer"
@@ -151,7 +150,9 @@ var _ = Describe("a shop of pods", func() {
 
 		By("the desk shows it, and each role what it needs")
 		for role, want := range map[string][2]string{
-			"support": {"Ann Lee", "fapiao/2024/1.ofd"}, "finance": {"Ann Lee", "fapiao/2024/1.ofd"}, "marketing": {"A***", "***"},
+			"support":   {"Ann Lee", "fapiao/2024/1.ofd"},
+			"finance":   {"Ann Lee", "fapiao/2024/1.ofd"},
+			"marketing": {"A***", "***"},
 		} {
 			story := must(p.caller("kim", role).desk.FindOrder(ctx,
 				&deskv1.FindOrderRequest{Key: &deskv1.FindOrderRequest_OrderId{OrderId: orderID}}))
@@ -179,7 +180,9 @@ var _ = Describe("a shop of pods", func() {
 		p := newPods()
 		orderID := p.bought(ctx, buyer)
 		wish := func(buyerID string) *invoicev1.RequestInvoiceRequest {
-			return &invoicev1.RequestInvoiceRequest{RequestId: p.id(), BuyerId: buyerID, OrderId: orderID, Invoice: person("Ann")}
+			return &invoicev1.RequestInvoiceRequest{
+				RequestId: p.id(), BuyerId: buyerID, OrderId: orderID, Invoice: person("Ann"),
+			}
 		}
 		for subject, role := range map[string]string{"backend": "checkout", "sam": "support", buyer: "buyer"} {
 			must(p.caller(subject, role).invoices.RequestInvoice(ctx, wish(buyer)))

@@ -81,8 +81,8 @@ func (w *world) paid(ctx context.Context, lines ...testorder.Line) uuid.UUID {
 func (w *world) wishing(ctx context.Context, lines ...testorder.Line) uuid.UUID {
 	GinkgoHelper()
 	id := w.paid(ctx, lines...)
-	_, err := w.pool.Exec(ctx, `UPDATE orders SET invoice = '{"kind": "INVOICE_KIND_COMPANY", "title": "Tea Ltd", "taxId": "9133X"}'
-		WHERE order_id = $1`, id)
+	const wish = `{"kind": "INVOICE_KIND_COMPANY", "title": "Tea Ltd", "taxId": "9133X"}`
+	_, err := w.pool.Exec(ctx, "UPDATE orders SET invoice = $2::jsonb WHERE order_id = $1", id, wish)
 	Expect(err).NotTo(HaveOccurred())
 	return id
 }
@@ -129,7 +129,9 @@ func (w *world) toIssue(i *invoicev1.Invoice, number string, amount int64) *invo
 	}
 }
 
-func (w *world) issue(ctx context.Context, i *invoicev1.Invoice, number string, amount int64) (*invoicev1.Invoice, error) {
+func (w *world) issue(
+	ctx context.Context, i *invoicev1.Invoice, number string, amount int64,
+) (*invoicev1.Invoice, error) {
 	answer, err := w.invoices.IssueInvoice(finance(ctx), w.toIssue(i, number, amount))
 	return answer.GetInvoice(), err
 }
@@ -188,17 +190,27 @@ func (w *world) steps(ctx context.Context, id string) []string {
 // announced are the states in the invoice events of an order in the outbox, in sequence.
 func (w *world) announced(ctx context.Context, id uuid.UUID) []string {
 	GinkgoHelper()
+	var out []string
+	for _, e := range w.events(ctx, id) {
+		out = append(out, e.GetState())
+	}
+	return out
+}
+
+// events are the invoice events of an order in the outbox, in sequence.
+func (w *world) events(ctx context.Context, id uuid.UUID) []*orderv1.OrderInvoiceChanged {
+	GinkgoHelper()
 	rows, err := w.pool.Query(ctx,
 		"SELECT payload FROM outbox WHERE event = 'invoice_changed' AND order_id = $1 ORDER BY version", id)
 	Expect(err).NotTo(HaveOccurred())
 	payloads, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
 	Expect(err).NotTo(HaveOccurred())
-	var out []string
+	var out []*orderv1.OrderInvoiceChanged
 	for _, p := range payloads {
 		e := &orderv1.OrderInvoiceChanged{}
 		Expect(proto.Unmarshal(p, e)).To(Succeed())
 		Expect(e.GetOrder().GetOrderId()).To(Equal(id.String()))
-		out = append(out, e.GetState())
+		out = append(out, e)
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/outbox"
 	couponlife "github.com/orderd-dev/orderd/orderd/shop/coupon"
 	"github.com/orderd-dev/orderd/orderd/shop/desk"
+	"github.com/orderd-dev/orderd/orderd/shop/invoice"
 	orderlife "github.com/orderd-dev/orderd/orderd/shop/order"
 	paymentlife "github.com/orderd-dev/orderd/orderd/shop/payment"
 	"github.com/orderd-dev/orderd/orderd/shop/push"
@@ -322,7 +323,8 @@ func (w *world) published() (types map[string]string, wrong []error) {
 func (w *world) handled(types map[string]string) error {
 	var wrong []error
 	wanted := map[string][]string{
-		"reward": reward.Types(), "push": push.Types(), "desk": desk.Types(), "payment": {"orderd.order.v1.OrderCancelled"},
+		"reward": reward.Types(), "push": push.Types(), "desk": desk.Types(), "invoice": invoice.Types(),
+		"payment":  {"orderd.order.v1.OrderCancelled"},
 		"shipment": {"orderd.order.v1.OrderPaid", "orderd.order.v1.OrderDeliverySet", "orderd.order.v1.OrderCancelled"},
 	}
 	done, err := w.find("SELECT consumer || ' ' || event_id FROM consumed_events WHERE outcome = 'DONE'")

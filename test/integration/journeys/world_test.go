@@ -150,7 +150,9 @@ func (w *world) start(role config.Role, name string, at config.HTTP, paymentTime
 }
 
 // consumers are those of the worker role.
-func consumers() []string { return []string{"reward", "payment", "shipment", "desk", "push"} }
+func consumers() []string {
+	return []string{"reward", "payment", "shipment", "desk", "invoice", "push"}
+}
 
 // hurry keeps the consumers' redelivery short, also after a new worker has set it.
 func (w *world) hurry() {

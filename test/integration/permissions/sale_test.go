@@ -32,6 +32,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/sale"
 	"github.com/orderd-dev/orderd/orderd/shop/catalog"
 	"github.com/orderd-dev/orderd/orderd/shop/desk"
+	"github.com/orderd-dev/orderd/orderd/shop/invoice"
 	"github.com/orderd-dev/orderd/orderd/shop/push"
 	"github.com/orderd-dev/orderd/orderd/shop/reward"
 	"github.com/orderd-dev/orderd/orderd/shop/shipment"
@@ -135,6 +136,7 @@ var _ = Describe("Credentials a role", func() {
 		w.start(config.RoleWorker, 2)
 		w.standard = w.start(config.RoleStandard, 1)
 		orders := w.sell(ctx, promo)
+		seen := w.watch(ctx, "buyer-0", orders[0])
 		topped := runner(offered+20, time.Now, promo)
 		Expect(topped.TopUp(ctx)).To(Succeed())
 		Expect(topped.Publish(ctx)).To(Succeed())
@@ -153,6 +155,7 @@ var _ = Describe("Credentials a role", func() {
 			})
 			return err
 		}).Should(Succeed())
+		Eventually(seen).Should(BeClosed())
 
 		By("reading the events as a reader, by a consumer that lasts and by one that does not")
 		w.read(ctx, 2*buyers+1)
@@ -217,6 +220,43 @@ func (w *world) sell(ctx context.Context, promo *flashv1.Promotion) []string {
 	return ids
 }
 
+// watch all orders of the buyer's, and one of them until it is seen to be cancelled, which closes the
+// channel.
+func (w *world) watch(ctx context.Context, buyer, id string) <-chan struct{} {
+	GinkgoHelper()
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	DeferCleanup(transport.CloseIdleConnections)
+	watching := orderv1connect.NewOrderServiceClient(connect.NewClient(
+		connecthttp.NewTransport(&http.Client{Transport: transport}, w.standard),
+		issuer.Bearer(w.Issuer.Token(buyer, "buyer"))))
+	// This begins once the pod reads the events.
+	Eventually(func() error {
+		all, err := watching.WatchOrders(ctx, &orderv1.WatchOrdersRequest{})
+		if err == nil {
+			_, err = all.Receive()
+		}
+		return err
+	}).Should(Succeed())
+	seen := make(chan struct{})
+	go func() {
+		defer close(seen)
+		// Streams end with their connection.
+		for ctx.Err() == nil {
+			stream, err := watching.WatchOrder(ctx, &orderv1.WatchOrderRequest{OrderId: id})
+			for err == nil {
+				var answer *orderv1.WatchOrderResponse
+				answer, err = stream.Receive()
+				if answer.GetOrder().GetState() == orderv1.OrderState_ORDER_STATE_CANCELLED {
+					return
+				}
+			}
+		}
+	}()
+	return seen
+}
+
 // read so many events, at least, twice.
 func (w *world) read(ctx context.Context, events int) {
 	GinkgoHelper()
@@ -279,7 +319,9 @@ func (w *world) discard(ctx context.Context) {
 	_, err := worker.PublishMsg(ctx, &nats.Msg{Subject: "order.events.paid." + uuid.NewString(), Data: []byte("none")})
 	Expect(err).NotTo(HaveOccurred())
 	// Of those that take OrderPaid each has one.
-	for _, consumer := range []string{desk.ConsumerName, reward.ConsumerName, shipment.ConsumerName, push.ConsumerName} {
+	for _, consumer := range []string{
+		desk.ConsumerName, invoice.ConsumerName, reward.ConsumerName, shipment.ConsumerName, push.ConsumerName,
+	} {
 		Eventually(w.letters).WithArguments(ctx, consumer).Should(HaveLen(1))
 		letters, err := w.letters(ctx, consumer)
 		Expect(err).NotTo(HaveOccurred())

@@ -1168,8 +1168,10 @@ type OrderCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 10,000.
 	Count int64 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
-	// There are more, or there may be: what was looked at was bounded.
-	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	// There are more than 10,000.
+	More bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	// No index serves all of the filter, and only the newest 10,000 orders that one gives were compared: there may be more.
+	Unfinished    bool `protobuf:"varint,3,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1214,6 +1216,13 @@ func (x *OrderCount) GetCount() int64 {
 func (x *OrderCount) GetMore() bool {
 	if x != nil {
 		return x.More
+	}
+	return false
+}
+
+func (x *OrderCount) GetUnfinished() bool {
+	if x != nil {
+		return x.Unfinished
 	}
 	return false
 }
@@ -1983,11 +1992,14 @@ const file_orderd_desk_v1_desk_proto_rawDesc = "" +
 	"\afilters\x18\x01 \x03(\v2\x1b.orderd.desk.v1.OrderFilterB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10\x14R\afilters\"I\n" +
 	"\x13CountOrdersResponse\x122\n" +
-	"\x06counts\x18\x01 \x03(\v2\x1a.orderd.desk.v1.OrderCountR\x06counts\"6\n" +
+	"\x06counts\x18\x01 \x03(\v2\x1a.orderd.desk.v1.OrderCountR\x06counts\"V\n" +
 	"\n" +
 	"OrderCount\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x03R\x05count\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"\xb2\x01\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x1e\n" +
+	"\n" +
+	"unfinished\x18\x03 \x01(\bR\n" +
+	"unfinished\"\xb2\x01\n" +
 	"\x12CancelOrderRequest\x12,\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\r\xbaH\n" +

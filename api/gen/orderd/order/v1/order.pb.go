@@ -1348,7 +1348,8 @@ func (x *WatchOrderRequest) GetAfterVersion() int64 {
 
 type WatchOrderResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Not set in a message that only says that the stream lives, about every half minute.
+	// Not set in a message that only says that the stream lives: the first one, if the caller has the order as it is, and about every half
+	// minute.
 	Order         *Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -85,7 +85,7 @@ type PaymentServiceClient interface {
 	// INVALID_ARGUMENT/FIELD_REQUIRED (metadata field) for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
 	// order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED (metadata provider_code: the provider's own); FAILED_PRECONDITION/ALREADY_PAID
 	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
-	// ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// RESOURCE_EXHAUSTED/TOO_MANY_PAYMENTS (metadata most); ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
 	// The payments of a buyer's order, newest first, at most 100. Of several that SUCCEEDED the order keeps one; the
 	// others are refunded.
@@ -114,7 +114,7 @@ type PaymentServiceHandler interface {
 	// INVALID_ARGUMENT/FIELD_REQUIRED (metadata field) for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
 	// order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED (metadata provider_code: the provider's own); FAILED_PRECONDITION/ALREADY_PAID
 	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
-	// ALREADY_EXISTS/REQUEST_ID_REUSED.
+	// RESOURCE_EXHAUSTED/TOO_MANY_PAYMENTS (metadata most); ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
 	// The payments of a buyer's order, newest first, at most 100. Of several that SUCCEEDED the order keeps one; the
 	// others are refunded.

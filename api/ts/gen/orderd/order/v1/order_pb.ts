@@ -595,7 +595,8 @@ export const WatchOrderRequestSchema: GenMessage<WatchOrderRequest> = /*@__PURE_
  */
 export type WatchOrderResponse = Message<"orderd.order.v1.WatchOrderResponse"> & {
   /**
-   * Not set in a message that only says that the stream lives, about every half minute.
+   * Not set in a message that only says that the stream lives: the first one, if the caller has the order as it is, and about every half
+   * minute.
    *
    * @generated from field: orderd.order.v1.Order order = 1;
    */

@@ -479,7 +479,7 @@ export const PaymentService: GenService<{
    * INVALID_ARGUMENT/FIELD_REQUIRED (metadata field) for what the method needs; FAILED_PRECONDITION/METHOD_NOT_OPEN if the method does not take the
    * order's currency; FAILED_PRECONDITION/PROVIDER_REFUSED (metadata provider_code: the provider's own); FAILED_PRECONDITION/ALREADY_PAID
    * if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
-   * ALREADY_EXISTS/REQUEST_ID_REUSED.
+   * RESOURCE_EXHAUSTED/TOO_MANY_PAYMENTS (metadata most); ALREADY_EXISTS/REQUEST_ID_REUSED.
    *
    * @generated from rpc orderd.payment.v1.PaymentService.CreatePayment
    */

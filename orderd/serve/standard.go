@@ -92,20 +92,14 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 	if err != nil {
 		return nil, err
 	}
-	changes, err := watch.New(watch.Options{
-		JetStream: s.js, OrderIDKey: key, Random: random(), Logger: p.log, Registerer: p.registerer,
-	})
+	changes, err := p.changes(s, key)
 	if err != nil {
 		return nil, err
 	}
-	limits := p.config.Orders.Limits
-	orders := order.NewService(order.ServiceOptions{
-		Store: s.orders, IDs: ids, Tokens: tokens, PaymentTimeout: time.Duration(p.config.Orders.PaymentTimeout),
-		Limits:      order.Limits{Orders: limits.UnpaidOrders, Units: limits.ReservedUnits},
-		GuestLimits: order.Limits{Orders: limits.GuestUnpaidOrders, Units: limits.GuestReservedUnits},
-		MaxBatch:    p.config.Orders.PlaceBatch, Random: random(), Flash: flash, Returns: returned,
-		Changes: changes,
-	})
+	options := p.orderOptions()
+	options.Store, options.IDs, options.Tokens = s.orders, ids, tokens
+	options.Flash, options.Returns, options.Changes = flash, returned, changes
+	orders := order.NewService(options)
 	return &role{
 		services: func(server *connect.Server) {
 			p.registerShop(server, s, auth.Guests{Verifier: verifier}, tokens)
@@ -126,6 +120,23 @@ func (p *pod) standard(_ context.Context) (_ *role, err error) {
 			s.close()
 		},
 	}, nil
+}
+
+// orderOptions are what the configuration says of orders.
+func (p *pod) orderOptions() order.ServiceOptions {
+	o, limits := p.config.Orders, p.config.Orders.Limits
+	return order.ServiceOptions{
+		PaymentTimeout: time.Duration(o.PaymentTimeout), MaxBatch: o.PlaceBatch, Random: random(),
+		Limits:      order.Limits{Orders: limits.UnpaidOrders, Units: limits.ReservedUnits},
+		GuestLimits: order.Limits{Orders: limits.GuestUnpaidOrders, Units: limits.GuestReservedUnits},
+	}
+}
+
+// changes tells those who watch orders that these change.
+func (p *pod) changes(s *shop, key idKey) (*watch.Hub, error) {
+	return watch.New(watch.Options{
+		JetStream: s.js, OrderIDKey: key, Random: random(), Logger: p.log, Registerer: p.registerer,
+	})
 }
 
 // registerShop puts the shop's services on a server, but for those whose making can fail.

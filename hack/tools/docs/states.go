@@ -52,7 +52,8 @@ func statesPage() string {
 		diagram(returns.Transitions()),
 	)
 	section("Invoice",
-		"`INVOICE_STATE_…`; history: `InvoiceService/GetInvoiceHistory`. After a rejected or voided one the order may have another.",
+		"`INVOICE_STATE_…`; history: `InvoiceService/GetInvoiceHistory`. " +
+			"After a rejected or voided one the order may have another.",
 		diagram(invoice.Transitions()))
 	section(
 		"Coupon",

@@ -34,7 +34,7 @@ func (s *Service) AdjustStock(
 // ref is the change's key: with the same it happens once. Errors: NOT_FOUND/SKU_NOT_FOUND,
 // FAILED_PRECONDITION/INSUFFICIENT_STOCK.
 func Adjust(ctx context.Context, tx *database.Tx, ref, sku string, delta int64) (stock.Levels, error) {
-	levels, _, err := lockStock(ctx, tx, sku)
+	levels, err := lockStock(ctx, tx, sku)
 	if err != nil {
 		return stock.Levels{}, err
 	}
@@ -53,7 +53,7 @@ func (s *Service) SpreadStock(
 	ctx context.Context, req *catalogv1.SpreadStockRequest,
 ) (*catalogv1.SpreadStockResponse, error) {
 	answer, err := once(ctx, s, req, func(tx *database.Tx) (*catalogv1.SpreadStockResponse, error) {
-		levels, _, err := lockStock(ctx, tx, req.GetSku())
+		levels, err := lockStock(ctx, tx, req.GetSku())
 		if err != nil {
 			return nil, err
 		}
@@ -70,17 +70,16 @@ func (s *Service) SpreadStock(
 func ref(req mutation) string { return "request:" + req.GetRequestId() }
 
 // lockStock reads a SKU's stock and keeps it locked until the transaction ends.
-func lockStock(ctx context.Context, tx *database.Tx, sku string) (levels stock.Levels, buckets int64, err error) {
+func lockStock(ctx context.Context, tx *database.Tx, sku string) (stock.Levels, error) {
 	locked, err := stock.Lock(ctx, tx, []string{sku})
 	if err != nil {
-		return stock.Levels{}, 0, err
+		return stock.Levels{}, err
 	}
 	levels, ok := locked[sku]
 	if !ok {
-		return stock.Levels{}, 0, NotFound(sku)
+		return stock.Levels{}, NotFound(sku)
 	}
-	buckets, err = stock.Buckets(ctx, tx, sku)
-	return levels, buckets, err
+	return levels, nil
 }
 
 func stockProto(l stock.Levels, buckets int64) *catalogv1.Stock {

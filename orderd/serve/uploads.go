@@ -45,20 +45,25 @@ func newUploads(clock func() time.Time) (*uploads, error) {
 	return &uploads{bodies: bodies, places: make(chan struct{}, maxUploads)}, nil
 }
 
-// handler gives next a request with its body in memory, and no more of them at once than there are places.
+// handler gives next a request with its body in memory, and no more of them at once than there are places. Who has a
+// place keeps it: a large body takes a while, and the next one must not make it begin anew.
 func (u *uploads) handler(next http.Handler) http.Handler {
 	refusing := connecthttp.NewErrorWriter()
-	return u.bodies.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	read := u.bodies.Handler(next)
+	refused := overload.Unread(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Whoever it cannot be written to has gone.
+		_ = refusing.Write(w, r, rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded,
+			"the pod works on as many files as it can", uploadRetry))
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case u.places <- struct{}{}:
 			defer func() { <-u.places }()
-			next.ServeHTTP(w, r)
+			read.ServeHTTP(w, r)
 		default:
-			// Whoever it cannot be written to has gone.
-			_ = refusing.Write(w, r, rpcerr.Retry(connect.CodeUnavailable, rpcerr.ReasonOverloaded,
-				"the pod works on as many files as it can", uploadRetry))
+			refused.ServeHTTP(w, r)
 		}
-	}))
+	})
 }
 
 // limits are the options of RPCs whose messages may be larger than http.maxBodyBytes.

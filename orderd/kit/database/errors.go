@@ -73,6 +73,13 @@ func ClassOf(err error) Class {
 	return Final
 }
 
+// Busy tells whether the database could not do it now, and may later: it has too little memory or disk, a lock was not to
+// be had, or somebody ended the statement.
+func Busy(err error) bool {
+	c := code(err)
+	return strings.HasPrefix(c, "53") || strings.HasPrefix(c, "55") || strings.HasPrefix(c, "57")
+}
+
 // RPCError is what a caller of an RPC sees of an error: a database that is away or busy as
 // UNAVAILABLE/DATABASE_UNAVAILABLE with a retry delay, anything else as [rpcerr.From] has it.
 // Whatever the driver said stays inside as the cause.

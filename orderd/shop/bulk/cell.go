@@ -4,15 +4,22 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
-// A spreadsheet takes a cell for a formula that begins with one of these.
-const formula = "=+-@\t"
+// A spreadsheet takes a cell for a formula that begins with one of these, or with one of their full-width forms.
+const formula = "=+-@\t\r\n＝＋－＠"
+
+// runs tells whether a spreadsheet would run a cell.
+func runs(cell string) bool {
+	r, _ := utf8.DecodeRuneInString(cell)
+	return cell != "" && strings.ContainsRune(formula, r)
+}
 
 // harmless is a cell as it is written: with an apostrophe before what a spreadsheet would run. [original] undoes it,
 // of any cell.
 func harmless(cell string) string {
-	if cell != "" && (strings.Contains(formula, cell[:1]) || cell[0] == '\'') {
+	if runs(cell) || strings.HasPrefix(cell, "'") {
 		return "'" + cell
 	}
 	return cell
@@ -20,8 +27,8 @@ func harmless(cell string) string {
 
 // original is a cell without the apostrophe that [harmless] put before it.
 func original(cell string) string {
-	if len(cell) > 1 && cell[0] == '\'' && (strings.Contains(formula, cell[1:2]) || cell[1] == '\'') {
-		return cell[1:]
+	if rest, ok := strings.CutPrefix(cell, "'"); ok && (runs(rest) || strings.HasPrefix(rest, "'")) {
+		return rest
 	}
 	return cell
 }

@@ -60,6 +60,9 @@ func parse(raw []byte, k *kind) (document, error) {
 	if err := checkText(raw); err != nil {
 		return document{}, err
 	}
+	if err := checkRecords(raw); err != nil {
+		return document{}, err
+	}
 	comma, err := delimiter(raw, k)
 	if err != nil {
 		return document{}, err
@@ -101,6 +104,34 @@ func parse(raw []byte, k *kind) (document, error) {
 		return document{}, fileInvalid(1, problemEmpty, "there are no rows below the header")
 	}
 	return d, nil
+}
+
+// maxDelimiters are those of one record; csv.Reader makes a cell of each, before anybody can look at how many they are.
+const maxDelimiters = 10_000
+
+// checkRecords refuses a record of more cells than anything needs, without making them.
+func checkRecords(raw []byte) error {
+	quoted, line, begins, commas, semicolons := false, 1, 1, 0, 0
+	for _, b := range raw {
+		switch {
+		case b == '"':
+			quoted = !quoted
+		case b == '\n':
+			line++
+			if !quoted {
+				begins, commas, semicolons = line, 0, 0
+			}
+		case quoted:
+		case b == ',':
+			commas++
+		case b == ';':
+			semicolons++
+		}
+		if max(commas, semicolons) > maxDelimiters {
+			return fileInvalid(begins, problemTooManyCells, fmt.Sprintf("a file has %d columns at most", maxColumns))
+		}
+	}
+	return nil
 }
 
 // checkText refuses what is no text of a database.

@@ -18,6 +18,7 @@ import (
 	"github.com/orderd-dev/orderd/orderd/kit/backoff"
 	"github.com/orderd-dev/orderd/orderd/kit/database"
 	"github.com/orderd-dev/orderd/orderd/kit/lease"
+	"github.com/orderd-dev/orderd/orderd/kit/rescue"
 	"github.com/orderd-dev/orderd/orderd/kit/rpcerr"
 	"github.com/orderd-dev/orderd/orderd/shop/order"
 	"github.com/orderd-dev/orderd/orderd/shop/shipment"
@@ -102,8 +103,11 @@ func (w *Worker) work(ctx context.Context, bucket int64) (bool, error) {
 		return false, err
 	}
 	w.metrics.saw(bucket, since)
-	if err := w.clean(ctx, bucket); err != nil || since.IsZero() {
-		return false, err
+	if err := w.clean(ctx, bucket); err != nil && ctx.Err() == nil {
+		w.log.Warn("old bulk jobs were not deleted, which is tried again", "error", err)
+	}
+	if since.IsZero() {
+		return false, nil
 	}
 	jobs, err := due(ctx, w.pool, bucket, w.now())
 	if err != nil || len(jobs) == 0 {
@@ -166,7 +170,8 @@ func (w *Worker) next(ctx context.Context, j *job) (bool, error) {
 		if err != nil || locked.state != running {
 			return locked, err
 		}
-		if message, err = w.effect(ctx, tx, locked, r); err == nil && locked.dryRun {
+		message, err = rescue.Do(func() (string, error) { return w.effect(ctx, tx, locked, r) })
+		if err == nil && locked.dryRun {
 			err = errDry
 		}
 		if err != nil {
@@ -249,6 +254,9 @@ func (w *Worker) undone(ctx context.Context, j *job, met *rowError, message stri
 func (w *Worker) refusal(j *job, cause error) (*connect.Error, bool) {
 	k := kindNamed(j.kind)
 	if k == nil {
+		return nil, false
+	}
+	if database.Busy(cause) {
 		return nil, false
 	}
 	refused := rpcerr.From(k.explain(cause))

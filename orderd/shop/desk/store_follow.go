@@ -2,7 +2,10 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,13 +42,13 @@ type FollowerOptions struct {
 type Follower struct {
 	pool  *pgxpool.Pool
 	now   func() time.Time
+	log   *slog.Logger
 	loop  *lease.Loop
 	found *prometheus.CounterVec
 
 	mu sync.Mutex
-	// after is the last order that the walk has looked at, and next when it begins again.
-	after uuid.UUID
-	next  time.Time
+	// next is when the walk goes on at the earliest, as far as it is known here.
+	next time.Time
 }
 
 const (
@@ -61,7 +64,7 @@ const (
 
 // NewFollower makes a follower; Run starts it. An error is the registerer's.
 func NewFollower(o FollowerOptions) (*Follower, error) {
-	f := &Follower{pool: o.Pool, now: o.Clock, found: prometheus.NewCounterVec(prometheus.CounterOpts{
+	f := &Follower{pool: o.Pool, now: o.Clock, log: o.Logger, found: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "orderd_desk_rows_made_total",
 		Help: "Rows of the desk that were made anew without an event: stale (was told) or walk (found to differ).",
 	}, []string{"by"})}
@@ -91,10 +94,25 @@ func (f *Follower) work(ctx context.Context, bucket int64) (bool, error) {
 
 // stale makes the rows of orders that were marked.
 func (f *Follower) stale(ctx context.Context) (more bool, err error) {
-	var n int
+	n, err := f.staleRows(ctx, refreshed)
+	if err != nil && database.ClassOf(err) == database.Final && ctx.Err() == nil {
+		// One that cannot be made must not keep the others from theirs.
+		_, err = f.staleRows(ctx, 1)
+		if err != nil && database.ClassOf(err) == database.Final && ctx.Err() == nil {
+			f.log.Error("the desk cannot have an order that it was told of", "error", err)
+			_, err = f.pool.Exec(ctx, `DELETE FROM desk_stale WHERE stale_id IN (
+				SELECT stale_id FROM desk_stale ORDER BY stale_id LIMIT 1)`)
+		}
+		return err == nil, err
+	}
+	return err == nil && n == refreshed, err
+}
+
+// staleRows makes up to most rows, and tells how many.
+func (f *Follower) staleRows(ctx context.Context, most int) (n int, err error) {
 	err = database.ExecuteTx(ctx, f.pool, func(tx *database.Tx) error {
 		rows, err := tx.Query(ctx, `DELETE FROM desk_stale WHERE stale_id IN (
-			SELECT stale_id FROM desk_stale ORDER BY stale_id LIMIT $1) RETURNING order_id`, refreshed)
+			SELECT stale_id FROM desk_stale ORDER BY stale_id LIMIT $1) RETURNING order_id`, most)
 		if err != nil {
 			return fmt.Errorf("taking stale orders: %w", err)
 		}
@@ -110,35 +128,91 @@ func (f *Follower) stale(ctx context.Context) (more bool, err error) {
 	if err == nil {
 		f.found.WithLabelValues("stale").Add(float64(n))
 	}
-	return err == nil && n == refreshed, err
+	return n, err
 }
 
 // walk compares the next orders with their rows, and makes those anew that differ.
 func (f *Follower) walk(ctx context.Context) error {
 	f.mu.Lock()
-	after, next := f.after, f.next
+	next := f.next
 	f.mu.Unlock()
 	if f.now().Before(next) {
 		return nil
 	}
-	last, seen, differ, err := f.compare(ctx, after)
+	after, next, err := f.place(ctx)
 	if err != nil {
 		return err
 	}
-	for len(differ) > 0 {
-		part := differ[:min(refreshed, len(differ))]
-		if err := database.ExecuteTx(ctx, f.pool, func(tx *database.Tx) error {
-			return Refresh(ctx, tx, part)
-		}); err != nil {
+	if !f.now().Before(next) {
+		last, seen, differ, err := f.compare(ctx, after)
+		if err != nil {
 			return err
 		}
-		f.found.WithLabelValues("walk").Add(float64(len(part)))
-		differ = differ[len(part):]
+		if err := f.mend(ctx, differ); err != nil {
+			return err
+		}
+		if seen < walked {
+			last, next = uuid.Nil, f.now().Add(walkPause)
+		}
+		if err := f.keep(ctx, last, next); err != nil {
+			return err
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.after = last; seen < walked {
-		f.after, f.next = uuid.Nil, f.now().Add(walkPause)
+	f.next = next
+	return nil
+}
+
+// mend makes rows anew. One that cannot be made is left.
+func (f *Follower) mend(ctx context.Context, ids []uuid.UUID) error {
+	refresh := func(part ...uuid.UUID) error {
+		err := database.ExecuteTx(ctx, f.pool, func(tx *database.Tx) error { return Refresh(ctx, tx, part) })
+		if err == nil {
+			f.found.WithLabelValues("walk").Add(float64(len(part)))
+		}
+		return err
+	}
+	for part := range slices.Chunk(ids, refreshed) {
+		err := refresh(part...)
+		if err == nil {
+			continue
+		}
+		if database.ClassOf(err) != database.Final || ctx.Err() != nil {
+			return err
+		}
+		for _, id := range part {
+			err := refresh(id)
+			if err != nil && (database.ClassOf(err) != database.Final || ctx.Err() != nil) {
+				return err
+			}
+			if err != nil {
+				f.log.Error("the desk cannot have an order", "order", id, "error", err)
+			}
+		}
+	}
+	return nil
+}
+
+// place is where the walk goes on, and when: at its beginning, at once, if it has not begun or other code has walked.
+func (f *Follower) place(ctx context.Context) (after uuid.UUID, next time.Time, err error) {
+	var by int64
+	err = f.pool.QueryRow(ctx, "SELECT after, next_at, made FROM desk_walk WHERE name = 'orders'").Scan(&after, &next, &by)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && by != maker {
+		return uuid.Nil, time.Time{}, nil
+	}
+	if err != nil {
+		return uuid.Nil, time.Time{}, fmt.Errorf("reading how far the desk's walk is: %w", err)
+	}
+	return after, next, nil
+}
+
+func (f *Follower) keep(ctx context.Context, after uuid.UUID, next time.Time) error {
+	_, err := f.pool.Exec(ctx, `INSERT INTO desk_walk (name, after, next_at, made) VALUES ('orders', $1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET after = excluded.after, next_at = excluded.next_at, made = excluded.made`,
+		after, database.Stamp(next), maker)
+	if err != nil {
+		return fmt.Errorf("writing how far the desk's walk is: %w", err)
 	}
 	return nil
 }

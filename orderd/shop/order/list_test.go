@@ -249,6 +249,7 @@ func TestSummaries(t *testing.T) {
 			OrderId: o.GetOrderId(), Number: o.GetNumber(), State: o.GetState(), Total: o.GetTotal(),
 			FulfilmentStatus: o.GetFulfilmentStatus(), RefundStatus: o.GetRefundStatus(),
 			CreatedAt: o.GetCreatedAt(), ExpiresAt: o.GetExpiresAt(), Sku: "tea", Title: "tea", LineCount: 2, UnitCount: 5,
+			Version: o.GetVersion(),
 		}}}
 		if diff := cmp.Diff(want, answer, protocmp.Transform()); diff != "" {
 			t.Errorf("of %s (-want +got):\n%s", group, diff)

@@ -58,6 +58,15 @@ CREATE TABLE IF NOT EXISTS desk_stale (
     order_id uuid NOT NULL
 );
 
+-- How far the walk is that compares all orders with their rows: behind which order it goes on, not before when, and the
+-- number of the code that walks.
+CREATE TABLE IF NOT EXISTS desk_walk (
+    name text PRIMARY KEY,
+    after uuid NOT NULL,
+    next_at timestamptz NOT NULL,
+    made bigint NOT NULL
+);
+
 -- What an order has several of, so that each is found in the order of time: kind is sku, tag, coupon, transaction,
 -- tracking or attribute (key=value).
 CREATE TABLE IF NOT EXISTS desk_terms (

@@ -47,6 +47,8 @@ const (
 	maxPending = 100
 	// recentChanges are remembered, 40 bytes each: a minute and a half of the highest peak.
 	recentChanges = 1 << 18
+	// maxResumed changes are looked through for whoever resumes, while all others wait.
+	maxResumed = 1 << 16
 	// backlog is how many messages a reader that begins reads of what was before: 20 seconds of the
 	// highest peak, a quarter of an hour of an ordinary day.
 	backlog = 1 << 16

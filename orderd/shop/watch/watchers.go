@@ -87,7 +87,7 @@ func (h *Hub) Buyer(orderID uuid.UUID, from *Position) (*Buyer, Position, error)
 	of, begins := buyerOf(orderID), w.at
 	if from != nil {
 		first, known := h.recent.behind(*from)
-		if !known {
+		if !known || len(h.recent.changes)-first > maxResumed {
 			return nil, Position{}, ErrTooOld
 		}
 		for i := first; i < len(h.recent.changes); i++ {

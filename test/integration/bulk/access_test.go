@@ -1,6 +1,7 @@
 package bulk_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,6 +90,29 @@ var _ = Describe("Who may do what", func() {
 					Expect(slices.ContainsFunc(listed.GetJobs(), is)).To(Equal(sees))
 				}
 			}
+		}
+	})
+})
+
+var _ = Describe("A colleague's file", func() {
+	It("shows what the kind needs to those who do not see buyers, and all to others", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		created, err := w.service.CreateJob(as(ctx, "kim", accessv1.Role_ROLE_FINANCE), &bulkv1.CreateJobRequest{
+			RequestId: uuid.NewString(), Kind: noting, Csv: []byte("recipient,order,text\nAnn Li," + nobodys + ",hm\n"),
+		})
+		Expect(err).NotTo(HaveOccurred())
+		for subject, want := range map[context.Context][]string{
+			as(ctx, "kim", accessv1.Role_ROLE_FINANCE):   {"Ann Li", nobodys, "hm"},
+			as(ctx, "lou", accessv1.Role_ROLE_FINANCE):   {"", nobodys, "hm"},
+			as(ctx, "lou", accessv1.Role_ROLE_MARKETING): {"", nobodys, "hm"},
+			as(ctx, "sam", accessv1.Role_ROLE_SUPPORT):   {"Ann Li", nobodys, "hm"},
+		} {
+			rows, err := w.service.ListJobRows(subject, &bulkv1.ListJobRowsRequest{JobId: created.GetJob().GetJobId()})
+			Expect(err).NotTo(HaveOccurred())
+			Expect(rows.GetRows()[0].GetCells()).To(Equal(want))
+			file, err := w.service.ExportJob(subject, &bulkv1.ExportJobRequest{JobId: created.GetJob().GetJobId()})
+			Expect(err).NotTo(HaveOccurred())
+			Expect(strings.Contains(string(file.GetCsv()), "Ann Li")).To(Equal(want[0] != ""))
 		}
 	})
 })

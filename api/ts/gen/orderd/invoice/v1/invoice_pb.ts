@@ -656,7 +656,8 @@ export const InvoiceService: GenService<{
   },
   /**
    * The invoice was made out, with what was asked for in this version. If the buyer has changed it since, look again: void the document
-   * there, or, if the change does not matter to it, send the new version.
+   * there, or, if the change does not matter to it, send the new version. Void it there as well if it exceeds, or is no longer
+   * REQUESTED because all was refunded meanwhile.
    * Errors: NOT_FOUND/INVOICE_NOT_FOUND; FAILED_PRECONDITION/INVOICE_STATE_CONFLICT (metadata state) unless it is REQUESTED;
    * ABORTED/INVOICE_CHANGED (metadata version); INVALID_ARGUMENT/CURRENCY_MISMATCH (field amount);
    * FAILED_PRECONDITION/INVOICE_EXCEEDS (metadata field, left) if amount is more than was paid and not promised back;

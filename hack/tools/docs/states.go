@@ -51,10 +51,12 @@ func statesPage() string {
 			"`refund_only` for the others.",
 		diagram(returns.Transitions()),
 	)
-	section("Invoice",
-		"`INVOICE_STATE_…`; history: `InvoiceService/GetInvoiceHistory`. " +
+	section(
+		"Invoice",
+		"`INVOICE_STATE_…`; history: `InvoiceService/GetInvoiceHistory`. "+
 			"After a rejected or voided one the order may have another.",
-		diagram(invoice.Transitions()))
+		diagram(invoice.Transitions()),
+	)
 	section(
 		"Coupon",
 		"`COUPON_STATE_…`; history: `CouponService/GetCouponHistory`. `COUPON_STATE_EXPIRED` is an available coupon whose "+

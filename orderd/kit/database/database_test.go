@@ -27,6 +27,19 @@ func TestOpenHidesThePassword(t *testing.T) {
 	}
 }
 
+func TestBusy(t *testing.T) {
+	for code, want := range map[string]bool{
+		"53200": true, "53100": true, "55P03": true, "57014": true, "57P01": true, "23505": false, "42601": false, "": false,
+	} {
+		if got := database.Busy(fmt.Errorf("doing: %w", &pgconn.PgError{Code: code})); got != want {
+			t.Errorf("%s: %t", code, got)
+		}
+	}
+	if database.Busy(errors.New("57014")) || database.Busy(nil) {
+		t.Error("what no database said is busy")
+	}
+}
+
 func TestClassOf(t *testing.T) {
 	pg := func(code string) error {
 		return fmt.Errorf("doing: %w", &pgconn.PgError{Code: code, Message: "secret"})

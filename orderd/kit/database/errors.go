@@ -73,8 +73,8 @@ func ClassOf(err error) Class {
 	return Final
 }
 
-// Busy tells whether the database could not do it now, and may later: it has too little memory or disk, a lock was not to
-// be had, or somebody ended the statement.
+// Busy tells whether the database could not do it now, and may later: it has too little memory or disk, a lock was not
+// to be had, or somebody ended the statement.
 func Busy(err error) bool {
 	c := code(err)
 	return strings.HasPrefix(c, "53") || strings.HasPrefix(c, "55") || strings.HasPrefix(c, "57")

@@ -31,8 +31,6 @@ const (
 	providerRetry = time.Second
 	// defaultPageSize is how many rows of a list are answered if the caller does not say.
 	defaultPageSize = 20
-	// maxListed is how many of an order's payments are listed.
-	maxListed = 100
 )
 
 // Options of a [Service]. All but Registerer and Stale have to be set.
@@ -123,15 +121,11 @@ func (s *Service) ListPayments(
 	if _, err := order.GetDue(ctx, s.pool, req.GetBuyerId(), orderID); err != nil {
 		return nil, rpcError(err)
 	}
-	payments, err := listOf(ctx, s.pool, orderID, maxListed)
+	payments, err := OfOrders(ctx, s.pool, []uuid.UUID{orderID})
 	if err != nil {
 		return nil, rpcError(err)
 	}
-	answer := &paymentv1.ListPaymentsResponse{}
-	for _, p := range payments {
-		answer.Payments = append(answer.Payments, p.proto())
-	}
-	return answer, nil
+	return &paymentv1.ListPaymentsResponse{Payments: payments[orderID]}, nil
 }
 
 func rpcError(err error) error {

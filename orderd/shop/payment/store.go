@@ -70,11 +70,6 @@ func getOf(ctx context.Context, q database.Querier, buyerID string, id uuid.UUID
 	return one(load(ctx, q, "WHERE payment_id = $1 AND buyer_id = $2", id, buyerID))
 }
 
-// listOf reads an order's payments, newest first.
-func listOf(ctx context.Context, q database.Querier, orderID uuid.UUID, limit int) ([]*Payment, error) {
-	return load(ctx, q, "WHERE order_id = $1 ORDER BY created_at DESC, payment_id DESC LIMIT $2", orderID, limit)
-}
-
 // duePayments are those of a bucket whose providers are to be asked now, at most limit.
 func duePayments(ctx context.Context, q database.Querier, bucket int64, now time.Time, limit int) ([]*Payment, error) {
 	return load(ctx, q, `WHERE bucket = $1 AND next_query_at IS NOT NULL AND next_query_at <= $2

@@ -87,7 +87,7 @@ type PaymentServiceClient interface {
 	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
 	// RESOURCE_EXHAUSTED/TOO_MANY_PAYMENTS (metadata most); ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
-	// The payments of a buyer's order, newest first, at most 100. Of several that SUCCEEDED the order keeps one; the
+	// The payments of a buyer's order, newest first; hardly more than 50. Of several that SUCCEEDED the order keeps one; the
 	// others are refunded.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
 	ListPayments(context.Context, *v1.ListPaymentsRequest) (*v1.ListPaymentsResponse, error)
@@ -116,7 +116,7 @@ type PaymentServiceHandler interface {
 	// if the provider has the money and the order is about to be PAID; UNAVAILABLE/PROVIDER_UNAVAILABLE with a retry delay;
 	// RESOURCE_EXHAUSTED/TOO_MANY_PAYMENTS (metadata most); ALREADY_EXISTS/REQUEST_ID_REUSED.
 	CreatePayment(context.Context, *v1.CreatePaymentRequest) (*v1.CreatePaymentResponse, error)
-	// The payments of a buyer's order, newest first, at most 100. Of several that SUCCEEDED the order keeps one; the
+	// The payments of a buyer's order, newest first; hardly more than 50. Of several that SUCCEEDED the order keeps one; the
 	// others are refunded.
 	// Errors: NOT_FOUND/ORDER_NOT_FOUND.
 	ListPayments(context.Context, *v1.ListPaymentsRequest) (*v1.ListPaymentsResponse, error)

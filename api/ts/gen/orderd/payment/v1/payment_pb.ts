@@ -489,7 +489,7 @@ export const PaymentService: GenService<{
     output: typeof CreatePaymentResponseSchema;
   },
   /**
-   * The payments of a buyer's order, newest first, at most 100. Of several that SUCCEEDED the order keeps one; the
+   * The payments of a buyer's order, newest first; hardly more than 50. Of several that SUCCEEDED the order keeps one; the
    * others are refunded.
    * Errors: NOT_FOUND/ORDER_NOT_FOUND.
    *

@@ -41,7 +41,7 @@ func rpcs() []protoreflect.MethodDescriptor {
 
 // ask calls an RPC with a token and an empty message.
 func (p *pod) ask(ctx context.Context, token string, m protoreflect.MethodDescriptor) error {
-	// Streams go both ways, which takes HTTP/2.
+	// Streams take HTTP/2.
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
@@ -49,10 +49,14 @@ func (p *pod) ask(ctx context.Context, token string, m protoreflect.MethodDescri
 	client := connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: transport}, p.URL), issuer.Bearer(token))
 	spec := connect.Spec{Schema: m, Procedure: "/" + string(m.Parent().FullName()) + "/" + string(m.Name())}
 	answer := dynamicpb.NewMessage(m.Output())
-	if !m.IsStreamingClient() {
+	switch {
+	case m.IsStreamingClient():
+		spec.StreamType = connect.StreamTypeBidi
+	case m.IsStreamingServer():
+		spec.StreamType = connect.StreamTypeServer
+	default:
 		return client.CallUnary(ctx, spec, dynamicpb.NewMessage(m.Input()), answer)
 	}
-	spec.StreamType = connect.StreamTypeBidi
 	stream, err := client.CallClientStream(ctx, spec)
 	if err != nil {
 		return err

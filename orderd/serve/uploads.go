@@ -15,8 +15,7 @@ import (
 const (
 	// maxUpload bounds a request that has a file, in any encoding.
 	maxUpload = 4 << 20
-	// maxUploads are waited for at once, and as many are worked on: with what is made of them they take a hundred MiB
-	// or so.
+	// maxUploads are read or worked on at once: with what is made of them they take a hundred MiB or so.
 	maxUploads = 4
 	// uploadTimeout is how long such a body may take from the end of the request's head to its own: no longer than the
 	// server's time-outs leave to the answer.

@@ -35,8 +35,8 @@ func statesPage() string {
 		"`ORDER_STATE_…`; history: `OrderService/GetOrderHistory`. What is partial (some lines shipped, some refunded) "+
 			"is on the lines, and in `fulfilmentStatus` and `refundStatus` beside the state. `pay_late` is a payment for "+
 			"an order that was cancelled unpaid, if its stock could be taken again. `ORDER_STATE_ACCEPTED` is not in the "+
-			"table: a flash order has it for `GetOrder` from the moment that it was taken until it is in the database as "+
-			"`PENDING_PAYMENT`, and nothing can be done with it until then (`ORDER_NOT_READY`).",
+			"table: a flash order has it for `GetOrder` and `WatchOrder` from the moment that it was taken until it is in the "+
+			"database as `PENDING_PAYMENT`, and nothing can be done with it until then (`ORDER_NOT_READY`).",
 		diagram(order.Transitions()),
 	)
 	section("Payment",
